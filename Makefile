@@ -1,0 +1,57 @@
+# make demo   the main job on the example recording, with 2 ranks (DATA=… for your own)
+# make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
+# make bench  how fast it is, beside what the machine can do
+# Everything is set up in .venv, once; nothing outside this directory is written.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+RANKS  ?= 1 2 3 4
+DATA   ?=
+MPIEXEC := $(BIN)/mpiexec
+KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kernels/*.pyx mpimages/kernels/*.pxd)
+
+# Small jobs on few cores: one thread each for whatever library would start its own.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export MPLBACKEND := Agg
+
+.PHONY: setup demo test lint test-serial test-ranks sanitize bench clean
+
+setup: $(READY)
+
+$(READY): $(KERNELS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "setuptools>=64" wheel "Cython>=3.0" "numpy>=2.0"
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[mpi,test,lint]"
+	touch $@
+
+demo: $(READY)
+	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $(DATA)
+
+test: lint test-serial test-ranks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test-serial: $(READY)
+	$(BIN)/python -m pytest tests
+
+test-ranks: $(READY)
+	set -e; for n in $(RANKS); do \
+	  echo "== $$n ranks"; \
+	  timeout 900 $(MPIEXEC) -n $$n $(BIN)/python -m tests -m ranks tests; \
+	done
+	echo "== 25 ranks: the tutorial"
+	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/test_tutorial.py
+
+sanitize: $(READY)
+	sh src_c/sanitize.sh $(BIN)/python
+
+bench: $(READY)
+	$(BIN)/python benchmarks/kernels.py
+
+clean:
+	rm -rf build demo-output $(VENV) *.egg-info mpimages/kernels/*.so

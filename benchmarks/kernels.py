@@ -1,0 +1,210 @@
+"""How fast each kernel is, beside what the memory allows and what NumPy does.
+
+Reads and copies are measured in the same process, between the kernels. A rate counts the bytes
+that must move: those read for a reduction, those read and written once for a transposition (as for
+a copy: the size of one of the two arrays per second).
+
+    python benchmarks/kernels.py [--quick] [--only TEXT] [--level NAME] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from mpimages.kernels import isa, limits, moments, projection, series
+from mpimages.kernels.transpose import transpose
+
+IMAGE = 512 * 512
+
+
+@dataclass
+class Case:
+    """One kernel at work: what it is held against, and the NumPy of it."""
+
+    name: str
+    bytes: int
+    limit: str
+    run: Callable[[], object]
+    numpy: Callable[[], object] | None
+
+
+@dataclass
+class Result:
+    """Rates in GB/s; `fraction` of the limit, `ratio` to NumPy."""
+
+    name: str
+    rate: float
+    limit: str
+    fraction: float
+    ratio: float | None
+
+
+def best_time(work: Callable[[], object], repeats: int) -> float:
+    """The shortest of some runs, in seconds: the others were disturbed."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def records(dtype: str, k: int) -> np.ndarray:
+    """A batch of k images."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 100, (k, IMAGE), np.uint8).astype(dtype)
+
+
+def moment_cases() -> Iterator[Case]:
+    """Statistics over records in memory."""
+    for dtype in ("uint8", "uint16", "int16", "int32", "int64"):
+        batch = records(dtype, 64 if dtype in ("uint8", "uint16", "int16") else 32)
+        nsum, nsquare = moments.integer_limbs(dtype)
+        sums = np.zeros((nsum, IMAGE), np.uint64)
+        squares = np.zeros((nsquare, IMAGE), np.uint64)
+        yield Case(
+            f"sums + squares {dtype}", batch.nbytes, "read",
+            lambda b=batch, s=sums, q=squares: moments.accumulate(b, s, q),
+            lambda b=batch: b.std(axis=0),
+        )  # fmt: skip
+        yield Case(
+            f"sums {dtype}", batch.nbytes, "read",
+            lambda b=batch, s=sums: moments.accumulate(b, s),
+            lambda b=batch: b.sum(axis=0),
+        )  # fmt: skip
+    for dtype in ("uint8", "uint16", "int32", "float32", "float64"):
+        batch = records(dtype, 64 if dtype in ("uint8", "uint16") else 32)
+        maxima = batch[0].copy()
+        yield Case(
+            f"max {dtype}", batch.nbytes, "read",
+            lambda b=batch, x=maxima: moments.accumulate_extrema(b, x),
+            lambda b=batch: b.max(axis=0),
+        )  # fmt: skip
+    for dtype in ("float32", "float64"):
+        batch = records(dtype, 32)
+        for parts, what in ((2, "mean + stdev"), (1, "mean")):
+            left, right = np.zeros((7, parts, IMAGE)), np.zeros((7, parts, IMAGE))
+            yield Case(
+                f"{what} {dtype}", batch.nbytes, "read",
+                lambda b=batch, x=left, y=right: moments.push_floats(b, 32, 0, x, y),
+                (lambda b=batch: b.std(axis=0)) if parts == 2 else (lambda b=batch: b.mean(axis=0)),
+            )  # fmt: skip
+
+
+def projection_cases() -> Iterator[Case]:
+    """Volumes of (512, 512, 32), along each axis."""
+    shapes = {0: (1, 512, 512 * 32), 1: (512, 512, 32), 2: (IMAGE, 32, 1)}
+    twins = {"max": np.max, "mean": np.mean, "stdev": np.std}
+    for dtype in ("uint8", "uint16", "float32"):
+        volume = records(dtype, 32).reshape(512, 512, 32)
+        for kind in ("max", "mean", "stdev"):
+            for axis, shape in shapes.items():
+                array = volume.reshape(shape)
+                dtype_out = projection.result_dtype(kind, array.dtype)
+                out = np.zeros((shape[0], shape[2]), dtype_out)
+                yield Case(
+                    f"{kind} axis {axis} {dtype}", volume.nbytes, "read",
+                    lambda kind=kind, a=array, o=out: projection.project(kind, a, o),
+                    lambda kind=kind, v=volume, x=axis: twins[kind](v, axis=x),
+                )  # fmt: skip
+
+
+def transpose_cases() -> Iterator[Case]:
+    """Images to series, of odd and of power-of-two strides."""
+    for itemsize in (1, 2, 4, 8):
+        pixels = IMAGE * 2 // max(2, itemsize)
+        for n in (1000, 1024, 250):
+            src = np.ones((n, pixels), f"u{itemsize}")
+            dst = np.ones((pixels, n), f"u{itemsize}")
+            yield Case(
+                f"transpose {itemsize} B {n} x {pixels}", src.nbytes, "copy",
+                lambda a=src, b=dst: transpose(a, b),
+                lambda a=src, b=dst: np.copyto(b, a.T),
+            )  # fmt: skip
+    src = np.ones((1000, IMAGE), np.uint16)
+    dst = np.ones((8192, 1000), np.uint16)
+    yield Case(
+        "transpose 2 B band of 8192 pixels", dst.nbytes, "copy",
+        lambda: transpose(src[:, 8192:16384], dst),
+        lambda: np.copyto(dst, src[:, 8192:16384].T),
+    )  # fmt: skip
+
+
+def series_cases() -> Iterator[Case]:
+    """Time series of 1000 samples."""
+    rng = np.random.default_rng(0)
+    for dtype in ("uint8", "uint16", "float32", "float64"):
+        block = rng.integers(0, 250, (4000, 1000)).astype(dtype)
+        if dtype != "uint8":
+            block += rng.integers(0, 2000, block.shape).astype(dtype)
+        out, real = np.zeros((4000, 1)), np.zeros(block.shape)
+        yield Case(
+            f"percentile {dtype}", block.nbytes, "read",
+            lambda b=block, o=out: series.percentile_rows(b, 20, o),
+            lambda b=block: np.percentile(b, 20, axis=1),
+        )  # fmt: skip
+        yield Case(
+            f"running percentile (61) {dtype}", block.nbytes, "read",
+            lambda b=block, o=real: series.running_percentile_rows(b[:400], 61, 20, o[:400]), None,
+        )  # fmt: skip
+        yield Case(
+            f"normalize {dtype}", block.nbytes, "read",
+            lambda b=block, p=out[:, 0].copy(), o=real: series.normalize_rows(b, p, 0.1, o),
+            lambda b=block, p=out: (b - p) / (p + 0.1),
+        )  # fmt: skip
+
+
+def limit_rates(repeats: int) -> dict[str, float]:
+    """GB/s of reading and of copying 256 MB."""
+    src, dst = np.ones(1 << 28, np.uint8), np.ones(1 << 28, np.uint8)
+    return {
+        "read": src.nbytes / best_time(lambda: limits.read_all(src), repeats) / 1e9,
+        "copy": src.nbytes / best_time(lambda: limits.copy_all(src, dst), repeats) / 1e9,
+    }
+
+
+def measure(case: Case, rates: dict[str, float], repeats: int, quick: bool) -> Result:
+    """Time one case, and its NumPy twin once unless `quick`."""
+    seconds = best_time(case.run, repeats)
+    rate = case.bytes / seconds / 1e9
+    ratio = None
+    if case.numpy is not None and not quick:
+        ratio = best_time(case.numpy, 1) / seconds
+    return Result(case.name, rate, case.limit, rate / rates[case.limit], ratio)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and no NumPy")
+    parser.add_argument("--only", default="", help="only cases whose name holds this text")
+    parser.add_argument("--level", choices=isa.available(), help="force a level of the processor's")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    options = parser.parse_args()
+    isa.force(options.level)
+    repeats = 3 if options.quick else 7
+    rates = limit_rates(repeats)
+    print(f"level {isa.level()}; read {rates['read']:.1f} GB/s, copy {rates['copy']:.1f} GB/s")
+    print(f"{'kernel':38} {'GB/s':>7} {'of':>5} {'limit':>5} {'x NumPy':>8}")
+    results = []
+    for cases in (moment_cases, projection_cases, transpose_cases, series_cases):
+        for case in cases():
+            if options.only not in case.name:
+                continue
+            result = measure(case, rates, repeats, options.quick)
+            ratio = "" if result.ratio is None else f"{result.ratio:8.1f}"
+            print(f"{result.name:38} {result.rate:7.2f} {result.fraction:5.2f} "
+                  f"{result.limit:>5} {ratio:>8}", flush=True)  # fmt: skip
+            results.append(asdict(result))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"level": isa.level(), "limits": rates, "results": results}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

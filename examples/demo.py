@@ -1,0 +1,237 @@
+"""From images to time series and back, on any number of processes.
+
+    mpiexec -n 2 python examples/demo.py                     # a simulated recording
+    mpiexec -n 2 python examples/demo.py recording/          # a directory of TIFF, PNG, … files
+    mpiexec -n 2 python examples/demo.py movie.tif --nplanes 1 --out results
+
+Every process ("rank") runs this whole program. Calls on a collection are collective: all ranks
+make them, each works on its share, and all get the same result. So there is no `if rank == 0`
+around them; it stands only around what is local: printing, and drawing at the end.
+"""
+
+import argparse
+import os
+import sys
+
+import numpy as np
+
+from mpimages import Colorize, ThunderContext
+
+WHOLE = 256 << 20  # up to so many bytes the verification compares every single value
+
+
+def main():
+    options = parse_arguments()
+    with ThunderContext() as tsc:
+        speaks = tsc.rank == 0
+
+        def say(text):  # all ranks compute the text, one prints it
+            if speaks:
+                print(text, flush=True)
+
+        try:
+            data = load(tsc, options)
+        except (OSError, ValueError) as error:  # raised on all ranks alike; one says it
+            sys.exit(f"demo: {error}" if speaks else 1)
+        say(describe(tsc, data, options.data))
+        results = {"statistics": data.stats()}  # mean, stdev, max, …: one pass over the images
+        say(report(results["statistics"]))
+
+        series = data.toSeries().cache()  # the ranks exchange pixels; each keeps a block of them
+        say(f"series     {series.count():,} pixels with {len(series.index)} values each\n")
+
+        os.makedirs(options.out, exist_ok=True)
+        binary = os.path.join(options.out, "series-binary")
+        hdf5 = os.path.join(options.out, "series.h5")
+        series.saveAsBinarySeries(binary, overwrite=True)
+        series.saveAsHDF5(hdf5, overwrite=True)
+        for path in (binary, hdf5):
+            say(f"saved      {os.path.relpath(path)}  {size_on_disk(path) / 1e6:.2f} MB")
+            say(f"verified   {verify(data, series, tsc.loadSeries(path))}")
+
+        results["frames"] = frames(data)
+        results["activity"], results["traces"] = most_active(series)
+    if speaks:  # every rank has the results; one draws them, when nothing collective is left
+        draw(results, options.out)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Images to time series and back: a demo.")
+    parser.add_argument("data", nargs="?", default="fish-images", metavar="DATA",
+                        help="directory, file or pattern of images, or the name of an example")
+    parser.add_argument("--out", default="demo-output", metavar="DIR", help="where results go")
+    parser.add_argument("--nplanes", type=int, metavar="N",
+                        help="cut each file into images of N planes (a movie in one file: 1)")
+    return parser.parse_args()
+
+
+def load(tsc, options):
+    """The recording, as a collection of images. Nothing is read yet."""
+    if options.data in ("fish-images", "mouse-images"):
+        return tsc.loadExample(options.data)
+    return tsc.loadImages(options.data, nplanes=options.nplanes)
+
+
+def describe(tsc, data, name):
+    shape = " x ".join(str(n) for n in data.first()[1].shape)
+    simulated = " (simulated)" if name.endswith("-images") else ""
+    return (f"recording  {name}{simulated}: {data.count()} images of {shape} pixels, {data.dtype}\n"
+            f"ranks      {tsc.size}")
+
+
+def report(stats):
+    known = np.isfinite(stats["stdev"])  # pixels that are NaN or infinite at some time stay out
+    if not known.any():
+        return "values     no pixel is finite at all times"
+    low, high, mean, stdev = (stats[name][known] for name in ("min", "max", "mean", "stdev"))
+    return (f"values     {low.min()} to {high.max()}, mean {mean.mean():.2f}\n"
+            f"over time  stdev {np.median(stdev):.2f} in the median pixel, {stdev.max():.2f} in the"
+            " most variable")
+
+
+def size_on_disk(path):
+    if os.path.isfile(path):
+        return os.path.getsize(path)
+    return sum(entry.stat().st_size for entry in os.scandir(path))
+
+
+def verify(data, series, loaded):
+    """Compare a Series that was read back with the one in memory, and with the images."""
+    length, pixels = len(series.index), series.count()
+    if length * pixels * series.dtype.itemsize <= WHOLE:
+        images = np.moveaxis(data.toArray(), 0, -1)  # (time, row, column…) to (row, column…, time)
+        memory, file = series.toArray(), loaded.toArray()
+        what = f"{memory.size:,} values"
+    else:  # some pixels, spread over the image
+        places = np.linspace(0, pixels - 1, 50).astype(int)
+        keys = [tuple(int(i) for i in np.unravel_index(p, series.dims.count)) for p in places]
+        images = data.meanByRegions([[key] for key in keys]).T
+        memory, file = (np.stack([part[key] for key in keys]) for part in (series, loaded))
+        what = f"{memory.size:,} values of {len(keys)} pixels"
+    counts = [np.count_nonzero(differ(file, other)) for other in (memory, images)]
+    if any(counts):
+        raise SystemExit(f"{what} compared: {counts[0]} differ from the Series in memory, "
+                         f"{counts[1]} from the images")
+    return f"{what} read back: 0 differ from the Series in memory, 0 from the images"
+
+
+def differ(a, b):
+    return (a != b) & ~((a != a) & (b != b))  # NaN equals NaN here
+
+
+def frames(data, count=12):
+    """Some images, evenly spaced over time; of volumes the maximum projection."""
+    keys = data.keys().collect()
+    chosen = [keys[i] for i in np.unique(np.linspace(0, len(keys) - 1, count).astype(int))]
+    flat = data.maxProjection() if len(data.dims.count) == 3 else data
+    return {key: flat[key] for key in chosen}
+
+
+def most_active(series, count=8, apart=6):
+    """How much each pixel's relative change varies, and the series of the most active ones."""
+    changes = series.toTimeSeries().normalize()  # (y - baseline) / (baseline + 0.1)
+    activity = changes.seriesStdev().toArray()[..., 0]
+    left = np.nan_to_num(activity.astype(float), nan=-np.inf, posinf=-np.inf)
+    traces = {}
+    while len(traces) < count and left.max() > 0:
+        key = tuple(int(i) for i in np.unravel_index(left.argmax(), left.shape))
+        traces[key] = changes[key]
+        near = tuple(slice(max(0, i - apart), i + apart + 1) for i in key[:2])
+        left[near] = -np.inf  # the next one is another cell, not the pixel beside this one
+    return activity, traces
+
+
+# Pictures: local, drawn by one rank ------------------------------------------------------------
+
+
+def draw(results, out):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    stats = results["statistics"]
+    pictures = {
+        "projection.png": (picture, flattened(stats["max"]), "Maximum over time", "gray"),
+        "stdev.png": (picture, flattened(stats["stdev"]), "Standard deviation over time",
+                      "inferno"),
+        "montage.png": (montage, results["frames"]),
+    }
+    if results["traces"]:  # none where no pixel ever changes
+        pictures["timeseries.png"] = (timeseries, results["activity"], results["traces"])
+    print("\npictures")
+    for name, (function, *arguments) in pictures.items():
+        path = os.path.join(out, name)
+        save(path, function, *arguments)
+        print(f"  {os.path.relpath(path)}")
+
+
+def save(path, function, *arguments):
+    import matplotlib.pyplot as plt
+
+    function(*arguments)
+    plt.savefig(path, dpi=110, bbox_inches="tight")
+    plt.close()
+
+
+def flattened(image):
+    """A volume seen from above; a 2-D image as it is."""
+    return image.max(axis=2) if image.ndim == 3 else image
+
+
+def contrast(image):
+    """Limits that a few extreme pixels do not spoil."""
+    finite = image[np.isfinite(image)]
+    return np.percentile(finite, [0.5, 99.8]) if finite.size else None
+
+
+def picture(image, title, cmap):
+    import matplotlib.pyplot as plt
+
+    Colorize.image(image, cmap=cmap, bar=True, clim=contrast(image), size=7)
+    plt.title(title)
+
+
+def timeseries(activity, traces):
+    """The active pixels' places on the left, their series on the right, in the same colours."""
+    import matplotlib.pyplot as plt
+
+    _, (places, lines) = plt.subplots(1, 2, figsize=(13, 5.5), width_ratios=[1, 1.5],
+                                      layout="constrained")
+    shown = flattened(activity)
+    Colorize.image(shown, cmap="gray", clim=contrast(shown), ax=places)
+    places.set_title("Activity: stdev of the relative change")
+    # Far enough apart that most traces do not touch, near enough that small ones are seen.
+    step = max(0.7 * np.ptp(trace) for trace in traces.values())
+    labels = []
+    for number, (key, trace) in enumerate(traces.items()):
+        color = plt.get_cmap("tab10")(number)
+        places.plot(key[1], key[0], "o", ms=9, mfc="none", mec=color, mew=2)
+        lines.plot(trace - number * step, color=color, lw=1.4)
+        labels.append(f"({', '.join(str(i) for i in key)})")
+    lines.set_yticks([-number * step for number in range(len(labels))], labels)
+    lines.set_ylabel("pixel (row, column, page)" if activity.ndim == 3 else "pixel (row, column)")
+    lines.set_xlabel("image")
+    lines.xaxis.get_major_locator().set_params(integer=True)
+    lines.margins(x=0.05)
+    scale_bar(lines, step)
+    lines.set_title("Relative change of the most active pixels")
+    lines.spines[["top", "right"]].set_visible(False)
+
+
+def scale_bar(ax, height):
+    """How tall a change of so much is, at the right edge of the traces."""
+    at = ax.get_xlim()[1]
+    ax.plot([at, at], [0, height], color="black", lw=3, solid_capstyle="butt")
+    ax.text(at, height / 2, f" {100 * height:.0f} %", va="center")
+
+
+def montage(frames):
+    import matplotlib.pyplot as plt
+
+    images = list(frames.values())
+    Colorize.tile(images, clim=contrast(np.stack(images)), size=11)
+    for ax, key in zip(plt.gcf().axes, frames, strict=False):
+        ax.text(0.03, 0.97, f"image {key}", color="white", va="top", transform=ax.transAxes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Distributed collections of images and volumes for clusters, on MPI.
+
+>>> from mpimages import ThunderContext
+>>> tsc = ThunderContext()
+>>> data = tsc.loadImages('recording/', inputFormat='tif')      # doctest: +SKIP
+
+The public names are imported when they are first used: a thousand ranks import this package
+at once, and MPI starts with the first `ThunderContext`, not before.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .colorize import Colorize
+    from .context import ThunderContext
+    from .dims import Dims
+    from .errors import CollectiveMismatchError, FormatError, LaunchError, RankError
+    from .images import Images
+    from .series import Series, TimeSeries
+
+__all__ = [
+    "CollectiveMismatchError",
+    "Colorize",
+    "Dims",
+    "FormatError",
+    "Images",
+    "LaunchError",
+    "RankError",
+    "Series",
+    "ThunderContext",
+    "TimeSeries",
+    "__version__",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CollectiveMismatchError": "errors",
+    "Colorize": "colorize",
+    "Dims": "dims",
+    "FormatError": "errors",
+    "Images": "images",
+    "LaunchError": "errors",
+    "RankError": "errors",
+    "Series": "series",
+    "ThunderContext": "context",
+    "TimeSeries": "series",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

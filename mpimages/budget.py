@@ -1,0 +1,108 @@
+"""What memory each rank may take: given, or worked out, and agreed by all ranks."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+from mpi4py import MPI
+
+from .collective import Together, allreduce
+
+__all__ = ["agreed_budget", "check_fits", "parse_size", "size_text"]
+
+UNITS = {
+    "": 1, "b": 1,
+    "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,
+    "t": 10**12, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}
+
+# Left to Python, MPI and the page cache when the budget is worked out and not given.
+SHARE_OF_FREE = 0.6
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes, from a number or a text such as ``'150M'``, ``'4GB'`` or ``'2 GiB'``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where it is neither, or not positive.
+    """
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
+        raise TypeError(f"a size is an int or a text such as '4GB', not {size!r}")
+    if isinstance(size, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", size)
+        if match is None or match[2].lower() not in UNITS:
+            raise ValueError(f"cannot read the size {size!r}: write it as '150MB' or '4GiB'")
+        size = int(float(match[1]) * UNITS[match[2].lower()])
+    if size < 1:
+        raise ValueError(f"a size must be positive, not {size!r}")
+    return int(size)
+
+
+def size_text(size: int) -> str:
+    """Bytes for a human reader: ``'1.3 GB'``."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} bytes"
+
+
+def agreed_budget(comm: MPI.Intracomm, memory: int | str | None) -> int:
+    """The bytes that each rank may take, the same on all ranks. Collective.
+
+    What is given counts as it is; otherwise what the batch system, the container and the node
+    allow is shared among the ranks on the node, and the smallest share holds for all.
+    """
+    own = 0
+    with Together(comm, "ThunderContext"):
+        own = 0 if memory is None else parse_size(memory)
+    if memory is None:
+        node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        own = int(min(_free_memory(), _limit()) * SHARE_OF_FREE) // node.size
+        node.Free()
+    return int(allreduce(comm, np.array([max(1, own)], dtype=np.int64), MPI.MIN)[0])
+
+
+def _free_memory() -> int:
+    try:
+        with open("/proc/meminfo", encoding="ascii") as table:
+            for line in table:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _limit() -> int:
+    """What the batch system or the container allows this node's part of the job."""
+    limits = [2**62]
+    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
+    if megabytes.isdigit() and int(megabytes):
+        limits.append(int(megabytes) << 20)
+    per_cpu = os.environ.get("SLURM_MEM_PER_CPU", "")
+    cpus = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    if per_cpu.isdigit() and cpus.isdigit() and int(per_cpu):
+        limits.append((int(per_cpu) << 20) * int(cpus))
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def check_fits(need: int, budget: int, what: str, instead: str) -> None:
+    """MemoryError with the figures where `need` bytes exceed the budget. Local."""
+    if need > budget:
+        raise MemoryError(
+            f"{what} needs {size_text(need)} on each rank, but the budget is "
+            f"{size_text(budget)}; {instead}"
+        )

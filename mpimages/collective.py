@@ -1,0 +1,219 @@
+"""Agreement between ranks, and transfers whose counts may exceed 2**31.
+
+The rule that keeps a job from hanging: between two collective calls nothing may raise on
+some ranks only. `Together` is how the code keeps it. Local work runs inside it; what a rank
+raises there is held until every rank has come to the end, and then raised on all of them.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from mpi4py import MPI
+
+from .errors import RankError
+from .partition import Partition
+
+__all__ = [
+    "Together",
+    "allgather_rows",
+    "allreduce",
+    "broadcast_array",
+    "from_rank",
+    "mark_agreed",
+]
+
+ErrorType = TypeVar("ErrorType", bound=BaseException)
+
+# Counts of one MPI call stay below this, so that an MPI without large counts is enough.
+PIECE_BYTES = 1 << 30
+
+
+class Together:
+    """Local work that ends in agreement: it fails on every rank or on none.
+
+    As a context manager it agrees at the end of the block. Where collective calls stand
+    between pieces of local work, each piece goes into `attempt` and `agree` comes last.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    action : str
+        What is being done, for the message: ``"Images.mean"``.
+
+    Notes
+    -----
+    The agreement is one Allreduce of one integer. The exception of the lowest failing rank
+    is raised, on all ranks with the same type and message; on the failing rank it carries
+    the original as its cause.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, action: str) -> None:
+        self.comm = comm
+        self.action = action
+        self.failure: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether this rank has failed already. Local."""
+        return self.failure is not None
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Hold what the block raises; the first failure is the one that counts. Local."""
+        try:
+            yield
+        except BaseException as error:
+            if self.failure is None:
+                self.failure = error
+
+    def agree(self) -> None:
+        """Raise on every rank if any rank has failed. Collective."""
+        comm = self.comm
+        failing = np.array([comm.rank if self.failed else comm.size], dtype=np.int64)
+        comm.Allreduce(MPI.IN_PLACE, failing, op=MPI.MIN)
+        if failing[0] < comm.size:
+            self._raise_everywhere(int(failing[0]))
+
+    def _raise_everywhere(self, lowest: int) -> NoReturn:
+        comm, own = self.comm, self.failure
+        failures = comm.allreduce(int(self.failed))
+        if comm.size == 1:
+            assert own is not None
+            if not getattr(own, "agreed", False):
+                own.add_note(f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
+            mark_agreed(own)
+            raise own
+        place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
+        described = None if own is None else _describe(own, place)
+        pickled, number, message = comm.bcast(described, lowest)
+        others = f" ({failures - 1} more ranks failed)" if failures > 1 else ""
+        error = _rebuild(pickled, number, message + others)
+        mark_agreed(error)
+        raise error from own
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            if getattr(error, "agreed", False):
+                return  # every rank is raising this one: an inner agreement did its work
+            if self.failure is None:
+                self.failure = error
+        self.agree()
+
+
+def mark_agreed(error: ErrorType) -> ErrorType:
+    """Mark an exception that every rank is raising, so that outer agreements let it pass."""
+    # One with slots cannot bear the mark; an outer agreement then repeats itself.
+    with suppress(AttributeError):
+        error.agreed = True  # type: ignore[attr-defined]
+    return error
+
+
+def _describe(error: BaseException, place: str) -> tuple[bytes, int | None, str]:
+    """What the other ranks need to raise the same: pickled type, errno, message."""
+    kind = type(error)
+    number = error.errno if isinstance(error, OSError) else None
+    text: Any = error.args[0] if isinstance(error, KeyError) and error.args else error
+    if isinstance(error, OSError) and error.strerror is not None:
+        text = error.strerror
+        if error.filename is not None:
+            text = f"{text}: {error.filename!r}"
+    try:
+        pickled = pickle.dumps(kind)
+        _construct(kind, number, str(text))
+    except Exception:
+        pickled, number, text = pickle.dumps(RankError), None, f"{kind.__name__}: {text}"
+    return pickled, number, f"{place}: {text}"
+
+
+def _construct(kind: type[BaseException], number: int | None, message: str) -> BaseException:
+    error = kind(number, message) if number is not None else kind(message)
+    if message not in str(error):
+        raise TypeError(f"{kind.__name__} loses its message")
+    return error
+
+
+def _rebuild(pickled: bytes, number: int | None, message: str) -> BaseException:
+    # Only a class travels: every rank runs the same program and has it too, or nearly.
+    try:
+        return _construct(pickle.loads(pickled), number, message)
+    except Exception:
+        return RankError(message)
+
+
+def from_rank(comm: MPI.Intracomm, root: int, action: str, work: Any, *args: Any) -> Any:
+    """Run ``work(*args)`` on one rank and hand its result to all. Collective."""
+    result = None
+    with Together(comm, action):
+        if comm.rank == root:
+            result = work(*args)
+    return comm.bcast(result, root)
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """A C-contiguous array as flat views of at most PIECE_BYTES each."""
+    flat = array.reshape(-1)
+    step = max(1, PIECE_BYTES // max(1, array.itemsize))
+    for start in range(0, flat.size, step):
+        yield flat[start : start + step]
+
+
+def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> np.ndarray:
+    """Reduce a C-contiguous array over the ranks, in place; returns it. Collective."""
+    if comm.size > 1:
+        for piece in _pieces(array):
+            comm.Allreduce(MPI.IN_PLACE, piece, op=op)
+    return array
+
+
+def broadcast_array(comm: MPI.Intracomm, array: np.ndarray, root: int) -> np.ndarray:
+    """Send root's C-contiguous array into every rank's, in place; returns it. Collective."""
+    if comm.size > 1:
+        for piece in _pieces(array.view(np.uint8).reshape(-1) if array.size else array):
+            comm.Bcast([piece, MPI.BYTE], root=root)
+    return array
+
+
+def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) -> np.ndarray:
+    """Every rank's rows, one after the other, on every rank. Collective.
+
+    Parameters
+    ----------
+    rows : (n, ...) ndarray
+        This rank's share: n is ``partition.counts[comm.rank]``.
+
+    Returns
+    -------
+    (partition.count, ...) ndarray
+        Its own memory.
+    """
+    out = np.empty((partition.count, *rows.shape[1:]), dtype=rows.dtype)
+    start, stop = partition.bounds(comm.rank)
+    out[start:stop] = rows
+    if out.nbytes == 0 or comm.size == 1:
+        return out
+    width = out.nbytes // partition.count
+    if out.nbytes <= PIECE_BYTES:
+        counts = [n * width for n in partition.counts]
+        offsets = [n * width for n in partition.offsets[:-1]]
+        flat = out.reshape(-1).view(np.uint8)
+        comm.Allgatherv(MPI.IN_PLACE, [flat, counts, offsets, MPI.BYTE])
+    else:
+        for rank in range(comm.size):
+            start, stop = partition.bounds(rank)
+            broadcast_array(comm, out[start:stop], rank)
+    return out

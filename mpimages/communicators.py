@@ -1,0 +1,53 @@
+"""A private duplicate of the user's communicator, made once and shared by its contexts."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from mpi4py import MPI
+
+__all__ = ["acquire", "release"]
+
+
+class _Shared:
+    """A duplicate and how many contexts use it."""
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        self.comm = comm
+        self.users = 0
+
+
+@cache
+def _keyval() -> int:
+    """The attribute key under which a communicator carries its duplicate."""
+    return MPI.Comm.Create_keyval()
+
+
+def acquire(comm: Any) -> MPI.Intracomm:
+    """The duplicate that belongs to `comm`. Collective.
+
+    Messages of the library and of the user's program can then never be taken for each other.
+
+    Raises
+    ------
+    TypeError
+        Where it is no intracommunicator.
+    """
+    if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
+        raise TypeError(f"comm is an mpi4py intracommunicator, not {comm!r}")
+    shared: Any = comm.Get_attr(_keyval())
+    if shared is None:
+        shared = _Shared(comm.Dup())
+        comm.Set_attr(_keyval(), shared)
+    shared.users += 1
+    return shared.comm
+
+
+def release(comm: MPI.Intracomm) -> None:
+    """Give back what `acquire(comm)` gave; the last one frees it. Collective."""
+    shared: Any = comm.Get_attr(_keyval())
+    shared.users -= 1
+    if shared.users == 0:
+        comm.Delete_attr(_keyval())
+        shared.comm.Free()

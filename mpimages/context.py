@@ -1,0 +1,263 @@
+"""Where a program begins: the communicator, the memory budget, and the loaders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from mpi4py import MPI
+
+from . import communicators, loading
+from .budget import agreed_budget
+from .images import Images
+from .series import Series
+
+__all__ = ["ThunderContext"]
+
+Path = str | os.PathLike
+
+
+class ThunderContext:
+    """The ranks that work together, and what they load. Collective.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm, optional
+        Default: COMM_WORLD. It is duplicated once; the duplicate is freed by `close`.
+    memory : int or str, optional
+        What each rank may take: bytes, or a text such as ``'4GB'``. Default: what the batch
+        system, the container and the node allow, shared among the ranks of a node.
+
+    Examples
+    --------
+    >>> from mpimages import ThunderContext
+    >>> with ThunderContext() as tsc:
+    ...     tsc.loadExample('fish-images').count()
+    20
+    """
+
+    def __init__(self, comm: MPI.Intracomm | None = None, memory: int | str | None = None) -> None:
+        self._given = MPI.COMM_WORLD if comm is None else comm
+        self._comm: MPI.Intracomm | None = communicators.acquire(self._given)
+        try:
+            self._memory = agreed_budget(self._comm, memory)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def start(
+        cls, comm: MPI.Intracomm | None = None, memory: int | str | None = None
+    ) -> ThunderContext:
+        """The same as ``ThunderContext(comm, memory)``. Collective."""
+        return cls(comm, memory)
+
+    # -- properties: local -----------------------------------------------------------------
+
+    @property
+    def comm(self) -> MPI.Intracomm:
+        """The context's own communicator. Local; RuntimeError after `close`."""
+        self._check_open()
+        assert self._comm is not None
+        return self._comm
+
+    @property
+    def rank(self) -> int:
+        """This process among all, from 0. Local."""
+        return self.comm.rank
+
+    @property
+    def size(self) -> int:
+        """The number of ranks. Local."""
+        return self.comm.size
+
+    @property
+    def memory(self) -> int:
+        """The budget of each rank in bytes, the same on all. Local."""
+        return self._memory
+
+    def _check_open(self) -> None:
+        if self._comm is None:
+            raise RuntimeError("the ThunderContext is closed; make a new one")
+
+    def close(self) -> None:
+        """Free the communicator; collections of this context cannot be used then.
+
+        Collective; may be called twice.
+        """
+        if self._comm is not None:
+            self._comm = None
+            communicators.release(self._given)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Freeing is collective. Where one rank alone is leaving by an exception the others
+        # are elsewhere, and waiting for them would be a hang; the process is about to end.
+        if error is None or getattr(error, "agreed", False):
+            self.close()
+
+    def __repr__(self) -> str:
+        if self._comm is None:
+            return "ThunderContext (closed)"
+        return f"ThunderContext: rank {self.rank} of {self.size}"
+
+    # -- images ----------------------------------------------------------------------------
+
+    def loadImages(
+        self,
+        dataPath: Path | Sequence[Path],
+        dims: Sequence[int] | None = None,
+        dtype: Any = None,
+        inputFormat: str | None = None,
+        ext: str | None = None,
+        startIdx: int | None = None,
+        stopIdx: int | None = None,
+        recursive: bool = False,
+        nplanes: int | None = None,
+        channel: int | None = None,
+        dataset: str | None = None,
+        axes: str | None = None,
+        confFilename: str = "conf.json",
+    ) -> Images:
+        """Images in files. Collective; reads the names and the first header, no pixels.
+
+        Parameters
+        ----------
+        dataPath : path, or list of paths
+            Directories, files, or patterns with wildcards. Within each, files sort naturally
+            (``img2`` before ``img10``); a list keeps its order.
+        dims, dtype : optional
+            Of the images; needed for flat binary files without a ``conf.json``.
+        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy'}, optional
+            Default: told by the files' names.
+        ext : str, optional
+            Only files that end so.
+        startIdx, stopIdx : int, optional
+            Half-open slice of the sequence of images, as in Python; the keys begin at 0.
+        recursive : bool
+            Search the directories below as well.
+        nplanes : int, optional
+            Cut each file into images of so many planes: a movie in one file has ``nplanes=1``.
+        channel : int, optional
+            Which channel of a file with several, from 0.
+        dataset, axes : str, optional
+            Of HDF5 and NPY files: which dataset, and the order of its axes, as ``'TZYX'``.
+        confFilename : str
+            The description beside flat binary files.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is nothing to load.
+        FormatError
+            Where the first file is damaged or of another format.
+        ValueError
+            Where the arguments contradict each other or the files.
+        """
+        return loading.load_images(
+            self, dataPath,
+            {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
+             "dataset": dataset, "axes": axes, "confFilename": confFilename},
+            inputFormat, ext, recursive, (startIdx, stopIdx),
+        )
+
+    def loadImagesFromArray(self, array: Any, local: bool = False) -> Images:
+        """Images in memory. Collective.
+
+        Parameters
+        ----------
+        array : (n,) + dims ndarray, or None
+            The same on all ranks, each of which keeps its slice; a 2-D array is one image.
+        local : bool
+            Each rank gives its own images, None for none. They are put one after the other
+            in the order of the ranks, and nothing is copied.
+
+        Raises
+        ------
+        ValueError
+            Where the ranks' arrays differ (with ``local``: in the shape or dtype of an image).
+        TypeError
+            For a dtype that is neither integer nor float.
+        """
+        return loading.images_from_array(self, array, bool(local))
+
+    def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
+        """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
+        return self.loadImages(*args, **kwargs).toSeries()
+
+    def loadExample(self, name: str | None = None) -> Any:
+        """A simulated recording. Collective; computes nothing yet.
+
+        Parameters
+        ----------
+        name : {'fish-images', 'mouse-images', 'fish-series'}, optional
+            Without it the names are returned as a list.
+
+        Returns
+        -------
+        Images, Series or list of str
+        """
+        return loading.load_example(self, name)
+
+    # -- series ----------------------------------------------------------------------------
+
+    def loadSeries(
+        self,
+        dataPath: Path,
+        nkeys: int | None = None,
+        nvalues: int | None = None,
+        inputFormat: str | None = None,
+        keyType: Any = None,
+        valueType: Any = None,
+        dataset: str = "series",
+        confFilename: str = "conf.json",
+    ) -> Series:
+        """Series in files: a binary series or an HDF5 series. Collective; lazy.
+
+        Parameters
+        ----------
+        dataPath : path
+            A directory of a binary series as written here or by Thunder, or an HDF5 file.
+        nkeys, nvalues, keyType, valueType : optional
+            Of Thunder 0.x files: coordinates and values in a record, and their dtypes.
+        inputFormat : {'binary', 'hdf5'}, optional
+            Default: told by the path.
+        dataset : str
+            In an HDF5 file.
+        confFilename : str
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is nothing to load.
+        FormatError
+            Where it is incomplete, damaged, or of another format.
+        """
+        return loading.load_series(
+            self, dataPath,
+            {"nkeys": nkeys, "nvalues": nvalues, "inputFormat": inputFormat, "keyType": keyType,
+             "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
+        )
+
+    def loadSeriesFromArray(
+        self, array: Any, index: Sequence[int] | np.ndarray | None = None, local: bool = False
+    ) -> Series:
+        """Series in memory. Collective.
+
+        Parameters
+        ----------
+        array : dims + (T,) ndarray, or None
+            As in `loadImagesFromArray`; with ``local`` the ranks' rows are put one after the
+            other along the first axis.
+        index : sequence of int, optional
+            Labels of the T values.
+        """
+        return loading.series_from_array(self, array, index, bool(local))

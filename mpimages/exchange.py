@@ -1,0 +1,215 @@
+"""The transposition: images, each whole on one rank, become blocks of pixels with all times.
+
+Every rank owns a range of the images and is to own a range of the pixels. In each round every
+rank gets the next few pixels of its range from all others: the sender transposes its images'
+part of them (pixel-major, so that what it sends to one rank is one contiguous run), one
+Alltoallv moves the bytes, and the receiver lays each sender's columns side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+import numpy as np
+from mpi4py import MPI
+
+from .chain import Positions, Shape
+from .collective import Together
+from .kernels.transpose import transpose
+from .partition import Partition
+
+__all__ = ["ExchangePlan", "ExchangeSource", "ImageCollection"]
+
+
+class ExchangePlan:
+    """The redistribution of n images × p pixels from an image to a pixel partition.
+
+    Parameters
+    ----------
+    images, pixels : Partition
+        Which rank has which images, and which rank gets which pixels.
+    dtype : numpy.dtype
+    limit : int
+        About how many bytes of pixels a rank receives in one round.
+    """
+
+    def __init__(
+        self, images: Partition, pixels: Partition, dtype: np.dtype, limit: int
+    ) -> None:
+        self.images = images
+        self.pixels = pixels
+        self.dtype = dtype
+        self.width = max(1, limit // max(1, images.count * dtype.itemsize))
+        self.rounds = -(-max(pixels.counts) // self.width)
+
+    def band(self, rank: int, turn: int) -> tuple[int, int]:
+        """The pixels that `rank` receives in round `turn`; empty once it has all of its own."""
+        start, stop = self.pixels.bounds(rank)
+        begin = min(stop, start + turn * self.width)
+        return begin, min(stop, begin + self.width)
+
+    def execute(
+        self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions,
+        out: np.ndarray | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Move the pixels, a round at a time. Collective: every rank takes every round.
+
+        Parameters
+        ----------
+        images : (n, p) ndarray
+            This rank's images, flattened.
+        positions : ascending ints
+            The pixels that are moved: number i of the plan is pixel positions[i].
+        out : (own pixels, images) ndarray, optional
+            Where to put the result; without it each round's block lives in one buffer.
+
+        Yields
+        ------
+        (k, images) ndarray
+            The next k of this rank's pixels, valid until the next round.
+        """
+        mine = self.pixels.offsets[comm.rank]
+        with Together(comm, "toSeries"):
+            # The first round is the largest, so its buffers serve all.
+            rows = min(self.width, self.pixels.counts[comm.rank])
+            block = np.empty((rows, self.images.count), self.dtype) if out is None else out
+            if comm.size > 1:
+                send = np.empty(self._sent(comm.rank, 0), dtype=self.dtype)
+                receive = np.empty(rows * self.images.count, dtype=self.dtype)
+        for turn in range(self.rounds):
+            start, stop = self.band(comm.rank, turn)
+            target = block[: stop - start] if out is None else out[start - mine : stop - mine]
+            if comm.size == 1:
+                _transpose_columns(images, positions, start, stop, target)
+            else:
+                self._pack(images, positions, turn, send)
+                self._transfer(comm, turn, send, receive)
+                self._unpack(receive, target)
+            yield target
+
+    def _sent(self, rank: int, turn: int) -> int:
+        pixels = sum(b - a for a, b in (self.band(q, turn) for q in range(self.pixels.parts)))
+        return pixels * self.images.counts[rank]
+
+    def _pack(
+        self, images: np.ndarray, positions: Positions, turn: int, send: np.ndarray
+    ) -> None:
+        n, filled = len(images), 0
+        for rank in range(self.pixels.parts):
+            start, stop = self.band(rank, turn)
+            part = send[filled : filled + (stop - start) * n].reshape(stop - start, n)
+            _transpose_columns(images, positions, start, stop, part)
+            filled += part.size
+
+    def _transfer(
+        self, comm: MPI.Intracomm, turn: int, send: np.ndarray, receive: np.ndarray
+    ) -> None:
+        size = self.dtype.itemsize
+        n = self.images.counts[comm.rank] * size
+        bands = [self.band(rank, turn) for rank in range(comm.size)]
+        sent = [(stop - start) * n for start, stop in bands]
+        start, stop = bands[comm.rank]
+        received = [(stop - start) * count * size for count in self.images.counts]
+        comm.Alltoallv([send.view(np.uint8), sent, MPI.BYTE],
+                       [receive.view(np.uint8), received, MPI.BYTE])
+
+    def _unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
+        filled = 0
+        for rank in range(self.images.parts):
+            first, last = self.images.bounds(rank)
+            part = receive[filled : filled + len(target) * (last - first)]
+            target[:, first:last] = part.reshape(len(target), last - first)
+            filled += part.size
+
+
+def _transpose_columns(
+    images: np.ndarray, positions: Positions, start: int, stop: int, out: np.ndarray
+) -> None:
+    """out[i, t] = images[t, positions[start + i]]."""
+    if isinstance(positions, range) and positions.step == 1:
+        columns = images[:, positions.start + start : positions.start + stop]
+    else:
+        columns = np.take(images, np.asarray(positions[start:stop]), axis=1)
+    if out.size:
+        transpose(columns, out)
+
+
+class ImageCollection(Protocol):
+    """What the exchange asks of the images that it transposes."""
+
+    @property
+    def count(self) -> int | None: ...
+    @property
+    def shape(self) -> Shape | None: ...
+    @property
+    def kind(self) -> np.dtype | None: ...
+
+    def settle(self) -> None:
+        """Find out which images there are. Collective."""
+
+    def share(self) -> tuple[np.ndarray, Partition]:
+        """This rank's images, (n,) + dims, and who has which. Collective."""
+
+
+class ExchangeSource:
+    """A Series' records, taken out of a collection of images by exchange."""
+
+    collective: ClassVar[bool] = True
+
+    def __init__(self, comm: MPI.Intracomm, images: ImageCollection) -> None:
+        self.comm = comm
+        self.images = images
+        self._share: tuple[np.ndarray, Partition] | None = None
+
+    @property
+    def count(self) -> int | None:
+        shape = self.images.shape
+        if shape is None or self.images.kind is None or not self.images.count:
+            return None  # without images there is nothing to transpose: `prepare` says so
+        return int(np.prod(shape, dtype=np.int64))
+
+    @property
+    def dims(self) -> Shape | None:
+        return None if self.images.count is None else (self.images.count,)
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        return self.images.kind
+
+    @property
+    def partition(self) -> Partition | None:
+        return None
+
+    def prepare(self) -> None:
+        """Find out how many pixels and images there are. Collective.
+
+        Where only running the images' steps can tell, what they gave is kept for the
+        exchange that follows, so that nothing is computed twice.
+        """
+        self.images.settle()
+        if self.images.count == 0:
+            raise ValueError("toSeries: the collection has no images")
+        if self.images.shape is None or self.images.kind is None:
+            self._share = self.images.share()
+
+    def batches(
+        self, positions: Positions, partition: Partition, rank: int, limit: int
+    ) -> Iterator[np.ndarray]:
+        block, plan = self._plan(partition, limit)
+        yield from plan.execute(self.comm, block, positions)
+
+    def load(self, positions: Positions, partition: Partition, rank: int, out: np.ndarray,
+             limit: int) -> None:
+        """The whole of this rank's pixels into out, (n, times). Collective."""
+        block, plan = self._plan(partition, limit)
+        for _ in plan.execute(self.comm, block, positions, out):
+            pass
+
+    def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:
+        block, images = self._share or self.images.share()
+        self._share = None
+        flat = np.empty((0, 0))
+        with Together(self.comm, "toSeries"):
+            flat = np.ascontiguousarray(block).reshape(len(block), self.count or 0)
+        return flat, ExchangePlan(images, partition, block.dtype, limit)

@@ -1,0 +1,459 @@
+"""A distributed collection of images or volumes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .chain import Chain, Renumber, Shape, Step
+from .collection import Collection
+from .collective import Together, allgather_rows
+from .convert import refuse_for_now, save_frames, save_pngs, save_tifs
+from .dims import Dims
+from .exchange import ExchangeSource
+from .partition import Partition
+from .regions import region_means, regions_of
+from .steps import Apply, Pixels, Projection
+from .writers.png import check_imshow_options
+
+if TYPE_CHECKING:
+    from .series import Series, TimeSeries
+
+__all__ = ["Images"]
+
+
+class Images(Collection):
+    """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
+
+    Made by the ``load*`` methods of `ThunderContext`. Properties are local; every other
+    method is to be called by all ranks and gives all ranks the same. Methods that return
+    Images or Series are lazy, unless they say "action".
+
+    Attributes
+    ----------
+    metadata : dict
+        Pixel size and unit, frame interval, where the files say so.
+
+    Examples
+    --------
+    >>> from mpimages import ThunderContext
+    >>> tsc = ThunderContext()
+    >>> data = tsc.loadExample('fish-images')
+    >>> data.maxProjection(axis=2).dims.count
+    (76, 87)
+    """
+
+    def _key(self, key: Any) -> int:
+        return int(key)
+
+    # -- properties: local -----------------------------------------------------------------
+
+    @property
+    def dims(self) -> Dims | None:
+        """The images' extent, (row, column[, page]); None while only an action can tell. Local."""
+        self._inspected = True
+        dims = self._chain.dims
+        return None if dims is None else Dims(dims)
+
+    def __repr__(self) -> str:
+        unknown = "None (inspect to compute)"
+        count = self._chain.count
+        dims, dtype = (self._chain.dims, self._chain.dtype) if self._inspected else (None, None)
+        return "\n".join([
+            type(self).__name__,
+            f"nrecords: {unknown if count is None else count}",
+            f"dtype: {unknown if dtype is None else dtype}",
+            f"dims: {unknown if dims is None else Dims(dims)}",
+        ])
+
+    # -- records ---------------------------------------------------------------------------
+
+    def __getitem__(self, key: int | slice) -> np.ndarray:
+        """The image with this key, or a stack of those with keys in a half-open slice.
+
+        Collective; an action.
+
+        Raises
+        ------
+        KeyError
+            Where there is no such key; the message names the range of keys.
+        """
+        if isinstance(key, slice):
+            return self._slice(key)
+        value = self._find(_image_key(key), "__getitem__")
+        if value is None:
+            raise KeyError(self._no_such(key))
+        return value
+
+    def get(self, key: int) -> np.ndarray | None:
+        """The image with this key, or None where there is none. Collective; an action."""
+        return self._find(_image_key(key), "get")
+
+    def _slice(self, wanted: slice) -> np.ndarray:
+        chain = self._settle("__getitem__")
+        for bound in (wanted.start, wanted.stop, wanted.step):
+            if bound is not None:
+                _image_key(bound)
+        if wanted.step is not None and wanted.step < 1:
+            raise ValueError(f"a slice of keys runs upward, got step {wanted.step}")
+        assert chain.keys is not None
+        keys = np.asarray(chain.keys, dtype=np.int64)
+        start = wanted.start if wanted.start is not None else (keys[0] if len(keys) else 0)
+        inside = keys >= start
+        if wanted.stop is not None:
+            inside &= keys < wanted.stop
+        if wanted.step is not None:
+            inside &= (keys - start) % wanted.step == 0
+        kept = np.flatnonzero(inside)
+        if len(kept) == 0:
+            raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
+        return self._gather(chain.select(kept), "__getitem__")
+
+    def _no_such(self, key: Any) -> str:
+        keys = self._chain.keys
+        if keys is None or len(keys) == 0:
+            return f"no image with key {key}: the collection has no records"
+        return (f"no image with key {key}: the {len(keys)} keys lie in "
+                f"{int(keys[0])}…{int(keys[-1])}")
+
+    def toArray(self) -> np.ndarray:
+        """All images in one array, (n,) + dims, on every rank. Collective; an action.
+
+        Raises
+        ------
+        MemoryError
+            Where that exceeds the budget.
+        """
+        return self._gather(self._settle("toArray"), "toArray")
+
+    # -- steps: lazy -----------------------------------------------------------------------
+
+    def _then(self, step: Step) -> Self:
+        """One more step; a wrong one is refused now where the dims are known."""
+        chain = self._chain.then(step)
+        _ = chain.dims, chain.dtype
+        return self._derived(chain)
+
+    def maxProjection(self, axis: int = 2) -> Self:
+        """Maximum along an axis, in the images' dtype. Collective; lazy.
+
+        Parameters
+        ----------
+        axis : int
+            0 (rows), 1 (columns) or 2 (pages); negative ones count from the last.
+
+        Raises
+        ------
+        ValueError
+            Where the images have no such axis.
+        """
+        return self._project("max", axis)
+
+    def minProjection(self, axis: int = 2) -> Self:
+        """Minimum along an axis, in the images' dtype. As `maxProjection`."""
+        return self._project("min", axis)
+
+    def meanProjection(self, axis: int = 2) -> Self:
+        """Mean along an axis, float64. As `maxProjection`."""
+        return self._project("mean", axis)
+
+    def sumProjection(self, axis: int = 2) -> Self:
+        """Sum along an axis: int64 or uint64 for integers, float64 for floats.
+
+        As `maxProjection`; the action raises OverflowError where 64 bits cannot hold a sum.
+        """
+        return self._project("sum", axis)
+
+    def stdevProjection(self, axis: int = 2) -> Self:
+        """Population standard deviation along an axis, float64. As `maxProjection`."""
+        return self._project("stdev", axis)
+
+    def maxminProjection(self, axis: int = 2) -> Self:
+        """Maximum plus minimum along an axis, in a dtype in which it cannot wrap.
+
+        Integers of 8 to 32 bits are widened to the next size; the action raises OverflowError
+        where 64 bits cannot hold the sum. As `maxProjection`.
+        """
+        return self._project("maxmin", axis)
+
+    def _project(self, kind: str, axis: int) -> Self:
+        return self._then(Projection(kind, _as_int(axis, "axis")))
+
+    def planes(self, bottom: int | Sequence[int], top: int | None = None) -> Self:
+        """Some planes of each volume; a single plane gives 2-D images. Collective; lazy.
+
+        Parameters
+        ----------
+        bottom, top : int
+            The first and the last plane, both included.
+        bottom : sequence of int
+            Alone: the planes themselves, in this order.
+
+        Raises
+        ------
+        ValueError
+            For 2-D images, ``bottom > top``, or planes that are not there.
+        """
+        index: slice | list[int] | int
+        if top is None and isinstance(bottom, (list, tuple, range, np.ndarray)):
+            wanted = [_as_int(plane, "planes") for plane in bottom]
+            index = wanted[0] if len(wanted) == 1 else wanted
+        else:
+            first = _as_int(bottom, "planes")
+            last = first if top is None else _as_int(top, "planes")
+            if first > last:
+                raise ValueError(f"planes: bottom {first} is above top {last}")
+            wanted = [first, last]
+            index = first if first == last else slice(first, last + 1)
+        dims = self._chain.dims
+        if dims is not None and len(dims) != 3:
+            raise ValueError(f"planes needs volumes, but the images have dims {dims}")
+        if not wanted or min(wanted) < 0 or (dims is not None and max(wanted) >= dims[2]):
+            there = "" if dims is None else f": there are planes 0…{dims[2] - 1}"
+            raise ValueError(f"planes: cannot take {bottom!r} to {top!r}{there}")
+        return self._then(Pixels("planes", (slice(None), slice(None), index)))
+
+    def subsample(self, factor: int | Sequence[int]) -> Self:
+        """Every factor-th pixel along each axis, from 0. Collective; lazy.
+
+        Parameters
+        ----------
+        factor : int, or one per axis
+            An axis of n pixels keeps ceil(n / factor).
+        """
+        dims = self._chain.dims
+        if isinstance(factor, (list, tuple, np.ndarray)):
+            factors = [_as_int(f, "subsample") for f in factor]
+        else:
+            factors = [_as_int(factor, "subsample")] * (3 if dims is None else len(dims))
+        if dims is not None and len(factors) != len(dims):
+            raise ValueError(f"subsample: {len(factors)} factors for images of dims {dims}")
+        if not factors or min(factors) < 1:
+            raise ValueError(f"subsample: factors are positive, got {factor!r}")
+        return self._then(Pixels("subsample", tuple(slice(None, None, f) for f in factors)))
+
+    def crop(self, minbound: Sequence[int], maxbound: Sequence[int]) -> Self:
+        """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
+        low = [_as_int(b, "crop") for b in minbound]
+        high = [_as_int(b, "crop") for b in maxbound]
+        dims = self._chain.dims
+        if len(low) != len(high) or (dims is not None and len(low) != len(dims)):
+            raise ValueError(f"crop: bounds {low} and {high} for images of dims {dims}")
+        for axis, (a, b) in enumerate(zip(low, high, strict=True)):
+            if not 0 <= a < b or (dims is not None and b > dims[axis]):
+                raise ValueError(f"crop: [{a}, {b}) does not lie in axis {axis} of dims {dims}")
+        return self._then(Pixels("crop", tuple(slice(a, b) for a, b in zip(low, high, strict=True))))
+
+    def apply(
+        self, func: Callable[[np.ndarray], np.ndarray], dims: Sequence[int] | None = None,
+        dtype: Any = None,
+    ) -> Self:
+        """func(value) for each image. Collective; lazy.
+
+        Parameters
+        ----------
+        func : callable
+            Gets an array of its own and returns an array of integers or floats.
+        dims, dtype : optional
+            Of what it returns. Undeclared, they stay None until an action has run, and a
+            record that differs from the first is then a ValueError that names its key.
+        """
+        if not callable(func):
+            raise TypeError(f"apply needs a function, not {type(func).__name__}")
+        declared: Shape | None = None
+        if dims is not None:
+            declared = tuple(_as_int(n, "dims") for n in dims)
+        kind = None if dtype is None else np.dtype(dtype)
+        return self._derived(self._chain.then(Apply(func, declared, kind)))
+
+    def renumber(self) -> Self:
+        """Count the keys from 0 again, after a filter. Collective; lazy."""
+        chain = self._chain
+        if chain.settled:
+            assert chain.keys is not None
+            return self._derived(Chain(chain.source, chain.positions, range(len(chain.keys)),
+                                       chain.steps))
+        return self._derived(chain.then(Renumber()))
+
+    # -- regions ---------------------------------------------------------------------------
+
+    def meanByRegions(self, mask: np.ndarray | Sequence[Sequence[Sequence[int]]]) -> np.ndarray:
+        """Mean over each of several regions of each image: ROI traces. Collective; an action.
+
+        Parameters
+        ----------
+        mask : ndarray of the images' dims, or sequence of regions
+            A boolean mask is one region; an integer mask has a region for each value but 0,
+            in ascending order. A region in a sequence is a list of pixel coordinates.
+
+        Returns
+        -------
+        (n, regions) float64 ndarray
+        """
+        action = "meanByRegions"
+        chain = self._settle(action)
+        comm = self._context.comm
+        partition = chain.partition(comm.size)
+        start, stop = partition.bounds(comm.rank)
+        means: np.ndarray | None = None
+        pixels: list[np.ndarray] | None = None
+        if chain.dims is not None:
+            pixels = regions_of(mask, chain.dims)
+
+        def measure(first: int, batch: np.ndarray) -> None:
+            nonlocal means, pixels
+            if pixels is None:
+                pixels = regions_of(mask, batch.shape[1:])
+            if means is None:
+                means = np.empty((stop - start, len(pixels)))
+            means[first - start : first - start + len(batch)] = region_means(batch, pixels)
+
+        self._stream(chain, action, measure)
+        with Together(comm, self._name(action)):
+            if means is None:
+                assert chain.dims is not None
+                means = np.empty((0, len(regions_of(mask, chain.dims))))
+        return allgather_rows(comm, means, partition)
+
+    # -- conversion ------------------------------------------------------------------------
+
+    def toSeries(self) -> Series:
+        """The same pixels as a Series: a record per pixel, its value over time. Collective; lazy.
+
+        An action on the result reads the images and moves their pixels between the ranks;
+        ``cache()`` keeps what it got.
+        """
+        from .series import Series
+
+        return self._as_series(Series)
+
+    def toTimeSeries(self) -> TimeSeries:
+        """`toSeries`, as a `TimeSeries`. Collective; lazy."""
+        from .series import TimeSeries
+
+        return self._as_series(TimeSeries)
+
+    def saveAsBinarySeries(
+        self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
+        resume: bool = False, memory: int | str | None = None,
+    ) -> None:
+        """``toSeries().saveAsBinarySeries(...)``. Collective; an action."""
+        self.toSeries().saveAsBinarySeries(path, blockSize, overwrite, resume, memory)
+
+    def saveAsHDF5(
+        self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
+        chunks: Any = None, compression: Any = None, overwrite: bool = False,
+        resume: bool = False, memory: int | str | None = None,
+    ) -> None:
+        """Write one HDF5 file, from all ranks. Collective; an action.
+
+        Parameters
+        ----------
+        layout : {'series', 'images'}
+            The dataset is dims + (T,), or frame-major, (T,) + dims.
+        path, dataset, chunks, compression, overwrite, resume, memory
+            As in `Series.saveAsHDF5`.
+        """
+        if layout != "images":
+            self.toSeries().saveAsHDF5(path, dataset, layout, chunks, compression, overwrite,
+                                       resume, memory)
+            return
+        refuse_for_now(compression=compression, resume=resume, memory=memory)
+        save_frames(self, path, dataset, chunks, bool(overwrite), self._name("saveAsHDF5"))
+
+    def saveAsPngs(
+        self, path: str | os.PathLike, *, cmap: Any = "gray", vmin: float | None = None,
+        vmax: float | None = None, norm: Any = None, alpha: float | None = None,
+        origin: str = "upper", filePrefix: str = "export", overwrite: bool = False,
+        **imshow: Any,
+    ) -> None:
+        """Write each 2-D image as a PNG, a pixel of the file for each of the image.
+
+        Collective; an action (two without `vmin` and `vmax`: the first finds them). The files
+        are ``export-00000.png`` and so on, numbered by key.
+
+        Parameters
+        ----------
+        path : path
+            A new directory; its parent must exist.
+        cmap, vmin, vmax, norm, alpha, origin
+            As in matplotlib's imshow. Without `vmin` or `vmax` all images share one scale, the
+            range of their finite values, so that a movie does not flicker.
+        filePrefix : str
+        overwrite : bool
+            Replace what mpimages wrote there before.
+
+        Raises
+        ------
+        ValueError
+            Where the images are not 2-D.
+        TypeError
+            For other options of imshow; it says why.
+        FileExistsError
+            Where there is something already, or what mpimages did not write.
+        """
+        check_imshow_options(imshow)
+        options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
+                   "origin": origin}
+        save_pngs(self, path, filePrefix, bool(overwrite), options, self._name("saveAsPngs"))
+
+    def saveAsTifs(
+        self, path: str | os.PathLike, *, filePrefix: str = "export", overwrite: bool = False
+    ) -> None:
+        """Write each image or volume as a TIFF in its own dtype, a page for each plane.
+
+        Collective; an action. The files are ``export-00000.tif`` and so on, numbered by key.
+
+        Parameters
+        ----------
+        path : path
+            A new directory; its parent must exist.
+        filePrefix : str
+        overwrite : bool
+            Replace what mpimages wrote there before.
+        """
+        save_tifs(self, path, filePrefix, bool(overwrite), self._name("saveAsTifs"))
+
+    def _as_series(self, kind: Any) -> Any:
+        chain = Chain.whole(ExchangeSource(self._context.comm, _Share(self)))
+        return kind(self._context, chain, self.metadata, images=self)
+
+
+class _Share:
+    """What the exchange asks of a collection of images."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    @property
+    def count(self) -> int | None:
+        return self._images._chain.count
+
+    @property
+    def shape(self) -> Shape | None:
+        return self._images._chain.dims
+
+    @property
+    def kind(self) -> np.dtype | None:
+        return self._images._chain.dtype
+
+    def settle(self) -> None:
+        self._images._settle("toSeries")
+
+    def share(self) -> tuple[np.ndarray, Partition]:
+        return self._images._load(self._images._settle("toSeries"), "toSeries")
+
+
+def _as_int(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} needs whole numbers, not {value!r}")
+    return int(value)
+
+
+def _image_key(key: Any) -> int:
+    if isinstance(key, (bool, np.bool_)) or not isinstance(key, (int, np.integer)):
+        raise TypeError(f"the keys of images are ints, not {key!r}")
+    return int(key)

@@ -1,0 +1,161 @@
+"""Statistics of time series, one a row."""
+
+cimport numpy as cnp
+
+import numpy as np
+
+from . cimport isa
+from . import checks
+
+cnp.import_array()
+
+cdef extern from "mpimages.h":
+    int mpim_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t t,
+                             ptrdiff_t stride, const double *q, size_t nq, double *out,
+                             ptrdiff_t out_stride) nogil
+    int mpim_running_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t t,
+                                     ptrdiff_t stride, size_t window, double q, double *out,
+                                     ptrdiff_t out_stride) nogil
+    int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t t,
+                            ptrdiff_t stride, const double *baseline, ptrdiff_t baseline_row,
+                            ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
+                            ptrdiff_t out_stride) nogil
+
+
+def _block(block):
+    block = checks.rows("block", block)
+    if block.shape[1] < 1:
+        raise ValueError(f"the rows of block are empty: its shape is {block.shape}")
+    return block
+
+
+def _percentiles(q):
+    values = np.atleast_1d(np.ascontiguousarray(q, dtype=np.float64))
+    if values.ndim != 1:
+        raise ValueError(f"q must be a number or a sequence, its shape is {values.shape}")
+    if not ((values >= 0) & (values <= 100)).all():
+        raise ValueError(f"percentiles must be in 0 ... 100, got {q}")
+    return values
+
+
+def percentile_rows(block, q, out):
+    """Percentiles of each row, by linear interpolation as in ``numpy.percentile``.
+
+    Parameters
+    ----------
+    block : (k, T) ndarray
+        u/int8 to u/int64, float32 or float64; T >= 1; rows contiguous, at any distance.
+    q : float or sequence of nq floats
+        In 0 ... 100.
+    out : (k, nq) ndarray of float64
+        NaN for a row that has a NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape, layout or percentile that is not as above.
+    """
+    block = _block(block)
+    cdef int dtype = checks.code_of("block", block.dtype)
+    percentiles = _percentiles(q)
+    cdef size_t k = block.shape[0], t = block.shape[1], nq = percentiles.size
+    out = checks.output("out", out, (k, nq), np.float64)
+    checks.apart({"out": out}, {"block": block, "q": percentiles})
+    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>block)
+    cdef const double *at = <const double *>cnp.PyArray_DATA(<cnp.ndarray>percentiles)
+    cdef double *to = <double *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef ptrdiff_t stride = block.strides[0], out_stride = out.strides[0]
+    cdef int clone = isa.current(), status
+    with nogil:
+        status = mpim_percentile_rows(clone, dtype, data, k, t, stride, at, nq, to, out_stride)
+    checks.raise_for(status, "percentile_rows")
+
+
+def running_percentile_rows(block, window, q, out):
+    """The percentile of each row's samples around each time.
+
+    Parameters
+    ----------
+    block : (k, T) ndarray
+        As for `percentile_rows`.
+    window : int
+        Samples in a window, >= 1: those in [t - window // 2, t - window // 2 + window), cut at the
+        row's ends.
+    q : float
+        In 0 ... 100.
+    out : (k, T) ndarray of float64
+        NaN for a window that has a NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape, layout, window or percentile that is not as above.
+    """
+    block = _block(block)
+    cdef int dtype = checks.code_of("block", block.dtype)
+    if window < 1:
+        raise ValueError(f"window must be at least 1, not {window}")
+    percentiles = _percentiles(q)
+    if percentiles.size != 1:
+        raise ValueError(f"q must be one number, got {q}")
+    cdef size_t k = block.shape[0], t = block.shape[1]
+    # A window of twice the row's length and more sees the whole row at any time.
+    cdef size_t samples = min(int(window), 2 * int(t) + 2)
+    out = checks.output("out", out, (k, t), np.float64)
+    checks.apart({"out": out}, {"block": block})
+    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>block)
+    cdef double *to = <double *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef ptrdiff_t stride = block.strides[0], out_stride = out.strides[0]
+    cdef double at = percentiles[0]
+    cdef int clone = isa.current(), status
+    with nogil:
+        status = mpim_running_percentile_rows(clone, dtype, data, k, t, stride, samples, at, to,
+                                              out_stride)
+    checks.raise_for(status, "running_percentile_rows")
+
+
+def normalize_rows(block, baseline, offset, out):
+    """out = (y - b) / (b + offset), in float64, stored as out's dtype.
+
+    Parameters
+    ----------
+    block : (k, T) ndarray
+        As for `percentile_rows`.
+    baseline : (k,) or (k, T) ndarray of float64
+        b, one a row or one a sample.
+    offset : float
+    out : (k, T) ndarray of float64 or float32
+        Division by zero gives inf or NaN silently.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or layout that is not as above.
+    """
+    block = _block(block)
+    cdef int dtype = checks.code_of("block", block.dtype)
+    cdef size_t k = block.shape[0], t = block.shape[1]
+    if not isinstance(baseline, np.ndarray) or baseline.dtype != np.float64:
+        raise TypeError("baseline must be an array of float64, not "
+                        f"{getattr(baseline, 'dtype', type(baseline).__name__)}")
+    if baseline.shape not in ((k,), (k, t)):
+        raise ValueError(f"baseline must have shape {(k,)} or {(k, t)}, not {baseline.shape}")
+    if not baseline.flags.aligned:
+        raise ValueError("baseline is not aligned to its items")
+    if baseline.ndim == 2:
+        baseline = checks.rows("baseline", baseline)
+    out = checks.output("out", out, (k, t), None)
+    if out.dtype not in (np.float32, np.float64):
+        raise TypeError(f"out must be float32 or float64, not {out.dtype}")
+    checks.apart({"out": out}, {"block": block, "baseline": baseline})
+    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>block)
+    cdef const double *base = <const double *>cnp.PyArray_DATA(<cnp.ndarray>baseline)
+    cdef void *to = cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef ptrdiff_t stride = block.strides[0], out_stride = out.strides[0]
+    cdef ptrdiff_t base_row = baseline.strides[0], base_item = 8 if baseline.ndim == 2 else 0
+    cdef double shift = offset
+    cdef int out_dtype = checks.code_of("out", out.dtype), clone = isa.current(), status
+    with nogil:
+        status = mpim_normalize_rows(clone, dtype, data, k, t, stride, base, base_row, base_item,
+                                     shift, out_dtype, to, out_stride)
+    checks.raise_for(status, "normalize_rows")

@@ -1,0 +1,246 @@
+"""How the loaders of `ThunderContext` make their collections: listing, headers, agreement."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import readers
+from .chain import Chain, Shape, Source
+from .collective import Together, allgather_rows, from_rank
+from .images import Images
+from .partition import Partition
+from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
+from .series import Series, as_index
+from .sources import (
+    ExampleSeriesSource,
+    ExampleSource,
+    FileSource,
+    MemorySource,
+    PathTable,
+    SeriesSource,
+)
+
+if TYPE_CHECKING:
+    from .context import ThunderContext
+
+__all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
+
+
+# -- files ---------------------------------------------------------------------------------
+
+
+def load_images(
+    context: ThunderContext, data_path: Any, asked: dict[str, Any], input_format: str | None,
+    ext: str | None, recursive: bool, bounds: tuple[int | None, int | None],
+) -> Images:
+    """See `ThunderContext.loadImages`. Collective."""
+    comm, action = context.comm, "ThunderContext.loadImages"
+
+    def find() -> tuple[str, PathTable, readers.Options, readers.Header]:
+        options = readers.Options(**asked)
+        name, paths = readers.find_input(
+            data_path, input_format, ext, recursive, options.confFilename
+        )
+        return name, PathTable(paths), options, readers.get(name).inspect(paths[0], options)
+
+    # One rank lists and reads: a thousand that do it bring a file system to its knees.
+    name, paths, options, header = from_rank(comm, 0, action, find)
+    reader = readers.get(name)
+    ends: np.ndarray | None = None
+    if reader.multiple(options, header):
+        ends = np.cumsum(_count_images(context, reader, options, header, paths, action))
+    source = FileSource(reader, options, header, paths, ends)
+    return Images(context, _slice(source, source.count, bounds), header.metadata)
+
+
+def _count_images(
+    context: ThunderContext, reader: Any, options: Any, header: Any, paths: PathTable, action: str
+) -> np.ndarray:
+    """The number of images in each file, the ranks sharing the files. Collective."""
+    comm = context.comm
+    partition = Partition.balanced(len(paths), comm.size)
+    start, stop = partition.bounds(comm.rank)
+    counts = np.zeros(stop - start, dtype=np.int64)
+    with Together(comm, action):
+        for i in range(start, stop):
+            counts[i - start] = header.count if i == 0 else \
+                reader.count(paths[i], options, header)
+    return allgather_rows(comm, counts, partition)
+
+
+def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) -> Chain:
+    """The images [startIdx, stopIdx) of a source; their keys begin at 0."""
+    for name, bound in zip(("startIdx", "stopIdx"), bounds, strict=True):
+        if bound is not None and (isinstance(bound, bool)
+                                  or not isinstance(bound, (int, np.integer))):
+            raise TypeError(f"{name} is an int, not {bound!r}")
+    start, stop, _ = slice(*bounds).indices(count)
+    if start >= stop:
+        raise ValueError(f"startIdx={bounds[0]}, stopIdx={bounds[1]} select none of the "
+                         f"{count} images")
+    return Chain(source, range(start, stop), range(stop - start))
+
+
+def load_series(context: ThunderContext, data_path: Any, asked: dict[str, Any]) -> Series:
+    """See `ThunderContext.loadSeries`. Collective."""
+    comm, action = context.comm, "ThunderContext.loadSeries"
+    header = from_rank(
+        comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked))
+    )
+    if header.needs_keys:
+        header = _with_keys(context, header, action)
+    source = SeriesSource(header)
+    return Series(context, Chain.whole(source), header.metadata, dims=header.dims,
+                  index=header.index)
+
+
+def _with_keys(context: ThunderContext, header: Any, action: str) -> Any:
+    """The header completed by the keys in the files, which the ranks share. Collective."""
+    comm = context.comm
+    partition = Partition.balanced(header.file_count, comm.size)
+    start, stop = partition.bounds(comm.rank)
+    scans = np.empty((0, 0), dtype=np.int64)
+    with Together(comm, action):
+        scans = scan_keys(header, start, stop)
+    scans = allgather_rows(comm, scans, partition)
+    return from_rank(comm, 0, action, with_keys, header, scans)
+
+
+def load_example(context: ThunderContext, name: str | None) -> Any:
+    """See `ThunderContext.loadExample`. Collective."""
+    from . import example
+
+    if name is None:
+        return list(example.names())
+    recording = example.load(name)
+    metadata = {"description": recording.description}
+    if recording.kind == "images":
+        return Images(context, Chain.whole(ExampleSource(recording)), metadata)
+    source = ExampleSeriesSource(recording, recording.count)
+    return Series(context, Chain.whole(source), metadata, dims=recording.dims)
+
+
+# -- arrays --------------------------------------------------------------------------------
+
+
+def images_from_array(context: ThunderContext, array: Any, local: bool) -> Images:
+    """See `ThunderContext.loadImagesFromArray`. Collective."""
+    action = "ThunderContext.loadImagesFromArray"
+    taken = _local_array if local else _common_array
+    block, dims, dtype, partition = taken(context, array, action, _as_images)
+    return Images(context, Chain.whole(MemorySource(block, dims, dtype, partition)))
+
+
+def series_from_array(
+    context: ThunderContext, array: Any, index: Sequence[int] | np.ndarray | None, local: bool
+) -> Series:
+    """See `ThunderContext.loadSeriesFromArray`. Collective."""
+    action = "ThunderContext.loadSeriesFromArray"
+    comm = context.comm
+    labels = None
+    with Together(comm, action):
+        labels = None if index is None else as_index(index)
+    taken = _local_array if local else _common_array
+    block, dims, dtype, rows = taken(context, array, action, _as_series)
+    inner, length = dims[:-1], dims[-1]
+    pixels = int(np.prod(inner, dtype=np.int64))
+    partition = Partition(tuple(cut * pixels for cut in rows.offsets))
+    source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
+    if labels is not None and len(labels) != length:
+        raise ValueError(f"an index of {len(labels)} labels for series of {length} values")
+    return Series(context, Chain.whole(source), dims=(rows.count, *inner), index=labels)
+
+
+def _checked_array(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+        raise TypeError(f"records are integers or floats of at most 64 bits, not {array.dtype}")
+    return array
+
+
+def _as_images(array: Any) -> np.ndarray:
+    array = _checked_array(array)
+    if array.ndim == 2:
+        array = array[np.newaxis]
+    if array.ndim not in (3, 4) or 0 in array.shape[1:]:
+        raise ValueError("images are a (n, row, column[, page]) array, or one (row, column) "
+                         f"image; got shape {array.shape}")
+    return array
+
+
+def _as_series(array: Any) -> np.ndarray:
+    array = _checked_array(array)
+    if array.ndim not in (2, 3, 4) or 0 in array.shape[1:]:
+        raise ValueError("series are a (row[, column[, page]], T) array; "
+                         f"got shape {array.shape}")
+    return array
+
+
+def _common_array(
+    context: ThunderContext, array: Any, action: str, check: Any
+) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
+    """This rank's slice of an array that all ranks have. Collective."""
+    comm = context.comm
+    block, described = np.empty(0), None
+    with Together(comm, action):
+        if array is None:
+            raise TypeError(f"{action} needs an array on every rank; local=True takes None")
+        block = check(array)
+        if len(block) == 0:
+            raise ValueError(f"{action}: the array of shape {block.shape} has no records")
+        described = (block.shape, block.dtype.newbyteorder("=").str,
+                     _checksum(block) if comm.size > 1 else "")
+    found = comm.allgather(described)
+    for rank, other in enumerate(found):
+        if other != found[0]:
+            raise ValueError(
+                f"{action}: the array on rank {rank} (shape {other[0]}, dtype {other[1]}) is not "
+                f"that of rank 0 (shape {found[0][0]}, dtype {found[0][1]}) or has other values; "
+                "local=True takes different arrays"
+            )
+    partition = Partition.balanced(len(block), comm.size)
+    start, stop = partition.bounds(comm.rank)
+    own = block
+    with Together(comm, action):
+        # A copy: what the user does to the array later does not reach the collection.
+        own = np.array(block[start:stop], dtype=block.dtype.newbyteorder("="), order="C")
+    return own, block.shape[1:], own.dtype, partition
+
+
+def _checksum(array: np.ndarray) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in array:
+        digest.update(np.ascontiguousarray(part, dtype=array.dtype.newbyteorder("=")).data)
+    return digest.hexdigest()
+
+
+def _local_array(
+    context: ThunderContext, array: Any, action: str, check: Any
+) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
+    """This rank's own records and how many the others have. Collective."""
+    comm = context.comm
+    block, described = None, None
+    with Together(comm, action):
+        if array is not None:
+            block = check(array)
+            block = block.astype(block.dtype.newbyteorder("="), copy=False)
+            described = (len(block), block.shape[1:], block.dtype.str)
+    found = comm.allgather(described)
+    given = [(rank, f) for rank, f in enumerate(found) if f is not None]
+    if sum(f[0] for _, f in given) == 0:
+        raise ValueError(f"{action}: no rank has any records")
+    first, (_, dims, kind) = next(item for item in given if item[1][0])
+    for rank, (_, other, other_kind) in given:
+        if (other, other_kind) != (dims, kind):
+            raise ValueError(
+                f"{action}: the records on rank {rank} have shape {other} and dtype {other_kind}, "
+                f"those on rank {first} {dims} and {kind}"
+            )
+    partition = Partition.fromCounts(0 if f is None else f[0] for f in found)
+    if block is None:
+        block = np.empty((0, *dims), dtype=kind)
+    return block, dims, np.dtype(kind), partition

@@ -1,0 +1,86 @@
+"""Who owns which records: contiguous ranges by an offsets table. Knows nothing of MPI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Partition"]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The rule "part r owns the items [offsets[r], offsets[r + 1])".
+
+    Parameters
+    ----------
+    offsets : tuple of int
+        Non-decreasing, the first 0; one more than there are parts.
+    """
+
+    offsets: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        o = self.offsets
+        if len(o) < 2 or o[0] != 0 or any(a > b for a, b in zip(o, o[1:], strict=False)):
+            raise ValueError(f"offsets must begin at 0 and not decrease, got {o}")
+
+    @classmethod
+    def balanced(cls, count: int, parts: int, grain: int = 1) -> Partition:
+        """Cut `count` items into `parts` ranges whose sizes differ by one grain at most.
+
+        Every boundary but the last is a multiple of `grain`.
+        """
+        if count < 0 or parts < 1 or grain < 1:
+            raise ValueError(f"cannot cut {count} items into {parts} parts of grain {grain}")
+        grains = -(-count // grain)
+        cuts = (min(count, grain * (grains * part // parts)) for part in range(parts + 1))
+        return cls(tuple(cuts))
+
+    @classmethod
+    def fromCounts(cls, counts: Iterable[int]) -> Partition:
+        """The partition whose part r has counts[r] items."""
+        offsets = [0]
+        for count in counts:
+            offsets.append(offsets[-1] + int(count))
+        return cls(tuple(offsets))
+
+    @property
+    def count(self) -> int:
+        """How many items there are in all."""
+        return self.offsets[-1]
+
+    @property
+    def parts(self) -> int:
+        """Among how many parts they are shared."""
+        return len(self.offsets) - 1
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many items each part owns."""
+        return tuple(b - a for a, b in zip(self.offsets, self.offsets[1:], strict=False))
+
+    def bounds(self, part: int) -> tuple[int, int]:
+        """The half-open range [start, stop) that `part` owns."""
+        if not 0 <= part < self.parts:
+            raise IndexError(f"part {part} of {self.parts}")
+        return self.offsets[part], self.offsets[part + 1]
+
+    def owner(self, item: int) -> int:
+        """The part that owns `item`."""
+        if not 0 <= item < self.count:
+            raise IndexError(f"item {item} of {self.count}")
+        return int(np.searchsorted(self.offsets, item, side="right")) - 1
+
+    def restricted(self, positions: Sequence[int] | np.ndarray) -> Partition:
+        """The partition of a selection: each selected item stays with its owner.
+
+        Parameters
+        ----------
+        positions : ascending ints
+            The items that are selected; the result numbers them from 0.
+        """
+        cuts = np.searchsorted(np.asarray(positions), self.offsets)
+        return Partition((0, *(int(c) for c in cuts[1:])))

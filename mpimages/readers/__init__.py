@@ -1,0 +1,136 @@
+"""One reader per format, behind one small registry.
+
+Readers are local: rank 0 lists and inspects, and every rank opens the files it owns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from .base import Handle, Header, Options, Reader, Scratch
+from .listing import files_with, list_files, natural_key
+
+__all__ = [
+    "Handle",
+    "Header",
+    "Options",
+    "Reader",
+    "Scratch",
+    "detect",
+    "find_input",
+    "get",
+    "list_files",
+    "natural_key",
+    "registry",
+]
+
+# Never an input, wherever they lie.
+MARKERS = ("SUCCESS", "_SUCCESS")
+
+
+@cache
+def registry() -> dict[str, Reader]:
+    """The readers by name, in the order in which they are named to the user."""
+    from .hdf5 import Hdf5Reader
+    from .npy import NpyReader
+    from .png import PngReader
+    from .stack import StackReader
+    from .tif import TifReader
+
+    readers = (TifReader(), PngReader(), StackReader(), Hdf5Reader(), NpyReader())
+    return {reader.name: reader for reader in readers}
+
+
+def get(name: str) -> Reader:
+    """The reader of a format; ValueError that lists the formats where there is none."""
+    readers = registry()
+    if not isinstance(name, str):
+        raise TypeError(f"inputFormat must be a string, got {name!r}")
+    if name not in readers:
+        raise ValueError(f"inputFormat {name!r} is none of {', '.join(readers)}")
+    return readers[name]
+
+
+def detect(paths: Sequence[str]) -> str | None:
+    """The format that the names tell; None where they tell none.
+
+    Raises
+    ------
+    ValueError
+        If more than one format is present; it names them.
+    """
+    present: dict[str, str] = {}
+    for name, reader in registry().items():
+        for path in paths:
+            if path.lower().endswith(reader.extensions):
+                present[name] = path
+                break
+    if len(present) > 1:
+        kinds = ", ".join(f"{name} ({os.path.basename(p)})" for name, p in present.items())
+        raise ValueError(
+            f"{os.path.dirname(paths[0]) or '.'}: more than one kind of input is present: "
+            f"{kinds}; say which by inputFormat="
+        )
+    return next(iter(present), None)
+
+
+def find_input(
+    data_path: Any,
+    input_format: str | None = None,
+    ext: str | None = None,
+    recursive: bool = False,
+    conf_filename: str = "conf.json",
+) -> tuple[str, list[str]]:
+    """Which format a recording has, and its files in order.
+
+    Parameters
+    ----------
+    data_path : path or sequence of paths
+        As `loadImages`' dataPath.
+    input_format : str, optional
+        A name in the registry; None detects it by the files' names.
+    ext : str, optional
+        Only files of a directory or pattern that end so: ``'tif'`` or ``'.tif'``.
+    recursive : bool
+    conf_filename : str
+        The name of the description beside flat binary files, which is no input.
+
+    Returns
+    -------
+    (str, list of str)
+        The format's name and the paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the format cannot be told, or more than one is present.
+    """
+    reader = None if input_format is None else get(input_format)
+    ignored = (*MARKERS, conf_filename)
+    if ext is not None:
+        if not isinstance(ext, str):
+            raise TypeError(f"ext must be a string, got {ext!r}")
+        endings: tuple[str, ...] | None = ("." + ext.lower().lstrip("."),)
+    else:
+        # Flat binary has no extension of its own: all files there are, or the format's.
+        flat = reader is None or reader.name == "stack"
+        endings = None if reader is None or flat else reader.extensions
+    paths = list_files(data_path, endings, bool(recursive), ignored)
+    if reader is not None:
+        return reader.name, paths
+    name = detect(paths)
+    if name is None:
+        conf = os.path.join(os.path.dirname(paths[0]), conf_filename)
+        if ext is None and not os.path.exists(conf):
+            raise ValueError(
+                f"{paths[0]}: the format cannot be told by the name; give inputFormat= "
+                f"({', '.join(registry())})"
+            )
+        return "stack", paths
+    chosen = files_with(paths, None if ext is not None else get(name).extensions)
+    return name, chosen

@@ -1,0 +1,200 @@
+"""Which files a recording consists of, and in which order."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["files_with", "list_files", "natural_key", "path_list"]
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> tuple[list[Any], str]:
+    """Sort key: runs of digits as integers, the rest by code point, ties by the string.
+
+    Examples
+    --------
+    >>> sorted(["img10", "img2", "img1"], key=natural_key)
+    ['img1', 'img2', 'img10']
+    """
+    parts: list[Any] = _DIGITS.split(name)
+    # By its length without leading zeros, then by its digits: an integer's order at a
+    # string's price, and without int()'s limit of 4300 digits.
+    for k in range(1, len(parts), 2):
+        digits = parts[k].lstrip("0")
+        parts[k] = (len(digits), digits)
+    return parts, name
+
+
+def path_list(data_path: Any) -> list[str]:
+    """`dataPath` as a list of strings: one path or pattern, or a sequence of them."""
+    if isinstance(data_path, (str, os.PathLike)):
+        items: Iterable[Any] = [data_path]
+    elif isinstance(data_path, Iterable) and not isinstance(data_path, (bytes, dict, set)):
+        items = data_path
+    else:
+        raise TypeError(f"dataPath must be a path or a list of paths, got {data_path!r}")
+    paths = []
+    for item in items:
+        if not isinstance(item, (str, os.PathLike)):
+            raise TypeError(f"dataPath must be a path or a list of paths, got {item!r} in it")
+        path = os.fspath(item)
+        if not isinstance(path, str):
+            raise TypeError(f"a path must be text, got {path!r}")
+        if not path or "\0" in path:
+            raise ValueError(f"dataPath holds {path!r}, which is no path")
+        paths.append(os.path.expanduser(path))
+    if not paths:
+        raise ValueError("dataPath is an empty list")
+    return paths
+
+
+def files_with(names: Iterable[str], extensions: Sequence[str] | None) -> list[str]:
+    """Those of `names` that end in one of `extensions`, in any letter case; None: all."""
+    if extensions is None:
+        return list(names)
+    endings = tuple(extensions)
+    return [name for name in names if name.lower().endswith(endings)]
+
+
+def list_files(
+    data_path: Any,
+    extensions: Sequence[str] | None = None,
+    recursive: bool = False,
+    ignored: Sequence[str] = (),
+) -> list[str]:
+    """The files that `data_path` stands for.
+
+    Parameters
+    ----------
+    data_path : path or sequence of paths
+        A directory, a file, or a pattern with wildcards (``*``, ``?``, ``[...]``, and
+        ``**`` for directories of any depth); a list keeps its order.
+    extensions : sequence of str, optional
+        Which files of a directory or pattern are meant, lower case with the dot;
+        None: every one. A file that is named outright is always meant.
+    recursive : bool
+        Whether a directory's directories are searched too.
+    ignored : sequence of str
+        Names that are never an input.
+
+    Returns
+    -------
+    list of str
+        What one directory or pattern stands for is in natural order.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the paths stands for no file; it says what was looked for.
+    """
+    files: list[str] = []
+    for path in path_list(data_path):
+        files += _one(path, extensions, recursive, frozenset(ignored))
+    return files
+
+
+def _one(
+    path: str, extensions: Sequence[str] | None, recursive: bool, ignored: frozenset[str]
+) -> list[str]:
+    if os.path.isdir(path):
+        found = list(_scan(path, recursive))
+        kind = "directory"
+    elif os.path.lexists(path) or not glob.has_magic(path):
+        if not os.path.lexists(path):
+            raise FileNotFoundError(f"{path}: no such file or directory")
+        return [path]
+    else:
+        found = list(_matching(path))
+        kind = "pattern"
+    found = [name for name in found if os.path.basename(name) not in ignored]
+    files = files_with(found, extensions)
+    if not files:
+        raise FileNotFoundError(_nothing(path, kind, found, extensions, recursive))
+    files.sort(key=natural_key)
+    return files
+
+
+def _scan(directory: str, recursive: bool) -> Iterator[str]:
+    """The visible files below a directory. No file is asked for its status, except links
+    and where the file system does not tell the type with the name."""
+    pending = [directory]
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        current = pending.pop()
+        with os.scandir(current) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    if recursive and _unseen(entry, seen):
+                        pending.append(entry.path)
+                elif _is_input(entry):
+                    yield entry.path
+
+
+def _is_input(entry: os.DirEntry[str]) -> bool:
+    # A dangling link counts: an image that is missing must not go unnoticed.
+    return entry.is_file() or entry.is_symlink()
+
+
+def _unseen(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:
+    """Whether a directory is met for the first time: links may form a circle."""
+    status = entry.stat()
+    identity = (status.st_dev, status.st_ino)
+    if identity in seen:
+        return False
+    seen.add(identity)
+    return True
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """The visible files that match a pattern."""
+    head, tail = os.path.split(pattern)
+    if tail == "**":
+        tail = "*"
+        head = os.path.join(head, "**")
+    # Like a shell: a wildcard does not stand for a leading dot, unless it is written.
+    hidden = tail.startswith(".")
+    matches = re.compile(fnmatch.translate(tail)).match
+    for directory in _directories(head):
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") and not hidden:
+                    continue
+                if matches(entry.name) and not entry.is_dir() and _is_input(entry):
+                    yield os.path.join(head, entry.name) if directory == "." else entry.path
+
+
+def _directories(head: str) -> list[str]:
+    if not head:
+        return ["."]
+    if not glob.has_magic(head):
+        return [head] if os.path.isdir(head) else []
+    found = (os.path.normpath(path) for path in glob.glob(head, recursive=True))
+    return sorted({path for path in found if os.path.isdir(path)})
+
+
+def _nothing(
+    path: str,
+    kind: str,
+    found: Sequence[str],
+    extensions: Sequence[str] | None,
+    recursive: bool,
+) -> str:
+    wanted = "files" if extensions is None else f"files ending in {', '.join(extensions)}"
+    message = f"{path}: no {wanted} " + (
+        "in this directory" if kind == "directory" else "match this pattern"
+    )
+    if kind == "directory" and not recursive:
+        message += " (recursive=True searches the directories below)"
+    if found:
+        names = sorted((os.path.basename(name) for name in found), key=natural_key)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        message += f"; it has {', '.join(names[:3])}{more}"
+    return message

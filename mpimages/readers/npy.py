@@ -1,0 +1,89 @@
+"""NPY: one array in a file, in either memory order; nothing is ever unpickled.
+
+The format is NumPy enhancement proposal 1 (numpy.lib.format).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import Handle, Header, Options, Reader, Scratch, image_dtype
+from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
+from .rawio import open_file, product
+
+__all__ = ["NpyReader"]
+
+MAGIC = b"\x93NUMPY"
+
+
+class NpyReader(Reader):
+    """The reader of NPY files: a movie or an image each."""
+
+    name = "npy"
+    extensions = (".npy",)
+
+    def inspect(self, path: str, options: Options) -> Header:
+        _, shape, axes, stored = _describe(path, options)
+        count, dims = image_shape(shape, axes)
+        require_given(path, dims, image_dtype(stored), options)
+        return Header(path, dims, image_dtype(stored), count)
+
+    def open(
+        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
+    ) -> Handle:
+        offset, shape, axes, stored = _describe(path, options)
+        count, dims = image_shape(shape, axes)
+        header.require(path, dims, image_dtype(stored))
+        if not self.multiple(options, header):
+            header.require_count(path, count)
+        return FlatHandle(path, header, offset, shape, axes, stored, scratch)
+
+    def scratch_bytes(self, header: Header) -> int:
+        return scratch_bytes(header)
+
+
+def _describe(path: str, options: Options) -> tuple[int, tuple[int, ...], str, np.dtype]:
+    """(offset, shape, axes, stored dtype) of the array as it lies in the file."""
+    offset, shape, fortran, stored = _read_head(path)
+    image_dtype(stored, path)
+    axes = check_axes(path, shape, options.axes, "TZYX")
+    if fortran:
+        shape, axes = shape[::-1], axes[::-1]
+    shape, axes = cut_array(path, shape, axes, options)
+    return offset, shape, axes, stored
+
+
+def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype]:
+    """(offset of the values, shape, whether in Fortran order, stored dtype)."""
+    fd, size = open_file(path)
+    with os.fdopen(fd, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            readers = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }
+            if version not in readers:
+                raise ValueError(f"version {version} is not known")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                shape, fortran, stored = readers[version](file)
+        except Exception as error:
+            # The header is a Python literal: parsing a damaged one fails in many ways.
+            raise FormatError(f"{path}: not an NPY file, or damaged: {error}") from None
+        offset = file.tell()
+    if stored.hasobject:
+        raise FormatError(f"{path}: holds Python objects, which are never loaded")
+    if any(n < 1 for n in shape):
+        raise FormatError(f"{path}: has no images: its shape is {shape}")
+    need = product(shape) * stored.itemsize
+    if offset + need > size:
+        raise FormatError(
+            f"{path}: truncated: shape {shape} and dtype {stored} take {need} bytes, but it has "
+            f"{max(0, size - offset)}"
+        )
+    return offset, tuple(int(n) for n in shape), fortran, stored

@@ -1,0 +1,123 @@
+"""Flat binary images: a directory of headerless files, one image each, and conf.json.
+
+Thunder 0.x wrote ``{"dims": [...], "dtype": ...}`` and files in column-major order (axis 0
+fastest), Thunder 1.x ``{"shape": [...], "dtype": ...}`` and row-major files. The key tells
+which. What is given explicitly wins over the conf.json, except the order, of which only
+the conf.json knows; without one the files are row-major.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import (
+    Handle,
+    Header,
+    Options,
+    Reader,
+    Scratch,
+    checked_dims,
+    checked_dtype,
+    cut_planes,
+    image_dtype,
+)
+from .flatarray import FlatHandle, scratch_bytes
+from .rawio import open_file, product, read_conf
+
+__all__ = ["StackReader"]
+
+
+class StackReader(Reader):
+    """The reader of flat binary images."""
+
+    name = "stack"
+    extensions = (".bin", ".stack", ".raw", ".dat")
+
+    def inspect(self, path: str, options: Options) -> Header:
+        conf_path = os.path.join(os.path.dirname(path), options.confFilename)
+        conf = read_conf(conf_path)
+        dims, stored, column_major = _describe(path, conf_path, conf, options)
+        _check_size(path, dims, stored)
+        pages = dims[2] if len(dims) == 3 else 1
+        count, planes = cut_planes(path, pages, options)
+        shape, axes = _layout(dims, count, planes, column_major, options.nplanes is not None)
+        extent = dict(zip(axes, shape, strict=True))
+        image = tuple(extent[axis] for axis in "YXZ" if axis in extent)
+        layout = {"shape": shape, "axes": axes, "stored": stored.str, "dims": dims}
+        return Header(path, image, image_dtype(stored), count, {}, layout)
+
+    def open(
+        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
+    ) -> Handle:
+        stored = np.dtype(header.layout["stored"])
+        _check_size(path, header.layout["dims"], stored)
+        shape, axes = header.layout["shape"], header.layout["axes"]
+        return FlatHandle(path, header, 0, shape, axes, stored, scratch)
+
+    def multiple(self, options: Options, header: Header) -> bool:
+        return header.count > 1
+
+    def count(self, path: str, options: Options, header: Header) -> int:
+        return header.count  # the dims, and so the planes, are those of every file
+
+    def scratch_bytes(self, header: Header) -> int:
+        return scratch_bytes(header)
+
+
+def _describe(
+    path: str, conf_path: str, conf: dict[str, Any] | None, options: Options
+) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """(dims, stored dtype, whether column-major) of a file."""
+    found = {} if conf is None else conf
+    if "nkeys" in found or found.get("format") == "mpimages-series":
+        raise ValueError(f"{conf_path}: describes a Series; load it by loadSeries")
+    key = "dims" if "dims" in found else "shape"
+    try:
+        dims = options.dims or (checked_dims(found[key]) if key in found else None)
+        dtype = options.dtype or (
+            checked_dtype(found["dtype"], "dtype") if "dtype" in found else None
+        )
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{conf_path}: {error}") from None
+    if dims is None or dtype is None:
+        missing = " and ".join(
+            name for name, value in (("dims", dims), ("dtype", dtype)) if value is None
+        )
+        where = f"{conf_path} does not exist" if conf is None else f"{conf_path} does not say"
+        raise ValueError(
+            f"{path}: flat binary files need {missing}, and {where}; give {missing} to loadImages"
+        )
+    return dims, dtype, key == "dims" and key in found
+
+
+def _check_size(path: str, dims: tuple[int, ...], stored: np.dtype) -> None:
+    fd, size = open_file(path)
+    os.close(fd)
+    need = product(dims) * stored.itemsize
+    if size != need:
+        raise FormatError(
+            f"{path}: dims {tuple(dims)} and dtype {stored} take {need} bytes, but the file has "
+            f"{size}; correct conf.json, or give dims and dtype"
+        )
+
+
+def _layout(
+    dims: tuple[int, ...], count: int, planes: int, column_major: bool, cut: bool
+) -> tuple[tuple[int, ...], str]:
+    """The shape and axes of the array in the file, slowest first."""
+    if len(dims) == 2:
+        pages: tuple[int, ...] = ()
+        page_axes = ""
+    elif not cut:
+        pages, page_axes = (dims[2],), "Z"
+    elif planes == 1:
+        pages, page_axes = (count,), "T"
+    else:
+        pages, page_axes = (count, planes), "TZ"
+    if column_major:
+        return (*pages, dims[1], dims[0]), page_axes + "XY"
+    return (*dims[:2], *pages), "YX" + page_axes

@@ -1,0 +1,139 @@
+"""TIFF: single images, stacks and movies, ImageJ hyperstacks, OME-TIFF, BigTIFF.
+
+A page is (row, column); a volume's pages lie one after the other and are handed out as
+(row, column, page). The header decides what the pages are (`tifaxes`), `tifindex` where
+they are, and `tifpages` reads them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import Handle, Header, Options, Reader, Scratch
+from .flatarray import require_given
+from .rawio import copy_axes
+from .tifaxes import Plan, imagej_pages, is_imagej, make_plan
+from .tifpages import Known, TifPages
+
+__all__ = ["TifReader"]
+
+logger = logging.getLogger("mpimages")
+
+# Above so many pages a file without a header that names its axes is likely a movie.
+LIKELY_MOVIE = 200
+# The index of a file of so many pages is kept until another such file is opened.
+REMEMBERED = 100
+
+
+class TifReader(Reader):
+    """The reader of TIFF files."""
+
+    name = "tif"
+    extensions = (".tif", ".tiff")
+
+    def __init__(self) -> None:
+        # A long movie is opened for every batch, but indexed once.
+        self._last: tuple[Known, Options, Plan] | None = None
+
+    def inspect(self, path: str, options: Options) -> Header:
+        pages, plan = self._open(path, options)
+        try:
+            dims, dtype = _describe(pages, plan)
+        finally:
+            pages.close()
+        if plan.kind == "plain" and options.nplanes is None and plan.pages.size > LIKELY_MOVIE:
+            logger.warning(
+                "%s: is read as one volume of %d pages; give nplanes=1 if it is a movie",
+                path,
+                plan.pages.size,
+            )
+        require_given(path, dims, dtype, replace(options, channel=None))
+        metadata = dict(plan.metadata)
+        if "pixelSize" in metadata:
+            metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]
+        return Header(path, dims, dtype, len(plan.pages), metadata, {"kind": plan.kind})
+
+    def open(
+        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
+    ) -> Handle:
+        pages, plan = self._open(path, options)
+        try:
+            header.require(path, *_describe(pages, plan))
+            if not self.multiple(options, header):
+                header.require_count(path, len(plan.pages))
+        except BaseException:
+            pages.close()
+            raise
+        return TifHandle(path, header, pages, plan, scratch)
+
+    def _open(self, path: str, options: Options) -> tuple[TifPages, Plan]:
+        """The pages of a file and what they are."""
+        last = self._last
+        pages = TifPages(path, last[0] if last else None)
+        try:
+            if last and pages.index is last[0].index and options == last[1]:
+                return pages, last[2]
+            plan = _plan(pages, options)
+        except BaseException:
+            pages.close()
+            raise
+        if pages.index.count >= REMEMBERED:
+            self._last = Known(pages.identity, pages.index), options, plan
+        return pages, plan
+
+    def scratch_bytes(self, header: Header) -> int:
+        return header.image_bytes if len(header.dims) == 3 else 0
+
+
+class TifHandle(Handle):
+    """An open TIFF and the plan of its pages."""
+
+    def __init__(
+        self, path: str, header: Header, pages: TifPages, plan: Plan, scratch: Scratch | None
+    ) -> None:
+        super().__init__(path, header, len(plan.pages), scratch)
+        self._pages = pages
+        self._plan = plan.pages
+
+    def close(self) -> None:
+        self._pages.close()
+
+    def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
+        if len(self.header.dims) == 2:
+            self._pages.read(self._plan[start:stop, 0], out)
+            return
+        rows, columns, planes = self.header.dims
+        for image in range(start, stop):
+            stored = self.scratch.take((planes, rows, columns), out.dtype)
+            self._pages.read(self._plan[image], stored)
+            copy_axes(stored, (1, 2, 0), out[image - start])
+
+
+def _plan(pages: TifPages, options: Options) -> Plan:
+    """What the pages are; an ImageJ file of one directory is first taken as a whole."""
+    description = pages.index.description
+    if is_imagej(description) and pages.index.count == 1:
+        said = imagej_pages(pages.path, description)
+        if said > 1:
+            pages.extend(said)
+    return make_plan(
+        pages.path, description, pages.index.count, pages.index.pixels_per_unit, options
+    )
+
+
+def _describe(pages: TifPages, plan: Plan) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and dtype of an image; all of its pages must have them."""
+    index = pages.index
+    kinds = np.unique(index.kinds[plan.pages.reshape(-1)])
+    shapes = {(g.rows, g.columns, g.dtype.str) for g in (index.geometries[k] for k in kinds)}
+    if len(shapes) > 1:
+        listed = ", ".join(f"{rows} × {columns} {dtype}" for rows, columns, dtype in sorted(shapes))
+        raise FormatError(f"{pages.path}: its pages differ: {listed}")
+    geometry = index.geometries[int(kinds[0])]
+    planes = plan.pages.shape[1]
+    dims = (geometry.rows, geometry.columns) + ((planes,) if planes > 1 else ())
+    return dims, geometry.dtype

@@ -1,0 +1,302 @@
+"""How one page of a TIFF is stored: the fields of its directory, understood.
+
+Colour is refused here. Values are handed out as stored: a photometric interpretation of
+"white is zero" and an orientation are left to the one who looks at them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import check_claim
+
+__all__ = ["GEOMETRY_TAGS", "PLACE_TAGS", "Entries", "Geometry", "Layout"]
+
+NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+FILL_ORDER, DESCRIPTION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP = 266, 270, 273, 277, 278
+STRIP_COUNTS, X_RESOLUTION, Y_RESOLUTION, PREDICTOR = 279, 282, 283, 317
+TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
+IMAGE_DEPTH, STK_PLANES = 32997, 33629
+
+PLACE_TAGS = (STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS)
+GEOMETRY_TAGS = (
+    NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES,
+    ROWS_PER_STRIP, PREDICTOR, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT, IMAGE_DEPTH, STK_PLANES,
+)  # fmt: skip
+
+# The integer types of TIFF 6.0, section 2, and BigTIFF: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
+INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+COLOURS = {2: "RGB", 3: "palette colour", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 32803: "CFA raw"}
+NO_COMPRESSION = 1
+LARGEST_FIELD = 1 << 26
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Byte order and field sizes: classic TIFF or BigTIFF."""
+
+    order: Literal["<", ">"]
+    head: int
+    entry: np.dtype
+    fields: struct.Struct
+    pointer_bytes: int
+    count: struct.Struct
+    next: struct.Struct
+
+    @classmethod
+    def classic(cls, order: Literal["<", ">"]) -> Layout:
+        """12 bytes an entry, 32-bit offsets."""
+        entry = [("tag", order + "u2"), ("type", order + "u2"), ("count", order + "u4")]
+        dtype = np.dtype([*entry, ("value", order + "u4")])
+        fields = struct.Struct(order + "HHI4s")
+        return cls(
+            order, 2, dtype, fields, 4, struct.Struct(order + "H"), struct.Struct(order + "I")
+        )
+
+    @classmethod
+    def big(cls, order: Literal["<", ">"]) -> Layout:
+        """20 bytes an entry, 64-bit offsets."""
+        entry = [("tag", order + "u2"), ("type", order + "u2"), ("count", order + "u8")]
+        dtype = np.dtype([*entry, ("value", order + "u8")])
+        fields = struct.Struct(order + "HHQ8s")
+        return cls(
+            order, 8, dtype, fields, 8, struct.Struct(order + "Q"), struct.Struct(order + "Q")
+        )
+
+    def inline(self, entries: np.ndarray, column: int) -> np.ndarray:
+        """The single integers in one column of many directories, as uint64."""
+        kind = INTEGERS[int(entries["type"][0, column])]
+        width = int(kind[1])
+        raw = np.ascontiguousarray(entries["value"][:, column]).view(np.uint8)
+        raw = raw.reshape(len(entries), self.pointer_bytes)[:, :width]
+        return np.ascontiguousarray(raw).view(self.order + kind).reshape(-1).astype(np.uint64)
+
+
+class Entries:
+    """One directory: its fields by tag, read when they are asked for."""
+
+    def __init__(self, path: str, fd: int, size: int, layout: Layout, directory: bytes) -> None:
+        self.path, self.fd, self.size, self.layout = path, fd, size, layout
+        self._rows: dict[int, tuple[int, int, bytes]] = {}
+        for tag, kind, count, value in layout.fields.iter_unpack(directory):
+            self._rows.setdefault(tag, (kind, count, value))
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._rows
+
+    def count(self, tag: int) -> int:
+        """How many values a field has; 0 where it is absent."""
+        return self._rows[tag][1] if tag in self._rows else 0
+
+    def integers(self, tag: int) -> np.ndarray:
+        """The values of an integer field, as int64; empty where it is absent."""
+        if tag not in self._rows:
+            return np.empty(0, dtype=np.int64)
+        kind, count, value = self._rows[tag]
+        if kind not in INTEGERS:
+            raise FormatError(f"{self.path}: TIFF tag {tag} has type {kind}, which is no integer")
+        dtype = np.dtype(self.layout.order + INTEGERS[kind])
+        values = np.frombuffer(self._bytes(tag, count * dtype.itemsize, value), dtype)
+        if dtype.itemsize == 8 and values.size and int(values.max()) >= 1 << 63:
+            raise FormatError(f"{self.path}: TIFF tag {tag} has a value of {int(values.max())}")
+        return values.astype(np.int64)
+
+    def integer(self, tag: int, default: int) -> int:
+        """The first value of an integer field."""
+        if self.count(tag) == 0:
+            return default
+        return int(self.integers(tag)[0])
+
+    def text(self, tag: int) -> str:
+        """The value of a text field; empty where it is absent."""
+        if tag not in self._rows:
+            return ""
+        _, count, value = self._rows[tag]
+        return self._bytes(tag, count, value).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+    def rational(self, tag: int) -> float:
+        """The value of a RATIONAL field; 0 where it is absent or infinite."""
+        if tag not in self._rows or self._rows[tag][0] != 5 or self._rows[tag][1] < 1:
+            return 0.0
+        above, below = struct.unpack(
+            self.layout.order + "II", self._bytes(tag, 8, self._rows[tag][2])
+        )
+        return above / below if below else 0.0
+
+    def _bytes(self, tag: int, nbytes: int, value: bytes) -> bytes:
+        if nbytes <= self.layout.pointer_bytes:
+            return value[:nbytes]
+        (offset,) = self.layout.next.unpack(value)
+        if nbytes > LARGEST_FIELD or offset + nbytes > self.size:
+            raise FormatError(
+                f"{self.path}: truncated or damaged: TIFF tag {tag} claims {nbytes} bytes at "
+                f"byte {offset}; the file has {self.size} bytes"
+            )
+        return os.pread(self.fd, nbytes, offset)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a page is stored.
+
+    Attributes
+    ----------
+    rows, columns : int
+    dtype : numpy.dtype
+        As handed out.
+    stored : numpy.dtype
+        As stored, where `bits` are whole bytes.
+    bits : int
+    compression, predictor, fill_order : int
+        As in the directory.
+    segment : (int, int)
+        Rows and columns of a strip or tile; a last strip may be lower.
+    tiled : bool
+    segments : int
+        How many strips or tiles there are.
+    reduced : bool
+        Whether the page is a thumbnail of another.
+    """
+
+    rows: int
+    columns: int
+    dtype: np.dtype
+    stored: np.dtype
+    bits: int
+    compression: int
+    predictor: int
+    fill_order: int
+    segment: tuple[int, int]
+    tiled: bool
+    segments: int
+    reduced: bool
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the page as it is handed out."""
+        return self.rows * self.columns * self.dtype.itemsize
+
+    @property
+    def whole_bytes(self) -> bool:
+        """Whether each value takes exactly the bytes of its dtype."""
+        return self.bits == 8 * self.dtype.itemsize and self.fill_order == 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether the values are stored as they are, row after row in each strip."""
+        return self.compression == NO_COMPRESSION and self.whole_bytes and not self.tiled
+
+    @property
+    def offsets_tag(self) -> int:
+        """The field that says where the strips or tiles begin."""
+        return TILE_OFFSETS if self.tiled else STRIP_OFFSETS
+
+    @property
+    def counts_tag(self) -> int:
+        """The field that says how long the strips or tiles are."""
+        return TILE_COUNTS if self.tiled else STRIP_COUNTS
+
+    @classmethod
+    def parse(cls, path: str, entries: Entries, size: int) -> Geometry:
+        """The geometry that a directory tells.
+
+        Raises
+        ------
+        FormatError
+            If it contradicts itself or the file's size.
+        ValueError
+            If the page is colour, or of a type that no image can have.
+        """
+        rows, columns = entries.integer(LENGTH, 0), entries.integer(WIDTH, 0)
+        if rows < 1 or columns < 1:
+            raise FormatError(f"{path}: a page claims {rows} rows and {columns} columns")
+        _refuse_colour(path, entries)
+        bits = entries.integer(BITS, 1)
+        dtype = _value_type(path, bits, entries.integer(SAMPLE_FORMAT, 1))
+        tiled = TILE_OFFSETS in entries
+        segment, expected = _segments(path, entries, rows, columns, tiled)
+        geometry = cls(
+            rows,
+            columns,
+            dtype,
+            dtype.newbyteorder(entries.layout.order),
+            bits,
+            entries.integer(COMPRESSION, NO_COMPRESSION),
+            entries.integer(PREDICTOR, 1),
+            entries.integer(FILL_ORDER, 1),
+            segment,
+            tiled,
+            expected,
+            bool(entries.integer(NEW_SUBFILE_TYPE, 0) & 1),
+        )
+        found = entries.count(geometry.offsets_tag)
+        if found != expected:
+            raise FormatError(
+                f"{path}: a page of {rows} rows and {columns} columns has {expected} strips or "
+                f"tiles, but places for {found}"
+            )
+        geometry._check_size(path, size)
+        return geometry
+
+    def _check_size(self, path: str, size: int) -> None:
+        stored = -(-self.rows * self.columns * self.bits // 8)
+        if self.compression == NO_COMPRESSION and stored > size:
+            raise FormatError(
+                f"{path}: truncated or damaged: a page of {self.rows} rows and {self.columns} "
+                f"columns of {self.dtype} takes {stored} bytes, but the file has {size}"
+            )
+        check_claim(path, self.nbytes, size)
+        check_claim(path, self.segment[0] * self.segment[1] * self.dtype.itemsize, size)
+
+
+def _refuse_colour(path: str, entries: Entries) -> None:
+    samples = entries.integer(SAMPLES, 1)
+    photometric = entries.integer(PHOTOMETRIC, 1)
+    if samples != 1 or photometric in COLOURS:
+        kind = COLOURS.get(photometric, "several values per pixel")
+        raise ValueError(
+            f"{path}: colour images are not read (it has {samples} values per pixel, {kind}); "
+            f"convert it to greyscale or split its channels"
+        )
+    if entries.integer(IMAGE_DEPTH, 1) != 1 or entries.count(STK_PLANES) > 1:
+        raise ValueError(
+            f"{path}: several planes in one page (MetaMorph STK and the like) are not read; "
+            f"save it by ImageJ as TIFF"
+        )
+
+
+def _value_type(path: str, bits: int, sample_format: int) -> np.dtype:
+    """The dtype of values of so many bits; SampleFormat 4 is "undefined"."""
+    if sample_format == 3 and bits in (16, 24, 32, 64):
+        return np.dtype(f"f{4 if bits == 24 else bits // 8}")
+    if sample_format == 2 and bits in (8, 16, 32, 64):
+        return np.dtype(f"i{bits // 8}")
+    if sample_format in (1, 4) and 1 <= bits <= 64:
+        for width in (1, 2, 4, 8):
+            if bits <= 8 * width:
+                return np.dtype(f"u{width}")
+    raise ValueError(
+        f"{path}: values of {bits} bits and sample format {sample_format} are not read; "
+        f"integers of up to 64 bits and floats of 16, 32 and 64 bits are"
+    )
+
+
+def _segments(
+    path: str, entries: Entries, rows: int, columns: int, tiled: bool
+) -> tuple[tuple[int, int], int]:
+    """The shape of a strip or tile, and how many there must be."""
+    if tiled:
+        height, width = entries.integer(TILE_LENGTH, 0), entries.integer(TILE_WIDTH, 0)
+        if height < 1 or width < 1:
+            raise FormatError(f"{path}: a page claims tiles of {height} × {width}")
+    else:
+        height, width = min(rows, entries.integer(ROWS_PER_STRIP, rows)), columns
+        if height < 1:
+            raise FormatError(f"{path}: a page claims strips of {height} rows")
+    return (height, width), -(-rows // height) * -(-columns // width)

@@ -1,0 +1,228 @@
+"""Reading the pages of one TIFF: plain runs straight into memory, the rest by the codecs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from .base import check_claim
+from .rawio import byteswap, open_file, read_into
+from .tifgeometry import (
+    NO_COMPRESSION,
+    Entries,
+    Geometry,
+)
+from .tifindex import TifIndex, index_tif
+
+__all__ = ["Known", "TifPages"]
+
+# TIFF's numbers of the compressions whose strips are decoded one by one; others by tifffile.
+CODECS = {5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The index of a file that was indexed before."""
+
+    identity: tuple[Any, ...]
+    index: TifIndex
+
+
+class TifPages:
+    """An open TIFF. Close it.
+
+    Parameters
+    ----------
+    path : str
+    known : Known, optional
+        An index made before; it serves if the file is still the same.
+
+    Attributes
+    ----------
+    index : TifIndex
+    identity : tuple
+        Changes when the file does.
+    """
+
+    def __init__(self, path: str, known: Known | None = None) -> None:
+        self.path = path
+        self._fd: int | None = None
+        self._tifffile: Any = None
+        self._again: Any = None
+        self._fd, size = open_file(path)
+        try:
+            status = os.fstat(self._fd)
+            self.identity = (path, status.st_dev, status.st_ino, size, status.st_mtime_ns)
+            if known is not None and known.identity == self.identity:
+                self.index: TifIndex = known.index
+            else:
+                self.index = index_tif(path, self._fd, size)
+        except BaseException:
+            self.close()
+            raise
+
+    def extend(self, count: int) -> None:
+        """Take the only directory as that of `count` pages which follow each other."""
+        geometry = self.index.geometry(0)
+        begin = int(self.index.data[0])
+        if begin < 0 and geometry.plain:
+            offsets, lengths = self._places(0, geometry)
+            if (offsets[1:] == offsets[:-1] + lengths[:-1]).all():
+                begin = int(offsets[0])
+        if begin < 0:
+            raise FormatError(
+                f"{self.path}: its header says {count} pages, but it has one, which is compressed"
+            )
+        self.index = self.index.extended(self.path, count, begin)
+
+    def read(self, pages: np.ndarray, out: np.ndarray) -> None:
+        """Read pages into out, (pages, rows, columns), C-contiguous."""
+        begins = self.index.data[pages]
+        if (begins < 0).any():
+            for k, page in enumerate(pages.tolist()):
+                self._read_page(page, out[k])
+            return
+        nbytes = out[0].nbytes
+        # Pages that follow each other in the file are read at once.
+        breaks = np.flatnonzero(np.diff(begins) != nbytes) + 1
+        edges = [0, *breaks.tolist(), len(begins)]
+        for first, last in pairwise(edges):
+            read_into(self._open_fd(), int(begins[first]), out[first:last], self.path)
+        byteswap(out, self.index.geometry(int(pages[0])).stored)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if self._tifffile is not None:
+            self._tifffile.close()
+            self._again.close()
+            self._tifffile = None
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _open_fd(self) -> int:
+        if self._fd is None:
+            raise ValueError(f"{self.path}: the file is closed")
+        return self._fd
+
+    def _read_page(self, page: int, out: np.ndarray) -> None:
+        geometry = self.index.geometry(page)
+        if self.index.data[page] >= 0:
+            read_into(self._open_fd(), int(self.index.data[page]), out, self.path)
+            byteswap(out, geometry.stored)
+        elif _is_decoded_here(geometry):
+            self._read_segments(page, geometry, out)
+        else:
+            self._read_by_tifffile(page, out)
+
+    def _places(self, page: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+        """Where each strip or tile of a page begins and how long it is, within the file."""
+        index, fd = self.index, self._open_fd()
+        ifd = int(index.ifds[page])
+        head = os.pread(fd, index.layout.head, ifd)
+        (count,) = index.layout.count.unpack(head)
+        directory = os.pread(fd, count * index.layout.entry.itemsize, ifd + index.layout.head)
+        entries = Entries(self.path, fd, index.size, index.layout, directory)
+        offsets = entries.integers(geometry.offsets_tag)
+        lengths = entries.integers(geometry.counts_tag)
+        if len(offsets) != geometry.segments or len(lengths) != geometry.segments:
+            raise FormatError(
+                f"{self.path}: page {page} has {geometry.segments} strips or tiles, but "
+                f"{len(offsets)} places and {len(lengths)} lengths"
+            )
+        if (lengths < 1).any() or (offsets + lengths > index.size).any():
+            raise FormatError(
+                f"{self.path}: truncated: page {page} has data beyond the file's "
+                f"{index.size} bytes, or none"
+            )
+        return offsets, lengths
+
+    def _read_segments(self, page: int, geometry: Geometry, out: np.ndarray) -> None:
+        offsets, lengths = self._places(page, geometry)
+        height, width = geometry.segment
+        across = -(-geometry.columns // width)
+        for k in range(geometry.segments):
+            row, column = height * (k // across), width * (k % across)
+            target = out[row : row + height, column : column + width]
+            stored = self._stored(int(offsets[k]), int(lengths[k]))
+            tall = height if geometry.tiled else len(target)
+            target[...] = self._decode(page, geometry, stored, (tall, width))[
+                : target.shape[0], : target.shape[1]
+            ]
+
+    def _stored(self, offset: int, length: int) -> bytes:
+        stored = os.pread(self._open_fd(), length, offset)
+        if len(stored) != length:
+            raise FormatError(f"{self.path}: truncated: it ends before byte {offset + length}")
+        return stored
+
+    def _decode(
+        self, page: int, geometry: Geometry, stored: bytes, shape: tuple[int, int]
+    ) -> np.ndarray:
+        """One strip or tile."""
+        import imagecodecs
+
+        want = shape[0] * shape[1] * geometry.dtype.itemsize
+        check_claim(self.path, want, self.index.size)
+        raw: Any = stored
+        if geometry.compression != NO_COMPRESSION:
+            name = CODECS[geometry.compression]
+            try:
+                raw = getattr(imagecodecs, f"{name}_decode")(stored, out=want)
+            except Exception as error:
+                raise FormatError(f"{self.path}: page {page} is damaged: {error}") from None
+        if len(raw) < want:
+            raise FormatError(
+                f"{self.path}: page {page} is damaged: a strip or tile of {want} bytes has "
+                f"{len(raw)}"
+            )
+        values = np.frombuffer(raw, np.uint8, want)
+        if geometry.predictor == 3:
+            values = values.view(geometry.dtype).reshape(shape)
+            return imagecodecs.floatpred_decode(values, axis=-2)
+        values = values.view(geometry.stored).reshape(shape)
+        if geometry.predictor == 2:
+            return imagecodecs.delta_decode(values.astype(geometry.dtype), axis=-1)
+        return values
+
+    def _read_by_tifffile(self, page: int, out: np.ndarray) -> None:
+        import tifffile
+
+        try:
+            if self._tifffile is None:
+                # The same open file again, for a handle holds one.
+                fd = os.dup(self._open_fd())
+                self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
+                self._tifffile = tifffile.TiffFile(self._again)
+            found = self._page_at(page).asarray()
+        except (FormatError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None
+        if found.shape != out.shape or found.dtype.itemsize > out.dtype.itemsize:
+            raise FormatError(
+                f"{self.path}: page {page} is decoded to shape {found.shape} and dtype "
+                f"{found.dtype}, not {out.shape} and {out.dtype}"
+            )
+        out[...] = found
+
+    def _page_at(self, page: int) -> Any:
+        """The page by its place, for tifffile's numbers count thumbnails too."""
+        import tifffile
+
+        file = self._tifffile.filehandle
+        file.seek(int(self.index.ifds[page]))
+        return tifffile.TiffPage(self._tifffile, index=page)
+
+
+def _is_decoded_here(geometry: Geometry) -> bool:
+    known = geometry.compression in CODECS or geometry.compression == NO_COMPRESSION
+    predictor = geometry.predictor in (1, 2) or (
+        geometry.predictor == 3 and geometry.dtype.kind == "f"
+    )
+    return known and predictor and geometry.whole_bytes

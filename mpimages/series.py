@@ -1,0 +1,499 @@
+"""A distributed collection of time series, one for each pixel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .chain import Chain, Shape, Step
+from .collection import Collection
+from .collective import Together, allgather_rows, allreduce, from_rank
+from .convert import refuse_for_now, save_binary_series, save_series_hdf5
+from .dims import Dims
+from .partition import Partition
+from .sample import Sample
+from .series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
+from .steps import Apply
+
+if TYPE_CHECKING:
+    from .context import ThunderContext
+    from .images import Images
+
+__all__ = ["Series", "TimeSeries"]
+
+SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min", "norm": "norm"}
+
+
+class Series(Collection):
+    """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
+
+    Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
+    local; every other method is to be called by all ranks and gives all ranks the same.
+    Methods that return a Series are lazy, unless they say "action".
+    """
+
+    def __init__(
+        self, context: ThunderContext, chain: Chain, metadata: dict[str, Any] | None = None, *,
+        images: Images | None = None, dims: Shape | None = None,
+        index: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(context, chain, metadata)
+        self._images = images
+        self._key_dims = dims
+        self._index = index
+
+    def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
+        kept = self._index if index is None else index
+        return type(self)(self._context, chain, self.metadata, images=self._images,
+                          dims=self._key_dims, index=kept)
+
+    # -- properties: local -----------------------------------------------------------------
+
+    def _shape(self) -> Shape | None:
+        """Shape of the key space, or None while only an action can tell. Local."""
+        return self._images._chain.dims if self._images is not None else self._key_dims
+
+    @property
+    def dims(self) -> Dims | None:
+        """Extent of the key space, (row, column[, page]); None while only an action can tell.
+
+        Local.
+        """
+        self._inspected = True
+        shape = self._shape()
+        return None if shape is None else Dims(shape)
+
+    @property
+    def index(self) -> np.ndarray | None:
+        """The label of each value in a series, (T,) int64: the images' keys unless set.
+
+        None while only an action can tell. Local; to be set to the same on all ranks.
+        """
+        length = self._length()
+        if length is None:
+            return None
+        labels: Any = self._index
+        if labels is None and self._images is not None:
+            labels = self._images._chain.keys
+        if labels is None or len(labels) != length:  # a function made series of another length
+            labels = range(length)
+        return np.array(labels, dtype=np.int64)
+
+    @index.setter
+    def index(self, values: Iterable[int]) -> None:
+        index = as_index(values)
+        length = self._length()
+        if length is not None and len(index) != length:
+            raise ValueError(f"an index of {len(index)} labels for series of {length} values")
+        self._index = index
+
+    def _length(self) -> int | None:
+        """How many values a series has after the steps. Local."""
+        dims = self._chain.dims
+        return None if dims is None else dims[0]
+
+    def __repr__(self) -> str:
+        unknown = "None (inspect to compute)"
+        count = self._chain.count
+        dims, dtype = (self._shape(), self._chain.dtype) if self._inspected else (None, None)
+        index = self.index if self._inspected else None
+        return "\n".join([
+            type(self).__name__,
+            f"nrecords: {unknown if count is None else count}",
+            f"dtype: {unknown if dtype is None else dtype}",
+            f"index: {unknown if index is None else index}",
+            f"dims: {unknown if dims is None else Dims(dims)}",
+        ])
+
+    # -- keys ------------------------------------------------------------------------------
+
+    def _key(self, key: Any) -> tuple[int, ...]:
+        shape = self._shape()
+        assert shape is not None
+        return tuple(int(i) for i in np.unravel_index(int(key), shape))
+
+    def _number(self, key: Any) -> int:
+        """The pixel's number in C order, or -1 where it lies outside. Local."""
+        shape = self._shape()
+        assert shape is not None
+        coordinates = key if isinstance(key, (tuple, list)) else (key,)
+        for i in coordinates:
+            if isinstance(i, (bool, np.bool_)) or not isinstance(i, (int, np.integer)):
+                raise TypeError(f"the keys of series are tuples of ints, not {key!r}")
+        if len(coordinates) != len(shape) or \
+                any(not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)):
+            return -1
+        return int(np.ravel_multi_index(tuple(int(i) for i in coordinates), shape))
+
+    def __getitem__(self, key: tuple[int, ...]) -> np.ndarray:
+        """The series of one pixel, 1-D. Collective; an action.
+
+        Raises
+        ------
+        KeyError
+            Where there is no such pixel; the message says what there is.
+        """
+        value = self._value(key, "__getitem__")
+        if value is None:
+            raise KeyError(f"no record with key {key}: dims are {Dims(self._shape() or ())}, "
+                           f"{self._chain.count} records")
+        return value
+
+    def get(self, key: tuple[int, ...]) -> np.ndarray | None:
+        """The series of one pixel, or None where there is none. Collective; an action."""
+        return self._value(key, "get")
+
+    def _value(self, key: Any, action: str) -> np.ndarray | None:
+        self._settle(action)
+        return self._find(self._number(key), action)
+
+    # -- arrays ----------------------------------------------------------------------------
+
+    def _whole(self, action: str) -> Chain:
+        """The settled chain of a Series that has all its pixels. Collective."""
+        chain = self._settle(action)
+        shape = self._shape()
+        assert shape is not None
+        pixels = int(np.prod(shape, dtype=np.int64))
+        if chain.count != pixels:
+            raise ValueError(f"{self._name(action)} needs a record for each of {pixels} pixels, "
+                             f"but a filter has left {chain.count}; use values().collect()")
+        return chain
+
+    def toArray(self) -> np.ndarray:
+        """All series in one array, dims + (T,), on every rank. Collective; an action.
+
+        Raises
+        ------
+        MemoryError
+            Where that exceeds the budget.
+        ValueError
+            Where a filter has left out pixels.
+        """
+        rows = self._gather(self._whole("toArray"), "toArray")
+        return rows.reshape(*(self._shape() or ()), rows.shape[1])
+
+    def pack(self) -> np.ndarray:
+        """All series in one array, (T,) + dims, axes of length 1 left out, on every rank.
+
+        Collective; an action. Raises as `toArray`.
+        """
+        rows = self._gather(self._whole("pack"), "pack")
+        return np.ascontiguousarray(rows.T).reshape(rows.shape[1], *(self._shape() or ())).squeeze()
+
+    # -- steps: lazy -----------------------------------------------------------------------
+
+    def _then(self, step: Step, index: np.ndarray | None = None) -> Self:
+        return self._derived(self._chain.then(step), index)
+
+    def _reduced(self, step: Step) -> Self:
+        return self._then(step, np.zeros(1, dtype=np.int64))
+
+    def seriesMean(self) -> Self:
+        """Each series' mean, float64: a Series of one value. Collective; lazy."""
+        return self._reduced(SeriesStatistic("seriesMean", "mean"))
+
+    def seriesStdev(self) -> Self:
+        """Each series' population standard deviation, float64. Collective; lazy."""
+        return self._reduced(SeriesStatistic("seriesStdev", "stdev"))
+
+    def seriesSum(self) -> Self:
+        """Each series' sum: int64 or uint64 for integers, float64 for floats. Collective; lazy.
+
+        The action raises OverflowError where 64 bits cannot hold a sum.
+        """
+        return self._reduced(SeriesStatistic("seriesSum", "sum"))
+
+    def seriesMax(self) -> Self:
+        """Each series' maximum, in its dtype. Collective; lazy."""
+        return self._reduced(SeriesStatistic("seriesMax", "max"))
+
+    def seriesMin(self) -> Self:
+        """Each series' minimum, in its dtype. Collective; lazy."""
+        return self._reduced(SeriesStatistic("seriesMin", "min"))
+
+    def seriesMedian(self) -> Self:
+        """Each series' median, float64. Collective; lazy."""
+        return self._reduced(Percentile("seriesMedian", 50.0))
+
+    def seriesPercentile(self, q: float) -> Self:
+        """Each series' q-th percentile by linear interpolation, float64. Collective; lazy.
+
+        Parameters
+        ----------
+        q : float
+            0 … 100.
+        """
+        return self._reduced(Percentile("seriesPercentile", as_percent(q, "seriesPercentile")))
+
+    def select(self, crit: Any) -> Self:
+        """Keep the times whose index value meets a criterion. Collective; lazy.
+
+        Parameters
+        ----------
+        crit : int, list of int, or callable
+            The value, the values, or a function of a value that says whether to keep it.
+
+        Raises
+        ------
+        ValueError
+            Where none is left.
+        """
+        index = self.index
+        if index is None:  # after a filter of the images only an action can tell
+            self._settle("select")
+            index = self.index
+        assert index is not None
+        if callable(crit):
+            kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
+        else:
+            kept = np.isin(index, as_index([crit] if np.ndim(crit) == 0 else crit))
+        columns = np.flatnonzero(kept)
+        if len(columns) == 0:
+            raise ValueError(f"select: no index value meets {crit!r}; they lie in "
+                             f"{index.min()}…{index.max()}")
+        return self._then(Select(columns), index[columns])
+
+    def between(self, left: int, right: int) -> Self:
+        """Keep the times whose index value lies in left … right, both included.
+
+        Collective; lazy. ValueError where none is left.
+        """
+        if not left <= right:
+            raise ValueError(f"between: left {left!r} is above right {right!r}")
+        return self.select(lambda label: left <= label <= right)
+
+    def apply(self, func: Callable[[np.ndarray], Any], index: Iterable[int] | None = None,
+              dtype: Any = None) -> Self:
+        """func(value) for each series. Collective; lazy.
+
+        Parameters
+        ----------
+        func : callable
+            Gets a 1-D array of its own and returns a 1-D array, or a number.
+        index : sequence of int, optional
+            Labels of what it returns, which declares its length; otherwise the labels are
+            kept where the length is, and count from 0 where it is not.
+        dtype : optional
+            Of what it returns; undeclared, it stays None until an action has run.
+        """
+        if not callable(func):
+            raise TypeError(f"apply needs a function, not {type(func).__name__}")
+        labels = None if index is None else as_index(index)
+        dims = None if labels is None else (len(labels),)
+        kind = None if dtype is None else np.dtype(dtype)
+        return self._then(Apply(func, dims, kind, atleast=1, label=self._key), labels)
+
+    def toTimeSeries(self) -> TimeSeries:
+        """The same records as a `TimeSeries`. Collective; lazy."""
+        return TimeSeries(self._context, self._chain, self.metadata, images=self._images,
+                          dims=self._key_dims, index=self._index)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def saveAsBinarySeries(
+        self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
+        resume: bool = False, memory: int | str | None = None,
+    ) -> None:
+        """Write flat binary files and a ``conf.json``, from all ranks. Collective; an action.
+
+        Parameters
+        ----------
+        path : path
+            A new directory; its parent must exist.
+        blockSize : int or str
+            About how large a file is; the split does not depend on the number of ranks.
+        overwrite : bool
+            Replace what mpimages wrote there before, and nothing else.
+        resume, memory
+            Not in this version: NotImplementedError.
+
+        Raises
+        ------
+        FileExistsError
+            Where there is something already, or what mpimages did not write.
+        ValueError
+            Where a filter has left out pixels.
+        """
+        refuse_for_now(resume=resume, memory=memory)
+        save_binary_series(self, path, blockSize, bool(overwrite), self._name("saveAsBinarySeries"))
+
+    def saveAsHDF5(
+        self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
+        chunks: Any = None, compression: Any = None, overwrite: bool = False,
+        resume: bool = False, memory: int | str | None = None,
+    ) -> None:
+        """Write one HDF5 file, from all ranks. Collective; an action.
+
+        Parameters
+        ----------
+        path : path
+            A new file; its directory must exist.
+        dataset : str
+            Its name in the file.
+        layout : {'series', 'images'}
+            dims + (T,), or frame-major, (T,) + dims.
+        chunks : tuple of int, True, or None
+            Shape of a chunk in the dataset's axes; True: a sensible one; None: contiguous.
+        overwrite : bool
+            Replace what mpimages wrote there before, and nothing else.
+        compression, resume, memory
+            Not in this version: NotImplementedError.
+
+        Raises
+        ------
+        FileExistsError
+            Where there is something already, or what mpimages did not write.
+        ValueError
+            Where a filter has left out pixels, or the chunks do not fit.
+        """
+        refuse_for_now(compression=compression, resume=resume, memory=memory)
+        save_series_hdf5(self, path, dataset, layout, chunks, bool(overwrite),
+                         self._name("saveAsHDF5"))
+
+    # -- samples ---------------------------------------------------------------------------
+
+    def subset(self, nsamples: int = 100, thresh: float | None = None, stat: str = "std",
+               seed: int | None = None) -> np.ndarray:
+        """A random sample of the series. Collective; an action, in one pass.
+
+        Parameters
+        ----------
+        nsamples : int
+            At most so many are drawn, without replacement.
+        thresh : float, optional
+            Only series whose statistic is strictly above it; NaN never is.
+        stat : {'std', 'mean', 'max', 'min', 'norm'}
+        seed : int, optional
+            For the same sample again, on any number of ranks.
+
+        Returns
+        -------
+        (k, T) ndarray
+            In the order of the pixels.
+
+        Raises
+        ------
+        ValueError
+            Where no series passes; the message says the highest value found.
+        """
+        if stat not in SUBSET_STATISTICS:
+            raise ValueError(f"stat is one of {', '.join(SUBSET_STATISTICS)}, not {stat!r}")
+        if isinstance(nsamples, bool) or not isinstance(nsamples, (int, np.integer)) \
+                or nsamples < 1:
+            raise ValueError(f"nsamples is a positive int, not {nsamples!r}")
+        if thresh is not None and not isinstance(thresh, (int, float, np.integer, np.floating)):
+            raise ValueError(f"thresh is a number, not {thresh!r}")
+        comm = self._context.comm
+        chain = self._settle("subset")
+        drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed)
+        sample = Sample(int(nsamples), drawn)
+        highest = np.array([-np.inf])
+
+        def offer(first: int, block: np.ndarray) -> None:
+            numbers = np.arange(first, first + len(block))
+            if thresh is not None:
+                values = statistic_rows(SUBSET_STATISTICS[stat], block)
+                if not np.isnan(values).all():
+                    highest[0] = max(highest[0], np.nanmax(values))
+                passed = values > thresh
+                numbers, block = numbers[passed], block[passed]
+            sample.offer(numbers, block)
+
+        self._stream(chain, "subset", offer)
+        rows = self._merge_sample(sample, chain)
+        if len(rows) == 0:
+            allreduce(comm, highest, _max_op())
+            found = "no record has one" if highest[0] == -np.inf else \
+                f"the highest is {highest[0]:g}"
+            raise ValueError(f"subset: no record has {stat} above {thresh}; {found}")
+        return rows
+
+    def _merge_sample(self, sample: Sample, chain: Chain) -> np.ndarray:
+        """All ranks' samples as one. Collective."""
+        comm = self._context.comm
+        with Together(comm, self._name("subset")):
+            if sample.rows is None:
+                assert chain.dims is not None
+                sample.rows = np.empty((0, *chain.dims), dtype=chain.dtype)
+        assert sample.rows is not None
+        partition = Partition.fromCounts(comm.allgather(len(sample.numbers)))
+        merged = Sample(sample.size, sample.seed)
+        merged.offer(allgather_rows(comm, sample.numbers, partition),
+                     allgather_rows(comm, sample.rows, partition))
+        assert merged.rows is not None
+        return merged.rows
+
+
+class TimeSeries(Series):
+    """A Series whose values are samples over time."""
+
+    def normalize(self, baseline: str = "percentile", window: int | None = None,
+                  perc: float = 20, offset: float = 0.1) -> Self:
+        """(y - b) / (b + offset), b a baseline of each series. Collective; lazy.
+
+        Parameters
+        ----------
+        baseline : {'percentile', 'mean', 'window'}
+            The percentile `perc` of the series, its mean, or at each time the percentile of
+            the `window` samples from ``t - window // 2`` on, cut at the ends.
+        window : int
+            For ``'window'`` alone, which needs it.
+        perc : float
+            0 … 100; linear interpolation.
+
+        Returns
+        -------
+        TimeSeries
+            float64; float32 for float16 and float32 records.
+        """
+        if baseline not in ("percentile", "mean", "window"):
+            raise ValueError(f"baseline is 'percentile', 'mean' or 'window', not {baseline!r}")
+        if (baseline == "window") != (window is not None):
+            raise ValueError("baseline='window' needs a window, and no other baseline takes one")
+        if window is not None and (isinstance(window, bool)
+                                   or not isinstance(window, (int, np.integer)) or window < 1):
+            raise ValueError(f"window is a positive number of samples, not {window!r}")
+        percent = as_percent(perc, "normalize")
+        if isinstance(offset, bool) or not np.isfinite(offset):
+            raise ValueError(f"offset is a finite number, not {offset!r}")
+        step = Normalize(baseline, None if window is None else int(window), percent, float(offset))
+        return self._then(step)
+
+    def toTimeSeries(self) -> TimeSeries:
+        """This. Local."""
+        return self
+
+
+def as_index(values: Iterable[int]) -> np.ndarray:
+    """Index labels as a 1-D int64 array of their own; ValueError where they are not whole."""
+    index = np.array(list(values) if not isinstance(values, np.ndarray) else values)
+    if index.ndim != 1 or index.dtype.kind not in "iuf" or \
+            (index.dtype.kind == "f" and not np.array_equal(index, np.floor(index))):
+        raise ValueError(f"an index is a sequence of whole numbers, not {values!r}")
+    return index.astype(np.int64)
+
+
+def as_percent(q: float, name: str) -> float:
+    """A percentage; ValueError where it is none."""
+    if isinstance(q, bool) or np.ndim(q) != 0 or not 0 <= q <= 100:
+        raise ValueError(f"{name}: a percentile lies in 0 … 100, got {q!r}")
+    return float(q)
+
+
+def as_seed(seed: int | None) -> int:
+    """The seed as 64 bits; a fresh one where there is none."""
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed is an int, not {seed!r}")
+    return int(seed) % 2**64
+
+
+def _max_op() -> Any:
+    from mpi4py import MPI
+
+    return MPI.MAX

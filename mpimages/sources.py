@@ -1,0 +1,268 @@
+"""Sources of records that need no communication: memory, files, a simulated recording."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .chain import Chain, Positions, Shape
+from .partition import Partition
+from .readers.base import Scratch
+from .readers.series import SeriesHeader, open_series
+
+__all__ = [
+    "CacheSource",
+    "ExampleSeriesSource",
+    "ExampleSource",
+    "FileSource",
+    "LocalSource",
+    "MemorySource",
+    "PathTable",
+    "SeriesSource",
+    "runs",
+    "uncached",
+]
+
+
+class LocalSource:
+    """A source whose records any rank can make by itself, into memory that it is given."""
+
+    collective: ClassVar[bool] = False
+
+    def __init__(self, count: int, dims: Shape, dtype: np.dtype) -> None:
+        self.count = count
+        self.dims = dims
+        self.dtype = dtype
+        self.partition: Partition | None = None
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        """Write the records at `positions` into out, (len(positions),) + dims."""
+        raise NotImplementedError
+
+    def batches(
+        self, positions: Positions, partition: Partition, rank: int, limit: int
+    ) -> Iterator[np.ndarray]:
+        start, stop = partition.bounds(rank)
+        own = positions[start:stop]
+        size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
+        step = max(1, min(len(own), limit // size))
+        # One buffer for all batches: fresh memory costs more than reading into used memory.
+        buffer = np.empty((step if len(own) else 0, *self.dims), dtype=self.dtype)
+        for i in range(0, len(own), step):
+            batch = buffer[: min(step, len(own) - i)]
+            self.fill(own[i : i + step], batch)
+            yield batch
+
+    def load(
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int
+    ) -> None:
+        start, stop = partition.bounds(rank)
+        self.fill(positions[start:stop], out)
+
+
+class ExampleSource(LocalSource):
+    """A simulated recording: each rank makes the records that it owns."""
+
+    def __init__(self, example: Any) -> None:
+        super().__init__(example.count, example.dims, example.dtype)
+        self.example = example
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        for i, position in enumerate(positions):
+            out[i] = self.example.image(int(position))
+
+
+class ExampleSeriesSource(LocalSource):
+    """A simulated Series: each rank makes the pixels that it owns."""
+
+    def __init__(self, example: Any, length: int) -> None:
+        pixels = int(np.prod(example.dims, dtype=np.int64))
+        super().__init__(pixels, (length,), example.dtype)
+        self.example = example
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        for start, stop in runs(positions):
+            first = int(positions[start])
+            out[start:stop] = self.example.block(first, first + stop - start)
+
+
+class PathTable:
+    """Many paths in little memory: one string of bytes and where each path begins.
+
+    A hundred thousand ``str`` would take ten times as much on every rank.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        encoded = [os.fsencode(path) for path in paths]
+        self._common: bytes = os.path.commonprefix(encoded) if len(encoded) > 1 else b""  # type: ignore[assignment]
+        tails = [path[len(self._common) :] for path in encoded]
+        self._bytes = b"".join(tails)
+        self._ends = np.cumsum([len(tail) for tail in tails], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, i: int) -> str:
+        start = self._ends[i - 1] if i else 0
+        return os.fsdecode(self._common + self._bytes[start : self._ends[i]])
+
+
+class FileSource(LocalSource):
+    """Images in files, read by a reader; record i is one image of one file.
+
+    Parameters
+    ----------
+    reader, options, header
+        The format's reader, what the user asked for, and the first file's header, which
+        every other file must match.
+    paths : PathTable
+    ends : (files,) int64 ndarray or None
+        How many images there are up to the end of each file; None where each has one.
+    """
+
+    def __init__(
+        self, reader: Any, options: Any, header: Any, paths: PathTable, ends: np.ndarray | None
+    ) -> None:
+        count = len(paths) if ends is None else int(ends[-1])
+        super().__init__(count, header.dims, header.dtype)
+        self.reader = reader
+        self.options = options
+        self.header = header
+        self.paths = paths
+        self.ends = ends
+        self._scratch = Scratch()
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """The file that holds the image at `position`, and the image's number in it."""
+        if self.ends is None:
+            return position, 0
+        file = int(np.searchsorted(self.ends, position, side="right"))
+        return file, position - (int(self.ends[file - 1]) if file else 0)
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        place = 0
+        while place < len(positions):
+            file, image = self.locate(int(positions[place]))
+            number = self._run(positions, place, file)
+            with self.reader.open(
+                self.paths[file], self.options, self.header, self._scratch
+            ) as handle:
+                handle.read_batch(image, image + number, out[place : place + number])
+            place += number
+
+    def _run(self, positions: Positions, place: int, file: int) -> int:
+        """How many positions from `place` on are consecutive images of this file."""
+        if self.ends is None:
+            return 1
+        first, number = int(positions[place]), 1
+        limit = min(int(self.ends[file]) - first, len(positions) - place)
+        while number < limit and positions[place + number] == first + number:
+            number += 1
+        return number
+
+
+class SeriesSource(LocalSource):
+    """Series in files; record i is the time series of pixel i in C order."""
+
+    def __init__(self, header: SeriesHeader) -> None:
+        super().__init__(header.pixels, (header.length,), header.dtype)
+        self.header = header
+        self._scratch = Scratch()
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        with open_series(self.header, self._scratch) as handle:
+            for start, stop in runs(positions):
+                first = int(positions[start])
+                handle.read(first, first + stop - start, out[start:stop])
+
+
+def runs(positions: Positions) -> Iterator[tuple[int, int]]:
+    """The places [start, stop) at which ascending positions run on without a gap."""
+    if len(positions) == 0:
+        return
+    if isinstance(positions, range) and positions.step == 1:
+        yield 0, len(positions)
+        return
+    breaks = np.flatnonzero(np.diff(np.asarray(positions)) != 1) + 1
+    edges = [0, *breaks.tolist(), len(positions)]
+    yield from zip(edges[:-1], edges[1:], strict=True)
+
+
+class MemorySource:
+    """Records in memory: each rank holds a block of them.
+
+    Parameters
+    ----------
+    block : (n,) + dims ndarray
+        This rank's records. It is kept, not copied, and never written to.
+    partition : Partition
+        Which records the ranks hold.
+    """
+
+    collective: ClassVar[bool] = False
+
+    def __init__(
+        self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition
+    ) -> None:
+        self.block = block
+        self.dims: Shape | None = dims
+        self.dtype: np.dtype | None = dtype
+        self.partition: Partition | None = partition
+        self.count: int | None = partition.count
+
+    def batches(
+        self, positions: Positions, partition: Partition, rank: int, limit: int
+    ) -> Iterator[np.ndarray]:
+        assert self.partition is not None
+        start, stop = partition.bounds(rank)
+        own = positions[start:stop]
+        first, last = self.partition.bounds(rank)
+        block = self.block.view()
+        block.flags.writeable = False
+        size = max(1, block.nbytes // max(1, last - first))
+        step = max(1, limit // size)
+        for a, b in runs(own):
+            begin = int(own[a]) - first
+            for i in range(0, b - a, step):
+                yield block[begin + i : begin + min(i + step, b - a)]
+
+    def load(
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int
+    ) -> None:
+        filled = 0
+        for batch in self.batches(positions, partition, rank, limit):
+            out[filled : filled + len(batch)] = batch
+            filled += len(batch)
+
+
+class CacheSource(MemorySource):
+    """What `cache` kept of a collection; it knows the chain that it was computed by.
+
+    After `drop` its records are computed by that chain again.
+    """
+
+    def __init__(
+        self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition, origin: Chain
+    ) -> None:
+        super().__init__(block, dims, dtype, partition)
+        self.origin = origin
+        self.kept = True
+
+    def drop(self) -> None:
+        """Free the memory. Local, but to be done on all ranks alike."""
+        self.block = self.block[:0].copy()
+        self.kept = False
+
+
+def uncached(chain: Chain) -> Chain:
+    """The chain without the caches that were dropped since it was made."""
+    while isinstance(chain.source, CacheSource) and not chain.source.kept:
+        origin = chain.source.origin
+        assert chain.positions is not None
+        kept = np.asarray(chain.positions, dtype=np.int64)
+        positions = origin.select(kept).positions
+        chain = Chain(origin.source, positions, chain.keys, (*origin.steps, *chain.steps))
+    return chain

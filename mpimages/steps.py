@@ -1,0 +1,177 @@
+"""The lazy per-record transformations. Local; each works on a batch of records at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .chain import Shape
+
+__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
+
+Keys = Sequence[Any] | np.ndarray
+
+
+class Projection:
+    """Reduce each image along one axis."""
+
+    def __init__(self, kind: str, axis: int) -> None:
+        self.name = f"{kind}Projection"
+        self.kind = kind
+        self.axis = axis
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        if dims is None:
+            return None
+        axis = projection_axis(self.axis, dims)
+        return dims[:axis] + dims[axis + 1 :]
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        from .kernels import projection
+
+        if dtype is None:
+            return None
+        if dtype == np.float16:  # its own range is too small for a sum of two
+            return dtype if self.kind in ("max", "min") else self.dtype(np.dtype(np.float32))
+        return projection.result_dtype(self.kind, dtype)
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        from .kernels import projection
+
+        dims = batch.shape[1:]
+        axis = projection_axis(self.axis, dims)
+        result = self.dtype(batch.dtype)
+        values = batch.astype(np.float32) if batch.dtype == np.float16 else batch
+        shape = (len(batch) * _product(dims[:axis]), dims[axis], _product(dims[axis + 1 :]))
+        computed = result if result != np.float16 else np.dtype(np.float32)
+        out = np.empty((shape[0], shape[2]), dtype=computed)
+        projection.project(self.kind, np.ascontiguousarray(values).reshape(shape), out)
+        kept = dims[:axis] + dims[axis + 1 :]
+        return out.astype(result, copy=False).reshape((len(batch), *kept))
+
+
+def projection_axis(axis: int, dims: Shape) -> int:
+    """The axis counted from 0; ValueError where an image of these dims has no such axis."""
+    if not -len(dims) <= axis < len(dims):
+        raise ValueError(
+            f"axis {axis} is out of range: the images have {len(dims)} axes, dims {dims}"
+        )
+    return axis % len(dims)
+
+
+def _product(dims: Shape) -> int:
+    return int(np.prod(dims, dtype=np.int64))
+
+
+class Pixels:
+    """Keep a part of each image's pixels: one index per axis (a slice, an int, or a list).
+
+    Crops, subsampling and the choice of planes are all of this kind; a part taken by slices
+    is a view, so that nothing is copied before it is needed.
+    """
+
+    def __init__(self, name: str, index: tuple[slice | int | list[int], ...]) -> None:
+        self.name = name
+        self.index = index
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        if dims is None:
+            return None
+        return self.run([0], np.broadcast_to(np.uint8(0), (1, *dims))).shape[1:]
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return dtype
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        if batch.ndim - 1 != len(self.index):
+            raise ValueError(f"{self.name} was given {len(self.index)} axes, "
+                             f"but the records have dims {batch.shape[1:]}")
+        return batch[(slice(None), *self.index)]
+
+
+class Apply:
+    """A function of the user's on each record.
+
+    Where dims or dtype are not declared, each rank takes them from the first record that it
+    sees, and `Collection` makes the ranks agree at the end of the action.
+    """
+
+    name = "apply"
+
+    def __init__(
+        self,
+        func: Callable[[np.ndarray], Any],
+        dims: Shape | None,
+        dtype: np.dtype | None,
+        *,
+        atleast: int = 0,
+        label: Callable[[Any], Any] = int,
+    ) -> None:
+        self.func = func
+        self.known_dims = dims
+        self.known_dtype = dtype
+        self.atleast = atleast  # axes that a result must have: a Series' value is 1-D
+        self.label = label  # from the chain's key to the one that users know
+        # (key, label, dims, dtype) of what this rank saw during an action: of the first
+        # record, and of the first that was unlike it.
+        self.seen: list[tuple[int, Any, Shape, np.dtype]] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether dims and dtype are both declared, or learned and agreed by all ranks."""
+        return self.known_dims is not None and self.known_dtype is not None
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return self.known_dims
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return self.known_dtype
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        out = None
+        for i, key in enumerate(keys):
+            # The function gets memory of its own: it may keep or change it, and neither
+            # damages a cached record nor a buffer that the next batch will use.
+            value = self._checked(self.func(batch[i].copy()), int(key))
+            if out is None:
+                out = np.empty((len(batch), *value.shape), dtype=value.dtype)
+            out[i] = value
+        if out is None:
+            return np.empty((0, *(self.known_dims or ())), dtype=self.known_dtype)
+        return out
+
+    def _checked(self, value: Any, key: int) -> np.ndarray:
+        array = np.asarray(value)
+        if array.ndim < self.atleast:
+            array = array.reshape((1,) * (self.atleast - array.ndim) + array.shape)
+        label = self.label(key)
+        if array.dtype.kind not in "buif":
+            raise TypeError(f"apply: the function returned dtype {array.dtype} for key {label}; "
+                            "records are integers or floats")
+        if not self.seen:
+            self.seen.append((key, label, array.shape, array.dtype))
+        dims = self.seen[0][2] if self.known_dims is None else self.known_dims
+        dtype = self.seen[0][3] if self.known_dtype is None else self.known_dtype
+        if array.shape != dims or array.dtype != dtype:
+            if not self.known:
+                self.seen.append((key, label, array.shape, array.dtype))
+                raise Unlike
+            raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
+        return array
+
+
+class Unlike(Exception):
+    """A record is not like the first that this rank saw; which of them is not like the first
+    of all, the ranks must find out together."""
+
+
+def different(
+    key: Any, dims: Shape | None, dtype: np.dtype | None, first: Shape | None,
+    first_dtype: np.dtype | None,
+) -> str:
+    """The message for a record that is not like the first."""
+    return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
+            f"but {first} and {first_dtype} were declared or found in the first record; "
+            "all records of a collection are alike")

@@ -1,0 +1,184 @@
+"""Binary series: the C-order array dims + (T,) in headerless files, and ``conf.json``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ..checksum import PIECE, Fragments, merge_fragments
+from ..collective import Together, from_rank
+from .boxes import write_run
+from .files import OutputFiles, create_file, naming_file
+from .ownership import CONF, SERIES_FORMAT, SUCCESS
+from .plain import plain_index, plain_metadata, sync_directory, to_json, write_small
+
+__all__ = ["BinarySeriesWriter"]
+
+VERSION = 1
+MAX_FILES = 100_000  # their numbers have five digits, and no file system likes more
+
+
+class BinarySeriesWriter:
+    """Writes a Series as binary files below an existing directory. Collective constructor.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    directory : str
+        What `commit.staged` yields; empty but for its mark.
+    shape : sequence of int
+        dims + (T,); no axis of length 0.
+    dtype : dtype
+        Of the values; stored little-endian whatever its byte order.
+    index : (T,) ints
+        The Series' index.
+    metadata : mapping or None
+        Plain values; NaN and infinities become null.
+    block_bytes : int
+        How large a file may be: it holds as many whole pixels as fit, one at least.
+
+    Raises
+    ------
+    ValueError
+        For an empty Series, an index of another length, or too many files.
+    TypeError
+        For a dtype that is not a number, or metadata that JSON cannot hold.
+
+    Notes
+    -----
+    The files and their bytes depend on the arguments alone: never on the ranks, nor on how
+    the pixels were cut into blocks, nor on the blocks' order.
+    """
+
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        directory: str,
+        shape: Sequence[int],
+        dtype: Any,
+        index: Iterable[Any],
+        metadata: Mapping[str, Any] | None,
+        block_bytes: int,
+    ) -> None:
+        self.comm = comm
+        self.directory = directory
+        with Together(comm, "BinarySeriesWriter"):
+            self.shape, self.dtype = check_series(shape, dtype)
+            self.index = plain_index(index, self.shape[-1])
+            self.metadata = plain_metadata(dict(metadata or {}))
+            self._divide(int(block_bytes))
+            paths = [os.path.join(directory, name) for name in self.names]
+            if comm.rank == 0:
+                for path, size in zip(paths, self._sizes(), strict=True):
+                    create_file(path, size)
+        self._files = OutputFiles(paths)
+        self._fragments = Fragments()
+
+    def _divide(self, block_bytes: int) -> None:
+        self.pixels = int(np.prod(self.shape[:-1], dtype=object))
+        self.pixel_bytes = self.shape[-1] * self.dtype.itemsize
+        self.per_file = min(self.pixels, max(1, block_bytes // self.pixel_bytes))
+        count = -(-self.pixels // self.per_file)
+        if count > MAX_FILES:
+            least = -(-self.pixels // MAX_FILES) * self.pixel_bytes
+            raise ValueError(
+                f"a block size of {block_bytes} bytes would make {count} files, more than "
+                f"{MAX_FILES}; give one of {least} bytes or more"
+            )
+        self.names = [f"series-{number:05d}.bin" for number in range(count)]
+
+    def _counts(self) -> list[int]:
+        """The number of pixels in each file."""
+        firsts = range(0, self.pixels, self.per_file)
+        return [min(self.per_file, self.pixels - first) for first in firsts]
+
+    def _sizes(self) -> list[int]:
+        return [count * self.pixel_bytes for count in self._counts()]
+
+    def write(self, first_pixel: int, block: np.ndarray) -> None:
+        """Write pixels [first_pixel, first_pixel + k) from a (k, T) block. Local.
+
+        Raises
+        ------
+        ValueError
+            When the block is of another shape or dtype, or leaves the Series.
+        OSError
+            As the system reports it, naming the file.
+        """
+        check_block(block, first_pixel, self.pixels, self.shape[-1], self.dtype)
+        done = 0
+        while done < len(block):
+            number, within = divmod(first_pixel + done, self.per_file)
+            count = min(self.per_file - within, len(block) - done)
+            descriptor = self._files.descriptor(number)
+
+            def observe(position: int, data: memoryview, number: int = number) -> None:
+                self._fragments.add(number, position, data)
+
+            with naming_file(self._files.paths[number]):
+                write_run(
+                    descriptor, within * self.pixel_bytes, block[done : done + count], observe
+                )
+            done += count
+
+    def finish(self) -> None:
+        """Flush, gather the checksums, write ``conf.json`` and last ``SUCCESS``. Collective."""
+        with Together(self.comm, "BinarySeriesWriter.finish"):
+            self._files.sync()
+        rows = self.comm.gather(self._fragments.rows(), 0)
+        from_rank(self.comm, 0, "BinarySeriesWriter.finish", self._mark, rows)
+
+    def _mark(self, rows: list[np.ndarray]) -> None:
+        pieces = merge_fragments(rows, self._sizes())
+        write_small(os.path.join(self.directory, CONF), to_json(self._conf(pieces)))
+        write_small(os.path.join(self.directory, SUCCESS), b"")
+        sync_directory(self.directory)
+
+    def _conf(self, pieces: list[list[int]]) -> dict[str, Any]:
+        firsts = range(0, self.pixels, self.per_file)
+        files = zip(self.names, firsts, self._counts(), strict=True)
+        return {
+            "format": SERIES_FORMAT,
+            "version": VERSION,
+            "shape": list(self.shape),
+            "dtype": self.dtype.name,
+            "index": self.index.tolist(),
+            "metadata": self.metadata,
+            "files": [{"name": n, "first": first, "count": c} for n, first, c in files],
+            "checksum": {
+                "kind": "crc32",
+                "piece": PIECE,
+                "values": dict(zip(self.names, pieces, strict=True)),
+            },
+        }
+
+    def close(self) -> None:
+        """Let go of the file without finishing: after an error. Local."""
+        self._files.close()
+
+
+def check_series(shape: Sequence[int], dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape dims + (T,) as ints and the dtype in native byte order, if they can be stored."""
+    shape = tuple(int(n) for n in shape)
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(f"a Series of shape {shape} has nothing to store")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise TypeError(f"dtype {dtype} cannot be stored: integers and floats of 8 to 64 bits can")
+    return shape, dtype
+
+
+def check_block(
+    block: np.ndarray, first: int, count: int, length: int, dtype: np.dtype
+) -> None:
+    """Refuse a block that is not (k, length) of `dtype`, or leaves the `count` records."""
+    if block.ndim != 2 or block.shape[1] != length:
+        raise ValueError(f"a block of shape {block.shape}: it must be (k, {length})")
+    if block.dtype.newbyteorder("=") != dtype:
+        raise ValueError(f"a block of dtype {block.dtype} for a Series of {dtype}")
+    if not 0 <= first <= count - len(block):
+        raise ValueError(f"a block of {len(block)} pixels at {first} of {count}")

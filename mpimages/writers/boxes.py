@@ -1,0 +1,138 @@
+"""Writing an n-dimensional box into an array that lies in a file in C order.
+
+The one primitive below all writers: binary series, contiguous HDF5, the cells of chunked
+HDF5, series-major and frame-major.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+__all__ = ["pixel_boxes", "write_box", "write_run"]
+
+# Linux writes 2 GiB at most in one call; and what must be converted is converted in pieces.
+PIECE_BYTES = 1 << 30
+CONVERSION_BYTES = 1 << 24
+
+Observer = Callable[[int, memoryview], None]
+
+
+def write_box(
+    descriptor: int,
+    offset: int,
+    shape: Sequence[int],
+    start: Sequence[int],
+    array: np.ndarray,
+    observe: Observer | None = None,
+) -> None:
+    """Write `array` at `start` of the C-order array of `shape` that begins at byte `offset`.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of a file that is open for writing; its position is neither used nor moved.
+    offset : int
+        Where the whole array begins in the file.
+    shape, start : sequence of int
+        Of the whole array, and the box's first element in it, along each axis.
+    array : ndarray
+        The box: any memory order and byte order; stored little-endian.
+    observe : callable, optional
+        Called as ``observe(position, data)`` after each contiguous run: for checksums.
+
+    Raises
+    ------
+    ValueError
+        When the box does not lie in the array.
+    OSError
+        As the system reports it.
+
+    Notes
+    -----
+    Axes that the box covers wholly merge with the one before: one write per contiguous run.
+    """
+    if not len(shape) == len(start) == array.ndim:
+        raise ValueError(f"a box of {array.ndim} axes at {start} of an array of {shape}")
+    if any(
+        a < 0 or a + n > whole for a, n, whole in zip(start, array.shape, shape, strict=True)
+    ):
+        raise ValueError(f"a box of {array.shape} at {tuple(start)} leaves the array of {shape}")
+    outer = array.ndim
+    while outer > 0 and array.shape[outer - 1] == shape[outer - 1]:
+        outer -= 1
+    outer = max(0, outer - 1)  # the last axis that is covered in part still is one run
+    strides = [array.itemsize * math.prod(shape[axis + 1 :]) for axis in range(array.ndim)]
+    first = offset + sum(a * stride for a, stride in zip(start, strides, strict=True))
+    for position in np.ndindex(array.shape[:outer]):
+        place = first + sum(i * stride for i, stride in zip(position, strides, strict=False))
+        write_run(descriptor, place, array[position], observe)
+
+
+def write_run(
+    descriptor: int, position: int, values: np.ndarray, observe: Observer | None = None
+) -> None:
+    """Write all of `values`, in C order and little-endian, at byte `position`."""
+    for piece in _little_pieces(values):
+        data = piece.view(np.uint8).data
+        _write_all(descriptor, position, data)
+        if observe is not None:
+            observe(position, data)
+        position += len(data)
+
+
+def _little_pieces(values: np.ndarray) -> Iterator[np.ndarray]:
+    """`values` as flat little-endian arrays of bounded size; copies only what it must."""
+    stored = values.dtype.newbyteorder("<")
+    if values.flags.c_contiguous and values.dtype == stored:
+        flat = values.reshape(-1)
+        step = max(1, PIECE_BYTES // values.itemsize)
+        for start in range(0, flat.size, step):
+            yield flat[start : start + step]
+    elif values.nbytes <= CONVERSION_BYTES or values.ndim == 0:
+        yield np.ascontiguousarray(values, dtype=stored).reshape(-1)
+    else:
+        per_item = values.nbytes // len(values)
+        if per_item > CONVERSION_BYTES:
+            for item in values:
+                yield from _little_pieces(item)
+            return
+        step = CONVERSION_BYTES // per_item
+        for start in range(0, len(values), step):
+            yield from _little_pieces(values[start : start + step])
+
+
+def _write_all(descriptor: int, position: int, data: memoryview) -> None:
+    while data:
+        written = os.pwrite(descriptor, data[:PIECE_BYTES], position)
+        if written <= 0:
+            raise OSError(errno.EIO, "the system wrote nothing")
+        position += written
+        data = data[written:]
+
+
+def pixel_boxes(
+    dims: Sequence[int], first: int, stop: int
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The pixels [first, stop), in C order of `dims`, as few boxes: (start, extent) of each.
+
+    In ascending order: the boxes' pixels, one after the other, are the range's. At most
+    ``2 * len(dims) - 1`` boxes.
+    """
+    if not 0 <= first <= stop <= math.prod(dims):
+        raise ValueError(f"pixels [{first}, {stop}) of {tuple(dims)}")
+    while first < stop:
+        # The largest trailing block of axes that begins at `first` and ends by `stop`.
+        axis, inner = len(dims) - 1, 1
+        while axis > 0 and first % (inner * dims[axis]) == 0 and first + inner * dims[axis] <= stop:
+            inner *= dims[axis]
+            axis -= 1
+        along = first // inner % dims[axis]
+        extent = min(dims[axis] - along, (stop - first) // inner)
+        start = tuple(int(i) for i in np.unravel_index(first, dims))
+        yield start, ((1,) * axis + (extent, *dims[axis + 1 :]))
+        first += extent * inner

@@ -1,0 +1,76 @@
+"""The files that a rank writes into: opened when needed, one at a time, flushed at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["OutputFiles", "create_file", "naming_file"]
+
+
+@contextmanager
+def naming_file(path: str) -> Iterator[None]:
+    """Let a system error in the block name the file. Local."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = path
+        raise
+
+
+def create_file(path: str, size: int = 0) -> None:
+    """Create a file of `size` zero bytes, which may be holes; it must not exist."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with naming_file(path):
+            os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+class OutputFiles:
+    """Existing files, written by their number through `descriptor`. Local.
+
+    Parameters
+    ----------
+    paths : list of str
+
+    Notes
+    -----
+    One file is open at a time: blocks come in order, and a descriptor per file of a long
+    recording would meet the system's limit.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+        self._touched: set[int] = set()
+        self._current: tuple[int, int] | None = None
+
+    def descriptor(self, number: int) -> int:
+        """A descriptor of file `number`, valid until the next call."""
+        if self._current is None or self._current[0] != number:
+            self.close()
+            self._current = (number, os.open(self.paths[number], os.O_WRONLY))
+            self._touched.add(number)
+        return self._current[1]
+
+    def sync(self) -> None:
+        """Bring what this rank wrote to the disk, and close."""
+        # A node's pages of a file are flushed whichever descriptor they were written through.
+        for number in sorted(self._touched):
+            with naming_file(self.paths[number]):
+                os.fsync(self.descriptor(number))
+        self.close()
+        self._touched.clear()
+
+    def close(self) -> None:
+        """Close without flushing."""
+        if self._current is not None:
+            descriptor = self._current[1]
+            self._current = None
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,186 @@
+"""Images as PNG: one pixel of the picture for one of the image, coloured as imshow does."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ImshowMapping", "check_imshow_options", "write_png"]
+
+# Of imshow, what means something where a pixel stays a pixel.
+OPTIONS = ("cmap", "vmin", "vmax", "norm", "alpha", "origin")
+_OTHER_IMSHOW_OPTIONS = {
+    "aspect": "a picture has one pixel per image pixel",
+    "interpolation": "pixels are written as they are",
+    "interpolation_stage": "pixels are written as they are",
+    "filternorm": "pixels are written as they are",
+    "filterrad": "pixels are written as they are",
+    "resample": "pixels are written as they are",
+    "extent": "a picture has no axes",
+    "transform": "a picture has no axes",
+    "url": "a picture has no axes",
+    "colorizer": "give cmap, norm, vmin and vmax instead",
+    "data": "the collection is the data",
+}
+
+
+def check_imshow_options(names: Iterable[str], function: str = "saveAsPngs") -> None:
+    """Refuse names of options beyond those of `OPTIONS`. Local.
+
+    Raises
+    ------
+    TypeError
+        It says for an option of imshow why it has no meaning here.
+    """
+    for name in names:
+        if name in OPTIONS:
+            continue
+        known = f"of imshow's options {function}() takes {', '.join(OPTIONS)}"
+        if name in _OTHER_IMSHOW_OPTIONS:
+            raise TypeError(
+                f"{function}() does not take imshow's {name!r}: {_OTHER_IMSHOW_OPTIONS[name]}; "
+                f"{known}"
+            )
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}; {known}")
+
+
+class ImshowMapping:
+    """From values to the colours that imshow shows them in. Local; built once, used for all.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the images.
+    vmin, vmax : float
+        The values at the colour map's two ends. They may be None where `norm` has them.
+    cmap : str or matplotlib.colors.Colormap
+    norm : str or matplotlib.colors.Normalize, optional
+        ``'log'``, for example. It is copied, not changed.
+    alpha : float, optional
+        Opacity, 0…1.
+    origin : {'upper', 'lower'}
+        Whether the first row is the picture's first or last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown colour map, norm or origin, ends that are not finite or in the wrong
+        order, and a dtype that cannot be shown.
+
+    Notes
+    -----
+    All pictures of one mapping have the same format: 8-bit grey where the colour map is grey
+    and opaque, RGBA where `alpha` is given or the colour map has transparent colours, else RGB.
+    Bad values (NaN, infinities) are shown as the colour map has them: black if it does not say.
+    """
+
+    def __init__(
+        self,
+        dtype: Any,
+        vmin: float | None,
+        vmax: float | None,
+        cmap: Any = "gray",
+        norm: Any = None,
+        alpha: float | None = None,
+        origin: str = "upper",
+    ) -> None:
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Colormap
+
+        self.dtype = np.dtype(dtype)
+        if self.dtype.kind not in "biuf":
+            raise TypeError(f"images of dtype {self.dtype} have no colours")
+        if origin not in ("upper", "lower"):
+            raise ValueError(f"origin={origin!r} is unknown: 'upper' or 'lower'")
+        if alpha is not None and not 0 <= alpha <= 1:
+            raise ValueError(f"alpha={alpha!r} is not between 0 and 1")
+        self.alpha = None if alpha is None else float(alpha)
+        self.origin = origin
+        self._mappable = ScalarMappable(norm=copy.deepcopy(norm), cmap=cmap)
+        if not isinstance(self._mappable.get_cmap(), Colormap):
+            raise TypeError(f"{cmap!r} is not a colour map of one variable")
+        _set_ends(self._mappable, vmin, vmax)
+        self._channels = self._choose_channels()
+        self._table = self._tabulate()
+
+    def _choose_channels(self) -> int:
+        cmap = self._mappable.get_cmap()
+        colours = cmap(np.arange(cmap.N), bytes=True)
+        outside = np.array([cmap.get_under(), cmap.get_over(), cmap.get_bad()])
+        if self.alpha is not None or (colours[:, 3] < 255).any() or (outside[:2, 3] < 1).any():
+            return 4
+        grey = (colours[:, :1] == colours[:, :3]).all() and (
+            outside[:, :1] == outside[:, :3]
+        ).all()
+        return 1 if grey else 3
+
+    def _tabulate(self) -> np.ndarray | None:
+        """The colour of every value that a small integer dtype has."""
+        if self.dtype.kind not in "iu" or self.dtype.itemsize > 2:
+            return None
+        info = np.iinfo(self.dtype)
+        return self._colours(np.arange(info.min, info.max + 1).astype(self.dtype))
+
+    def _colours(self, values: np.ndarray) -> np.ndarray:
+        if values.dtype in (np.bool_, np.float16):
+            values = values.astype(np.uint8 if values.dtype == np.bool_ else np.float32)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            values = np.ma.masked_invalid(values)
+        mappable = self._mappable
+        normed = mappable.norm(values)
+        rgba: Any = mappable.get_cmap()(normed, alpha=self.alpha, bytes=True)
+        return rgba[..., 0] if self._channels == 1 else rgba[..., : self._channels]
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(rows, columns) values as uint8 (rows, columns) or (rows, columns, 3 or 4)."""
+        if image.ndim != 2:
+            raise ValueError(f"a picture shows a 2-D image, this one is {image.ndim}-D")
+        if image.dtype.newbyteorder("=") != self.dtype.newbyteorder("="):
+            raise ValueError(f"an image of dtype {image.dtype} for a mapping of {self.dtype}")
+        if self.origin == "lower":
+            image = image[::-1]
+        if self._table is None:
+            return np.ascontiguousarray(self._colours(image))
+        info = np.iinfo(self.dtype)
+        return np.take(self._table, image.astype(np.intp) - int(info.min), axis=0)
+
+
+def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
+    """Fix the two ends of the scale: given ones win over the norm's own."""
+    norm = mappable.norm
+    low = norm.vmin if vmin is None else vmin
+    high = norm.vmax if vmax is None else vmax
+    if low is None or high is None:
+        raise ValueError("a scale needs vmin and vmax")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"vmin={low!r} and vmax={high!r} must be finite")
+    if low > high:
+        raise ValueError(f"vmin={low!r} is above vmax={high!r}")
+    mappable.set_clim(low, high)
+
+
+def write_png(path: str, image: np.ndarray, mapping: ImshowMapping) -> None:
+    """Write a 2-D image as a new PNG file. Local.
+
+    The file holds nothing but the picture: no software, no time. Its bytes depend on the
+    picture and on the version of the codec library.
+
+    Raises
+    ------
+    FileExistsError
+        When `path` exists.
+    ValueError
+        When the image is not 2-D, is empty, or is of another dtype than the mapping.
+    """
+    import imagecodecs
+
+    pixels = mapping(image)
+    if pixels.size == 0:
+        raise ValueError(f"{path}: an image of shape {image.shape} has no pixels")
+    data = imagecodecs.png_encode(pixels)
+    with open(path, "xb") as file:
+        file.write(data)

@@ -1,0 +1,98 @@
+"""Images and volumes as TIFF: the values as they are, with ImageJ's header where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["write_tif"]
+
+# The dtypes that ImageJ opens (by their one-letter codes).
+IMAGEJ_CODES = "BHhf"
+# Beyond this the offsets of a classic TIFF may not reach; the rest of 4 GiB is for headers.
+CLASSIC_BYTES = (1 << 32) - (1 << 25)
+
+
+def write_tif(path: str, image: np.ndarray, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write an image, (row, column), or a volume, (row, column, page), as a new TIFF. Local.
+
+    Parameters
+    ----------
+    path : str
+    image : ndarray
+        Integers or floats; the dtype is kept. A page of the file is a page of the volume.
+    metadata : mapping, optional
+        ``pixelSize`` (per axis, None where unknown), ``unit`` and ``frameInterval`` (s) are
+        written for ImageJ, where it knows the dtype and the file is below 4 GiB.
+
+    Raises
+    ------
+    FileExistsError
+        When `path` exists.
+    ValueError, TypeError
+        When the image is not 2-D or 3-D, is empty, or is not of numbers.
+
+    Notes
+    -----
+    The file is little-endian and uncompressed, without software or time. A volume of one page
+    is stored as the image that TIFF takes it for.
+    """
+    import tifffile
+
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise ValueError(f"{path}: a TIFF holds a 2-D or 3-D image, not one of {image.shape}")
+    if image.dtype.kind not in "iuf" or image.dtype.itemsize > 8:
+        raise TypeError(f"{path}: a TIFF cannot hold values of dtype {image.dtype}")
+    pages = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
+    # Not through `open`: tifffile itself would replace an existing file.
+    with open(path, "xb") as file:
+        tifffile.imwrite(file, **_arguments(pages, metadata or {}))
+
+
+def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "byteorder": "<",
+        "photometric": "minisblack",
+        "software": False,
+    }
+    big = pages.nbytes > CLASSIC_BYTES
+    native = pages.astype(pages.dtype.newbyteorder("="), copy=False)
+    if big or native.dtype.char not in IMAGEJ_CODES:
+        return common | {"data": native, "metadata": None, "bigtiff": big}
+    # All six of ImageJ's axes are spelled out: nothing is left to be guessed from lengths of 1.
+    data = native[np.newaxis, :, np.newaxis, :, :, np.newaxis]
+    described, resolution = _imagej_metadata(metadata, volume=len(pages) > 1)
+    return common | {
+        "data": data,
+        "imagej": True,
+        "metadata": {"axes": "TZCYXS", **described},
+        "resolution": resolution,
+        "resolutionunit": 1,
+    }
+
+
+def _imagej_metadata(
+    metadata: Mapping[str, Any], volume: bool
+) -> tuple[dict[str, Any], tuple[float, float] | None]:
+    """ImageJ's description, and pixels per unit along (x, y)."""
+    described: dict[str, Any] = {}
+    if _is_positive(metadata.get("frameInterval")):
+        described["finterval"] = float(metadata["frameInterval"])
+    unit, size = metadata.get("unit"), tuple(metadata.get("pixelSize") or ())
+    if not (isinstance(unit, str) and len(size) >= 2 and all(map(_is_positive, size[:2]))):
+        return described, None
+    # ImageJ's header is ASCII; it spells the micrometre like this, other letters as escapes.
+    unit = "um" if unit in ("µm", "μm", "micron") else unit
+    described["unit"] = unit.encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    if volume and len(size) > 2 and _is_positive(size[2]):
+        described["spacing"] = float(size[2])
+    return described, (1 / float(size[1]), 1 / float(size[0]))
+
+
+def _is_positive(value: Any) -> bool:
+    try:
+        return bool(0 < float(value) < float("inf"))
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,46 @@
+/* Compile the file BODY once for each level of the x86-64 psABI, with ISA naming the clone.
+ *
+ * The processor-independent code stays plain C; the compiler vectorises each clone for its level.
+ * -ffp-contract=off keeps the levels that have fused multiply-add from using it, so that all
+ * clones give the same bits. (Pragmas, not the target_clones attribute: that one cannot be forced
+ * to a level, and a clone could not be tested.)
+ */
+#define ISA base
+#include BODY
+#undef ISA
+
+#if MPIM_X86
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#endif
+#define ISA v3
+#include BODY
+#undef ISA
+#ifdef __clang__
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#endif
+#define ISA v4
+#include BODY
+#undef ISA
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+/* The table of a function's clones, indexed by enum mpim_isa. */
+#define CLONES(name) {name##_base, name##_v3, name##_v4}
+#else
+#define CLONES(name) {name##_base, name##_base, name##_base}
+#endif
+
+#undef BODY

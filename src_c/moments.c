@@ -1,0 +1,71 @@
+/* Exact sums, sums of squares, maxima and minima over records.
+ *
+ * Integer moments are kept exact, so that they merge in any order to the same bits: as limbs of
+ * 64 bits, from which mean and variance are computed once, at the end, with the numerator
+ * count * Q - S * S in full. (The textbook formula that is useless in floating point, see Chan,
+ * Golub, LeVeque, "Algorithms for computing the sample variance", Am. Stat. 37 (1983) 242, is the
+ * right one in integers.)
+ *
+ * A batch is cut into tiles of pixels. Within a tile the records pass in groups, and everything
+ * that is wanted of a group is computed while it is in the cache: each byte is read once.
+ */
+#include "internal.h"
+
+#include "finish.h"
+
+#define BODY "moments_body.h"
+#include "clones.h"
+
+typedef void (*accumulate_fn)(const char *, size_t, size_t, ptrdiff_t, struct mpim_limbs,
+                              struct mpim_limbs, void *, void *);
+typedef void (*extrema_fn)(const char *, size_t, size_t, ptrdiff_t, void *, void *);
+
+static const accumulate_fn accumulators[][MPIM_ISA_COUNT] = {
+    CLONES(accumulate_u8),  CLONES(accumulate_i8),  CLONES(accumulate_u16), CLONES(accumulate_i16),
+    CLONES(accumulate_u32), CLONES(accumulate_i32), CLONES(accumulate_u64), CLONES(accumulate_i64),
+};
+static const extrema_fn float_extrema[][MPIM_ISA_COUNT] = {
+    CLONES(extrema_f32),
+    CLONES(extrema_f64),
+};
+
+int mpim_integer_limbs(int dtype, int *sums, int *squares)
+{
+    if (dtype < MPIM_U8 || dtype > MPIM_I64)
+        return MPIM_BAD_TYPE;
+    *sums = dtype >= MPIM_U64 ? 2 : 1;
+    *squares = dtype >= MPIM_U64 ? 3 : dtype >= MPIM_U32 ? 2 : 1;
+    return MPIM_OK;
+}
+
+int mpim_accumulate(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
+                    struct mpim_limbs sums, struct mpim_limbs squares, void *maxima, void *minima)
+{
+    if (dtype < MPIM_U8 || dtype > MPIM_I64)
+        return MPIM_BAD_TYPE;
+    accumulators[dtype][isa](batch, k, m, stride, sums, squares, maxima, minima);
+    return MPIM_OK;
+}
+
+int mpim_extrema(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
+                 void *maxima, void *minima)
+{
+    const struct mpim_limbs none = {NULL, 0};
+    if (dtype < MPIM_F32)
+        return mpim_accumulate(isa, dtype, batch, k, m, stride, none, none, maxima, minima);
+    if (dtype > MPIM_F64)
+        return MPIM_BAD_TYPE;
+    float_extrema[dtype - MPIM_F32][isa](batch, k, m, stride, maxima, minima);
+    return MPIM_OK;
+}
+
+int mpim_finish_integers(struct mpim_limbs sums, int nsum, struct mpim_limbs squares, int nsquare,
+                         int is_signed, size_t m, uint64_t count, double *mean, double *variance)
+{
+    for (size_t i = 0; i < m; i++)
+        mean[i] = mean_of(sums, nsum, is_signed, i, count);
+    if (variance)
+        for (size_t i = 0; i < m; i++)
+            variance[i] = variance_of(sums, nsum, squares, nsquare, is_signed, i, count);
+    return MPIM_OK;
+}

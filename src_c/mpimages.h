@@ -1,0 +1,160 @@
+/* The C kernels of mpimages: everything another program may call.
+ *
+ * The library keeps no state and allocates only scratch that it frees before it returns; any
+ * number of threads may call it on arrays of their own. It knows neither Python nor MPI.
+ *
+ * Conventions
+ *   - A batch is k rows of m items; `stride` is the distance of its rows in bytes (of any sign).
+ *     Inputs need no alignment; outputs are aligned to their items.
+ *   - Outputs do not overlap inputs, except where a function says so.
+ *   - Every function that computes returns a status; the arguments are the caller's to check.
+ *   - `isa` selects one of the clones of each function, which differ in speed alone: the same bits
+ *     come out of all. It must not exceed mpim_isa_best().
+ */
+#ifndef MPIMAGES_H
+#define MPIMAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#define restrict __restrict__
+#endif
+
+enum mpim_status {
+    MPIM_OK = 0,
+    MPIM_NO_MEMORY = 1, /* the scratch could not be allocated */
+    MPIM_OVERFLOW = 2,  /* a result does not fit its type; the output is incomplete */
+    MPIM_BAD_TYPE = 3   /* no such dtype, kind or item size here */
+};
+
+enum mpim_dtype {
+    MPIM_U8, MPIM_I8, MPIM_U16, MPIM_I16, MPIM_U32, MPIM_I32, MPIM_U64, MPIM_I64,
+    MPIM_F32, MPIM_F64
+};
+
+/* -- isa.c ------------------------------------------------------------------------------------ */
+
+enum mpim_isa { MPIM_ISA_BASE, MPIM_ISA_V3, MPIM_ISA_V4, MPIM_ISA_COUNT };
+
+/* The name of a level as the x86-64 psABI spells it; NULL where there is no such level. */
+const char *mpim_isa_name(int isa);
+
+/* The highest level that both this build and this processor have. */
+int mpim_isa_best(void);
+
+/* -- moments.c -------------------------------------------------------------------------------- */
+
+/* Exact sums as limbs: row l of `data` holds bits 64 l ... 64 l + 63 of every pixel's sum, in two's
+ * complement. The rows are `stride` items apart. data is NULL where the sum is not wanted.
+ *
+ *   dtype     limbs of the sum, of the squares    holds at least
+ *   8 bit     1, 1                                2^47 records (sums of squares below 2^63)
+ *   16 bit    1, 1                                2^32 records: 2^32 * 2^32 - ... < 2^64, since a
+ *                                                 square is at most (2^16 - 1)^2 < 2^32 - 2^16
+ *   32 bit    1, 2                                2^31 records: a signed sum is at least
+ *                                                 -2^31 * 2^31, an unsigned one below 2^32 * 2^31
+ *   64 bit    2, 3                                2^62 records: |sum| < 2^126, squares < 2^190
+ */
+struct mpim_limbs {
+    uint64_t *data;
+    ptrdiff_t stride;
+};
+
+/* How many limbs an integer dtype's sum and sum of squares take. */
+int mpim_integer_limbs(int dtype, int *sums, int *squares);
+
+/* Add k rows of integers to exact sums and sums of squares, and update maxima and minima (m items
+ * of the dtype); each of the four may be NULL. The batch is read once. */
+int mpim_accumulate(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
+                    struct mpim_limbs sums, struct mpim_limbs squares, void *maxima, void *minima);
+
+/* Maxima and minima alone, of any dtype. Floats: a NaN wins and becomes the positive quiet NaN
+ * without payload; +0 is greater than -0. So the result does not depend on the order. */
+int mpim_extrema(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
+                 void *maxima, void *minima);
+
+/* Mean and population variance from exact sums of `count` records, 1 <= count <= 2^62. The mean is
+ * the correctly rounded quotient. The variance, (count Q - S S) / count^2, has an exact numerator
+ * and denominator, each rounded once, and one division: it is within 2 ulp. squares.data and
+ * variance may be NULL. `nsum`, `nsquare`: the limbs. */
+int mpim_finish_integers(struct mpim_limbs sums, int nsum, struct mpim_limbs squares, int nsquare,
+                         int is_signed, size_t m, uint64_t count, double *mean, double *variance);
+
+/* -- tree.c ----------------------------------------------------------------------------------- */
+
+/* Nodes of the reduction tree, one slot a level: the item at data + l * level + p * part is pixel 0
+ * of slot l, part p. Part 0 is S, the sum; part 1 is M2, the sum of squared deviations from the
+ * node's own mean. With parts == 1 there are sums alone. */
+struct mpim_nodes {
+    double *data;
+    ptrdiff_t level, part;
+};
+
+/* Push records start ... start + k - 1 of a range that begins at record `first` onto the tree. See
+ * tree.c for what left and right hold. maxima, minima (or NULL) are updated as by mpim_extrema. */
+int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
+                     uint64_t start, uint64_t first, int parts, struct mpim_nodes left,
+                     struct mpim_nodes right, void *maxima, void *minima);
+
+/* Merge the siblings a (even) and b (odd) of level `level`. The level strides are not used; out
+ * may be a or b. */
+int mpim_merge_nodes(int isa, struct mpim_nodes a, struct mpim_nodes b, int parts, size_t m,
+                     unsigned level, struct mpim_nodes out);
+
+/* Merge neighbours of na and nb records. out may be a or b. */
+int mpim_fold_nodes(int isa, struct mpim_nodes a, double na, struct mpim_nodes b, double nb,
+                    int parts, size_t m, struct mpim_nodes out);
+
+/* -- projection.c ----------------------------------------------------------------------------- */
+
+enum mpim_kind { MPIM_MAX, MPIM_MIN, MPIM_SUM, MPIM_MEAN, MPIM_STDEV, MPIM_MAXMIN };
+
+/* Reduce a C-contiguous (outer, n, inner) array along n >= 1 into (outer, inner).
+ * Results: max, min the dtype; sum int64, uint64 or double; mean, stdev double; maxmin (max + min)
+ * the next wider integer, or the dtype itself for 64 bits and floats.
+ * MPIM_OVERFLOW where a 64-bit sum or maxmin does not fit. */
+int mpim_project(int isa, int kind, int dtype, const void *array, size_t outer, size_t n,
+                 size_t inner, void *out);
+
+/* -- transpose.c ------------------------------------------------------------------------------ */
+
+/* dst[j][i] = src[i][j] for an n x m src of items of 1, 2, 4 or 8 bytes. Row strides in bytes. */
+int mpim_transpose(int isa, size_t itemsize, const void *src, size_t n, size_t m,
+                   ptrdiff_t src_stride, void *dst, ptrdiff_t dst_stride);
+
+/* -- series.c --------------------------------------------------------------------------------- */
+
+/* Percentiles of each of k rows of t >= 1 items, q[0 .. nq-1] in 0 ... 100, by linear interpolation:
+ * out[k][nq]. A row with a NaN gives NaN. */
+int mpim_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t t,
+                         ptrdiff_t stride, const double *q, size_t nq, double *out,
+                         ptrdiff_t out_stride);
+
+/* For each row and time the percentile q of the samples [time - window / 2, time - window / 2 +
+ * window) cut at the row's ends: out[k][t]. window >= 1. A window with a NaN gives NaN. */
+int mpim_running_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t t,
+                                 ptrdiff_t stride, size_t window, double q, double *out,
+                                 ptrdiff_t out_stride);
+
+/* out = (y - b) / (b + offset) in double, stored as out_dtype (MPIM_F32 or MPIM_F64).
+ * baseline: b of row i and time j is at byte i * baseline_row + j * baseline_item, where
+ * baseline_item is 0 (one value a row) or sizeof(double). */
+int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t t,
+                        ptrdiff_t stride, const double *baseline, ptrdiff_t baseline_row,
+                        ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
+                        ptrdiff_t out_stride);
+
+/* -- limits.c --------------------------------------------------------------------------------- */
+
+/* What the memory can do, for the benchmarks: read every byte once (returns a value that depends
+ * on all), and copy. */
+uint64_t mpim_read_all(int isa, const void *data, size_t bytes);
+void mpim_copy_all(int isa, const void *src, void *dst, size_t bytes);
+
+#ifdef __cplusplus
+}
+#undef restrict
+#endif
+#endif

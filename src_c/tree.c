@@ -1,0 +1,56 @@
+/* Float moments in an order that the record numbers alone decide.
+ *
+ * A node (L, j) stands for records j 2^L ... (j + 1) 2^L - 1. Its value is S, their sum, and M2, the
+ * sum of squared deviations from their mean. A leaf has S = x, M2 = 0; siblings a (even j) and b of
+ * n records each merge by the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773,
+ * 1979, eq. 2.1):
+ *     S = Sa + Sb,    M2 = (M2a + M2b) + (Sb - Sa)^2 / (2 n).
+ * No other additions occur, so that neither the batches nor the ranks between which the records
+ * are cut can change a bit, and the error grows with the logarithm of their number.
+ *
+ * A range of records [first, stop) that need not be aligned leaves one node a level at most on
+ * either side: right[L] holds a node with even index, whose sibling is yet to come; left[L] one with
+ * odd index, whose sibling begins before `first` and is another rank's. Which slots are occupied
+ * follows from (first, stop): it is the usual decomposition of a range into aligned nodes. Slots
+ * that are not occupied hold leftovers.
+ */
+#include "internal.h"
+
+#define BODY "tree_body.h"
+#include "clones.h"
+
+typedef void (*push_fn)(const char *, size_t, size_t, ptrdiff_t, uint64_t, uint64_t, int,
+                        struct mpim_nodes, struct mpim_nodes, void *, void *);
+typedef void (*merge_fn)(struct mpim_nodes, struct mpim_nodes, int, size_t, unsigned,
+                         struct mpim_nodes);
+typedef void (*fold_fn)(struct mpim_nodes, double, struct mpim_nodes, double, int, size_t,
+                        struct mpim_nodes);
+
+static const push_fn pushers[][MPIM_ISA_COUNT] = {CLONES(push_f32), CLONES(push_f64)};
+static const merge_fn mergers[MPIM_ISA_COUNT] = CLONES(merge_nodes);
+static const fold_fn folders[MPIM_ISA_COUNT] = CLONES(fold);
+
+int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
+                     uint64_t start, uint64_t first, int parts, struct mpim_nodes left,
+                     struct mpim_nodes right, void *maxima, void *minima)
+{
+    if (dtype != MPIM_F32 && dtype != MPIM_F64)
+        return MPIM_BAD_TYPE;
+    pushers[dtype - MPIM_F32][isa](batch, k, m, stride, start, first, parts, left, right, maxima,
+                                   minima);
+    return MPIM_OK;
+}
+
+int mpim_merge_nodes(int isa, struct mpim_nodes a, struct mpim_nodes b, int parts, size_t m,
+                     unsigned level, struct mpim_nodes out)
+{
+    mergers[isa](a, b, parts, m, level, out);
+    return MPIM_OK;
+}
+
+int mpim_fold_nodes(int isa, struct mpim_nodes a, double na, struct mpim_nodes b, double nb,
+                    int parts, size_t m, struct mpim_nodes out)
+{
+    folders[isa](a, na, b, nb, parts, m, out);
+    return MPIM_OK;
+}

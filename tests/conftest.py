@@ -1,0 +1,78 @@
+"""What all tests share: a watchdog, reproducible examples, contexts, directories in common."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Seconds after which a test counts as hung, and after which no rank waits for the others.
+LIMIT = int(os.environ.get("MPIMAGES_TEST_LIMIT", "120"))
+GRACE = 10
+
+# All ranks must draw the same examples, and nothing is written outside temporary directories.
+hypothesis.settings.register_profile(
+    "ranks", derandomize=True, database=None, deadline=None, max_examples=25,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture,
+                           hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("ranks")
+
+
+def _give_up(test: str) -> None:
+    from mpi4py import MPI
+
+    print(f"\nrank {MPI.COMM_WORLD.rank} hangs in {test}:", file=sys.__stderr__, flush=True)
+    faulthandler.dump_traceback(file=sys.__stderr__)
+    threading.Event().wait(GRACE)  # let the other ranks say where they are
+    os._exit(1)
+
+
+@pytest.fixture(autouse=True)
+def watchdog(request):
+    """A test that hangs prints each rank's stack and ends the job."""
+    timer = threading.Timer(LIMIT, _give_up, [request.node.nodeid])
+    timer.daemon = True
+    timer.start()
+    # Should the interpreter itself be stuck, the timer's thread never runs.
+    faulthandler.dump_traceback_later(LIMIT + 2 * GRACE, exit=True, file=sys.__stderr__)
+    yield
+    timer.cancel()
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(scope="session")
+def comm():
+    from mpi4py import MPI
+
+    return MPI.COMM_WORLD
+
+
+@pytest.fixture(scope="session")
+def tsc(comm):
+    from mpimages import ThunderContext
+
+    with ThunderContext(comm, memory="1GB") as context:
+        yield context
+
+
+@pytest.fixture
+def shared_path(comm, tmp_path):
+    """A directory that all ranks see, empty; rank 0's."""
+    path = Path(comm.bcast(str(tmp_path), 0))
+    yield path
+    comm.Barrier()
+
+
+@pytest.fixture
+def fish():
+    """The real recording beside the clone; skips where it is not."""
+    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "fish"
+    if not path.is_dir():
+        pytest.skip("the recording of a fish is not beside this clone")
+    return path

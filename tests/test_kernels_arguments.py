@@ -1,0 +1,127 @@
+"""Every illegal input to every kernel: an exception that says what is wrong, and no crash."""
+
+import numpy as np
+import pytest
+
+from mpimages.kernels import moments, projection, series
+from mpimages.kernels.transpose import transpose
+
+U8 = np.zeros((4, 5), np.uint8)
+F4 = np.zeros((4, 5), np.float32)
+U64 = np.zeros((1, 5), np.uint64)
+SLOTS = np.zeros((8, 2, 5))
+NODE = np.zeros((2, 5))
+CUBE = np.zeros((2, 3, 4), np.uint8)
+
+
+def frozen(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def misaligned(array):
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    return raw[1:].view(array.dtype).reshape(array.shape)
+
+
+# (kernel, arguments, exception, what the message holds)
+ILLEGAL = [
+    (moments.accumulate, ([[1]],), TypeError, "list"),
+    (moments.accumulate, (U8[0],), ValueError, r"\(5,\)"),
+    (moments.accumulate, (F4,), TypeError, "float32"),
+    (moments.accumulate, (U8.astype(bool),), TypeError, "bool"),
+    (moments.accumulate, (U8.astype(">u2"),), TypeError, "byte-swapped"),
+    (moments.accumulate, (np.zeros((5, 4), np.uint8).T,), ValueError, "last axis"),
+    (moments.accumulate, (U8, np.zeros((2, 5), np.uint64)), ValueError, r"\(1, 5\)"),
+    (moments.accumulate, (U8, np.zeros((1, 6), np.uint64)), ValueError, r"\(1, 6\)"),
+    (moments.accumulate, (U8, np.zeros((1, 5), np.int64)), TypeError, "int64"),
+    (moments.accumulate, (U8, frozen(U64)), ValueError, "read-only"),
+    (moments.accumulate, (U8, misaligned(U64)), ValueError, "aligned"),
+    (moments.accumulate, (U8, U64, U64), ValueError, "sums and squares overlap"),
+    (moments.accumulate, (U8, None, None, np.zeros(5, np.int8)), TypeError, "maxima"),
+    (moments.accumulate, (U8, None, None, None, np.zeros(4, np.uint8)), ValueError, "minima"),
+    (moments.accumulate, (U8, None, None, U8[0]), ValueError, "overlap"),
+    (moments.accumulate_extrema, (F4.astype(np.float16),), TypeError, "float16"),
+    (moments.accumulate_extrema, (F4, np.zeros(5)), TypeError, "float64"),
+    (moments.integer_limbs, ("float32",), TypeError, "float32"),
+    (moments.finish_integers, (U64, U64, 0, True), ValueError, "not 0"),
+    (moments.finish_integers, (U64, U64, 2**62 + 1, True), ValueError, "2..62"),
+    (moments.finish_integers, (U64.astype(np.int64), None, 1, True), TypeError, "int64"),
+    (moments.finish_integers, (np.zeros((3, 5), np.uint64), None, 1, True), ValueError, r"\(3, 5\)"),
+    (moments.finish_integers, (U64, np.zeros((1, 4), np.uint64), 1, True), ValueError, r"\(1, 4\)"),
+    (moments.finish_integers, (np.zeros((2, 5), np.uint64), U64, 1, True), ValueError, "3 limbs"),
+    (moments.push_floats, (U8, 0, 0, SLOTS, SLOTS.copy()), TypeError, "uint8"),
+    (moments.push_floats, (F4, 3, 4, SLOTS, SLOTS.copy()), ValueError, "begins at 4"),
+    (moments.push_floats, (F4, 0, -1, SLOTS, SLOTS.copy()), ValueError, "-1"),
+    (moments.push_floats, (F4, 2**62, 0, SLOTS, SLOTS.copy()), ValueError, "2..62"),
+    (moments.push_floats, (F4, 252, 0, SLOTS, SLOTS.copy()), ValueError, "9 levels"),
+    (moments.push_floats, (F4, 0, 0, SLOTS, SLOTS), ValueError, "left and right overlap"),
+    (moments.push_floats, (F4, 0, 0, SLOTS[:, :1], SLOTS.copy()), ValueError, "parts"),
+    (moments.push_floats, (F4, 0, 0, np.zeros((8, 3, 5)), SLOTS), ValueError, r"\(8, 3, 5\)"),
+    (moments.push_floats, (F4, 0, 0, SLOTS[:, 0], SLOTS), ValueError, "3 axes"),
+    (moments.push_floats, (F4, 0, 0, SLOTS.astype("f4"), SLOTS), TypeError, "float32"),
+    (moments.occupied, (5, 4), ValueError, "5 ... 4"),
+    (moments.occupied, (-1, 4), ValueError, "-1"),
+    (moments.merge_nodes, (NODE, NODE, -1, NODE.copy()), ValueError, "-1"),
+    (moments.merge_nodes, (NODE, NODE, 63, NODE.copy()), ValueError, "63"),
+    (moments.merge_nodes, (NODE, NODE[:1], 1, NODE.copy()), ValueError, r"\(1, 5\)"),
+    (moments.merge_nodes, (NODE, NODE, 1, NODE[0]), ValueError, r"\(5,\)"),
+    (moments.merge_nodes, (NODE, NODE, 1, frozen(NODE)), ValueError, "read-only"),
+    (moments.fold, (NODE, 0, NODE, 1, NODE.copy()), ValueError, "not 0"),
+    (moments.fold, (NODE.astype("f4"), 1, NODE, 1, NODE.copy()), TypeError, "float32"),
+    (projection.project, ("median", CUBE, np.zeros((2, 4))), ValueError, "median"),
+    (projection.project, ("max", CUBE, np.zeros((2, 4))), TypeError, "uint8"),
+    (projection.project, ("max", CUBE, np.zeros((2, 3), np.uint8)), ValueError, r"\(2, 4\)"),
+    (projection.project, ("max", CUBE[0], U8), ValueError, r"\(3, 4\)"),
+    (projection.project, ("max", CUBE[:, ::2], np.zeros((2, 4), np.uint8)), ValueError, "C-contig"),
+    (projection.project, ("max", CUBE[:, :0], np.zeros((2, 4), np.uint8)), ValueError, "nothing"),
+    (projection.project, ("max", CUBE, CUBE[:, 0]), ValueError, "C-contiguous"),
+    (projection.project, ("max", CUBE.astype(">i4"), U8), TypeError, "byte-swapped"),
+    (transpose, (U8, np.zeros((4, 5), np.uint8)), ValueError, r"\(5, 4\)"),
+    (transpose, (U8, np.zeros((5, 4), np.int8)), TypeError, "int8"),
+    (transpose, (U8[:, ::2], np.zeros((3, 4), np.uint8)), ValueError, "last axis"),
+    (transpose, (U8.astype(complex), np.zeros((5, 4), complex)), TypeError, "complex128"),
+    (transpose, (U8.astype(object), np.zeros((5, 4), object)), TypeError, "object"),
+    (transpose, (CUBE, CUBE), ValueError, "2 axes"),
+    (series.percentile_rows, (U8, -1, np.zeros((4, 1))), ValueError, "-1"),
+    (series.percentile_rows, (U8, 100.1, np.zeros((4, 1))), ValueError, "100.1"),
+    (series.percentile_rows, (U8, np.nan, np.zeros((4, 1))), ValueError, "nan"),
+    (series.percentile_rows, (U8, [[1]], np.zeros((4, 1))), ValueError, r"\(1, 1\)"),
+    (series.percentile_rows, (U8, [1, 2], np.zeros((4, 1))), ValueError, r"\(4, 2\)"),
+    (series.percentile_rows, (U8[:, :0], 1, np.zeros((4, 1))), ValueError, "empty"),
+    (series.percentile_rows, (U8.astype("f2"), 1, np.zeros((4, 1))), TypeError, "float16"),
+    (series.running_percentile_rows, (U8, 0, 1, np.zeros((4, 5))), ValueError, "not 0"),
+    (series.running_percentile_rows, (U8, 3, [1, 2], np.zeros((4, 5))), ValueError, "one number"),
+    (series.running_percentile_rows, (U8, 3, 1, np.zeros((4, 4))), ValueError, r"\(4, 5\)"),
+    (series.normalize_rows, (U8, np.zeros(5), 0, np.zeros((4, 5))), ValueError, r"\(4,\)"),
+    (series.normalize_rows, (U8, np.zeros(4, "f4"), 0, np.zeros((4, 5))), TypeError, "float32"),
+    (series.normalize_rows, (U8, [0] * 4, 0, np.zeros((4, 5))), TypeError, "list"),
+    (series.normalize_rows, (U8, np.zeros(4), 0, np.zeros((4, 5), "i8")), TypeError, "int64"),
+    (series.normalize_rows, (U8, np.zeros(4), "x", np.zeros((4, 5))), TypeError, "str|real"),
+]
+
+
+@pytest.mark.parametrize(("kernel", "arguments", "error", "message"), ILLEGAL)
+def test_illegal_arguments(kernel, arguments, error, message):
+    with pytest.raises(error, match=message):
+        kernel(*arguments)
+
+
+def test_outputs_that_overlap_themselves():
+    small = np.zeros(100, np.uint8)
+    rows = np.lib.stride_tricks.as_strided(small, (5, 4), (3, 1))
+    with pytest.raises(ValueError, match="overlaps itself"):
+        transpose(U8, rows)
+
+
+def test_interlaced_arrays_do_not_overlap():
+    whole = np.arange(80, dtype=np.uint8).reshape(4, 20)
+    transpose(whole[:, :4], whole[:, 10:14])
+    assert np.array_equal(whole[:, 10:14], whole[:, :4].T)
+
+
+def test_partial_overlap_of_nodes():
+    whole = np.zeros((3, 5))
+    with pytest.raises(ValueError, match="overlap"):
+        moments.merge_nodes(whole[:2], np.zeros((2, 5)), 1, whole[1:])

@@ -1,0 +1,99 @@
+"""Transposition, for every item size, awkward sizes and strides."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mpimages.kernels import isa
+from mpimages.kernels.transpose import transpose
+
+from . import twins
+
+DTYPES = ["uint8", "bool", "int16", "float16", ">u2", "uint32", "float32", "int64", "complex64"]
+SIZES = [(1, 1), (7, 9), (8, 8), (9, 7), (64, 64), (65, 63), (1, 200), (200, 1), (130, 257), (64, 129)]
+
+
+@pytest.fixture(params=isa.available())
+def level(request):
+    isa.force(request.param)
+    yield request.param
+    isa.force()
+
+
+def filled(dtype, n, m):
+    """Items that all differ where their size allows."""
+    dtype = np.dtype(dtype)
+    raw = np.random.default_rng(n * 1000 + m).integers(0, 256, n * m * dtype.itemsize, np.uint8)
+    return (raw & 1 if dtype == bool else raw).view(dtype).reshape(n, m)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_transpose_moves_the_bits(level, dtype, size):
+    src = filled(dtype, *size)
+    dst = np.empty(size[::-1], src.dtype)
+    transpose(src, dst)
+    assert twins.same_bits(dst, np.ascontiguousarray(src.T))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_nothing_to_transpose(level, size):
+    transpose(np.zeros(size, np.uint16), np.zeros(size[::-1], np.uint16))
+
+
+@given(
+    itemsize=st.sampled_from([1, 2, 4, 8]),
+    n=st.integers(1, 150),
+    m=st.integers(1, 150),
+    pads=st.tuples(st.integers(0, 70), st.integers(0, 70)),
+    shift=st.integers(0, 70),
+    name=st.sampled_from(isa.available()),
+)
+def test_any_size_and_stride_stays_inside(itemsize, n, m, pads, shift, name):
+    dtype = np.dtype(f"u{itemsize}")
+    src = filled(dtype, n + 1, m + pads[0] + shift)[:n, shift : shift + m]
+    whole = filled(dtype, m + 2, n + pads[1] + shift)
+    expected = whole.copy()
+    expected[1 : m + 1, shift : shift + n] = src.T
+    isa.force(name)
+    transpose(src, whole[1 : m + 1, shift : shift + n])
+    isa.force()
+    assert np.array_equal(whole, expected)
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+def test_tiles_of_an_array_larger_than_the_cache_lines(level, itemsize):
+    """Rows at power-of-two distances, and cuts along both axes."""
+    src = filled(f"u{itemsize}", 300, 1024)
+    dst = np.zeros((1024, 512), src.dtype)[:, :300]
+    for i in range(0, 300, 111):
+        for j in range(0, 1024, 333):
+            transpose(src[i : i + 111, j : j + 333], dst[j : j + 333, i : i + 111])
+    assert np.array_equal(dst, src.T)
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+def test_a_large_output_past_the_cache(level, itemsize):
+    """Large enough for whatever way of storing is kept for large outputs."""
+    src = filled(f"u{itemsize}", 300, 40000 // itemsize)
+    dst = np.empty(src.shape[::-1], src.dtype)
+    transpose(src, dst)
+    assert np.array_equal(dst, src.T)
+
+
+def test_unaligned_and_read_only_sources(level):
+    src = filled("u4", 37, 53)
+    raw = np.zeros(src.nbytes + 3, np.uint8)
+    raw[3:] = src.reshape(-1).view(np.uint8)
+    raw.flags.writeable = False
+    dst = np.empty((53, 37), np.uint32)
+    transpose(raw[3:].view(np.uint32).reshape(src.shape), dst)
+    assert np.array_equal(dst, src.T)
+
+
+def test_reversed_rows(level):
+    src = filled("u2", 37, 53)
+    dst = np.empty((53, 37), np.uint16)
+    transpose(src[::-1], dst[::-1])
+    assert np.array_equal(dst[::-1], src[::-1].T)

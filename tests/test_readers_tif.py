@@ -1,0 +1,313 @@
+"""TIFF of every kind against the arrays that were written."""
+
+import logging
+import os
+
+import numpy as np
+import pytest
+import tifffile
+
+from mpimages.errors import FormatError
+from mpimages.readers import Options, Scratch, get
+from tests.data import DTYPES, recording
+from tests.recordings import imagej_description, read_all, tif_bytes, volumes
+
+TIF = get("tif")
+
+
+def inspect(path, **given):
+    return TIF.inspect(str(path), Options(**given))
+
+
+def check(path, pages):
+    """All the ways to cut pages into images."""
+    count = len(pages)
+    for planes in {1, count, 2 if count % 2 == 0 else count}:
+        np.testing.assert_array_equal(read_all("tif", path, nplanes=planes), volumes(pages, planes))
+    np.testing.assert_array_equal(read_all("tif", path), volumes(pages, count))
+
+
+WAYS = {
+    "classic": {},
+    "big-endian": {"byteorder": ">"},
+    "bigtiff": {"bigtiff": True},
+    "big-endian bigtiff": {"bigtiff": True, "byteorder": ">"},
+    "strips": {"rowsperstrip": 2},
+    "tiles": {"tile": (16, 16)},
+    "big-endian tiles": {"tile": (16, 16), "byteorder": ">"},
+    "lzw": {"compression": "lzw"},
+    "packbits": {"compression": "packbits"},
+    "deflate": {"compression": "zlib"},
+    "zstd": {"compression": "zstd"},
+    "deflate strips": {"compression": "zlib", "rowsperstrip": 3},
+    "zstd tiles": {"compression": "zstd", "tile": (16, 16)},
+    "lzma": {"compression": "lzma"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_way_and_dtype(tmp_path, way, dtype):
+    pages = recording(4, (9, 7), dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack", **WAYS[way])
+    assert inspect(path).dtype == np.dtype(dtype)
+    check(path, pages)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 9), (2, 1, 8), (3, 8, 1), (8, 9, 7)])
+@pytest.mark.parametrize("way", ["classic", "tiles", "deflate strips"])
+def test_awkward_shapes(tmp_path, shape, way):
+    pages = recording(shape[0], shape[1:], "uint16")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in pages:  # a last axis of 1 would else be taken for the values of a pixel
+            writer.write(page, contiguous=False, metadata=None, **WAYS[way])
+    expected = (*shape[1:], shape[0]) if shape[0] > 1 else shape[1:]
+    assert inspect(path).dims == expected
+    check(path, pages)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64", "float16", "float32", "float64"])
+@pytest.mark.parametrize("codec", ["lzw", "zlib", "zstd"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_predictor(tmp_path, dtype, codec, order, tile):
+    pages = recording(2, (18, 21), dtype)
+    path = tmp_path / "a.tif"
+    options = {} if tile is None else {"tile": tile}
+    tifffile.imwrite(path, pages, photometric="minisblack", compression=codec, predictor=True, byteorder=order, **options)  # fmt: skip
+    check(path, pages)
+
+
+@pytest.mark.parametrize("codec", ["lerc", "jpegxl", "jpeg2000"])
+def test_codecs_of_the_library(tmp_path, codec):
+    pages = recording(2, (32, 24), "uint8")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack", compression=codec)
+    check(path, pages)
+
+
+def test_one_bit(tmp_path):
+    pages = recording(3, (9, 11), "uint8") > 100
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    assert inspect(path).dtype == np.uint8
+    check(path, pages.astype(np.uint8))
+
+
+def test_twelve_bits(tmp_path):
+    pages = recording(2, (8, 8), "uint16") & 0xFFF
+    bits = np.unpackbits(pages.astype(">u2").view(np.uint8).reshape(2, 8, 8, 2), axis=-1)
+    packed = np.packbits(bits[..., 4:].reshape(2, 8, -1), axis=-1)
+    content = tif_bytes(packed, extra={256: (4, 8), 258: (3, 12)})
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    check(path, pages)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("strips", [1, 3])
+def test_own_bytes(tmp_path, order, big, strips):
+    pages = recording(5, (9, 7), "int16")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, order, big, strips=strips))
+    np.testing.assert_array_equal(tifffile.imread(path), pages)
+    check(path, pages)
+
+
+def test_directories_between_the_pages(tmp_path):
+    pages = recording(30, (8, 9), "uint16")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for k, page in enumerate(pages):
+            writer.write(page, contiguous=False, description="x" * k, metadata=None)
+    check(path, pages)
+
+
+def test_pages_stored_in_different_ways(tmp_path):
+    pages = recording(6, (32, 17), "uint16")
+    path = tmp_path / "a.tif"
+    ways = [{}, {"compression": "zlib"}, {"tile": (16, 16)}, {"rowsperstrip": 5}]
+    with tifffile.TiffWriter(path) as writer:
+        for k, page in enumerate(pages):
+            writer.write(page, contiguous=False, metadata=None, **ways[k % 4])
+    check(path, pages)
+
+
+def test_pages_of_different_shape(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(np.zeros((8, 8), "u1"), metadata=None)
+        writer.write(np.zeros((8, 9), "u1"), metadata=None)
+    with pytest.raises(FormatError, match=r"a\.tif: its pages differ: 8 × 8.*8 × 9"):
+        inspect(path)
+
+
+def test_thumbnails_are_left_out(tmp_path):
+    pages = recording(4, (32, 32), "uint16")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in pages:
+            writer.write(page, contiguous=False, metadata=None)
+            writer.write(page[::2, ::2], contiguous=False, metadata=None, subfiletype=1)
+    check(path, pages)
+
+
+# ---- many files
+
+
+def test_directory_of_volumes(fish):
+    paths = sorted(fish.iterdir())
+    expected = np.stack([np.moveaxis(tifffile.imread(path), 0, -1) for path in paths])
+    np.testing.assert_array_equal(read_all("tif", paths), expected)
+
+
+def test_files_of_different_length_with_nplanes(tmp_path):
+    parts = [recording(n, (7, 8), "uint16", n) for n in (2, 6, 4)]
+    paths = [tmp_path / f"{k}.tif" for k in range(3)]
+    for path, part in zip(paths, parts, strict=True):
+        tifffile.imwrite(path, part, photometric="minisblack")
+    expected = np.concatenate([volumes(part, 2) for part in parts])
+    np.testing.assert_array_equal(read_all("tif", paths, nplanes=2), expected)
+
+
+def test_nplanes_that_does_not_divide(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, recording(7, (4, 4), "u1"), photometric="minisblack")
+    with pytest.raises(ValueError, match=r"a\.tif: its 7 pages.*nplanes=2"):
+        inspect(path, nplanes=2)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (np.zeros((8, 9), "u2"), r"shape \(8, 9\)"),
+        (np.zeros((8, 8), "i2"), "dtype int16"),
+        (np.zeros((3, 8, 8), "u2"), r"shape \(8, 8, 3\)"),
+    ],
+)
+def test_file_unlike_the_first(tmp_path, other, told):
+    first, second = tmp_path / "a.tif", tmp_path / "b.tif"
+    tifffile.imwrite(first, np.zeros((8, 8), "u2"))
+    tifffile.imwrite(second, other, photometric="minisblack")
+    header = inspect(first)
+    with pytest.raises(FormatError, match=rf"b\.tif.*{told}.*a\.tif.*\(8, 8\).*uint16"):
+        TIF.open(str(second), Options(), header)
+
+
+def test_more_images_than_in_the_first(tmp_path):
+    first, second = tmp_path / "a.tif", tmp_path / "b.tif"
+    first.write_bytes(tif_bytes(np.zeros((1, 8, 8), "u2"), description=imagej_description(1)))
+    text = imagej_description(3, frames=3)
+    second.write_bytes(tif_bytes(np.zeros((3, 8, 8), "u2"), description=text))
+    header = inspect(first)
+    with pytest.raises(FormatError, match=r"b\.tif: holds 3 images"):
+        TIF.open(str(second), Options(), header)
+
+
+def test_given_dims_and_dtype_must_agree(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((8, 9), ">u2"), byteorder=">")
+    assert inspect(path, dims=(8, 9), dtype=">u2").dtype.isnative
+    with pytest.raises(ValueError, match=r"dims=\(9, 8\)"):
+        inspect(path, dims=(9, 8))
+    with pytest.raises(ValueError, match="dtype=float32"):
+        inspect(path, dtype="f4")
+
+
+def test_many_pages_without_header_are_logged(tmp_path, caplog):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((201, 2, 2), "u1"), photometric="minisblack")
+    with caplog.at_level(logging.WARNING, logger="mpimages"):
+        inspect(path)
+        assert len(caplog.records) == 1
+        assert "nplanes=1" in caplog.text
+        inspect(path, nplanes=1)
+        assert len(caplog.records) == 1
+
+
+# ---- memory and handles
+
+
+def test_reads_into_what_it_is_given(tmp_path):
+    pages = recording(6, (5, 4), "uint16")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    options = Options(nplanes=1)
+    header = inspect(path, nplanes=1)
+    batch = np.zeros((9, 5, 4), "u2")
+    with TIF.open(str(path), options, header) as handle:
+        handle.read_batch(1, 5, batch[2:6])
+        np.testing.assert_array_equal(batch[2:6], pages[1:5])
+        assert not batch[:2].any()
+        assert not batch[6:].any()
+        handle.read_batch(3, 3, batch[:0])
+        for bad in (batch[:3], batch[:4, :, ::-1], batch[:4].astype("i2")):
+            with pytest.raises(ValueError, match="read"):
+                handle.read_batch(1, 5, bad)
+        batch.flags.writeable = False
+        with pytest.raises(ValueError, match="writeable"):
+            handle.read(0, batch[0])
+        with pytest.raises(IndexError, match=r"a\.tif"):
+            handle.read_batch(4, 7, np.empty((3, 5, 4), "u2"))
+        handle.close()
+        with pytest.raises(ValueError, match="closed"):
+            handle.read(0, np.empty((5, 4), "u2"))
+
+
+def test_scratch_is_shared_and_counted(tmp_path):
+    pages = recording(6, (5, 4), "uint16")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    header = inspect(path)
+    scratch = Scratch()
+    for _ in range(3):
+        with TIF.open(str(path), Options(), header, scratch) as handle:
+            handle.read(0, np.empty(header.dims, header.dtype))
+    assert 0 < scratch.nbytes <= TIF.scratch_bytes(header)
+
+
+@pytest.mark.parametrize("codec", [None, "zlib", "lerc"])
+def test_one_open_file_and_none_after(tmp_path, codec):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, recording(2, (8, 8), "u1"), photometric="minisblack", compression=codec)
+    header = inspect(path)
+
+    def opened():
+        links = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+        return sum(os.path.realpath(link) == os.path.realpath(path) for link in links)
+
+    with TIF.open(str(path), Options(), header) as handle:
+        handle.read(0, np.empty(header.dims, header.dtype))
+        assert opened() in (1, 2)  # the library's own descriptor is of the same open file
+    assert opened() == 0
+    path.write_bytes(b"II*\0")
+    with pytest.raises(FormatError):
+        inspect(path)
+    assert opened() == 0
+
+
+def test_index_is_made_anew_when_the_file_changes(tmp_path):
+    path = tmp_path / "a.tif"
+    for seed, count in ((1, 150), (2, 150), (3, 120)):
+        pages = recording(count, (3, 4), "uint16", seed)
+        tifffile.imwrite(path, pages, photometric="minisblack", bigtiff=seed == 2)
+        np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+        np.testing.assert_array_equal(read_all("tif", path, nplanes=2), volumes(pages, 2))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_pages_open_in_a_second(tmp_path):
+    import time
+
+    path = tmp_path / "movie.tif"
+    pages = np.zeros((100_000, 4, 4), "u2")
+    pages[:] = np.arange(100_000, dtype="u4").astype("u2")[:, np.newaxis, np.newaxis]
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    start = time.perf_counter()
+    header = get("tif").inspect(str(path), Options(nplanes=1))
+    assert time.perf_counter() - start < 3  # about 0.2 s on an idle machine
+    assert header.count == 100_000
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)

@@ -1,0 +1,207 @@
+"""Plain twins of the kernels: slow, obvious, in NumPy and Python integers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+FLOATS = ["float32", "float64"]
+
+
+def random_records(rng, dtype, k, m):
+    """Records of the dtype's whole range, its limits among them."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "f":
+        batch = rng.normal(1000.0, 3.0, size=(k, m)) * 10.0 ** rng.integers(-3, 4, size=m)
+        return batch.astype(dtype)
+    limits = np.iinfo(dtype)
+    batch = rng.integers(limits.min, limits.max, size=(k, m), dtype=dtype, endpoint=True)
+    batch[rng.random((k, m)) < 0.1] = limits.min
+    batch[rng.random((k, m)) < 0.1] = limits.max
+    return batch
+
+
+def nasty_floats(rng, dtype, k, m):
+    """Records full of NaNs of both signs, infinities, both zeros and denormal numbers."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    special = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, tiny, -tiny, 1.0, -1.0]
+    weights = np.array([1, 1, 2, 2, 12, 12, 4, 4, 4, 4], dtype=float)
+    batch = rng.choice(np.array(special, dtype=dtype), size=(k, m), p=weights / weights.sum())
+    batch[:, : m // 3] = np.where(np.isfinite(batch[:, : m // 3]), batch[:, : m // 3], 0)
+    return batch
+
+
+def same_bits(a, b):
+    """Whether two arrays agree in shape, dtype and every bit."""
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def integers_of(limbs, signed):
+    """Limbs (n, m) as a list of Python ints."""
+    values = []
+    for column in limbs.T:
+        value = sum(int(limb) << (64 * at) for at, limb in enumerate(column))
+        if signed and value >> (64 * len(column) - 1):
+            value -= 1 << (64 * len(column))
+        values.append(value)
+    return values
+
+
+def limbs_of(values, n):
+    """Python ints as limbs (n, m)."""
+    return np.array(
+        [[value >> (64 * at) & (2**64 - 1) for value in values] for at in range(n)],
+        dtype=np.uint64,
+    )
+
+
+def exact_sums(batch):
+    """Sums and sums of squares over the records, as Python ints."""
+    columns = [[int(x) for x in column] for column in batch.T]
+    return [sum(c) for c in columns], [sum(x * x for x in c) for c in columns]
+
+
+def exact_mean(total, count):
+    """The correctly rounded quotient."""
+    return float(Fraction(total, count))
+
+
+def exact_variance(total, square, count):
+    """The population variance as a fraction."""
+    return Fraction(count * square - total * total, count * count)
+
+
+def _extreme(batch, pick, sign_of_zero):
+    best = pick(batch, axis=0)
+    if batch.dtype.kind != "f":
+        return best
+    zeros = (batch == 0) & (np.signbit(batch) == sign_of_zero)
+    preferred = batch.dtype.type(-0.0 if sign_of_zero else 0.0)
+    best = np.where((best == 0) & zeros.any(axis=0), preferred, best)
+    return np.where(np.isnan(batch).any(axis=0), batch.dtype.type(np.nan), best)
+
+
+def maxima(batch):
+    """Maxima over the records: NaN wins, +0 above -0."""
+    return _extreme(batch, np.max, False)
+
+
+def minima(batch):
+    """Minima over the records: NaN wins, -0 below +0."""
+    return _extreme(batch, np.min, True)
+
+
+def merge(a, b, level):
+    """The parent of two sibling nodes (S, M2) of a level."""
+    with np.errstate(all="ignore"):
+        d = b[0] - a[0]
+        return a[0] + b[0], (a[1] + b[1]) + d * d / (2 * 2**level)
+
+
+def node(records, level, index):
+    """Node (level, index) of the tree over records, by recursion."""
+    if level == 0:
+        x = records[index].astype(np.float64)
+        return x, np.zeros_like(x)
+    below = level - 1
+    return merge(node(records, below, 2 * index), node(records, below, 2 * index + 1), below)
+
+
+def fold(a, na, b, nb):
+    """Neighbours of unequal counts, merged."""
+    with np.errstate(all="ignore"):
+        d = b[0] / nb - a[0] / na
+        return a[0] + b[0], (a[1] + b[1]) + d * d * (na * nb / (na + nb))
+
+
+def decomposition(first, stop):
+    """The aligned nodes (level, index) that make up a range of records, in their order."""
+    nodes = []
+    while first < stop:
+        level = 0
+        while first % 2 ** (level + 1) == 0 and first + 2 ** (level + 1) <= stop:
+            level += 1
+        nodes.append((level, first >> level))
+        first += 2**level
+    return nodes
+
+
+def tree_moments(records):
+    """S and M2 of all records: leftover nodes are folded from the last to the first."""
+    total, count = None, 0
+    for level, index in reversed(decomposition(0, len(records))):
+        piece = node(records, level, index)
+        total = piece if total is None else fold(piece, 2**level, total, count)
+        count += 2**level
+    return total
+
+
+def project(kind, array):
+    """Projection of (outer, n, inner) along n, one output pixel's records at a time."""
+    outer, n, inner = array.shape
+    records = array.transpose(1, 0, 2).reshape(n, outer * inner)
+    if kind in ("max", "min"):
+        result = maxima(records) if kind == "max" else minima(records)
+    elif kind == "maxmin":
+        result = _maxmin(records)
+    elif array.dtype.kind == "f":
+        result = _float_moments(kind, records)
+    else:
+        result = _integer_moments(kind, records)
+    return result.reshape(outer, inner)
+
+
+def _maxmin(records):
+    high, low = maxima(records), minima(records)
+    if records.dtype.kind == "f":
+        with np.errstate(all="ignore"):
+            total = high + low
+        return np.where(np.isnan(total), records.dtype.type(np.nan), total)
+    dtype = records.dtype
+    wide = dtype if dtype.itemsize == 8 else np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
+    return np.array([int(a) + int(b) for a, b in zip(high, low, strict=True)], dtype=wide)
+
+
+def _float_moments(kind, records):
+    s, m2 = tree_moments(records)
+    with np.errstate(all="ignore"):
+        if kind == "stdev":
+            result = np.where(np.isfinite(s), np.sqrt(m2 / len(records)), np.nan)
+        else:
+            result = s if kind == "sum" else s / len(records)
+    return np.where(np.isnan(result), np.nan, result)
+
+
+def _integer_moments(kind, records):
+    sums, squares = exact_sums(records)
+    n = len(records)
+    if kind == "sum":
+        return np.array(sums, dtype=np.int64 if records.dtype.kind == "i" else np.uint64)
+    if kind == "mean":
+        return np.array([exact_mean(s, n) for s in sums], dtype=np.float64)
+    pairs = zip(sums, squares, strict=True)
+    return np.sqrt(np.array([float(exact_variance(s, q, n)) for s, q in pairs], dtype=np.float64))
+
+
+def percentile_row(values, q):
+    """One row's percentile by linear interpolation, in float64; NaN where there is one."""
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        return np.nan
+    ordered = np.sort(values)
+    at = q / 100.0 * (len(ordered) - 1)
+    below = int(np.floor(at))
+    a, b = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    t = at - below
+    if a == b or t == 0:
+        return a
+    with np.errstate(all="ignore"):
+        d = np.float64(b) - np.float64(a)
+        return float(b - d * (1 - t)) if t >= 0.5 else float(a + d * t)
+
+
+def running_percentile(values, window, q):
+    """A row's percentile in the window around each time, cut at the ends."""
+    starts = [t - window // 2 for t in range(len(values))]
+    return np.array([percentile_row(values[max(0, s) : s + window], q) for s in starts])
