@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -12,11 +12,9 @@ from .chain import Chain, Filter, FilterKeys, Positions, Renumber, Shape
 from .collective import Together, allgather_rows, mark_agreed
 from .partition import Partition
 from .reduce import Accumulator, Statistics
+from .session import Session
 from .sources import CacheSource, MemorySource, uncached
 from .steps import Apply, Unlike, different
-
-if TYPE_CHECKING:
-    from .context import ThunderContext
 
 __all__ = ["Collection", "View"]
 
@@ -64,9 +62,9 @@ class Collection:
     """A distributed set of (key, value) records. See `Images` and `Series`."""
 
     def __init__(
-        self, context: ThunderContext, chain: Chain, metadata: dict[str, Any] | None = None
+        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None
     ) -> None:
-        self._context = context
+        self._session = session
         self._chain = chain
         self._inspected = False
         self.metadata: dict[str, Any] = dict(metadata or {})
@@ -79,7 +77,7 @@ class Collection:
 
     def _derived(self, chain: Chain) -> Self:
         """A collection of the same kind and context on a longer chain. Local."""
-        return type(self)(self._context, chain, self.metadata)
+        return type(self)(self._session, chain, self.metadata)
 
     # -- properties: local -----------------------------------------------------------------
 
@@ -101,7 +99,7 @@ class Collection:
 
     def _settle(self, action: str) -> Chain:
         """Find out which records there are, and go on with that. Collective."""
-        self._context._check_open()
+        _ = self._session.comm  # refuses where the context is closed
         self._inspected = True
         chain = uncached(self._chain)
         if chain.positions is None:
@@ -122,7 +120,7 @@ class Collection:
         assert chain.keys is not None
         if isinstance(selector, Renumber):
             return Chain(chain.source, chain.positions, range(len(chain.keys)), chain.steps)
-        comm = self._context.comm
+        comm = self._session.comm
         partition = chain.partition(comm.size)
         start, stop = partition.bounds(comm.rank)
         kept = np.zeros(stop - start, dtype=np.uint8)
@@ -150,7 +148,7 @@ class Collection:
         Collective: what consume raises on any rank is raised on all. `first` is the place of
         batch[0] among all selected records; the batch is valid during the call alone.
         """
-        comm = self._context.comm
+        comm = self._session.comm
         partition = chain.partition(comm.size)
         place = partition.bounds(comm.rank)[0]
         source = chain.source
@@ -187,7 +185,7 @@ class Collection:
         for step in chain.steps:
             if not isinstance(step, Apply) or step.known:
                 continue
-            found = [seen for rank in self._context.comm.allgather(step.seen) for seen in rank]
+            found = [seen for rank in self._session.comm.allgather(step.seen) for seen in rank]
             if not found:
                 continue
             found.sort(key=lambda seen: seen[0])
@@ -203,7 +201,7 @@ class Collection:
 
         The array may be the source's own memory: it is not to be written to.
         """
-        comm = self._context.comm
+        comm = self._session.comm
         partition = chain.partition(comm.size)
         start, stop = partition.bounds(comm.rank)
         if chain.steps == () and isinstance(chain.source, MemorySource) \
@@ -234,12 +232,27 @@ class Collection:
     def _fill(self, chain: Chain, partition: Partition, block: np.ndarray) -> None:
         assert chain.positions is not None
         chain.source.load(
-            chain.positions, partition, self._context.comm.rank, block, ROUND_BYTES
+            chain.positions, partition, self._session.comm.rank, block, ROUND_BYTES
         )
+
+    def _known(self, chain: Chain, action: str) -> Chain:
+        """The chain, with dims and dtype known before anything is written. Collective.
+
+        Where only running it can tell (a function whose result was not declared), this rank's
+        share is computed and kept, so that the function is not called twice for a record.
+        """
+        if chain.dims is not None and chain.dtype is not None:
+            return chain
+        block, partition = self._load(chain, action)
+        assert chain.dims is not None
+        assert chain.dtype is not None
+        assert chain.keys is not None
+        source = MemorySource(block, chain.dims, chain.dtype, partition)
+        return Chain(source, range(partition.count), chain.keys)
 
     def _gather(self, chain: Chain, action: str) -> np.ndarray:
         """All records of a settled chain on every rank, (n,) + dims. Collective."""
-        comm = self._context.comm
+        comm = self._session.comm
         self._check_gather(chain, action)
         block, partition = self._load(chain, action)
         return allgather_rows(comm, np.ascontiguousarray(block), partition)
@@ -250,7 +263,7 @@ class Collection:
             return
         need = count * int(np.prod(dims, dtype=np.int64)) * dtype.itemsize
         budget.check_fits(
-            need, self._context.memory, self._name(action),
+            need, self._session.memory, self._name(action),
             "take fewer records, or give the context more with memory=",
         )
 
@@ -258,7 +271,7 @@ class Collection:
 
     def _statistics(self, action: str, wanted: Iterable[str]) -> tuple[Statistics, Shape]:
         """Statistics over the records, and the shape of one. Collective."""
-        comm = self._context.comm
+        comm = self._session.comm
         chain = self._settle(action)
         if chain.count == 0:
             raise ValueError(f"{self._name(action)}: the collection has no records")
@@ -443,10 +456,10 @@ class Collection:
         """Refuse a share that does not fit, the same on all ranks. Local."""
         if chain.dims is None or chain.dtype is None:
             return
-        largest = max(chain.partition(self._context.comm.size).counts)
+        largest = max(chain.partition(self._session.comm.size).counts)
         need = largest * int(np.prod(chain.dims, dtype=np.int64)) * chain.dtype.itemsize
         budget.check_fits(
-            need, self._context.memory, self._name("cache"),
+            need, self._session.memory, self._name("cache"),
             "use more ranks or nodes, give the context more with memory=, or work without cache()",
         )
 

@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from mpi4py import MPI
 
-from . import communicators, loading
-from .budget import agreed_budget
+from . import loading
 from .images import Images
 from .series import Series
+from .session import Session
 
 __all__ = ["ThunderContext"]
 
@@ -40,13 +40,7 @@ class ThunderContext:
     """
 
     def __init__(self, comm: MPI.Intracomm | None = None, memory: int | str | None = None) -> None:
-        self._given = MPI.COMM_WORLD if comm is None else comm
-        self._comm: MPI.Intracomm | None = communicators.acquire(self._given)
-        try:
-            self._memory = agreed_budget(self._comm, memory)
-        except BaseException:
-            self.close()
-            raise
+        self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory)
 
     @classmethod
     def start(
@@ -60,9 +54,7 @@ class ThunderContext:
     @property
     def comm(self) -> MPI.Intracomm:
         """The context's own communicator. Local; RuntimeError after `close`."""
-        self._check_open()
-        assert self._comm is not None
-        return self._comm
+        return self._session.comm
 
     @property
     def rank(self) -> int:
@@ -77,20 +69,14 @@ class ThunderContext:
     @property
     def memory(self) -> int:
         """The budget of each rank in bytes, the same on all. Local."""
-        return self._memory
-
-    def _check_open(self) -> None:
-        if self._comm is None:
-            raise RuntimeError("the ThunderContext is closed; make a new one")
+        return self._session.memory
 
     def close(self) -> None:
         """Free the communicator; collections of this context cannot be used then.
 
         Collective; may be called twice.
         """
-        if self._comm is not None:
-            self._comm = None
-            communicators.release(self._given)
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +91,7 @@ class ThunderContext:
             self.close()
 
     def __repr__(self) -> str:
-        if self._comm is None:
+        if not self._session.is_open:
             return "ThunderContext (closed)"
         return f"ThunderContext: rank {self.rank} of {self.size}"
 
@@ -163,7 +149,7 @@ class ThunderContext:
             Where the arguments contradict each other or the files.
         """
         return loading.load_images(
-            self, dataPath,
+            self._session, dataPath,
             {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
              "dataset": dataset, "axes": axes, "confFilename": confFilename},
             inputFormat, ext, recursive, (startIdx, stopIdx),
@@ -187,7 +173,7 @@ class ThunderContext:
         TypeError
             For a dtype that is neither integer nor float.
         """
-        return loading.images_from_array(self, array, bool(local))
+        return loading.images_from_array(self._session, array, bool(local))
 
     def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
         """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
@@ -205,7 +191,7 @@ class ThunderContext:
         -------
         Images, Series or list of str
         """
-        return loading.load_example(self, name)
+        return loading.load_example(self._session, name)
 
     # -- series ----------------------------------------------------------------------------
 
@@ -242,7 +228,7 @@ class ThunderContext:
             Where it is incomplete, damaged, or of another format.
         """
         return loading.load_series(
-            self, dataPath,
+            self._session, dataPath,
             {"nkeys": nkeys, "nvalues": nvalues, "inputFormat": inputFormat, "keyType": keyType,
              "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
         )
@@ -260,4 +246,4 @@ class ThunderContext:
         index : sequence of int, optional
             Labels of the T values.
         """
-        return loading.series_from_array(self, array, index, bool(local))
+        return loading.series_from_array(self._session, array, index, bool(local))

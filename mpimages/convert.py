@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
 from .budget import parse_size
-from .chain import Chain
+from .chain import Chain, Shape
+from .collection import Collection
 from .collective import Together, allreduce
-from .sources import MemorySource
 from .writers.commit import staged
-
-if TYPE_CHECKING:
-    from .images import Images
-    from .series import Series
 
 __all__ = [
     "refuse_for_now",
@@ -44,115 +41,82 @@ def refuse_for_now(**later: Any) -> None:
 
 
 def save_binary_series(
-    series: Series, path: Path, block_size: int | str, overwrite: bool, action: str
+    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], path: Path,
+    block_size: int | str, overwrite: bool,
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
     from .writers.binaryseries import BinarySeriesWriter
 
-    comm = series._context.comm
+    comm, action = series._session.comm, "saveAsBinarySeries"
+    shape, index = described
     block_bytes = 0
-    with Together(comm, action):
+    with Together(comm, series._name(action)):
         block_bytes = parse_size(block_size)
-    chain = known(series, series._whole(action), action)
-    with staged(comm, path, "binaryseries", overwrite, action) as directory:
+    with staged(comm, path, "binaryseries", overwrite, series._name(action)) as directory:
         writer = BinarySeriesWriter(
-            comm, directory, (*_key_dims(series), _length(chain)), chain.dtype, _index(series),
-            series.metadata, block_bytes,
+            comm, directory, shape, chain.dtype, index, series.metadata, block_bytes
         )
-        _write_blocks(series, chain, writer, action)
+        _stream_into(writer, series, chain, action, writer.write)
 
 
 def save_series_hdf5(
-    series: Series, path: Path, dataset: str, layout: str, chunks: Any, overwrite: bool,
-    action: str,
+    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], path: Path,
+    dataset: str, layout: str, chunks: Any, overwrite: bool,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
     from .writers.hdf5 import Hdf5Writer
 
-    comm = series._context.comm
-    chain = known(series, series._whole(action), action)
-    with staged(comm, path, "hdf5", overwrite, action) as file:
+    comm, action = series._session.comm, "saveAsHDF5"
+    shape, index = described
+    with staged(comm, path, "hdf5", overwrite, series._name(action)) as file:
         writer = Hdf5Writer(
-            comm, file, dataset, (*_key_dims(series), _length(chain)), chain.dtype, layout, chunks,
-            _index(series), series.metadata,
+            comm, file, dataset, shape, chain.dtype, layout, chunks, index, series.metadata
         )
-        _write_blocks(series, chain, writer, action)
+        _stream_into(writer, series, chain, action, writer.write)
 
 
-def _write_blocks(series: Series, chain: Chain, writer: Any, action: str) -> None:
-    """Stream the blocks into a writer and finish it. Collective."""
+def _stream_into(
+    writer: Any, collection: Collection, chain: Chain, action: str,
+    write: Callable[[int, np.ndarray], None],
+) -> None:
+    """Stream the records into a writer and finish it. Collective."""
     try:
-        series._stream(chain, action.split(".")[-1], writer.write)
+        collection._stream(
+            chain, action, lambda first, batch: write(first, np.ascontiguousarray(batch))
+        )
         writer.finish()
     finally:
         writer.close()
-
-
-def known(collection: Any, chain: Chain, action: str) -> Chain:
-    """The chain, with dims and dtype known before anything is written. Collective.
-
-    Where only running it can tell (a function whose result was not declared), this rank's
-    share is computed and kept, so that the function is not called twice for a record.
-    """
-    if chain.dims is not None and chain.dtype is not None:
-        return chain
-    block, partition = collection._load(chain, action.split(".")[-1])
-    assert chain.dims is not None
-    assert chain.dtype is not None
-    assert chain.keys is not None
-    source = MemorySource(block, chain.dims, chain.dtype, partition)
-    return Chain(source, range(partition.count), chain.keys)
-
-
-def _key_dims(series: Series) -> tuple[int, ...]:
-    dims = series.dims
-    assert dims is not None
-    return dims.count
-
-
-def _length(chain: Chain) -> int:
-    assert chain.dims is not None
-    return chain.dims[0]
-
-
-def _index(series: Series) -> np.ndarray:
-    index = series.index
-    assert index is not None
-    return index
 
 
 # -- images --------------------------------------------------------------------------------
 
 
 def save_frames(
-    images: Images, path: Path, dataset: str, chunks: Any, overwrite: bool, action: str
+    images: Collection, chain: Chain, path: Path, dataset: str, chunks: Any, overwrite: bool
 ) -> None:
     """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
     from .writers.hdf5 import Hdf5Writer
 
-    comm = images._context.comm
-    chain = known(images, _records(images, action), action)
+    comm, action = images._session.comm, "saveAsHDF5"
+    chain = images._known(chain, action)
     assert chain.dims is not None
-    with staged(comm, path, "hdf5", overwrite, action) as file:
+    assert chain.count is not None
+    with staged(comm, path, "hdf5", overwrite, images._name(action)) as file:
         writer = Hdf5Writer(
-            comm, file, dataset, (*chain.dims, chain.count or 0), chain.dtype, "images", chunks,
+            comm, file, dataset, (*chain.dims, chain.count), chain.dtype, "images", chunks,
             chain.keys, images.metadata,
         )
-        try:
-            images._stream(
-                chain, action.split(".")[-1],
-                lambda first, batch: writer.write_images(first, np.ascontiguousarray(batch)),
-            )
-            writer.finish()
-        finally:
-            writer.close()
+        _stream_into(writer, images, chain, action, writer.write_images)
 
 
-def save_tifs(images: Images, path: Path, prefix: str, overwrite: bool, action: str) -> None:
+def save_tifs(
+    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool
+) -> None:
     """See `Images.saveAsTifs`. Collective."""
     from .writers.tif import write_tif
 
-    chain = _records(images, action)
+    action = "saveAsTifs"
     if chain.dims is not None and len(chain.dims) not in (2, 3):
         raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
 
@@ -163,24 +127,25 @@ def save_tifs(images: Images, path: Path, prefix: str, overwrite: bool, action: 
 
 
 def save_pngs(
-    images: Images, path: Path, prefix: str, overwrite: bool, options: dict[str, Any], action: str
+    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool,
+    options: dict[str, Any],
 ) -> None:
     """See `Images.saveAsPngs`. Collective."""
     from .writers.png import ImshowMapping, write_png
 
-    chain = _records(images, action)
+    action = "saveAsPngs"
     if chain.dims is not None and len(chain.dims) != 2:
         raise ValueError(f"{action} writes 2-D images, but these have dims {chain.dims}; "
                          "use planes() or a projection first")
     options = dict(options)
     if _scale_is_open(options):
-        low, high = finite_range(images, chain, action)
+        low, high = _finite_range(images, chain, action)
         options["vmin"] = low if options["vmin"] is None else options["vmin"]
         options["vmax"] = high if options["vmax"] is None else options["vmax"]
     mapping: ImshowMapping | None = None
     if chain.dtype is not None:
-        with Together(images._context.comm, action):  # a wrong option fails before any output
-            mapping = ImshowMapping(chain.dtype, **options)
+        with Together(images._session.comm, images._name(action)):
+            mapping = ImshowMapping(chain.dtype, **options)  # a wrong option fails before output
 
     def write(file: str, image: np.ndarray) -> None:
         nonlocal mapping
@@ -199,7 +164,7 @@ def _scale_is_open(options: dict[str, Any]) -> bool:
     )
 
 
-def finite_range(images: Images, chain: Chain, action: str) -> tuple[float, float]:
+def _finite_range(images: Collection, chain: Chain, action: str) -> tuple[float, float]:
     """The smallest and the largest finite value of all images; 0, 1 without any. Collective."""
     ends = np.array([np.inf, np.inf])  # the smallest value, and minus the largest
 
@@ -209,35 +174,27 @@ def finite_range(images: Images, chain: Chain, action: str) -> tuple[float, floa
             ends[0] = min(ends[0], float(values.min()))
             ends[1] = min(ends[1], -float(values.max()))
 
-    images._stream(chain, action.split(".")[-1], widen)
-    allreduce(images._context.comm, ends, MPI.MIN)
+    images._stream(chain, action, widen)
+    allreduce(images._session.comm, ends, MPI.MIN)
     return (float(ends[0]), -float(ends[1])) if np.isfinite(ends).all() else (0.0, 1.0)
 
 
-def _records(images: Images, action: str) -> Chain:
-    """The settled chain of images of which there is one at least. Collective."""
-    chain = images._settle(action.split(".")[-1])
-    if chain.count == 0:
-        raise ValueError(f"{action}: the collection has no records")
-    return chain
-
-
 def _save_pictures(
-    images: Images, chain: Chain, path: Path, kind: str, prefix: str, overwrite: bool,
-    action: str, write: Any,
+    images: Collection, chain: Chain, path: Path, kind: str, prefix: str, overwrite: bool,
+    action: str, write: Callable[[str, np.ndarray], None],
 ) -> None:
     """One file for each image, named by its key. Collective."""
     from .writers.pictures import PictureWriter
 
-    comm = images._context.comm
+    comm = images._session.comm
     keys = chain.keys
     assert keys is not None
-    with staged(comm, path, kind, overwrite, action) as directory:
+    with staged(comm, path, kind, overwrite, images._name(action)) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:
             for i, image in enumerate(batch):
                 write(pictures.path(int(keys[first + i])), image)
 
-        images._stream(chain, action.split(".")[-1], write_batch)
+        images._stream(chain, action, write_batch)
         pictures.finish()

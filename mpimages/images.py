@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-from .chain import Chain, Renumber, Shape, Step
+from .chain import Chain, Positions, Renumber, Shape, Step
 from .collection import Collection
 from .collective import Together, allgather_rows
 from .convert import refuse_for_now, save_frames, save_pngs, save_tifs
@@ -16,11 +16,9 @@ from .dims import Dims
 from .exchange import ExchangeSource
 from .partition import Partition
 from .regions import region_means, regions_of
+from .series import Series, TimeSeries
 from .steps import Apply, Pixels, Projection
 from .writers.png import check_imshow_options
-
-if TYPE_CHECKING:
-    from .series import Series, TimeSeries
 
 __all__ = ["Images"]
 
@@ -245,7 +243,8 @@ class Images(Collection):
         for axis, (a, b) in enumerate(zip(low, high, strict=True)):
             if not 0 <= a < b or (dims is not None and b > dims[axis]):
                 raise ValueError(f"crop: [{a}, {b}) does not lie in axis {axis} of dims {dims}")
-        return self._then(Pixels("crop", tuple(slice(a, b) for a, b in zip(low, high, strict=True))))
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        return self._then(Pixels("crop", box))
 
     def apply(
         self, func: Callable[[np.ndarray], np.ndarray], dims: Sequence[int] | None = None,
@@ -295,7 +294,7 @@ class Images(Collection):
         """
         action = "meanByRegions"
         chain = self._settle(action)
-        comm = self._context.comm
+        comm = self._session.comm
         partition = chain.partition(comm.size)
         start, stop = partition.bounds(comm.rank)
         means: np.ndarray | None = None
@@ -326,14 +325,10 @@ class Images(Collection):
         An action on the result reads the images and moves their pixels between the ranks;
         ``cache()`` keeps what it got.
         """
-        from .series import Series
-
         return self._as_series(Series)
 
     def toTimeSeries(self) -> TimeSeries:
         """`toSeries`, as a `TimeSeries`. Collective; lazy."""
-        from .series import TimeSeries
-
         return self._as_series(TimeSeries)
 
     def saveAsBinarySeries(
@@ -362,7 +357,7 @@ class Images(Collection):
                                        resume, memory)
             return
         refuse_for_now(compression=compression, resume=resume, memory=memory)
-        save_frames(self, path, dataset, chunks, bool(overwrite), self._name("saveAsHDF5"))
+        save_frames(self, self._records("saveAsHDF5"), path, dataset, chunks, bool(overwrite))
 
     def saveAsPngs(
         self, path: str | os.PathLike, *, cmap: Any = "gray", vmin: float | None = None,
@@ -398,7 +393,7 @@ class Images(Collection):
         check_imshow_options(imshow)
         options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
                    "origin": origin}
-        save_pngs(self, path, filePrefix, bool(overwrite), options, self._name("saveAsPngs"))
+        save_pngs(self, self._records("saveAsPngs"), path, filePrefix, bool(overwrite), options)
 
     def saveAsTifs(
         self, path: str | os.PathLike, *, filePrefix: str = "export", overwrite: bool = False
@@ -415,11 +410,19 @@ class Images(Collection):
         overwrite : bool
             Replace what mpimages wrote there before.
         """
-        save_tifs(self, path, filePrefix, bool(overwrite), self._name("saveAsTifs"))
+        save_tifs(self, self._records("saveAsTifs"), path, filePrefix, bool(overwrite))
+
+    def _records(self, action: str) -> Chain:
+        """The settled chain of images of which there is one at least. Collective."""
+        chain = self._settle(action)
+        if chain.count == 0:
+            raise ValueError(f"{self._name(action)}: the collection has no records")
+        return chain
 
     def _as_series(self, kind: Any) -> Any:
-        chain = Chain.whole(ExchangeSource(self._context.comm, _Share(self)))
-        return kind(self._context, chain, self.metadata, images=self)
+        images = _Share(self)
+        chain = Chain.whole(ExchangeSource(self._session.comm, images))
+        return kind(self._session, chain, self.metadata, images=images)
 
 
 class _Share:
@@ -431,6 +434,10 @@ class _Share:
     @property
     def count(self) -> int | None:
         return self._images._chain.count
+
+    @property
+    def keys(self) -> Positions | None:
+        return self._images._chain.keys
 
     @property
     def shape(self) -> Shape | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .images import Images
 from .partition import Partition
 from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
 from .series import Series, as_index
+from .session import Session
 from .sources import (
     ExampleSeriesSource,
     ExampleSource,
@@ -24,9 +25,6 @@ from .sources import (
     SeriesSource,
 )
 
-if TYPE_CHECKING:
-    from .context import ThunderContext
-
 __all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
 
 
@@ -34,11 +32,11 @@ __all__ = ["images_from_array", "load_example", "load_images", "load_series", "s
 
 
 def load_images(
-    context: ThunderContext, data_path: Any, asked: dict[str, Any], input_format: str | None,
+    session: Session, data_path: Any, asked: dict[str, Any], input_format: str | None,
     ext: str | None, recursive: bool, bounds: tuple[int | None, int | None],
 ) -> Images:
     """See `ThunderContext.loadImages`. Collective."""
-    comm, action = context.comm, "ThunderContext.loadImages"
+    comm, action = session.comm, "ThunderContext.loadImages"
 
     def find() -> tuple[str, PathTable, readers.Options, readers.Header]:
         options = readers.Options(**asked)
@@ -52,16 +50,16 @@ def load_images(
     reader = readers.get(name)
     ends: np.ndarray | None = None
     if reader.multiple(options, header):
-        ends = np.cumsum(_count_images(context, reader, options, header, paths, action))
+        ends = np.cumsum(_count_images(session, reader, options, header, paths, action))
     source = FileSource(reader, options, header, paths, ends)
-    return Images(context, _slice(source, source.count, bounds), header.metadata)
+    return Images(session, _slice(source, source.count, bounds), header.metadata)
 
 
 def _count_images(
-    context: ThunderContext, reader: Any, options: Any, header: Any, paths: PathTable, action: str
+    session: Session, reader: Any, options: Any, header: Any, paths: PathTable, action: str
 ) -> np.ndarray:
     """The number of images in each file, the ranks sharing the files. Collective."""
-    comm = context.comm
+    comm = session.comm
     partition = Partition.balanced(len(paths), comm.size)
     start, stop = partition.bounds(comm.rank)
     counts = np.zeros(stop - start, dtype=np.int64)
@@ -85,22 +83,22 @@ def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) ->
     return Chain(source, range(start, stop), range(stop - start))
 
 
-def load_series(context: ThunderContext, data_path: Any, asked: dict[str, Any]) -> Series:
+def load_series(session: Session, data_path: Any, asked: dict[str, Any]) -> Series:
     """See `ThunderContext.loadSeries`. Collective."""
-    comm, action = context.comm, "ThunderContext.loadSeries"
+    comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
         comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked))
     )
     if header.needs_keys:
-        header = _with_keys(context, header, action)
+        header = _with_keys(session, header, action)
     source = SeriesSource(header)
-    return Series(context, Chain.whole(source), header.metadata, dims=header.dims,
+    return Series(session, Chain.whole(source), header.metadata, dims=header.dims,
                   index=header.index)
 
 
-def _with_keys(context: ThunderContext, header: Any, action: str) -> Any:
+def _with_keys(session: Session, header: Any, action: str) -> Any:
     """The header completed by the keys in the files, which the ranks share. Collective."""
-    comm = context.comm
+    comm = session.comm
     partition = Partition.balanced(header.file_count, comm.size)
     start, stop = partition.bounds(comm.rank)
     scans = np.empty((0, 0), dtype=np.int64)
@@ -110,7 +108,7 @@ def _with_keys(context: ThunderContext, header: Any, action: str) -> Any:
     return from_rank(comm, 0, action, with_keys, header, scans)
 
 
-def load_example(context: ThunderContext, name: str | None) -> Any:
+def load_example(session: Session, name: str | None) -> Any:
     """See `ThunderContext.loadExample`. Collective."""
     from . import example
 
@@ -119,40 +117,40 @@ def load_example(context: ThunderContext, name: str | None) -> Any:
     recording = example.load(name)
     metadata = {"description": recording.description}
     if recording.kind == "images":
-        return Images(context, Chain.whole(ExampleSource(recording)), metadata)
+        return Images(session, Chain.whole(ExampleSource(recording)), metadata)
     source = ExampleSeriesSource(recording, recording.count)
-    return Series(context, Chain.whole(source), metadata, dims=recording.dims)
+    return Series(session, Chain.whole(source), metadata, dims=recording.dims)
 
 
 # -- arrays --------------------------------------------------------------------------------
 
 
-def images_from_array(context: ThunderContext, array: Any, local: bool) -> Images:
+def images_from_array(session: Session, array: Any, local: bool) -> Images:
     """See `ThunderContext.loadImagesFromArray`. Collective."""
     action = "ThunderContext.loadImagesFromArray"
     taken = _local_array if local else _common_array
-    block, dims, dtype, partition = taken(context, array, action, _as_images)
-    return Images(context, Chain.whole(MemorySource(block, dims, dtype, partition)))
+    block, dims, dtype, partition = taken(session, array, action, _as_images)
+    return Images(session, Chain.whole(MemorySource(block, dims, dtype, partition)))
 
 
 def series_from_array(
-    context: ThunderContext, array: Any, index: Sequence[int] | np.ndarray | None, local: bool
+    session: Session, array: Any, index: Sequence[int] | np.ndarray | None, local: bool
 ) -> Series:
     """See `ThunderContext.loadSeriesFromArray`. Collective."""
     action = "ThunderContext.loadSeriesFromArray"
-    comm = context.comm
+    comm = session.comm
     labels = None
     with Together(comm, action):
         labels = None if index is None else as_index(index)
     taken = _local_array if local else _common_array
-    block, dims, dtype, rows = taken(context, array, action, _as_series)
+    block, dims, dtype, rows = taken(session, array, action, _as_series)
     inner, length = dims[:-1], dims[-1]
     pixels = int(np.prod(inner, dtype=np.int64))
     partition = Partition(tuple(cut * pixels for cut in rows.offsets))
     source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
     if labels is not None and len(labels) != length:
         raise ValueError(f"an index of {len(labels)} labels for series of {length} values")
-    return Series(context, Chain.whole(source), dims=(rows.count, *inner), index=labels)
+    return Series(session, Chain.whole(source), dims=(rows.count, *inner), index=labels)
 
 
 def _checked_array(array: Any) -> np.ndarray:
@@ -181,10 +179,10 @@ def _as_series(array: Any) -> np.ndarray:
 
 
 def _common_array(
-    context: ThunderContext, array: Any, action: str, check: Any
+    session: Session, array: Any, action: str, check: Any
 ) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
     """This rank's slice of an array that all ranks have. Collective."""
-    comm = context.comm
+    comm = session.comm
     block, described = np.empty(0), None
     with Together(comm, action):
         if array is None:
@@ -219,10 +217,10 @@ def _checksum(array: np.ndarray) -> str:
 
 
 def _local_array(
-    context: ThunderContext, array: Any, action: str, check: Any
+    session: Session, array: Any, action: str, check: Any
 ) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
     """This rank's own records and how many the others have. Collective."""
-    comm = context.comm
+    comm = session.comm
     block, described = None, None
     with Together(comm, action):
         if array is not None:

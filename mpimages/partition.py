@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Partition:
 
     def __post_init__(self) -> None:
         o = self.offsets
-        if len(o) < 2 or o[0] != 0 or any(a > b for a, b in zip(o, o[1:], strict=False)):
+        if len(o) < 2 or o[0] != 0 or any(a > b for a, b in itertools.pairwise(o)):
             raise ValueError(f"offsets must begin at 0 and not decrease, got {o}")
 
     @classmethod

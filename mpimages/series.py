@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from .collection import Collection
 from .collective import Together, allgather_rows, allreduce, from_rank
 from .convert import refuse_for_now, save_binary_series, save_series_hdf5
 from .dims import Dims
+from .exchange import ImageCollection
 from .partition import Partition
 from .sample import Sample
 from .series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
+from .session import Session
 from .steps import Apply
-
-if TYPE_CHECKING:
-    from .context import ThunderContext
-    from .images import Images
 
 __all__ = ["Series", "TimeSeries"]
 
@@ -36,25 +34,25 @@ class Series(Collection):
     """
 
     def __init__(
-        self, context: ThunderContext, chain: Chain, metadata: dict[str, Any] | None = None, *,
-        images: Images | None = None, dims: Shape | None = None,
+        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None, *,
+        images: ImageCollection | None = None, dims: Shape | None = None,
         index: np.ndarray | None = None,
     ) -> None:
-        super().__init__(context, chain, metadata)
+        super().__init__(session, chain, metadata)
         self._images = images
         self._key_dims = dims
         self._index = index
 
     def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
         kept = self._index if index is None else index
-        return type(self)(self._context, chain, self.metadata, images=self._images,
+        return type(self)(self._session, chain, self.metadata, images=self._images,
                           dims=self._key_dims, index=kept)
 
     # -- properties: local -----------------------------------------------------------------
 
     def _shape(self) -> Shape | None:
         """Shape of the key space, or None while only an action can tell. Local."""
-        return self._images._chain.dims if self._images is not None else self._key_dims
+        return self._images.shape if self._images is not None else self._key_dims
 
     @property
     def dims(self) -> Dims | None:
@@ -77,7 +75,7 @@ class Series(Collection):
             return None
         labels: Any = self._index
         if labels is None and self._images is not None:
-            labels = self._images._chain.keys
+            labels = self._images.keys
         if labels is None or len(labels) != length:  # a function made series of another length
             labels = range(length)
         return np.array(labels, dtype=np.int64)
@@ -289,7 +287,7 @@ class Series(Collection):
 
     def toTimeSeries(self) -> TimeSeries:
         """The same records as a `TimeSeries`. Collective; lazy."""
-        return TimeSeries(self._context, self._chain, self.metadata, images=self._images,
+        return TimeSeries(self._session, self._chain, self.metadata, images=self._images,
                           dims=self._key_dims, index=self._index)
 
     # -- files -----------------------------------------------------------------------------
@@ -319,7 +317,8 @@ class Series(Collection):
             Where a filter has left out pixels.
         """
         refuse_for_now(resume=resume, memory=memory)
-        save_binary_series(self, path, blockSize, bool(overwrite), self._name("saveAsBinarySeries"))
+        chain = self._known(self._whole("saveAsBinarySeries"), "saveAsBinarySeries")
+        save_binary_series(self, chain, self._described(), path, blockSize, bool(overwrite))
 
     def saveAsHDF5(
         self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
@@ -351,8 +350,16 @@ class Series(Collection):
             Where a filter has left out pixels, or the chunks do not fit.
         """
         refuse_for_now(compression=compression, resume=resume, memory=memory)
-        save_series_hdf5(self, path, dataset, layout, chunks, bool(overwrite),
-                         self._name("saveAsHDF5"))
+        chain = self._known(self._whole("saveAsHDF5"), "saveAsHDF5")
+        save_series_hdf5(self, chain, self._described(), path, dataset, layout, chunks,
+                         bool(overwrite))
+
+    def _described(self) -> tuple[Shape, np.ndarray]:
+        """dims + (T,) and the index, of a Series that has been settled. Local."""
+        shape, index = self._shape(), self.index
+        assert shape is not None
+        assert index is not None
+        return (*shape, len(index)), index
 
     # -- samples ---------------------------------------------------------------------------
 
@@ -387,7 +394,7 @@ class Series(Collection):
             raise ValueError(f"nsamples is a positive int, not {nsamples!r}")
         if thresh is not None and not isinstance(thresh, (int, float, np.integer, np.floating)):
             raise ValueError(f"thresh is a number, not {thresh!r}")
-        comm = self._context.comm
+        comm = self._session.comm
         chain = self._settle("subset")
         drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed)
         sample = Sample(int(nsamples), drawn)
@@ -414,7 +421,7 @@ class Series(Collection):
 
     def _merge_sample(self, sample: Sample, chain: Chain) -> np.ndarray:
         """All ranks' samples as one. Collective."""
-        comm = self._context.comm
+        comm = self._session.comm
         with Together(comm, self._name("subset")):
             if sample.rows is None:
                 assert chain.dims is not None

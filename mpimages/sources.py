@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
+from os.path import commonpath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,7 +99,7 @@ class PathTable:
 
     def __init__(self, paths: Sequence[str]) -> None:
         encoded = [os.fsencode(path) for path in paths]
-        self._common: bytes = os.path.commonprefix(encoded) if len(encoded) > 1 else b""  # type: ignore[assignment]
+        self._common: bytes = commonpath(encoded) if len(encoded) > 1 else b""  # type: ignore[assignment]
         tails = [path[len(self._common) :] for path in encoded]
         self._bytes = b"".join(tails)
         self._ends = np.cumsum([len(tail) for tail in tails], dtype=np.int64)
@@ -188,7 +190,7 @@ def runs(positions: Positions) -> Iterator[tuple[int, int]]:
         return
     breaks = np.flatnonzero(np.diff(np.asarray(positions)) != 1) + 1
     edges = [0, *breaks.tolist(), len(positions)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from itertools.pairwise(edges)
 
 
 class MemorySource:

@@ -1,5 +1,14 @@
-/* Matrix transposition of items of 1, 2, 4 or 8 bytes. */
+/* Matrix transposition of items of 1, 2, 4 or 8 bytes.
+ *
+ * The work is memory traffic: what counts is that every line of either array is touched once. So
+ * the matrix is cut into tiles that have whole lines on both sides. A tile's rows are copied into a
+ * buffer first, each in one go: reading them a vector at a time would, where their distance is a
+ * power of two, drop every line from the cache before its second vector is read. Squares of the
+ * buffer are transposed in registers (a network of interleavings, see transpose_tile.h) into runs of
+ * the result's rows, which are written in one go too.
+ */
 #include "internal.h"
+#include "transpose_shape.h"
 
 #define BODY "transpose_body.h"
 #include "clones.h"

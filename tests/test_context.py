@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from mpi4py import MPI
@@ -175,25 +172,3 @@ def test_the_examples(tsc):
     assert same_bits(series[40, 50, 1][:20], fish.toSeries()[40, 50, 1])
     with pytest.raises(ValueError, match="fish-images"):
         tsc.loadExample("cat-images")
-
-
-# -- imports -------------------------------------------------------------------------------
-
-LAZY = """
-import sys, mpimages
-heavy = {"h5py", "matplotlib", "tifffile", "imagecodecs", "mpi4py", "numpy"} & set(sys.modules)
-assert not heavy, heavy
-from mpimages import ThunderContext
-heavy = {"h5py", "matplotlib", "tifffile", "imagecodecs", "PIL"} & set(sys.modules)
-assert not heavy, heavy
-try:
-    mpimages.nonsense
-except AttributeError as error:
-    assert "nonsense" in str(error)
-assert "Images" in dir(mpimages)
-"""
-
-
-@pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="starts a process of its own")
-def test_nothing_heavy_is_imported_before_it_is_needed():
-    subprocess.run([sys.executable, "-c", LAZY], check=True, timeout=60)

@@ -93,6 +93,7 @@ def test_the_bytes_do_not_depend_on_the_cuts(tmp_path_factory, data):
     save(MPI.COMM_SELF, home / "a", array, [], layout=layout, chunks=chunks)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hdf5, "TURN_BYTES", 16)
+        patch.setattr(hdf5, "LINE_BYTES", 4)
         save(MPI.COMM_SELF, home / "b", array, cuts, as_images, layout=layout, chunks=chunks)
     assert (home / "a").read_bytes() == (home / "b").read_bytes()
     np.testing.assert_array_equal(load(home / "b")[0], stored)

@@ -232,7 +232,8 @@ def test_more_than_four_gigabytes_is_bigtiff(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("image", "error"),
     [(np.zeros(3), ValueError), (np.zeros((0, 3)), ValueError),
-     (np.zeros((1, 2, 3, 4)), ValueError), (np.zeros((2, 2), "c8"), TypeError), (np.zeros((2, 2), "U1"), TypeError),
+     (np.zeros((1, 2, 3, 4)), ValueError), (np.zeros((2, 2), "c8"), TypeError),
+     (np.zeros((2, 2), "U1"), TypeError),
      (np.zeros((2, 2), "?"), TypeError)],
 )
 def test_what_a_tif_cannot_hold(tmp_path, image, error):

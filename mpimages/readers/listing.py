@@ -11,10 +11,10 @@ from typing import Any
 
 __all__ = ["files_with", "list_files", "natural_key", "path_list"]
 
-_DIGITS = re.compile(r"([0-9]+)")
+_DIGITS = re.compile("[0-9]+")
 
 
-def natural_key(name: str) -> tuple[list[Any], str]:
+def natural_key(name: str) -> tuple[str, str]:
     """Sort key: runs of digits as integers, the rest by code point, ties by the string.
 
     Examples
@@ -22,13 +22,14 @@ def natural_key(name: str) -> tuple[list[Any], str]:
     >>> sorted(["img10", "img2", "img1"], key=natural_key)
     ['img1', 'img2', 'img10']
     """
-    parts: list[Any] = _DIGITS.split(name)
-    # By its length without leading zeros, then by its digits: an integer's order at a
-    # string's price, and without int()'s limit of 4300 digits.
-    for k in range(1, len(parts), 2):
-        digits = parts[k].lstrip("0")
-        parts[k] = (len(digits), digits)
-    return parts, name
+    return _DIGITS.sub(_ordered, name), name
+
+
+def _ordered(run: re.Match[str]) -> str:
+    # The length without leading zeros, as one character, and then the digits compare like
+    # the integer; the 0 before them stands among other characters where digits do.
+    digits = run[0].lstrip("0")
+    return f"0{chr(len(digits))}{digits}"
 
 
 def path_list(data_path: Any) -> list[str]:

@@ -57,7 +57,10 @@ def read_into(fd: int, offset: int, out: np.ndarray, path: str) -> None:
     memory = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
     done, total = 0, len(memory)
     while done < total:
-        got = os.preadv(fd, [memory[done : done + PIECE_BYTES]], offset + done)
+        try:
+            got = os.preadv(fd, [memory[done : done + PIECE_BYTES]], offset + done)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
         if got == 0:
             raise FormatError(
                 f"{path}: truncated: {total} bytes are wanted from byte {offset} on, but it "

@@ -69,9 +69,12 @@ class Layout:
             order, 8, dtype, fields, 8, struct.Struct(order + "Q"), struct.Struct(order + "Q")
         )
 
-    def inline(self, entries: np.ndarray, column: int) -> np.ndarray:
+    def inline(self, path: str, entries: np.ndarray, column: int) -> np.ndarray:
         """The single integers in one column of many directories, as uint64."""
-        kind = INTEGERS[int(entries["type"][0, column])]
+        tag, code, count, _ = entries[0, column].tolist()
+        kind = INTEGERS.get(code, "u8")
+        if code not in INTEGERS or count != 1 or int(kind[1]) > self.pointer_bytes:
+            raise FormatError(f"{path}: TIFF tag {tag} has {count} values of type {code}")
         width = int(kind[1])
         raw = np.ascontiguousarray(entries["value"][:, column]).view(np.uint8)
         raw = raw.reshape(len(entries), self.pointer_bytes)[:, :width]

@@ -174,13 +174,13 @@ def _walk(
             raise FormatError(f"{path}: its chain of pages is a circle at byte {offset}")
         seen.add(offset)
         at = offset - base
-        if at < 0 or at + head > len(window):
-            window, base, at = os.pread(fd, WINDOW_BYTES, offset), offset, 0
-        if at + head > len(window):
+        if offset + head > size:
             raise FormatError(
                 f"{path}: truncated: page {len(seen) - 1} is said to be at byte {offset}, but "
                 f"the file has {size} bytes"
             )
+        if at < 0 or at + head > len(window):
+            window, base, at = os.pread(fd, WINDOW_BYTES, offset), offset, 0
         entries = count_of(window, at)[0]
         if not 0 < entries <= MOST_ENTRIES:
             raise FormatError(f"{path}: page {len(seen) - 1} claims {entries} header entries")
@@ -248,11 +248,10 @@ def _runs(
     path: str, entries: np.ndarray, geometry: Geometry, layout: Layout, size: int
 ) -> np.ndarray:
     """Where the pixels of pages that are stored as one plain run begin."""
-    columns = {int(tag): k for k, tag in enumerate(entries["tag"][0])}
-    begin = layout.inline(entries, columns[geometry.offsets_tag])
-    counted = columns.get(geometry.counts_tag)
-    if counted is not None:
-        nbytes = layout.inline(entries, counted)
+    tags = entries["tag"][0].tolist()
+    begin = layout.inline(path, entries, tags.index(geometry.offsets_tag))
+    if geometry.counts_tag in tags:
+        nbytes = layout.inline(path, entries, tags.index(geometry.counts_tag))
         # Some writers leave the count 0, which a plain run does not need.
         if ((nbytes != 0) & (nbytes < geometry.nbytes)).any():
             raise FormatError(

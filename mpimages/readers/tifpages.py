@@ -118,6 +118,7 @@ class TifPages:
         elif _is_decoded_here(geometry):
             self._read_segments(page, geometry, out)
         else:
+            self._places(page, geometry)  # within the file, before tifffile follows them
             self._read_by_tifffile(page, out)
 
     def _places(self, page: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
@@ -143,52 +144,65 @@ class TifPages:
         return offsets, lengths
 
     def _read_segments(self, page: int, geometry: Geometry, out: np.ndarray) -> None:
+        """Read a page strip by strip or tile by tile, each once."""
         offsets, lengths = self._places(page, geometry)
         height, width = geometry.segment
         across = -(-geometry.columns // width)
         for k in range(geometry.segments):
             row, column = height * (k // across), width * (k % across)
             target = out[row : row + height, column : column + width]
-            stored = self._stored(int(offsets[k]), int(lengths[k]))
-            tall = height if geometry.tiled else len(target)
-            target[...] = self._decode(page, geometry, stored, (tall, width))[
-                : target.shape[0], : target.shape[1]
-            ]
+            offset, length = int(offsets[k]), int(lengths[k])
+            if target.flags.c_contiguous and target.shape == geometry.segment:
+                self._fill(page, geometry, offset, length, target)
+                continue
+            # A tile reaches beyond the page, and some writers let the last strip do so too.
+            check_claim(self.path, height * width * out.itemsize, self.index.size)
+            rows = height if geometry.tiled else len(target)
+            whole = np.zeros((height, width), dtype=out.dtype)
+            self._fill(page, geometry, offset, length, whole, rows)
+            target[...] = whole[: target.shape[0], : target.shape[1]]
 
-    def _stored(self, offset: int, length: int) -> bytes:
-        stored = os.pread(self._open_fd(), length, offset)
-        if len(stored) != length:
-            raise FormatError(f"{self.path}: truncated: it ends before byte {offset + length}")
-        return stored
-
-    def _decode(
-        self, page: int, geometry: Geometry, stored: bytes, shape: tuple[int, int]
-    ) -> np.ndarray:
-        """One strip or tile."""
+    def _fill(
+        self,
+        page: int,
+        geometry: Geometry,
+        offset: int,
+        length: int,
+        out: np.ndarray,
+        rows: int | None = None,
+    ) -> None:
+        """Decode one strip or tile into out; `rows` of it at least must be there."""
         import imagecodecs
 
-        want = shape[0] * shape[1] * geometry.dtype.itemsize
-        check_claim(self.path, want, self.index.size)
-        raw: Any = stored
-        if geometry.compression != NO_COMPRESSION:
-            name = CODECS[geometry.compression]
-            try:
-                raw = getattr(imagecodecs, f"{name}_decode")(stored, out=want)
-            except Exception as error:
-                raise FormatError(f"{self.path}: page {page} is damaged: {error}") from None
-        if len(raw) < want:
-            raise FormatError(
-                f"{self.path}: page {page} is damaged: a strip or tile of {want} bytes has "
-                f"{len(raw)}"
-            )
-        values = np.frombuffer(raw, np.uint8, want)
+        need = out[:rows].nbytes
+        if geometry.compression == NO_COMPRESSION:
+            if length < need:
+                raise FormatError(self._short(page, need, length))
+            read_into(self._open_fd(), offset, out[:rows], self.path)
+            byteswap(out, geometry.stored)
+            return
+        stored = np.empty(length, dtype=np.uint8)
+        read_into(self._open_fd(), offset, stored, self.path)
+        decode = getattr(imagecodecs, f"{CODECS[geometry.compression]}_decode")
+        raw = out.reshape(-1).view(np.uint8)
+        try:
+            done = decode(stored, out=raw)
+        except Exception as error:
+            raise FormatError(f"{self.path}: page {page} is damaged: {error}") from None
+        if len(done) < need:
+            raise FormatError(self._short(page, need, len(done)))
         if geometry.predictor == 3:
-            values = values.view(geometry.dtype).reshape(shape)
-            return imagecodecs.floatpred_decode(values, axis=-2)
-        values = values.view(geometry.stored).reshape(shape)
+            values = out[:rows]
+            values[...] = imagecodecs.floatpred_decode(values.copy(), axis=-1)
+            return
+        byteswap(out, geometry.stored)
         if geometry.predictor == 2:
-            return imagecodecs.delta_decode(values.astype(geometry.dtype), axis=-1)
-        return values
+            imagecodecs.delta_decode(out, axis=-1, out=out)
+
+    def _short(self, page: int, need: int, found: int) -> str:
+        return (
+            f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
+        )
 
     def _read_by_tifffile(self, page: int, out: np.ndarray) -> None:
         import tifffile
@@ -199,8 +213,8 @@ class TifPages:
                 fd = os.dup(self._open_fd())
                 self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
                 self._tifffile = tifffile.TiffFile(self._again)
-            found = self._page_at(page).asarray()
-        except (FormatError, OSError, MemoryError):
+            found = self._page_at(page).asarray(maxworkers=1)
+        except MemoryError:
             raise
         except Exception as error:
             raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None

@@ -153,6 +153,7 @@ class _Stage:
         if not (os.path.isfile(self.output) or has_all_marks(self.output)):
             raise RuntimeError(f"internal error: {self.path} was not finished by its writer")
         self._check_target(overwrite)
+        self.unlock()  # NFS keeps an open file, under another name, when it is removed
         if self.is_file:
             os.rename(self.output, os.path.join(self.partial, SEALED))
         else:
@@ -162,6 +163,7 @@ class _Stage:
 
     def discard(self) -> None:
         """Remove the partial output; resuming will instead keep it."""
+        self.unlock()
         try:
             if self.begun and os.path.lexists(self.partial):
                 remove_ours(self.partial)
@@ -213,9 +215,9 @@ class _Stage:
             if not os.path.lexists(self.path) and os.path.lexists(self.old):
                 os.rename(self.old, self.path)
             raise
-        sync_directory(self.parent)
         # The output is there: what is left over must not fail the job. The next run takes it up.
         try:
+            sync_directory(self.parent)
             if os.path.lexists(self.partial):
                 remove_ours(self.partial)
             if os.path.lexists(self.old):

@@ -20,6 +20,7 @@ import numpy as np
 from mpi4py import MPI
 
 from ..collective import Together, broadcast_array
+from ..kernels.transpose import transpose
 from .binaryseries import check_block, check_series
 from .boxes import pixel_boxes, write_box
 from .chunks import chunk_shape
@@ -32,8 +33,9 @@ VERSION = 1
 LAYOUTS = ("series", "images")
 # HDF5's oldest attributes, which every reader knows, end at 64 KiB.
 SMALL_ATTRIBUTE = 60_000
-# A block is turned frame-major in pieces of this size, so that they stay in the cache.
-TURN_BYTES = 1 << 20
+# A block is turned frame-major in pieces: small beside the block, whole cache lines wide.
+TURN_BYTES = 1 << 22
+LINE_BYTES = 64
 
 
 class Hdf5Writer:
@@ -132,12 +134,17 @@ class Hdf5Writer:
             done += count
 
     def _put_turned(self, start: tuple[int, ...], part: np.ndarray) -> None:
-        step = max(1, TURN_BYTES * self.times // part.nbytes)
-        if self.chunk is not None:  # whole chunks along time, as far as the block allows
+        """Write the box `part`, of pixels with all their times, frame by frame."""
+        pixels = np.ascontiguousarray(part).reshape(-1, self.times)
+        frame_bytes = len(pixels) * self.dtype.itemsize
+        step = max(LINE_BYTES // self.dtype.itemsize, TURN_BYTES // frame_bytes)
+        if self.chunk is not None:  # whole chunks along time, so that each is written once
             step = -(-step // self.chunk[0]) * self.chunk[0]
         for time in range(0, self.times, step):
-            turned = np.ascontiguousarray(np.moveaxis(part[..., time : time + step], -1, 0))
-            self._put((time, *start), turned)
+            count = min(step, self.times - time)
+            turned = np.empty((count, len(pixels)), dtype=pixels.dtype)
+            transpose(pixels[:, time : time + count], turned)
+            self._put((time, *start), turned.reshape(count, *part.shape[:-1]))
 
     def write_images(self, first_image: int, images: np.ndarray) -> None:
         """Write images [first_image, first_image + k) from (k,) + dims. Local.

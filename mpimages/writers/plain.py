@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -83,11 +84,15 @@ def write_small(path: str, content: bytes) -> None:
 
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable, where the file system can."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return  # one may write into a directory that one may not read
     try:
         os.fsync(descriptor)
-    except OSError:
-        # Some network and FUSE file systems refuse it for directories; nothing more can be done.
-        pass
+    except OSError as error:
+        # Some network and FUSE file systems know no fsync of directories.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
     finally:
         os.close(descriptor)

@@ -1,0 +1,49 @@
+"""What the collections of one context share: the communicator and the memory budget."""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from . import communicators
+from .budget import agreed_budget
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A private communicator, and what each rank may take. Collective constructor.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        The user's; a duplicate of it is used, and freed by `close`.
+    memory : int, str or None
+        The budget per rank; None: worked out.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, memory: int | str | None) -> None:
+        self._given = comm
+        self._comm: MPI.Intracomm | None = communicators.acquire(comm)
+        try:
+            self.memory = agreed_budget(self._comm, memory)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` has not been called. Local."""
+        return self._comm is not None
+
+    @property
+    def comm(self) -> MPI.Intracomm:
+        """The communicator. Local; RuntimeError after `close`."""
+        if self._comm is None:
+            raise RuntimeError("the ThunderContext is closed; make a new one")
+        return self._comm
+
+    def close(self) -> None:
+        """Give back the communicator. Collective; may be called twice."""
+        if self._comm is not None:
+            self._comm = None
+            communicators.release(self._given)

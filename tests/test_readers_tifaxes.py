@@ -1,0 +1,299 @@
+"""What ImageJ's and OME's headers say the pages are."""
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+
+from mpimages.errors import FormatError
+from mpimages.readers import Options, get
+from tests.data import recording
+from tests.recordings import imagej_description, read_all, tif_bytes
+
+TIF = get("tif")
+
+
+def inspect(path, **given):
+    return TIF.inspect(str(path), Options(**given))
+
+
+def expected(array, axes, channel=0):
+    """An array of some of the axes TZCYX as images (T, Y, X[, Z])."""
+    for axis, place in zip("TZC", range(3), strict=True):
+        if axis not in axes:
+            array = np.expand_dims(array, place)
+    array = np.moveaxis(array[:, :, channel], 1, -1)
+    return array[..., 0] if array.shape[-1] == 1 else array
+
+
+SHAPES = {"TYX": (5, 9, 7), "ZYX": (3, 9, 7), "TZYX": (4, 3, 9, 7), "TCYX": (4, 2, 9, 7),
+          "CYX": (2, 9, 7), "ZCYX": (3, 2, 9, 7), "TZCYX": (3, 4, 2, 9, 7), "YX": (9, 7)}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+@pytest.mark.parametrize("axes", SHAPES)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_hyperstacks(tmp_path, kind, axes, dtype):
+    array = recording(1, SHAPES[axes], dtype)[0]
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, array, photometric="minisblack", **{kind: True}, metadata={"axes": axes})
+    if "C" in axes:
+        with pytest.raises(ValueError, match=r"a\.tif: has 2 channels; choose one by channel=0"):
+            inspect(path)
+        for channel in (0, 1):
+            found = read_all("tif", path, channel=channel)
+            np.testing.assert_array_equal(found, expected(array, axes, channel))
+        with pytest.raises(ValueError, match="no channel 2: it has 2 channels"):
+            inspect(path, channel=2)
+    else:
+        np.testing.assert_array_equal(read_all("tif", path), expected(array, axes))
+        np.testing.assert_array_equal(read_all("tif", path, channel=0), expected(array, axes))
+        with pytest.raises(ValueError, match="no channel 1"):
+            inspect(path, channel=1)
+    header = inspect(path, channel=0)
+    assert header.layout["kind"] == kind
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_nplanes_cuts_one_channel(tmp_path, kind):
+    array = recording(3, (4, 2, 9, 7), "uint8")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, array, photometric="minisblack", **{kind: True}, metadata={"axes": "TZCYX"})
+    found = read_all("tif", path, channel=1, nplanes=1)
+    np.testing.assert_array_equal(found, array[:, :, 1].reshape(12, 9, 7))
+    with pytest.raises(ValueError, match="channel="):
+        inspect(path, nplanes=1)
+
+
+def test_no_channel_in_a_plain_file(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 4), "u1"))
+    assert inspect(path, channel=0).dims == (3, 4)
+    with pytest.raises(ValueError, match="no channel 1: it has one channel"):
+        inspect(path, channel=1)
+
+
+# ---- ImageJ
+
+
+def test_imagej_metadata(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((4, 3, 5, 6), "u2"), imagej=True, resolution=(1 / 0.5, 1 / 0.25),
+        metadata={"axes": "TZYX", "unit": "um", "spacing": 2.5, "finterval": 0.125},
+    )  # fmt: skip
+    metadata = inspect(path).metadata
+    assert metadata["unit"] == "µm"
+    assert metadata["frameInterval"] == 0.125
+    assert metadata["pixelSize"] == pytest.approx((0.25, 0.5, 2.5), rel=1e-6)
+    assert len(inspect(path, nplanes=1).metadata["pixelSize"]) == 2
+
+
+@pytest.mark.parametrize("fields", [{"unit": "pixel"}, {}, {"finterval": "nan"}, {"fps": "0"}, {"unit": "um"}])
+def test_imagej_metadata_that_says_nothing(tmp_path, fields):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(np.zeros((1, 4, 4), "u1"), description=imagej_description(1, **fields)))
+    assert inspect(path).metadata == {}
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("strips", [1, 4])
+def test_imagej_with_one_directory_for_all_pages(tmp_path, order, strips):
+    pages = recording(12, (8, 9), "uint16")
+    path = tmp_path / "a.tif"
+    text = imagej_description(12, slices=3, frames=4)
+    path.write_bytes(tif_bytes(pages, order, description=text, directories=1, strips=strips))
+    found = read_all("tif", path)
+    np.testing.assert_array_equal(found, np.moveaxis(pages.reshape(4, 3, 8, 9), 1, -1))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
+def test_imagej_above_four_gigabytes(tmp_path):
+    """One directory, data past every 32-bit offset: a sparse file, its ends filled."""
+    rows, columns, count = 1024, 1024, 2100  # 4.4 GB of uint16
+    path = tmp_path / "a.tif"
+    page = np.zeros((1, rows, columns), "u2")
+    text = imagej_description(count, frames=count)
+    content = tif_bytes(page, ">", description=text, directories=1, extra={273: (4, 4096)})
+    # The directory must come before the data: put it and its text at the front.
+    head = content[:8] + content[8 + page.nbytes :]
+    shift = page.nbytes
+    head = bytearray(head)
+    first = int.from_bytes(content[4:8], "big") - shift
+    head[4:8] = first.to_bytes(4, "big")
+    for k in range(int.from_bytes(head[first : first + 2], "big")):
+        entry = first + 2 + 12 * k
+        if int.from_bytes(head[entry : entry + 2], "big") == 270:
+            place = int.from_bytes(head[entry + 8 : entry + 12], "big") - shift
+            head[entry + 8 : entry + 12] = place.to_bytes(4, "big")
+    assert len(head) < 4096
+    nbytes = rows * columns * 2
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(4096 + count * nbytes)
+        for index in (0, 1, count - 1):
+            file.seek(4096 + index * nbytes)
+            file.write(np.full(nbytes // 2, index + 1, ">u2").tobytes())
+    header = inspect(path)
+    assert (header.count, header.dims) == (count, (rows, columns))
+    out = np.empty((rows, columns), "u2")
+    with TIF.open(str(path), Options(), header) as handle:
+        for index, value in ((0, 1), (1, 2), (2, 0), (count - 1, count)):
+            handle.read(index, out)
+            assert (out == value).all()
+    with open(path, "r+b") as file:
+        file.truncate(4096 + count * nbytes - 1)
+    with pytest.raises(FormatError, match=r"a\.tif: truncated"):
+        inspect(path)
+
+
+def test_imagej_one_directory_compressed(tmp_path):
+    path = tmp_path / "a.tif"
+    extra = {259: (3, 8)}
+    text = imagej_description(3, frames=3)
+    path.write_bytes(tif_bytes(np.zeros((3, 4, 4), "u1"), description=text, directories=1, extra=extra))
+    with pytest.raises(FormatError, match="compressed"):
+        inspect(path)
+
+
+def test_imagej_header_that_contradicts_the_pages(tmp_path):
+    pages = recording(6, (4, 5), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=imagej_description(8, slices=2, frames=4)))
+    with pytest.raises(FormatError, match=r"2 slices and 4 frames.*6 pages.*nplanes="):
+        inspect(path)
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
+@pytest.mark.parametrize("field", ["frames=0", "frames=-3", "slices=1e3", "channels=" + "9" * 30, "images=x"])
+def test_imagej_header_that_is_nonsense(tmp_path, field):
+    path = tmp_path / "a.tif"
+    text = "ImageJ=1.5\n" + field + "\n"
+    path.write_bytes(tif_bytes(np.zeros((1, 4, 4), "u1"), description=text))
+    with pytest.raises(FormatError, match=r"a\.tif"):
+        inspect(path)
+
+
+# ---- OME
+
+
+def ome(pixels, blocks="", more="", uuid=""):
+    return (
+        f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{uuid}>'
+        f'<Image ID="Image:0"><Pixels {pixels}>{blocks}</Pixels></Image>{more}</OME>'
+    )
+
+
+def sizes(order="XYZCT", t=1, z=1, c=1, more=""):
+    return f'DimensionOrder="{order}" SizeX="5" SizeY="4" SizeZ="{z}" SizeC="{c}" SizeT="{t}" {more}'
+
+
+@pytest.mark.parametrize("order", ["XYZCT", "XYZTC", "XYCZT", "XYCTZ", "XYTZC", "XYTCZ"])
+def test_ome_dimension_order(tmp_path, order):
+    extent = {"T": 3, "Z": 4, "C": 2}
+    array = recording(3, (4, 2, 4, 5), "uint16")  # T, Z, C, Y, X
+    slowest_first = order[:1:-1]
+    pages = array.transpose(*("TZC".index(axis) for axis in slowest_first), 3, 4).reshape(-1, 4, 5)
+    path = tmp_path / "a.ome.tif"
+    text = ome(sizes(order, extent["T"], extent["Z"], extent["C"]), "<TiffData/>")
+    path.write_bytes(tif_bytes(pages, description=text))
+    for channel in (0, 1):
+        found = read_all("tif", path, channel=channel)
+        np.testing.assert_array_equal(found, expected(array, "TZCYX", channel))
+
+
+def test_ome_pages_in_any_order(tmp_path):
+    array = recording(4, (4, 5), "uint16")
+    place = [2, 0, 3, 1]  # of time t
+    pages = np.empty_like(array)
+    pages[place] = array
+    blocks = "".join(f'<TiffData IFD="{ifd}" FirstT="{t}"/>' for t, ifd in enumerate(place))
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=ome(sizes(t=4), blocks)))
+    np.testing.assert_array_equal(read_all("tif", path), array)
+
+
+@pytest.mark.parametrize("by", ["uuid", "name"])
+def test_ome_set_of_several_files(tmp_path, by):
+    array = recording(6, (4, 5), "uint16")
+    paths = [tmp_path / f"part{k}.ome.tif" for k in range(2)]
+    ids = [f"urn:uuid:0000-{k}" for k in range(2)]
+    blocks = "".join(
+        f'<TiffData IFD="{t % 3}" FirstT="{t}" PlaneCount="1"><UUID FileName="'
+        f'{paths[t // 3].name if by == "name" else "renamed"}">{ids[t // 3]}</UUID></TiffData>'
+        for t in range(6)
+    )
+    for k, path in enumerate(paths):
+        uuid = f' UUID="{ids[k]}"' if by == "uuid" else ""
+        text = ome(sizes(t=6), blocks, uuid=uuid)
+        path.write_bytes(tif_bytes(array[3 * k : 3 * k + 3], description=text))
+    np.testing.assert_array_equal(read_all("tif", paths[1]), array[3:])
+    np.testing.assert_array_equal(read_all("tif", paths), array)
+
+
+def test_ome_files_of_one_channel_each(tmp_path):
+    blocks = '<TiffData IFD="0" FirstC="1" PlaneCount="3"/>'
+    path = tmp_path / "a.tif"
+    pages = recording(3, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=ome(sizes("XYTZC", t=3, c=2), blocks)))
+    np.testing.assert_array_equal(read_all("tif", path, channel=1), pages)
+    with pytest.raises(ValueError, match="2 channels"):
+        inspect(path)
+    with pytest.raises(ValueError, match="none of its pages is of channel 0"):
+        inspect(path, channel=0)
+
+
+def test_ome_header_in_another_file(tmp_path):
+    path = tmp_path / "a.tif"
+    text = '<OME xmlns="x"><BinaryOnly MetadataFile="first.ome.tif" UUID="u"/></OME>'
+    pages = recording(3, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=text))
+    with pytest.raises(ValueError, match=r"first\.ome\.tif"):
+        inspect(path)
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
+def test_ome_metadata(tmp_path):
+    more = 'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeZ="2" TimeIncrement="50" TimeIncrementUnit="ms"'
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(np.zeros((2, 4, 5), "u1"), description=ome(sizes(z=2, more=more))))
+    assert inspect(path).metadata == {
+        "pixelSize": (0.25, 0.5, 2.0), "unit": "µm", "frameInterval": pytest.approx(0.05),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ome(sizes(t=4), '<TiffData IFD="0" PlaneCount="4"/>'), "page 3.*3 pages"),
+        (ome(sizes(t=4), '<TiffData IFD="9"/>'), "page 9"),
+        (ome(sizes(t=3), '<TiffData IFD="0" FirstT="5"/>'), "OME header"),
+        (ome(sizes(t=3), '<TiffData IFD="-1"/>'), "IFD"),
+        (ome(sizes(t="x")), "SizeT"),
+        (ome(sizes("XYCZ")), "DimensionOrder"),
+        (ome(sizes(t=2, z=2), '<TiffData IFD="0" PlaneCount="3"/>'), "2 times of 2 planes"),
+        ("<OME><Image></OME>", "not valid XML"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><OME>&a;</OME>', "entities"),
+        ("<OME></OME>", "no pages"),
+        (ome(sizes(t=3), '<Channel SamplesPerPixel="3"/>'), "colour"),
+        (ome(sizes(t=3), "", f"<Image><Pixels {sizes(t=3)}/></Image>"), "2 OME images"),
+        (ome(sizes(t=10**17, z=10**17, c=1), "<TiffData IFD='3'/>"), "page 3"),
+    ],
+)
+def test_ome_header_that_is_wrong(tmp_path, text, told):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(np.zeros((3, 4, 5), "u1"), description=text))
+    with pytest.raises(ValueError, match=rf"a\.tif: .*{told}"):
+        inspect(path)
+
+
+def test_long_headers_do_not_slow_opening(tmp_path):
+    """One TiffData element for each of many pages, as most programs write them."""
+    count = 3000
+    blocks = "".join(f'<TiffData IFD="{k}" FirstT="{k}" PlaneCount="1"/>' for k in range(count))
+    pages = recording(count, (2, 2), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=ome(sizes(t=count), blocks)))
+    np.testing.assert_array_equal(read_all("tif", path), pages)
+    assert os.path.getsize(path) > 100_000
