@@ -99,7 +99,7 @@ class PathTable:
 
     def __init__(self, paths: Sequence[str]) -> None:
         encoded = [os.fsencode(path) for path in paths]
-        self._common: bytes = commonpath(encoded) if len(encoded) > 1 else b""  # type: ignore[assignment]
+        self._common: bytes = commonpath(encoded) if len(encoded) > 1 else b""
         tails = [path[len(self._common) :] for path in encoded]
         self._bytes = b"".join(tails)
         self._ends = np.cumsum([len(tail) for tail in tails], dtype=np.int64)

@@ -13,7 +13,7 @@
 #define BODY "transpose_body.h"
 #include "clones.h"
 
-typedef void (*transpose_fn)(const char *, size_t, size_t, ptrdiff_t, char *, ptrdiff_t);
+typedef int (*transpose_fn)(const char *, size_t, size_t, ptrdiff_t, char *, ptrdiff_t);
 static const transpose_fn transposers[][MPIM_ISA_COUNT] = {
     CLONES(transpose_b1), CLONES(transpose_b2), CLONES(transpose_b4), CLONES(transpose_b8)};
 
@@ -25,6 +25,5 @@ int mpim_transpose(int isa, size_t itemsize, const void *src, size_t n, size_t m
         size++;
     if (size == 4)
         return MPIM_BAD_TYPE;
-    transposers[size][isa](src, n, m, src_stride, dst, dst_stride);
-    return MPIM_OK;
+    return transposers[size][isa](src, n, m, src_stride, dst, dst_stride);
 }

@@ -1,4 +1,4 @@
-/* The shape of a transposition's tiles, and their buffers. */
+/* The shape of a transposition's tiles. */
 #ifndef MPIM_TRANSPOSE_SHAPE_H
 #define MPIM_TRANSPOSE_SHAPE_H
 
@@ -11,19 +11,42 @@
 #define STREAM 0
 #endif
 
-#ifndef TILE_ROW
-#define TILE_ROW 512
+#ifndef TUNE_IN
+#define TUNE_IN (256 << 10)
+#define TUNE_RUN 4096
+#define TUNE_COLUMN 256
 #endif
-#ifndef TILE_COLUMN
-#define TILE_COLUMN 128
-#endif
-/* Bytes of a run in dst and in src, and the size from which a result goes past the cache. */
-enum { STREAM_BYTES = 8 << 20 };
-
-/* The widest tile is of bytes: TILE_ROW rows of TILE_COLUMN bytes; then 16 runs of the result. */
-struct tile_buffers {
-    char in[TILE_ROW * TILE_COLUMN] __attribute__((aligned(64)));
-    char out[16 * TILE_ROW] __attribute__((aligned(64)));
+enum {
+    VECTOR_BYTES = 16,
+    LINE_BYTES = 64,
+    RUN_BYTES = TUNE_RUN,       /* of a dst row in a tile, at most */
+    COLUMN_BYTES = TUNE_COLUMN, /* of a src row in a tile, at most */
+    IN_BYTES = TUNE_IN,         /* the tile as it was in src: half of a small second cache */
+    OUT_BYTES = VECTOR_BYTES * RUN_BYTES,
+    STREAM_BYTES = 4 << 20 /* results from this size on go past the cache */
 };
+
+/* A tile is `rows` x `columns` items, less at the edges. `packed`: its runs are whole rows of a
+ * contiguous dst and lie there one after the other. */
+struct shape {
+    size_t rows, columns;
+    int packed, stream;
+};
+
+static inline struct shape shape_of(size_t itemsize, size_t n, size_t m, ptrdiff_t dst_stride)
+{
+    const size_t side = VECTOR_BYTES / itemsize;
+    const size_t rows = smaller((n + side - 1) / side * side, RUN_BYTES / itemsize);
+    size_t column_bytes = COLUMN_BYTES;
+    while (column_bytes > LINE_BYTES && column_bytes * rows > IN_BYTES)
+        column_bytes /= 2;
+    const struct shape shape = {
+        rows,
+        column_bytes / itemsize,
+        n <= rows && dst_stride == (ptrdiff_t)(n * itemsize),
+        STREAM && n * m * itemsize >= STREAM_BYTES,
+    };
+    return shape;
+}
 
 #endif

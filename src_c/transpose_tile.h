@@ -2,11 +2,8 @@
 
 typedef T TFN(vec) __attribute__((vector_size(16)));
 
-enum {
-    TFN(SIDE) = 16 / sizeof(T),           /* items of a vector, rows of a square */
-    TFN(ROWS) = TILE_ROW / sizeof(T),     /* rows of a tile: their items are a run of a dst row */
-    TFN(COLUMNS) = TILE_COLUMN / sizeof(T) /* columns of a tile */
-};
+/* Items of a vector, rows of a square. */
+enum { TFN(SIDE) = VECTOR_BYTES / sizeof(T) };
 
 /* A square of SIDE x SIDE items in registers. Each stage interleaves the two halves of the rows,
  * which rotates the bits of an item's number by one place; after log2(SIDE) stages its row and its
@@ -34,83 +31,95 @@ TFN(square)(const char *from, size_t from_pitch, char *to, size_t to_pitch)
         memcpy(to + (size_t)i * to_pitch, &a[i], sizeof a[i]);
 }
 
-/* Where a tile lies in src. */
+/* Where a tile lies in src, and its size there. */
 struct TFN(place) {
     const char *src;
     size_t rows, columns;
 };
 
-static void TFN(fill)(char *in, struct TFN(place) tile, ptrdiff_t stride)
+static struct TFN(place) TFN(place_at)(const char *src, size_t n, size_t m, ptrdiff_t stride,
+                                       struct shape shape, size_t i, size_t j)
 {
-    if (tile.columns == TFN(COLUMNS))
+    if (j >= m)
+        return (struct TFN(place)){NULL, 0, 0};
+    return (struct TFN(place)){src + (ptrdiff_t)i * stride + j * sizeof(T),
+                               smaller(n - i, shape.rows), smaller(m - j, shape.columns)};
+}
+
+static void TFN(fill)(char *in, size_t pitch, struct TFN(place) tile, ptrdiff_t stride)
+{
+    const size_t bytes = tile.columns * sizeof(T);
+    if (bytes == COLUMN_BYTES)
         for (size_t i = 0; i < tile.rows; i++)
-            memcpy(in + i * TILE_COLUMN, tile.src + (ptrdiff_t)i * stride, TILE_COLUMN);
+            memcpy(in + i * pitch, tile.src + (ptrdiff_t)i * stride, COLUMN_BYTES);
     else
         for (size_t i = 0; i < tile.rows; i++)
-            memcpy(in + i * TILE_COLUMN, tile.src + (ptrdiff_t)i * stride,
-                   tile.columns * sizeof(T));
+            memcpy(in + i * pitch, tile.src + (ptrdiff_t)i * stride, bytes);
 }
 
 /* Ask for rows [from, to) of a tile. */
 static inline void TFN(prefetch)(struct TFN(place) tile, size_t from, size_t to, ptrdiff_t stride)
 {
     for (size_t i = from; i < smaller(to, tile.rows); i++)
-        for (size_t at = 0; at < TILE_COLUMN; at += 64)
+        for (size_t at = 0; at < tile.columns * sizeof(T); at += LINE_BYTES)
             __builtin_prefetch(tile.src + (ptrdiff_t)i * stride + at, 0, 2);
 }
 
-/* Write one tile to dst, and have the next one come meanwhile: its rows are too far from each other
- * for the processor to foresee them. */
-static void TFN(tile)(struct TFN(place) tile, struct TFN(place) next, ptrdiff_t src_stride,
-                      char *dst, ptrdiff_t dst_stride, struct tile_buffers *buffers, int stream)
+/* Write the runs of `count` dst rows, which lie `pitch` apart in `out`. */
+static void TFN(write)(const char *out, size_t pitch, size_t rows, size_t count, char *dst,
+                       ptrdiff_t dst_stride, struct shape shape)
 {
-    char *in = buffers->in, *out = buffers->out;
-    const size_t share = TFN(ROWS) * TFN(SIDE) / TFN(COLUMNS);
-    TFN(fill)(in, tile, src_stride);
+    if (shape.packed) {
+        FN(put)(dst, out, count * rows * sizeof(T), shape.stream);
+        return;
+    }
+    for (size_t c = 0; c < count; c++)
+        FN(put)(dst + (ptrdiff_t)c * dst_stride, out + c * pitch, rows * sizeof(T), shape.stream);
+}
+
+/* Write one tile to dst, and have the next one come meanwhile: its rows are too far from each other
+ * for the processor to foresee them. In `out` the runs of packed rows follow each other, so that a
+ * square's last rows, of which there are more than n where SIDE does not divide n, are written over
+ * by the next run: the runs must be made in their order, and there is room after the last. */
+static void TFN(tile)(struct TFN(place) tile, struct TFN(place) next, ptrdiff_t src_stride,
+                      char *dst, ptrdiff_t dst_stride, struct shape shape, char *in, char *out)
+{
+    const size_t in_pitch = shape.columns * sizeof(T);
+    const size_t out_pitch = (shape.packed ? tile.rows : shape.rows) * sizeof(T);
+    const size_t share = (shape.rows * TFN(SIDE) + tile.columns - 1) / tile.columns;
+    TFN(fill)(in, in_pitch, tile, src_stride);
     for (size_t j = 0; j < tile.columns; j += TFN(SIDE)) {
         const size_t from = j / TFN(SIDE) * share;
         TFN(prefetch)(next, from, from + share, src_stride);
         for (size_t i = 0; i < tile.rows; i += TFN(SIDE))
-            TFN(square)(in + i * TILE_COLUMN + j * sizeof(T), TILE_COLUMN, out + i * sizeof(T),
-                        TILE_ROW);
-        const size_t end = smaller(tile.columns - j, TFN(SIDE));
-        for (size_t c = 0; c < end; c++) {
-            char *to = dst + (ptrdiff_t)(j + c) * dst_stride;
-            if (stream)
-                FN(put_streaming)(to, out + c * TILE_ROW, tile.rows * sizeof(T));
-            else
-                FN(put)(to, out + c * TILE_ROW, tile.rows * sizeof(T));
-        }
+            TFN(square)(in + i * in_pitch + j * sizeof(T), in_pitch, out + i * sizeof(T), out_pitch);
+        TFN(write)(out, out_pitch, tile.rows, smaller(tile.columns - j, TFN(SIDE)),
+                   dst + (ptrdiff_t)j * dst_stride, dst_stride, shape);
     }
 }
 
-static void TFN(transpose)(const char *src, size_t n, size_t m, ptrdiff_t src_stride, char *dst,
-                           ptrdiff_t dst_stride)
+static int TFN(transpose)(const char *src, size_t n, size_t m, ptrdiff_t src_stride, char *dst,
+                          ptrdiff_t dst_stride)
 {
-    struct tile_buffers buffers;
-    const int stream = STREAM && n * m * sizeof(T) >= STREAM_BYTES;
     if (!n || !m)
-        return;
-    memset(&buffers, 0, sizeof buffers);
-    struct TFN(place) tile = {src, smaller(n, TFN(ROWS)), smaller(m, TFN(COLUMNS))};
+        return MPIM_OK;
+    const struct shape shape = shape_of(sizeof(T), n, m, dst_stride);
+    char *in = aligned_alloc(LINE_BYTES, IN_BYTES + OUT_BYTES);
+    if (!in)
+        return MPIM_NO_MEMORY;
+    struct TFN(place) tile = TFN(place_at)(src, n, m, src_stride, shape, 0, 0);
     for (size_t i = 0, j = 0; j < m;) {
-        size_t i_next = i + TFN(ROWS), j_next = j;
-        if (i_next >= n) {
-            i_next = 0;
-            j_next = j + TFN(COLUMNS);
-        }
-        struct TFN(place) next = {NULL, 0, 0};
-        if (j_next < m) {
-            next.src = src + (ptrdiff_t)i_next * src_stride + j_next * sizeof(T);
-            next.rows = smaller(n - i_next, TFN(ROWS));
-            next.columns = smaller(m - j_next, TFN(COLUMNS));
-        }
+        const int last = i + shape.rows >= n;
+        const size_t i_next = last ? 0 : i + shape.rows, j_next = last ? j + shape.columns : j;
+        const struct TFN(place) next =
+            TFN(place_at)(src, n, m, src_stride, shape, i_next, j_next);
         TFN(tile)(tile, next, src_stride, dst + (ptrdiff_t)j * dst_stride + i * sizeof(T),
-                  dst_stride, &buffers, stream);
+                  dst_stride, shape, in, in + IN_BYTES);
         tile = next;
         i = i_next;
         j = j_next;
     }
-    if (stream)
-        FN(fence)();
+    FN(fence)(shape.stream);
+    free(in);
+    return MPIM_OK;
 }

@@ -214,9 +214,8 @@ class TifPages:
                 self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
                 self._tifffile = tifffile.TiffFile(self._again)
             found = self._page_at(page).asarray(maxworkers=1)
-        except MemoryError:
-            raise
         except Exception as error:
+            # A MemoryError too: the page's size was checked, so the coded data claim too much.
             raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None
         if found.shape != out.shape or found.dtype.itemsize > out.dtype.itemsize:
             raise FormatError(

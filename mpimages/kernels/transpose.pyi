@@ -1,0 +1,3 @@
+import numpy as np
+
+def transpose(src: np.ndarray, dst: np.ndarray) -> None: ...
