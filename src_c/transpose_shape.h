@@ -11,42 +11,52 @@
 #define STREAM 0
 #endif
 
-#ifndef TUNE_IN
-#define TUNE_IN (256 << 10)
-#define TUNE_RUN 4096
+#ifndef TUNE_RUN
+#define TUNE_RUN 512
 #define TUNE_COLUMN 256
+#define TUNE_PANEL (256 << 10)
 #endif
 enum {
     VECTOR_BYTES = 16,
     LINE_BYTES = 64,
-    RUN_BYTES = TUNE_RUN,       /* of a dst row in a tile, at most */
+    RUN_BYTES = TUNE_RUN,       /* of a dst row in a tile */
     COLUMN_BYTES = TUNE_COLUMN, /* of a src row in a tile, at most */
-    IN_BYTES = TUNE_IN,         /* the tile as it was in src: half of a small second cache */
-    OUT_BYTES = VECTOR_BYTES * RUN_BYTES,
-    STREAM_BYTES = 4 << 20 /* results from this size on go past the cache */
+    PANEL_BYTES = TUNE_PANEL,   /* in the second cache */
+    STREAM_BYTES = 4 << 20      /* results from this size on go past the cache */
 };
 
-/* A tile is `rows` x `columns` items, less at the edges. `packed`: its runs are whole rows of a
- * contiguous dst and lie there one after the other. */
+/* A tile is `rows` x `columns` items, less at the edges.
+ *
+ * Where the rows of dst are contiguous but do not begin with a line, `panel` is set: whole rows of
+ * dst are put together in the cache and written as one run, else nearly every run would share its
+ * first and last line with a neighbour. */
 struct shape {
     size_t rows, columns;
-    int packed, stream;
+    int panel, stream;
 };
 
-static inline struct shape shape_of(size_t itemsize, size_t n, size_t m, ptrdiff_t dst_stride)
+static inline struct shape shape_of(size_t itemsize, size_t n, size_t m, const void *dst,
+                                    ptrdiff_t dst_stride)
 {
-    const size_t side = VECTOR_BYTES / itemsize;
-    const size_t rows = smaller((n + side - 1) / side * side, RUN_BYTES / itemsize);
-    size_t column_bytes = COLUMN_BYTES;
-    while (column_bytes > LINE_BYTES && column_bytes * rows > IN_BYTES)
-        column_bytes /= 2;
-    const struct shape shape = {
-        rows,
-        column_bytes / itemsize,
-        n <= rows && dst_stride == (ptrdiff_t)(n * itemsize),
-        STREAM && n * m * itemsize >= STREAM_BYTES,
-    };
+    const size_t row_bytes = n * itemsize;
+    const int aligned = (dst_stride | (ptrdiff_t)(uintptr_t)dst) % LINE_BYTES == 0;
+    struct shape shape = {RUN_BYTES / itemsize, COLUMN_BYTES / itemsize, 0, 0};
+    shape.stream = STREAM && row_bytes * m >= STREAM_BYTES;
+    shape.panel = shape.stream && !aligned && dst_stride == (ptrdiff_t)row_bytes &&
+                  row_bytes * (LINE_BYTES / itemsize) <= PANEL_BYTES;
+    if (shape.panel)
+        while (shape.columns * row_bytes > PANEL_BYTES)
+            shape.columns /= 2;
     return shape;
 }
+
+/* The runs' distance is no power of two, or they would compete for a few sets of the cache. */
+enum { RUN_PITCH = RUN_BYTES + LINE_BYTES };
+
+/* The tallest tile is of bytes. Its edge squares read rows that were not filled, and drop them. */
+struct tile_buffers {
+    char in[RUN_BYTES * COLUMN_BYTES] __attribute__((aligned(64)));
+    char out[VECTOR_BYTES * RUN_PITCH] __attribute__((aligned(64)));
+};
 
 #endif

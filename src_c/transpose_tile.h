@@ -46,15 +46,15 @@ static struct TFN(place) TFN(place_at)(const char *src, size_t n, size_t m, ptrd
                                smaller(n - i, shape.rows), smaller(m - j, shape.columns)};
 }
 
-static void TFN(fill)(char *in, size_t pitch, struct TFN(place) tile, ptrdiff_t stride)
+static void TFN(fill)(char *in, struct TFN(place) tile, ptrdiff_t stride)
 {
     const size_t bytes = tile.columns * sizeof(T);
     if (bytes == COLUMN_BYTES)
         for (size_t i = 0; i < tile.rows; i++)
-            memcpy(in + i * pitch, tile.src + (ptrdiff_t)i * stride, COLUMN_BYTES);
+            memcpy(in + i * COLUMN_BYTES, tile.src + (ptrdiff_t)i * stride, COLUMN_BYTES);
     else
         for (size_t i = 0; i < tile.rows; i++)
-            memcpy(in + i * pitch, tile.src + (ptrdiff_t)i * stride, bytes);
+            memcpy(in + i * COLUMN_BYTES, tile.src + (ptrdiff_t)i * stride, bytes);
 }
 
 /* Ask for rows [from, to) of a tile. */
@@ -62,39 +62,47 @@ static inline void TFN(prefetch)(struct TFN(place) tile, size_t from, size_t to,
 {
     for (size_t i = from; i < smaller(to, tile.rows); i++)
         for (size_t at = 0; at < tile.columns * sizeof(T); at += LINE_BYTES)
-            __builtin_prefetch(tile.src + (ptrdiff_t)i * stride + at, 0, 2);
+            __builtin_prefetch(tile.src + (ptrdiff_t)i * stride + at, 0, 3);
 }
 
-/* Write the runs of `count` dst rows, which lie `pitch` apart in `out`. */
-static void TFN(write)(const char *out, size_t pitch, size_t rows, size_t count, char *dst,
-                       ptrdiff_t dst_stride, struct shape shape)
+/* Turn `rows` rows of one vector each into `count` runs of that many items, `pitch` apart. */
+static inline void TFN(turn)(const char *in, size_t rows, size_t count, char *out, size_t pitch)
 {
-    if (shape.packed) {
-        FN(put)(dst, out, count * rows * sizeof(T), shape.stream);
-        return;
+    size_t i = 0;
+    if (count == TFN(SIDE))
+        for (; i + TFN(SIDE) <= rows; i += TFN(SIDE))
+            TFN(square)(in + i * COLUMN_BYTES, COLUMN_BYTES, out + i * sizeof(T), pitch);
+    for (; i < rows; i += TFN(SIDE)) {
+        char edge[TFN(SIDE) * VECTOR_BYTES];
+        TFN(square)(in + i * COLUMN_BYTES, COLUMN_BYTES, edge, VECTOR_BYTES);
+        for (size_t c = 0; c < count; c++)
+            memcpy(out + c * pitch + i * sizeof(T), edge + c * VECTOR_BYTES,
+                   smaller(rows - i, TFN(SIDE)) * sizeof(T));
     }
-    for (size_t c = 0; c < count; c++)
-        FN(put)(dst + (ptrdiff_t)c * dst_stride, out + c * pitch, rows * sizeof(T), shape.stream);
 }
 
-/* Write one tile to dst, and have the next one come meanwhile: its rows are too far from each other
- * for the processor to foresee them. In `out` the runs of packed rows follow each other, so that a
- * square's last rows, of which there are more than n where SIDE does not divide n, are written over
- * by the next run: the runs must be made in their order, and there is room after the last. */
+/* Turn one tile into runs, in the panel or straight to dst, and have the next tile come meanwhile:
+ * its rows are too far from each other for the processor to foresee them. */
 static void TFN(tile)(struct TFN(place) tile, struct TFN(place) next, ptrdiff_t src_stride,
-                      char *dst, ptrdiff_t dst_stride, struct shape shape, char *in, char *out)
+                      struct shape shape, struct tile_buffers *buffers, char *dst,
+                      ptrdiff_t dst_stride)
 {
-    const size_t in_pitch = shape.columns * sizeof(T);
-    const size_t out_pitch = (shape.packed ? tile.rows : shape.rows) * sizeof(T);
-    const size_t share = (shape.rows * TFN(SIDE) + tile.columns - 1) / tile.columns;
-    TFN(fill)(in, in_pitch, tile, src_stride);
-    for (size_t j = 0; j < tile.columns; j += TFN(SIDE)) {
-        const size_t from = j / TFN(SIDE) * share;
-        TFN(prefetch)(next, from, from + share, src_stride);
-        for (size_t i = 0; i < tile.rows; i += TFN(SIDE))
-            TFN(square)(in + i * in_pitch + j * sizeof(T), in_pitch, out + i * sizeof(T), out_pitch);
-        TFN(write)(out, out_pitch, tile.rows, smaller(tile.columns - j, TFN(SIDE)),
-                   dst + (ptrdiff_t)j * dst_stride, dst_stride, shape);
+    const size_t squares = (tile.columns + TFN(SIDE) - 1) / TFN(SIDE);
+    const size_t share = (next.rows + squares - 1) / squares;
+    TFN(fill)(buffers->in, tile, src_stride);
+    for (size_t q = 0; q < squares; q++) {
+        const size_t j = q * TFN(SIDE), count = smaller(tile.columns - j, TFN(SIDE));
+        const char *in = buffers->in + j * sizeof(T);
+        char *to = dst + (ptrdiff_t)j * dst_stride;
+        TFN(prefetch)(next, q * share, (q + 1) * share, src_stride);
+        if (shape.panel) {
+            TFN(turn)(in, tile.rows, count, to, (size_t)dst_stride);
+            continue;
+        }
+        TFN(turn)(in, tile.rows, count, buffers->out, RUN_PITCH);
+        for (size_t c = 0; c < count; c++)
+            FN(put)(to + (ptrdiff_t)c * dst_stride, buffers->out + c * RUN_PITCH,
+                    tile.rows * sizeof(T), shape.stream);
     }
 }
 
@@ -103,9 +111,10 @@ static int TFN(transpose)(const char *src, size_t n, size_t m, ptrdiff_t src_str
 {
     if (!n || !m)
         return MPIM_OK;
-    const struct shape shape = shape_of(sizeof(T), n, m, dst_stride);
-    char *in = aligned_alloc(LINE_BYTES, IN_BYTES + OUT_BYTES);
-    if (!in)
+    struct tile_buffers buffers;
+    const struct shape shape = shape_of(sizeof(T), n, m, dst, dst_stride);
+    char *panel = shape.panel ? malloc(PANEL_BYTES) : NULL;
+    if (shape.panel && !panel)
         return MPIM_NO_MEMORY;
     struct TFN(place) tile = TFN(place_at)(src, n, m, src_stride, shape, 0, 0);
     for (size_t i = 0, j = 0; j < m;) {
@@ -113,13 +122,16 @@ static int TFN(transpose)(const char *src, size_t n, size_t m, ptrdiff_t src_str
         const size_t i_next = last ? 0 : i + shape.rows, j_next = last ? j + shape.columns : j;
         const struct TFN(place) next =
             TFN(place_at)(src, n, m, src_stride, shape, i_next, j_next);
-        TFN(tile)(tile, next, src_stride, dst + (ptrdiff_t)j * dst_stride + i * sizeof(T),
-                  dst_stride, shape, in, in + IN_BYTES);
+        char *column = dst + (ptrdiff_t)j * dst_stride;
+        TFN(tile)(tile, next, src_stride, shape, &buffers,
+                  (panel ? panel : column) + i * sizeof(T), dst_stride);
+        if (panel && last)
+            FN(put)(column, panel, tile.columns * n * sizeof(T), shape.stream);
         tile = next;
         i = i_next;
         j = j_next;
     }
     FN(fence)(shape.stream);
-    free(in);
+    free(panel);
     return MPIM_OK;
 }

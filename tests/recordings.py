@@ -181,7 +181,7 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 def write_keyed_series(
     directory: Path,
     series: np.ndarray,
-    files: int = 1,
+    file_count: int = 1,
     keys: str = "int16",
     base: int = 0,
     **conf: Any,
@@ -194,7 +194,7 @@ def write_keyed_series(
     records = np.zeros(count, dtype=record)
     records["key"] = places + base
     records["value"] = series[tuple(places.T)]
-    cuts = [count * k // files for k in range(files + 1)]
+    cuts = [count * k // file_count for k in range(file_count + 1)]
     for first, last in zip(cuts, cuts[1:], strict=False):
         key = records["key"][first]
         name = "-".join(f"key{axis:02d}_{int(key[axis]):05d}" for axis in range(len(dims))[::-1])
@@ -209,21 +209,21 @@ def write_keyed_series(
     write_json(directory / "conf.json", described | conf)
 
 
-def write_plain_series(directory: Path, series: np.ndarray, files: int = 1, **conf: Any) -> None:
+def write_plain_series(directory: Path, series: np.ndarray, file_count: int = 1, **conf: Any) -> None:
     """A Series of Thunder 1.x: values only."""
     flat = series.reshape(-1, series.shape[-1])
-    cuts = [len(flat) * k // files for k in range(files + 1)]
+    cuts = [len(flat) * k // file_count for k in range(file_count + 1)]
     for k, (first, last) in enumerate(zip(cuts, cuts[1:], strict=False)):
         (directory / f"series-{k:05d}.bin").write_bytes(flat[first:last].tobytes())
     described = {"shape": list(series.shape), "dtype": series.dtype.name}
     write_json(directory / "conf.json", described | conf)
 
 
-def write_own_series(directory: Path, series: np.ndarray, files: int = 1, **conf: Any) -> None:
+def write_own_series(directory: Path, series: np.ndarray, file_count: int = 1, **conf: Any) -> None:
     """A Series in the layout that mpimages writes, without checksums."""
     little = series.astype(series.dtype.newbyteorder("<"))
     pixels = int(np.prod(series.shape[:-1]))
-    cuts = [pixels * k // files for k in range(files + 1)]
+    cuts = [pixels * k // file_count for k in range(file_count + 1)]
     listed = [
         {"name": f"series-{k:05d}.bin", "first": first, "count": last - first}
         for k, (first, last) in enumerate(zip(cuts, cuts[1:], strict=False))
@@ -235,5 +235,5 @@ def write_own_series(directory: Path, series: np.ndarray, files: int = 1, **conf
         "metadata": {},
         "files": listed,
     }
-    write_plain_series(directory, little, files, **(described | {"dtype": series.dtype.name} | conf))
+    write_plain_series(directory, little, file_count, **(described | {"dtype": series.dtype.name} | conf))
     (directory / "SUCCESS").touch()

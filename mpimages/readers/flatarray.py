@@ -36,7 +36,7 @@ def check_axes(path: str, shape: Sequence[int], axes: str | None, default: str) 
     """
     if axes is None:
         axes = {2: default[-2:], 3: "T" + default[-2:], 4: default}.get(len(shape), "")
-    if len(axes) != len(shape):
+    if len(axes) != len(shape) or not axes:
         raise ValueError(
             f"{path}: an array of shape {tuple(shape)} does not have the axes {axes or default!r}; "
             f"say what its {len(shape)} axes are by axes=, as in axes='TYX'"

@@ -76,7 +76,13 @@ def open_hdf5_file(path: str) -> Any:
     fd, _ = open_file(path)  # raises what says more than the library does
     os.close(fd)
     try:
-        return h5py.File(path, "r", locking=False)
+        try:
+            return h5py.File(path, "r", locking=False)
+        except OSError as error:
+            if "locking flag" not in str(error):
+                raise
+            # This process has the file open with locks already: then they work here.
+            return h5py.File(path, "r")
     except OSError as error:
         raise FormatError(f"{path}: not an HDF5 file, or damaged: {error}") from None
 

@@ -1,0 +1,354 @@
+"""PNG, flat binary, NPY and HDF5 images against the arrays that were written."""
+
+import itertools
+import json
+import struct
+
+import h5py
+import numpy as np
+import pytest
+
+from mpimages.errors import FormatError
+from mpimages.readers import Options, flatarray, get
+from tests.data import DTYPES, recording
+from tests.recordings import png_bytes, png_chunk, read_all, write_json
+
+
+def attempt(name, path, **given):
+    """The error of reading all there is."""
+    with pytest.raises((ValueError, OSError)) as caught:
+        read_all(name, path, **given)
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+def as_images(array, axes):
+    """An array with named axes as images (T, Y, X[, Z])."""
+    if "T" not in axes:
+        array, axes = array[np.newaxis], "T" + axes
+    return array.transpose([axes.index(axis) for axis in "TYXZ" if axis in axes])
+
+
+# ---- PNG
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9), (8, 8), (9, 1), (1, 17)])
+def test_png_values_are_as_stored(tmp_path, bits, shape):
+    image = recording(1, shape, "uint16")[0] & ((1 << bits) - 1)
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(image, bits))
+    found = read_all("png", path)
+    assert found.dtype == (np.uint16 if bits == 16 else np.uint8)
+    np.testing.assert_array_equal(found[0], image)
+
+
+@pytest.mark.parametrize(("colour", "told"), [(2, "RGB"), (3, "palette"), (4, "alpha"), (6, "alpha")])
+def test_png_colour_is_refused(tmp_path, colour, told):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_bytes(np.zeros((4, 4)), 8, colour=colour))
+    assert told in str(attempt("png", path))
+
+
+def test_png_transparency_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    chunk = png_chunk(b"tRNS", struct.pack(">H", 3))
+    path.write_bytes(png_bytes(np.zeros((4, 4)), 8, chunks=chunk))
+    assert "transparency" in str(attempt("png", path))
+
+
+def test_png_truncated_and_absurd(tmp_path):
+    content = png_bytes(recording(1, (9, 9), "uint16")[0], 16)
+    path = tmp_path / "a.png"
+    for length in range(0, len(content) - 12, 5):
+        path.write_bytes(content[:length])
+        assert isinstance(attempt("png", path), FormatError)
+    path.write_bytes(png_bytes(np.zeros((4, 4)), 8, claim=(2**31 - 1, 2**31 - 1)))
+    assert "cannot be stored" in str(attempt("png", path))
+    path.write_bytes(png_bytes(np.zeros((4, 4)), 8, claim=(0, 4)))
+    assert isinstance(attempt("png", path), FormatError)
+
+
+def test_png_unlike_the_first(tmp_path):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    paths[0].write_bytes(png_bytes(np.zeros((4, 4)), 8))
+    paths[1].write_bytes(png_bytes(np.zeros((4, 4)), 16))
+    with pytest.raises(FormatError, match=r"b\.png.*uint16.*a\.png.*uint8"):
+        read_all("png", paths)
+    with pytest.raises(ValueError, match="nplanes=2"):
+        read_all("png", paths[0], nplanes=2)
+
+
+# ---- flat binary
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, ">i2", ">f4", ">u8", "<f8"])
+@pytest.mark.parametrize("dims", [(7, 9), (1, 8), (4, 5, 3), (2, 1, 7)])
+@pytest.mark.parametrize("order", ["dims", "shape"])
+def test_stack(tmp_path, dtype, dims, order):
+    images = recording(3, dims, np.dtype(dtype).newbyteorder("=").name)
+    paths = [tmp_path / f"{k}.bin" for k in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        stored = image.astype(dtype)
+        path.write_bytes(stored.tobytes(order="F" if order == "dims" else "C"))
+    write_json(tmp_path / "conf.json", {order: list(dims), "dtype": dtype})
+    found = read_all("stack", paths)
+    assert found.dtype.isnative
+    np.testing.assert_array_equal(found, images)
+
+
+@pytest.mark.parametrize("nplanes", [1, 2, 3, 6])
+@pytest.mark.parametrize("order", ["dims", "shape"])
+def test_stack_is_cut_along_its_last_axis(tmp_path, nplanes, order):
+    volume = recording(1, (4, 5, 6), "uint16")[0]
+    path = tmp_path / "a.bin"
+    path.write_bytes(volume.tobytes(order="F" if order == "dims" else "C"))
+    write_json(tmp_path / "conf.json", {order: [4, 5, 6], "dtype": "uint16"})
+    expected = np.moveaxis(volume.reshape(4, 5, 6 // nplanes, nplanes), 2, 0)
+    found = read_all("stack", path, nplanes=nplanes)
+    np.testing.assert_array_equal(found, expected[..., 0] if nplanes == 1 else expected)
+
+
+def test_stack_explicit_wins(tmp_path):
+    image = recording(1, (6, 4), "int16")[0]
+    path = tmp_path / "a.bin"
+    path.write_bytes(image.tobytes())
+    np.testing.assert_array_equal(read_all("stack", path, dims=(6, 4), dtype="int16")[0], image)
+    write_json(tmp_path / "my.json", {"shape": [8, 3], "dtype": "uint16"})
+    found = read_all("stack", path, dims=(6, 4), dtype="int16", confFilename="my.json")
+    np.testing.assert_array_equal(found[0], image)
+    found = read_all("stack", path, dims=(6, 4), confFilename="my.json")
+    np.testing.assert_array_equal(found[0], image.view("u2"))
+
+
+@pytest.mark.parametrize(
+    ("conf", "given_options", "told"),
+    [
+        (None, {}, "need dims and dtype.*does not exist"),
+        (None, {"dims": (4, 6)}, "need dtype"),
+        ({"dims": [4, 6]}, {}, "need dtype.*does not say"),
+        ({"dims": [4, 6], "dtype": "int32"}, {}, "take 96 bytes, but the file has 48"),
+        ({"dims": [4, 6], "dtype": "int16"}, {"dims": (4, 7)}, "take 56 bytes"),
+        ({"dims": [10**9, 10**9, 10**9], "dtype": "int16"}, {}, "but the file has 48"),
+        ({"dims": [4, -6], "dtype": "int16"}, {}, "at least 1"),
+        ({"dims": "46", "dtype": "int16"}, {}, "dims"),
+        ({"dims": [4, 6], "dtype": "object"}, {}, "dtype"),
+        ({"dims": [4, 6], "dtype": "__import__('os')"}, {}, "dtype"),
+        ({"dims": [4, 6], "dtype": 7}, {}, "dtype"),
+        ({"dims": [4, 6], "dtype": None}, {}, "dtype"),
+        ({"nkeys": 3, "nvalues": 3}, {}, "loadSeries"),
+        ({"format": "mpimages-series", "shape": [4, 6]}, {}, "loadSeries"),
+        ([1, 2], {}, "JSON object"),
+        ("{", {}, "JSON"),
+        ("[" * 100_000, {}, "JSON"),
+    ],
+)
+def test_stack_that_is_wrong(tmp_path, conf, given_options, told):
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(48))
+    if conf is not None:
+        text = conf if isinstance(conf, str) else json.dumps(conf)
+        (tmp_path / "conf.json").write_text(text)
+    with pytest.raises(ValueError, match=told) as caught:
+        read_all("stack", path, **given_options)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_stack_file_of_another_size(tmp_path):
+    write_json(tmp_path / "conf.json", {"dims": [4, 6], "dtype": "int16"})
+    paths = [tmp_path / "a.bin", tmp_path / "b.bin"]
+    paths[0].write_bytes(bytes(48))
+    paths[1].write_bytes(bytes(47))
+    with pytest.raises(FormatError, match=r"b\.bin.*48 bytes.*47"):
+        read_all("stack", paths)
+
+
+# ---- NPY
+
+
+PERMUTATIONS = [
+    "".join(axes) for letters in ("YX", "TYX", "ZYX", "TZYX") for axes in itertools.permutations(letters)
+]
+
+
+@pytest.mark.parametrize("axes", PERMUTATIONS)
+@pytest.mark.parametrize("memory", "CF")
+def test_npy_axes(tmp_path, axes, memory, monkeypatch):
+    sizes = {"T": 7, "Y": 5, "X": 9, "Z": 3}
+    array = recording(1, tuple(sizes[axis] for axis in axes), "int16")[0]
+    path = tmp_path / "a.npy"
+    np.save(path, np.asarray(array, order=memory))
+    np.testing.assert_array_equal(read_all("npy", path, axes=axes), as_images(array, axes))
+    # As a file that is far larger than what is read at once.
+    monkeypatch.setattr(flatarray, "BAND_BYTES", 50)
+    monkeypatch.setattr(flatarray, "RUN_BYTES", 40)
+    np.testing.assert_array_equal(read_all("npy", path, axes=axes), as_images(array, axes))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, ">u2", ">f8", "bool"])
+def test_npy_dtypes_and_default_axes(tmp_path, dtype):
+    array = recording(4, (3, 5, 6), "uint8").astype(dtype)
+    path = tmp_path / "a.npy"
+    for part, axes in ((array, "TZYX"), (array[0], "TYX"), (array[0, 0], "YX")):
+        np.save(path, part)
+        found = read_all("npy", path)
+        assert found.dtype == (np.uint8 if dtype == "bool" else np.dtype(dtype).newbyteorder("="))
+        np.testing.assert_array_equal(found, as_images(part, axes))
+
+
+def test_npy_files_of_different_length(tmp_path):
+    parts = [recording(n, (5, 6), "uint8", n) for n in (3, 1, 4)]
+    paths = [tmp_path / f"{k}.npy" for k in range(3)]
+    for path, part in zip(paths, parts, strict=True):
+        np.save(path, part)
+    np.testing.assert_array_equal(read_all("npy", paths), np.concatenate(parts))
+    np.save(paths[1], parts[1][0])  # one image without a time axis is one image
+    np.testing.assert_array_equal(read_all("npy", paths), np.concatenate(parts))
+
+
+@pytest.mark.parametrize("nplanes", [1, 2, 4])
+@pytest.mark.parametrize("memory", "CF")
+def test_npy_and_hdf5_volume_cut_into_planes(tmp_path, nplanes, memory):
+    volume = recording(1, (4, 5, 6), "uint16")[0]  # Z, Y, X
+    parts = volume.reshape(4 // nplanes, nplanes, 5, 6)
+    expected = np.moveaxis(parts, 1, -1)
+    expected = expected[..., 0] if nplanes == 1 else expected
+    np.save(tmp_path / "a.npy", np.asarray(volume, order=memory))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("d", data=volume, chunks=(2, 5, 3))
+    for name, path in (("npy", "a.npy"), ("hdf5", "a.h5")):
+        found = read_all(name, tmp_path / path, nplanes=nplanes, axes="ZYX")
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_npy_never_unpickles(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([[{}, 1], [2, 3]], dtype=object), allow_pickle=True)
+    assert "Python objects" in str(attempt("npy", path))
+
+
+@pytest.mark.parametrize("dtype", ["c8", "U3", "S2", "i4,f8", "M8[s]"])
+def test_npy_of_other_types(tmp_path, dtype):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((2, 3), dtype=dtype))
+    assert "dtype" in str(attempt("npy", path))
+
+
+def test_npy_damaged(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, recording(3, (4, 5), "uint16"))
+    content = path.read_bytes()
+    for length in [*range(0, 128, 3), len(content) - 1]:
+        path.write_bytes(content[:length])
+        assert isinstance(attempt("npy", path), FormatError)
+    for shape in ("(1000000000, 1000000000, 10)", "(0, 3, 4)", "(-3, -4, -5)", "(3,)", "()"):
+        header = f"{{'descr': '<u2', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+        body = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + content[128:]
+        path.write_bytes(body)
+        attempt("npy", path)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((3, 4, 5), "YX"), ((3, 4, 5, 6), "TYX"), ((2, 3, 4, 5, 6), None), ((7,), None)])
+def test_axes_that_do_not_fit(tmp_path, shape, axes):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros(shape, "u1"))
+    assert "axes" in str(attempt("npy", path, axes=axes))
+
+
+# ---- HDF5
+
+
+HDF5_WAYS = {
+    "contiguous": {},
+    "chunked": {"chunks": True},
+    "gzip": {"chunks": True, "compression": "gzip", "shuffle": True},
+}
+
+
+@pytest.mark.parametrize("axes", PERMUTATIONS)
+@pytest.mark.parametrize("way", HDF5_WAYS)
+def test_hdf5_axes(tmp_path, axes, way):
+    sizes = {"T": 7, "Y": 5, "X": 9, "Z": 3}
+    array = recording(1, tuple(sizes[axis] for axis in axes), "int16")[0]
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("group/movie", data=array, **HDF5_WAYS[way])
+    found = read_all("hdf5", path, axes=axes, dataset="group/movie")
+    np.testing.assert_array_equal(found, as_images(array, axes))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, ">u2", ">f4", "bool"])
+@pytest.mark.parametrize("way", HDF5_WAYS)
+def test_hdf5_dtypes(tmp_path, dtype, way):
+    array = recording(4, (5, 6), "uint8").astype(dtype)
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("movie", data=array, **HDF5_WAYS[way])
+        file["times"] = np.arange(4.0)
+        file["label"] = "text"
+    np.testing.assert_array_equal(read_all("hdf5", path), array)
+
+
+def test_hdf5_datasets_are_listed(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = np.zeros((2, 3, 4))
+        file["g/b"] = np.zeros((2, 3, 4), "u2")
+        file["c"] = np.zeros(3)
+    assert isinstance(attempt("hdf5", path), ValueError)
+    assert "several 3-D or 4-D datasets: a (2, 3, 4) float64, g/b" in str(attempt("hdf5", path))
+    assert "no dataset 'x'; it has a (2, 3, 4)" in str(attempt("hdf5", path, dataset="x"))
+    assert "no dataset 'g'" in str(attempt("hdf5", path, dataset="g"))
+    assert read_all("hdf5", path, dataset="/g/b").shape == (2, 3, 4)
+    with h5py.File(path, "w") as file:
+        file["c"] = np.zeros(3)
+    assert "has no 3-D or 4-D dataset; it has c (3,)" in str(attempt("hdf5", path))
+
+
+@pytest.mark.parametrize("layout", ["series", "images"])
+@pytest.mark.parametrize("dims", [(5, 6), (5, 6, 3)])
+@pytest.mark.parametrize("chunks", [None, True])
+def test_hdf5_as_written_here(tmp_path, layout, dims, chunks):
+    images = recording(4, dims, "uint16")
+    path = tmp_path / "a.h5"
+    data = images if layout == "images" else np.moveaxis(images, 0, -1)
+    with h5py.File(path, "w") as file:
+        written = file.create_dataset("series", data=data, chunks=chunks)
+        written.attrs["mpimages_format"] = 1
+        written.attrs["layout"] = layout
+        written.attrs["metadata"] = json.dumps({"frameInterval": 0.5, "pixelSize": [1.0, 2.0]})
+    np.testing.assert_array_equal(read_all("hdf5", path), images)
+    metadata = get("hdf5").inspect(str(path), Options()).metadata
+    assert metadata["frameInterval"] == 0.5
+    assert ("pixelSize" in metadata) == (len(dims) == 2)
+
+
+def test_hdf5_damaged_and_odd(tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"no HDF5")
+    assert isinstance(attempt("hdf5", path), FormatError)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", data=recording(40, (32, 32), "uint16"))
+    content = path.read_bytes()
+    for length in (0, 100, 512, 2048, len(content) // 2):
+        path.write_bytes(content[:length])
+        assert isinstance(attempt("hdf5", path), FormatError)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3, 10**8, 10**8), "u2", chunks=(1, 100, 100))
+    assert "claims an image" in str(attempt("hdf5", path))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (0, 4, 4), "u2")
+    assert "no images" in str(attempt("hdf5", path))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("d", (3, 4, 4), "c8")
+    assert "dtype" in str(attempt("hdf5", path, dataset="d"))
+
+
+def test_hdf5_is_read_without_locks_and_read_only(tmp_path):
+    path = tmp_path / "a.h5"
+    images = recording(3, (4, 5), "uint8")
+    with h5py.File(path, "w") as file:
+        file["d"] = images
+    path.chmod(0o444)
+    with h5py.File(path, "r"):
+        np.testing.assert_array_equal(read_all("hdf5", path), images)
