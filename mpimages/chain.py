@@ -14,9 +14,21 @@ import numpy as np
 
 from .partition import Partition
 
-__all__ = ["Chain", "Filter", "FilterKeys", "Positions", "Renumber", "Selector", "Source", "Step"]
+__all__ = [
+    "Allocate",
+    "Chain",
+    "Filter",
+    "FilterKeys",
+    "Positions",
+    "Renumber",
+    "Selector",
+    "Shape",
+    "Source",
+    "Step",
+]
 
 Shape = tuple[int, ...]
+Allocate = Callable[[Shape, np.dtype], np.ndarray]
 Positions = range | np.ndarray  # ascending int64, or a range where nothing was left out
 
 
@@ -47,7 +59,7 @@ class Source(Protocol):
     def partition(self) -> Partition | None: ...
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int
+        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
     ) -> Iterator[np.ndarray]:
         """Yield this rank's share of the selected records, in order, a batch at a time.
 
@@ -58,6 +70,8 @@ class Source(Protocol):
             Of the selection: this rank's share is ``positions[start:stop]``.
         limit : int
             About how many bytes a batch may take; a batch has one record at least.
+        empty : callable
+            Where large arrays come from: empty(shape, dtype).
 
         Yields
         ------
@@ -66,7 +80,8 @@ class Source(Protocol):
         """
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
+        empty: Allocate,
     ) -> None:
         """Write this rank's share of the selected records into out, (n,) + dims."""
 

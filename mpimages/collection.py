@@ -158,7 +158,9 @@ class Collection:
         for step in chain.steps:
             if isinstance(step, Apply):
                 step.seen = []  # an action that failed may have left something here
-        batches = source.batches(chain.positions, partition, comm.rank, limit)
+        batches = source.batches(
+            chain.positions, partition, comm.rank, limit, self._session.pool.empty
+        )
 
         def work(batch: np.ndarray) -> None:
             nonlocal place
@@ -208,10 +210,12 @@ class Collection:
                 and partition == chain.source.partition:
             return chain.source.block, partition
         block: np.ndarray | None = None
+        empty = self._session.pool.empty
         if chain.steps == ():
             with Together(comm, self._name(action)):
                 assert chain.dims is not None
-                block = np.empty((stop - start, *chain.dims), dtype=chain.dtype)
+                assert chain.dtype is not None
+                block = empty((stop - start, *chain.dims), chain.dtype)
                 if not chain.source.collective:
                     self._fill(chain, partition, block)
             if chain.source.collective:
@@ -221,7 +225,7 @@ class Collection:
         def keep(first: int, batch: np.ndarray) -> None:
             nonlocal block
             if block is None:
-                block = np.empty((stop - start, *batch.shape[1:]), dtype=batch.dtype)
+                block = empty((stop - start, *batch.shape[1:]), batch.dtype)
             block[first - start : first - start + len(batch)] = batch
 
         self._stream(chain, action, keep)
@@ -232,7 +236,8 @@ class Collection:
     def _fill(self, chain: Chain, partition: Partition, block: np.ndarray) -> None:
         assert chain.positions is not None
         chain.source.load(
-            chain.positions, partition, self._session.comm.rank, block, ROUND_BYTES
+            chain.positions, partition, self._session.comm.rank, block, ROUND_BYTES,
+            self._session.pool.empty,
         )
 
     def _known(self, chain: Chain, action: str) -> Chain:
@@ -279,12 +284,13 @@ class Collection:
         start, stop = partition.bounds(comm.rank)
         accumulator: Accumulator | None = None
         names = set(wanted)
+        empty = self._session.pool.empty
 
         def add(first: int, batch: np.ndarray) -> None:
             nonlocal accumulator
             if accumulator is None:
                 width = int(np.prod(batch.shape[1:], dtype=np.int64))
-                accumulator = Accumulator(width, batch.dtype, names, start, stop)
+                accumulator = Accumulator(width, batch.dtype, names, start, stop, empty)
             accumulator.add(first, batch)
 
         self._stream(chain, action, add)
@@ -293,7 +299,7 @@ class Collection:
         with Together(comm, self._name(action)):
             if accumulator is None:
                 width = int(np.prod(chain.dims, dtype=np.int64))
-                accumulator = Accumulator(width, chain.dtype, names, start, start)
+                accumulator = Accumulator(width, chain.dtype, names, start, start, empty)
         return accumulator.merge(comm, partition), chain.dims
 
     def _statistic(self, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from mpi4py import MPI
 
-from .chain import Positions, Shape
+from .chain import Allocate, Positions, Shape
 from .collective import Together
 from .kernels.transpose import transpose
 from .partition import Partition
@@ -50,7 +50,7 @@ class ExchangePlan:
         return begin, min(stop, begin + self.width)
 
     def execute(
-        self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions,
+        self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions, empty: Allocate,
         out: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Move the pixels, a round at a time. Collective: every rank takes every round.
@@ -61,6 +61,8 @@ class ExchangePlan:
             This rank's images, flattened.
         positions : ascending ints
             The pixels that are moved: number i of the plan is pixel positions[i].
+        empty : callable
+            Where large arrays come from: empty(shape, dtype).
         out : (own pixels, images) ndarray, optional
             Where to put the result; without it each round's block lives in one buffer.
 
@@ -73,10 +75,10 @@ class ExchangePlan:
         with Together(comm, "toSeries"):
             # The first round is the largest, so its buffers serve all.
             rows = min(self.width, self.pixels.counts[comm.rank])
-            block = np.empty((rows, self.images.count), self.dtype) if out is None else out
+            block = empty((rows, self.images.count), self.dtype) if out is None else out
             if comm.size > 1:
-                send = np.empty(self._sent(comm.rank, 0), dtype=self.dtype)
-                receive = np.empty(rows * self.images.count, dtype=self.dtype)
+                send = empty((self._sent(comm.rank, 0),), self.dtype)
+                receive = empty((rows * self.images.count,), self.dtype)
         for turn in range(self.rounds):
             start, stop = self.band(comm.rank, turn)
             target = block[: stop - start] if out is None else out[start - mine : stop - mine]
@@ -196,16 +198,18 @@ class ExchangeSource:
             self._share = self.images.share()
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int
+        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
     ) -> Iterator[np.ndarray]:
         block, plan = self._plan(partition, limit)
-        yield from plan.execute(self.comm, block, positions)
+        yield from plan.execute(self.comm, block, positions, empty)
 
-    def load(self, positions: Positions, partition: Partition, rank: int, out: np.ndarray,
-             limit: int) -> None:
+    def load(
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
+        empty: Allocate,
+    ) -> None:
         """The whole of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
-        for _ in plan.execute(self.comm, block, positions, out):
+        for _ in plan.execute(self.comm, block, positions, empty, out):
             pass
 
     def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:

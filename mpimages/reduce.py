@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from .chain import Allocate
 from .collective import PIECE_BYTES, allgather_rows, allreduce
 from .kernels import moments
 from .partition import Partition
@@ -68,10 +69,13 @@ class Accumulator:
     wanted : set of {'sum', 'mean', 'variance', 'max', 'min'}
     first, stop : int
         This rank's range among all records.
+    empty : callable, optional
+        Where large arrays come from: empty(shape, dtype).
     """
 
     def __init__(
-        self, width: int, dtype: np.dtype, wanted: set[str], first: int, stop: int
+        self, width: int, dtype: np.dtype, wanted: set[str], first: int, stop: int,
+        empty: Allocate = np.empty,
     ) -> None:
         self.width = width
         self.dtype = dtype
@@ -84,7 +88,7 @@ class Accumulator:
         self.sums: IntegerSums | FloatTree | None = None
         if moments_wanted:
             kind = FloatTree if self.computed.kind == "f" else IntegerSums
-            self.sums = kind(width, self.computed, self.squares, first, stop)
+            self.sums = kind(width, self.computed, self.squares, first, stop, empty)
 
     def add(self, start: int, batch: np.ndarray) -> None:
         """Take in the records start … start + len(batch), which follow the last ones. Local."""
@@ -175,7 +179,7 @@ class IntegerSums:
     """Exact sums and sums of squares, as little-endian limbs of 64 bits for each pixel."""
 
     def __init__(
-        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int
+        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int, empty: Allocate
     ) -> None:
         self.signed = dtype.kind == "i"
         nsum, nsquare = moments.integer_limbs(dtype)
@@ -220,15 +224,15 @@ class FloatTree:
     """The nodes of the reduction tree that a rank's records leave over."""
 
     def __init__(
-        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int
+        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int, empty: Allocate
     ) -> None:
         self.width = width
         self.first = first
         self.values = 2 if squares else 1
         shape = (max(1, int(stop).bit_length()), self.values, width)
         # Not zeroed: only the nodes that are occupied are ever touched.
-        self.left = np.empty(shape, dtype=np.float64)
-        self.right = np.empty(shape, dtype=np.float64)
+        self.left = empty(shape, np.dtype(np.float64))
+        self.right = empty(shape, np.dtype(np.float64))
 
     def add(self, start: int, rows: np.ndarray, extrema: Extrema) -> None:
         moments.push_floats(rows, start, self.first, self.left, self.right, **extrema.arrays)

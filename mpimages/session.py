@@ -1,4 +1,4 @@
-"""What the collections of one context share: the communicator and the memory budget."""
+"""What the collections of one context share: communicator, memory budget, reused memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from mpi4py import MPI
 
 from . import communicators
 from .budget import agreed_budget
+from .pool import Pool
 
 __all__ = ["Session"]
 
@@ -23,12 +24,15 @@ class Session:
 
     def __init__(self, comm: MPI.Intracomm, memory: int | str | None) -> None:
         self._given = comm
+        self.pool = Pool(0)
         self._comm: MPI.Intracomm | None = communicators.acquire(comm)
         try:
             self.memory = agreed_budget(self._comm, memory)
         except BaseException:
             self.close()
             raise
+        # Half: what is idle must leave room for arrays of other sizes.
+        self.pool.limit = self.memory // 2
 
     @property
     def is_open(self) -> bool:
@@ -43,7 +47,8 @@ class Session:
         return self._comm
 
     def close(self) -> None:
-        """Give back the communicator. Collective; may be called twice."""
+        """Give back the communicator and the memory. Collective; may be called twice."""
         if self._comm is not None:
+            self.pool.clear()
             self._comm = None
             communicators.release(self._given)

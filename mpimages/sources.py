@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .chain import Chain, Positions, Shape
+from .chain import Allocate, Chain, Positions, Shape
 from .partition import Partition
 from .readers.base import Scratch
 from .readers.series import SeriesHeader, open_series
@@ -45,21 +45,21 @@ class LocalSource:
         raise NotImplementedError
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int
+        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
     ) -> Iterator[np.ndarray]:
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
         size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
         step = max(1, min(len(own), limit // size))
-        # One buffer for all batches: fresh memory costs more than reading into used memory.
-        buffer = np.empty((step if len(own) else 0, *self.dims), dtype=self.dtype)
+        buffer = empty((step if len(own) else 0, *self.dims), self.dtype)
         for i in range(0, len(own), step):
             batch = buffer[: min(step, len(own) - i)]
             self.fill(own[i : i + step], batch)
             yield batch
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
+        empty: Allocate,
     ) -> None:
         start, stop = partition.bounds(rank)
         self.fill(positions[start:stop], out)
@@ -216,7 +216,7 @@ class MemorySource:
         self.count: int | None = partition.count
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int
+        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
     ) -> Iterator[np.ndarray]:
         assert self.partition is not None
         start, stop = partition.bounds(rank)
@@ -232,10 +232,11 @@ class MemorySource:
                 yield block[begin + i : begin + min(i + step, b - a)]
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
+        empty: Allocate,
     ) -> None:
         filled = 0
-        for batch in self.batches(positions, partition, rank, limit):
+        for batch in self.batches(positions, partition, rank, limit, empty):
             out[filled : filled + len(batch)] = batch
             filled += len(batch)
 

@@ -1,4 +1,5 @@
-/* Compile the file BODY once for each level of the x86-64 psABI, with ISA naming the clone.
+/* Compile the file BODY once for each level of the x86-64 psABI, with ISA naming the clone
+ * and ISA_LEVEL its number (1, 3, 4).
  *
  * The processor-independent code stays plain C; the compiler vectorises each clone for its level.
  * -ffp-contract=off keeps the levels that have fused multiply-add from using it, so that all
@@ -6,8 +7,10 @@
  * to a level, and a clone could not be tested.)
  */
 #define ISA base
+#define ISA_LEVEL 1
 #include BODY
 #undef ISA
+#undef ISA_LEVEL
 
 #if MPIM_X86
 
@@ -18,8 +21,10 @@
 #pragma GCC target("arch=x86-64-v3")
 #endif
 #define ISA v3
+#define ISA_LEVEL 3
 #include BODY
 #undef ISA
+#undef ISA_LEVEL
 #ifdef __clang__
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
@@ -29,8 +34,10 @@
 #pragma GCC target("arch=x86-64-v4")
 #endif
 #define ISA v4
+#define ISA_LEVEL 4
 #include BODY
 #undef ISA
+#undef ISA_LEVEL
 #ifdef __clang__
 #pragma clang attribute pop
 #else

@@ -20,6 +20,9 @@ typedef void (*accumulate_fn)(const char *, size_t, size_t, ptrdiff_t, struct mp
                               struct mpim_limbs, void *, void *);
 typedef void (*extrema_fn)(const char *, size_t, size_t, ptrdiff_t, void *, void *);
 
+typedef void (*finish_fn)(struct mpim_limbs, int, struct mpim_limbs, int, int, size_t, uint64_t,
+                          double *, double *);
+
 static const accumulate_fn accumulators[][MPIM_ISA_COUNT] = {
     CLONES(accumulate_u8),  CLONES(accumulate_i8),  CLONES(accumulate_u16), CLONES(accumulate_i16),
     CLONES(accumulate_u32), CLONES(accumulate_i32), CLONES(accumulate_u64), CLONES(accumulate_i64),
@@ -28,6 +31,8 @@ static const extrema_fn float_extrema[][MPIM_ISA_COUNT] = {
     CLONES(extrema_f32),
     CLONES(extrema_f64),
 };
+
+static const finish_fn finishers[MPIM_ISA_COUNT] = CLONES(finish);
 
 int mpim_integer_limbs(int dtype, int *sums, int *squares)
 {
@@ -59,13 +64,10 @@ int mpim_extrema(int isa, int dtype, const void *batch, size_t k, size_t m, ptrd
     return MPIM_OK;
 }
 
-int mpim_finish_integers(struct mpim_limbs sums, int nsum, struct mpim_limbs squares, int nsquare,
-                         int is_signed, size_t m, uint64_t count, double *mean, double *variance)
+int mpim_finish_integers(int isa, struct mpim_limbs sums, int nsum, struct mpim_limbs squares,
+                         int nsquare, int is_signed, size_t m, uint64_t count, double *mean,
+                         double *variance)
 {
-    for (size_t i = 0; i < m; i++)
-        mean[i] = mean_of(sums, nsum, is_signed, i, count);
-    if (variance)
-        for (size_t i = 0; i < m; i++)
-            variance[i] = variance_of(sums, nsum, squares, nsquare, is_signed, i, count);
+    finishers[isa](sums, nsum, squares, nsquare, is_signed, m, count, mean, variance);
     return MPIM_OK;
 }

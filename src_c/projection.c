@@ -13,9 +13,13 @@
 #include "internal.h"
 
 #include "finish.h"
+#include "transpose_shape.h"
 
-/* Pixels of a state; the shortest row that is fed as it lies; rows gathered at a time. */
+/* Pixels of a state; bytes of the shortest row that is fed as it lies; rows gathered at a time. */
 enum { PIXELS = 512, LONG_ROW = 64, GATHERED = 64 };
+
+/* The gathered rows' distance, in pixels: no power of two, or they would compete in the cache. */
+enum { PITCH = PIXELS + 64 };
 
 /* What a projection needs of a dtype's state. */
 struct job {

@@ -17,6 +17,19 @@ static size_t TFN(state_bytes)(size_t n)
     return sizeof(struct TFN(state)) + levels * 2 * PIXELS * sizeof(double);
 }
 
+/* Whether the order of the records does not matter. */
+static int TFN(folds)(int kind)
+{
+    return kind == MPIM_MAX || kind == MPIM_MIN || kind == MPIM_MAXMIN;
+}
+
+static void TFN(fold_state)(struct TFN(state) *st, size_t r, size_t inner)
+{
+    const ptrdiff_t stride = (ptrdiff_t)(inner * sizeof(T));
+    TFN(max_rows)((const char *)(st->highest + inner), stride, r - 1, inner, st->highest);
+    TFN(min_rows)((const char *)(st->lowest + inner), stride, r - 1, inner, st->lowest);
+}
+
 static void TFN(begin)(struct TFN(state) *st, int kind)
 {
     st->kind = kind;

@@ -19,6 +19,13 @@ static size_t TFN(state_bytes)(size_t n)
     return sizeof(struct TFN(state));
 }
 
+/* Whether the order of the records does not matter. */
+static int TFN(folds)(int kind)
+{
+    (void)kind;
+    return 1;
+}
+
 static void TFN(begin)(struct TFN(state) *st, int kind)
 {
     st->wants_max = kind == MPIM_MAX || kind == MPIM_MAXMIN;
@@ -52,29 +59,37 @@ static void TFN(feed)(struct TFN(state) *st, const char *base, ptrdiff_t stride,
     TFN(add_rows)(base, stride, k, width, sums, squares, NULL, NULL);
 }
 
-static void TFN(add_limbs)(uint64_t *limbs, int count, size_t to, size_t from)
+/* limbs[0 .. inner-1] += limbs[from .. from + inner - 1], of `count` limbs each. */
+static void TFN(add_limbs)(uint64_t *limbs, int count, size_t from, size_t inner)
 {
-    unsigned carry = 0;
-    for (int l = 0; l < count; l++) {
-        const u128 t = (u128)limbs[(size_t)l * PIXELS + to] + limbs[(size_t)l * PIXELS + from] + carry;
-        limbs[(size_t)l * PIXELS + to] = (uint64_t)t;
-        carry = (unsigned)(t >> 64);
+    if (count == 1) {
+        for (size_t i = 0; i < inner; i++)
+            limbs[i] += limbs[from + i];
+        return;
+    }
+    for (size_t i = 0; i < inner; i++) {
+        u128 carry = 0;
+        for (uint64_t *to = limbs + i; to < limbs + (size_t)count * PIXELS; to += PIXELS) {
+            carry += (u128)*to + to[from];
+            *to = (uint64_t)carry;
+            carry >>= 64;
+        }
     }
 }
 
 /* Fold r parts of `inner` pixels onto the first. */
 static void TFN(fold_state)(struct TFN(state) *st, size_t r, size_t inner)
 {
-    for (size_t i = inner; i < r * inner; i++) {
-        const size_t to = i % inner;
-        if (st->wants_max && st->highest[i] > st->highest[to])
-            st->highest[to] = st->highest[i];
-        if (st->wants_min && st->lowest[i] < st->lowest[to])
-            st->lowest[to] = st->lowest[i];
+    const ptrdiff_t stride = (ptrdiff_t)(inner * sizeof(T));
+    if (st->wants_max)
+        TFN(max_rows)((const char *)(st->highest + inner), stride, r - 1, inner, st->highest);
+    if (st->wants_min)
+        TFN(min_rows)((const char *)(st->lowest + inner), stride, r - 1, inner, st->lowest);
+    for (size_t part = 1; part < r; part++) {
         if (st->wants_sums)
-            TFN(add_limbs)(st->sums, TFN(NSUM), to, i);
+            TFN(add_limbs)(st->sums, TFN(NSUM), part * inner, inner);
         if (st->wants_squares)
-            TFN(add_limbs)(st->squares, TFN(NSQUARE), to, i);
+            TFN(add_limbs)(st->squares, TFN(NSQUARE), part * inner, inner);
     }
 }
 
@@ -121,12 +136,12 @@ static int TFN(finish)(struct TFN(state) *st, int kind, size_t n, size_t width, 
     case MPIM_MAXMIN:
         return TFN(finish_maxmin)(st, width, (WT *)(void *)out + at);
     case MPIM_MEAN:
-        for (size_t i = 0; i < width; i++)
-            real[i] = mean_of(sums, TFN(NSUM), SIGNED, i, n);
+        FN(means)(sums, TFN(NSUM), SIGNED, width, n, real);
         return MPIM_OK;
     default:
+        FN(variances)(sums, TFN(NSUM), squares, TFN(NSQUARE), SIGNED, width, n, real);
         for (size_t i = 0; i < width; i++)
-            real[i] = sqrt(variance_of(sums, TFN(NSUM), squares, TFN(NSQUARE), SIGNED, i, n));
+            real[i] = sqrt(real[i]);
         return MPIM_OK;
     }
 }

@@ -18,7 +18,6 @@ static int TFN(project_long)(const struct job *job, struct TFN(state) *st)
     return MPIM_OK;
 }
 
-#ifndef IS_FLOAT
 static int TFN(project_folded)(const struct job *job, struct TFN(state) *st)
 {
     const size_t r = PIXELS / job->inner, wide = r * job->inner, full = job->n / r;
@@ -36,24 +35,51 @@ static int TFN(project_folded)(const struct job *job, struct TFN(state) *st)
     }
     return MPIM_OK;
 }
+
+#if BITS == 8
+#define BLOCK_FN(name) PASTE(PASTE(name, b1), ISA)
+#elif BITS == 16
+#define BLOCK_FN(name) PASTE(PASTE(name, b2), ISA)
+#elif BITS == 32
+#define BLOCK_FN(name) PASTE(PASTE(name, b4), ISA)
+#else
+#define BLOCK_FN(name) PASTE(PASTE(name, b8), ISA)
 #endif
+
+/* to[r][b] = from[b][r]: whole blocks in registers, the edges one by one. */
+static void TFN(turn_rows)(const char *from, size_t n, size_t k, size_t planes, T *to)
+{
+    const size_t side = BLOCK_FN(SIDE), block = BLOCK_FN(BLOCK), pitch = n * sizeof(T);
+    const size_t turned = planes / block * block;
+    for (size_t r = 0; r < k; r += side) {
+        const size_t whole = k - r >= side ? turned : 0;
+        for (size_t b = 0; b < whole; b += block)
+            BLOCK_FN(block)(from + b * pitch + r * sizeof(T), pitch,
+                            (char *)(to + r * PITCH + b), PITCH * sizeof(T));
+        for (size_t b = whole; b < planes; b++)
+            for (size_t c = r; c < smaller(k, r + side); c++)
+                memcpy(to + c * PITCH + b, from + b * pitch + c * sizeof(T), sizeof(T));
+    }
+}
 
 /* to[r][b * inner + c] = from[b][r][c] for the rows r in [0, k). */
 static void TFN(gather)(const struct job *job, const char *from, size_t k, size_t planes, T *to)
 {
     const size_t inner = job->inner, row = inner * sizeof(T), plane = job->n * row;
+    if (inner == 1) {
+        TFN(turn_rows)(from, job->n, k, planes, to);
+        return;
+    }
     for (size_t b = 0; b < planes; b++)
         for (size_t r = 0; r < k; r++)
-            if (inner == 1)
-                memcpy(to + r * PIXELS + b, from + b * plane + r * row, sizeof(T));
-            else
-                memcpy(to + r * PIXELS + b * inner, from + b * plane + r * row, row);
+            memcpy(to + r * PITCH + b * inner, from + b * plane + r * row, row);
 }
+#undef BLOCK_FN
 
 static int TFN(project_gathered)(const struct job *job, struct TFN(state) *st)
 {
     const size_t batch = PIXELS / job->inner, row = job->inner * sizeof(T);
-    T *scratch = malloc(GATHERED * PIXELS * sizeof(T));
+    T *scratch = malloc(GATHERED * PITCH * sizeof(T));
     if (!scratch)
         return MPIM_NO_MEMORY;
     int status = MPIM_OK;
@@ -64,7 +90,7 @@ static int TFN(project_gathered)(const struct job *job, struct TFN(state) *st)
         for (size_t r = 0; r < job->n; r += GATHERED) {
             const size_t k = smaller(job->n - r, GATHERED);
             TFN(gather)(job, from + r * row, k, planes, scratch);
-            TFN(feed)(st, (const char *)scratch, PIXELS * sizeof(T), k, planes * job->inner);
+            TFN(feed)(st, (const char *)scratch, PITCH * sizeof(T), k, planes * job->inner);
         }
         status = TFN(finish)(st, job->kind, job->n, planes * job->inner, job->out, o * job->inner);
     }
@@ -78,12 +104,10 @@ static int TFN(project)(const struct job *job)
     if (!st)
         return MPIM_NO_MEMORY;
     int status;
-    if (job->inner >= LONG_ROW)
-        status = TFN(project_long)(job, st);
-#ifndef IS_FLOAT
-    else if (job->n * job->inner >= GROUP * PIXELS)
+    if (TFN(folds)(job->kind) && job->inner < PIXELS && job->n * job->inner >= GROUP * PIXELS)
         status = TFN(project_folded)(job, st);
-#endif
+    else if (job->inner * sizeof(T) >= LONG_ROW)
+        status = TFN(project_long)(job, st);
     else
         status = TFN(project_gathered)(job, st);
     free(st);

@@ -11,17 +11,12 @@
 #define STREAM 0
 #endif
 
-#ifndef TUNE_RUN
-#define TUNE_RUN 512
-#define TUNE_COLUMN 256
-#define TUNE_PANEL (256 << 10)
-#endif
 enum {
-    VECTOR_BYTES = 16,
+    LANE_BYTES = 16,
     LINE_BYTES = 64,
-    RUN_BYTES = TUNE_RUN,       /* of a dst row in a tile */
-    COLUMN_BYTES = TUNE_COLUMN, /* of a src row in a tile, at most */
-    PANEL_BYTES = TUNE_PANEL,   /* in the second cache */
+    TILE_ROWS = 64, /* of src; a multiple of all blocks' */
+    COLUMN_BYTES = 256, /* of a src row in a tile, at most */
+    PANEL_BYTES = 256 << 10,   /* in the second cache */
     STREAM_BYTES = 4 << 20      /* results from this size on go past the cache */
 };
 
@@ -40,7 +35,7 @@ static inline struct shape shape_of(size_t itemsize, size_t n, size_t m, const v
 {
     const size_t row_bytes = n * itemsize;
     const int aligned = (dst_stride | (ptrdiff_t)(uintptr_t)dst) % LINE_BYTES == 0;
-    struct shape shape = {RUN_BYTES / itemsize, COLUMN_BYTES / itemsize, 0, 0};
+    struct shape shape = {TILE_ROWS, COLUMN_BYTES / itemsize, 0, 0};
     shape.stream = STREAM && row_bytes * m >= STREAM_BYTES;
     shape.panel = shape.stream && !aligned && dst_stride == (ptrdiff_t)row_bytes &&
                   row_bytes * (LINE_BYTES / itemsize) <= PANEL_BYTES;
@@ -51,12 +46,13 @@ static inline struct shape shape_of(size_t itemsize, size_t n, size_t m, const v
 }
 
 /* The runs' distance is no power of two, or they would compete for a few sets of the cache. */
-enum { RUN_PITCH = RUN_BYTES + LINE_BYTES };
+enum { RUN_PITCH = TILE_ROWS * 8 + LINE_BYTES };
 
-/* The tallest tile is of bytes. Its edge squares read rows that were not filled, and drop them. */
+/* A tile's edge blocks read rows that were not filled, and drop what
+ * comes of them. */
 struct tile_buffers {
-    char in[RUN_BYTES * COLUMN_BYTES] __attribute__((aligned(64)));
-    char out[VECTOR_BYTES * RUN_PITCH] __attribute__((aligned(64)));
+    char in[TILE_ROWS * COLUMN_BYTES] __attribute__((aligned(64)));
+    char out[LANE_BYTES * RUN_PITCH] __attribute__((aligned(64)));
 };
 
 #endif

@@ -1,35 +1,5 @@
-/* Template: transpose items of one size. */
-
-typedef T TFN(vec) __attribute__((vector_size(16)));
-
-/* Items of a vector, rows of a square. */
-enum { TFN(SIDE) = VECTOR_BYTES / sizeof(T) };
-
-/* A square of SIDE x SIDE items in registers. Each stage interleaves the two halves of the rows,
- * which rotates the bits of an item's number by one place; after log2(SIDE) stages its row and its
- * column have changed places. */
-static inline __attribute__((always_inline)) void
-TFN(square)(const char *from, size_t from_pitch, char *to, size_t to_pitch)
-{
-    TFN(vec) a[TFN(SIDE)], b[TFN(SIDE)];
-#pragma GCC unroll 16
-    for (int i = 0; i < TFN(SIDE); i++)
-        memcpy(&a[i], from + (size_t)i * from_pitch, sizeof a[i]);
-#pragma GCC unroll 4
-    for (int stage = 1; stage < TFN(SIDE); stage *= 2) {
-#pragma GCC unroll 8
-        for (int i = 0; i < TFN(SIDE) / 2; i++) {
-            b[2 * i] = INTERLEAVE_LOW(a[i], a[i + TFN(SIDE) / 2]);
-            b[2 * i + 1] = INTERLEAVE_HIGH(a[i], a[i + TFN(SIDE) / 2]);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < TFN(SIDE); i++)
-            a[i] = b[i];
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < TFN(SIDE); i++)
-        memcpy(to + (size_t)i * to_pitch, &a[i], sizeof a[i]);
-}
+/* Template: transpose items of one size, tile by tile. */
+#include "transpose_block.h"
 
 /* Where a tile lies in src, and its size there. */
 struct TFN(place) {
@@ -65,19 +35,20 @@ static inline void TFN(prefetch)(struct TFN(place) tile, size_t from, size_t to,
             __builtin_prefetch(tile.src + (ptrdiff_t)i * stride + at, 0, 3);
 }
 
-/* Turn `rows` rows of one vector each into `count` runs of that many items, `pitch` apart. */
-static inline void TFN(turn)(const char *in, size_t rows, size_t count, char *out, size_t pitch)
+/* Turn `rows` rows of one lane each into `count` runs of that many items, `pitch` apart. */
+static inline void TFN(turn)(const char *in, size_t in_pitch, size_t rows, size_t count, char *out,
+                             size_t pitch)
 {
     size_t i = 0;
     if (count == TFN(SIDE))
-        for (; i + TFN(SIDE) <= rows; i += TFN(SIDE))
-            TFN(square)(in + i * COLUMN_BYTES, COLUMN_BYTES, out + i * sizeof(T), pitch);
-    for (; i < rows; i += TFN(SIDE)) {
-        char edge[TFN(SIDE) * VECTOR_BYTES];
-        TFN(square)(in + i * COLUMN_BYTES, COLUMN_BYTES, edge, VECTOR_BYTES);
+        for (; i + TFN(BLOCK) <= rows; i += TFN(BLOCK))
+            TFN(block)(in + i * in_pitch, in_pitch, out + i * sizeof(T), pitch);
+    for (; i < rows; i += TFN(BLOCK)) {
+        char edge[TFN(SIDE) * sizeof(VEC)];
+        TFN(block)(in + i * in_pitch, in_pitch, edge, sizeof(VEC));
         for (size_t c = 0; c < count; c++)
-            memcpy(out + c * pitch + i * sizeof(T), edge + c * VECTOR_BYTES,
-                   smaller(rows - i, TFN(SIDE)) * sizeof(T));
+            memcpy(out + c * pitch + i * sizeof(T), edge + c * sizeof(VEC),
+                   smaller(rows - i, TFN(BLOCK)) * sizeof(T));
     }
 }
 
@@ -96,10 +67,10 @@ static void TFN(tile)(struct TFN(place) tile, struct TFN(place) next, ptrdiff_t 
         char *to = dst + (ptrdiff_t)j * dst_stride;
         TFN(prefetch)(next, q * share, (q + 1) * share, src_stride);
         if (shape.panel) {
-            TFN(turn)(in, tile.rows, count, to, (size_t)dst_stride);
+            TFN(turn)(in, COLUMN_BYTES, tile.rows, count, to, (size_t)dst_stride);
             continue;
         }
-        TFN(turn)(in, tile.rows, count, buffers->out, RUN_PITCH);
+        TFN(turn)(in, COLUMN_BYTES, tile.rows, count, buffers->out, RUN_PITCH);
         for (size_t c = 0; c < count; c++)
             FN(put)(to + (ptrdiff_t)c * dst_stride, buffers->out + c * RUN_PITCH,
                     tile.rows * sizeof(T), shape.stream);

@@ -1,4 +1,4 @@
-/* Forget the type that each_integer.h or each_float.h had set up. */
+/* Forget the type that each_integer.h, each_float.h or each_size.h had set up. */
 #undef TAG
 #undef T
 #undef UT
@@ -11,3 +11,5 @@
 #undef INF_BITS
 #undef NAN_BITS
 #undef IS_FLOAT
+#undef LOW
+#undef HIGH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,7 @@ def tif_bytes(
     for page in range(count):
         begin = head + page * rows * columns * itemsize
         starts = [begin + k * height * columns * itemsize for k in range(strips)]
-        lengths = [
-            min(height, rows - k * height) * columns * itemsize for k in range(strips)
-        ]
+        lengths = [min(height, rows - k * height) * columns * itemsize for k in range(strips)]
         tags: dict[int, tuple[int, Any]] = {
             256: (4, columns), 257: (4, rows), 258: (3, 8 * itemsize), 259: (3, 1),
             262: (3, 1), 273: (16 if big else 4, starts), 277: (3, 1), 278: (4, height),
@@ -195,7 +194,7 @@ def write_keyed_series(
     records["key"] = places + base
     records["value"] = series[tuple(places.T)]
     cuts = [count * k // file_count for k in range(file_count + 1)]
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(cuts):
         key = records["key"][first]
         name = "-".join(f"key{axis:02d}_{int(key[axis]):05d}" for axis in range(len(dims))[::-1])
         (directory / f"{name}.bin").write_bytes(records[first:last].tobytes())
@@ -209,11 +208,13 @@ def write_keyed_series(
     write_json(directory / "conf.json", described | conf)
 
 
-def write_plain_series(directory: Path, series: np.ndarray, file_count: int = 1, **conf: Any) -> None:
+def write_plain_series(
+    directory: Path, series: np.ndarray, file_count: int = 1, **conf: Any
+) -> None:
     """A Series of Thunder 1.x: values only."""
     flat = series.reshape(-1, series.shape[-1])
     cuts = [len(flat) * k // file_count for k in range(file_count + 1)]
-    for k, (first, last) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for k, (first, last) in enumerate(pairwise(cuts)):
         (directory / f"series-{k:05d}.bin").write_bytes(flat[first:last].tobytes())
     described = {"shape": list(series.shape), "dtype": series.dtype.name}
     write_json(directory / "conf.json", described | conf)
@@ -226,7 +227,7 @@ def write_own_series(directory: Path, series: np.ndarray, file_count: int = 1, *
     cuts = [pixels * k // file_count for k in range(file_count + 1)]
     listed = [
         {"name": f"series-{k:05d}.bin", "first": first, "count": last - first}
-        for k, (first, last) in enumerate(zip(cuts, cuts[1:], strict=False))
+        for k, (first, last) in enumerate(pairwise(cuts))
     ]
     described = {
         "format": "mpimages-series",
@@ -235,5 +236,7 @@ def write_own_series(directory: Path, series: np.ndarray, file_count: int = 1, *
         "metadata": {},
         "files": listed,
     }
-    write_plain_series(directory, little, file_count, **(described | {"dtype": series.dtype.name} | conf))
+    write_plain_series(
+        directory, little, file_count, **(described | {"dtype": series.dtype.name} | conf)
+    )
     (directory / "SUCCESS").touch()

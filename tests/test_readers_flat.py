@@ -43,7 +43,9 @@ def test_png_values_are_as_stored(tmp_path, bits, shape):
     np.testing.assert_array_equal(found[0], image)
 
 
-@pytest.mark.parametrize(("colour", "told"), [(2, "RGB"), (3, "palette"), (4, "alpha"), (6, "alpha")])
+@pytest.mark.parametrize(
+    ("colour", "told"), [(2, "RGB"), (3, "palette"), (4, "alpha"), (6, "alpha")]
+)
 def test_png_colour_is_refused(tmp_path, colour, told):
     path = tmp_path / "a.png"
     path.write_bytes(png_bytes(np.zeros((4, 4)), 8, colour=colour))
@@ -167,7 +169,9 @@ def test_stack_file_of_another_size(tmp_path):
 
 
 PERMUTATIONS = [
-    "".join(axes) for letters in ("YX", "TYX", "ZYX", "TZYX") for axes in itertools.permutations(letters)
+    "".join(axes)
+    for letters in ("YX", "TYX", "ZYX", "TZYX")
+    for axes in itertools.permutations(letters)
 ]
 
 
@@ -248,7 +252,10 @@ def test_npy_damaged(tmp_path):
         attempt("npy", path)
 
 
-@pytest.mark.parametrize(("shape", "axes"), [((3, 4, 5), "YX"), ((3, 4, 5, 6), "TYX"), ((2, 3, 4, 5, 6), None), ((7,), None)])
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((3, 4, 5), "YX"), ((3, 4, 5, 6), "TYX"), ((2, 3, 4, 5, 6), None), ((7,), None)],
+)
 def test_axes_that_do_not_fit(tmp_path, shape, axes):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros(shape, "u1"))

@@ -44,8 +44,8 @@ def test_natural_order_is_that_of_the_numbers(numbers):
 
 @given(st.lists(st.text(st.sampled_from("0123ab._-é"), max_size=6), unique=True))
 def test_natural_order_is_total(strings):
-    forward = sorted(strings, key=natural_key)
-    assert sorted(reversed(strings), key=natural_key) == forward
+    backward = strings[::-1]
+    assert sorted(backward, key=natural_key) == sorted(strings, key=natural_key)
 
 
 def test_directory_ignores_hidden_and_other_files(tmp_path):
@@ -124,7 +124,7 @@ def test_nothing_found_says_what_is_there(tmp_path):
 
 @pytest.mark.parametrize("path", [3, None, b"x", {"a": 1}, [1], [b"x"]])
 def test_paths_of_another_type(path):
-    with pytest.raises(TypeError, match="dataPath|text"):
+    with pytest.raises(TypeError, match=r"dataPath|text"):
         list_files(path)
 
 
@@ -182,7 +182,9 @@ def test_flat_files_and_their_description(tmp_path):
     assert names(paths, tmp_path) == ["f2.raw", "f10.raw"]
 
 
-@pytest.mark.parametrize(("name", "error"), [("jpg", ValueError), (3, TypeError), ("TIF", ValueError)])
+@pytest.mark.parametrize(
+    ("name", "error"), [("jpg", ValueError), (3, TypeError), ("TIF", ValueError)]
+)
 def test_no_such_format(name, error):
     with pytest.raises(error, match="inputFormat"):
         get(name)
@@ -234,13 +236,13 @@ def test_options_are_plain():
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_files_are_listed_in_seconds(tmp_path):
+def test_many_files_are_listed_in_an_instant(tmp_path):
     import time
 
-    for k in range(100_000):
+    for k in range(20_000):
         os.mknod(tmp_path / f"img{k}.tif")
     start = time.perf_counter()
     _, paths = find_input(tmp_path)
-    assert time.perf_counter() - start < 5  # about 0.5 s on an idle machine
+    assert time.perf_counter() - start < 2  # about 0.1 s on an idle machine
     assert paths[2].endswith("img2.tif")
-    assert len(paths) == 100_000
+    assert len(paths) == 20_000

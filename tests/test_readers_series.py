@@ -19,7 +19,11 @@ from tests.data import DTYPES, recording
 from tests.recordings import write_json, write_keyed_series, write_own_series, write_plain_series
 
 DIMS = [(5, 7), (4, 3, 2), (9,), (1, 1), (8, 1, 3)]
-WRITERS = {"own": write_own_series, "thunder 1": write_plain_series, "thunder 0": write_keyed_series}
+WRITERS = {
+    "own": write_own_series,
+    "thunder 1": write_plain_series,
+    "thunder 0": write_keyed_series,
+}
 
 
 def make(dims, length, dtype="int16"):
@@ -50,7 +54,9 @@ def check(path, series, **given):
     assert header.dtype == series.dtype.newbyteorder("=")
     flat = series.reshape(-1, series.shape[-1])
     count = len(flat)
-    for first, stop in {(0, count), (0, 1), (count - 1, count), (count // 3, count // 3 * 2), (1, count - 1), (0, 0)}:  # fmt: skip
+    third = count // 3
+    parts = {(0, count), (0, 1), (count - 1, count), (third, 2 * third), (1, count - 1), (0, 0)}
+    for first, stop in parts:
         if first <= stop:
             np.testing.assert_array_equal(read(header, first, stop), flat[first:stop])
     return header
@@ -107,7 +113,7 @@ def test_own_without_success_is_unfinished(tmp_path):
     [
         ({"version": 2}, "version 2"),
         ({"version": None}, "version"),
-        ({"shape": [3, 4]}, "says 3 pixels"),
+        ({"shape": [3, 4]}, "index"),
         ({"shape": [3]}, "not that of pixels"),
         ({"shape": [3, 4, 0]}, "at least 1"),
         ({"shape": [10**9, 10**9, 5]}, "pixels"),
@@ -160,7 +166,7 @@ def test_file_missing_or_of_another_size(tmp_path, kind):
     content = file.read_bytes()
     for wrong in (content[:-1], content[: len(content) // 4 * 1], content + b"\0"):
         file.write_bytes(wrong)
-        with pytest.raises(FormatError, match=r"bytes|records"):
+        with pytest.raises(FormatError, match=r"bytes|records|pixels"):
             inspect(tmp_path)
     file.unlink()
     with pytest.raises((FormatError, FileNotFoundError)):
@@ -254,7 +260,7 @@ def test_keyed_with_a_record_missing_or_out_of_order(tmp_path):
     file = next(tmp_path.glob("*.bin"))
     records = np.frombuffer(file.read_bytes(), "u1").reshape(15, -1)
     file.write_bytes(np.delete(records, 7, axis=0).tobytes())
-    with pytest.raises(FormatError, match="14 records.*not all the pixels"):
+    with pytest.raises(FormatError, match=r"14 records.*not all the pixels"):
         inspect(tmp_path)
     swapped = records.copy()
     swapped[[6, 7]] = swapped[[7, 6]]

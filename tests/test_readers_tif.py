@@ -75,8 +75,10 @@ def test_awkward_shapes(tmp_path, shape, way):
 def test_predictor(tmp_path, dtype, codec, order, tile):
     pages = recording(2, (18, 21), dtype)
     path = tmp_path / "a.tif"
-    options = {} if tile is None else {"tile": tile}
-    tifffile.imwrite(path, pages, photometric="minisblack", compression=codec, predictor=True, byteorder=order, **options)  # fmt: skip
+    options = {"compression": codec, "predictor": True, "byteorder": order}
+    if tile is not None:
+        options["tile"] = tile
+    tifffile.imwrite(path, pages, photometric="minisblack", **options)
     check(path, pages)
 
 
@@ -296,6 +298,49 @@ def test_index_is_made_anew_when_the_file_changes(tmp_path):
         tifffile.imwrite(path, pages, photometric="minisblack", bigtiff=seed == 2)
         np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
         np.testing.assert_array_equal(read_all("tif", path, nplanes=2), volumes(pages, 2))
+
+
+@pytest.mark.parametrize("codec", [None, "zlib"])
+def test_files_that_look_alike_are_not_confused(tmp_path, codec):
+    """Of files with the same header only one is parsed: all the ways in which they may differ."""
+    pages = recording(8, (16, 16), "uint16")
+    written = [
+        tif_bytes(pages[:1], description="one"),
+        tif_bytes(pages[1:2], description="two"),
+        tif_bytes(pages[2:3], ">", description="two"),
+        tif_bytes(pages[3:4].view("i2"), description="two"),
+        tif_bytes(pages[4:5].reshape(1, 32, 8), description="two"),
+        tif_bytes(pages[5:6], description="two", strips=4),
+        tif_bytes(pages[6:8], description="two"),
+    ]
+    for k, content in enumerate(written):
+        (tmp_path / f"{k}.tif").write_bytes(content)
+    np.testing.assert_array_equal(
+        read_all("tif", [tmp_path / f"{k}.tif" for k in (0, 1, 2, 5)]), pages[[0, 1, 2, 5]]
+    )
+    first = inspect(tmp_path / "1.tif")
+    for k in (3, 4, 6):
+        with TIF.open(str(tmp_path / "1.tif"), Options(), first), pytest.raises(FormatError):
+            TIF.open(str(tmp_path / f"{k}.tif"), Options(), first)
+    for k in range(8):
+        tifffile.imwrite(tmp_path / f"c{k}.tif", pages[k], compression=codec, rowsperstrip=4)
+    found = read_all("tif", [tmp_path / f"c{k}.tif" for k in range(8)])
+    np.testing.assert_array_equal(found, pages)
+
+
+def test_imagej_files_that_differ_in_their_description_alone(tmp_path):
+    pages = recording(6, (4, 5), "uint8")
+    for k, fields in enumerate(({"frames": 6}, {"slices": 6}, {"frames": 6})):
+        text = imagej_description(6, **fields)
+        (tmp_path / f"{k}.tif").write_bytes(tif_bytes(pages, description=text, directories=1))
+        text = imagej_description(1, **fields | {"info": "x"}).replace("=6", "=1")
+        (tmp_path / f"s{k}.tif").write_bytes(tif_bytes(pages[k : k + 1], description=text))
+    header = inspect(tmp_path / "0.tif")
+    with pytest.raises(FormatError, match="shape"):
+        TIF.open(str(tmp_path / "1.tif"), Options(), header)
+    TIF.open(str(tmp_path / "2.tif"), Options(), header).close()
+    single = read_all("tif", [tmp_path / f"s{k}.tif" for k in range(3)])
+    np.testing.assert_array_equal(single, pages[:3])
 
 
 @pytest.mark.slow

@@ -27,8 +27,16 @@ def expected(array, axes, channel=0):
     return array[..., 0] if array.shape[-1] == 1 else array
 
 
-SHAPES = {"TYX": (5, 9, 7), "ZYX": (3, 9, 7), "TZYX": (4, 3, 9, 7), "TCYX": (4, 2, 9, 7),
-          "CYX": (2, 9, 7), "ZCYX": (3, 2, 9, 7), "TZCYX": (3, 4, 2, 9, 7), "YX": (9, 7)}  # fmt: skip
+SHAPES = {
+    "YX": (9, 7),
+    "TYX": (5, 9, 7),
+    "ZYX": (3, 9, 7),
+    "CYX": (2, 9, 7),
+    "TZYX": (4, 3, 9, 7),
+    "TCYX": (4, 2, 9, 7),
+    "ZCYX": (3, 2, 9, 7),
+    "TZCYX": (3, 4, 2, 9, 7),
+}
 
 
 @pytest.mark.parametrize("kind", ["imagej", "ome"])
@@ -59,7 +67,9 @@ def test_hyperstacks(tmp_path, kind, axes, dtype):
 def test_nplanes_cuts_one_channel(tmp_path, kind):
     array = recording(3, (4, 2, 9, 7), "uint8")
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, array, photometric="minisblack", **{kind: True}, metadata={"axes": "TZCYX"})
+    tifffile.imwrite(
+        path, array, photometric="minisblack", **{kind: True}, metadata={"axes": "TZCYX"}
+    )
     found = read_all("tif", path, channel=1, nplanes=1)
     np.testing.assert_array_equal(found, array[:, :, 1].reshape(12, 9, 7))
     with pytest.raises(ValueError, match="channel="):
@@ -90,10 +100,14 @@ def test_imagej_metadata(tmp_path):
     assert len(inspect(path, nplanes=1).metadata["pixelSize"]) == 2
 
 
-@pytest.mark.parametrize("fields", [{"unit": "pixel"}, {}, {"finterval": "nan"}, {"fps": "0"}, {"unit": "um"}])
+@pytest.mark.parametrize(
+    "fields", [{"unit": "pixel"}, {}, {"finterval": "nan"}, {"fps": "0"}, {"unit": "um"}]
+)
 def test_imagej_metadata_that_says_nothing(tmp_path, fields):
     path = tmp_path / "a.tif"
-    path.write_bytes(tif_bytes(np.zeros((1, 4, 4), "u1"), description=imagej_description(1, **fields)))
+    path.write_bytes(
+        tif_bytes(np.zeros((1, 4, 4), "u1"), description=imagej_description(1, **fields))
+    )
     assert inspect(path).metadata == {}
 
 
@@ -152,7 +166,9 @@ def test_imagej_one_directory_compressed(tmp_path):
     path = tmp_path / "a.tif"
     extra = {259: (3, 8)}
     text = imagej_description(3, frames=3)
-    path.write_bytes(tif_bytes(np.zeros((3, 4, 4), "u1"), description=text, directories=1, extra=extra))
+    path.write_bytes(
+        tif_bytes(np.zeros((3, 4, 4), "u1"), description=text, directories=1, extra=extra)
+    )
     with pytest.raises(FormatError, match="compressed"):
         inspect(path)
 
@@ -166,7 +182,9 @@ def test_imagej_header_that_contradicts_the_pages(tmp_path):
     np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
 
 
-@pytest.mark.parametrize("field", ["frames=0", "frames=-3", "slices=1e3", "channels=" + "9" * 30, "images=x"])
+@pytest.mark.parametrize(
+    "field", ["frames=0", "frames=-3", "slices=1e3", "channels=" + "9" * 30, "images=x"]
+)
 def test_imagej_header_that_is_nonsense(tmp_path, field):
     path = tmp_path / "a.tif"
     text = "ImageJ=1.5\n" + field + "\n"
@@ -186,7 +204,9 @@ def ome(pixels, blocks="", more="", uuid=""):
 
 
 def sizes(order="XYZCT", t=1, z=1, c=1, more=""):
-    return f'DimensionOrder="{order}" SizeX="5" SizeY="4" SizeZ="{z}" SizeC="{c}" SizeT="{t}" {more}'
+    return (
+        f'DimensionOrder="{order}" SizeX="5" SizeY="4" SizeZ="{z}" SizeC="{c}" SizeT="{t}" {more}'
+    )
 
 
 @pytest.mark.parametrize("order", ["XYZCT", "XYZTC", "XYCZT", "XYCTZ", "XYTZC", "XYTCZ"])
@@ -255,7 +275,10 @@ def test_ome_header_in_another_file(tmp_path):
 
 
 def test_ome_metadata(tmp_path):
-    more = 'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeZ="2" TimeIncrement="50" TimeIncrementUnit="ms"'
+    more = (
+        'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeZ="2" '
+        'TimeIncrement="50" TimeIncrementUnit="ms"'
+    )
     path = tmp_path / "a.tif"
     path.write_bytes(tif_bytes(np.zeros((2, 4, 5), "u1"), description=ome(sizes(z=2, more=more))))
     assert inspect(path).metadata == {

@@ -54,7 +54,7 @@ def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     start, stop = images.bounds(tsc.rank)
     plan = ExchangePlan(images, Partition.balanced(pixels, tsc.size), array.dtype, limit)
     own = array[start:stop].reshape(-1, pixels)
-    blocks = [block.copy() for block in plan.execute(tsc.comm, own, range(pixels))]
+    blocks = [block.copy() for block in plan.execute(tsc.comm, own, range(pixels), np.empty)]
     low, high = plan.pixels.bounds(tsc.rank)
     expected = series_of(array).reshape(pixels, count)[low:high]
     assert same_bits(np.concatenate([np.empty((0, count), np.uint16), *blocks]), expected)

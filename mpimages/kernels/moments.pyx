@@ -24,9 +24,9 @@ cdef extern from "mpimages.h":
                         void *maxima, void *minima) nogil
     int mpim_extrema(int isa, int dtype, const void *batch, size_t k, size_t m,
                      ptrdiff_t stride, void *maxima, void *minima) nogil
-    int mpim_finish_integers(mpim_limbs sums, int nsum, mpim_limbs squares, int nsquare,
-                             int is_signed, size_t m, uint64_t count, double *mean,
-                             double *variance) nogil
+    int mpim_finish_integers(int isa, mpim_limbs sums, int nsum, mpim_limbs squares,
+                             int nsquare, int is_signed, size_t m, uint64_t count,
+                             double *mean, double *variance) nogil
     int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m,
                          ptrdiff_t stride, uint64_t start, uint64_t first, int parts,
                          mpim_nodes left, mpim_nodes right, void *maxima,
@@ -228,12 +228,13 @@ def finish_integers(sums, squares, count, is_signed):
     variance = None if squares is None else np.empty(m)
     cdef mpim_limbs s = _limbs(sums), q = _limbs(squares)
     cdef int nsum = sums.shape[0], nsquare = 0 if squares is None else squares.shape[0]
-    cdef int with_sign = bool(is_signed), status
+    cdef int with_sign = bool(is_signed), clone = isa.current(), status
     cdef uint64_t n = count
     cdef double *to_mean = <double *>_pointer(mean)
     cdef double *to_variance = <double *>_pointer(variance)
     with nogil:
-        status = mpim_finish_integers(s, nsum, q, nsquare, with_sign, m, n, to_mean, to_variance)
+        status = mpim_finish_integers(clone, s, nsum, q, nsquare, with_sign, m, n, to_mean,
+                                      to_variance)
     checks.raise_for(status, "finish_integers")
     return mean, variance
 

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from .base import Handle, Header, Options, Reader, Scratch
+from .base import Handle, Header, Reader, Scratch
 from .listing import files_with, list_files, natural_key
+from .options import Options
 
 __all__ = [
     "Handle",

@@ -1,11 +1,10 @@
-"""What every reader shares: what was asked for, what a file says, and how images are read.
+"""What every reader shares: what a file says, and how images are read.
 
 Readers are plain local code: they know no collection and no communicator.
 """
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,154 +12,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from ..errors import FormatError
+from .options import Options
 
-__all__ = ["Handle", "Header", "Options", "Reader", "Scratch", "image_dtype"]
+__all__ = ["Handle", "Header", "Reader", "Scratch", "check_claim", "cut_planes"]
 
 MINIMUM_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
-
-
-def image_dtype(stored: DTypeLike, path: str = "") -> np.dtype:
-    """The dtype in which values stored as `stored` are handed out: native byte order.
-
-    Parameters
-    ----------
-    stored : dtype_like
-        Integers of 8 to 64 bits, floats of 16 to 64 bits; booleans become uint8.
-    path : str
-        The file, for the message.
-
-    Raises
-    ------
-    ValueError
-        For every other type (complex, objects, strings, structures).
-    """
-    dtype = np.dtype(stored)
-    if dtype == np.bool_:
-        return np.dtype(np.uint8)
-    if dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)):
-        return dtype.newbyteorder("=")
-    where = f"{path}: " if path else ""
-    raise ValueError(f"{where}dtype {dtype} cannot be an image's; integers and floats can")
-
-
-def positive_ints(value: Any, name: str) -> tuple[int, ...]:
-    """`value` as a tuple of plain ints above zero; TypeError or ValueError otherwise."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    return tuple(positive_int(n, name) for n in value)
-
-
-def positive_int(value: Any, name: str) -> int:
-    """`value` as a plain int above zero; TypeError or ValueError otherwise."""
-    number = plain_int(value, name)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
-    return number
-
-
-def plain_int(value: Any, name: str) -> int:
-    """`value` as a plain int; TypeError where it is none (a bool is none)."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-
-
-def checked_dtype(value: Any, name: str) -> np.dtype:
-    """`value` as a dtype that images may be stored in; TypeError or ValueError otherwise."""
-    try:
-        dtype = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise TypeError(f"{name} {value!r} is not a dtype: {error}") from None
-    image_dtype(dtype)
-    return dtype
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `loadImages` was given about the files' content; explicit ones win over conf.json.
-
-    Parameters
-    ----------
-    dims : tuple of int, optional
-        The shape of one image, or of one flat binary file: (row, column[, page]).
-    dtype : numpy.dtype, optional
-        The dtype of the values as stored, byte order included.
-    nplanes : int, optional
-        Cut each file into images of so many planes.
-    channel : int, optional
-        The channel to read, from 0.
-    dataset : str, optional
-        The HDF5 dataset.
-    axes : str, optional
-        The meaning of the axes of an HDF5 dataset or NPY array, slowest first: a
-        permutation of ``'YX'``, ``'TYX'``, ``'ZYX'`` or ``'TZYX'``.
-    confFilename : str
-        The name of the description beside flat binary files.
-    """
-
-    dims: tuple[int, ...] | None = None
-    dtype: np.dtype | None = None
-    nplanes: int | None = None
-    channel: int | None = None
-    dataset: str | None = None
-    axes: str | None = None
-    confFilename: str = "conf.json"
-
-    def __post_init__(self) -> None:
-        checks: dict[str, Any] = {
-            "dims": lambda v: checked_dims(v),
-            "dtype": lambda v: checked_dtype(v, "dtype"),
-            "nplanes": lambda v: positive_int(v, "nplanes"),
-            "channel": lambda v: _checked_channel(v),
-            "dataset": lambda v: checked_text(v, "dataset"),
-            "axes": lambda v: _checked_axes(v),
-        }
-        for name, check in checks.items():
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, check(value))
-        checked_text(self.confFilename, "confFilename")
-
-
-def checked_dims(value: Any) -> tuple[int, ...]:
-    """`value` as (row, column) or (row, column, page); TypeError or ValueError otherwise."""
-    dims = positive_ints(value, "dims")
-    if len(dims) not in (2, 3):
-        raise ValueError(f"dims must be (row, column) or (row, column, page), got {dims}")
-    return dims
-
-
-def _checked_channel(value: Any) -> int:
-    channel = plain_int(value, "channel")
-    if channel < 0:
-        raise ValueError(f"channel counts from 0, got {channel}")
-    return channel
-
-
-def checked_text(value: Any, name: str) -> str:
-    """`value` where it is a string that is not empty; TypeError or ValueError otherwise."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r}")
-    if not value or "\0" in value:
-        raise ValueError(f"{name} must be a name, got {value!r}")
-    return value
-
-
-def _checked_axes(value: Any) -> str:
-    axes = checked_text(value, "axes").upper()
-    if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZYX"):
-        raise ValueError(
-            f"axes names each axis once, slowest first: Y and X, and T or Z where there "
-            f"are several images or pages; got {value!r}"
-        )
-    return axes
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Options, Scratch, cut_planes
+from .base import Handle, Header, Scratch, cut_planes
+from .options import Options
 from .rawio import byteswap, copy_axes, open_file, product, read_into, transpose_matrix
 
 __all__ = [

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Options, Reader, Scratch, check_claim, image_dtype
+from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
+from .options import Options, image_dtype
 from .rawio import copy_axes, open_file, product
 
 __all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file"]

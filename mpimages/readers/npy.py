@@ -11,8 +11,9 @@ import warnings
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Options, Reader, Scratch, image_dtype
+from .base import Handle, Header, Reader, Scratch
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
+from .options import Options, image_dtype
 from .rawio import open_file, product
 
 __all__ = ["NpyReader"]

@@ -12,8 +12,9 @@ import struct
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Options, Reader, Scratch, cut_planes
+from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import require_given
+from .options import Options
 from .rawio import open_file
 
 __all__ = ["PngReader"]

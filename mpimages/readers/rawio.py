@@ -123,11 +123,8 @@ def transpose_matrix(src: np.ndarray, dst: np.ndarray) -> None:
     if src.dtype.itemsize not in (1, 2, 4, 8) or src.size == 0:
         dst[...] = src.T
         return
-    try:
-        from ..kernels.transpose import transpose
-    except ImportError:
-        dst[...] = src.T
-        return
+    from ..kernels.transpose import transpose
+
     transpose(src, dst)
 
 

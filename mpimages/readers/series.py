@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from .base import Scratch, checked_dtype, checked_text, positive_int
+from .base import Scratch
+from .options import checked_dtype, checked_text, positive_int
 
 __all__ = [
     "SeriesHandle",

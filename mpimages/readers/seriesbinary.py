@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .base import Scratch, checked_dtype, image_dtype, plain_int, positive_int, positive_ints
+from .base import Scratch
 from .hdf5 import plain_metadata
 from .listing import natural_key
+from .options import checked_dtype, image_dtype, plain_int, positive_int, positive_ints
 from .rawio import byteswap, open_file, product, read_conf, read_into
 from .series import SeriesHandle, SeriesHeader, SeriesOptions
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .base import Scratch, checked_dtype, image_dtype, positive_int
+from .base import Scratch
+from .options import checked_dtype, image_dtype, positive_int
 from .rawio import open_file, product, read_into
 from .series import SeriesHandle, SeriesHeader, SeriesOptions
 from .seriesbinary import FileSequence, data_files

@@ -14,18 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .base import (
-    Handle,
-    Header,
-    Options,
-    Reader,
-    Scratch,
-    checked_dims,
-    checked_dtype,
-    cut_planes,
-    image_dtype,
-)
+from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import FlatHandle, scratch_bytes
+from .options import Options, checked_dims, checked_dtype, image_dtype
 from .rawio import open_file, product, read_conf
 
 __all__ = ["StackReader"]

@@ -8,16 +8,21 @@ they are, and `tifpages` reads them.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Options, Reader, Scratch
+from .base import Handle, Header, Reader, Scratch
 from .flatarray import require_given
+from .options import Options
 from .rawio import copy_axes
-from .tifaxes import Plan, imagej_pages, is_imagej, make_plan
-from .tifpages import Known, TifPages
+from .tifaxes import make_plan
+from .tifimagej import imagej_pages, is_imagej
+from .tifindex import TifIndex
+from .tifpages import TifPages
+from .tifplan import Plan
 
 __all__ = ["TifReader"]
 
@@ -25,8 +30,6 @@ logger = logging.getLogger("mpimages")
 
 # Above so many pages a file without a header that names its axes is likely a movie.
 LIKELY_MOVIE = 200
-# The index of a file of so many pages is kept until another such file is opened.
-REMEMBERED = 100
 
 
 class TifReader(Reader):
@@ -36,15 +39,14 @@ class TifReader(Reader):
     extensions = (".tif", ".tiff")
 
     def __init__(self) -> None:
-        # A long movie is opened for every batch, but indexed once.
-        self._last: tuple[Known, Options, Plan] | None = None
+        # A long movie is opened for every batch but indexed once, and of many files that
+        # differ in their pixels alone only the first is parsed.
+        self._last: _Understood | None = None
 
     def inspect(self, path: str, options: Options) -> Header:
-        pages, plan = self._open(path, options)
-        try:
-            dims, dtype = _describe(pages, plan)
-        finally:
-            pages.close()
+        pages, found = self._open(path, options)
+        pages.close()
+        plan, dims, dtype = found.plan, found.dims, found.dtype
         if plan.kind == "plain" and options.nplanes is None and plan.pages.size > LIKELY_MOVIE:
             logger.warning(
                 "%s: is read as one volume of %d pages; give nplanes=1 if it is a movie",
@@ -60,33 +62,56 @@ class TifReader(Reader):
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
-        pages, plan = self._open(path, options)
+        pages, found = self._open(path, options)
         try:
-            header.require(path, *_describe(pages, plan))
+            header.require(path, found.dims, found.dtype)
             if not self.multiple(options, header):
-                header.require_count(path, len(plan.pages))
+                header.require_count(path, len(found.plan.pages))
         except BaseException:
             pages.close()
             raise
-        return TifHandle(path, header, pages, plan, scratch)
+        return TifHandle(path, header, pages, found.plan, scratch)
 
-    def _open(self, path: str, options: Options) -> tuple[TifPages, Plan]:
+    def _open(self, path: str, options: Options) -> tuple[TifPages, _Understood]:
         """The pages of a file and what they are."""
-        last = self._last
-        pages = TifPages(path, last[0] if last else None)
+        pages = TifPages(path)
         try:
-            if last and pages.index is last[0].index and options == last[1]:
-                return pages, last[2]
+            last = self._last
+            if last is not None and last.serves(pages, options):
+                pages.index = last.index
+                return pages, last
+            pages.find_index()
             plan = _plan(pages, options)
+            dims, dtype = _describe(pages, plan)
         except BaseException:
             pages.close()
             raise
-        if pages.index.count >= REMEMBERED:
-            self._last = Known(pages.identity, pages.index), options, plan
-        return pages, plan
+        self._last = _Understood(pages.identity, pages.index, options, plan, dims, dtype)
+        return pages, self._last
 
     def scratch_bytes(self, header: Header) -> int:
         return header.image_bytes if len(header.dims) == 3 else 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Understood:
+    """All that the header of one file said under some options."""
+
+    identity: tuple[Any, ...]
+    index: TifIndex
+    options: Options
+    plan: Plan
+    dims: tuple[int, ...]
+    dtype: np.dtype
+
+    def serves(self, pages: TifPages, options: Options) -> bool:
+        """Whether it holds for an open file too."""
+        if options != self.options:
+            return False
+        if pages.identity == self.identity:
+            return True
+        # What an OME header says depends on the file's name.
+        return self.plan.kind != "ome" and pages.is_like(self.index)
 
 
 class TifHandle(Handle):

@@ -132,6 +132,15 @@ class Entries:
         )
         return above / below if below else 0.0
 
+    def place(self, tag: int) -> tuple[int, int]:
+        """Where the value of a text or rational field lies outside the directory, and how
+        many bytes it has; 0 bytes where it does not."""
+        kind, count, value = self._rows.get(tag, (0, 0, b""))
+        nbytes = count * {2: 1, 5: 8}.get(kind, 0)
+        if nbytes <= self.layout.pointer_bytes:
+            return 0, 0
+        return self.layout.next.unpack(value)[0], nbytes
+
     def _bytes(self, tag: int, nbytes: int, value: bytes) -> bytes:
         if nbytes <= self.layout.pointer_bytes:
             return value[:nbytes]

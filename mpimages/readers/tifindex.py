@@ -66,6 +66,8 @@ class TifIndex:
         The first page's ImageDescription.
     pixels_per_unit : (float, float)
         The first page's resolution along (row, column), 0 where there is none.
+    marks : tuple of (int, bytes)
+        Of a file with one directory: the places and bytes from which all this was read.
     """
 
     layout: Layout
@@ -76,6 +78,7 @@ class TifIndex:
     geometries: list[Geometry]
     description: str
     pixels_per_unit: tuple[float, float]
+    marks: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def count(self) -> int:
@@ -85,6 +88,17 @@ class TifIndex:
     def geometry(self, page: int) -> Geometry:
         """The geometry of one page."""
         return self.geometries[self.kinds[page]]
+
+    def describes(self, fd: int, size: int) -> bool:
+        """Whether another file, open and of `size` bytes, would have this same index.
+
+        The files of a recording mostly differ in their pixels alone.
+        """
+        return (
+            bool(self.marks)
+            and size == self.size
+            and all(os.pread(fd, len(part), place) == part for place, part in self.marks)
+        )
 
     def extended(self, path: str, count: int, begin: int) -> TifIndex:
         """The index of a file whose only directory stands for `count` pages, which follow
@@ -99,7 +113,7 @@ class TifIndex:
         data = begin + nbytes * np.arange(count, dtype=np.int64)
         ifds = np.full(count, self.ifds[0])
         kinds = np.zeros(count, dtype=np.int32)
-        return replace(self, ifds=ifds, data=data, kinds=kinds, geometries=[geometry])
+        return replace(self, ifds=ifds, data=data, kinds=kinds, geometries=[geometry], marks=())
 
 
 def index_tif(path: str, fd: int, size: int) -> TifIndex:
@@ -142,7 +156,18 @@ def index_tif(path: str, fd: int, size: int) -> TifIndex:
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
     description = first.text(DESCRIPTION)
     index = TifIndex(layout, size, ifds, data, kinds, geometries, description, resolution)
+    if len(ifds) == 1:
+        index = replace(index, marks=_marks(fd, layout, first_offset, first))
     return _without_thumbnails(path, index)
+
+
+def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[int, bytes], ...]:
+    """See `TifIndex.marks`."""
+    (count,) = layout.count.unpack(os.pread(fd, layout.head, offset))
+    whole = layout.head + count * layout.entry.itemsize + layout.pointer_bytes
+    places = [(0, 2 * layout.pointer_bytes), (offset, whole)]
+    places += [first.place(tag) for tag in (DESCRIPTION, X_RESOLUTION, Y_RESOLUTION)]
+    return tuple((place, os.pread(fd, length, place)) for place, length in places if length)
 
 
 def _read_head(path: str, fd: int, size: int) -> tuple[Layout, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,18 +18,10 @@ from .tifgeometry import (
 )
 from .tifindex import TifIndex, index_tif
 
-__all__ = ["Known", "TifPages"]
+__all__ = ["TifPages"]
 
 # TIFF's numbers of the compressions whose strips are decoded one by one; others by tifffile.
-CODECS = {5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """The index of a file that was indexed before."""
-
-    identity: tuple[Any, ...]
-    index: TifIndex
+CODECS = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 
 
 class TifPages:
@@ -39,32 +30,34 @@ class TifPages:
     Parameters
     ----------
     path : str
-    known : Known, optional
-        An index made before; it serves if the file is still the same.
 
     Attributes
     ----------
-    index : TifIndex
     identity : tuple
         Changes when the file does.
+    size : int
+    index : TifIndex
+        Set by `find_index`, or from outside where it is known already.
     """
 
-    def __init__(self, path: str, known: Known | None = None) -> None:
+    index: TifIndex
+
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._fd: int | None = None
         self._tifffile: Any = None
         self._again: Any = None
-        self._fd, size = open_file(path)
-        try:
-            status = os.fstat(self._fd)
-            self.identity = (path, status.st_dev, status.st_ino, size, status.st_mtime_ns)
-            if known is not None and known.identity == self.identity:
-                self.index: TifIndex = known.index
-            else:
-                self.index = index_tif(path, self._fd, size)
-        except BaseException:
-            self.close()
-            raise
+        self._fd: int | None = None
+        self._fd, self.size = open_file(path)
+        status = os.fstat(self._fd)
+        self.identity = (path, status.st_dev, status.st_ino, self.size, status.st_mtime_ns)
+
+    def find_index(self) -> None:
+        """Index the file."""
+        self.index = index_tif(self.path, self._open_fd(), self.size)
+
+    def is_like(self, index: TifIndex) -> bool:
+        """Whether another file's index would be this one's too."""
+        return index.describes(self._open_fd(), self.size)
 
     def extend(self, count: int) -> None:
         """Take the only directory as that of `count` pages which follow each other."""
@@ -200,9 +193,7 @@ class TifPages:
             imagecodecs.delta_decode(out, axis=-1, out=out)
 
     def _short(self, page: int, need: int, found: int) -> str:
-        return (
-            f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
-        )
+        return f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
 
     def _read_by_tifffile(self, page: int, out: np.ndarray) -> None:
         import tifffile

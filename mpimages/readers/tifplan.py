@@ -1,0 +1,63 @@
+"""A plan of a TIFF's pages, and what the headers that tell it have in common."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .options import Options
+
+__all__ = ["Plan", "choose_channel", "number", "unit_name"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which pages make which image.
+
+    Parameters
+    ----------
+    kind : str
+        ``'imagej'``, ``'ome'`` or ``'plain'``.
+    pages : (images, planes) int64 ndarray
+        Page numbers.
+    metadata : dict
+        As `Header.metadata`, with the pixel size as (row, column, page).
+    """
+
+    kind: str
+    pages: np.ndarray
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def choose_channel(path: str, channels: int, options: Options) -> int:
+    """The channel to read."""
+    if options.channel is None:
+        if channels == 1:
+            return 0
+        raise ValueError(
+            f"{path}: has {channels} channels; choose one by channel=0 to channel={channels - 1}"
+        )
+    if options.channel >= channels:
+        raise ValueError(
+            f"{path}: there is no channel {options.channel}: it has {channels} "
+            f"channel{'s' if channels > 1 else ''}, counted from 0"
+        )
+    return options.channel
+
+
+def unit_name(text: str) -> str:
+    """A unit as it is written here; ImageJ escapes what is not ASCII: ``\\u00B5m``."""
+    text = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), text)
+    return {"micron": "µm", "microns": "µm", "um": "µm", "μm": "µm"}.get(text, text)
+
+
+def number(text: str | None) -> float | None:
+    """The finite number that a text is; None where it is none."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if np.isfinite(number) else None
