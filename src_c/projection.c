@@ -1,11 +1,12 @@
 /* Reductions along one axis of one array: the projections, and the statistics of time series.
  *
  * The array is seen as (outer, n, inner). A tile of output pixels has a state (extremes, exact
- * integer sums, or nodes of the reduction tree), which rows of values are fed to. Three ways lead
+ * integer sums, or nodes of the reduction tree), which rows of values are fed to. Ways that lead
  * there, by the length of `inner`:
  *   - long rows are fed as they lie;
  *   - short rows, where the order does not matter: r of them are taken as one row of r * inner, and
  *     the r parts of the state are folded at the end;
+ *   - integer extremes of single items (inner == 1) are taken lane by lane of a vector first;
  *   - else the rows of several outer items are gathered side by side in scratch first.
  * Integer mean and standard deviation come from exact sums; floats go through the tree of tree.c, its
  * last nodes merged from the smallest (rightmost) to the largest.

@@ -74,7 +74,6 @@ static void TFN(gather)(const struct job *job, const char *from, size_t k, size_
         for (size_t r = 0; r < k; r++)
             memcpy(to + r * PITCH + b * inner, from + b * plane + r * row, row);
 }
-#undef BLOCK_FN
 
 static int TFN(project_gathered)(const struct job *job, struct TFN(state) *st)
 {
@@ -98,12 +97,69 @@ static int TFN(project_gathered)(const struct job *job, struct TFN(state) *st)
     return status;
 }
 
+#ifndef IS_FLOAT
+/* The extremes of a row, lane by lane: what is left to turn is one vector a row. */
+#define DEFINE(name, OP)                                                                        \
+    static void TFN(name##_lanes)(const char *from, size_t n, size_t planes, T *to)             \
+    {                                                                                           \
+        enum { SIDE = BLOCK_FN(SIDE) };                                                         \
+        for (size_t b = 0; b < planes; b++, from += n * sizeof(T), to += SIDE) {                \
+            T best[SIDE], x[SIDE];                                                              \
+            memcpy(best, from, sizeof best);                                                    \
+            for (size_t r = SIDE; r + SIDE <= n; r += SIDE) {                                   \
+                memcpy(x, from + r * sizeof(T), sizeof x);                                      \
+                for (int c = 0; c < SIDE; c++)                                                  \
+                    best[c] = x[c] OP best[c] ? x[c] : best[c];                                 \
+            }                                                                                   \
+            memcpy(to, best, sizeof best);                                                      \
+        }                                                                                       \
+    }
+DEFINE(max, >)
+DEFINE(min, <)
+#undef DEFINE
+
+/* Extremes along the last axis. */
+static int TFN(project_lanes)(const struct job *job, struct TFN(state) *st)
+{
+    const size_t side = BLOCK_FN(SIDE), tail = job->n % side, row = job->n * sizeof(T);
+    T lanes[LANE_BYTES / sizeof(T) * PIXELS], scratch[LANE_BYTES / sizeof(T) * PITCH];
+    for (size_t o = 0; o < job->outer; o += PIXELS) {
+        const size_t planes = smaller(job->outer - o, PIXELS);
+        const char *from = job->array + o * row, *turned = (const char *)scratch;
+        TFN(begin)(st, job->kind);
+        if (st->wants_max) {
+            TFN(max_lanes)(from, job->n, planes, lanes);
+            TFN(turn_rows)((const char *)lanes, side, side, planes, scratch);
+            TFN(max_rows)(turned, PITCH * sizeof(T), side, planes, st->highest);
+        }
+        if (st->wants_min) {
+            TFN(min_lanes)(from, job->n, planes, lanes);
+            TFN(turn_rows)((const char *)lanes, side, side, planes, scratch);
+            TFN(min_rows)(turned, PITCH * sizeof(T), side, planes, st->lowest);
+        }
+        TFN(turn_rows)(from + row - tail * sizeof(T), job->n, tail, planes, scratch);
+        TFN(feed)(st, turned, PITCH * sizeof(T), tail, planes);
+        const int status = TFN(finish)(st, job->kind, job->n, planes, job->out, o);
+        if (status)
+            return status;
+    }
+    return MPIM_OK;
+}
+#endif
+
 static int TFN(project)(const struct job *job)
 {
     struct TFN(state) *st = malloc(TFN(state_bytes)(job->n));
     if (!st)
         return MPIM_NO_MEMORY;
     int status;
+#ifndef IS_FLOAT
+    const int extremes =
+        job->kind == MPIM_MAX || job->kind == MPIM_MIN || job->kind == MPIM_MAXMIN;
+    if (extremes && job->inner == 1 && job->n >= 2 * BLOCK_FN(SIDE))
+        status = TFN(project_lanes)(job, st);
+    else
+#endif
     if (TFN(folds)(job->kind) && job->inner < PIXELS && job->n * job->inner >= GROUP * PIXELS)
         status = TFN(project_folded)(job, st);
     else if (job->inner * sizeof(T) >= LONG_ROW)
@@ -113,3 +169,4 @@ static int TFN(project)(const struct job *job)
     free(st);
     return status;
 }
+#undef BLOCK_FN

@@ -1,96 +1,62 @@
-/* Template: order statistics of n signed keys. */
+/* Template: order statistics of n signed keys, by bisection of their range of values.
+ *
+ * Each step counts the keys up to the middle of the range: it reads all of them, but without a branch
+ * and a whole vector at a time, and there are at most as many steps as a key has bits. That beats a
+ * selection by partitioning several times for the lengths of time series, and has no bad inputs.
+ */
 
-static void TFN(sift)(T *keys, size_t root, size_t n)
+/* How many keys are <= limit. The counter has the keys' width, so that a vector of keys adds to a
+ * vector of counters; a piece is short enough for it. */
+static size_t TFN(count)(const T *keys, size_t n, T limit)
 {
-    const T key = keys[root];
-    for (size_t child; (child = 2 * root + 1) < n; root = child) {
-        if (child + 1 < n && keys[child + 1] > keys[child])
-            child++;
-        if (keys[child] <= key)
-            break;
-        keys[root] = keys[child];
+    enum { PIECE = 1 << 14 };
+    size_t total = 0;
+    for (size_t from = 0; from < n; from += PIECE) {
+        const size_t end = smaller(n, from + PIECE);
+        T count = 0;
+        for (size_t i = from; i < end; i++)
+            count = (T)(count + (keys[i] <= limit));
+        total += (size_t)count;
     }
-    keys[root] = key;
+    return total;
 }
 
-static void TFN(heap_sort)(T *keys, size_t n)
+static void TFN(range)(const T *keys, size_t n, T *lowest, T *highest)
 {
-    for (size_t i = n / 2; i-- > 0;)
-        TFN(sift)(keys, i, n);
-    for (size_t i = n; i-- > 1;) {
-        const T key = keys[0];
-        keys[0] = keys[i];
-        keys[i] = key;
-        TFN(sift)(keys, 0, i);
-    }
-}
-
-static void TFN(insertion_sort)(T *keys, size_t n)
-{
+    T low = keys[0], high = keys[0];
     for (size_t i = 1; i < n; i++) {
-        const T key = keys[i];
-        size_t j = i;
-        for (; j && keys[j - 1] > key; j--)
-            keys[j] = keys[j - 1];
-        keys[j] = key;
+        low = keys[i] < low ? keys[i] : low;
+        high = keys[i] > high ? keys[i] : high;
     }
+    *lowest = low;
+    *highest = high;
 }
 
-static T TFN(median3)(T a, T b, T c)
+/* The least key > limit, or `highest`, which is one of the keys. */
+static T TFN(least_above)(const T *keys, size_t n, T limit, T highest)
 {
-    if (a > b) {
-        const T t = a;
-        a = b;
-        b = t;
-    }
-    return c < a ? a : c > b ? b : c;
+    T least = highest;
+    for (size_t i = 0; i < n; i++)
+        least = keys[i] > limit && keys[i] < least ? keys[i] : least;
+    return least;
 }
 
-/* Bring the key of rank `rank` to its place, no greater keys before it and no smaller ones after
- * it (Hoare's FIND with median of three). Quadratic inputs end in a heap sort. */
-static void TFN(select)(T *keys, size_t n, size_t rank)
+/* The keys of rank `rank` and rank + 1 (or of the last rank twice), all keys being in
+ * [lowest, highest]. */
+static void TFN(pair)(const T *keys, size_t n, size_t rank, T lowest, T highest, T *lower, T *upper)
 {
-    size_t low = 0, high = n; /* the rank is in [low, high) */
-    for (int patience = 64; high - low > 24; patience--) {
-        if (!patience) {
-            TFN(heap_sort)(keys + low, high - low);
-            return;
+    T low = lowest, high = highest;
+    size_t up_to_high = n; /* of keys <= high */
+    while (low < high) {
+        const T middle = (T)(low + (T)(((UT)high - (UT)low) / 2));
+        const size_t count = TFN(count)(keys, n, middle);
+        if (count > rank) {
+            high = middle;
+            up_to_high = count;
+        } else {
+            low = (T)(middle + 1);
         }
-        const T pivot = TFN(median3)(keys[low], keys[low + (high - low) / 2], keys[high - 1]);
-        size_t i = low, j = high - 1;
-        for (;;) {
-            while (keys[i] < pivot)
-                i++;
-            while (pivot < keys[j])
-                j--;
-            if (i >= j)
-                break;
-            const T key = keys[i];
-            keys[i++] = keys[j];
-            keys[j--] = key;
-        }
-        /* Keys before i are <= pivot, keys from i on >= pivot; where the scans met on one key, it is
-         * the pivot in its place. */
-        const int met = i == j;
-        if (met && rank == i)
-            return;
-        if (rank < i)
-            high = i;
-        else
-            low = met ? i + 1 : i;
     }
-    TFN(insertion_sort)(keys + low, high - low);
-}
-
-/* The keys of rank `rank` and rank + 1 (or of the last rank twice). */
-static void TFN(pair)(T *keys, size_t n, size_t rank, T *lower, T *upper)
-{
-    TFN(select)(keys, n, rank);
-    *lower = *upper = keys[rank];
-    if (rank + 1 == n)
-        return;
-    T least = keys[rank + 1];
-    for (size_t i = rank + 2; i < n; i++)
-        least = keys[i] < least ? keys[i] : least;
-    *upper = least;
+    *lower = low;
+    *upper = up_to_high > rank + 1 ? low : TFN(least_above)(keys, n, low, highest);
 }

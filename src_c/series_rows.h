@@ -56,13 +56,17 @@ static int TFN(percentile)(const char *block, size_t k, size_t t, ptrdiff_t stri
         double *result = (double *)(void *)((char *)out + (ptrdiff_t)i * out_stride);
         const int nan =
             TFN(load_keys)((const TFN(item) *)(block + (ptrdiff_t)i * stride), t, keys);
+        KEY lowest, highest;
+        KFN(range)(keys, t, &lowest, &highest);
         for (size_t p = 0; p < nq; p++) {
             const struct position at = locate(q[p], t);
-            KEY lower = 0, upper = 0;
-            if (!nan)
-                KFN(pair)(keys, t, at.below, &lower, &upper);
-            result[p] = nan ? (double)NAN
-                            : interpolate(TFN(value)(lower), TFN(value)(upper), at.fraction);
+            KEY lower, upper;
+            if (nan) {
+                result[p] = (double)NAN;
+                continue;
+            }
+            KFN(pair)(keys, t, at.below, lowest, highest, &lower, &upper);
+            result[p] = interpolate(TFN(value)(lower), TFN(value)(upper), at.fraction);
         }
     }
     free(keys);
