@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Dims"]
+__all__ = ["Dims", "pixel_boxes"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,26 @@ class Dims:
 
     def __repr__(self) -> str:
         return f"min={self.min}, max={self.max}, count={self.count}"
+
+
+def pixel_boxes(
+    dims: Sequence[int], first: int, stop: int
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The pixels [first, stop), in C order of `dims`, as few boxes: (start, extent) of each.
+
+    In ascending order: the boxes' pixels, one after the other, are the range's. At most
+    ``2 * len(dims) - 1`` boxes.
+    """
+    if not 0 <= first <= stop <= math.prod(dims):
+        raise ValueError(f"pixels [{first}, {stop}) of {tuple(dims)}")
+    while first < stop:
+        # The largest trailing block of axes that begins at `first` and ends by `stop`.
+        axis, inner = len(dims) - 1, 1
+        while axis > 0 and first % (inner * dims[axis]) == 0 and first + inner * dims[axis] <= stop:
+            inner *= dims[axis]
+            axis -= 1
+        along = first // inner % dims[axis]
+        extent = min(dims[axis] - along, (stop - first) // inner)
+        start = tuple(first // math.prod(dims[i + 1 :]) % n for i, n in enumerate(dims))
+        yield start, ((1,) * axis + (extent, *dims[axis + 1 :]))
+        first += extent * inner

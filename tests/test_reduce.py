@@ -81,7 +81,7 @@ def test_integers_are_exact_for_every_cut(counts, batch, dtype):
     squares = sum(part.sums.squares.astype(object) for part in parts)
     values = array.astype(object)
     bits = 64 * len(limbs)
-    total = sum(int(1) * limb << (64 * i) for i, limb in enumerate(limbs)) % (1 << bits)
+    total = sum(limb << (64 * i) for i, limb in enumerate(limbs)) % (1 << bits)
     assert np.array_equal(total, values.sum(axis=0) % (1 << bits))
     total = sum(limb << (64 * i) for i, limb in enumerate(squares))
     assert np.array_equal(total % (1 << 64 * len(squares)), (values**2).sum(axis=0))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpimages.dims import pixel_boxes
 from mpimages.writers import boxes
-from mpimages.writers.boxes import pixel_boxes, write_box, write_run
+from mpimages.writers.boxes import write_box, write_run
 
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9])
 

@@ -7,7 +7,6 @@ conf.json lists the files besides, and an empty ``SUCCESS`` says that all were w
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,16 +15,15 @@ import numpy as np
 from ..errors import FormatError
 from .base import Scratch
 from .hdf5 import plain_metadata
-from .listing import natural_key
 from .options import checked_dtype, image_dtype, plain_int, positive_int, positive_ints
-from .rawio import byteswap, open_file, product, read_conf, read_into
-from .series import SeriesHandle, SeriesHeader, SeriesOptions
+from .rawio import byteswap, read_conf
+from .seriesfiles import SUCCESS, FileSequence, data_files
+from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
-__all__ = ["BinaryHandle", "FileSequence", "data_files", "inspect_binary"]
+__all__ = ["BinaryHandle", "inspect_binary"]
 
 FORMAT = "mpimages-series"
 VERSION = 1
-SUCCESS = "SUCCESS"
 
 
 def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
@@ -183,72 +181,6 @@ def _with_files(
             )
     layout = header.layout | {"names": names, "counts": counts}
     return replace(header, layout=layout)
-
-
-def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:
-    """The names of a directory's data files, in natural order.
-
-    Those that end in ``.bin`` and begin with `prefix`, or else end in ``.bin``, or else all.
-    """
-    with os.scandir(path) as entries:
-        names = [
-            entry.name
-            for entry in entries
-            if not entry.name.startswith((".", "_"))
-            and entry.name not in (conf_filename, SUCCESS)
-            and not entry.is_dir()
-        ]
-    binary = [name for name in names if name.lower().endswith(".bin")]
-    chosen = [name for name in binary if name.startswith(prefix)] or binary or names
-    if not chosen:
-        raise FileNotFoundError(f"{path}: has no series-*.bin or other data file")
-    return sorted(chosen, key=natural_key)
-
-
-class FileSequence:
-    """Files that are read as if they were one; one is open at a time.
-
-    Parameters
-    ----------
-    directory : str
-    names : sequence of str
-    counts : sequence of int
-        How many records each holds.
-    """
-
-    def __init__(self, directory: str, names: Sequence[str], counts: Sequence[int]) -> None:
-        self.directory = directory
-        self.names = names
-        self.ends = np.cumsum(np.asarray(counts, dtype=np.int64))
-        self._fd = -1
-        self._open = -1
-
-    def read(self, first: int, out: np.ndarray) -> None:
-        """Read consecutive records from number `first` on into out, (records, ...)."""
-        record = product(out.shape[1:]) * out.dtype.itemsize
-        done, total = 0, len(out)
-        while done < total:
-            number = first + done
-            file = int(np.searchsorted(self.ends, number, side="right"))
-            begin = int(self.ends[file - 1]) if file else 0
-            here = min(total - done, int(self.ends[file]) - number)
-            path = self._select(file)
-            read_into(self._fd, (number - begin) * record, out[done : done + here], path)
-            done += here
-
-    def _select(self, file: int) -> str:
-        path = os.path.join(self.directory, self.names[file])
-        if file != self._open:
-            self.close()
-            self._fd, _ = open_file(path)
-            self._open = file
-        return path
-
-    def close(self) -> None:
-        """Close the file that is open."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = self._open = -1
 
 
 class BinaryHandle(SeriesHandle):

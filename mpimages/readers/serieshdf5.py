@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..dims import pixel_boxes
 from ..errors import FormatError
-from ..writers.boxes import pixel_boxes
 from .base import Scratch
 from .hdf5 import as_text, dataset_offset, find_dataset, open_hdf5, open_hdf5_file, read_metadata
 from .options import image_dtype
 from .rawio import byteswap, open_file, product, read_into, transpose_matrix
-from .series import SeriesHandle, SeriesHeader, SeriesOptions
+from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = ["inspect_hdf5", "open_hdf5_series"]
 

@@ -18,8 +18,8 @@ from ..errors import FormatError
 from .base import Scratch
 from .options import checked_dtype, image_dtype, positive_int
 from .rawio import open_file, product, read_into
-from .series import SeriesHandle, SeriesHeader, SeriesOptions
-from .seriesbinary import FileSequence, data_files
+from .seriesfiles import FileSequence, data_files
+from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = ["KeyedHandle", "complete", "inspect_keyed", "scan_files"]
 

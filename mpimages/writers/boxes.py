@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["pixel_boxes", "write_box", "write_run"]
+__all__ = ["write_box", "write_run"]
 
 # Linux writes 2 GiB at most in one call; and what must be converted is converted in pieces.
 PIECE_BYTES = 1 << 30
@@ -113,26 +113,3 @@ def _write_all(descriptor: int, position: int, data: memoryview) -> None:
             raise OSError(errno.EIO, "the system wrote nothing")
         position += written
         data = data[written:]
-
-
-def pixel_boxes(
-    dims: Sequence[int], first: int, stop: int
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """The pixels [first, stop), in C order of `dims`, as few boxes: (start, extent) of each.
-
-    In ascending order: the boxes' pixels, one after the other, are the range's. At most
-    ``2 * len(dims) - 1`` boxes.
-    """
-    if not 0 <= first <= stop <= math.prod(dims):
-        raise ValueError(f"pixels [{first}, {stop}) of {tuple(dims)}")
-    while first < stop:
-        # The largest trailing block of axes that begins at `first` and ends by `stop`.
-        axis, inner = len(dims) - 1, 1
-        while axis > 0 and first % (inner * dims[axis]) == 0 and first + inner * dims[axis] <= stop:
-            inner *= dims[axis]
-            axis -= 1
-        along = first // inner % dims[axis]
-        extent = min(dims[axis] - along, (stop - first) // inner)
-        start = tuple(int(i) for i in np.unravel_index(first, dims))
-        yield start, ((1,) * axis + (extent, *dims[axis + 1 :]))
-        first += extent * inner

@@ -20,9 +20,10 @@ import numpy as np
 from mpi4py import MPI
 
 from ..collective import Together, broadcast_array
+from ..dims import pixel_boxes
 from ..kernels.transpose import transpose
 from .binaryseries import check_block, check_series
-from .boxes import pixel_boxes, write_box
+from .boxes import write_box
 from .chunks import chunk_shape
 from .files import OutputFiles, naming_file
 from .plain import plain_index, plain_metadata
