@@ -48,7 +48,7 @@ test-ranks: $(READY)
 	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/test_tutorial.py
 
 sanitize: $(READY)
-	sh src_c/sanitize.sh $(BIN)/python
+	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
 
 bench: $(READY)
 	$(BIN)/python benchmarks/kernels.py

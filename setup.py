@@ -36,6 +36,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=FLAGS,
         extra_link_args=LINK_FLAGS,
+        libraries=["m"],
         depends=[*HEADERS, "mpimages/kernels/isa.pxd"],
     )
 

@@ -88,12 +88,13 @@ def moment_cases() -> Iterator[Case]:
         )  # fmt: skip
     for dtype in ("float32", "float64"):
         batch = records(dtype, 32)
-        for parts, what in ((2, "mean + stdev"), (1, "mean")):
+        for parts, what in ((3, "mean + stdev"), (2, "mean")):
             left, right = np.zeros((7, parts, IMAGE)), np.zeros((7, parts, IMAGE))
+            twin = np.std if parts == 3 else np.mean
             yield Case(
                 f"{what} {dtype}", batch.nbytes, "read",
                 lambda b=batch, x=left, y=right: moments.push_floats(b, 32, 0, x, y),
-                (lambda b=batch: b.std(axis=0)) if parts == 2 else (lambda b=batch: b.mean(axis=0)),
+                lambda b=batch, f=twin: f(b, axis=0),
             )  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def series_cases() -> Iterator[Case]:
         block = rng.integers(0, 250, (4000, 1000)).astype(dtype)
         if dtype != "uint8":
             block += rng.integers(0, 2000, block.shape).astype(dtype)
-        out, real = np.zeros((4000, 1)), np.zeros(block.shape)
+        out, base, real = np.zeros((4000, 1)), np.ones(4000), np.zeros(block.shape)
         yield Case(
             f"percentile {dtype}", block.nbytes, "read",
             lambda b=block, o=out: series.percentile_rows(b, 20, o),
@@ -155,8 +156,8 @@ def series_cases() -> Iterator[Case]:
         )  # fmt: skip
         yield Case(
             f"normalize {dtype}", block.nbytes, "read",
-            lambda b=block, p=out[:, 0].copy(), o=real: series.normalize_rows(b, p, 0.1, o),
-            lambda b=block, p=out: (b - p) / (p + 0.1),
+            lambda b=block, p=base, o=real: series.normalize_rows(b, p, 0.1, o),
+            lambda b=block, p=base: (b - p[:, None]) / (p[:, None] + 0.1),
         )  # fmt: skip
 
 

@@ -2,10 +2,13 @@
 
 Integers are summed exactly, in as many 64-bit limbs as it takes, so that order cannot matter.
 Floats are summed along a binary tree whose shape depends on the number of records alone:
-a node (level L, index j) stands for the records [j 2^L, (j + 1) 2^L) and holds their sum S and
-the sum M2 of the squared deviations from their mean; two neighbours of n records each merge as
+a node (level L, index j) stands for the records [j 2^L, (j + 1) 2^L) and holds their sum S,
+what rounding has taken from it, C, and the sum M2 of the squared deviations from their mean; two
+neighbours of n records each merge as
 
-    S = Sa + Sb,    M2 = (M2a + M2b) + (Sb - Sa)^2 / (2 n)
+    S = Sa + Sb,    C = Ca + Cb + (what that sum loses),
+    M2 = (M2a + M2b) + ((Sb - Sa) + (Cb - Ca))^2 / (2 n)
+
 
 (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
 computing sample variances", 1979). A rank computes the nodes that lie inside its range of
@@ -228,7 +231,7 @@ class FloatTree:
     ) -> None:
         self.width = width
         self.first = first
-        self.values = 2 if squares else 1
+        self.values = 3 if squares else 2
         shape = (max(1, int(stop).bit_length()), self.values, width)
         # Not zeroed: only the nodes that are occupied are ever touched.
         self.left = empty(shape, np.dtype(np.float64))
@@ -253,9 +256,12 @@ class FloatTree:
             received = _exchange_nodes(comm, own, cuts, [len(n) for n in nodes], self.values)
             order = [(level, index) for rank_nodes in nodes for _, level, index in rank_nodes]
             start, stop = (cut - bands.offsets[comm.rank] for cut in cuts[comm.rank])
-            mine[start:stop] = complete(order, received).T
+            found = moments.finish_floats(complete(order, received), partition.count)
+            for i, values in enumerate(found[: self.values]):
+                mine[start:stop, i] = values
         merged = allgather_rows(comm, mine, bands)
-        return _finish_floats(merged, partition.count)
+        total, mean = merged[:, 0].copy(), merged[:, 1].copy()
+        return total, mean, merged[:, 2].copy() if self.values == 3 else None
 
     def _rounds(self, bands: Partition, nodes: list[list[tuple[str, int, int]]]) -> int:
         """How many pieces the exchange of nodes takes, the same on all ranks."""
@@ -324,15 +330,3 @@ def complete(order: list[tuple[int, int]], nodes: np.ndarray) -> np.ndarray:
         moments.fold(node, 1 << level, total, count, node)
         total, count = node, count + (1 << level)
     return total
-
-
-def _finish_floats(
-    merged: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    total = merged[:, 0].copy()
-    mean = total / count
-    if merged.shape[1] == 1:
-        return total, mean, None
-    variance = merged[:, 1] / count
-    variance[~np.isfinite(mean)] = np.nan  # inf - inf, as in NumPy
-    return total, mean, variance

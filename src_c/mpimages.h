@@ -86,8 +86,8 @@ int mpim_finish_integers(int isa, struct mpim_limbs sums, int nsum, struct mpim_
 /* -- tree.c ----------------------------------------------------------------------------------- */
 
 /* Nodes of the reduction tree, one slot a level: the item at data + l * level + p * part is pixel 0
- * of slot l, part p. Part 0 is S, the sum; part 1 is M2, the sum of squared deviations from the
- * node's own mean. With parts == 1 there are sums alone. */
+ * of slot l, part p. Part 0 is S, the sum; part 1 is C, what rounding has taken from S; part 2 is
+ * M2, the sum of squared deviations from the node's own mean. With parts == 2 there is no M2. */
 struct mpim_nodes {
     double *data;
     ptrdiff_t level, part;
@@ -107,6 +107,11 @@ int mpim_merge_nodes(int isa, struct mpim_nodes a, struct mpim_nodes b, int part
 /* Merge neighbours of na and nb records. out may be a or b. */
 int mpim_fold_nodes(int isa, struct mpim_nodes a, double na, struct mpim_nodes b, double nb,
                     int parts, size_t m, struct mpim_nodes out);
+
+/* Sum, mean and population variance of the m pixels of a node of `count` records; any may be NULL,
+ * variance must be where parts == 2. */
+int mpim_finish_floats(int isa, struct mpim_nodes node, int parts, size_t m, uint64_t count,
+                       double *sum, double *mean, double *variance);
 
 /* -- projection.c ----------------------------------------------------------------------------- */
 

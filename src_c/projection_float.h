@@ -14,7 +14,7 @@ static size_t TFN(state_bytes)(size_t n)
     size_t levels = 1;
     while (n >>= 1)
         levels++;
-    return sizeof(struct TFN(state)) + levels * 2 * PIXELS * sizeof(double);
+    return sizeof(struct TFN(state)) + levels * 3 * PIXELS * sizeof(double);
 }
 
 /* Whether the order of the records does not matter. */
@@ -33,7 +33,7 @@ static void TFN(fold_state)(struct TFN(state) *st, size_t r, size_t inner)
 static void TFN(begin)(struct TFN(state) *st, int kind)
 {
     st->kind = kind;
-    st->parts = kind == MPIM_STDEV ? 2 : 1;
+    st->parts = kind == MPIM_STDEV ? 3 : 2;
     st->pushed = 0;
     for (size_t i = 0; i < PIXELS; i++) {
         st->highest[i] = (T)-INFINITY;
@@ -43,7 +43,7 @@ static void TFN(begin)(struct TFN(state) *st, int kind)
 
 static struct mpim_nodes TFN(slots)(struct TFN(state) *st)
 {
-    return (struct mpim_nodes){st->nodes, 2 * PIXELS, PIXELS};
+    return (struct mpim_nodes){st->nodes, 3 * PIXELS, PIXELS};
 }
 
 static void TFN(feed)(struct TFN(state) *st, const char *base, ptrdiff_t stride, size_t k,
@@ -97,13 +97,11 @@ static int TFN(finish)(struct TFN(state) *st, int kind, size_t n, size_t width, 
         return MPIM_OK;
     }
     const struct mpim_nodes root = TFN(root)(st, n, width);
-    const double *s = root.data, *m = s + root.part, count = (double)n;
-    for (size_t i = 0; i < width; i++) {
-        if (kind == MPIM_STDEV)
-            real[i] = isfinite(s[i]) ? FN(canonical)(sqrt(m[i] / count)) : (double)NAN;
-        else
-            real[i] = kind == MPIM_SUM ? s[i] : s[i] / count;
-    }
+    FN(finish)(root, st->parts, (double)n, width, kind == MPIM_SUM ? real : NULL,
+               kind == MPIM_MEAN ? real : NULL, kind == MPIM_STDEV ? real : NULL);
+    if (kind == MPIM_STDEV)
+        for (size_t i = 0; i < width; i++)
+            real[i] = sqrt(real[i]);
     return MPIM_OK;
 }
 

@@ -48,7 +48,8 @@ static void TFN(pair)(const T *keys, size_t n, size_t rank, T lowest, T highest,
     T low = lowest, high = highest;
     size_t up_to_high = n; /* of keys <= high */
     while (low < high) {
-        const T middle = (T)(low + (T)(((UT)high - (UT)low) / 2));
+        const UT distance = (UT)((UT)high - (UT)low);
+        const T middle = (T)((UT)low + distance / 2);
         const size_t count = TFN(count)(keys, n, middle);
         if (count > rank) {
             high = middle;

@@ -79,12 +79,16 @@ struct TFN(window) {
     size_t count, nans;
 };
 
+/* How many keys are <= key. Counting is faster than searching where the keys are few: it has no
+ * branch to mispredict. */
 static size_t TFN(place)(const struct TFN(window) *w, KEY key)
 {
+    if (w->count <= 512)
+        return KFN(count)(w->keys, w->count, key);
     size_t low = 0, high = w->count;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (w->keys[middle] < key)
+        if (w->keys[middle] <= key)
             low = middle + 1;
         else
             high = middle;
@@ -111,9 +115,28 @@ static void TFN(leave)(struct TFN(window) *w, T x)
         w->nans--;
         return;
     }
-    const size_t at = TFN(place)(w, TFN(key)(x));
+    const size_t at = TFN(place)(w, TFN(key)(x)) - 1;
     w->count--;
     memmove(w->keys + at, w->keys + at + 1, (w->count - at) * sizeof *w->keys);
+}
+
+/* One sample leaves, another enters: only the keys between them move. */
+static void TFN(replace)(struct TFN(window) *w, T old, T x)
+{
+    if (IS_NAN(old) || IS_NAN(x)) {
+        TFN(leave)(w, old);
+        TFN(enter)(w, x);
+        return;
+    }
+    const KEY key = TFN(key)(x);
+    const size_t from = TFN(place)(w, TFN(key)(old)) - 1, to = TFN(place)(w, key);
+    if (to > from) {
+        memmove(w->keys + from, w->keys + from + 1, (to - 1 - from) * sizeof key);
+        w->keys[to - 1] = key;
+    } else {
+        memmove(w->keys + to + 1, w->keys + to, (from - to) * sizeof key);
+        w->keys[to] = key;
+    }
 }
 
 static double TFN(window_percentile)(const struct TFN(window) *w, double q)
@@ -140,7 +163,9 @@ static int TFN(running)(const char *block, size_t k, size_t t, ptrdiff_t stride,
         size_t entered = 0;
         w.count = w.nans = 0;
         for (size_t j = 0; j < t; j++) {
-            if (j > before)
+            if (j > before && entered < t)
+                TFN(replace)(&w, row[j - before - 1], row[entered++]);
+            else if (j > before)
                 TFN(leave)(&w, row[j - before - 1]);
             for (; entered < t && entered - j < after; entered++)
                 TFN(enter)(&w, row[entered]);

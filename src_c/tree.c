@@ -1,12 +1,15 @@
 /* Float moments in an order that the record numbers alone decide.
  *
- * A node (L, j) stands for records j 2^L ... (j + 1) 2^L - 1. Its value is S, their sum, and M2, the
- * sum of squared deviations from their mean. A leaf has S = x, M2 = 0; siblings a (even j) and b of
- * n records each merge by the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773,
- * 1979, eq. 2.1):
- *     S = Sa + Sb,    M2 = (M2a + M2b) + (Sb - Sa)^2 / (2 n).
+ * A node (L, j) stands for records j 2^L ... (j + 1) 2^L - 1. Its value is S, their sum, C, what
+ * rounding has taken from S, and M2, the sum of squared deviations from their mean. A leaf has S = x,
+ * C = M2 = 0; siblings a (even j) and b of n records each merge into
+ *     S = Sa + Sb,    C = (Ca + Cb) + (what Sa + Sb loses, exactly: Knuth's TwoSum),
+ *     M2 = (M2a + M2b) + d^2 / (2 n)    with    d = (Sb - Sa) + (Cb - Ca),
+ * the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773, 1979, eq. 2.1) on sums
+ * that are carried as Ogita, Rump and Oishi's Sum2 (SIAM J. Sci. Comput. 26, 2005) carries them.
+ * Without C, float64 records on a large offset would lose in Sb - Sa what they vary by.
  * No other additions occur, so that neither the batches nor the ranks between which the records
- * are cut can change a bit, and the error grows with the logarithm of their number.
+ * are cut can change a bit. S + C is the sum as if added in twice the precision.
  *
  * A range of records [first, stop) that need not be aligned leaves one node a level at most on
  * either side: right[L] holds a node with even index, whose sibling is yet to come; left[L] one with
@@ -26,9 +29,12 @@ typedef void (*merge_fn)(struct mpim_nodes, struct mpim_nodes, int, size_t, unsi
 typedef void (*fold_fn)(struct mpim_nodes, double, struct mpim_nodes, double, int, size_t,
                         struct mpim_nodes);
 
+typedef void (*finish_fn)(struct mpim_nodes, int, double, size_t, double *, double *, double *);
+
 static const push_fn pushers[][MPIM_ISA_COUNT] = {CLONES(push_f32), CLONES(push_f64)};
 static const merge_fn mergers[MPIM_ISA_COUNT] = CLONES(merge_nodes);
 static const fold_fn folders[MPIM_ISA_COUNT] = CLONES(fold);
+static const finish_fn finishers[MPIM_ISA_COUNT] = CLONES(finish);
 
 int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m, ptrdiff_t stride,
                      uint64_t start, uint64_t first, int parts, struct mpim_nodes left,
@@ -52,5 +58,12 @@ int mpim_fold_nodes(int isa, struct mpim_nodes a, double na, struct mpim_nodes b
                     int parts, size_t m, struct mpim_nodes out)
 {
     folders[isa](a, na, b, nb, parts, m, out);
+    return MPIM_OK;
+}
+
+int mpim_finish_floats(int isa, struct mpim_nodes node, int parts, size_t m, uint64_t count,
+                       double *sum, double *mean, double *variance)
+{
+    finishers[isa](node, parts, (double)count, m, sum, mean, variance);
     return MPIM_OK;
 }

@@ -9,13 +9,15 @@
 static void FN(merge_nodes)(struct mpim_nodes a, struct mpim_nodes b, int parts, size_t m,
                             unsigned level, struct mpim_nodes out)
 {
-    double s[TREE_TILE], deviations[TREE_TILE], *d = parts > 1 ? deviations : NULL;
+    double memory[3 * TREE_TILE];
+    const struct mpim_nodes buffer = {memory, 0, TREE_TILE};
     for (size_t i = 0; i < m; i += TREE_TILE) {
         const size_t width = smaller(m - i, TREE_TILE);
-        memcpy(s, b.data + i, width * sizeof *s);
-        if (d)
-            memcpy(d, b.data + b.part + i, width * sizeof *d);
-        FN(merge)(a.data + i, d ? a.data + a.part + i : NULL, level, width, s, d);
-        FN(store)(s, d, width, out.data + i, d ? out.data + out.part + i : NULL);
+        const ptrdiff_t offset = (ptrdiff_t)i;
+        for (int part = 0; part < parts; part++)
+            memcpy(memory + part * TREE_TILE, b.data + part * b.part + offset,
+                   width * sizeof *memory);
+        FN(merge)(FN(slot)(a, parts, offset), level, width, FN(slot)(buffer, parts, 0));
+        FN(store)(FN(slot)(buffer, parts, 0), width, FN(slot)(out, parts, offset));
     }
 }

@@ -3,49 +3,73 @@
 typedef T UNALIGNED TFN(in);
 #define ROW(r) ((const TFN(in) *)(base + (ptrdiff_t)(r) * stride))
 
-/* The level-3 node of eight aligned records, in registers. M2 of a leaf is 0, and 0 + 0 + x is x
- * for the squares x that occur: level 0 leaves the additions out and gives the same bits. */
+/* The level-3 node of eight aligned records, in registers. C and M2 of a leaf are 0, and 0 + 0 + x is
+ * x for the values that occur: level 0 leaves the additions out and gives the same bits. */
 static void TFN(leaves_moments)(const char *base, ptrdiff_t stride, size_t width,
-                                double *restrict s, double *restrict m)
+                                double *restrict s, double *restrict c, double *restrict m)
 {
     for (size_t i = 0; i < width; i++) {
-        double sum[GROUP / 2], dev[GROUP / 2];
+        double sum[GROUP / 2], rest[GROUP / 2], dev[GROUP / 2];
 #pragma GCC unroll 4
         for (int r = 0; r < GROUP / 2; r++) {
             const double a = ROW(2 * r)[i], b = ROW(2 * r + 1)[i], d = b - a;
             sum[r] = a + b;
+            rest[r] = FN(lost)(a, b);
             dev[r] = d * d * 0.5;
         }
 #pragma GCC unroll 2
         for (int r = 0; r < GROUP / 4; r++) {
-            const double d = sum[2 * r + 1] - sum[2 * r];
-            sum[r] = sum[2 * r] + sum[2 * r + 1];
+            const double a = sum[2 * r], b = sum[2 * r + 1];
+            const double d = (b - a) + (rest[2 * r + 1] - rest[2 * r]);
+            sum[r] = a + b;
+            rest[r] = (rest[2 * r] + rest[2 * r + 1]) + FN(lost)(a, b);
             dev[r] = (dev[2 * r] + dev[2 * r + 1]) + d * d * 0.25;
         }
-        const double d = sum[1] - sum[0];
+        const double d = (sum[1] - sum[0]) + (rest[1] - rest[0]);
         s[i] = sum[0] + sum[1];
+        c[i] = (rest[0] + rest[1]) + FN(lost)(sum[0], sum[1]);
         m[i] = (dev[0] + dev[1]) + d * d * 0.125;
     }
 }
 
-static void TFN(leaves_sums)(const char *base, ptrdiff_t stride, size_t width, double *restrict s)
+static void TFN(leaves_sums)(const char *base, ptrdiff_t stride, size_t width, double *restrict s,
+                             double *restrict c)
 {
     for (size_t i = 0; i < width; i++) {
-        const double ab = (double)ROW(0)[i] + (double)ROW(1)[i];
-        const double cd = (double)ROW(2)[i] + (double)ROW(3)[i];
-        const double ef = (double)ROW(4)[i] + (double)ROW(5)[i];
-        const double gh = (double)ROW(6)[i] + (double)ROW(7)[i];
-        s[i] = (ab + cd) + (ef + gh);
+        double sum[GROUP / 2], rest[GROUP / 2];
+#pragma GCC unroll 4
+        for (int r = 0; r < GROUP / 2; r++) {
+            const double a = ROW(2 * r)[i], b = ROW(2 * r + 1)[i];
+            sum[r] = a + b;
+            rest[r] = FN(lost)(a, b);
+        }
+#pragma GCC unroll 2
+        for (int r = 0; r < GROUP / 4; r++) {
+            const double a = sum[2 * r], b = sum[2 * r + 1];
+            sum[r] = a + b;
+            rest[r] = (rest[2 * r] + rest[2 * r + 1]) + FN(lost)(a, b);
+        }
+        s[i] = sum[0] + sum[1];
+        c[i] = (rest[0] + rest[1]) + FN(lost)(sum[0], sum[1]);
     }
 }
 
-static void TFN(leaf)(const TFN(in) *row, size_t width, double *restrict s, double *restrict m)
+static void TFN(leaf)(const TFN(in) *row, size_t width, struct FN(tile) node)
 {
     for (size_t i = 0; i < width; i++)
-        s[i] = row[i];
-    if (m)
-        for (size_t i = 0; i < width; i++)
-            m[i] = 0.0;
+        node.s[i] = row[i];
+    memset(node.c, 0, width * sizeof *node.c);
+    if (node.m)
+        memset(node.m, 0, width * sizeof *node.m);
+}
+
+/* The node of GROUP aligned records. */
+static void TFN(leaves)(const char *base, ptrdiff_t stride, size_t width, struct FN(tile) node)
+{
+    if (node.m)
+        TFN(leaves_moments)(base, stride, width, node.s, node.c, node.m);
+    else
+        TFN(leaves_sums)(base, stride, width, node.s, node.c);
 }
 
 /* Push k rows, width <= TREE_TILE; the slots' data already point at the tile. */
@@ -53,21 +77,21 @@ static void TFN(push_rows)(const char *base, ptrdiff_t stride, size_t k, size_t 
                            uint64_t start, uint64_t first, int parts, struct mpim_nodes left,
                            struct mpim_nodes right, T *maxima, T *minima)
 {
-    double s[TREE_TILE], deviations[TREE_TILE], *m = parts > 1 ? deviations : NULL;
+    double memory[3 * TREE_TILE];
+    const struct mpim_nodes buffer = {memory, 0, TREE_TILE};
+    const struct FN(tile) node = FN(slot)(buffer, parts, 0);
     for (const uint64_t stop = start + k; start < stop;) {
         const int full = start % GROUP == 0 && stop - start >= GROUP;
         const size_t step = full ? GROUP : 1;
-        if (full && m)
-            TFN(leaves_moments)(base, stride, width, s, m);
-        else if (full)
-            TFN(leaves_sums)(base, stride, width, s);
+        if (full)
+            TFN(leaves)(base, stride, width, node);
         else
-            TFN(leaf)(ROW(0), width, s, m);
+            TFN(leaf)(ROW(0), width, node);
         if (maxima)
             TFN(max_rows)(base, stride, step, width, maxima);
         if (minima)
             TFN(min_rows)(base, stride, step, width, minima);
-        FN(carry)(start, full ? 3 : 0, first, width, s, m, left, right);
+        FN(carry)(start, full ? 3 : 0, first, width, parts, node, left, right);
         base += (ptrdiff_t)step * stride;
         start += step;
     }

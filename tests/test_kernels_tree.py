@@ -1,5 +1,8 @@
 """The float tree: every cut of the records into ranks and batches gives the same bits."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +24,7 @@ def canonical(array):
     return np.where(np.isnan(array), np.nan, array)
 
 
-def push_range(records, first, stop, cuts, parts=2):
+def push_range(records, first, stop, cuts, parts=3):
     """Push records first ... stop - 1 in batches; returns the slots."""
     shape = (int(stop).bit_length(), parts, records.shape[1])
     left, right = np.full(shape, 7.0), np.full(shape, 7.0)
@@ -53,16 +56,16 @@ def test_occupied_is_the_decomposition_of_the_range(limit):
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
-@pytest.mark.parametrize("span", [(0, 1), (0, 8), (0, 37), (3, 40), (5, 6), (7, 17), (8, 32), (4, 4)])
+@pytest.mark.parametrize(
+    "span", [(0, 1), (0, 8), (0, 37), (3, 40), (5, 6), (7, 17), (8, 32), (4, 4)]
+)
 @pytest.mark.parametrize("m", [1, 9, 511, 513])
 def test_nodes_equal_the_recursion(level, dtype, span, m):
     first, stop = span
     records = twins.random_records(np.random.default_rng(6), dtype, stop, m)
     slots = push_range(records, first, stop, [])
     for (lv, index), got in nodes_of(first, stop, *slots).items():
-        s, m2 = twins.node(records, lv, index)
-        assert twins.same_bits(got[0], s)
-        assert twins.same_bits(got[1], m2)
+        assert twins.same_bits(got, np.stack(twins.node(records, lv, index)))
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
@@ -74,9 +77,7 @@ def test_nasty_values_give_the_same_bits_at_every_level(dtype):
         nodes = nodes_of(3, 43, *push_range(records, 3, 43, [5, 21]))
         seen.append({key: node.tobytes() for key, node in nodes.items()})
         for (lv, index), got in nodes.items():
-            s, m2 = twins.node(records, lv, index)
-            assert twins.same_bits(got[0], canonical(s))
-            assert twins.same_bits(got[1], canonical(m2))
+            assert twins.same_bits(got, canonical(np.stack(twins.node(records, lv, index))))
     isa.force()
     assert all(bits == seen[0] for bits in seen)
 
@@ -85,9 +86,7 @@ def join(pieces):
     """Merge ranks' nodes with merge_nodes until no two siblings are left."""
     nodes = {key: node.copy() for piece in pieces for key, node in piece.items()}
     while True:
-        pairs = [
-            (lv, i) for lv, i in nodes if i % 2 == 0 and (lv, i + 1) in nodes
-        ]
+        pairs = [(lv, i) for lv, i in nodes if i % 2 == 0 and (lv, i + 1) in nodes]
         if not pairs:
             return nodes
         for lv, i in pairs:
@@ -100,7 +99,7 @@ def join(pieces):
 @given(st.data())
 def test_any_cut_into_ranks_and_batches_gives_the_same_bits(data):
     n = data.draw(st.integers(1, 70))
-    parts = data.draw(st.sampled_from([1, 2]))
+    parts = data.draw(st.sampled_from([2, 3]))
     dtype = data.draw(st.sampled_from(twins.FLOATS))
     cut = st.lists(st.integers(0, n), max_size=5)
     ranks = [0, *sorted(data.draw(cut)), n]
@@ -108,7 +107,7 @@ def test_any_cut_into_ranks_and_batches_gives_the_same_bits(data):
     records = twins.random_records(np.random.default_rng(n), dtype, n, 5)
     whole = nodes_of(0, n, *push_range(records, 0, n, [], parts))
     pieces = []
-    for first, stop in zip(ranks, ranks[1:], strict=False):
+    for first, stop in itertools.pairwise(ranks):
         cuts = [c for c in batches if first <= c <= stop]
         pieces.append(nodes_of(first, stop, *push_range(records, first, stop, cuts, parts)))
     joined = join(pieces)
@@ -120,9 +119,9 @@ def test_any_cut_into_ranks_and_batches_gives_the_same_bits(data):
 @pytest.mark.parametrize("dtype", twins.FLOATS)
 def test_sums_alone_are_the_same_sums(level, dtype):
     records = twins.random_records(np.random.default_rng(8), dtype, 45, 600)
-    both, alone = (nodes_of(2, 45, *push_range(records, 2, 45, [11], parts)) for parts in (2, 1))
+    both, alone = (nodes_of(2, 45, *push_range(records, 2, 45, [11], parts)) for parts in (3, 2))
     for key, node in both.items():
-        assert twins.same_bits(alone[key][:1], node[:1])
+        assert twins.same_bits(alone[key], node[:2])
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
@@ -140,7 +139,7 @@ def test_bands_of_pixels_give_the_same_bits(level, dtype):
 @pytest.mark.parametrize("dtype", twins.FLOATS)
 def test_extremes_ride_along(level, dtype):
     records = twins.nasty_floats(np.random.default_rng(10), dtype, 30, 600)
-    left, right = np.zeros((5, 2, 600)), np.zeros((5, 2, 600))
+    left, right = np.zeros((5, 3, 600)), np.zeros((5, 3, 600))
     maxima, minima = np.full(600, -np.inf, dtype), np.full(600, np.inf, dtype)
     moments.push_floats(records, 0, 0, left, right, maxima, minima)
     assert twins.same_bits(maxima, twins.maxima(records))
@@ -148,11 +147,11 @@ def test_extremes_ride_along(level, dtype):
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
-@pytest.mark.parametrize("offset", [0.0, 1e6])
-def test_accuracy_against_two_passes(dtype, offset):
-    records = (np.random.default_rng(11).normal(size=(1000, 9)) + offset).astype(dtype)
-    left, right = push_range(records, 0, 1000, [333])
-    nodes = nodes_of(0, 1000, left, right)
+@pytest.mark.parametrize("offset", [0.0, 1e6, 1e9])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_accuracy_against_exact_arithmetic(dtype, offset, parts):
+    records = (np.random.default_rng(11).normal(size=(1000, 9)) * 100 + offset).astype(dtype)
+    nodes = nodes_of(0, 1000, *push_range(records, 0, 1000, [333], parts))
     total, count = None, 0
     for (lv, _), node in sorted(nodes.items()):
         if total is None:
@@ -160,17 +159,33 @@ def test_accuracy_against_two_passes(dtype, offset):
         else:
             moments.fold(node, 2**lv, total, count, total)
         count += 2**lv
-    exact = records.astype(np.longdouble)
-    deviations = ((exact - exact.mean(axis=0)) ** 2).sum(axis=0)
-    assert np.allclose(total[0], exact.sum(axis=0).astype(float), rtol=1e-14, atol=1e-11)
-    assert np.allclose(total[1], deviations.astype(float), rtol=1e-13)
-    s, m2 = twins.tree_moments(records)
-    assert twins.same_bits(total, np.stack([s, m2]))
+    found = moments.finish_floats(total, 1000)
+    for pixel in range(9):
+        values = [Fraction(float(x)) for x in records[:, pixel]]
+        mean = sum(values) / 1000
+        assert found[0][pixel] == float(sum(values))
+        assert found[1][pixel] == float(mean)
+        if parts == 3:
+            variance = float(sum((x - mean) ** 2 for x in values) / 1000)
+            assert found[2][pixel] == pytest.approx(variance, rel=1e-14)
+    assert (found[2] is None) == (parts == 2)
+    twin = twins.tree_moments(records)
+    assert twins.same_bits(total, np.stack(twin[:parts]))
+    for value, expected in zip(found[:parts], twins.finish(twin, 1000), strict=False):
+        assert twins.same_bits(value, expected)
+
+
+def test_finish_knows_what_is_not_finite():
+    node = np.array([[np.inf, -np.inf, np.nan, 4.0], [np.nan] * 3 + [0.0], [np.nan] * 3 + [8.0]])
+    total, mean, variance = moments.finish_floats(node, 2)
+    assert np.array_equal(total, node[0], equal_nan=True)
+    assert np.array_equal(mean, [np.inf, -np.inf, np.nan, 2.0], equal_nan=True)
+    assert np.array_equal(variance, [np.nan, np.nan, np.nan, 4.0], equal_nan=True)
 
 
 def test_merge_and_fold_write_over_either_operand(level):
     rng = np.random.default_rng(12)
-    a, b = rng.normal(size=(2, 2, 600))
+    a, b = rng.normal(size=(2, 3, 600))
     for merge, twin in (
         (lambda x, y, out: moments.merge_nodes(x, y, 4, out), twins.merge(a, b, 4)),
         (lambda x, y, out: moments.fold(x, 32, y, 5, out), twins.fold(a, 32, b, 5)),
@@ -183,9 +198,9 @@ def test_merge_and_fold_write_over_either_operand(level):
 
 
 def test_equal_halves_fold_as_they_merge_in_exact_arithmetic():
-    a, b = np.array([[8.0], [2.0]]), np.array([[24.0], [6.0]])
+    a, b = np.array([[8.0], [0.0], [2.0]]), np.array([[24.0], [0.0], [6.0]])
     merged, folded = np.empty_like(a), np.empty_like(a)
     moments.merge_nodes(a, b, 3, merged)
     moments.fold(a, 8, b, 8, folded)
     assert np.array_equal(merged, folded)
-    assert np.array_equal(merged, [[32.0], [2 + 6 + 16**2 / 16]])
+    assert np.array_equal(merged, [[32.0], [0.0], [2 + 6 + 16**2 / 16]])

@@ -93,27 +93,59 @@ def minima(batch):
     return _extreme(batch, np.min, True)
 
 
+def lost(a, b):
+    """What the sum of two loses, exactly (Knuth's TwoSum)."""
+    total = a + b
+    part = total - a
+    return (a - (total - part)) + (b - part)
+
+
 def merge(a, b, level):
-    """The parent of two sibling nodes (S, M2) of a level."""
+    """The parent of two sibling nodes (S, C, M2) of a level."""
     with np.errstate(all="ignore"):
-        d = b[0] - a[0]
-        return a[0] + b[0], (a[1] + b[1]) + d * d / (2 * 2**level)
+        d = (b[0] - a[0]) + (b[1] - a[1])
+        rest = (a[1] + b[1]) + lost(a[0], b[0])
+        return a[0] + b[0], rest, (a[2] + b[2]) + d * d / (2 * 2**level)
 
 
 def node(records, level, index):
     """Node (level, index) of the tree over records, by recursion."""
     if level == 0:
         x = records[index].astype(np.float64)
-        return x, np.zeros_like(x)
+        return x, np.zeros_like(x), np.zeros_like(x)
     below = level - 1
     return merge(node(records, below, 2 * index), node(records, below, 2 * index + 1), below)
 
 
+def _fma(x, y, z):
+    """x y + z, rounded once."""
+    def exact(x, y, z):
+        if not np.isfinite([x, y, z, x * y]).all():
+            return x * y + z
+        return float(Fraction(x) * Fraction(y) + Fraction(z))
+
+    return np.vectorize(exact, otypes=[np.float64])(x, y, z)
+
+
 def fold(a, na, b, nb):
-    """Neighbours of unequal counts, merged."""
+    """Neighbours of unequal counts, merged; na is a power of two."""
     with np.errstate(all="ignore"):
-        d = b[0] / nb - a[0] / na
-        return a[0] + b[0], (a[1] + b[1]) + d * d * (na * nb / (na + nb))
+        q = a[0] / na
+        p = nb * q
+        d = ((b[0] - p) - _fma(float(nb), q, -p) + b[1]) / nb - a[1] / na
+        rest = (a[1] + b[1]) + lost(a[0], b[0])
+        return a[0] + b[0], rest, (a[2] + b[2]) + d * d * (na * nb / (na + nb))
+
+
+def finish(total, count):
+    """Sum, mean and variance of a node."""
+    s, c, m2 = total
+    with np.errstate(all="ignore"):
+        whole = np.where(np.isfinite(c), s + c, s)
+        q = whole / count
+        more = (_fma(-q, float(count), s) + c) / count
+        mean = np.where(np.isfinite(more), q + more, q)
+        return whole, mean, np.where(np.isfinite(mean), m2 / count, np.nan)
 
 
 def decomposition(first, stop):
@@ -129,7 +161,7 @@ def decomposition(first, stop):
 
 
 def tree_moments(records):
-    """S and M2 of all records: leftover nodes are folded from the last to the first."""
+    """(S, C, M2) of all records: leftover nodes are folded from the last to the first."""
     total, count = None, 0
     for level, index in reversed(decomposition(0, len(records))):
         piece = node(records, level, index)
@@ -165,12 +197,9 @@ def _maxmin(records):
 
 
 def _float_moments(kind, records):
-    s, m2 = tree_moments(records)
+    total, mean, variance = finish(tree_moments(records), len(records))
     with np.errstate(all="ignore"):
-        if kind == "stdev":
-            result = np.where(np.isfinite(s), np.sqrt(m2 / len(records)), np.nan)
-        else:
-            result = s if kind == "sum" else s / len(records)
+        result = {"sum": total, "mean": mean, "stdev": np.sqrt(variance)}[kind]
     return np.where(np.isnan(result), np.nan, result)
 
 

@@ -35,6 +35,8 @@ cdef extern from "mpimages.h":
                          unsigned level, mpim_nodes out) nogil
     int mpim_fold_nodes(int isa, mpim_nodes a, double na, mpim_nodes b, double nb, int parts,
                         size_t m, mpim_nodes out) nogil
+    int mpim_finish_floats(int isa, mpim_nodes node, int parts, size_t m, uint64_t count,
+                           double *sum, double *mean, double *variance) nogil
 
 
 # Record numbers stay below 2**62, so that no index or count overflows in between.
@@ -278,8 +280,8 @@ def occupied(first, stop):
 
 def _node_slots(name, array, levels, m):
     if isinstance(array, np.ndarray) and array.ndim == 3:
-        if array.shape[1] not in (1, 2):
-            raise ValueError(f"{name} must have shape (levels, 1 or 2, {m}), not {array.shape}")
+        if array.shape[1] not in (2, 3):
+            raise ValueError(f"{name} must have shape (levels, 2 or 3, {m}), not {array.shape}")
         if array.shape[0] < levels:
             raise ValueError(f"{name} needs {levels} levels, its shape is {array.shape}")
         return checks.output(name, array, (array.shape[0], array.shape[1], m), np.float64)
@@ -289,9 +291,10 @@ def _node_slots(name, array, levels, m):
 def push_floats(batch, start, first, left, right, maxima=None, minima=None):
     """Push a batch of float records onto the fixed reduction tree.
 
-    Node (L, j) of the tree is the records [j 2**L, (j + 1) 2**L): S their sum, M2 the sum of squared
-    deviations from their mean, both float64. A leaf is (x, 0). Siblings a and b of n = 2**L records
-    merge into S = Sa + Sb, M2 = (M2a + M2b) + (Sb - Sa)**2 / (2 n). Nodes merge as soon as both are
+    Node (L, j) of the tree is the records [j 2**L, (j + 1) 2**L): S their sum, C what rounding has
+    taken from it, M2 the sum of squared deviations from their mean, all float64. A leaf is (x, 0, 0).
+    Siblings a and b of n = 2**L records merge into S = Sa + Sb, C = (Ca + Cb) + what that sum loses,
+    M2 = (M2a + M2b) + d**2 / (2 n) with d = (Sb - Sa) + (Cb - Ca). Nodes merge as soon as both are
     there. ``right[L]`` keeps an even node that waits for its sibling, ``left[L]`` an odd one whose
     sibling begins before `first`; `occupied` says which slots are in use.
 
@@ -303,8 +306,8 @@ def push_floats(batch, start, first, left, right, maxima=None, minima=None):
         The first record of the batch. The records first ... start - 1 were pushed before.
     first : int
         The first record of the range.
-    left, right : (levels, 2, m) or (levels, 1, m) ndarray of float64
-        Slots, [L, 0] = S and [L, 1] = M2; with one part M2 is not computed. At least
+    left, right : (levels, parts, m) ndarray of float64, parts 2 or 3
+        Slots, [L, 0] = S, [L, 1] = C, and with three parts [L, 2] = M2. At least
         ``(start + k).bit_length()`` levels. Their contents before the first push do not matter.
     maxima, minima : (m,) ndarray of batch's dtype, optional
         Updated as by `accumulate_extrema`.
@@ -359,9 +362,9 @@ def _same_node(name, node, out):
 
 
 def _out_node(out):
-    if not isinstance(out, np.ndarray) or out.ndim != 2 or out.shape[0] not in (1, 2):
+    if not isinstance(out, np.ndarray) or out.ndim != 2 or out.shape[0] not in (2, 3):
         shape = getattr(out, "shape", type(out).__name__)
-        raise ValueError(f"out must be an array of shape (1 or 2, m), not {shape}")
+        raise ValueError(f"out must be an array of shape (2 or 3, m), not {shape}")
     return checks.output("out", out, out.shape, np.float64)
 
 
@@ -370,7 +373,7 @@ def merge_nodes(a, b, level, out):
 
     Parameters
     ----------
-    a, b : (2, m) or (1, m) ndarray of float64
+    a, b : (2 or 3, m) ndarray of float64
         The even and the odd sibling.
     level : int
         Their level, 0 ... 62.
@@ -398,14 +401,14 @@ def merge_nodes(a, b, level, out):
 def fold(a, na, b, nb, out):
     """Merge neighbours of na and nb records.
 
-    S = Sa + Sb, M2 = (M2a + M2b) + (Sb / nb - Sa / na)**2 (na nb / (na + nb)).
+    S = Sa + Sb, M2 = (M2a + M2b) + d**2 (na nb / (na + nb)), d the difference of their means.
 
     Parameters
     ----------
-    a, b : (2, m) or (1, m) ndarray of float64
+    a, b : (2 or 3, m) ndarray of float64
         The earlier and the later one.
     na, nb : int
-        Their records, 1 ... 2**62.
+        Their records, 1 ... 2**62; na a power of two, as it is in a tree, for d to be accurate.
     out : ndarray like a
         May be a or b.
 
@@ -425,3 +428,45 @@ def fold(a, na, b, nb, out):
     with nogil:
         status = mpim_fold_nodes(clone, earlier, before, later, after, parts, m, to)
     checks.raise_for(status, "fold")
+
+
+def finish_floats(node, count):
+    """Sum, mean and population variance of the records of a node.
+
+    The sum is S + C, the mean its quotient made good for the rounding of the division: both are
+    nearly always the correctly rounded ones. NaN and inf come as in NumPy.
+
+    Parameters
+    ----------
+    node : (2 or 3, m) ndarray of float64
+        S, C and perhaps M2, as `push_floats` and `fold` leave them.
+    count : int
+        The number of records, 1 ... 2**62.
+
+    Returns
+    -------
+    sum, mean : (m,) ndarray of float64
+    variance : (m,) ndarray of float64 or None
+        None without M2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or count that is not as above.
+    """
+    node = _out_node(node)
+    if not 1 <= count <= MAX_RECORDS:
+        raise ValueError(f"count must be 1 ... 2**62, not {count}")
+    cdef size_t m = node.shape[1]
+    total, mean = np.empty(m), np.empty(m)
+    variance = np.empty(m) if node.shape[0] == 3 else None
+    cdef mpim_nodes from_node = _node(node)
+    cdef int parts = node.shape[0], clone = isa.current(), status
+    cdef uint64_t n = count
+    cdef double *to_sum = <double *>_pointer(total)
+    cdef double *to_mean = <double *>_pointer(mean)
+    cdef double *to_variance = <double *>_pointer(variance)
+    with nogil:
+        status = mpim_finish_floats(clone, from_node, parts, m, n, to_sum, to_mean, to_variance)
+    checks.raise_for(status, "finish_floats")
+    return total, mean, variance
