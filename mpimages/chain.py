@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from .partition import Partition
+from .workspace import Workspace
 
 __all__ = [
-    "Allocate",
     "Chain",
     "Filter",
     "FilterKeys",
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
-Allocate = Callable[[Shape, np.dtype], np.ndarray]
 Positions = range | np.ndarray  # ascending int64, or a range where nothing was left out
 
 
@@ -59,7 +58,8 @@ class Source(Protocol):
     def partition(self) -> Partition | None: ...
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
+        self, positions: Positions, partition: Partition, rank: int, limit: int,
+        workspace: Workspace,
     ) -> Iterator[np.ndarray]:
         """Yield this rank's share of the selected records, in order, a batch at a time.
 
@@ -70,8 +70,8 @@ class Source(Protocol):
             Of the selection: this rank's share is ``positions[start:stop]``.
         limit : int
             About how many bytes a batch may take; a batch has one record at least.
-        empty : callable
-            Where large arrays come from: empty(shape, dtype).
+        workspace : Workspace
+            Where large arrays and threads come from.
 
         Yields
         ------
@@ -81,7 +81,7 @@ class Source(Protocol):
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        empty: Allocate,
+        workspace: Workspace,
     ) -> None:
         """Write this rank's share of the selected records into out, (n,) + dims."""
 

@@ -159,7 +159,7 @@ class Collection:
             if isinstance(step, Apply):
                 step.seen = []  # an action that failed may have left something here
         batches = source.batches(
-            chain.positions, partition, comm.rank, limit, self._session.pool.empty
+            chain.positions, partition, comm.rank, limit, self._session.workspace
         )
 
         def work(batch: np.ndarray) -> None:
@@ -210,7 +210,7 @@ class Collection:
                 and partition == chain.source.partition:
             return chain.source.block, partition
         block: np.ndarray | None = None
-        empty = self._session.pool.empty
+        empty = self._session.workspace.empty
         if chain.steps == ():
             with Together(comm, self._name(action)):
                 assert chain.dims is not None
@@ -237,7 +237,7 @@ class Collection:
         assert chain.positions is not None
         chain.source.load(
             chain.positions, partition, self._session.comm.rank, block, ROUND_BYTES,
-            self._session.pool.empty,
+            self._session.workspace,
         )
 
     def _known(self, chain: Chain, action: str) -> Chain:
@@ -284,7 +284,7 @@ class Collection:
         start, stop = partition.bounds(comm.rank)
         accumulator: Accumulator | None = None
         names = set(wanted)
-        empty = self._session.pool.empty
+        empty = self._session.workspace.empty
 
         def add(first: int, batch: np.ndarray) -> None:
             nonlocal accumulator

@@ -14,10 +14,11 @@ from typing import ClassVar, Protocol
 import numpy as np
 from mpi4py import MPI
 
-from .chain import Allocate, Positions, Shape
+from .chain import Positions, Shape
 from .collective import Together
 from .kernels.transpose import transpose
 from .partition import Partition
+from .workspace import Workspace
 
 __all__ = ["ExchangePlan", "ExchangeSource", "ImageCollection"]
 
@@ -50,7 +51,7 @@ class ExchangePlan:
         return begin, min(stop, begin + self.width)
 
     def execute(
-        self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions, empty: Allocate,
+        self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions, workspace: Workspace,
         out: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Move the pixels, a round at a time. Collective: every rank takes every round.
@@ -61,8 +62,8 @@ class ExchangePlan:
             This rank's images, flattened.
         positions : ascending ints
             The pixels that are moved: number i of the plan is pixel positions[i].
-        empty : callable
-            Where large arrays come from: empty(shape, dtype).
+        workspace : Workspace
+            Where large arrays come from.
         out : (own pixels, images) ndarray, optional
             Where to put the result; without it each round's block lives in one buffer.
 
@@ -75,10 +76,10 @@ class ExchangePlan:
         with Together(comm, "toSeries"):
             # The first round is the largest, so its buffers serve all.
             rows = min(self.width, self.pixels.counts[comm.rank])
-            block = empty((rows, self.images.count), self.dtype) if out is None else out
+            block = workspace.empty((rows, self.images.count), self.dtype) if out is None else out
             if comm.size > 1:
-                send = empty((self._sent(comm.rank, 0),), self.dtype)
-                receive = empty((rows * self.images.count,), self.dtype)
+                send = workspace.empty((self._sent(comm.rank, 0),), self.dtype)
+                receive = workspace.empty((rows * self.images.count,), self.dtype)
         for turn in range(self.rounds):
             start, stop = self.band(comm.rank, turn)
             target = block[: stop - start] if out is None else out[start - mine : stop - mine]
@@ -198,18 +199,19 @@ class ExchangeSource:
             self._share = self.images.share()
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
+        self, positions: Positions, partition: Partition, rank: int, limit: int,
+        workspace: Workspace,
     ) -> Iterator[np.ndarray]:
         block, plan = self._plan(partition, limit)
-        yield from plan.execute(self.comm, block, positions, empty)
+        yield from plan.execute(self.comm, block, positions, workspace)
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        empty: Allocate,
+        workspace: Workspace,
     ) -> None:
         """The whole of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
-        for _ in plan.execute(self.comm, block, positions, empty, out):
+        for _ in plan.execute(self.comm, block, positions, workspace, out):
             pass
 
     def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:

@@ -18,13 +18,13 @@ tree is completed there in the order of the records.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from .chain import Allocate
 from .collective import PIECE_BYTES, allgather_rows, allreduce
 from .kernels import moments
 from .partition import Partition
@@ -78,7 +78,7 @@ class Accumulator:
 
     def __init__(
         self, width: int, dtype: np.dtype, wanted: set[str], first: int, stop: int,
-        empty: Allocate = np.empty,
+        empty: Callable[..., np.ndarray] = np.empty,
     ) -> None:
         self.width = width
         self.dtype = dtype
@@ -182,7 +182,8 @@ class IntegerSums:
     """Exact sums and sums of squares, as little-endian limbs of 64 bits for each pixel."""
 
     def __init__(
-        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int, empty: Allocate
+        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
+        empty: Callable[..., np.ndarray],
     ) -> None:
         self.signed = dtype.kind == "i"
         nsum, nsquare = moments.integer_limbs(dtype)
@@ -227,7 +228,8 @@ class FloatTree:
     """The nodes of the reduction tree that a rank's records leave over."""
 
     def __init__(
-        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int, empty: Allocate
+        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
+        empty: Callable[..., np.ndarray],
     ) -> None:
         self.width = width
         self.first = first

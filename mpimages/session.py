@@ -1,4 +1,4 @@
-"""What the collections of one context share: communicator, memory budget, reused memory."""
+"""What the collections of one context share: communicator, memory budget, workspace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from mpi4py import MPI
 
 from . import communicators
 from .budget import agreed_budget
-from .pool import Pool
+from .collective import Together
+from .workspace import Workspace, threads_per_rank
 
 __all__ = ["Session"]
 
@@ -24,15 +25,17 @@ class Session:
 
     def __init__(self, comm: MPI.Intracomm, memory: int | str | None) -> None:
         self._given = comm
-        self.pool = Pool(0)
+        self.workspace = Workspace(0, 1)
         self._comm: MPI.Intracomm | None = communicators.acquire(comm)
         try:
             self.memory = agreed_budget(self._comm, memory)
+            with Together(self._comm, "ThunderContext"):
+                threads = threads_per_rank(self._comm)
         except BaseException:
             self.close()
             raise
         # Half: what is idle must leave room for arrays of other sizes.
-        self.pool.limit = self.memory // 2
+        self.workspace = Workspace(self.memory // 2, threads)
 
     @property
     def is_open(self) -> bool:
@@ -47,8 +50,8 @@ class Session:
         return self._comm
 
     def close(self) -> None:
-        """Give back the communicator and the memory. Collective; may be called twice."""
+        """Give back communicator, memory and threads. Collective; may be called twice."""
         if self._comm is not None:
-            self.pool.clear()
+            self.workspace.close()
             self._comm = None
             communicators.release(self._given)

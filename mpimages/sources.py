@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from os.path import commonpath
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .chain import Allocate, Chain, Positions, Shape
+from .chain import Chain, Positions, Shape
 from .partition import Partition
 from .readers.base import Scratch
 from .readers.series import SeriesHeader, open_series
+from .workspace import Work, Workspace
 
 __all__ = [
     "CacheSource",
@@ -41,28 +42,62 @@ class LocalSource:
         self.partition: Partition | None = None
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
-        """Write the records at `positions` into out, (len(positions),) + dims."""
+        """Write the records at `positions` into out, (len(positions),) + dims.
+
+        Runs on several threads at once.
+        """
         raise NotImplementedError
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
+        self, positions: Positions, partition: Partition, rank: int, limit: int,
+        workspace: Workspace,
     ) -> Iterator[np.ndarray]:
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
+        if len(own) == 0:
+            return
         size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
         step = max(1, min(len(own), limit // size))
-        buffer = empty((step if len(own) else 0, *self.dims), self.dtype)
-        for i in range(0, len(own), step):
-            batch = buffer[: min(step, len(own) - i)]
-            self.fill(own[i : i + step], batch)
-            yield batch
+        pieces = [own[i : i + step] for i in range(0, len(own), step)]
+        # Two buffers in turn: the threads fill one while the other is computed on.
+        buffers = [workspace.empty((step, *self.dims), self.dtype) for _ in pieces[:2]]
+        batch = buffers[0][: len(pieces[0])]
+        work = self._begin(pieces[0], batch, workspace)
+        try:
+            for number, following in enumerate([*pieces[1:], None]):
+                work.finish()
+                ready = batch
+                if following is not None:
+                    batch = buffers[(number + 1) % 2][: len(following)]
+                    work = self._begin(following, batch, workspace)
+                yield ready
+        finally:
+            work.give_up()  # nobody may write into a buffer that is used for something else
+
+    def _begin(self, positions: Positions, out: np.ndarray, workspace: Workspace) -> Work:
+        """Fill out on the threads, each taking its part of the records."""
+        cuts = Partition.balanced(len(positions), min(len(positions), workspace.threads))
+        parts = [cuts.bounds(part) for part in range(cuts.parts)]
+        return workspace.submit((self.fill, (positions[a:b], out[a:b])) for a, b in parts)
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        empty: Allocate,
+        workspace: Workspace,
     ) -> None:
         start, stop = partition.bounds(rank)
-        self.fill(positions[start:stop], out)
+        if stop > start:
+            work = self._begin(positions[start:stop], out, workspace)
+            try:
+                work.finish()
+            finally:
+                work.give_up()
+
+
+class PerThread(threading.local):
+    """Each thread's own temporary memory."""
+
+    def __init__(self) -> None:
+        self.scratch = Scratch()
 
 
 class ExampleSource(LocalSource):
@@ -99,7 +134,7 @@ class PathTable:
 
     def __init__(self, paths: Sequence[str]) -> None:
         encoded = [os.fsencode(path) for path in paths]
-        self._common: bytes = commonpath(encoded) if len(encoded) > 1 else b""
+        self._common = _common_start(encoded)
         tails = [path[len(self._common) :] for path in encoded]
         self._bytes = b"".join(tails)
         self._ends = np.cumsum([len(tail) for tail in tails], dtype=np.int64)
@@ -110,6 +145,13 @@ class PathTable:
     def __getitem__(self, i: int) -> str:
         start = self._ends[i - 1] if i else 0
         return os.fsdecode(self._common + self._bytes[start : self._ends[i]])
+
+
+def _common_start(paths: Sequence[bytes]) -> bytes:
+    """The bytes with which all of them begin: what the least and the greatest share."""
+    least, greatest = min(paths), max(paths)
+    pairs = enumerate(zip(least, greatest, strict=False))
+    return least[: next((i for i, (a, b) in pairs if a != b), len(least))]
 
 
 class FileSource(LocalSource):
@@ -135,7 +177,7 @@ class FileSource(LocalSource):
         self.header = header
         self.paths = paths
         self.ends = ends
-        self._scratch = Scratch()
+        self._scratch = PerThread()
 
     def locate(self, position: int) -> tuple[int, int]:
         """The file that holds the image at `position`, and the image's number in it."""
@@ -150,7 +192,7 @@ class FileSource(LocalSource):
             file, image = self.locate(int(positions[place]))
             number = self._run(positions, place, file)
             with self.reader.open(
-                self.paths[file], self.options, self.header, self._scratch
+                self.paths[file], self.options, self.header, self._scratch.scratch
             ) as handle:
                 handle.read_batch(image, image + number, out[place : place + number])
             place += number
@@ -172,10 +214,10 @@ class SeriesSource(LocalSource):
     def __init__(self, header: SeriesHeader) -> None:
         super().__init__(header.pixels, (header.length,), header.dtype)
         self.header = header
-        self._scratch = Scratch()
+        self._scratch = PerThread()
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
-        with open_series(self.header, self._scratch) as handle:
+        with open_series(self.header, self._scratch.scratch) as handle:
             for start, stop in runs(positions):
                 first = int(positions[start])
                 handle.read(first, first + stop - start, out[start:stop])
@@ -216,7 +258,8 @@ class MemorySource:
         self.count: int | None = partition.count
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int, empty: Allocate
+        self, positions: Positions, partition: Partition, rank: int, limit: int,
+        workspace: Workspace,
     ) -> Iterator[np.ndarray]:
         assert self.partition is not None
         start, stop = partition.bounds(rank)
@@ -233,10 +276,10 @@ class MemorySource:
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        empty: Allocate,
+        workspace: Workspace,
     ) -> None:
         filled = 0
-        for batch in self.batches(positions, partition, rank, limit, empty):
+        for batch in self.batches(positions, partition, rank, limit, workspace):
             out[filled : filled + len(batch)] = batch
             filled += len(batch)
 

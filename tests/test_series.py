@@ -45,6 +45,7 @@ def test_to_series(tsc, dtype, dims):
 def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     from mpimages.exchange import ExchangePlan
     from mpimages.partition import Partition
+    from mpimages.workspace import Workspace
 
     from .data import cut
 
@@ -54,7 +55,7 @@ def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     start, stop = images.bounds(tsc.rank)
     plan = ExchangePlan(images, Partition.balanced(pixels, tsc.size), array.dtype, limit)
     own = array[start:stop].reshape(-1, pixels)
-    blocks = [block.copy() for block in plan.execute(tsc.comm, own, range(pixels), np.empty)]
+    blocks = [block.copy() for block in plan.execute(tsc.comm, own, range(pixels), Workspace(0, 1))]
     low, high = plan.pixels.bounds(tsc.rank)
     expected = series_of(array).reshape(pixels, count)[low:high]
     assert same_bits(np.concatenate([np.empty((0, count), np.uint16), *blocks]), expected)
