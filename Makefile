@@ -50,8 +50,13 @@ test-ranks: $(READY)
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
 
+# One thread a rank, so that two ranks can show what they add to one.
 bench: $(READY)
-	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python -m pip install --quiet "dask[array]"
+	$(BIN)/python benchmarks/kernels.py --json build/bench-kernels.json
+	for n in 1 2; do MPIMAGES_THREADS=1 \
+	  $(MPIEXEC) -n $$n $(BIN)/python benchmarks/jobs.py --json build/bench-jobs-$$n.json || exit 1; \
+	done
 
 clean:
 	rm -rf build demo-output $(VENV) *.egg-info mpimages/kernels/*.so

@@ -18,9 +18,11 @@ from .steps import Apply, Unlike, different
 
 __all__ = ["Collection", "View"]
 
-# About what a batch of records takes: small enough for the cache of most processors,
-# large enough that Python's part in handling it does not count.
-BATCH_BYTES = 8 << 20
+# About what a batch of records takes that must be read or computed: a batch of float images
+# should hold several groups of eight, so that the tree of sums is walked in the cache.
+BATCH_BYTES = 32 << 20
+# Of records in memory a batch is a view: the kernels cut it as their caches want it.
+VIEW_BYTES = 1 << 40
 # About what a rank receives in one round of an exchange.
 ROUND_BYTES = 64 << 20
 
@@ -153,7 +155,8 @@ class Collection:
         place = partition.bounds(comm.rank)[0]
         source = chain.source
         assert chain.positions is not None
-        limit = ROUND_BYTES if source.collective else BATCH_BYTES
+        viewed = isinstance(source, MemorySource) and not chain.steps
+        limit = VIEW_BYTES if viewed else ROUND_BYTES if source.collective else BATCH_BYTES
         together = Together(comm, self._name(action))
         for step in chain.steps:
             if isinstance(step, Apply):

@@ -31,6 +31,9 @@ from .partition import Partition
 
 __all__ = ["Accumulator", "Statistics"]
 
+# What is copied at a time of records that the kernels cannot take as they are.
+COPY_BYTES = 32 << 20
+
 HALF = np.uint64(32)
 LOW = np.uint64(0xFFFFFFFF)
 
@@ -95,9 +98,14 @@ class Accumulator:
 
     def add(self, start: int, batch: np.ndarray) -> None:
         """Take in the records start … start + len(batch), which follow the last ones. Local."""
-        rows = np.ascontiguousarray(batch).reshape(len(batch), self.width)
-        if rows.dtype != self.computed:
-            rows = rows.astype(self.computed)
+        as_it_is = batch.dtype == self.computed and batch.flags.c_contiguous
+        size = max(1, self.width * self.computed.itemsize)
+        step = len(batch) if as_it_is else max(1, COPY_BYTES // size)
+        for i in range(0, len(batch), max(1, step)):
+            rows = np.ascontiguousarray(batch[i : i + step], dtype=self.computed)
+            self._add(start + i, rows.reshape(len(rows), self.width))
+
+    def _add(self, start: int, rows: np.ndarray) -> None:
         if self.sums is not None:
             self.sums.add(start, rows, self.extrema)
         elif self.extrema.wanted:

@@ -1,0 +1,209 @@
+"""How fast the public API is, beside what the machine can do and what a user would do instead.
+
+Started on one and on two ranks by `make bench`; each job's limit is measured in the same process,
+just before and just after it. A rate counts the recording's bytes once.
+
+    mpiexec -n 2 python benchmarks/jobs.py [--scratch DIR] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tifffile
+from mpi4py import MPI
+
+from mpimages import ThunderContext
+from mpimages.kernels import limits
+
+IMAGE = (512, 512)
+REPEATS = 5
+
+
+class Bench:
+    """Times jobs on all ranks together and keeps what rank 0 is to print."""
+
+    def __init__(self, tsc: ThunderContext) -> None:
+        self.tsc = tsc
+        self.rows: list[dict] = []
+
+    def seconds(self, job: Callable[[], object], repeats: int = REPEATS) -> float:
+        """The shortest of some runs, from when all begin to when the last one ends."""
+        times = []
+        for _ in range(repeats + 1):  # the first one warms up
+            self.tsc.comm.Barrier()
+            start = time.perf_counter()
+            job()
+            self.tsc.comm.Barrier()
+            times.append(time.perf_counter() - start)
+        return self.tsc.comm.allreduce(min(times[1:]), op=MPI.MAX)
+
+    def report(self, name: str, job: Callable[[], object], size: int,
+               limit: tuple[str, Callable[[], object]], others: dict[str, Callable[[], object]],
+               repeats: int = REPEATS) -> None:
+        """Time a job that takes in `size` bytes (of all ranks), its limit, and the others."""
+        around = [self.seconds(limit[1], 3)]
+        taken = self.seconds(job, repeats)
+        around.append(self.seconds(limit[1], 3))
+        row = {"job": name, "ranks": self.tsc.size, "rate": size / taken / 1e9, "limit": limit[0],
+               "fraction": min(around) / taken, "seconds": taken}
+        for other, run in others.items():
+            row[other] = self.seconds(run, 1) / taken
+        self.rows.append(row)
+        if self.tsc.rank == 0:
+            ratios = "  ".join(f"{o}: x {row[o]:.1f}" for o in others)
+            print(f"{name:46} {self.tsc.size} {row['rate']:7.2f} {row['fraction']:6.2f} of "
+                  f"{limit[0]:6} {ratios}", flush=True)
+
+
+def own_images(tsc: ThunderContext, count: int, dtype: str) -> np.ndarray:
+    """This rank's part of `count` images."""
+    rng = np.random.default_rng(tsc.rank)
+    return rng.integers(0, 250, (count // tsc.size, *IMAGE)).astype(dtype)
+
+
+def memory_jobs(bench: Bench) -> None:
+    """Statistics over images in memory."""
+    tsc = bench.tsc
+    for dtype in ("uint16", "uint8", "float32"):
+        own = own_images(tsc, 512, dtype)
+        images = tsc.loadImagesFromArray(own, local=True)
+        # NumPy takes an eighth of it: it is slow, and needs much memory.
+        others = {"numpy": lambda a=own: [a[i : i + 64].std(axis=0) for i in range(0, 512, 64)]}
+        bench.report(f"stdev (and the mean in it), {dtype}", images.stdev, own.nbytes * tsc.size,
+                     ("read", lambda a=own: limits.read_all(a)), others if tsc.size == 1 else {})
+    if tsc.size > 1:
+        return
+    for dtype in ("uint8", "int16", "uint16", "int32", "int64", "float32", "float64"):
+        own = own_images(tsc, 1024 // np.dtype(dtype).itemsize, dtype)
+        images = tsc.loadImagesFromArray(own, local=True)
+        bench.report(f"max, {dtype}", images.max, own.nbytes,
+                     ("read", lambda a=own: limits.read_all(a)),
+                     {"numpy": lambda a=own: a.max(axis=0)})
+
+
+def projection_jobs(bench: Bench) -> None:
+    """Maximum projections of cached volumes."""
+    tsc = bench.tsc
+    if tsc.size > 1:
+        return
+    for dtype in ("uint8", "uint16"):
+        own = np.random.default_rng(0).integers(0, 250, (16, 512, 512, 32)).astype(dtype)
+        images = tsc.loadImagesFromArray(own, local=True)
+        for axis in range(3):
+            bench.report(f"maxProjection({axis}), {dtype} (512, 512, 32)",
+                         lambda i=images, k=axis: i.maxProjection(k).cache(), own.nbytes,
+                         ("read", lambda a=own: limits.read_all(a)),
+                         {"numpy": lambda a=own, k=axis: a.max(axis=k + 1)})
+
+
+def series_jobs(bench: Bench) -> None:
+    """The transposition through the exchange, and work on a cached Series."""
+    tsc = bench.tsc
+    own = own_images(tsc, 1024, "uint16")
+    images = tsc.loadImagesFromArray(own, local=True)
+    target = np.empty_like(own)
+    bench.report("toSeries().cache(), uint16", lambda: images.toSeries().cache(),
+                 own.nbytes * tsc.size, ("copy", lambda: limits.copy_all(own, target)),
+                 {"numpy": lambda: numpy_exchange(tsc.comm, own)})
+    rows = np.random.default_rng(tsc.rank).integers(0, 4000, (32768 // tsc.size, 500))
+    rows = rows.astype(np.uint16)
+    series = tsc.loadSeriesFromArray(rows, local=True).toTimeSeries()
+    bench.report("normalize() of a cached Series, uint16",
+                 lambda: series.normalize().max(), rows.nbytes * tsc.size,
+                 ("read", lambda: limits.read_all(rows)), {}, 3)
+
+
+def numpy_exchange(comm: MPI.Intracomm, own: np.ndarray) -> np.ndarray:
+    """What a user writes: pack with NumPy, Alltoall, unpack with NumPy."""
+    n, size = len(own), comm.size
+    pixels = own.reshape(n, -1)
+    width = pixels.shape[1] // size
+    send = np.ascontiguousarray(
+        pixels[:, : width * size].reshape(n, size, width).transpose(1, 2, 0))
+    receive = np.empty_like(send)
+    comm.Alltoall([send, MPI.UINT16_T], [receive, MPI.UINT16_T])
+    return np.ascontiguousarray(receive.transpose(1, 0, 2)).reshape(width, -1)
+
+
+def file_jobs(bench: Bench, scratch: str) -> None:
+    """Statistics over directories of TIFFs, warm."""
+    tsc = bench.tsc
+    for kind, compression, count in (("plain", None, 512), ("lzw", "lzw", 96)):
+        directory = os.path.join(scratch, kind)
+        if tsc.rank == 0 and not os.path.isdir(directory):
+            write_tifs(directory, count, compression)
+        tsc.comm.Barrier()
+        images = tsc.loadImages(directory)
+        names = sorted(os.listdir(directory))[tsc.rank :: tsc.size]
+        paths = [os.path.join(directory, name) for name in names]
+        others = {"dask": lambda d=directory: dask_stdev(tsc, d)}
+        bench.report(f"stdev over {count} TIFFs, {kind}", images.stdev,
+                     count * IMAGE[0] * IMAGE[1] * 2,
+                     ("files", lambda p=paths: read_files(p)), others)
+
+
+def write_tifs(directory: str, count: int, compression: str | None) -> None:
+    """A directory of noisy images of uint16."""
+    os.makedirs(directory)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        image = rng.poisson(200, IMAGE).astype(np.uint16)
+        tifffile.imwrite(os.path.join(directory, f"image-{i:05d}.tif"), image,
+                         compression=compression, predictor=compression is not None)
+
+
+BUFFER = bytearray(1 << 22)
+
+
+def read_files(paths: list[str]) -> None:
+    """All bytes of the files, into one warm buffer."""
+    for path in paths:
+        with open(path, "rb", buffering=0) as file:
+            while file.readinto(BUFFER):
+                pass
+
+
+def dask_stdev(tsc: ThunderContext, directory: str) -> None:
+    """The same by dask on threads, on one process while the others wait."""
+    if tsc.rank:
+        return
+    import dask
+    import dask.array as da
+
+    names = sorted(os.listdir(directory))
+    blocks = [
+        da.from_delayed(dask.delayed(tifffile.imread)(os.path.join(directory, name)), IMAGE,
+                        np.uint16) for name in names
+    ]
+    da.stack(blocks).std(axis=0).compute(scheduler="threads", num_workers=2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scratch", default="build/bench", help="where the TIFFs are written")
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    options = parser.parse_args()
+    with ThunderContext(memory="6GB") as tsc:
+        bench = Bench(tsc)
+        if tsc.rank == 0:
+            os.makedirs(options.scratch, exist_ok=True)
+        for jobs in (memory_jobs, projection_jobs, series_jobs):
+            jobs(bench)
+        file_jobs(bench, options.scratch)
+        if tsc.rank == 0:
+            if options.json:
+                with open(options.json, "w") as file:
+                    json.dump(bench.rows, file, indent=1)
+            if tsc.size > 1:
+                shutil.rmtree(options.scratch)
+
+
+if __name__ == "__main__":
+    main()
