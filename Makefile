@@ -16,12 +16,16 @@ KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kerne
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MPLBACKEND := Agg
+# What libraries and tests write on the side stays in here too.
+export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
+export TMPDIR := $(CURDIR)/build/tmp
 
 .PHONY: setup demo test lint test-serial test-ranks sanitize bench clean
 
 setup: $(READY)
 
 $(READY): $(KERNELS)
+	mkdir -p $(TMPDIR)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "setuptools>=64" wheel "Cython>=3.0" "numpy>=2.0"
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[mpi,test,lint]"
@@ -29,6 +33,11 @@ $(READY): $(KERNELS)
 
 demo: $(READY)
 	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $(DATA)
+
+$(TMPDIR):
+	mkdir -p $@
+
+test demo test-serial test-ranks sanitize bench: | $(TMPDIR)
 
 test: lint test-serial test-ranks
 

@@ -38,6 +38,8 @@ def parse_size(size: int | str) -> int:
         if match is None or match[2].lower() not in UNITS:
             raise ValueError(f"cannot read the size {size!r}: write it as '150MB' or '4GiB'")
         size = int(float(match[1]) * UNITS[match[2].lower()])
+    if size >= 2**62:
+        raise ValueError(f"a size of {size} bytes is beyond any machine")
     if size < 1:
         raise ValueError(f"a size must be positive, not {size!r}")
     return int(size)
@@ -58,12 +60,13 @@ def agreed_budget(comm: MPI.Intracomm, memory: int | str | None) -> int:
     allow is shared among the ranks on the node, and the smallest share holds for all.
     """
     own = 0
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)  # by all, whatever they were given
     with Together(comm, "ThunderContext"):
-        own = 0 if memory is None else parse_size(memory)
-    if memory is None:
-        node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        own = int(min(_free_memory(), _limit()) * SHARE_OF_FREE) // node.size
-        node.Free()
+        if memory is not None:
+            own = parse_size(memory)
+        else:
+            own = int(min(_free_memory(), _limit()) * SHARE_OF_FREE) // node.size
+    node.Free()
     return int(allreduce(comm, np.array([max(1, own)], dtype=np.int64), MPI.MIN)[0])
 
 

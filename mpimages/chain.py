@@ -6,6 +6,7 @@ collection with a longer chain, and nothing is read until an action runs it.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -188,6 +189,15 @@ class Chain:
                 dtype = step.dtype(dtype)
         return dtype
 
+    def signature(self) -> tuple[object, ...]:
+        """What must be the same on all ranks: which records, and which steps with what."""
+        steps = tuple(
+            (step.name, *(_summary(v) if isinstance(v, np.ndarray) else v
+                          for v in vars(step).values() if isinstance(v, PLAIN)))
+            for step in self.steps if not isinstance(step, Selector)
+        )
+        return (_summary(self.positions), _summary(self.keys), steps)
+
     def partition(self, parts: int) -> Partition:
         """Who owns which record of a settled chain."""
         assert self.positions is not None
@@ -203,6 +213,16 @@ class Chain:
         for step in self.steps:
             batch = step.run(keys, batch)  # type: ignore[union-attr]
         return batch
+
+
+# What of a step's parameters can be compared between ranks by its repr; functions cannot.
+PLAIN = (int, float, str, tuple, slice, np.dtype, np.ndarray)
+
+
+def _summary(positions: Positions | None) -> object:
+    if positions is None or isinstance(positions, range):
+        return positions
+    return len(positions), zlib.crc32(np.ascontiguousarray(positions).data)
 
 
 def pick(positions: Positions, kept: np.ndarray) -> Positions:

@@ -69,7 +69,17 @@ class Collection:
         self._session = session
         self._chain = chain
         self._inspected = False
+        self._cached: CacheSource | None = None
         self.metadata: dict[str, Any] = dict(metadata or {})
+        # Of which files, and how read: for what is written to say so. Plain values.
+        self._inputs: dict[str, Any] = {}
+
+    # Without these, Python would walk through the records one collective call at a time.
+    __iter__ = None
+    __contains__ = None
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError(f"{type(self).__name__} is distributed: toArray() gathers it")
 
     # -- what subclasses say of their keys -------------------------------------------------
 
@@ -79,7 +89,9 @@ class Collection:
 
     def _derived(self, chain: Chain) -> Self:
         """A collection of the same kind and context on a longer chain. Local."""
-        return type(self)(self._session, chain, self.metadata)
+        derived = type(self)(self._session, chain, self.metadata)
+        derived._inputs = self._inputs
+        return derived
 
     # -- properties: local -----------------------------------------------------------------
 
@@ -143,12 +155,14 @@ class Collection:
         return chain.select(np.flatnonzero(allgather_rows(comm, kept, partition)))
 
     def _stream(
-        self, chain: Chain, action: str, consume: Callable[[int, np.ndarray], None]
+        self, chain: Chain, action: str, consume: Callable[[int, np.ndarray], None],
+        given: object = None,
     ) -> None:
         """Run the chain over this rank's records: consume(first, batch) for each batch.
 
         Collective: what consume raises on any rank is raised on all. `first` is the place of
-        batch[0] among all selected records; the batch is valid during the call alone.
+        batch[0] among all selected records; the batch is valid during the call alone. `given`
+        is what else must be the same on all ranks.
         """
         comm = self._session.comm
         partition = chain.partition(comm.size)
@@ -157,7 +171,9 @@ class Collection:
         assert chain.positions is not None
         viewed = isinstance(source, MemorySource) and not chain.steps
         limit = VIEW_BYTES if viewed else ROUND_BYTES if source.collective else BATCH_BYTES
-        together = Together(comm, self._name(action))
+        together = Together(comm, self._name(action), (chain.signature(), given))
+        if source.collective:
+            together.agree()  # before the ranks exchange anything, that they mean the same
         for step in chain.steps:
             if isinstance(step, Apply):
                 step.seen = []  # an action that failed may have left something here
@@ -198,7 +214,7 @@ class Collection:
             for _, label, other_dims, other_dtype in found:
                 if (other_dims, other_dtype) != (dims, dtype):
                     error = ValueError(different(label, other_dims, other_dtype, dims, dtype))
-                    raise mark_agreed(error)
+                    raise mark_agreed(error, self._session.comm)
             step.known_dims, step.known_dtype = dims, dtype
 
     def _load(self, chain: Chain, action: str) -> tuple[np.ndarray, Partition]:
@@ -211,11 +227,12 @@ class Collection:
         start, stop = partition.bounds(comm.rank)
         if chain.steps == () and isinstance(chain.source, MemorySource) \
                 and partition == chain.source.partition:
+            Together(comm, self._name(action), chain.signature()).agree()
             return chain.source.block, partition
         block: np.ndarray | None = None
         empty = self._session.workspace.empty
         if chain.steps == ():
-            with Together(comm, self._name(action)):
+            with Together(comm, self._name(action), chain.signature()):
                 assert chain.dims is not None
                 assert chain.dtype is not None
                 block = empty((stop - start, *chain.dims), chain.dtype)
@@ -233,7 +250,9 @@ class Collection:
 
         self._stream(chain, action, keep)
         if block is None:
-            block = np.empty((0, *(chain.dims or ())), dtype=chain.dtype)
+            if chain.dims is None:  # a function that was never called
+                raise ValueError(f"{self._name(action)}: the collection has no records")
+            block = np.empty((0, *chain.dims), dtype=chain.dtype)
         return block, partition
 
     def _fill(self, chain: Chain, partition: Partition, block: np.ndarray) -> None:
@@ -263,17 +282,40 @@ class Collection:
         comm = self._session.comm
         self._check_gather(chain, action)
         block, partition = self._load(chain, action)
-        return allgather_rows(comm, np.ascontiguousarray(block), partition)
+        self._check_gather(chain, action)  # what was not known before
+        owned = not isinstance(chain.source, MemorySource) or chain.steps != ()
+        if comm.size == 1 and owned:
+            return block  # it was made for this
+        with Together(comm, self._name(action)):
+            rows = np.ascontiguousarray(block)
+        return allgather_rows(comm, rows, partition)
 
     def _check_gather(self, chain: Chain, action: str) -> None:
-        dims, dtype, count = chain.dims, chain.dtype, chain.count
-        if dims is None or dtype is None or count is None:
-            return
-        need = count * int(np.prod(dims, dtype=np.int64)) * dtype.itemsize
+        """Refuse what every rank cannot hold: all records, and meanwhile its own. Local."""
+        own = 0 if self._session.comm.size == 1 else self._share_bytes(chain)
         budget.check_fits(
-            need, self._session.memory, self._name(action),
-            "take fewer records, or give the context more with memory=",
+            self._record_bytes(chain) * (chain.count or 0) + own, self._session.memory,
+            self._name(action), "take fewer records, or give the context more with memory=",
         )
+
+    def _check_share(self, chain: Chain, action: str, copied: bool = False) -> None:
+        """Refuse a share that does not fit, the same on all ranks. Local."""
+        budget.check_fits(
+            self._share_bytes(chain, copied), self._session.memory, self._name(action),
+            "use more ranks or nodes, or give the context more with memory=",
+        )
+
+    def _record_bytes(self, chain: Chain) -> int:
+        """What a record takes; 0 while only an action can tell. Local."""
+        if chain.dims is None or chain.dtype is None:
+            return 0
+        return int(np.prod(chain.dims, dtype=np.int64)) * chain.dtype.itemsize
+
+    def _share_bytes(self, chain: Chain, copied: bool = False) -> int:
+        """What the largest share of the records takes, 0 where it is there already. Local."""
+        if isinstance(chain.source, MemorySource) and chain.steps == () and not copied:
+            return 0
+        return max(chain.partition(self._session.comm.size).counts) * self._record_bytes(chain)
 
     # -- reductions ------------------------------------------------------------------------
 
@@ -389,8 +431,9 @@ class Collection:
         def take(n: int | None, action: str) -> list:
             chain = self._settle(action)
             assert chain.count is not None
-            kept = np.arange(chain.count if n is None else min(n, chain.count))
-            return list(self._gather(chain.select(kept), action))
+            if n is not None and n < chain.count:
+                chain = chain.select(np.arange(n))
+            return list(self._gather(chain, action))
 
         return View("values", take)
 
@@ -404,14 +447,18 @@ class Collection:
             places = wanted - keys.start
             return np.where((places >= 0) & (places < len(keys)), places, -1)
         places = np.searchsorted(keys, wanted)
-        found = np.append(keys, -1)[places]
-        return np.where(found == wanted, places, -1)
+        inside = places < len(keys)
+        found = np.append(keys, 0)[places]
+        return np.where(inside & (found == wanted), places, -1)
 
     def _find(self, key: int, action: str) -> np.ndarray | None:
         """The value of one record by the chain's key, or None. Collective."""
         chain = self._settle(action)
         assert chain.keys is not None
-        place = self._places(chain.keys, np.array([key], dtype=np.int64))
+        # Beyond int64 there are no keys.
+        place = self._places(chain.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64)) \
+            if key >= 0 else np.array([-1])
+        Together(self._session.comm, self._name(action), key).agree()
         return None if place[0] < 0 else self._gather(chain.select(place), action)[0]
 
     # -- selection -------------------------------------------------------------------------
@@ -451,31 +498,27 @@ class Collection:
         chain = self._settle("cache")
         if chain.steps == () and isinstance(chain.source, CacheSource):
             return self
-        self._check_share(chain)
+        self._check_share(chain, "cache", copied=True)
         block, partition = self._load(chain, "cache")
+        self._check_share(chain, "cache", copied=True)  # what was not known before
+        with Together(self._session.comm, self._name("cache")):
+            if isinstance(chain.source, MemorySource) and block is chain.source.block \
+                    and not isinstance(chain.source, CacheSource):
+                block = block.copy()  # it is the user's, who may change it
         dims, dtype = chain.dims, chain.dtype
         assert dims is not None
         assert dtype is not None
-        source = CacheSource(block, dims, dtype, partition, chain)
+        source = self._cached = CacheSource(block, dims, dtype, partition, chain)
         assert chain.keys is not None
         self._chain = Chain(source, range(partition.count), chain.keys)
         return self
 
-    def _check_share(self, chain: Chain) -> None:
-        """Refuse a share that does not fit, the same on all ranks. Local."""
-        if chain.dims is None or chain.dtype is None:
-            return
-        largest = max(chain.partition(self._session.comm.size).counts)
-        need = largest * int(np.prod(chain.dims, dtype=np.int64)) * chain.dtype.itemsize
-        budget.check_fits(
-            need, self._session.memory, self._name("cache"),
-            "use more ranks or nodes, give the context more with memory=, or work without cache()",
-        )
-
     def uncache(self) -> Self:
-        """Free what `cache` kept; the records are computed again when needed. Collective."""
-        if isinstance(self._chain.source, CacheSource):
-            self._chain.source.drop()
+        """Free what this collection's `cache` kept; its records are computed again when needed,
+        those of collections derived from it too. Collective."""
+        if self._cached is not None:
+            self._cached.drop()
+            self._cached = None
             self._chain = uncached(self._chain)
         return self
 

@@ -7,8 +7,10 @@ raises there is held until every rank has come to the end, and then raised on al
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -17,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from mpi4py import MPI
 
-from .errors import RankError
+from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
 
 __all__ = [
@@ -46,18 +48,24 @@ class Together:
     comm : mpi4py.MPI.Intracomm
     action : str
         What is being done, for the message: ``"Images.mean"``.
+    given : object
+        With what it is being done: ranks whose `given` looks different (by its repr) are
+        out of step.
 
     Notes
     -----
-    The agreement is one Allreduce of one integer. The exception of the lowest failing rank
+    The agreement is one Allreduce of three integers. The exception of the lowest failing rank
     is raised, on all ranks with the same type and message; on the failing rank it carries
-    the original as its cause.
+    the original as its cause. Ranks that meet here in different actions, or in the same one
+    with other arguments, get a CollectiveMismatchError that says who is where.
     """
 
-    def __init__(self, comm: MPI.Intracomm, action: str) -> None:
+    def __init__(self, comm: MPI.Intracomm, action: str, given: object = None) -> None:
         self.comm = comm
         self.action = action
+        self.given = given
         self.failure: BaseException | None = None
+        self._began = next(_moments)
 
     @property
     def failed(self) -> bool:
@@ -76,27 +84,38 @@ class Together:
     def agree(self) -> None:
         """Raise on every rank if any rank has failed. Collective."""
         comm = self.comm
-        failing = np.array([comm.rank if self.failed else comm.size], dtype=np.int64)
-        comm.Allreduce(MPI.IN_PLACE, failing, op=MPI.MIN)
-        if failing[0] < comm.size:
-            self._raise_everywhere(int(failing[0]))
+        token = zlib.crc32(repr((self.action, self.given)).encode())
+        lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
+        comm.Allreduce(MPI.IN_PLACE, lowest, op=MPI.MIN)
+        if lowest[1] != -lowest[2]:
+            self._raise_mismatch()
+        if lowest[0] < comm.size:
+            self._raise_everywhere(int(lowest[0]))
+
+    def _raise_mismatch(self) -> NoReturn:
+        given = "" if self.given is None else f" with {self.given!r}"
+        places = self.comm.allgather(f"{self.action}{given}"[:300])
+        where = "; ".join(f"rank {rank} is in {place}" for rank, place in enumerate(places[:8]))
+        message = f"the ranks called different methods, or gave other arguments: {where}"
+        raise mark_agreed(CollectiveMismatchError(message), self.comm) from self.failure
 
     def _raise_everywhere(self, lowest: int) -> NoReturn:
         comm, own = self.comm, self.failure
         failures = comm.allreduce(int(self.failed))
         if comm.size == 1:
             assert own is not None
-            if not getattr(own, "agreed", False):
-                own.add_note(f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
-            mark_agreed(own)
-            raise own
+            own.add_note(f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
+            raise mark_agreed(own, comm)
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
         described = None if own is None else _describe(own, place)
         pickled, number, message = comm.bcast(described, lowest)
         others = f" ({failures - 1} more ranks failed)" if failures > 1 else ""
-        error = _rebuild(pickled, number, message + others)
-        mark_agreed(error)
-        raise error from own
+        raise mark_agreed(_rebuild(pickled, number, message + others), comm) from own
+
+    def _is_agreed(self, error: BaseException) -> bool:
+        """Whether an agreement of the same ranks, since this one began, has raised it."""
+        comm, moment = getattr(error, "agreed", (None, -1))
+        return comm is not None and comm == self.comm and moment > self._began
 
     def __enter__(self) -> Together:
         return self
@@ -108,36 +127,52 @@ class Together:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            if getattr(error, "agreed", False):
+            if self._is_agreed(error):
                 return  # every rank is raising this one: an inner agreement did its work
             if self.failure is None:
                 self.failure = error
         self.agree()
 
 
-def mark_agreed(error: ErrorType) -> ErrorType:
-    """Mark an exception that every rank is raising, so that outer agreements let it pass."""
+# Tells what came first on this rank: an error that was agreed on before counts as new.
+_moments = itertools.count()
+
+
+def mark_agreed(error: ErrorType, comm: MPI.Intracomm) -> ErrorType:
+    """Mark an exception that all of comm's ranks raise now, so that outer agreements let it pass.
+
+    Local. The mark says when, for a program may keep an exception and raise it again on one
+    rank alone.
+    """
     # One with slots cannot bear the mark; an outer agreement then repeats itself.
     with suppress(AttributeError):
-        error.agreed = True  # type: ignore[attr-defined]
+        error.agreed = (comm, next(_moments))  # type: ignore[attr-defined]
     return error
 
 
 def _describe(error: BaseException, place: str) -> tuple[bytes, int | None, str]:
     """What the other ranks need to raise the same: pickled type, errno, message."""
-    kind = type(error)
+    kind, text = type(error), _text(error)
     number = error.errno if isinstance(error, OSError) else None
-    text: Any = error.args[0] if isinstance(error, KeyError) and error.args else error
-    if isinstance(error, OSError) and error.strerror is not None:
-        text = error.strerror
-        if error.filename is not None:
-            text = f"{text}: {error.filename!r}"
     try:
         pickled = pickle.dumps(kind)
-        _construct(kind, number, str(text))
+        _construct(kind, number, text)
     except Exception:
         pickled, number, text = pickle.dumps(RankError), None, f"{kind.__name__}: {text}"
     return pickled, number, f"{place}: {text}"
+
+
+def _text(error: BaseException) -> str:
+    """The message, whatever the exception's own way of showing it does."""
+    try:
+        if isinstance(error, KeyError) and error.args:
+            return str(error.args[0])
+        if isinstance(error, OSError) and error.strerror is not None:
+            named = "" if error.filename is None else f": {error.filename!r}"
+            return f"{error.strerror}{named}"
+        return str(error)
+    except Exception:
+        return "(its message cannot be shown)"
 
 
 def _construct(kind: type[BaseException], number: int | None, message: str) -> BaseException:
@@ -155,10 +190,15 @@ def _rebuild(pickled: bytes, number: int | None, message: str) -> BaseException:
         return RankError(message)
 
 
-def from_rank(comm: MPI.Intracomm, root: int, action: str, work: Any, *args: Any) -> Any:
-    """Run ``work(*args)`` on one rank and hand its result to all. Collective."""
+def from_rank(
+    comm: MPI.Intracomm, root: int, action: str, work: Any, *args: Any, given: object = None
+) -> Any:
+    """Run ``work(*args)`` on one rank and hand its result to all. Collective.
+
+    `given` must look the same on all ranks, as in `Together`.
+    """
     result = None
-    with Together(comm, action):
+    with Together(comm, action, given):
         if comm.rank == root:
             result = work(*args)
     return comm.bcast(result, root)
@@ -201,9 +241,10 @@ def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) 
     (partition.count, ...) ndarray
         Its own memory.
     """
-    out = np.empty((partition.count, *rows.shape[1:]), dtype=rows.dtype)
-    start, stop = partition.bounds(comm.rank)
-    out[start:stop] = rows
+    with Together(comm, "gathering"):
+        out = np.empty((partition.count, *rows.shape[1:]), dtype=rows.dtype)
+        start, stop = partition.bounds(comm.rank)
+        out[start:stop] = rows
     if out.nbytes == 0 or comm.size == 1:
         return out
     width = out.nbytes // partition.count

@@ -7,14 +7,15 @@ from typing import Any
 
 from mpi4py import MPI
 
-__all__ = ["acquire", "release"]
+__all__ = ["Shared", "acquire", "release"]
 
 
-class _Shared:
-    """A duplicate and how many contexts use it."""
+class Shared:
+    """A communicator's duplicate, and how many contexts use it."""
 
-    def __init__(self, comm: MPI.Intracomm) -> None:
-        self.comm = comm
+    def __init__(self, origin: MPI.Intracomm) -> None:
+        self.origin = origin
+        self.comm = origin.Dup()
         self.users = 0
 
 
@@ -24,7 +25,7 @@ def _keyval() -> int:
     return MPI.Comm.Create_keyval()
 
 
-def acquire(comm: Any) -> MPI.Intracomm:
+def acquire(comm: Any) -> Shared:
     """The duplicate that belongs to `comm`. Collective.
 
     Messages of the library and of the user's program can then never be taken for each other.
@@ -38,16 +39,16 @@ def acquire(comm: Any) -> MPI.Intracomm:
         raise TypeError(f"comm is an mpi4py intracommunicator, not {comm!r}")
     shared: Any = comm.Get_attr(_keyval())
     if shared is None:
-        shared = _Shared(comm.Dup())
+        shared = Shared(comm)
         comm.Set_attr(_keyval(), shared)
     shared.users += 1
-    return shared.comm
+    return shared
 
 
-def release(comm: MPI.Intracomm) -> None:
-    """Give back what `acquire(comm)` gave; the last one frees it. Collective."""
-    shared: Any = comm.Get_attr(_keyval())
+def release(shared: Shared) -> None:
+    """Give back what `acquire` gave; the last one frees it. Collective."""
     shared.users -= 1
     if shared.users == 0:
-        comm.Delete_attr(_keyval())
+        if shared.origin != MPI.COMM_NULL:  # the user may have freed it meanwhile
+            shared.origin.Delete_attr(_keyval())
         shared.comm.Free()

@@ -85,10 +85,12 @@ class ThunderContext:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Freeing is collective. Where one rank alone is leaving by an exception the others
-        # are elsewhere, and waiting for them would be a hang; the process is about to end.
-        if error is None or getattr(error, "agreed", False):
+        # Freeing the communicator is collective. Where an exception ends the block on one rank
+        # alone, waiting for the others would be a hang; they may be told or ended by it.
+        if error is None:
             self.close()
+        else:
+            self._session.workspace.close()
 
     def __repr__(self) -> str:
         if not self._session.is_open:

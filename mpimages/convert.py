@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -70,9 +71,15 @@ def save_series_hdf5(
     shape, index = described
     with staged(comm, path, "hdf5", overwrite, series._name(action)) as file:
         writer = Hdf5Writer(
-            comm, file, dataset, shape, chain.dtype, layout, chunks, index, series.metadata
+            comm, file, dataset, shape, chain.dtype, layout, chunks, index, series.metadata,
+            _attributes(series),
         )
         _stream_into(writer, series, chain, action, writer.write)
+
+
+def _attributes(collection: Collection) -> dict[str, str]:
+    """What the file says of its origin: the input's names and how they were read, as JSON."""
+    return {name: json.dumps(value, sort_keys=True) for name, value in collection._inputs.items()}
 
 
 def _stream_into(
@@ -105,7 +112,7 @@ def save_frames(
     with staged(comm, path, "hdf5", overwrite, images._name(action)) as file:
         writer = Hdf5Writer(
             comm, file, dataset, (*chain.dims, chain.count), chain.dtype, "images", chunks,
-            chain.keys, images.metadata,
+            chain.keys, images.metadata, _attributes(images),
         )
         _stream_into(writer, images, chain, action, writer.write_images)
 

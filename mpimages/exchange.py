@@ -32,7 +32,7 @@ class ExchangePlan:
         Which rank has which images, and which rank gets which pixels.
     dtype : numpy.dtype
     limit : int
-        About how many bytes of pixels a rank receives in one round.
+        About how many bytes of pixels a rank sends or receives in one round, at most.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class ExchangePlan:
         self.images = images
         self.pixels = pixels
         self.dtype = dtype
-        self.width = max(1, limit // max(1, images.count * dtype.itemsize))
+        # A rank receives the width of all images, and sends the width of its own to every rank.
+        most = max(images.count, pixels.parts * max(images.counts), 1)
+        self.width = max(1, limit // (most * dtype.itemsize))
         self.rounds = -(-max(pixels.counts) // self.width)
 
     def band(self, rank: int, turn: int) -> tuple[int, int]:
@@ -80,16 +82,21 @@ class ExchangePlan:
             if comm.size > 1:
                 send = workspace.empty((self._sent(comm.rank, 0),), self.dtype)
                 receive = workspace.empty((rows * self.images.count,), self.dtype)
+        together = Together(comm, "toSeries")
         for turn in range(self.rounds):
             start, stop = self.band(comm.rank, turn)
             target = block[: stop - start] if out is None else out[start - mine : stop - mine]
-            if comm.size == 1:
-                _transpose_columns(images, positions, start, stop, target)
-            else:
-                self._pack(images, positions, turn, send)
+            with together.attempt():
+                if comm.size == 1:
+                    _transpose_columns(images, positions, start, stop, target)
+                else:
+                    self._pack(images, positions, turn, send)
+            if comm.size > 1:
                 self._transfer(comm, turn, send, receive)
-                self._unpack(receive, target)
+                with together.attempt():
+                    self._unpack(receive, target)
             yield target
+        together.agree()
 
     def _sent(self, rank: int, turn: int) -> int:
         pixels = sum(b - a for a, b in (self.band(q, turn) for q in range(self.pixels.parts)))

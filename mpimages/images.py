@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -95,6 +96,8 @@ class Images(Collection):
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
                 _image_key(bound)
+        if min(wanted.start or 0, wanted.stop or 0) < 0:  # keys are labels, not places
+            raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
         if wanted.step is not None and wanted.step < 1:
             raise ValueError(f"a slice of keys runs upward, got step {wanted.step}")
         assert chain.keys is not None
@@ -212,7 +215,8 @@ class Images(Collection):
         if not wanted or min(wanted) < 0 or (dims is not None and max(wanted) >= dims[2]):
             there = "" if dims is None else f": there are planes 0…{dims[2] - 1}"
             raise ValueError(f"planes: cannot take {bottom!r} to {top!r}{there}")
-        return self._then(Pixels("planes", (slice(None), slice(None), index)))
+        return self._then(
+            Pixels("planes", (slice(None), slice(None), index), (1, 1, max(wanted) + 1)))
 
     def subsample(self, factor: int | Sequence[int]) -> Self:
         """Every factor-th pixel along each axis, from 0. Collective; lazy.
@@ -223,15 +227,14 @@ class Images(Collection):
             An axis of n pixels keeps ceil(n / factor).
         """
         dims = self._chain.dims
-        if isinstance(factor, (list, tuple, np.ndarray)):
-            factors = [_as_int(f, "subsample") for f in factor]
-        else:
-            factors = [_as_int(factor, "subsample")] * (3 if dims is None else len(dims))
-        if dims is not None and len(factors) != len(dims):
-            raise ValueError(f"subsample: {len(factors)} factors for images of dims {dims}")
+        each = isinstance(factor, (list, tuple, np.ndarray))
+        factors = [_as_int(f, "subsample") for f in np.atleast_1d(np.asarray(factor, object))]
         if not factors or min(factors) < 1:
             raise ValueError(f"subsample: factors are positive, got {factor!r}")
-        return self._then(Pixels("subsample", tuple(slice(None, None, f) for f in factors)))
+        if each and dims is not None and len(factors) != len(dims):
+            raise ValueError(f"subsample: {len(factors)} factors for images of dims {dims}")
+        steps = tuple(slice(None, None, f) for f in factors)
+        return self._then(Pixels("subsample", steps if each else steps[0]))
 
     def crop(self, minbound: Sequence[int], maxbound: Sequence[int]) -> Self:
         """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
@@ -244,7 +247,7 @@ class Images(Collection):
             if not 0 <= a < b or (dims is not None and b > dims[axis]):
                 raise ValueError(f"crop: [{a}, {b}) does not lie in axis {axis} of dims {dims}")
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        return self._then(Pixels("crop", box))
+        return self._then(Pixels("crop", box, tuple(high)))
 
     def apply(
         self, func: Callable[[np.ndarray], np.ndarray], dims: Sequence[int] | None = None,
@@ -310,7 +313,9 @@ class Images(Collection):
                 means = np.empty((stop - start, len(pixels)))
             means[first - start : first - start + len(batch)] = region_means(batch, pixels)
 
-        self._stream(chain, action, measure)
+        if chain.count == 0:
+            raise ValueError(f"{self._name(action)}: the collection has no records")
+        self._stream(chain, action, measure, _checksum(mask))
         with Together(comm, self._name(action)):
             if means is None:
                 assert chain.dims is not None
@@ -422,7 +427,9 @@ class Images(Collection):
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)
         chain = Chain.whole(ExchangeSource(self._session.comm, images))
-        return kind(self._session, chain, self.metadata, images=images)
+        series = kind(self._session, chain, self.metadata, images=images)
+        series._inputs = self._inputs
+        return series
 
 
 class _Share:
@@ -451,13 +458,24 @@ class _Share:
         self._images._settle("toSeries")
 
     def share(self) -> tuple[np.ndarray, Partition]:
-        return self._images._load(self._images._settle("toSeries"), "toSeries")
+        chain = self._images._settle("toSeries")
+        self._images._check_share(chain, "toSeries")
+        shared = self._images._load(chain, "toSeries")
+        self._images._check_share(chain, "toSeries")  # what was not known before
+        return shared
 
 
 def _as_int(value: Any, name: str) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} needs whole numbers, not {value!r}")
     return int(value)
+
+
+def _checksum(mask: Any) -> int:
+    """For comparing a mask, or lists of pixels, between ranks."""
+    if isinstance(mask, np.ndarray):
+        return zlib.crc32(np.ascontiguousarray(mask).data)
+    return zlib.crc32(repr(mask).encode())
 
 
 def _image_key(key: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,13 @@ from .sources import (
     PathTable,
     SeriesSource,
 )
+from .steps import is_record_dtype
 
 __all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
+
+
+# Of more names than these, what is written keeps the first ones and the last.
+NAMES_KEPT = 100
 
 
 # -- files ---------------------------------------------------------------------------------
@@ -43,16 +49,48 @@ def load_images(
         name, paths = readers.find_input(
             data_path, input_format, ext, recursive, options.confFilename
         )
-        return name, PathTable(paths), options, readers.get(name).inspect(paths[0], options)
+        reader = readers.get(name)
+        header = reader.inspect(paths[0], options)
+        reader.check(options, header)
+        return name, PathTable(paths), options, header
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
-    name, paths, options, header = from_rank(comm, 0, action, find)
+    given = (_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
+    name, paths, options, header = from_rank(comm, 0, action, find, given=given)
     reader = readers.get(name)
     ends: np.ndarray | None = None
     if reader.multiple(options, header):
         ends = np.cumsum(_count_images(session, reader, options, header, paths, action))
     source = FileSource(reader, options, header, paths, ends)
-    return Images(session, _slice(source, source.count, bounds), header.metadata)
+    images = Images(session, _slice(source, source.count, bounds), header.metadata)
+    images._inputs = _inputs(name, paths, asked, bounds)
+    return images
+
+
+def _comparable(data_path: Any) -> object:
+    """Paths as what they say, so that ranks can compare them."""
+    if isinstance(data_path, os.PathLike):
+        return os.fspath(data_path)
+    if isinstance(data_path, (list, tuple)):
+        return [_comparable(path) for path in data_path]
+    return data_path if isinstance(data_path, str) else type(data_path).__name__
+
+
+def _inputs(
+    name: str, paths: PathTable, asked: dict[str, Any], bounds: tuple[int | None, int | None]
+) -> dict[str, Any]:
+    """What written files say of their origin: no directory, and few of very many names."""
+    names = [os.path.basename(paths[i]) for i in range(min(len(paths), NAMES_KEPT))]
+    if len(paths) > NAMES_KEPT:
+        names[-1] = os.path.basename(paths[len(paths) - 1])
+    options = {"inputFormat": name, "startIdx": bounds[0], "stopIdx": bounds[1], **asked}
+    if options["dtype"] is not None:
+        options["dtype"] = str(np.dtype(options["dtype"]))
+    if options["dims"] is not None:
+        options["dims"] = [int(n) for n in options["dims"]]
+    given = {key: value if value is None or isinstance(value, (str, list)) else int(value)
+             for key, value in options.items()}
+    return {"inputs": {"count": len(paths), "names": names}, "options": given}
 
 
 def _count_images(
@@ -87,7 +125,8 @@ def load_series(session: Session, data_path: Any, asked: dict[str, Any]) -> Seri
     """See `ThunderContext.loadSeries`. Collective."""
     comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
-        comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked))
+        comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked)),
+        given=(_comparable(data_path), sorted(asked.items())),
     )
     if header.needs_keys:
         header = _with_keys(session, header, action)
@@ -155,7 +194,9 @@ def series_from_array(
 
 def _checked_array(array: Any) -> np.ndarray:
     array = np.asarray(array)
-    if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    if not is_record_dtype(array.dtype):
         raise TypeError(f"records are integers or floats of at most 64 bits, not {array.dtype}")
     return array
 

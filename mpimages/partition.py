@@ -69,12 +69,6 @@ class Partition:
             raise IndexError(f"part {part} of {self.parts}")
         return self.offsets[part], self.offsets[part + 1]
 
-    def owner(self, item: int) -> int:
-        """The part that owns `item`."""
-        if not 0 <= item < self.count:
-            raise IndexError(f"item {item} of {self.count}")
-        return int(np.searchsorted(self.offsets, item, side="right")) - 1
-
     def restricted(self, positions: Sequence[int] | np.ndarray) -> Partition:
         """The partition of a selection: each selected item stays with its owner.
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from .collective import PIECE_BYTES, allgather_rows, allreduce
+from .collective import PIECE_BYTES, Together, allgather_rows, allreduce
 from .kernels import moments
 from .partition import Partition
 
@@ -128,8 +128,6 @@ def _computed(dtype: np.dtype) -> np.dtype:
     """The dtype that the kernels see; nothing is lost by it."""
     if dtype == np.float16:
         return np.dtype(np.float32)
-    if dtype == np.bool_:
-        return np.dtype(np.uint8)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise TypeError(f"statistics need integers or floats of at most 64 bits, not {dtype}")
     return dtype
@@ -206,8 +204,10 @@ class IntegerSums:
     ) -> tuple[np.ndarray | OverflowError, np.ndarray, np.ndarray | None]:
         sums = add_limbs(comm, self.sums)
         squares = None if self.squares is None else add_limbs(comm, self.squares)
-        mean, variance = moments.finish_integers(sums, squares, partition.count, self.signed)
-        return self._as_integers(sums), mean, variance
+        with Together(comm, "finishing sums"):
+            mean, variance = moments.finish_integers(sums, squares, partition.count, self.signed)
+            total = self._as_integers(sums)
+        return total, mean, variance
 
     def _as_integers(self, sums: np.ndarray) -> np.ndarray | OverflowError:
         low = sums[0]
@@ -224,8 +224,9 @@ def add_limbs(comm: MPI.Intracomm, limbs: np.ndarray) -> np.ndarray:
     """Sum wide integers over the ranks: (limbs, width) uint64, modulo 2^(64 limbs)."""
     if len(limbs) == 1 or comm.size == 1:
         return allreduce(comm, limbs)  # one limb wraps modulo 2^64 by itself
-    halves = np.empty((2 * len(limbs), limbs.shape[1]), dtype=np.uint64)
-    halves[0::2], halves[1::2] = limbs & LOW, limbs >> HALF
+    with Together(comm, "adding sums"):
+        halves = np.empty((2 * len(limbs), limbs.shape[1]), dtype=np.uint64)
+        halves[0::2], halves[1::2] = limbs & LOW, limbs >> HALF
     allreduce(comm, halves)  # fewer than 2^32 ranks: no half overflows
     for i in range(len(halves) - 1):
         halves[i + 1] += halves[i] >> HALF
@@ -259,16 +260,18 @@ class FloatTree:
             (self.left if side == "left" else self.right)[level]
             for side, level, _ in nodes[comm.rank]
         ]
-        mine = np.empty((bands.counts[comm.rank], self.values), dtype=np.float64)
+        order = [(level, index) for rank_nodes in nodes for _, level, index in rank_nodes]
         pieces = self._rounds(bands, nodes)
+        with Together(comm, "merging sums"):
+            mine = np.empty((bands.counts[comm.rank], self.values), dtype=np.float64)
         for piece in range(pieces):
             cuts = [_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
             received = _exchange_nodes(comm, own, cuts, [len(n) for n in nodes], self.values)
-            order = [(level, index) for rank_nodes in nodes for _, level, index in rank_nodes]
             start, stop = (cut - bands.offsets[comm.rank] for cut in cuts[comm.rank])
-            found = moments.finish_floats(complete(order, received), partition.count)
-            for i, values in enumerate(found[: self.values]):
-                mine[start:stop, i] = values
+            with Together(comm, "merging sums"):
+                found = moments.finish_floats(complete(order, received), partition.count)
+                for i, values in enumerate(found[: self.values]):
+                    mine[start:stop, i] = values
         merged = allgather_rows(comm, mine, bands)
         total, mean = merged[:, 0].copy(), merged[:, 1].copy()
         return total, mean, merged[:, 2].copy() if self.values == 3 else None
@@ -304,13 +307,16 @@ def _exchange_nodes(
 ) -> np.ndarray:
     """Give each rank its cut of every rank's nodes: (nodes, values, pixels of the cut)."""
     widths = [stop - start for start, stop in cuts]
-    sent = [node[:, start:stop].ravel() for start, stop in cuts for node in own]
-    send = np.concatenate(sent) if sent else np.empty(0)
     width = widths[comm.rank]
-    receive = np.empty((sum(counts), values, width))
-    if comm.size == 1:
-        receive.reshape(-1)[:] = send
-        return receive
+    with Together(comm, "merging sums"):
+        receive = np.empty((sum(counts), values, width))
+        if comm.size == 1:
+            start, stop = cuts[0]
+            for node, taken in zip(own, receive, strict=True):
+                taken[:] = node[:, start:stop]
+            return receive
+        sent = [node[:, start:stop].ravel() for start, stop in cuts for node in own]
+        send = np.concatenate(sent) if sent else np.empty(0)
     comm.Alltoallv(
         [send, [len(own) * values * w for w in widths], MPI.DOUBLE],
         [receive, [count * values * width for count in counts], MPI.DOUBLE],

@@ -65,8 +65,6 @@ def region_means(batch: np.ndarray, regions: list[np.ndarray]) -> np.ndarray:
     flat = batch.reshape(len(batch), -1)
     if flat.dtype == np.float16:
         flat = flat.astype(np.float32)
-    if flat.dtype == np.bool_:
-        flat = flat.view(np.uint8)
     means = np.empty((len(flat), len(regions)))
     for i, pixels in enumerate(regions):
         values = np.ascontiguousarray(flat[:, pixels])

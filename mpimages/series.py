@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from . import budget
 from .chain import Chain, Shape, Step
 from .collection import Collection
 from .collective import Together, allgather_rows, allreduce, from_rank
@@ -45,8 +46,14 @@ class Series(Collection):
 
     def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
         kept = self._index if index is None else index
-        return type(self)(self._session, chain, self.metadata, images=self._images,
-                          dims=self._key_dims, index=kept)
+        return self._as(type(self), chain, kept)
+
+    def _as(self, kind: Any, chain: Chain, index: np.ndarray | None) -> Any:
+        """A Series of some kind with all that this one knows but its chain and index. Local."""
+        other = kind(self._session, chain, self.metadata, images=self._images,
+                     dims=self._key_dims, index=index)
+        other._inputs = self._inputs
+        return other
 
     # -- properties: local -----------------------------------------------------------------
 
@@ -230,6 +237,9 @@ class Series(Collection):
     def select(self, crit: Any) -> Self:
         """Keep the times whose index value meets a criterion. Collective; lazy.
 
+        Where only an action can tell how many values there are (after a `filter` of images, or a
+        function whose result was not declared), this is one.
+
         Parameters
         ----------
         crit : int, list of int, or callable
@@ -242,7 +252,7 @@ class Series(Collection):
         """
         index = self.index
         if index is None:  # after a filter of the images only an action can tell
-            self._settle("select")
+            self._chain = self._known(self._settle("select"), "select")
             index = self.index
         assert index is not None
         if callable(crit):
@@ -283,12 +293,11 @@ class Series(Collection):
         labels = None if index is None else as_index(index)
         dims = None if labels is None else (len(labels),)
         kind = None if dtype is None else np.dtype(dtype)
-        return self._then(Apply(func, dims, kind, atleast=1, label=self._key), labels)
+        return self._then(Apply(func, dims, kind, axes=1, label=self._key), labels)
 
     def toTimeSeries(self) -> TimeSeries:
         """The same records as a `TimeSeries`. Collective; lazy."""
-        return TimeSeries(self._session, self._chain, self.metadata, images=self._images,
-                          dims=self._key_dims, index=self._index)
+        return self._as(TimeSeries, self._chain, self._index)
 
     # -- files -----------------------------------------------------------------------------
 
@@ -396,7 +405,12 @@ class Series(Collection):
             raise ValueError(f"thresh is a number, not {thresh!r}")
         comm = self._session.comm
         chain = self._settle("subset")
-        drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed)
+        drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed, given=seed)
+        drawn_at_most = min(int(nsamples), chain.count or 0)
+        budget.check_fits(
+            2 * drawn_at_most * self._record_bytes(chain), self._session.memory,
+            self._name("subset"), "draw fewer, or give the context more with memory=",
+        )
         sample = Sample(int(nsamples), drawn)
         highest = np.array([-np.inf])
 
@@ -410,7 +424,7 @@ class Series(Collection):
                 numbers, block = numbers[passed], block[passed]
             sample.offer(numbers, block)
 
-        self._stream(chain, "subset", offer)
+        self._stream(chain, "subset", offer, (int(nsamples), thresh, stat))
         rows = self._merge_sample(sample, chain)
         if len(rows) == 0:
             allreduce(comm, highest, _max_op())
@@ -478,8 +492,10 @@ class TimeSeries(Series):
 def as_index(values: Iterable[int]) -> np.ndarray:
     """Index labels as a 1-D int64 array of their own; ValueError where they are not whole."""
     index = np.array(list(values) if not isinstance(values, np.ndarray) else values)
-    if index.ndim != 1 or index.dtype.kind not in "iuf" or \
-            (index.dtype.kind == "f" and not np.array_equal(index, np.floor(index))):
+    whole = index.ndim == 1 and index.dtype.kind in "iuf"
+    if whole and index.dtype.kind == "f":
+        whole = bool(np.all((index == np.floor(index)) & (np.abs(index) < 2.0**63)))
+    if not whole or (index.dtype == np.uint64 and (index >= 2**63).any()):
         raise ValueError(f"an index is a sequence of whole numbers, not {values!r}")
     return index.astype(np.int64)
 

@@ -16,11 +16,9 @@ Keys = Sequence[Any] | np.ndarray
 
 
 def kernel_block(block: np.ndarray) -> np.ndarray:
-    """The block as the kernels take it: C-contiguous, float16 as float32, bool as uint8."""
+    """The block as the kernels take it: C-contiguous, float16 as float32."""
     if block.dtype == np.float16:
         block = block.astype(np.float32)
-    if block.dtype == np.bool_:
-        block = block.astype(np.uint8)
     return np.ascontiguousarray(block)
 
 
@@ -55,7 +53,6 @@ class SeriesStatistic:
         if self.kind in ("max", "min"):
             return dtype
         wide = np.dtype(np.float32) if dtype == np.float16 else dtype
-        wide = np.dtype(np.uint8) if dtype == np.bool_ else wide
         return projection.result_dtype(self.kind, wide)
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:

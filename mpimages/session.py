@@ -24,13 +24,12 @@ class Session:
     """
 
     def __init__(self, comm: MPI.Intracomm, memory: int | str | None) -> None:
-        self._given = comm
         self.workspace = Workspace(0, 1)
-        self._comm: MPI.Intracomm | None = communicators.acquire(comm)
+        self._shared: communicators.Shared | None = communicators.acquire(comm)
         try:
-            self.memory = agreed_budget(self._comm, memory)
-            with Together(self._comm, "ThunderContext"):
-                threads = threads_per_rank(self._comm)
+            self.memory = agreed_budget(self.comm, memory)
+            with Together(self.comm, "ThunderContext"):
+                threads = threads_per_rank(self.comm)
         except BaseException:
             self.close()
             raise
@@ -40,18 +39,18 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether `close` has not been called. Local."""
-        return self._comm is not None
+        return self._shared is not None
 
     @property
     def comm(self) -> MPI.Intracomm:
         """The communicator. Local; RuntimeError after `close`."""
-        if self._comm is None:
+        if self._shared is None:
             raise RuntimeError("the ThunderContext is closed; make a new one")
-        return self._comm
+        return self._shared.comm
 
     def close(self) -> None:
         """Give back communicator, memory and threads. Collective; may be called twice."""
-        if self._comm is not None:
+        if self._shared is not None:
             self.workspace.close()
-            self._comm = None
-            communicators.release(self._given)
+            shared, self._shared = self._shared, None
+            communicators.release(shared)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .chain import Shape
 
-__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
+__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different", "is_record_dtype"]
 
 Keys = Sequence[Any] | np.ndarray
 
@@ -66,15 +66,21 @@ def _product(dims: Shape) -> int:
 
 
 class Pixels:
-    """Keep a part of each image's pixels: one index per axis (a slice, an int, or a list).
+    """Keep a part of each image's pixels: one index per axis (a slice, an int, or a list), or a
+    slice for all axes.
 
     Crops, subsampling and the choice of planes are all of this kind; a part taken by slices
-    is a view, so that nothing is copied before it is needed.
+    is a view, so that nothing is copied before it is needed. `least` is how long each axis
+    must be for the part to be there.
     """
 
-    def __init__(self, name: str, index: tuple[slice | int | list[int], ...]) -> None:
+    def __init__(
+        self, name: str, index: tuple[slice | int | list[int], ...] | slice,
+        least: Shape | None = None,
+    ) -> None:
         self.name = name
         self.index = index
+        self.least = least
 
     def dims(self, dims: Shape | None) -> Shape | None:
         if dims is None:
@@ -85,10 +91,17 @@ class Pixels:
         return dtype
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
-        if batch.ndim - 1 != len(self.index):
-            raise ValueError(f"{self.name} was given {len(self.index)} axes, "
+        index = self.index
+        if isinstance(index, slice):
+            index = (index,) * (batch.ndim - 1)
+        if batch.ndim - 1 != len(index):
+            raise ValueError(f"{self.name} was given {len(index)} axes, "
                              f"but the records have dims {batch.shape[1:]}")
-        return batch[(slice(None), *self.index)]
+        if self.least is not None and \
+                any(n < k for n, k in zip(batch.shape[1:], self.least, strict=True)):
+            raise ValueError(f"{self.name}: that part of an image is not there: it takes dims "
+                             f"of at least {self.least}, the images have {batch.shape[1:]}")
+        return batch[(slice(None), *index)]
 
 
 class Apply:
@@ -106,13 +119,15 @@ class Apply:
         dims: Shape | None,
         dtype: np.dtype | None,
         *,
-        atleast: int = 0,
+        axes: int | None = None,
         label: Callable[[Any], Any] = int,
     ) -> None:
         self.func = func
         self.known_dims = dims
-        self.known_dtype = dtype
-        self.atleast = atleast  # axes that a result must have: a Series' value is 1-D
+        self.known_dtype = dtype if dtype is None else dtype.newbyteorder("=")
+        if dtype == np.bool_:
+            self.known_dtype = np.dtype(np.uint8)
+        self.axes = axes  # how many a result must have: a Series' value is 1-D
         self.label = label  # from the chain's key to the one that users know
         # (key, label, dims, dtype) of what this rank saw during an action: of the first
         # record, and of the first that was unlike it.
@@ -144,22 +159,34 @@ class Apply:
 
     def _checked(self, value: Any, key: int) -> np.ndarray:
         array = np.asarray(value)
-        if array.ndim < self.atleast:
-            array = array.reshape((1,) * (self.atleast - array.ndim) + array.shape)
         label = self.label(key)
-        if array.dtype.kind not in "buif":
+        if array.dtype == np.bool_:
+            array = array.astype(np.uint8)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if not is_record_dtype(array.dtype):
             raise TypeError(f"apply: the function returned dtype {array.dtype} for key {label}; "
-                            "records are integers or floats")
+                            "records are integers or floats of at most 64 bits")
+        if self.axes is not None and array.ndim == 0:
+            array = array.reshape((1,) * self.axes)
+        if self.axes is not None and array.ndim != self.axes:
+            raise ValueError(f"apply: the function returned shape {array.shape} for key {label}; "
+                             f"a value has {self.axes} axis")
+        if (self.known_dims is not None and array.shape != self.known_dims) or \
+                (self.known_dtype is not None and array.dtype != self.known_dtype):
+            dims = "any" if self.known_dims is None else self.known_dims
+            dtype = "any" if self.known_dtype is None else self.known_dtype
+            raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
         if not self.seen:
             self.seen.append((key, label, array.shape, array.dtype))
-        dims = self.seen[0][2] if self.known_dims is None else self.known_dims
-        dtype = self.seen[0][3] if self.known_dtype is None else self.known_dtype
-        if array.shape != dims or array.dtype != dtype:
-            if not self.known:
-                self.seen.append((key, label, array.shape, array.dtype))
-                raise Unlike
-            raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
+        elif (array.shape, array.dtype) != self.seen[0][2:]:
+            self.seen.append((key, label, array.shape, array.dtype))
+            raise Unlike
         return array
+
+
+def is_record_dtype(dtype: np.dtype) -> bool:
+    """Whether records can be of this dtype: integers and floats of at most 64 bits."""
+    return dtype.kind in "iuf" and dtype.itemsize <= 8
 
 
 class Unlike(Exception):
@@ -168,10 +195,9 @@ class Unlike(Exception):
 
 
 def different(
-    key: Any, dims: Shape | None, dtype: np.dtype | None, first: Shape | None,
-    first_dtype: np.dtype | None,
+    key: Any, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
 ) -> str:
     """The message for a record that is not like the first."""
     return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
-            f"but {first} and {first_dtype} were declared or found in the first record; "
+            f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
             "all records of a collection are alike")

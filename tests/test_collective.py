@@ -44,7 +44,6 @@ def test_the_same_on_all_ranks(comm, error, kind, text):
         assert caught.value is error
         assert "Images.mean" in error.__notes__[0]
         error.__notes__.clear()
-        error.agreed = False
         return
     assert type(caught.value) is kind
     message = str(caught.value)
@@ -124,3 +123,38 @@ def test_large_arrays_go_in_pieces(comm, monkeypatch):
     assert np.array_equal(allreduce(comm, array.copy()), array * comm.size)
     mine = array.reshape(11, 1) if comm.rank == 0 else np.zeros((11, 1), np.int64)
     assert np.array_equal(broadcast_array(comm, mine, 0)[:, 0], array)
+
+
+class Unshowable(Exception):
+    def __str__(self):
+        return self.missing
+
+
+def test_an_exception_that_cannot_be_shown(comm):
+    last = comm.size - 1
+    kind = Unshowable if comm.size == 1 else RankError
+    with pytest.raises(kind), Together(comm, "x"):
+        if comm.rank == last:
+            raise Unshowable
+
+
+def test_an_old_exception_raised_again_on_one_rank_is_a_new_failure(comm):
+    kept = []
+    for _ in range(2):
+        with pytest.raises(ValueError, match="first") as caught, Together(comm, "x"):
+            if kept and comm.rank == 0:
+                raise kept[0]
+            if not kept:
+                raise ValueError("first")
+        kept.append(caught.value)
+    assert comm.allreduce(1) == comm.size
+
+
+def test_agreement_on_one_rank_is_none_on_all(comm):
+    from mpi4py import MPI
+
+    with pytest.raises(ValueError, match="alone"), Together(comm, "outer"):
+        if comm.rank == comm.size - 1:
+            with Together(MPI.COMM_SELF, "inner"):
+                raise ValueError("alone")
+    assert comm.allreduce(1) == comm.size

@@ -30,6 +30,19 @@ def test_the_communicator_is_duplicated_once(comm):
     assert f"of {comm.size}" in repr(ThunderContext(comm))
 
 
+@pytest.mark.mpi(min_size=2)
+def test_a_budget_on_some_ranks_only(comm):
+    with ThunderContext(comm, memory="1GB" if comm.rank == 0 else None) as context:
+        assert set(comm.allgather(context.memory)) == {context.memory}
+
+
+def test_a_communicator_that_its_user_frees_first(comm):
+    own = comm.Dup()
+    context = ThunderContext(own, memory="1GB")
+    own.Free()
+    context.close()
+
+
 def test_a_closed_context_refuses_actions(comm):
     with ThunderContext(comm, memory="1GB") as context:
         images = context.loadImagesFromArray(np.zeros((3, 4, 4), np.uint8))
@@ -64,7 +77,7 @@ def test_sizes(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("wrong", ["", "GB", "-1GB", "1 XB", "1e9", 0, -5, "0"])
+@pytest.mark.parametrize("wrong", ["9" * 30, 2**63, "", "GB", "-1GB", "1 XB", "1e9", 0, -5, "0"])
 def test_what_is_no_size(wrong):
     with pytest.raises(ValueError, match="size"):
         parse_size(wrong)

@@ -194,3 +194,22 @@ def test_the_real_fish(tsc, fish):
     assert same_bits(images.toArray(), expected)
     np.testing.assert_allclose(images.stdev(), expected.std(axis=0), atol=1e-12)
     assert len(tsc.loadImages(fish).toTimeSeries().normalize().subset(50, 0.05, seed=1)) == 50
+
+
+@pytest.mark.parametrize("options", [{"dataset": "x"}, {"axes": "TYX"}, {"dims": (9, 9)},
+                                     {"dtype": "float32"}, {"channel": 1}])
+def test_options_that_mean_nothing_or_contradict(tsc, shared_path, on_rank_0, options):
+    on_rank_0(lambda: write_tifs(shared_path, recording(2, (3, 4), "uint8")))
+    with pytest.raises(ValueError, match=next(iter(options))):
+        tsc.loadImages(shared_path, **options)
+    assert tsc.loadImages(shared_path, dims=(3, 4), dtype="uint8").count() == 2
+
+
+def test_a_series_that_was_replaced_is_not_misread(tsc, shared_path):
+    images = tsc.loadImagesFromArray(recording(3, (4, 5), "int16"))
+    images.saveAsBinarySeries(shared_path / "b")
+    tsc.comm.Barrier()
+    old = tsc.loadSeries(shared_path / "b")
+    images.apply(lambda v: v * 2.5).saveAsBinarySeries(shared_path / "b", overwrite=True)
+    with pytest.raises(FormatError, match="load the series again"):
+        old.toArray()

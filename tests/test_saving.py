@@ -163,6 +163,20 @@ def test_what_the_files_say(tsc, shared_path):
     assert tsc.loadSeries(shared_path / "s.h5").metadata["unit"] == "um"
 
 
+def test_hdf5_names_its_inputs(tsc, shared_path):
+    array = recording(3, (4, 5), "uint8")
+    tsc.loadImagesFromArray(array).saveAsTifs(shared_path / "t")
+    tsc.comm.Barrier()
+    images = tsc.loadImages(shared_path / "t", startIdx=1, inputFormat="tif")
+    images.toTimeSeries().normalize().saveAsHDF5(shared_path / "s.h5")
+    with h5py.File(shared_path / "s.h5", "r", locking=False) as file:
+        inputs = json.loads(file["series"].attrs["inputs"])
+        options = json.loads(file["series"].attrs["options"])
+    assert inputs == {"count": 3, "names": [f"export-{i:05d}.tif" for i in range(3)]}
+    assert options["startIdx"] == 1
+    assert options["inputFormat"] == "tif"
+
+
 def test_a_series_can_be_mapped(tsc, shared_path):
     array = recording(9, (7, 8, 2), "int16")
     spread(tsc, array).saveAsBinarySeries(shared_path / "b")

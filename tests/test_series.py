@@ -337,3 +337,49 @@ def test_subset_says_the_highest_value_found(tsc):
 def test_bad_samples(series, options):
     with pytest.raises(ValueError, match=r"nsamples|stat|thresh"):
         series.subset(**options)
+
+
+# -- refusals ------------------------------------------------------------------------------
+
+
+def test_a_value_has_one_axis(series):
+    with pytest.raises(ValueError, match=r"key \(0, 0, 0\)"):
+        series.apply(lambda y: y[None]).toArray()
+
+
+def test_an_index_that_declares_a_length_is_checked(series):
+    with pytest.raises(ValueError, match=r"key \(0, 0, 0\)"):
+        series.apply(lambda y: y[:3], index=[0, 1]).mean()
+
+
+@pytest.mark.parametrize("index", [[np.inf] * 11, [np.nan] * 11, [2.0**63] * 11, [2**63] * 11])
+def test_labels_that_are_no_int64(tsc, index):
+    series = tsc.loadSeriesFromArray(recording(7, (8, 9, 11), "int16"))
+    with pytest.raises(ValueError, match="index"):
+        series.index = index
+
+
+def test_no_round_sends_much_more_than_it_may():
+    from mpimages.exchange import ExchangePlan
+    from mpimages.partition import Partition
+
+    uneven = Partition.fromCounts([1000] + [0] * 63)
+    plan = ExchangePlan(uneven, Partition.balanced(2048**2, 64), np.dtype(np.uint16), 1 << 26)
+    assert plan._sent(0, 0) * 2 <= 1 << 26
+
+
+def test_select_where_only_an_action_can_tell_the_length(tsc):
+    array = recording(6, (4, 5), "int16")
+    series = tsc.loadImagesFromArray(array).toSeries().apply(lambda y: y[::2])
+    assert same_bits(series.select([1, 2]).toArray(), np.moveaxis(array[[2, 4]], 0, -1).copy())
+    assert np.array_equal(series.between(1, 2).index, [1, 2])
+
+
+def test_a_sample_is_weighed(comm):
+    from mpimages import ThunderContext
+
+    with ThunderContext(comm, memory="1kB") as small:
+        series = small.loadSeriesFromArray(np.zeros((40, 40, 10)))
+        with pytest.raises(MemoryError, match="subset"):
+            series.subset(10**6)
+        assert series.subset(2).shape == (2, 10)

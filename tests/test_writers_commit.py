@@ -16,7 +16,9 @@ import pytest
 from mpimages.writers.binaryseries import BinarySeriesWriter
 from mpimages.writers.commit import staged
 from mpimages.writers.hdf5 import Hdf5Writer
-from mpimages.writers.pictures import ImshowMapping, PictureWriter, write_png, write_tif
+from mpimages.writers.pictures import PictureWriter
+from mpimages.writers.png import ImshowMapping, write_png
+from mpimages.writers.tif import write_tif
 
 KINDS = ("binaryseries", "hdf5", "png", "tif")
 SHAPE = (2, 3, 4)

@@ -19,13 +19,9 @@ from matplotlib import colors
 from mpimages.writers import tif
 from mpimages.writers.commit import staged
 from mpimages.writers.naming import Naming, ranges_of
-from mpimages.writers.pictures import (
-    ImshowMapping,
-    PictureWriter,
-    check_imshow_options,
-    write_png,
-    write_tif,
-)
+from mpimages.writers.pictures import PictureWriter
+from mpimages.writers.png import ImshowMapping, check_imshow_options, write_png
+from mpimages.writers.tif import write_tif
 
 mpl.use("Agg")
 NUMBERS = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]

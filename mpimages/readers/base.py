@@ -175,10 +175,13 @@ class Reader(ABC):
         As in ``inputFormat``.
     extensions : tuple of str
         Lower case, with the dot, most usual first.
+    takes : frozenset of str
+        The options that mean something for this format; `check` refuses the others.
     """
 
     name: str
     extensions: tuple[str, ...]
+    takes: frozenset[str]
 
     @abstractmethod
     def inspect(self, path: str, options: Options) -> Header:
@@ -191,6 +194,20 @@ class Reader(ABC):
         ValueError
             If the options contradict it, or leave open what it is.
         """
+
+    def check(self, options: Options, header: Header) -> None:
+        """Raise ValueError for options that mean nothing here, or contradict the file."""
+        for name in ("nplanes", "channel", "dataset", "axes"):
+            if name not in self.takes and getattr(options, name):
+                raise ValueError(f"{name}={getattr(options, name)!r} means nothing for "
+                                 f"inputFormat={self.name!r} ({header.path})")
+        if "dims" not in self.takes and options.dims not in (None, header.dims):
+            raise ValueError(f"{header.path}: dims={options.dims} was given, but its images "
+                             f"are {header.dims}")
+        if "dtype" not in self.takes and options.dtype is not None \
+                and options.dtype.newbyteorder("=") != header.dtype:
+            raise ValueError(f"{header.path}: dtype={options.dtype} was given, but it holds "
+                             f"{header.dtype}")
 
     @abstractmethod
     def open(

@@ -28,6 +28,7 @@ class Hdf5Reader(Reader):
 
     name = "hdf5"
     extensions = (".h5", ".hdf5", ".hdf")
+    takes = frozenset({"dims", "dtype", "nplanes", "dataset", "axes"})
 
     def inspect(self, path: str, options: Options) -> Header:
         with open_hdf5(path) as file:

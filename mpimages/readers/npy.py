@@ -26,6 +26,7 @@ class NpyReader(Reader):
 
     name = "npy"
     extensions = (".npy",)
+    takes = frozenset({"dims", "dtype", "nplanes", "axes"})
 
     def inspect(self, path: str, options: Options) -> Header:
         _, shape, axes, stored = _describe(path, options)

@@ -31,6 +31,7 @@ class PngReader(Reader):
 
     name = "png"
     extensions = (".png",)
+    takes = frozenset()
 
     def inspect(self, path: str, options: Options) -> Header:
         dims, bits = _read_head(path)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import FormatError
 from .listing import natural_key
 from .rawio import open_file, product, read_into
 
@@ -62,16 +63,21 @@ class FileSequence:
             file = int(np.searchsorted(self.ends, number, side="right"))
             begin = int(self.ends[file - 1]) if file else 0
             here = min(total - done, int(self.ends[file]) - number)
-            path = self._select(file)
+            path = self._select(file, record)
             read_into(self._fd, (number - begin) * record, out[done : done + here], path)
             done += here
 
-    def _select(self, file: int) -> str:
+    def _select(self, file: int, record: int) -> str:
         path = os.path.join(self.directory, self.names[file])
         if file != self._open:
             self.close()
-            self._fd, _ = open_file(path)
+            self._fd, size = open_file(path)
             self._open = file
+            begin = int(self.ends[file - 1]) if file else 0
+            expected = (int(self.ends[file]) - begin) * record
+            if size != expected:
+                raise FormatError(f"{path}: has {size} bytes, not {expected} as when it was "
+                                  "loaded; load the series again")
         return path
 
     def close(self) -> None:

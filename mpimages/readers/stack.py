@@ -27,6 +27,7 @@ class StackReader(Reader):
 
     name = "stack"
     extensions = (".bin", ".stack", ".raw", ".dat")
+    takes = frozenset({"dims", "dtype", "nplanes"})
 
     def inspect(self, path: str, options: Options) -> Header:
         conf_path = os.path.join(os.path.dirname(path), options.confFilename)
@@ -67,6 +68,9 @@ def _describe(
     if "nkeys" in found or found.get("format") == "mpimages-series":
         raise ValueError(f"{conf_path}: describes a Series; load it by loadSeries")
     key = "dims" if "dims" in found else "shape"
+    if "dims" in found and found.get("shape", found["dims"]) != found["dims"]:
+        raise FormatError(f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
+                          "contradict each other")
     try:
         dims = options.dims or (checked_dims(found[key]) if key in found else None)
         dtype = options.dtype or (

@@ -37,6 +37,7 @@ class TifReader(Reader):
 
     name = "tif"
     extensions = (".tif", ".tiff")
+    takes = frozenset({"nplanes", "channel"})
 
     def __init__(self) -> None:
         # A long movie is opened for every batch but indexed once, and of many files that

@@ -23,7 +23,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mpi4py import MPI
 
@@ -90,8 +90,13 @@ def staged(
     stage: _Stage | None = None
     with Together(comm, action):
         if comm.rank == 0:
-            stage = _Stage(os.fspath(path), kind)
-            stage.begin(bool(overwrite))
+            beginning = _Stage(os.fspath(path), kind)
+            try:
+                beginning.begin(bool(overwrite))
+            except BaseException:
+                beginning.abandon()
+                raise
+            stage = beginning
     where = comm.bcast(stage.output if stage is not None else None, 0)
     try:
         with Together(comm, action):
@@ -169,6 +174,15 @@ class _Stage:
                 remove_ours(self.partial)
         except Exception as error:  # what made the job fail is what the user must see
             _log.warning("could not remove the partial output %s: %s", self.partial, error)
+
+    def abandon(self) -> None:
+        """Undo a beginning that failed half-way, where not even the mark may be whole."""
+        self.unlock()
+        if self.begun:
+            with suppress(OSError):
+                os.unlink(os.path.join(self.partial, PARTIAL_MARK))
+            with suppress(OSError):
+                os.rmdir(self.partial)
 
     def unlock(self) -> None:
         """Let go of the mark, and with it of the lock."""

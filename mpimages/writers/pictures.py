@@ -13,16 +13,8 @@ from .files import naming_file
 from .naming import Naming, ranges_of
 from .ownership import MANIFEST, PICTURES_FORMAT
 from .plain import sync_directory, to_json, write_small
-from .png import ImshowMapping, check_imshow_options, write_png
-from .tif import write_tif
 
-__all__ = [
-    "ImshowMapping",
-    "PictureWriter",
-    "check_imshow_options",
-    "write_png",
-    "write_tif",
-]
+__all__ = ["PictureWriter"]
 
 VERSION = 1
 
