@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .arguments import as_int, image_key
 from .chain import Chain, Positions, Renumber, Shape, Step
 from .collection import Collection
 from .collective import Together, allgather_rows
@@ -82,20 +83,20 @@ class Images(Collection):
         """
         if isinstance(key, slice):
             return self._slice(key)
-        value = self._find(_image_key(key), "__getitem__")
+        value = self._find(image_key(key), "__getitem__")
         if value is None:
             raise KeyError(self._no_such(key))
         return value
 
     def get(self, key: int) -> np.ndarray | None:
         """The image with this key, or None where there is none. Collective; an action."""
-        return self._find(_image_key(key), "get")
+        return self._find(image_key(key), "get")
 
     def _slice(self, wanted: slice) -> np.ndarray:
         chain = self._settle("__getitem__")
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
-                _image_key(bound)
+                image_key(bound)
         if min(wanted.start or 0, wanted.stop or 0) < 0:  # keys are labels, not places
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
         if wanted.step is not None and wanted.step < 1:
@@ -181,7 +182,7 @@ class Images(Collection):
         return self._project("maxmin", axis)
 
     def _project(self, kind: str, axis: int) -> Self:
-        return self._then(Projection(kind, _as_int(axis, "axis")))
+        return self._then(Projection(kind, as_int(axis, "axis")))
 
     def planes(self, bottom: int | Sequence[int], top: int | None = None) -> Self:
         """Some planes of each volume; a single plane gives 2-D images. Collective; lazy.
@@ -200,11 +201,11 @@ class Images(Collection):
         """
         index: slice | list[int] | int
         if top is None and isinstance(bottom, (list, tuple, range, np.ndarray)):
-            wanted = [_as_int(plane, "planes") for plane in bottom]
+            wanted = [as_int(plane, "planes") for plane in bottom]
             index = wanted[0] if len(wanted) == 1 else wanted
         else:
-            first = _as_int(bottom, "planes")
-            last = first if top is None else _as_int(top, "planes")
+            first = as_int(bottom, "planes")
+            last = first if top is None else as_int(top, "planes")
             if first > last:
                 raise ValueError(f"planes: bottom {first} is above top {last}")
             wanted = [first, last]
@@ -228,7 +229,7 @@ class Images(Collection):
         """
         dims = self._chain.dims
         each = isinstance(factor, (list, tuple, np.ndarray))
-        factors = [_as_int(f, "subsample") for f in np.atleast_1d(np.asarray(factor, object))]
+        factors = [as_int(f, "subsample") for f in np.atleast_1d(np.asarray(factor, object))]
         if not factors or min(factors) < 1:
             raise ValueError(f"subsample: factors are positive, got {factor!r}")
         if each and dims is not None and len(factors) != len(dims):
@@ -238,8 +239,8 @@ class Images(Collection):
 
     def crop(self, minbound: Sequence[int], maxbound: Sequence[int]) -> Self:
         """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
-        low = [_as_int(b, "crop") for b in minbound]
-        high = [_as_int(b, "crop") for b in maxbound]
+        low = [as_int(b, "crop") for b in minbound]
+        high = [as_int(b, "crop") for b in maxbound]
         dims = self._chain.dims
         if len(low) != len(high) or (dims is not None and len(low) != len(dims)):
             raise ValueError(f"crop: bounds {low} and {high} for images of dims {dims}")
@@ -267,7 +268,7 @@ class Images(Collection):
             raise TypeError(f"apply needs a function, not {type(func).__name__}")
         declared: Shape | None = None
         if dims is not None:
-            declared = tuple(_as_int(n, "dims") for n in dims)
+            declared = tuple(as_int(n, "dims") for n in dims)
         kind = None if dtype is None else np.dtype(dtype)
         return self._derived(self._chain.then(Apply(func, declared, kind)))
 
@@ -465,20 +466,8 @@ class _Share:
         return shared
 
 
-def _as_int(value: Any, name: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} needs whole numbers, not {value!r}")
-    return int(value)
-
-
 def _checksum(mask: Any) -> int:
     """For comparing a mask, or lists of pixels, between ranks."""
     if isinstance(mask, np.ndarray):
         return zlib.crc32(np.ascontiguousarray(mask).data)
     return zlib.crc32(repr(mask).encode())
-
-
-def _image_key(key: Any) -> int:
-    if isinstance(key, (bool, np.bool_)) or not isinstance(key, (int, np.integer)):
-        raise TypeError(f"the keys of images are ints, not {key!r}")
-    return int(key)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from . import readers
+from .arguments import as_index
 from .chain import Chain, Shape, Source
 from .collective import Together, allgather_rows, from_rank
 from .images import Images
 from .partition import Partition
 from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
-from .series import Series, as_index
+from .series import Series
 from .session import Session
 from .sources import (
     ExampleSeriesSource,

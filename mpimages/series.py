@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import budget
+from .arguments import as_index, as_percent, as_seed
 from .chain import Chain, Shape, Step
 from .collection import Collection
 from .collective import Together, allgather_rows, allreduce, from_rank
@@ -487,33 +488,6 @@ class TimeSeries(Series):
     def toTimeSeries(self) -> TimeSeries:
         """This. Local."""
         return self
-
-
-def as_index(values: Iterable[int]) -> np.ndarray:
-    """Index labels as a 1-D int64 array of their own; ValueError where they are not whole."""
-    index = np.array(list(values) if not isinstance(values, np.ndarray) else values)
-    whole = index.ndim == 1 and index.dtype.kind in "iuf"
-    if whole and index.dtype.kind == "f":
-        whole = bool(np.all((index == np.floor(index)) & (np.abs(index) < 2.0**63)))
-    if not whole or (index.dtype == np.uint64 and (index >= 2**63).any()):
-        raise ValueError(f"an index is a sequence of whole numbers, not {values!r}")
-    return index.astype(np.int64)
-
-
-def as_percent(q: float, name: str) -> float:
-    """A percentage; ValueError where it is none."""
-    if isinstance(q, bool) or np.ndim(q) != 0 or not 0 <= q <= 100:
-        raise ValueError(f"{name}: a percentile lies in 0 … 100, got {q!r}")
-    return float(q)
-
-
-def as_seed(seed: int | None) -> int:
-    """The seed as 64 bits; a fresh one where there is none."""
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed is an int, not {seed!r}")
-    return int(seed) % 2**64
 
 
 def _max_op() -> Any:
