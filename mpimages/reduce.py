@@ -243,6 +243,7 @@ class FloatTree:
         self.width = width
         self.first = first
         self.values = 3 if squares else 2
+        self.exact = moments.exact_levels(dtype)
         shape = (max(1, int(stop).bit_length()), self.values, width)
         # Not zeroed: only the nodes that are occupied are ever touched.
         self.left = empty(shape, np.dtype(np.float64))
@@ -269,7 +270,8 @@ class FloatTree:
             received = _exchange_nodes(comm, own, cuts, [len(n) for n in nodes], self.values)
             start, stop = (cut - bands.offsets[comm.rank] for cut in cuts[comm.rank])
             with Together(comm, "merging sums"):
-                found = moments.finish_floats(complete(order, received), partition.count)
+                total = complete(order, received, self.exact)
+                found = moments.finish_floats(total, partition.count)
                 for i, values in enumerate(found[: self.values]):
                     mine[start:stop, i] = values
         merged = allgather_rows(comm, mine, bands)
@@ -324,20 +326,22 @@ def _exchange_nodes(
     return receive
 
 
-def complete(order: list[tuple[int, int]], nodes: np.ndarray) -> np.ndarray:
+def complete(order: list[tuple[int, int]], nodes: np.ndarray, exact: int) -> np.ndarray:
     """Merge a whole recording's nodes, given in the order of the records, into one.
 
     Parameters
     ----------
     order : list of (level, index)
     nodes : (len(order), values, width) float64 ndarray; its memory is used up.
+    exact : int
+        `kernels.moments.exact_levels` of the records' dtype.
     """
     stack: list[tuple[int, int, np.ndarray]] = []
     for (level, index), node in zip(order, nodes, strict=True):
         stack.append((level, index, node))
         while len(stack) > 1 and stack[-2][0] == stack[-1][0] and stack[-1][1] % 2 == 1:
             (level, index, b), (_, _, a) = stack.pop(), stack.pop()
-            moments.merge_nodes(a, b, level, a)
+            moments.merge_nodes(a, b, level, a, exact)
             stack.append((level + 1, index // 2, a))
     level, _, total = stack.pop()
     count = 1 << level

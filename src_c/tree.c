@@ -11,6 +11,10 @@
  * No other additions occur, so that neither the batches nor the ranks between which the records
  * are cut can change a bit. S + C is the sum as if added in twice the precision.
  *
+ * Of float32, sums below level 3 (of up to eight records) are taken as exact: C stays 0. They are,
+ * in float64, unless the records' exponents differ by more than 26, and what is lost then is below
+ * 2^-50 of the largest of them, whose own rounding to float32 is 2^26 times as much.
+ *
  * A range of records [first, stop) that need not be aligned leaves one node a level at most on
  * either side: right[L] holds a node with even index, whose sibling is yet to come; left[L] one with
  * odd index, whose sibling begins before `first` and is another rank's. Which slots are occupied
@@ -24,7 +28,7 @@
 
 typedef void (*push_fn)(const char *, size_t, size_t, ptrdiff_t, uint64_t, uint64_t, int,
                         struct mpim_nodes, struct mpim_nodes, void *, void *);
-typedef void (*merge_fn)(struct mpim_nodes, struct mpim_nodes, int, size_t, unsigned,
+typedef void (*merge_fn)(struct mpim_nodes, struct mpim_nodes, int, size_t, unsigned, unsigned,
                          struct mpim_nodes);
 typedef void (*fold_fn)(struct mpim_nodes, double, struct mpim_nodes, double, int, size_t,
                         struct mpim_nodes);
@@ -48,9 +52,9 @@ int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m, 
 }
 
 int mpim_merge_nodes(int isa, struct mpim_nodes a, struct mpim_nodes b, int parts, size_t m,
-                     unsigned level, struct mpim_nodes out)
+                     unsigned level, unsigned exact, struct mpim_nodes out)
 {
-    mergers[isa](a, b, parts, m, level, out);
+    mergers[isa](a, b, parts, m, level, exact, out);
     return MPIM_OK;
 }
 

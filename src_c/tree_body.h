@@ -7,7 +7,7 @@
 
 /* out may be a or b, so the tile goes through a buffer. */
 static void FN(merge_nodes)(struct mpim_nodes a, struct mpim_nodes b, int parts, size_t m,
-                            unsigned level, struct mpim_nodes out)
+                            unsigned level, unsigned exact, struct mpim_nodes out)
 {
     double memory[3 * TREE_TILE];
     const struct mpim_nodes buffer = {memory, 0, TREE_TILE};
@@ -17,7 +17,7 @@ static void FN(merge_nodes)(struct mpim_nodes a, struct mpim_nodes b, int parts,
         for (int part = 0; part < parts; part++)
             memcpy(memory + part * TREE_TILE, b.data + part * b.part + offset,
                    width * sizeof *memory);
-        FN(merge)(FN(slot)(a, parts, offset), level, width, FN(slot)(buffer, parts, 0));
+        FN(merge)(FN(slot)(a, parts, offset), level, exact, width, FN(slot)(buffer, parts, 0));
         FN(store)(FN(slot)(buffer, parts, 0), width, FN(slot)(out, parts, offset));
     }
 }

@@ -42,11 +42,28 @@ static void FN(merge_sums)(const double *restrict node_s, const double *restrict
     }
 }
 
-/* to = merge(node, to); node is the even sibling, each has 2^level records. 1 / (2 * 2^level) is
- * exact, so that multiplying by it rounds as dividing by 2 * 2^level does. */
-static void FN(merge)(struct FN(tile) node, unsigned level, size_t width, struct FN(tile) to)
+/* Where the sums lose nothing, C stays 0. */
+static void FN(merge_exact)(const double *restrict node_s, const double *restrict node_m,
+                            double scale, size_t width, double *restrict s, double *restrict m)
 {
-    if (to.m)
+    if (m)
+        for (size_t i = 0; i < width; i++) {
+            const double d = s[i] - node_s[i];
+            m[i] = (node_m[i] + m[i]) + d * d * scale;
+        }
+    for (size_t i = 0; i < width; i++)
+        s[i] = node_s[i] + s[i];
+}
+
+/* to = merge(node, to); node is the even sibling, each has 2^level records. Below level `exact` sums
+ * are taken as exact. 1 / (2 * 2^level) is exact, so that multiplying by it rounds as dividing by
+ * 2 * 2^level does. */
+static void FN(merge)(struct FN(tile) node, unsigned level, unsigned exact, size_t width,
+                      struct FN(tile) to)
+{
+    if (level < exact)
+        FN(merge_exact)(node.s, node.m, ldexp(0.5, -(int)level), width, to.s, to.m);
+    else if (to.m)
         FN(merge_moments)(node.s, node.c, node.m, ldexp(0.5, -(int)level), width, to.s, to.c, to.m);
     else
         FN(merge_sums)(node.s, node.c, width, to.s, to.c);
@@ -68,12 +85,14 @@ static void FN(store)(struct FN(tile) from, size_t width, struct FN(tile) node)
 
 /* Bring the node of `level` that begins at record `begin` to its slot, merging it with its waiting
  * siblings on the way. */
-static void FN(carry)(uint64_t begin, unsigned level, uint64_t first, size_t width, int parts,
-                      struct FN(tile) node, struct mpim_nodes left, struct mpim_nodes right)
+static void FN(carry)(uint64_t begin, unsigned level, unsigned exact, uint64_t first, size_t width,
+                      int parts, struct FN(tile) node, struct mpim_nodes left,
+                      struct mpim_nodes right)
 {
     uint64_t index = begin >> level;
     while (index & 1 && (index - 1) << level >= first) {
-        FN(merge)(FN(slot)(right, parts, (ptrdiff_t)level * right.level), level, width, node);
+        FN(merge)(FN(slot)(right, parts, (ptrdiff_t)level * right.level), level, exact, width,
+                  node);
         index >>= 1;
         level++;
     }

@@ -1,6 +1,9 @@
 /* Template: push rows of one float dtype onto the reduction tree (one tile). See tree.c. */
 
 typedef T UNALIGNED TFN(in);
+/* What the sum of two loses within a group: of float32, nothing (tree.c says why). */
+#define EXACT (sizeof(T) == sizeof(float) ? 3u : 0u)
+#define LOST(a, b) (EXACT ? 0.0 : FN(lost)(a, b))
 #define ROW(r) ((const TFN(in) *)(base + (ptrdiff_t)(r) * stride))
 
 /* The level-3 node of eight aligned records, in registers. C and M2 of a leaf are 0, and 0 + 0 + x is
@@ -14,7 +17,7 @@ static void TFN(leaves_moments)(const char *base, ptrdiff_t stride, size_t width
         for (int r = 0; r < GROUP / 2; r++) {
             const double a = ROW(2 * r)[i], b = ROW(2 * r + 1)[i], d = b - a;
             sum[r] = a + b;
-            rest[r] = FN(lost)(a, b);
+            rest[r] = LOST(a, b);
             dev[r] = d * d * 0.5;
         }
 #pragma GCC unroll 2
@@ -22,12 +25,12 @@ static void TFN(leaves_moments)(const char *base, ptrdiff_t stride, size_t width
             const double a = sum[2 * r], b = sum[2 * r + 1];
             const double d = (b - a) + (rest[2 * r + 1] - rest[2 * r]);
             sum[r] = a + b;
-            rest[r] = (rest[2 * r] + rest[2 * r + 1]) + FN(lost)(a, b);
+            rest[r] = (rest[2 * r] + rest[2 * r + 1]) + LOST(a, b);
             dev[r] = (dev[2 * r] + dev[2 * r + 1]) + d * d * 0.25;
         }
         const double d = (sum[1] - sum[0]) + (rest[1] - rest[0]);
         s[i] = sum[0] + sum[1];
-        c[i] = (rest[0] + rest[1]) + FN(lost)(sum[0], sum[1]);
+        c[i] = (rest[0] + rest[1]) + LOST(sum[0], sum[1]);
         m[i] = (dev[0] + dev[1]) + d * d * 0.125;
     }
 }
@@ -41,16 +44,16 @@ static void TFN(leaves_sums)(const char *base, ptrdiff_t stride, size_t width, d
         for (int r = 0; r < GROUP / 2; r++) {
             const double a = ROW(2 * r)[i], b = ROW(2 * r + 1)[i];
             sum[r] = a + b;
-            rest[r] = FN(lost)(a, b);
+            rest[r] = LOST(a, b);
         }
 #pragma GCC unroll 2
         for (int r = 0; r < GROUP / 4; r++) {
             const double a = sum[2 * r], b = sum[2 * r + 1];
             sum[r] = a + b;
-            rest[r] = (rest[2 * r] + rest[2 * r + 1]) + FN(lost)(a, b);
+            rest[r] = (rest[2 * r] + rest[2 * r + 1]) + LOST(a, b);
         }
         s[i] = sum[0] + sum[1];
-        c[i] = (rest[0] + rest[1]) + FN(lost)(sum[0], sum[1]);
+        c[i] = (rest[0] + rest[1]) + LOST(sum[0], sum[1]);
     }
 }
 
@@ -91,9 +94,11 @@ static void TFN(push_rows)(const char *base, ptrdiff_t stride, size_t k, size_t 
             TFN(max_rows)(base, stride, step, width, maxima);
         if (minima)
             TFN(min_rows)(base, stride, step, width, minima);
-        FN(carry)(start, full ? 3 : 0, first, width, parts, node, left, right);
+        FN(carry)(start, full ? 3 : 0, EXACT, first, width, parts, node, left, right);
         base += (ptrdiff_t)step * stride;
         start += step;
     }
 }
 #undef ROW
+#undef LOST
+#undef EXACT

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import sys
+import tempfile
 
 import pytest
 from mpi4py import MPI
@@ -15,10 +17,14 @@ from mpi4py import MPI
 
 def main() -> int:
     comm = MPI.COMM_WORLD
-    arguments = ["--with-mpi", "-p", "no:cacheprovider", *sys.argv[1:]]
+    # A directory of its own for each: pytest's common one is cleared by whoever ends first.
+    scratch = tempfile.mkdtemp(prefix=f"mpimages-rank-{comm.rank}-")
+    arguments = ["--with-mpi", "-p", "no:cacheprovider", f"--basetemp={scratch}/tests"]
     kept = io.StringIO()
     with contextlib.redirect_stdout(sys.stdout if comm.rank == 0 else kept):
-        status = int(pytest.main(arguments))
+        status = int(pytest.main([*arguments, *sys.argv[1:]]))
+    comm.Barrier()  # the others may be using what is in it
+    shutil.rmtree(scratch, ignore_errors=True)
     for rank, (failed, report) in enumerate(comm.allgather((status, kept.getvalue()))):
         if comm.rank == 0 and failed and rank:
             print(f"--- rank {rank} ---\n{report}", flush=True)

@@ -82,7 +82,7 @@ def test_nasty_values_give_the_same_bits_at_every_level(dtype):
     assert all(bits == seen[0] for bits in seen)
 
 
-def join(pieces):
+def join(pieces, exact):
     """Merge ranks' nodes with merge_nodes until no two siblings are left."""
     nodes = {key: node.copy() for piece in pieces for key, node in piece.items()}
     while True:
@@ -91,7 +91,7 @@ def join(pieces):
             return nodes
         for lv, i in pairs:
             a, b = nodes.pop((lv, i)), nodes.pop((lv, i + 1))
-            moments.merge_nodes(a, b, lv, a)
+            moments.merge_nodes(a, b, lv, a, exact)
             nodes[lv + 1, i // 2] = a
 
 
@@ -110,7 +110,7 @@ def test_any_cut_into_ranks_and_batches_gives_the_same_bits(data):
     for first, stop in itertools.pairwise(ranks):
         cuts = [c for c in batches if first <= c <= stop]
         pieces.append(nodes_of(first, stop, *push_range(records, first, stop, cuts, parts)))
-    joined = join(pieces)
+    joined = join(pieces, moments.exact_levels(dtype))
     assert joined.keys() == whole.keys()
     for key, node in whole.items():
         assert twins.same_bits(joined[key], node)

@@ -42,7 +42,7 @@ def merged_tree(parts: list[Accumulator], counts: list[int]) -> np.ndarray:
         for side, level, index in reduce._nodes(*partition.bounds(rank)):
             order.append((level, index))
             nodes.append((tree.left if side == "left" else tree.right)[level].copy())
-    return complete(order, np.array(nodes))
+    return complete(order, np.array(nodes), parts[0].sums.exact)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(sum), st.integers(1, 50),

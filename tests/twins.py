@@ -100,11 +100,11 @@ def lost(a, b):
     return (a - (total - part)) + (b - part)
 
 
-def merge(a, b, level):
+def merge(a, b, level, exact=0):
     """The parent of two sibling nodes (S, C, M2) of a level."""
     with np.errstate(all="ignore"):
         d = (b[0] - a[0]) + (b[1] - a[1])
-        rest = (a[1] + b[1]) + lost(a[0], b[0])
+        rest = a[1] if level < exact else (a[1] + b[1]) + lost(a[0], b[0])
         return a[0] + b[0], rest, (a[2] + b[2]) + d * d / (2 * 2**level)
 
 
@@ -113,8 +113,9 @@ def node(records, level, index):
     if level == 0:
         x = records[index].astype(np.float64)
         return x, np.zeros_like(x), np.zeros_like(x)
-    below = level - 1
-    return merge(node(records, below, 2 * index), node(records, below, 2 * index + 1), below)
+    below, exact = level - 1, 3 if records.dtype.itemsize == 4 else 0
+    even, odd = (node(records, below, 2 * index + side) for side in (0, 1))
+    return merge(even, odd, below, exact)
 
 
 def _fma(x, y, z):

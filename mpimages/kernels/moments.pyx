@@ -32,7 +32,7 @@ cdef extern from "mpimages.h":
                          mpim_nodes left, mpim_nodes right, void *maxima,
                          void *minima) nogil
     int mpim_merge_nodes(int isa, mpim_nodes a, mpim_nodes b, int parts, size_t m,
-                         unsigned level, mpim_nodes out) nogil
+                         unsigned level, unsigned exact, mpim_nodes out) nogil
     int mpim_fold_nodes(int isa, mpim_nodes a, double na, mpim_nodes b, double nb, int parts,
                         size_t m, mpim_nodes out) nogil
     int mpim_finish_floats(int isa, mpim_nodes node, int parts, size_t m, uint64_t count,
@@ -241,6 +241,11 @@ def finish_integers(sums, squares, count, is_signed):
     return mean, variance
 
 
+def exact_levels(dtype):
+    """Below which level the sums of records of a float dtype are taken as exact."""
+    return 3 if np.dtype(dtype).itemsize == 4 else 0
+
+
 def occupied(first, stop):
     """Which slots of `push_floats` hold a node after records first ... stop - 1 were pushed.
 
@@ -294,7 +299,8 @@ def push_floats(batch, start, first, left, right, maxima=None, minima=None):
     Node (L, j) of the tree is the records [j 2**L, (j + 1) 2**L): S their sum, C what rounding has
     taken from it, M2 the sum of squared deviations from their mean, all float64. A leaf is (x, 0, 0).
     Siblings a and b of n = 2**L records merge into S = Sa + Sb, C = (Ca + Cb) + what that sum loses,
-    M2 = (M2a + M2b) + d**2 / (2 n) with d = (Sb - Sa) + (Cb - Ca). Nodes merge as soon as both are
+    M2 = (M2a + M2b) + d**2 / (2 n) with d = (Sb - Sa) + (Cb - Ca); below level
+    `exact_levels(batch.dtype)` C stays 0. Nodes merge as soon as both are
     there. ``right[L]`` keeps an even node that waits for its sibling, ``left[L]`` an odd one whose
     sibling begins before `first`; `occupied` says which slots are in use.
 
@@ -368,7 +374,7 @@ def _out_node(out):
     return checks.output("out", out, out.shape, np.float64)
 
 
-def merge_nodes(a, b, level, out):
+def merge_nodes(a, b, level, out, exact=0):
     """Merge siblings of the tree of `push_floats` into their parent.
 
     Parameters
@@ -379,6 +385,8 @@ def merge_nodes(a, b, level, out):
         Their level, 0 ... 62.
     out : ndarray like a
         Their parent; may be a or b.
+    exact : int
+        Below this level sums are taken as exact: `exact_levels` of the records' dtype.
 
     Raises
     ------
@@ -392,9 +400,9 @@ def merge_nodes(a, b, level, out):
     cdef mpim_nodes even = _node(a), odd = _node(b), parent = _node(out)
     cdef int parts = out.shape[0], clone = isa.current(), status
     cdef size_t m = out.shape[1]
-    cdef unsigned at = level
+    cdef unsigned at = level, plain = exact
     with nogil:
-        status = mpim_merge_nodes(clone, even, odd, parts, m, at, parent)
+        status = mpim_merge_nodes(clone, even, odd, parts, m, at, plain, parent)
     checks.raise_for(status, "merge_nodes")
 
 
