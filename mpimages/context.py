@@ -163,7 +163,8 @@ class ThunderContext:
         Parameters
         ----------
         array : (n,) + dims ndarray, or None
-            The same on all ranks, each of which keeps its slice; a 2-D array is one image.
+            Integers or floats of at most 64 bits; bool counts as uint8. The same on all ranks,
+            each of which keeps its slice; a 2-D array is one image.
         local : bool
             Each rank gives its own images, None for none. They are put one after the other
             in the order of the ranks, and nothing is copied.

@@ -3,7 +3,8 @@
 Every rank owns a range of the images and is to own a range of the pixels. In each round every
 rank gets the next few pixels of its range from all others: the sender transposes its images'
 part of them (pixel-major, so that what it sends to one rank is one contiguous run), one
-Alltoallv moves the bytes, and the receiver lays each sender's columns side by side.
+Alltoallv moves the bytes, and the receiver lays each sender's columns side by side. What a rank
+has and keeps is turned straight into its place.
 """
 
 from __future__ import annotations
@@ -79,34 +80,39 @@ class ExchangePlan:
             # The first round is the largest, so its buffers serve all.
             rows = min(self.width, self.pixels.counts[comm.rank])
             block = workspace.empty((rows, self.images.count), self.dtype) if out is None else out
-            if comm.size > 1:
-                send = workspace.empty((self._sent(comm.rank, 0),), self.dtype)
-                receive = workspace.empty((rows * self.images.count,), self.dtype)
+            send = workspace.empty((self._sent(comm.rank, 0),), self.dtype)
+            receive = workspace.empty((self._received(comm.rank, rows),), self.dtype)
         together = Together(comm, "toSeries")
+        own = self.images.bounds(comm.rank)
         for turn in range(self.rounds):
             start, stop = self.band(comm.rank, turn)
             target = block[: stop - start] if out is None else out[start - mine : stop - mine]
-            with together.attempt():
-                if comm.size == 1:
-                    _transpose_columns(images, positions, start, stop, target)
-                else:
-                    self._pack(images, positions, turn, send)
             if comm.size > 1:
-                self._transfer(comm, turn, send, receive)
                 with together.attempt():
-                    self._unpack(receive, target)
+                    self._pack(comm.rank, images, positions, turn, send)
+                self._transfer(comm, turn, send, receive)
+            with together.attempt():
+                _transpose_columns(images, positions, start, stop, target[:, slice(*own)])
+                self._unpack(comm.rank, receive, target)
             yield target
         together.agree()
 
     def _sent(self, rank: int, turn: int) -> int:
-        pixels = sum(b - a for a, b in (self.band(q, turn) for q in range(self.pixels.parts)))
-        return pixels * self.images.counts[rank]
+        """How many values a rank sends in a round; its own stay where they are."""
+        bands = (self.band(q, turn) for q in range(self.pixels.parts) if q != rank)
+        return sum(b - a for a, b in bands) * self.images.counts[rank]
+
+    def _received(self, rank: int, rows: int) -> int:
+        """How many values a rank receives in a round that gives it `rows` pixels."""
+        return rows * (self.images.count - self.images.counts[rank])
 
     def _pack(
-        self, images: np.ndarray, positions: Positions, turn: int, send: np.ndarray
+        self, own: int, images: np.ndarray, positions: Positions, turn: int, send: np.ndarray
     ) -> None:
         n, filled = len(images), 0
         for rank in range(self.pixels.parts):
+            if rank == own:
+                continue
             start, stop = self.band(rank, turn)
             part = send[filled : filled + (stop - start) * n].reshape(stop - start, n)
             _transpose_columns(images, positions, start, stop, part)
@@ -121,12 +127,15 @@ class ExchangePlan:
         sent = [(stop - start) * n for start, stop in bands]
         start, stop = bands[comm.rank]
         received = [(stop - start) * count * size for count in self.images.counts]
+        sent[comm.rank] = received[comm.rank] = 0  # turned straight into its place
         comm.Alltoallv([send.view(np.uint8), sent, MPI.BYTE],
                        [receive.view(np.uint8), received, MPI.BYTE])
 
-    def _unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
+    def _unpack(self, own: int, receive: np.ndarray, target: np.ndarray) -> None:
         filled = 0
         for rank in range(self.images.parts):
+            if rank == own:
+                continue
             first, last = self.images.bounds(rank)
             part = receive[filled : filled + len(target) * (last - first)]
             target[:, first:last] = part.reshape(len(target), last - first)

@@ -259,7 +259,8 @@ class Images(Collection):
         Parameters
         ----------
         func : callable
-            Gets an array of its own and returns an array of integers or floats.
+            Gets an array of its own and returns an array of integers or floats (bool counts as
+            uint8).
         dims, dtype : optional
             Of what it returns. Undeclared, they stay None until an action has run, and a
             record that differs from the first is then a ValueError that names its key.
