@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from .arguments import as_int, image_key
-from .chain import Chain, Positions, Renumber, Shape, Step
+from .chain import Chain, Positions, Renumber, Shape
 from .collection import Collection
 from .collective import Together, allgather_rows
 from .convert import refuse_for_now, save_frames, save_pngs, save_tifs
@@ -133,11 +133,15 @@ class Images(Collection):
 
     # -- steps: lazy -----------------------------------------------------------------------
 
-    def _then(self, step: Step) -> Self:
+    def _then(self, step: Projection | Pixels) -> Self:
         """One more step; a wrong one is refused now where the dims are known."""
         chain = self._chain.then(step)
         _ = chain.dims, chain.dtype
-        return self._derived(chain)
+        derived = self._derived(chain)
+        size = derived.metadata.get("pixelSize")
+        if size is not None:
+            derived.metadata["pixelSize"] = step.pixel_size(tuple(size))
+        return derived
 
     def maxProjection(self, axis: int = 2) -> Self:
         """Maximum along an axis, in the images' dtype. Collective; lazy.

@@ -12,6 +12,7 @@ from .chain import Shape
 __all__ = ["Apply", "Pixels", "Projection", "Unlike", "different", "is_record_dtype"]
 
 Keys = Sequence[Any] | np.ndarray
+PixelSize = tuple[float | None, ...]
 
 
 class Projection:
@@ -36,6 +37,11 @@ class Projection:
         if dtype == np.float16:  # its own range is too small for a sum of two
             return dtype if self.kind in ("max", "min") else self.dtype(np.dtype(np.float32))
         return projection.result_dtype(self.kind, dtype)
+
+    def pixel_size(self, size: PixelSize) -> PixelSize:
+        """The result's pixel size, for images whose pixels have this size along each axis."""
+        axis = projection_axis(self.axis, tuple(1 for _ in size))
+        return size[:axis] + size[axis + 1 :]
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
         from .kernels import projection
@@ -89,6 +95,14 @@ class Pixels:
 
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
         return dtype
+
+    def pixel_size(self, size: PixelSize) -> PixelSize:
+        """The result's pixel size: strides make pixels larger, a list leaves them uneven."""
+        index = self.index if isinstance(self.index, tuple) else (self.index,) * len(size)
+        return tuple(
+            None if length is None or isinstance(part, list) else length * (part.step or 1)
+            for length, part in zip(size, index, strict=False) if not isinstance(part, int)
+        )
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
         index = self.index

@@ -10,6 +10,7 @@ import io
 import shutil
 import sys
 import tempfile
+import traceback
 
 import pytest
 from mpi4py import MPI
@@ -32,4 +33,11 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except BaseException:
+        # One rank that ends by itself would leave the others waiting for it.
+        traceback.print_exc()
+        sys.stderr.flush()
+        MPI.COMM_WORLD.Abort(1)
+    sys.exit(code)

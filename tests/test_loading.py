@@ -213,3 +213,27 @@ def test_a_series_that_was_replaced_is_not_misread(tsc, shared_path):
     images.apply(lambda v: v * 2.5).saveAsBinarySeries(shared_path / "b", overwrite=True)
     with pytest.raises(FormatError, match="load the series again"):
         old.toArray()
+
+
+def test_pixel_sizes_follow_what_is_done(tsc, shared_path, on_rank_0):
+    volume = np.zeros((3, 6, 8), np.uint16)
+
+    def write():
+        tifffile.imwrite(shared_path / "v.tif", volume, imagej=True, resolution=(4.0, 2.0),
+                         metadata={"unit": "um", "spacing": 3.0, "axes": "ZYX"})
+
+    on_rank_0(write)
+    images = tsc.loadImages(shared_path / "v.tif")
+    assert images.metadata["unit"] == "µm"
+    assert images.metadata["pixelSize"] == pytest.approx((0.5, 0.25, 3.0))
+    assert images.maxProjection(2).metadata["pixelSize"] == pytest.approx((0.5, 0.25))
+    assert images.maxProjection(-3).metadata["pixelSize"] == pytest.approx((0.25, 3.0))
+    assert images.planes(1).metadata["pixelSize"] == pytest.approx((0.5, 0.25))
+    assert images.planes([2, 0]).metadata["pixelSize"] == pytest.approx((0.5, 0.25, None))
+    assert images.subsample((2, 4, 1)).metadata["pixelSize"] == pytest.approx((1.0, 1.0, 3.0))
+    assert images.subsample(3).metadata["pixelSize"] == pytest.approx((1.5, 0.75, 9.0))
+    assert images.crop((1, 1, 0), (3, 3, 2)).metadata == images.metadata
+    images.planes(0).subsample(2).saveAsTifs(shared_path / "t")
+    again = tsc.loadImages(shared_path / "t")
+    assert again.metadata["pixelSize"] == pytest.approx((1.0, 0.5))
+    assert images.toSeries().metadata == images.metadata
