@@ -16,6 +16,7 @@ KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kerne
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MPLBACKEND := Agg
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What libraries and tests write on the side stays in here too.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
