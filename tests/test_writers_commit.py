@@ -523,3 +523,26 @@ def test_modes_honour_the_umask(tmp_path, kind, mask):
     for path in (tmp_path / "out", *(tmp_path / "out").glob("*")):
         full = 0o777 if path.is_dir() else 0o666
         assert stat.S_IMODE(path.stat().st_mode) == full & ~mask, path
+
+
+def test_a_beginning_that_fails_leaves_nothing_and_can_be_tried_again(tmp_path, monkeypatch):
+    from mpi4py import MPI
+
+    write = os.write
+
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def save():
+        with staged(MPI.COMM_SELF, tmp_path / "out", "binaryseries") as where:
+            writer = BinarySeriesWriter(MPI.COMM_SELF, where, (2, 3), "u1", range(3), None, 100)
+            writer.write(0, np.zeros((2, 3), "u1"))
+            writer.finish()
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        save()
+    monkeypatch.setattr(os, "write", write)
+    assert list(tmp_path.iterdir()) == []
+    save()
+    assert (tmp_path / "out" / "SUCCESS").exists()
