@@ -79,9 +79,7 @@ class Collection(Streamed):
     def _statistics(self, action: str, wanted: Iterable[str]) -> tuple[Statistics, Shape]:
         """Statistics over the records, and the shape of one. Collective."""
         comm = self._session.comm
-        chain = self._settle(action)
-        if chain.count == 0:
-            raise ValueError(f"{self._name(action)}: the collection has no records")
+        chain = self._records(action)
         partition = chain.partition(comm.size)
         start, stop = partition.bounds(comm.rank)
         accumulator: Accumulator | None = None

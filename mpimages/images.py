@@ -302,7 +302,7 @@ class Images(Collection):
         (n, regions) float64 ndarray
         """
         action = "meanByRegions"
-        chain = self._settle(action)
+        chain = self._records(action)
         comm = self._session.comm
         partition = chain.partition(comm.size)
         start, stop = partition.bounds(comm.rank)
@@ -319,8 +319,6 @@ class Images(Collection):
                 means = np.empty((stop - start, len(pixels)))
             means[first - start : first - start + len(batch)] = region_means(batch, pixels)
 
-        if chain.count == 0:
-            raise ValueError(f"{self._name(action)}: the collection has no records")
         self._stream(chain, action, measure, _checksum(mask))
         with Together(comm, self._name(action)):
             if means is None:
@@ -422,13 +420,6 @@ class Images(Collection):
             Replace what mpimages wrote there before.
         """
         save_tifs(self, self._records("saveAsTifs"), path, filePrefix, bool(overwrite))
-
-    def _records(self, action: str) -> Chain:
-        """The settled chain of images of which there is one at least. Collective."""
-        chain = self._settle(action)
-        if chain.count == 0:
-            raise ValueError(f"{self._name(action)}: the collection has no records")
-        return chain
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)

@@ -68,6 +68,13 @@ class Streamed:
         self._chain = chain
         return chain
 
+    def _records(self, action: str) -> Chain:
+        """The settled chain, where there is one record at least. Collective."""
+        chain = self._settle(action)
+        if chain.count == 0:
+            raise ValueError(f"{self._name(action)}: the collection has no records")
+        return chain
+
     def _selected(self, chain: Chain, selector: Any, action: str) -> Chain:
         """The chain with only the records that a selector keeps. Collective."""
         assert chain.keys is not None

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import FormatError
 from .options import Options
 
-__all__ = ["Handle", "Header", "Reader", "Scratch", "check_claim", "cut_planes"]
+__all__ = ["Closing", "Handle", "Header", "Reader", "Scratch", "check_claim", "cut_planes"]
 
 MINIMUM_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
@@ -101,7 +101,25 @@ class Scratch:
         return self._memory[:nbytes].view(dtype).reshape(tuple(shape))
 
 
-class Handle(ABC):
+class Closing:
+    """What is open until it is closed: a context manager."""
+
+    def close(self) -> None:
+        """Give back what is held; may be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Handle(Closing, ABC):
     """One open file. A context manager; at most one file descriptor is held.
 
     Parameters
@@ -151,19 +169,6 @@ class Handle(ABC):
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         """As `read_batch`, which has checked the arguments."""
 
-    def close(self) -> None:  # noqa: B027 - a handle may hold nothing
-        """Give back what the handle holds; may be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Reader(ABC):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from .base import Scratch
+from .base import Closing, Scratch
 from .options import checked_dtype, checked_text, positive_int
 
 __all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
@@ -106,7 +105,7 @@ class SeriesHeader:
         return total
 
 
-class SeriesHandle(ABC):
+class SeriesHandle(Closing, ABC):
     """An open Series. A context manager; at most one file is open at a time."""
 
     def __init__(self, header: SeriesHeader, scratch: Scratch | None) -> None:
@@ -140,17 +139,3 @@ class SeriesHandle(ABC):
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         """As `read`, which has checked the arguments."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """Close what is open; may be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
