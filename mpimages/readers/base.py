@@ -15,8 +15,18 @@ import numpy as np
 
 from ..errors import FormatError
 from .options import Options
+from .places import Places
 
-__all__ = ["Closing", "Handle", "Header", "Reader", "Scratch", "check_claim", "cut_planes"]
+__all__ = [
+    "Closing",
+    "Handle",
+    "Header",
+    "Places",
+    "Reader",
+    "Scratch",
+    "check_claim",
+    "cut_planes",
+]
 
 MINIMUM_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
@@ -153,8 +163,7 @@ class Handle(Closing, ABC):
     def read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         """Read the images [start, stop) into out, (stop - start,) + dims, C-contiguous."""
         header = self.header
-        if not 0 <= start <= stop <= self.count:
-            raise IndexError(f"{self.path}: images [{start}, {stop}) of {self.count}")
+        self._check_range(start, stop)
         if out.shape != (stop - start, *header.dims) or out.dtype != header.dtype:
             raise ValueError(
                 f"{self.path}: cannot read {stop - start} images of shape {header.dims} and "
@@ -169,6 +178,24 @@ class Handle(Closing, ABC):
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         """As `read_batch`, which has checked the arguments."""
 
+    def places(self, start: int, stop: int) -> Places | None:
+        """Where the images [start, stop) lie; None where they are not stored plainly.
+
+        Raises
+        ------
+        FormatError
+            If the file ends before they do.
+        """
+        self._check_range(start, stop)
+        return self._find_places(start, stop)
+
+    def _find_places(self, start: int, stop: int) -> Places | None:
+        """As `places`, which has checked the arguments."""
+        return None
+
+    def _check_range(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= self.count:
+            raise IndexError(f"{self.path}: images [{start}, {stop}) of {self.count}")
 
 
 class Reader(ABC):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Scratch, cut_planes
+from .base import Handle, Header, Places, Scratch, cut_planes
 from .options import Options
 from .rawio import byteswap, copy_axes, open_file, product, read_into, transpose_matrix
 
@@ -98,6 +98,18 @@ class FlatHandle(Handle):
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+    def _find_places(self, start: int, stop: int) -> Places | None:
+        record = self.axes.removeprefix("T")
+        if record not in ("YX", "YXZ", "ZYX") or self._fd is None:
+            return None
+        planes = self.shape[-3] if record == "ZYX" else 1
+        plane = product(self.header.dims) // planes * self.stored.itemsize
+        status = os.fstat(self._fd)
+        first = self.offset + planes * plane * np.arange(start, stop, dtype=np.int64)
+        stride = np.full(stop - start, plane if planes > 1 else 0, dtype=np.int64)
+        stored = np.dtype(np.uint8) if self.stored.kind == "b" else self.stored
+        return Places(first, stride, planes, stored, status.st_size, status.st_mtime_ns)
 
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         order = [self.axes.index(axis) for axis in "TYXZ" if axis in self.axes]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from .base import Handle, Header, Reader, Scratch
+from .base import Handle, Header, Places, Reader, Scratch
 from .flatarray import require_given
 from .options import Options
 from .rawio import copy_axes
@@ -127,6 +127,19 @@ class TifHandle(Handle):
 
     def close(self) -> None:
         self._pages.close()
+
+    def _find_places(self, start: int, stop: int) -> Places | None:
+        begins = self._pages.find_runs(self._plan[start:stop])
+        if begins is None:
+            return None
+        steps = np.diff(begins, axis=1)
+        if steps.size == 0:
+            steps = np.zeros((len(begins), 1), dtype=np.int64)
+        elif (steps != steps[:, :1]).any():
+            return None
+        *_, size, modified = self._pages.identity
+        stored = self.header.dtype.newbyteorder(self._pages.index.layout.order)
+        return Places(begins[:, 0], steps[:, 0], begins.shape[1], stored, size, modified)
 
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         if len(self.header.dims) == 2:

@@ -61,17 +61,47 @@ class TifPages:
 
     def extend(self, count: int) -> None:
         """Take the only directory as that of `count` pages which follow each other."""
-        geometry = self.index.geometry(0)
-        begin = int(self.index.data[0])
-        if begin < 0 and geometry.plain:
-            offsets, lengths = self._places(0, geometry)
-            if (offsets[1:] == offsets[:-1] + lengths[:-1]).all():
-                begin = int(offsets[0])
+        begin = self._find_run(0)
         if begin < 0:
             raise FormatError(
                 f"{self.path}: its header says {count} pages, but it has one, which is compressed"
             )
         self.index = self.index.extended(self.path, count, begin)
+
+    def find_runs(self, pages: np.ndarray) -> np.ndarray | None:
+        """The bytes at which pages begin; None unless each is one run of plain values.
+
+        Raises
+        ------
+        FormatError
+            If the file ends before one of them does.
+        """
+        begins = self.index.data[pages]
+        for place in np.argwhere(begins < 0):
+            at = tuple(place)
+            begins[at] = self._find_run(int(pages[at]))
+            if begins[at] < 0:
+                return None
+        nbytes = self.index.geometry(int(pages.flat[0])).nbytes if pages.size else 0
+        end = int(begins.max(initial=0)) + nbytes
+        if end > self.size:
+            raise FormatError(
+                f"{self.path}: truncated: a page's data end at byte {end}, but the file has "
+                f"{self.size} bytes"
+            )
+        return begins
+
+    def _find_run(self, page: int) -> int:
+        """Where a page begins if its strips follow each other without a gap, else -1."""
+        geometry = self.index.geometry(page)
+        if self.index.data[page] >= 0 or not geometry.plain:
+            return int(self.index.data[page])
+        offsets, lengths = self._places(page, geometry)
+        height, width = geometry.segment
+        full = height * width * geometry.dtype.itemsize
+        gapless = (lengths[:-1] == full).all() and (np.diff(offsets) == full).all()
+        whole = int(offsets[-1] + lengths[-1] - offsets[0]) >= geometry.nbytes
+        return int(offsets[0]) if gapless and whole else -1
 
     def read(self, pages: np.ndarray, out: np.ndarray) -> None:
         """Read pages into out, (pages, rows, columns), C-contiguous."""
