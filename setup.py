@@ -22,6 +22,7 @@ SOURCES = {
     "limits": ["limits.c"],
     "moments": ["moments.c", "tree.c"],
     "projection": ["projection.c"],
+    "runs": ["runs.c"],
     "series": ["series.c"],
     "transpose": ["transpose.c"],
 }

@@ -26,7 +26,10 @@ enum mpim_status {
     MPIM_OK = 0,
     MPIM_NO_MEMORY = 1, /* the scratch could not be allocated */
     MPIM_OVERFLOW = 2,  /* a result does not fit its type; the output is incomplete */
-    MPIM_BAD_TYPE = 3   /* no such dtype, kind or item size here */
+    MPIM_BAD_TYPE = 3,  /* no such dtype, kind or item size here */
+    MPIM_TRUNCATED = 4, /* a file is shorter than it was */
+    MPIM_CHANGED = 5,   /* a file is not the one that was looked at before */
+    MPIM_SYSTEM = 6     /* the operating system refused; it says why by an errno */
 };
 
 enum mpim_dtype {
@@ -151,6 +154,39 @@ int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t 
                         ptrdiff_t stride, const double *baseline, ptrdiff_t baseline_row,
                         ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
                         ptrdiff_t out_stride);
+
+/* -- runs.c ----------------------------------------------------------------------------------- */
+
+/* Many paths: path i is the `common_bytes` that all begin with and then the bytes ends[i - 1] ...
+ * ends[i] of `tails` (from 0 where i is 0). `longest` is the length of the longest tail. */
+struct mpim_paths {
+    const char *common;
+    size_t common_bytes;
+    const char *tails;
+    const int64_t *ends;
+    size_t longest;
+};
+
+/* Where n records lie: record i in file path[i], in runs that begin at the bytes first[i] + r *
+ * stride[i]. The file must have size[i] bytes and, where `modified` is not NULL, this time of
+ * modification in nanoseconds. */
+struct mpim_places {
+    const int64_t *path, *first, *stride, *size, *modified;
+};
+
+/* Where reading failed. */
+struct mpim_failure {
+    size_t record;
+    int error; /* errno, with MPIM_SYSTEM */
+};
+
+/* Read the bytes skip ... skip + length - 1 of each of the `runs` runs of n records, one after the
+ * other, into out. Records that follow each other in one file open it once. swap: 2, 4 or 8 to turn
+ * the bytes of items of that size around (then out is aligned to them, and length a multiple), else
+ * 0. Needs a POSIX system. */
+int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *places, size_t n,
+                   size_t runs, size_t skip, size_t length, size_t swap, void *out,
+                   struct mpim_failure *failure);
 
 /* -- limits.c --------------------------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mpimages.kernels import moments, projection, series
-from mpimages.kernels.transpose import transpose
+from mpimages.kernels import moments, projection, runs, series
+from mpimages.kernels.transpose import transpose, transpose_each
 
 U8 = np.zeros((4, 5), np.uint8)
 F4 = np.zeros((4, 5), np.float32)
@@ -12,6 +12,10 @@ U64 = np.zeros((1, 5), np.uint64)
 SLOTS = np.zeros((8, 2, 5))
 NODE = np.zeros((2, 5))
 CUBE = np.zeros((2, 3, 4), np.uint8)
+TURNED = np.zeros((2, 4, 3), np.uint8)
+PATHS = runs.Paths(b"/nowhere/", b"ab", np.array([1, 2]))
+ONE = np.zeros(1, np.int64)
+TWO = np.zeros(2, np.int64)
 
 
 def frozen(array):
@@ -88,6 +92,38 @@ ILLEGAL = [
     (transpose, (U8.astype(complex), np.zeros((5, 4), complex)), TypeError, "complex128"),
     (transpose, (U8.astype(object), np.zeros((5, 4), object)), TypeError, "object"),
     (transpose, (CUBE, CUBE), ValueError, "2 axes"),
+    (transpose_each, ([[[1]]], TURNED), TypeError, "list"),
+    (transpose_each, (U8, TURNED), ValueError, "3 axes"),
+    (transpose_each, (CUBE[:, ::2], TURNED), ValueError, "C-contiguous"),
+    (transpose_each, (CUBE, CUBE.copy()), ValueError, r"\(2, 4, 3\)"),
+    (transpose_each, (CUBE, TURNED.astype(np.int8)), TypeError, "int8"),
+    (transpose_each, (CUBE, frozen(TURNED)), ValueError, "read-only"),
+    (transpose_each, (CUBE, np.zeros((2, 4, 6), np.uint8)[:, :, :3]), ValueError, "matrices"),
+    (transpose_each, (CUBE, CUBE.reshape(2, 4, 3)), ValueError, "overlap"),
+    (transpose_each, (CUBE.astype(complex), TURNED.astype(complex)), TypeError, "complex128"),
+    (transpose_each, (CUBE.astype(object), TURNED.astype(object)), TypeError, "object"),
+    (runs.Paths, ("a", b"", ONE), TypeError, "bytes"),
+    (runs.Paths, (b"", b"", [0]), TypeError, "list"),
+    (runs.Paths, (b"", b"ab", np.array([2, 1])), ValueError, "ascend"),
+    (runs.Paths, (b"", b"ab", np.array([-1, 2])), ValueError, "ascend"),
+    (runs.Paths, (b"", b"ab", np.array([1])), ValueError, "ascend to 2"),
+    (runs.Paths, (b"", b"ab", np.array([1.0, 2.0])), TypeError, "float64"),
+    (runs.Paths, (b"", b"a\0", np.array([1, 2])), ValueError, "zero byte"),
+    (runs.read_runs, (None, TWO, TWO, TWO, TWO, TWO, 0, False, CUBE), TypeError, "Paths"),
+    (runs.read_runs, (PATHS, [0, 0], TWO, TWO, TWO, TWO, 0, False, CUBE), TypeError, "path.*list"),
+    (runs.read_runs, (PATHS, TWO, ONE, TWO, TWO, TWO, 0, False, CUBE), ValueError, "first has 1"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO[:1], TWO, TWO, 0, False, CUBE), ValueError, "stride"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, ONE, TWO, 0, False, CUBE), ValueError, "size has 1"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, ONE, 0, False, CUBE), ValueError, "modified"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, TWO, -1, False, CUBE), ValueError, "-1"),
+    (runs.read_runs, (PATHS, TWO + 2, TWO, TWO, TWO, TWO, 0, False, CUBE), ValueError, "2 paths"),
+    (runs.read_runs, (PATHS, TWO - 1, TWO, TWO, TWO, TWO, 0, False, CUBE), ValueError, "2 paths"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, TWO, 0, True, CUBE), TypeError, "uint8"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, TWO, 0, False, U8), ValueError, "3 axes"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, TWO, 0, False, "out"), TypeError, "str"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, TWO, 0, False, frozen(CUBE)), ValueError, "only"),
+    (runs.read_runs, (PATHS, TWO, TWO, TWO, TWO, TWO, 0, False, CUBE.astype(object)), TypeError,
+     "object"),
     (series.percentile_rows, (U8, -1, np.zeros((4, 1))), ValueError, "-1"),
     (series.percentile_rows, (U8, 100.1, np.zeros((4, 1))), ValueError, "100.1"),
     (series.percentile_rows, (U8, np.nan, np.zeros((4, 1))), ValueError, "nan"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpimages.kernels import isa
-from mpimages.kernels.transpose import transpose
+from mpimages.kernels.transpose import transpose, transpose_each
 
 from . import twins
 
@@ -102,3 +102,28 @@ def test_reversed_rows(level):
     dst = np.empty((53, 37), np.uint16)
     transpose(src[::-1], dst[::-1])
     assert np.array_equal(dst[::-1], src[::-1].T)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 7, 9), (5, 3, 40), (3, 64, 65), (4, 1, 9), (2, 130, 2)])
+def test_each_matrix_of_a_stack(level, dtype, shape):
+    count, n, m = shape
+    src = filled(dtype, count * n, m).reshape(shape)
+    dst = np.empty((count, m, n), src.dtype)
+    transpose_each(src, dst)
+    assert twins.same_bits(dst, np.ascontiguousarray(src.transpose(0, 2, 1)))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_matrices_of_a_stack_at_a_distance(level, order):
+    src = filled("u2", 3 * 8, 5).reshape(3, 8, 5)
+    whole = np.full((3, 11, 8), 7, np.uint16)
+    transpose_each(src, whole[::order, 2:7])
+    assert np.array_equal(whole[::order, 2:7], src.transpose(0, 2, 1))
+    assert (whole[:, :2] == 7).all()
+    assert (whole[:, 7:] == 7).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 5), (3, 0, 5), (3, 5, 0)])
+def test_stacks_of_nothing(level, shape):
+    transpose_each(np.zeros(shape, np.uint16), np.zeros((shape[0], shape[2], shape[1]), np.uint16))

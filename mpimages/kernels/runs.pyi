@@ -1,0 +1,21 @@
+import numpy as np
+
+TRUNCATED: int
+CHANGED: int
+SYSTEM: int
+
+class Paths:
+    def __init__(self, common: bytes, tails: bytes, ends: np.ndarray) -> None: ...
+    def __len__(self) -> int: ...
+
+def read_runs(
+    paths: Paths,
+    path: np.ndarray,
+    first: np.ndarray,
+    stride: np.ndarray,
+    size: np.ndarray,
+    modified: np.ndarray | None,
+    skip: int,
+    swap: bool,
+    out: np.ndarray,
+) -> tuple[int, int, int] | None: ...

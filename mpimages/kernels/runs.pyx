@@ -1,0 +1,164 @@
+"""The same byte range of many files, read without the interpreter."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+import numpy as np
+
+from . import checks
+
+cnp.import_array()
+
+cdef extern from "mpimages.h":
+    enum:
+        MPIM_OK
+        MPIM_TRUNCATED
+        MPIM_CHANGED
+        MPIM_SYSTEM
+
+    struct mpim_paths:
+        const char *common
+        size_t common_bytes
+        const char *tails
+        const int64_t *ends
+        size_t longest
+
+    struct mpim_places:
+        const int64_t *path
+        const int64_t *first
+        const int64_t *stride
+        const int64_t *size
+        const int64_t *modified
+
+    struct mpim_failure:
+        size_t record
+        int error
+
+    int mpim_read_runs(const mpim_paths *paths, const mpim_places *places, size_t n, size_t runs,
+                       size_t skip, size_t length, size_t swap, void *out,
+                       mpim_failure *failure) nogil
+
+TRUNCATED, CHANGED, SYSTEM = MPIM_TRUNCATED, MPIM_CHANGED, MPIM_SYSTEM
+
+
+cdef class Paths:
+    """Many paths, as bytes.
+
+    Parameters
+    ----------
+    common : bytes
+        What all begin with.
+    tails : bytes
+        The rest of each, one after the other.
+    ends : (n,) int64 ndarray
+        Where each rest ends in `tails`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something that is not as above.
+    """
+
+    cdef mpim_paths _paths
+    cdef Py_ssize_t _count
+    cdef object _kept
+
+    def __init__(self, bytes common not None, bytes tails not None, ends):
+        cdef const int64_t[::1] places = _numbers("ends", ends, None)
+        lengths = np.diff(ends, prepend=0)
+        if len(ends) and ((lengths < 0).any() or ends[-1] != len(tails)):
+            raise ValueError(f"ends must ascend to {len(tails)}, the length of tails")
+        if b"\0" in common or b"\0" in tails:
+            raise ValueError("a path has a zero byte")
+        self._kept = common, tails, ends
+        self._count = len(ends)
+        self._paths.common, self._paths.common_bytes = common, len(common)
+        self._paths.tails = tails
+        self._paths.ends = &places[0] if self._count else NULL
+        self._paths.longest = lengths.max(initial=0)
+
+    def __len__(self):
+        return self._count
+
+
+def _numbers(str name, values, count):
+    """`values` if they are int64, contiguous, and `count` of them (None: any number)."""
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"{name} must be a numpy array, not {type(values).__name__}")
+    if values.dtype != np.int64 or values.ndim != 1 or not values.flags.c_contiguous:
+        raise TypeError(f"{name} must be contiguous int64 values on one axis, not "
+                        f"{values.dtype} of shape {values.shape}")
+    if count is not None and len(values) != count:
+        raise ValueError(f"{name} has {len(values)} values instead of {count}")
+    return values
+
+
+def read_runs(Paths paths not None, path, first, stride, size, modified, skip, swap, out):
+    """Read a band of many records; the interpreter's lock is released meanwhile.
+
+    Parameters
+    ----------
+    paths : Paths
+    path : (n,) int64 ndarray
+        Which path record i is read from; the file is opened once for records that follow each
+        other.
+    first, stride : (n,) int64 ndarray
+        Its run r begins at byte first + r * stride.
+    size, modified : (n,) int64 ndarray
+        The file's size and time of modification (ns); `modified` None: any time.
+    skip : int
+        The byte of each run at which the band begins.
+    swap : bool
+        Whether the bytes of each item are turned around.
+    out : (n, runs, m) ndarray
+        C-contiguous; takes m items of each run.
+
+    Returns
+    -------
+    (int, int, int) or None
+        None when all was read; else what happened (TRUNCATED, CHANGED or SYSTEM), the record,
+        and the system's error number. Then the content of out is arbitrary.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or layout that is not as above.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array, not {type(out).__name__}")
+    if out.ndim != 3 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be C-contiguous on 3 axes, its shape is {out.shape}")
+    out = checks.output("out", out, out.shape, None)
+    if out.dtype.hasobject or (swap and out.itemsize not in (2, 4, 8)):
+        raise TypeError(f"out has dtype {out.dtype}, whose bytes cannot be read or turned around")
+    cdef Py_ssize_t count = len(out)
+    if skip < 0:
+        raise ValueError(f"skip must not be negative, got {skip}")
+    cdef const int64_t[::1] of_path = _numbers("path", path, count)
+    cdef const int64_t[::1] of_first = _numbers("first", first, count)
+    cdef const int64_t[::1] of_stride = _numbers("stride", stride, count)
+    cdef const int64_t[::1] of_size = _numbers("size", size, count)
+    cdef const int64_t[::1] of_time = _numbers("modified", size if modified is None else modified,
+                                               count)
+    if out.size == 0:
+        return None
+    if path.min() < 0 or path.max() >= len(paths):
+        raise ValueError(f"there are {len(paths)} paths, numbered from 0")
+    cdef mpim_places places
+    places.path, places.first, places.stride = &of_path[0], &of_first[0], &of_stride[0]
+    places.size = &of_size[0]
+    places.modified = &of_time[0]
+    if modified is None:
+        places.modified = NULL
+    cdef size_t runs = out.shape[1], length = out.shape[2] * out.itemsize, begin = skip
+    cdef size_t swapped = out.itemsize if swap else 0
+    cdef void *to = cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef mpim_failure failure
+    cdef int status
+    with nogil:
+        status = mpim_read_runs(&paths._paths, &places, count, runs, begin, length, swapped, to,
+                                &failure)
+    if status in (MPIM_TRUNCATED, MPIM_CHANGED, MPIM_SYSTEM):
+        return status, failure.record, failure.error
+    checks.raise_for(status, "reading")
+    return None

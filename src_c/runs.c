@@ -1,0 +1,193 @@
+/* The same byte range of many files, read into one block of memory.
+ *
+ * A conversion reads a band of pixels from every file in every round, and a band of a small image
+ * is read in less time than an interpreter needs to open a file. So the whole loop is here. Files
+ * are not kept open between the calls: there may be more of them than a process may have open.
+ *
+ * Every time a file is opened, its size and time of modification are compared with what they were
+ * when the places in it were found: the rounds of a conversion may lie hours apart.
+ */
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Linux reads at most 2^31 - 4096 bytes by one call. What is swapped is read in pieces that are
+ * still in the cache when their turn comes. */
+enum { PIECE = 1 << 30, SWAPPED_PIECE = 1 << 18 };
+
+/* The run that is read next: pieces that follow each other in the file are joined first. */
+struct job {
+    int fd;
+    char *path;
+    char *to;
+    int64_t offset;
+    size_t bytes;
+    size_t swap;
+};
+
+static void write_path(const struct mpim_paths *restrict paths, int64_t number, char *restrict path)
+{
+    const int64_t begin = number ? paths->ends[number - 1] : 0;
+    const size_t tail = (size_t)(paths->ends[number] - begin);
+    memcpy(path, paths->common, paths->common_bytes);
+    memcpy(path + paths->common_bytes, paths->tails + begin, tail);
+    path[paths->common_bytes + tail] = '\0';
+}
+
+static int compare(int fd, int64_t size, const int64_t *modified, int *error)
+{
+    struct stat status;
+    if (fstat(fd, &status)) {
+        *error = errno;
+        return MPIM_SYSTEM;
+    }
+    if (!S_ISREG(status.st_mode))
+        return MPIM_CHANGED;
+    if (status.st_size < size)
+        return MPIM_TRUNCATED;
+    const int64_t time = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+    return status.st_size == size && (!modified || time == *modified) ? MPIM_OK : MPIM_CHANGED;
+}
+
+static int open_same(struct job *job, int64_t size, const int64_t *modified, int *error)
+{
+    do /* without O_NONBLOCK a named pipe would wait for its writer */
+        job->fd = open(job->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    while (job->fd < 0 && errno == EINTR);
+    if (job->fd < 0) {
+        *error = errno;
+        return MPIM_SYSTEM;
+    }
+    return compare(job->fd, size, modified, error);
+}
+
+static void swap_items(void *memory, size_t bytes, size_t size)
+{
+    uint16_t UNALIGNED *const two = memory;
+    uint32_t UNALIGNED *const four = memory;
+    uint64_t UNALIGNED *const eight = memory;
+    const size_t n = bytes / size;
+    switch (size) {
+    case 2:
+        for (size_t i = 0; i < n; i++)
+            two[i] = (uint16_t)(two[i] << 8 | two[i] >> 8);
+        break;
+    case 4:
+        for (size_t i = 0; i < n; i++)
+            four[i] = __builtin_bswap32(four[i]);
+        break;
+    default:
+        for (size_t i = 0; i < n; i++)
+            eight[i] = __builtin_bswap64(eight[i]);
+    }
+}
+
+static int read_exactly(int fd, char *to, size_t bytes, int64_t offset, int *error)
+{
+    while (bytes) {
+        const ssize_t got = pread(fd, to, bytes, (off_t)offset);
+        if (got < 0) {
+            if (errno == EINTR)
+                continue;
+            *error = errno;
+            return MPIM_SYSTEM;
+        }
+        if (got == 0)
+            return MPIM_TRUNCATED;
+        to += got;
+        offset += got;
+        bytes -= (size_t)got;
+    }
+    return MPIM_OK;
+}
+
+/* Read what the job says, and leave it empty. */
+static int finish(struct job *job, int *error)
+{
+    const size_t most = job->swap ? SWAPPED_PIECE : PIECE;
+    int status = MPIM_OK;
+    while (job->bytes && !status) {
+        const size_t piece = smaller(job->bytes, most);
+        status = read_exactly(job->fd, job->to, piece, job->offset, error);
+        if (!status && job->swap)
+            swap_items(job->to, piece, job->swap);
+        job->to += piece;
+        job->offset += (int64_t)piece;
+        job->bytes -= piece;
+    }
+    return status;
+}
+
+/* The next run in the file, whose place in memory follows the last one's. */
+static int add(struct job *job, int64_t offset, size_t bytes, int *error)
+{
+    if (job->bytes && offset == job->offset + (int64_t)job->bytes) {
+        job->bytes += bytes;
+        return MPIM_OK;
+    }
+    const int status = finish(job, error);
+    job->offset = offset;
+    job->bytes = bytes;
+    return status;
+}
+
+static int leave(struct job *job, int *error)
+{
+    if (job->fd < 0)
+        return MPIM_OK;
+    const int status = finish(job, error);
+    close(job->fd);
+    job->fd = -1;
+    return status;
+}
+
+static int read_all(const struct mpim_paths *paths, const struct mpim_places *places, size_t n,
+                    size_t runs, size_t skip, size_t length, struct job *job,
+                    struct mpim_failure *failure)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || places->path[i] != places->path[i - 1]) {
+            int status = leave(job, &failure->error);
+            if (status)
+                return status; /* failure->record is still one of the file that was left */
+            failure->record = i;
+            write_path(paths, places->path[i], job->path);
+            status = open_same(job, places->size[i],
+                               places->modified ? places->modified + i : NULL, &failure->error);
+            if (status)
+                return status;
+        }
+        failure->record = i;
+        int64_t offset = places->first[i] + (int64_t)skip;
+        for (size_t run = 0; run < runs; run++, offset += places->stride[i]) {
+            const int status = add(job, offset, length, &failure->error);
+            if (status)
+                return status;
+        }
+    }
+    return leave(job, &failure->error);
+}
+
+int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *places, size_t n,
+                   size_t runs, size_t skip, size_t length, size_t swap, void *out,
+                   struct mpim_failure *failure)
+{
+    struct job job = {.fd = -1, .to = out, .swap = swap};
+    failure->record = 0;
+    failure->error = 0;
+    job.path = malloc(paths->common_bytes + paths->longest + 1);
+    if (!job.path)
+        return MPIM_NO_MEMORY;
+    const int status = read_all(paths, places, n, runs, skip, length, &job, failure);
+    if (job.fd >= 0)
+        close(job.fd);
+    free(job.path);
+    return status;
+}
