@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .chain import Chain, Positions, Shape
+from .kernels.runs import Paths
 from .partition import Partition
-from .readers.base import Scratch
+from .readers.base import Handle, Scratch
 from .readers.series import SeriesHeader, open_series
 from .workspace import Work, Workspace
 
@@ -24,6 +25,7 @@ __all__ = [
     "LocalSource",
     "MemorySource",
     "PathTable",
+    "PerThread",
     "SeriesSource",
     "runs",
     "uncached",
@@ -146,6 +148,10 @@ class PathTable:
         start = self._ends[i - 1] if i else 0
         return os.fsdecode(self._common + self._bytes[start : self._ends[i]])
 
+    def for_kernel(self) -> Paths:
+        """The same bytes, for the kernel that opens files."""
+        return Paths(self._common, self._bytes, self._ends)
+
 
 def _common_start(paths: Sequence[bytes]) -> bytes:
     """The bytes with which all of them begin: what the least and the greatest share."""
@@ -186,16 +192,35 @@ class FileSource(LocalSource):
         file = int(np.searchsorted(self.ends, position, side="right"))
         return file, position - (int(self.ends[file - 1]) if file else 0)
 
-    def fill(self, positions: Positions, out: np.ndarray) -> None:
+    def files_of(self, positions: Positions) -> np.ndarray:
+        """Which file holds the image at each position, as int64."""
+        if isinstance(positions, range):  # which np.asarray takes number by number
+            positions = np.arange(positions.start, positions.stop, positions.step)
+        wanted = np.ascontiguousarray(positions, dtype=np.int64)
+        if self.ends is None:
+            return wanted
+        return np.searchsorted(self.ends, wanted, side="right").astype(np.int64, copy=False)
+
+    def visits(self, positions: Positions) -> Iterator[tuple[int, int, int, int]]:
+        """(file, image, place, number) for each time that a file must be opened: the images
+        [image, image + number) of the file are those at positions[place] and after."""
         place = 0
         while place < len(positions):
             file, image = self.locate(int(positions[place]))
             number = self._run(positions, place, file)
-            with self.reader.open(
-                self.paths[file], self.options, self.header, self._scratch.scratch
-            ) as handle:
-                handle.read_batch(image, image + number, out[place : place + number])
+            yield file, image, place, number
             place += number
+
+    def open(self, file: int) -> Handle:
+        """Open one of the files for this thread."""
+        return self.reader.open(
+            self.paths[file], self.options, self.header, self._scratch.scratch
+        )
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        for file, image, place, number in self.visits(positions):
+            with self.open(file) as handle:
+                handle.read_batch(image, image + number, out[place : place + number])
 
     def _run(self, positions: Positions, place: int, file: int) -> int:
         """How many positions from `place` on are consecutive images of this file."""
