@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import zlib
+from collections.abc import Iterable
+
+from .errors import FormatError
 
 __all__ = [
     "CONF",
@@ -18,6 +21,7 @@ __all__ = [
     "SERIES_FORMAT",
     "SUCCESS",
     "partial_path",
+    "refuse_unfinished",
     "with_own_checksum",
 ]
 
@@ -37,6 +41,24 @@ def partial_path(path: str) -> str:
     """The directory beside `path` in which it is prepared."""
     parent, name = os.path.split(path)
     return os.path.join(parent, f".{name}{PARTIAL_SUFFIX}")
+
+
+def refuse_unfinished(directories: Iterable[str]) -> None:
+    """Raise FormatError where one of `directories` is, or lies in, that of an unfinished output.
+
+    Some file systems answer slowly: each directory on the way up is asked for once.
+    """
+    seen: set[str] = set()
+    for directory in directories:
+        current = os.path.abspath(directory)
+        while current not in seen:
+            seen.add(current)
+            if os.path.lexists(os.path.join(current, PARTIAL_MARK)):
+                raise FormatError(
+                    f"{current}: is the unfinished output of a job; run it again with "
+                    "resume=True to complete it"
+                )
+            current = os.path.dirname(current)
 
 
 def with_own_checksum(text: bytes) -> bytes:
