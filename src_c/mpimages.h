@@ -188,6 +188,9 @@ int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *pla
                    size_t runs, size_t skip, size_t length, size_t swap, void *out,
                    struct mpim_failure *failure);
 
+/* Turn the bytes of n items of 2, 4 or 8 bytes around, in place. */
+void mpim_swap(size_t itemsize, void *items, size_t n);
+
 /* -- limits.c --------------------------------------------------------------------------------- */
 
 /* What the memory can do, for the benchmarks: read every byte once (returns a value that depends

