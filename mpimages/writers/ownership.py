@@ -41,6 +41,7 @@ PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 SEALED = ".mpimages-complete"  # a file output inside its partial directory, once it is whole
 _PARTIAL_SUFFIX = ".mpimages-partial"
 _SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
+_CHUNK_FILE = re.compile(r"chunks-[0-9]{2,}-[0-9]{5,}")  # of compressed HDF5, before it is whole
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 Belongs = Callable[[str], bool]
@@ -170,8 +171,10 @@ def _partial_rule(directory: str) -> Belongs:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(_PARTIAL_SUFFIX)
     fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
-    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS)}
-    return lambda name: name in fixed or bool(_SERIES_FILE.fullmatch(name))
+    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
+    return lambda name: (
+        name in fixed or bool(_SERIES_FILE.fullmatch(name) or _CHUNK_FILE.fullmatch(name))
+    )
 
 
 def _is_partial_mark(directory: str, alone: bool) -> bool:
