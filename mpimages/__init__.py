@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import CollectiveMismatchError, FormatError, LaunchError, RankError
     from .images import Images
     from .series import Series, TimeSeries
+    from .verification import Verified, verify
 
 __all__ = [
     "CollectiveMismatchError",
@@ -32,7 +33,9 @@ __all__ = [
     "Series",
     "ThunderContext",
     "TimeSeries",
+    "Verified",
     "__version__",
+    "verify",
 ]
 
 __version__ = "0.1.0"
@@ -48,6 +51,8 @@ _HOMES = {
     "Series": "series",
     "ThunderContext": "context",
     "TimeSeries": "series",
+    "Verified": "verification",
+    "verify": "verification",
 }
 
 

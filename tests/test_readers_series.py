@@ -169,6 +169,9 @@ def test_file_missing_or_of_another_size(tmp_path, kind):
         with pytest.raises(FormatError, match=r"bytes|records|pixels"):
             inspect(tmp_path)
     file.unlink()
+    if kind == "own":
+        with pytest.raises(FormatError, match=rf"{file.name}: is missing.*lists it"):
+            inspect(tmp_path)
     with pytest.raises((FormatError, FileNotFoundError)):
         inspect(tmp_path)
 

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import sys
+import time
 import zlib
 
 import numpy as np
@@ -85,3 +87,87 @@ def test_rows_are_small():
     fragments.add(3, 0, memoryview(np.zeros(9 << 20, np.uint8)))
     assert fragments.rows().dtype == np.int64
     assert len(fragments.rows()) == 3
+
+
+@given(st.binary(max_size=3 << 13), st.integers(0, 3 << 13))
+def test_crc32_is_the_one_of_zlib_from_any_value_on(data, cut):
+    begun = zlib.crc32(data[:cut])
+    assert checksum.crc32(memoryview(data)) == zlib.crc32(data)
+    assert checksum.crc32(memoryview(data)[cut:], begun) == zlib.crc32(data)
+
+
+@pytest.mark.parametrize("broken", ["missing", "not built"])
+def test_without_the_codec_library_there_is_zlib(monkeypatch, broken):
+    import imagecodecs
+
+    def unavailable(*args):
+        raise ImportError("not built")
+
+    if broken == "missing":
+        monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    else:
+        monkeypatch.setattr(imagecodecs, "zlibng_crc32", unavailable)
+    checksum._fast_crc32.cache_clear()
+    try:
+        assert checksum._fast_crc32() is zlib.crc32
+        data = bytes(range(256)) * 100
+        assert checksum.crc32(data) == zlib.crc32(data)
+    finally:
+        checksum._fast_crc32.cache_clear()
+
+
+def test_taken_fragments_are_forgotten_and_the_next_begin_anew():
+    fragments = Fragments(piece=16)
+    fragments.add(0, 0, memoryview(b"abcde"))
+    first = fragments.take()
+    assert fragments.take().shape == (0, 4)
+    fragments.add(0, 5, memoryview(b"fgh"))
+    assert fragments.rows()[:, 1:3].tolist() == [[5, 3]]
+    second = fragments.take()
+    assert fragments.rows().shape == (0, 4)
+    merged = merge_fragments([second, first], [8], piece=16)
+    assert merged == [[zlib.crc32(b"abcdefgh")]]
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1, 7, 100, 5000, 1 << 22]), st.integers(1, 9000))
+def test_pieces_of_any_length(seed, piece, size):
+    rng = random.Random(seed)
+    content = rng.randbytes(size)
+    fragments = Fragments(piece)
+    cuts = sorted({0, size, *(rng.randrange(size) for _ in range(40))})
+    for a, b in rng.sample(list(itertools.pairwise(cuts)), len(cuts) - 1):
+        fragments.add(0, a, memoryview(content[a:b]))
+    expected = [zlib.crc32(content[a : a + piece]) for a in range(0, size, piece)]
+    assert merge_fragments([fragments.take()], [size], piece) == [expected]
+
+
+def test_far_more_than_four_gigabytes_in_one_piece():
+    # Nobody writes these out: the second fragment is taken to have the CRC 5.
+    size, crc = 3 << 34, zlib.crc32(b"mpimages")
+    rows = np.array([[0, 0, 8, crc], [0, 8, size - 8, 5]])
+    assert merge_fragments([rows], [size], piece=size) == [[combine(crc, 5, size - 8)]]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [([0, 0, 12, 1], "border"), ([1, 0, 6, 1], "no output file"), ([0, 0, 0, 1], "no bytes")],
+)
+def test_fragments_that_cannot_be(row, message):
+    with pytest.raises(RuntimeError, match=message):
+        merge_fragments([np.array([row])], [12], piece=8)
+
+
+@pytest.mark.slow
+def test_a_million_fragments_are_merged_in_seconds():
+    count = 1_000_000
+    rows = np.zeros((count, 4), dtype=np.int64)
+    rows[:, 1] = np.arange(count) * 1000
+    rows[:, 2] = 1000
+    rows[:, 3] = np.random.default_rng(0).integers(0, 2**32, count)
+    begun = time.process_time()
+    merged = merge_fragments([rows[::-1]], [count * 1000], piece=4_000_000)
+    assert time.process_time() - begun < 10  # half a second where nothing else runs
+    expected = 0
+    for crc in rows[-4000:, 3].tolist():
+        expected = combine(expected, crc, 1000)
+    assert merged[0][-1] == expected

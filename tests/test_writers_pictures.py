@@ -277,12 +277,18 @@ def test_a_directory_of_pictures_knows_its_files(comm, shared_path, keys):
     with staged(comm, shared_path / "out", "tif") as where:
         pictures = PictureWriter(comm, where, "tif", "roi", 100_000)
         for key in keys[comm.rank :: comm.size]:
-            write_tif(pictures.path(key), image_of("u1"))
+            write_tif(pictures.path(key), image_of("u1") + np.uint8(key % 50))
         pictures.finish()
-    manifest = json.loads((shared_path / "out" / ".mpimages.json").read_text())
+    text = (shared_path / "out" / ".mpimages.json").read_bytes()
+    manifest = json.loads(text)
+    assert manifest.pop("crc32") == zlib.crc32(text[: text.rindex(b'  "crc32"')])
+    names = [f"roi-{key:06d}.tif" for key in sorted(keys)]
+    written = [(shared_path / "out" / name).read_bytes() for name in names]
     assert manifest == {
         "format": "mpimages-images", "version": 1, "kind": "tif", "complete": True,
         "files": {"prefix": "roi", "digits": 6, "keys": ranges_of(keys)},
+        "sizes": [len(data) for data in written],
+        "checksum": {"kind": "crc32", "values": [zlib.crc32(data) for data in written]},
     }
     assert sorted(os.listdir(shared_path / "out")) == sorted(
         [".mpimages.json", *(f"roi-{key:06d}.tif" for key in keys)]
@@ -294,6 +300,15 @@ def test_a_key_written_twice_is_an_error(comm, shared_path):
         pictures = PictureWriter(comm, where, "tif", "roi", 5)
         for _ in range(2):
             write_tif(pictures.path(comm.rank), image_of("u1"))
+        pictures.finish()
+    assert os.listdir(shared_path) == []
+
+
+def test_a_picture_that_was_not_written_is_an_error(comm, shared_path):
+    with pytest.raises(FileNotFoundError, match="roi-0000"), \
+            staged(comm, shared_path / "out", "tif") as where:
+        pictures = PictureWriter(comm, where, "tif", "roi", 5)
+        pictures.path(comm.rank)
         pictures.finish()
     assert os.listdir(shared_path) == []
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpimages.checksum import _multiply, combine
 from mpimages.writers import piecesums
 from mpimages.writers.piecesums import PieceSums, piece_bytes
 
@@ -70,17 +69,6 @@ def test_bytes_written_twice_or_never_are_an_internal_error(comm, written):
         sums.total(comm)
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**40)), min_size=1))
-def test_arrays_are_shifted_as_numbers_are(pairs):
-    crcs, counts = (np.array(part) for part in zip(*pairs, strict=True))
-    shifted = piecesums._append_zeros(crcs.astype(np.uint32), counts.astype(np.int64))
-    assert shifted.tolist() == [combine(crc, 0, count) for crc, count in pairs]
-    product = piecesums._multiply_arrays(crcs.astype(np.uint32), shifted)
-    assert product.tolist() == [
-        _multiply(a, b) for (a, _), b in zip(pairs, shifted.tolist(), strict=True)
-    ]
-
-
 def test_at_most_4096_pieces():
     assert piece_bytes(1) == 4 << 20
     assert piece_bytes(16 << 30) == 4 << 20
@@ -106,12 +94,3 @@ def test_values_are_summed_little_endian():
     sums = PieceSums(8)
     sums.add(0, np.arange(4, dtype=">u2"))
     assert sums.total(MPI.COMM_SELF).tolist() == [zlib.crc32(np.arange(4, dtype="<u2"))]
-
-
-def test_without_the_fast_library(monkeypatch):
-    import imagecodecs
-
-    monkeypatch.delattr(imagecodecs, "zlibng_crc32", raising=False)
-    sums = PieceSums(8)
-    sums.add(0, np.arange(8, dtype=np.uint8))
-    assert sums.total(MPI.COMM_SELF).tolist() == [zlib.crc32(bytes(range(8)))]

@@ -49,7 +49,9 @@ def test_the_files_are_the_array(comm, shared_path, shape, dtype):
     array = values(shape, dtype)
     save(comm, shared_path / "out", array, range(0, array.size, 3))
     found = contents(shared_path / "out")
-    conf = json.loads(found.pop("conf.json"))
+    text = found.pop("conf.json")
+    conf = json.loads(text)
+    assert conf["crc32"] == zlib.crc32(text[: text.rindex(b'  "crc32"')])
     assert found.pop("SUCCESS") == b""
     stored = array.astype(array.dtype.newbyteorder("<"))
     assert b"".join(found.values()) == stored.tobytes()
@@ -117,6 +119,7 @@ def test_conf_json_is_plain_and_readable(tmp_path):
                   "frameInterval": float("nan"), "a": np.arange(2)},
     )
     text = (tmp_path / "out" / "conf.json").read_text(encoding="ascii")
+    own = zlib.crc32(text[: text.rindex('  "crc32"')].encode())
     assert text == (
         "{\n"
         '  "format": "mpimages-series",\n'
@@ -129,7 +132,8 @@ def test_conf_json_is_plain_and_readable(tmp_path):
         '  "files": [{"count": 1, "first": 0, "name": "series-00000.bin"}, '
         '{"count": 1, "first": 1, "name": "series-00001.bin"}],\n'
         '  "checksum": {"kind": "crc32", "piece": 4194304, "values": '
-        f'{json.dumps(crcs(tmp_path / "out"))}}}\n'
+        f'{json.dumps(crcs(tmp_path / "out"))}}},\n'
+        f'  "crc32": {own}\n'
         "}\n"
     )
 

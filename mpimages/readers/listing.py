@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..marks import refuse_unfinished
+
 __all__ = ["files_with", "list_files", "natural_key", "path_list"]
 
 _DIGITS = re.compile("[0-9]+")
@@ -93,10 +95,13 @@ def list_files(
     ------
     FileNotFoundError
         If one of the paths stands for no file; it says what was looked for.
+    FormatError
+        If a file lies in the unfinished output of a job of mpimages.
     """
     files: list[str] = []
     for path in path_list(data_path):
         files += _one(path, extensions, recursive, frozenset(ignored))
+    refuse_unfinished({os.path.dirname(file) for file in files})
     return files
 
 
@@ -104,6 +109,7 @@ def _one(
     path: str, extensions: Sequence[str] | None, recursive: bool, ignored: frozenset[str]
 ) -> list[str]:
     if os.path.isdir(path):
+        refuse_unfinished([path])  # before it is found to hold no images
         found = list(_scan(path, recursive))
         kind = "directory"
     elif os.path.lexists(path) or not glob.has_magic(path):

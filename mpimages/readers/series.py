@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..marks import refuse_unfinished
 from .base import Scratch
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
@@ -64,6 +65,7 @@ def _single_path(data_path: Any) -> str:
         raise ValueError(f"{path!r} is no path")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file or directory")
+    refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])
     return path
 
 

@@ -173,7 +173,13 @@ def _with_files(
         )
     record = header.length * header.dtype.itemsize
     for name, count in zip(names, counts, strict=True):
-        size = os.path.getsize(os.path.join(header.path, name))
+        try:
+            size = os.path.getsize(os.path.join(header.path, name))
+        except FileNotFoundError:
+            raise FormatError(
+                f"{os.path.join(header.path, name)}: is missing, but {conf_path} lists it; the "
+                "series was not copied whole"
+            ) from None
         if size != count * record:
             raise FormatError(
                 f"{os.path.join(header.path, name)}: has {size} bytes, but {conf_path} says "

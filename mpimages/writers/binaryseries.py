@@ -11,9 +11,9 @@ from mpi4py import MPI
 
 from ..checksum import PIECE, Fragments, merge_fragments
 from ..collective import Together, from_rank
+from ..marks import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
 from .boxes import write_run
 from .files import OutputFiles, create_file, naming_file
-from .ownership import CONF, SERIES_FORMAT, SUCCESS
 from .plain import plain_index, plain_metadata, sync_directory, to_json, write_small
 
 __all__ = ["BinarySeriesWriter"]
@@ -134,7 +134,8 @@ class BinarySeriesWriter:
 
     def _mark(self, rows: list[np.ndarray]) -> None:
         pieces = merge_fragments(rows, self._sizes())
-        write_small(os.path.join(self.directory, CONF), to_json(self._conf(pieces)))
+        conf = with_own_checksum(to_json(self._conf(pieces)))
+        write_small(os.path.join(self.directory, CONF), conf)
         write_small(os.path.join(self.directory, SUCCESS), b"")
         sync_directory(self.directory)
 

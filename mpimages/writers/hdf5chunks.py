@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from ..collective import from_rank
+from ..marks import CHUNK_FILE
 from .files import naming_file
 from .hdf5base import DatasetWriter
 from .hdf5file import (
@@ -33,7 +33,6 @@ from .hdf5filters import Encoded, chunk_encoder
 
 __all__ = ["CompressedWriter"]
 
-_CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
 Number = tuple[int, ...]
 
 
@@ -77,7 +76,7 @@ class CompressedWriter(DatasetWriter):
                 check_same(self.path, file, self._plan)
         elif os.path.lexists(self.path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.path)
-        names = map(_CHUNK_FILE.fullmatch, os.listdir(self._directory))
+        names = map(CHUNK_FILE.fullmatch, os.listdir(self._directory))
         return max((int(name[1]) for name in names if name), default=-1) + 1, whole
 
     # -- compressing -------------------------------------------------------------------------
@@ -211,7 +210,7 @@ class CompressedWriter(DatasetWriter):
 
     def _remove_chunk_files(self) -> None:
         for name in os.listdir(self._directory):
-            if _CHUNK_FILE.fullmatch(name):
+            if CHUNK_FILE.fullmatch(name):
                 os.unlink(os.path.join(self._directory, name))
 
     def close(self) -> None:

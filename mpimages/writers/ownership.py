@@ -9,11 +9,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from collections.abc import Callable
 from typing import Any
 
+from ..marks import (
+    CHUNK_FILE,
+    CONF,
+    MANIFEST,
+    PARTIAL_MARK,
+    PARTIAL_SUFFIX,
+    PARTIAL_TEXT,
+    PICTURES_FORMAT,
+    SEALED,
+    SERIES_FILE,
+    SERIES_FORMAT,
+    SUCCESS,
+    partial_path,
+)
 from .naming import Naming
 from .plain import TEMPORARY
 
@@ -31,26 +44,9 @@ __all__ = [
     "remove_ours",
 ]
 
-CONF = "conf.json"
-SUCCESS = "SUCCESS"
-SERIES_FORMAT = "mpimages-series"
-MANIFEST = ".mpimages.json"
-PICTURES_FORMAT = "mpimages-images"
-PARTIAL_MARK = ".mpimages-partial.json"
-PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
-SEALED = ".mpimages-complete"  # a file output inside its partial directory, once it is whole
-_PARTIAL_SUFFIX = ".mpimages-partial"
-_SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
-_CHUNK_FILE = re.compile(r"chunks-[0-9]{2,}-[0-9]{5,}")  # of compressed HDF5, before it is whole
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 Belongs = Callable[[str], bool]
-
-
-def partial_path(path: str) -> str:
-    """The directory beside `path` in which it is prepared."""
-    parent, name = os.path.split(path)
-    return os.path.join(parent, f".{name}{_PARTIAL_SUFFIX}")
 
 
 def check_ours(path: str) -> None:
@@ -143,7 +139,7 @@ def _series_rule(conf: dict[str, Any]) -> Belongs:
     files = conf.get("files")
     entries = files if isinstance(files, list) else []
     listed = {entry.get("name") for entry in entries if isinstance(entry, dict)}
-    return lambda name: (name in listed and bool(_SERIES_FILE.fullmatch(name))) or name in (
+    return lambda name: (name in listed and bool(SERIES_FILE.fullmatch(name))) or name in (
         CONF,
         SUCCESS,
     )
@@ -169,11 +165,11 @@ def _pictures_rule(manifest: dict[str, Any]) -> Belongs:
 
 def _partial_rule(directory: str) -> Belongs:
     # A file output is prepared under its final name, which the directory's name contains.
-    final = os.path.basename(directory)[1:].removesuffix(_PARTIAL_SUFFIX)
+    final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
     fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
     fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
     return lambda name: (
-        name in fixed or bool(_SERIES_FILE.fullmatch(name) or _CHUNK_FILE.fullmatch(name))
+        name in fixed or bool(SERIES_FILE.fullmatch(name) or CHUNK_FILE.fullmatch(name))
     )
 
 

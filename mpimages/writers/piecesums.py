@@ -8,15 +8,12 @@ keeps one number for each piece, however many runs it writes.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from ..checksum import _multiply, _shift
+from ..checksum import crc32, parts_of_pieces
 from ..collective import Together, allreduce
 from .boxes import little_pieces
 
@@ -25,8 +22,6 @@ __all__ = ["PieceSums", "piece_bytes"]
 LEAST_PIECE = 4 << 20
 MOST_PIECES = 4096  # 16 KiB: an attribute that any HDF5 file can hold
 MOST_PENDING = 1 << 16
-
-_POLYNOMIAL = np.uint32(0xEDB88320)
 
 
 def piece_bytes(size: int) -> int:
@@ -49,7 +44,6 @@ class PieceSums:
     def __init__(self, size: int) -> None:
         self.size = size
         self.piece = piece_bytes(size)
-        self._crc = _fast_crc32()
         count = -(-size // self.piece)
         self._sums = np.zeros(count, dtype=np.uint32)
         self._bytes = np.zeros(count, dtype=np.int64)
@@ -69,7 +63,7 @@ class PieceSums:
             data = part.view(np.uint8).data
             while data:
                 run = data[: self.piece - offset % self.piece]
-                self._pending.append((offset, len(run), self._crc(run)))
+                self._pending.append((offset, len(run), crc32(run)))
                 offset += len(run)
                 data = data[len(run) :]
         if len(self._pending) >= MOST_PENDING:
@@ -123,9 +117,9 @@ class PieceSums:
             return
         offset, length, crc = np.array(self._pending, dtype=np.int64).T
         self._pending.clear()
-        number = offset // self.piece
-        after = np.minimum((number + 1) * self.piece, self.size) - offset - length
-        rows = _by_piece(number, length, _append_zeros(crc.astype(np.uint32), after))
+        ends = offset + length
+        sums = parts_of_pieces(crc, ends, np.full(len(crc), self.size), self.piece)
+        rows = _by_piece(offset // self.piece, length, sums)
         self._untaken.append(rows)
         self.give(rows)
 
@@ -140,42 +134,3 @@ def _by_piece(number: np.ndarray, length: np.ndarray, sums: np.ndarray) -> np.nd
         rows[:, 2] = np.add.reduceat(length[order], first)
         rows[:, 3] = np.bitwise_xor.reduceat(sums[order], first)
     return rows
-
-
-def _append_zeros(crc: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """The CRCs times x^(8 count), for (n,) uint32 `crc` and (n,) int64 `count`."""
-    place = 0
-    while (count >> (8 * place)).any():
-        powers = _powers(place)[count >> (8 * place) & 0xFF]
-        crc = _multiply_arrays(powers, crc)
-        place += 1
-    return crc
-
-
-@lru_cache(maxsize=8)
-def _powers(place: int) -> np.ndarray:
-    """x^(8 v 256^place) for v = 0…255."""
-    step = _shift(256**place)
-    powers = [1 << 31]
-    for _ in range(255):
-        powers.append(_multiply(powers[-1], step))
-    return np.array(powers, dtype=np.uint32)
-
-
-def _multiply_arrays(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`checksum._multiply` of (n,) uint32 arrays, element by element."""
-    product = np.zeros_like(b)
-    for bit in range(31, -1, -1):
-        product ^= np.where(a >> np.uint32(bit) & np.uint32(1), b, np.uint32(0))
-        b = b >> np.uint32(1) ^ np.where(b & np.uint32(1), _POLYNOMIAL, np.uint32(0))
-    return product
-
-
-def _fast_crc32() -> Callable[[Any], int]:
-    try:
-        from imagecodecs import zlibng_crc32
-
-        zlibng_crc32(b"")  # there by name in builds that lack it
-    except (ImportError, RuntimeError):
-        return zlib.crc32
-    return zlibng_crc32

@@ -1,0 +1,155 @@
+"""Whether an output is still what was written: every byte against its checksum.
+
+Independent of the write path: nothing of ``writers/`` is imported, files are read by POSIX
+and h5py, and the checksums are those of Python's own zlib.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+from ..errors import FormatError
+from ..marks import CONF, MANIFEST, SERIES_FORMAT, partial_path, refuse_unfinished
+from .findings import Findings, read_description
+
+__all__ = ["Verified", "verify"]
+
+_KINDS = {
+    "binaryseries": "binary series",
+    "hdf5": "HDF5",
+    "png": "directory of PNGs",
+    "tif": "directory of TIFFs",
+}
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Either says that a conf.json is of mpimages: damage to one does not make it another program's.
+_SERIES_MARKS = (
+    re.compile(rb'"format"\s*:\s*"%s"' % SERIES_FORMAT.encode()),
+    re.compile(rb'"checksum"\s*:\s*\{\s*"kind"\s*:\s*"crc32"'),
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found.
+
+    Parameters
+    ----------
+    path : str
+        What was looked at.
+    kind : {'binaryseries', 'hdf5', 'png', 'tif'}
+    files, bytes : int
+        How many files there are to check, and how many bytes were read and compared.
+    problems : tuple of str
+        What is wrong: which file or dataset, which bytes, what they hold. Empty: sound.
+    """
+
+    path: str
+    kind: str
+    files: int
+    bytes: int
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all was checked and is sound."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        verdict = "sound" if self.ok else f"{count} problem{'s' if count > 1 else ''}"
+        files = f"{self.files} file{'' if self.files == 1 else 's'}"
+        head = f"{self.path}: {_KINDS[self.kind]}, {files}, {self.bytes:,} bytes checked: {verdict}"
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
+
+
+def verify(path: str | os.PathLike[str]) -> Verified:
+    """Read an output of mpimages again and compare it with its checksums. Local.
+
+    Parameters
+    ----------
+    path : path
+        A binary series or a directory of pictures as a whole, or an HDF5 file.
+
+    Returns
+    -------
+    Verified
+        Its `problems` name what is damaged, missing, unreadable or foreign. An output without
+        checksums, as earlier versions wrote them, is a problem too: it cannot be verified.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing at `path`.
+    FormatError
+        When mpimages did not write it, or it is the unfinished output of a job.
+    OSError
+        When the directory cannot be listed, or the file not opened.
+
+    Notes
+    -----
+    One process reads, with a thread for each core that it may use, in memory that does not
+    depend on the output's size: 64 MiB for compressed HDF5 (a chunk, where that is larger).
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"the path must be text, got {type(text).__name__}")
+    text = os.path.expanduser(text)
+    _refuse_missing(text)
+    is_directory = os.path.isdir(text)
+    refuse_unfinished([text if is_directory else os.path.dirname(text)])
+    findings = Findings()
+    kind = (_verify_directory if is_directory else _verify_file)(text, findings)
+    return Verified(text, kind, findings.files, findings.bytes, findings.problems())
+
+
+def _refuse_missing(path: str) -> None:
+    if path and os.path.exists(path):
+        return
+    message = f"{path!r}: no such file or directory"
+    partial = partial_path(os.path.abspath(path))
+    if path and os.path.isdir(partial):
+        message += f"; {partial} is the unfinished output of a job: run it again with resume=True"
+    raise FileNotFoundError(message)
+
+
+def _verify_directory(path: str, findings: Findings) -> str:
+    names = set(os.listdir(path))
+    if CONF in names and _is_our_conf(os.path.join(path, CONF)):
+        from .series import verify_series
+
+        verify_series(path, findings)
+        return "binaryseries"
+    if MANIFEST in names:
+        from .pictures import verify_pictures
+
+        return verify_pictures(path, findings)
+    what = f"its {CONF} is of another program" if CONF in names else f"it has no {CONF}"
+    raise FormatError(
+        f"{path}: this directory is not an output of mpimages: {what}, and there is no {MANIFEST}"
+    )
+
+
+def _is_our_conf(path: str) -> bool:
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return False
+    content = read_description(path)
+    return any(mark.search(content) for mark in _SERIES_MARKS)
+
+
+def _verify_file(path: str, findings: Findings) -> str:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise FormatError(f"{path}: is neither a file nor a directory")
+    with open(path, "rb") as file:
+        signature = file.read(len(_HDF5_SIGNATURE))
+    if signature != _HDF5_SIGNATURE:
+        raise FormatError(
+            f"{path}: is not an HDF5 file, or its first bytes are damaged; of a binary series or "
+            "of pictures give the directory"
+        )
+    from .hdf5 import verify_hdf5
+
+    verify_hdf5(path, findings)
+    return "hdf5"

@@ -1,0 +1,151 @@
+"""A dataset that must be read through the HDF5 library, against the CRC-32 of its pieces.
+
+It is read in boxes of whole chunks, so that each chunk is decompressed once. The bytes of a
+box are runs that lie apart in the dataset; a piece's CRC is put together from those of the
+runs, whose order does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..checksum import parts_of_pieces
+from .findings import Findings
+from .pieces import WRONG, together
+
+__all__ = ["damaged_boxes"]
+
+BOX_BYTES = 64 << 20
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]  # start and extent along each axis
+
+
+def damaged_boxes(
+    dataset: Any, piece: int, crcs: np.ndarray, findings: Findings
+) -> list[tuple[int, int, str]]:
+    """What is wrong: bytes [first, stop) of the values in C order, and why."""
+    check = _Check(dataset, piece, crcs)
+    for box in _boxes((0,) * dataset.ndim, dataset.shape, _box_shape(dataset)):
+        check.read(box)
+    findings.bytes += check.bytes
+    return together(check.wrong(), piece, check.size)
+
+
+def _box_shape(dataset: Any) -> list[int]:
+    """The largest box of whole chunks below `BOX_BYTES` that has the longest runs."""
+    shape = dataset.shape
+    extent = list(_unit(dataset) or (1,) * len(shape))
+    for axis in reversed(range(len(shape))):
+        room = BOX_BYTES // (dataset.dtype.itemsize * math.prod(extent))
+        extent[axis] = min(shape[axis], extent[axis] * max(1, room))
+        if extent[axis] < shape[axis]:
+            break
+    return extent
+
+
+def _unit(dataset: Any) -> tuple[int, ...] | None:
+    """The shape of a chunk inside the dataset; None where it is not chunked."""
+    if dataset.chunks is None:
+        return None
+    return tuple(min(c, n) for c, n in zip(dataset.chunks, dataset.shape, strict=True))
+
+
+def _boxes(
+    start: Sequence[int], extent: Sequence[int], step: Sequence[int]
+) -> Iterator[Box]:
+    """The box at `start` in boxes of the shape `step`; those at its end may be smaller."""
+    counts = [-(-n // s) for n, s in zip(extent, step, strict=True)]
+    for number in np.ndindex(*counts):
+        low = [i * s for i, s in zip(number, step, strict=True)]
+        yield (
+            tuple(a + o for a, o in zip(start, low, strict=True)),
+            tuple(min(s, n - o) for s, n, o in zip(step, extent, low, strict=True)),
+        )
+
+
+class _Check:
+    """The CRCs of a dataset's pieces, as far as they are read."""
+
+    def __init__(self, dataset: Any, piece: int, crcs: np.ndarray) -> None:
+        self.dataset = dataset
+        self.piece = piece
+        self.expected = crcs
+        self.stored = dataset.dtype.newbyteorder("<")
+        self.size = math.prod(dataset.shape) * self.stored.itemsize
+        self.bytes = 0
+        self._found = np.zeros(len(crcs), dtype=np.uint32)
+        self._unread: dict[int, str] = {}
+        self._memory = np.empty(0, dtype=np.uint8)
+
+    def read(self, box: Box) -> None:
+        """Read a box; where that fails, chunk by chunk, to tell which it is."""
+        try:
+            values = self._values(box)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            unit = _unit(self.dataset)
+            parts = [box] if unit is None else list(_boxes(*box, unit))
+            if len(parts) > 1:
+                for part in parts:
+                    self.read(part)
+            else:
+                self._note_unread(box, " ".join(str(error).split()))
+            return
+        self._add(box, values)
+
+    def _values(self, box: Box) -> np.ndarray:
+        start, extent = box
+        nbytes = math.prod(extent) * self.stored.itemsize
+        if nbytes > self._memory.nbytes:
+            self._memory = np.empty(nbytes, dtype=np.uint8)
+        values = self._memory[:nbytes].view(self.stored).reshape(extent)
+        where = tuple(slice(a, a + n) for a, n in zip(start, extent, strict=True))
+        self.dataset.read_direct(values, where)
+        return values
+
+    def _runs(self, box: Box) -> tuple[Iterator[int], int]:
+        """Where the runs of a box begin among the dataset's bytes, and how long they are."""
+        start, extent = box
+        shape = self.dataset.shape
+        axis = len(shape) - 1
+        while axis > 0 and extent[axis] == shape[axis]:
+            axis -= 1
+        strides = [self.stored.itemsize * math.prod(shape[i + 1 :]) for i in range(len(shape))]
+        first = sum(a * stride for a, stride in zip(start, strides, strict=True))
+        places = (
+            first + sum(i * stride for i, stride in zip(place, strides, strict=False))
+            for place in np.ndindex(*extent[:axis])
+        )
+        return places, self.stored.itemsize * math.prod(extent[axis:])
+
+    def _add(self, box: Box, values: np.ndarray) -> None:
+        data = values.reshape(-1).view(np.uint8).data
+        rows: list[tuple[int, int]] = []  # where a part of a run ends, and its CRC
+        places, length = self._runs(box)
+        for number, place in enumerate(places):
+            run = data[number * length : (number + 1) * length]
+            while run:
+                part = run[: self.piece - place % self.piece]
+                place += len(part)
+                rows.append((place, zlib.crc32(part)))
+                run = run[len(part) :]
+        ends, crcs = np.array(rows, dtype=np.int64).T
+        sizes = np.full(len(ends), self.size, dtype=np.int64)
+        parts = parts_of_pieces(crcs, ends, sizes, self.piece)
+        np.bitwise_xor.at(self._found, (ends - 1) // self.piece, parts)
+        self.bytes += len(data)
+
+    def _note_unread(self, box: Box, why: str) -> None:
+        places, length = self._runs(box)
+        for place in places:
+            for number in range(place // self.piece, (place + length - 1) // self.piece + 1):
+                self._unread[number] = f"cannot be read ({why})"
+
+    def wrong(self) -> dict[int, str]:
+        """The numbers of the pieces that are damaged, and why."""
+        differing = np.flatnonzero(self._found != self.expected).tolist()
+        return dict.fromkeys(differing, WRONG) | self._unread

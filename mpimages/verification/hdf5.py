@@ -1,0 +1,171 @@
+"""HDF5: the datasets of mpimages, by the checksums among their attributes.
+
+A dataset's bytes are those of its values in C order, little-endian, however they are stored.
+Contiguous ones are read past the HDF5 library; others through it, see `boxes`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from .boxes import damaged_boxes
+from .findings import Findings
+from .pieces import Stored, damaged
+
+__all__ = ["verify_hdf5"]
+
+VERSION = 1
+# No codec makes more of its bytes: what claims to be larger is damage, not data.
+SMALL_CLAIM = 1 << 24
+LARGEST_RATIO = 1 << 16
+# What HDF5 raises on damage differs from call to call.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+
+
+def verify_hdf5(path: str, findings: Findings) -> None:
+    """Add to `findings` what is wrong with an HDF5 file.
+
+    Raises
+    ------
+    FormatError
+        When mpimages wrote none of its datasets.
+    """
+    import h5py
+
+    real = os.path.realpath(path)
+    findings.files += 1
+    try:
+        file = h5py.File(real, "r", locking=False)
+    except _DAMAGE as error:
+        findings.problem(f"cannot be opened as HDF5, it is damaged or truncated: {_line(error)}")
+        return
+    with file:
+        try:
+            ours, foreign = _datasets(file)
+        except _DAMAGE as error:
+            findings.problem(f"its datasets cannot be listed, it is damaged: {_line(error)}")
+            return
+        if not ours:
+            raise FormatError(f"{path}: is an HDF5 file, but mpimages wrote no dataset in it")
+        for name in foreign:
+            findings.problem(f"dataset {name!r} is not of mpimages, and was not verified")
+        for name in ours:
+            try:
+                _verify_dataset(real, file[name], findings)
+            except FormatError as error:
+                findings.problem(f"dataset {name!r}: {error}")
+            except _DAMAGE as error:
+                findings.problem(f"dataset {name!r} cannot be read: {_line(error)}")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _datasets(file: Any) -> tuple[list[str], list[str]]:
+    """The names of the datasets that mpimages wrote, and of the others."""
+    import h5py
+
+    ours: list[str] = []
+    foreign: list[str] = []
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            (ours if "mpimages_format" in item.attrs else foreign).append(f"/{name}")
+
+    file.visititems(note)  # it follows no links to other files
+    return ours, foreign
+
+
+def _verify_dataset(path: str, dataset: Any, findings: Findings) -> None:
+    """Add what is wrong with one dataset; FormatError where it cannot be told."""
+    size = _checked_size(path, dataset)
+    piece, crcs = _checksums(dataset, size)
+    offset = dataset.id.get_offset() if dataset.chunks is None else None
+    if offset is not None and _is_little(dataset.dtype):
+        present = max(0, min(size, os.path.getsize(path) - offset))
+        if present < size:
+            findings.problem(
+                f"dataset {dataset.name!r}: only {present} of its {size} bytes are in the file"
+            )
+        runs = [Stored(path, offset, size, piece, crcs.tolist(), present)]
+        found = [(first, stop, why) for _, first, stop, why in damaged(runs, findings)]
+    else:
+        _require_filters(dataset)
+        found = damaged_boxes(dataset, piece, crcs, findings)
+    for first, stop, why in found:
+        item = dataset.dtype.itemsize
+        findings.problem(
+            f"dataset {dataset.name!r}: bytes [{first}, {stop}) {why}: values "
+            f"{_place(first // item, dataset.shape)} to {_place((stop - 1) // item, dataset.shape)}"
+        )
+
+
+def _is_little(dtype: np.dtype) -> bool:
+    return dtype == dtype.newbyteorder("<")
+
+
+def _place(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(n) for n in np.unravel_index(number, shape))
+
+
+def _checked_size(path: str, dataset: Any) -> int:
+    """The number of a dataset's bytes, if it is one that mpimages writes and could be true."""
+    version = dataset.attrs["mpimages_format"]
+    if not np.isscalar(version) or version != VERSION:
+        raise FormatError(
+            f"is of format version {version!r:.80}; this mpimages verifies version {VERSION}"
+        )
+    if dataset.dtype.kind not in "iuf" or not dataset.shape:
+        raise FormatError(f"holds {dataset.dtype} of shape {dataset.shape}: mpimages writes none")
+    if dataset.is_virtual or dataset.external:
+        raise FormatError("its values are said to lie in other files, which mpimages never does")
+    size = dataset.dtype.itemsize
+    for n in dataset.shape:
+        size *= int(n)
+    if not 0 < size <= max(SMALL_CLAIM, os.path.getsize(path) * LARGEST_RATIO):
+        raise FormatError(f"claims to hold {size} bytes, which cannot be in a file of this size")
+    return size
+
+
+def _checksums(dataset: Any, size: int) -> tuple[int, np.ndarray]:
+    """The length of a piece, and the CRC of each piece of `size` bytes."""
+    attributes = dataset.attrs
+    if "checksum" not in attributes or "checksum_piece" not in attributes:
+        raise FormatError(
+            "has no checksums (an earlier version wrote it), so that it cannot be verified"
+        )
+    length = attributes.get_id("checksum_piece")
+    if length.shape not in ((), (1,)) or length.dtype.kind not in "iu":
+        raise FormatError("its attribute checksum_piece is no number")
+    piece = int(np.ravel(attributes["checksum_piece"])[0])
+    described = attributes.get_id("checksum")
+    # The size is looked at before the values are: damage must not ask for all memory.
+    if piece < 1 or described.shape != (-(-size // piece),) or described.dtype.kind not in "iu":
+        raise FormatError(
+            f"its attribute checksum has not one number for each piece of {piece} bytes"
+        )
+    return piece, np.asarray(attributes["checksum"]).astype(np.int64)
+
+
+def _require_filters(dataset: Any) -> None:
+    """Raise unless all filters by which a dataset was stored are there."""
+    import h5py
+
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    if all(h5py.h5z.filter_avail(number) for number in filters):
+        return
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401
+    for number in filters:
+        if not h5py.h5z.filter_avail(number):
+            raise FormatError(
+                f"is stored by HDF5's filter {number}, which is not available here, so that it "
+                "cannot be verified; install hdf5plugin"
+            )

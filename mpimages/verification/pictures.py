@@ -1,0 +1,109 @@
+"""Directories of PNGs or TIFFs, by their hidden manifest."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import FormatError
+from ..marks import MANIFEST, PICTURES_FORMAT
+from .findings import Findings, check_names, own_json, size_of, whole
+from .pieces import Stored, damaged
+
+__all__ = ["verify_pictures"]
+
+VERSION = 1
+MOST = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    key: int
+    name: str
+    size: int
+    crc: int
+
+
+def verify_pictures(directory: str, findings: Findings) -> str:
+    """Add to `findings` what is wrong with a directory of pictures: its kind."""
+    manifest = own_json(directory, MANIFEST, findings)
+    findings.files += 1
+    kind = manifest.get("kind") if manifest is not None else None
+    if kind not in ("png", "tif"):
+        names = os.listdir(directory)
+        kind = "tif" if any(name.endswith(".tif") for name in names) else "png"
+    if manifest is None:
+        return kind
+    try:
+        pictures = _described(manifest)
+    except FormatError as error:
+        findings.problem(f"{MANIFEST}: {error}")
+        return kind
+    check_names(directory, {MANIFEST, *(picture.name for picture in pictures)}, findings)
+    runs = []
+    for picture in pictures:
+        present = size_of(directory, picture.name, picture.size, findings)
+        path = os.path.join(directory, picture.name)
+        runs.append(Stored(path, 0, picture.size, picture.size, [picture.crc], max(0, present)))
+    for number, first, stop, why in damaged(runs, findings):
+        picture = pictures[number]
+        findings.problem(
+            f"{picture.name}: bytes [{first}, {stop}) {why}: the image of key {picture.key}"
+        )
+    return kind
+
+
+def _described(manifest: dict[str, Any]) -> list[_Picture]:
+    """What the manifest says; FormatError where it cannot be."""
+    if manifest.get("format") != PICTURES_FORMAT or manifest.get("version") != VERSION:
+        raise FormatError(
+            f"is of format {manifest.get('format')!r:.80}, version "
+            f"{manifest.get('version')!r:.80}; this mpimages verifies {PICTURES_FORMAT}, "
+            f"version {VERSION}"
+        )
+    if manifest.get("complete") is not True:
+        raise FormatError("says that the pictures were not finished")
+    if manifest.get("kind") not in ("png", "tif"):
+        raise FormatError(f"is of the unknown kind {manifest.get('kind')!r:.80}")
+    sizes, crcs = _numbers(manifest)
+    files = manifest.get("files")
+    if not isinstance(files, dict):
+        raise FormatError("does not say how the files are named")
+    prefix, digits = files.get("prefix"), whole(files.get("digits"), "the digits", 1, 19)
+    if not isinstance(prefix, str) or not prefix or "/" in prefix or "\0" in prefix:
+        raise FormatError(f"its prefix is {prefix!r:.80}, which begins no file name")
+    keys = _keys(files.get("keys"), len(sizes))
+    names = [f"{prefix}-{key:0{digits}d}.{manifest['kind']}" for key in keys]
+    return [_Picture(*row) for row in zip(keys, names, sizes, crcs, strict=True)]
+
+
+def _numbers(manifest: dict[str, Any]) -> tuple[list[int], list[int]]:
+    """The size and the checksum of each file, in the order of their keys."""
+    sizes, checksum = manifest.get("sizes"), manifest.get("checksum")
+    if not isinstance(sizes, list) or not isinstance(checksum, dict):
+        raise FormatError("has no checksums of the files, so that they cannot be verified")
+    crcs = checksum.get("values")
+    if checksum.get("kind") != "crc32" or not isinstance(crcs, list) or len(crcs) != len(sizes):
+        raise FormatError("has not one checksum of the kind crc32 for each file")
+    for size, crc in zip(sizes, crcs, strict=True):
+        whole(size, "the size of a file", 1, MOST)
+        whole(crc, "a checksum", 0, 0xFFFFFFFF)
+    return sizes, crcs
+
+
+def _keys(ranges: Any, count: int) -> list[int]:
+    """The keys that half-open ranges stand for; there must be `count`."""
+    if not isinstance(ranges, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in ranges
+    ):
+        raise FormatError("does not say which keys there are")
+    keys: list[int] = []
+    end = 0
+    for first, stop in ranges:
+        whole(first, "the first key of a range", end, MOST)
+        end = whole(stop, "the end of a range of keys", first + 1, first + count - len(keys))
+        keys += range(first, end)
+    if len(keys) != count:
+        raise FormatError(f"has {len(keys)} keys, but the sizes of {count} files")
+    return keys

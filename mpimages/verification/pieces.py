@@ -1,0 +1,139 @@
+"""Runs of bytes in files against the CRC-32 of their pieces, on several threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from .findings import Findings
+
+__all__ = ["WRONG", "Stored", "damaged", "together"]
+
+READ_BYTES = 1 << 20
+MOST_THREADS = 8
+WRONG = "do not have their checksum"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes that lie in a file in one run, cut into pieces.
+
+    Parameters
+    ----------
+    path : str
+    offset, size : int
+        Where they begin, and how many there should be.
+    piece : int
+        The length of a piece; the last one may be shorter.
+    crcs : sequence of int
+        One for each piece.
+    present : int
+        How many of the bytes there are; pieces that are not wholly there are not read.
+    """
+
+    path: str
+    offset: int
+    size: int
+    piece: int
+    crcs: Sequence[int]
+    present: int
+
+    @property
+    def count(self) -> int:
+        """How many pieces can be read."""
+        return len(self.crcs) if self.present >= self.size else self.present // self.piece
+
+
+def damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, int, int, str]]:
+    """What is wrong in `runs`: number of the run, bytes [first, stop) of it, and why.
+
+    In ascending order; damaged pieces that follow each other are one.
+    """
+    feed = _Feed((r, piece) for r, run in enumerate(runs) for piece in range(run.count))
+    count = min(MOST_THREADS, len(os.sched_getaffinity(0)))
+    wrong: list[tuple[int, int, str]] = []
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for job in [pool.submit(_check, runs, feed, wrong) for _ in range(count)]:
+                findings.bytes += job.result()
+        finally:
+            feed.stop()  # an interruption does not wait for terabytes
+    by_run: dict[int, dict[int, str]] = {}
+    for number, piece, why in sorted(wrong):
+        by_run.setdefault(number, {})[piece] = why
+    return [
+        (number, *part)
+        for number, pieces in by_run.items()
+        for part in together(pieces, runs[number].piece, runs[number].size)
+    ]
+
+
+def together(wrong: dict[int, str], piece: int, size: int) -> list[tuple[int, int, str]]:
+    """Numbers of pieces as bytes [first, stop) and why; neighbours with the same are one."""
+    found: list[tuple[int, int, str]] = []
+    for number, why in sorted(wrong.items()):
+        first, stop = number * piece, min((number + 1) * piece, size)
+        if found and found[-1][1:] == (first, why):
+            first = found.pop()[0]
+        found.append((first, stop, why))
+    return found
+
+
+class _Feed:
+    """Hands pieces to the threads, one at a time."""
+
+    def __init__(self, items: Iterable[tuple[int, int]]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        while not self._stopped:
+            with self._lock:
+                item = next(self._items, None)
+            if item is None:
+                return
+            yield item
+
+
+def _check(runs: Sequence[Stored], feed: _Feed, wrong: list[tuple[int, int, str]]) -> int:
+    """Check pieces until there are no more: how many bytes were read."""
+    buffer = memoryview(bytearray(READ_BYTES))
+    total = 0
+    for number, piece in feed:
+        run = runs[number]
+        first = piece * run.piece
+        length = min(run.piece, run.size - first)
+        try:
+            crc = _crc(run.path, run.offset + first, length, buffer)
+        except OSError as error:
+            wrong.append((number, piece, f"cannot be read: {error.strerror}"))
+            continue
+        total += length
+        if crc != run.crcs[piece]:
+            wrong.append((number, piece, WRONG))
+    return total
+
+
+def _crc(path: str, offset: int, length: int, buffer: memoryview) -> int:
+    """The CRC-32 of bytes of a file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        crc = 0
+        while length:
+            got = os.preadv(descriptor, [buffer[:length]], offset)
+            if got == 0:
+                raise OSError(0, "the file ends before")
+            crc = zlib.crc32(buffer[:got], crc)
+            offset += got
+            length -= got
+        return crc
+    finally:
+        os.close(descriptor)
