@@ -110,7 +110,7 @@ def test_hidden_while_it_is_written_by_a_thread(comm, shared_path):
         thread.start()
     else:
         work()
-    for _ in range(50):
+    for _ in range(50):  # while the other thread writes
         assert comm.allreduce(1) == comm.size
     if writer.threaded:
         thread.join()

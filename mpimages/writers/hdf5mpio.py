@@ -28,7 +28,8 @@ class MpioWriter(DatasetWriter):
 
     Notes
     -----
-    The driver opens no file without a signature: it is there for the moment of opening.
+    The driver opens no file without a signature, and writes it again when it closes one: it is
+    there for the moment of opening, and for that of closing.
     """
 
     def _prepare(self) -> None:
@@ -84,8 +85,13 @@ class MpioWriter(DatasetWriter):
     def close(self) -> None:
         """Let go of the file. Collective, as closing is in MPI-IO; may be called twice."""
         file, self._file = self._file, None
-        if file is not None:
+        if file is None:
+            return
+        try:
             file.close()
+        finally:
+            if self.comm.rank == 0:
+                hide(self.path)
 
 
 def _pieces(
