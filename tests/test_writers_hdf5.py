@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpimages.writers import hdf5, hdf5base, hdf5file
+from mpimages.writers import hdf5, hdf5base, hdf5hidden
 from mpimages.writers.chunks import chunk_shape
 from mpimages.writers.commit import staged
 from mpimages.writers.hdf5 import Hdf5Writer
@@ -130,7 +130,7 @@ def test_more_than_2_gigabytes(tmp_path, shape, chunks):
     block = values((1, shape[-1]))
     writer.write(shape[0] - 1, block)
     writer.close()
-    hdf5file.reveal(path)
+    hdf5hidden.reveal(path)
     assert os.path.getsize(path) > 2**32
     with h5py.File(path, "r") as file:
         np.testing.assert_array_equal(file["series"][-1:], block)

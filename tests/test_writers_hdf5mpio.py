@@ -10,7 +10,7 @@ from mpi4py import MPI
 from mpimages.writers import hdf5mpio
 from mpimages.writers.hdf5 import Hdf5Writer, hdf5_writer
 from mpimages.writers.hdf5chunks import CompressedWriter
-from mpimages.writers.hdf5file import has_signature
+from mpimages.writers.hdf5hidden import has_signature
 from mpimages.writers.hdf5mpio import MpioWriter
 
 from .hdf5files import assert_sound, cut, laid_out, load, save, values

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from mpimages import FormatError, ThunderContext
-from mpimages.writers import hdf5, hdf5file, piecesums
+from mpimages.writers import hdf5, hdf5hidden, piecesums
 from mpimages.writers.commit import staged
 from mpimages.writers.hdf5 import hdf5_writer
-from mpimages.writers.hdf5file import HiddenFile, has_signature, open_hidden
+from mpimages.writers.hdf5hidden import HiddenFile, has_signature, open_hidden
 
 from .hdf5files import assert_sound, cut, laid_out, load, save, values
 
@@ -212,7 +212,7 @@ def test_a_full_disk_is_told_with_the_files_name(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(hdf5file.os, "pwrite", full)
+    monkeypatch.setattr(hdf5hidden.os, "pwrite", full)
     with pytest.raises(OSError, match="No space left") as caught:
         begin(MPI.COMM_SELF, tmp_path / "o.h5")
     assert caught.value.errno == errno.ENOSPC
@@ -232,7 +232,7 @@ def test_an_index_for_a_dataset_without_one(tmp_path):
 def test_the_hidden_files_signature(tmp_path):
     path = str(tmp_path / "h")
     raw = HiddenFile(path, create=True)
-    content = hdf5file.SIGNATURE + bytes(range(20))
+    content = hdf5hidden.SIGNATURE + bytes(range(20))
     for size in range(1, len(content)):
         raw.truncate(0)
         for start in range(0, len(content), size):

@@ -21,8 +21,9 @@ from .boxes import write_box
 from .files import OutputFiles, naming_file
 from .hdf5base import DatasetWriter
 from .hdf5chunks import CompressedWriter
-from .hdf5file import fill_checksums, find_places, open_hidden, reveal
+from .hdf5file import fill_checksums, find_places
 from .hdf5filters import parse_compression
+from .hdf5hidden import open_hidden, reveal
 from .hdf5mpio import MpioWriter
 
 __all__ = ["Hdf5Writer", "hdf5_writer"]

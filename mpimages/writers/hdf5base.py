@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +15,19 @@ from ..dims import pixel_boxes
 from ..kernels.transpose import transpose
 from .binaryseries import check_block, check_series
 from .chunks import chunk_shape, pixel_grain
-from .hdf5file import DatasetPlan, check_same, create_dataset, hide, new_file, open_hidden
+from .hdf5file import (
+    DatasetPlan,
+    check_same,
+    create_dataset,
+    dataset_attributes,
+    dataset_name,
+)
 from .hdf5filters import Filters
+from .hdf5hidden import hide, new_file, open_hidden
 from .piecesums import PieceSums
-from .plain import plain_index, plain_metadata
 
 __all__ = ["DatasetWriter"]
 
-VERSION = 1
 LAYOUTS = ("series", "images")
 # A block is turned frame-major in pieces: small beside the block, whole cache lines wide.
 TURN_BYTES = 1 << 22
@@ -125,12 +129,12 @@ class DatasetWriter:
                 series = layout == "series"
                 self.grain = pixel_grain(self.dims, chunk[:-1] if series else chunk[1:])
                 self.image_grain = 1 if series else chunk[0]
-            described = _attributes(layout, index, self.times, metadata)
             self._sums = PieceSums(math.prod(self.shape) * self.dtype.itemsize)
-            described |= self._sums.attributes()
+            described = dataset_attributes(
+                layout, index, self.times, metadata, self._sums.attributes(), attributes
+            )
             self._plan = DatasetPlan(
-                _dataset_name(dataset), self.shape, self.dtype, chunk, filters,
-                _joined(described, attributes),
+                dataset_name(dataset), self.shape, self.dtype, chunk, filters, described
             )
             self._prepare()
         self._begin()
@@ -294,31 +298,3 @@ def _check_grain(first: int, count: int, grain: int, whole: int) -> None:
             f"[{first}, {stop}) of {whole} would cut through compressed chunks: it must begin "
             f"and end at multiples of {grain}"
         )
-
-
-def _dataset_name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"the dataset's name must be text, got {type(name).__name__}")
-    parts = name.strip("/").split("/")
-    if "\0" in name or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{name!r} cannot be the name of an HDF5 dataset")
-    return "/".join(parts)
-
-
-def _attributes(
-    layout: str, index: Iterable[Any] | None, times: int, metadata: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    return {
-        "mpimages_format": np.int64(VERSION),
-        "layout": layout,
-        "index": plain_index(np.arange(times) if index is None else index, times),
-        "metadata": json.dumps(plain_metadata(dict(metadata or {})), sort_keys=True),
-    }
-
-
-def _joined(described: dict[str, Any], attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    further = dict(sorted((attributes or {}).items()))
-    taken = described.keys() & further.keys()
-    if taken:
-        raise ValueError(f"the attribute {min(taken)!r} is mpimages' own")
-    return described | further

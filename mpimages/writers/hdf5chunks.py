@@ -21,15 +21,9 @@ from ..collective import from_rank
 from ..marks import CHUNK_FILE
 from .files import naming_file
 from .hdf5base import DatasetWriter
-from .hdf5file import (
-    check_same,
-    create_dataset,
-    fill_checksums,
-    has_signature,
-    new_file,
-    open_hidden,
-)
+from .hdf5file import check_same, create_dataset, fill_checksums
 from .hdf5filters import Encoded, chunk_encoder
+from .hdf5hidden import has_signature, new_file, open_hidden
 
 __all__ = ["CompressedWriter"]
 

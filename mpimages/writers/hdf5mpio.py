@@ -12,7 +12,8 @@ from mpi4py import MPI
 from ..collective import Together, from_rank
 from .files import naming_file
 from .hdf5base import DatasetWriter
-from .hdf5file import fill_checksums, hide, open_hidden, reveal
+from .hdf5file import fill_checksums
+from .hdf5hidden import hide, open_hidden, reveal
 
 __all__ = ["MpioWriter"]
 
