@@ -71,6 +71,7 @@ def test_a_rank_that_did_not_write_is_noticed(comm, shared_path):
     with pytest.raises(RuntimeError, match="internal error"):
         writer.finish()
     writer.close()
+    comm.Barrier()
     assert not has_signature(shared_path / "o.h5")
 
 
@@ -178,6 +179,7 @@ def test_a_job_killed_after_the_end_can_be_taken_up(tmp_path):
 def test_what_was_begun_otherwise_is_not_taken_up(comm, shared_path, changes, message):
     path = shared_path / "o.h5"
     begin(comm, path).close()
+    comm.Barrier()
     before = path.read_bytes()
     comm.Barrier()
     with pytest.raises(ValueError, match=f"o.h5 cannot be taken up: .*{message}"):
@@ -190,6 +192,7 @@ def test_what_was_begun_otherwise_is_not_taken_up(comm, shared_path, changes, me
 def test_a_damaged_file_is_not_taken_up(comm, shared_path, size):
     path = shared_path / "o.h5"
     begin(comm, path, shape=(100, 100)).close()
+    comm.Barrier()
     if comm.rank == 0:
         os.truncate(path, size)
     comm.Barrier()
