@@ -1,12 +1,15 @@
 # make demo   the main job on the example recording, with 2 ranks (DATA=… for your own)
 # make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
+# make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make bench  how fast it is, beside what the machine can do
-# Everything is set up in .venv, once; nothing outside this directory is written.
+# Everything is set up in .venv, once; nothing outside this directory is written, but that
+# test-phdf5, as root, installs the Debian packages that it misses.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
 DATA   ?=
 MPIEXEC := $(BIN)/mpiexec
@@ -21,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks sanitize bench clean
+.PHONY: setup demo test lint test-serial test-ranks test-phdf5 sanitize bench clean
 
 setup: $(READY)
 
@@ -38,7 +41,7 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks sanitize bench: | $(TMPDIR)
+test demo test-serial test-ranks test-phdf5 sanitize bench: | $(TMPDIR)
 
 test: lint test-serial test-ranks
 
@@ -59,6 +62,19 @@ test-ranks: $(READY)
 	echo "== 25 ranks: the tutorial"
 	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/test_tutorial.py
 
+# The other platform: the kernels are those of .venv, the tests run from this directory.
+$(PHDF5)/.ready: .ci/phdf5 | $(TMPDIR)
+	PYTHON=$(PYTHON) .ci/phdf5 $(PHDF5)
+	touch $@
+
+test-phdf5: $(READY) $(PHDF5)/.ready
+	set -e; for n in $(RANKS); do \
+	  echo "== $$n ranks, Open MPI and parallel HDF5"; \
+	  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \
+	  timeout 900 mpiexec.openmpi --oversubscribe -n $$n \
+	    $(PHDF5)/bin/python -m tests -m ranks tests; \
+	done
+
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
 
@@ -71,4 +87,4 @@ bench: $(READY)
 	done
 
 clean:
-	rm -rf build demo-output $(VENV) *.egg-info mpimages/kernels/*.so
+	rm -rf build demo-output $(VENV) $(PHDF5) *.egg-info mpimages/kernels/*.so

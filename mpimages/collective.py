@@ -36,6 +36,8 @@ ErrorType = TypeVar("ErrorType", bound=BaseException)
 # Counts of one MPI call stay below this, so that an MPI without large counts is enough.
 PIECE_BYTES = 1 << 30
 
+SIGN_BIT = np.uint64(1 << 63)
+
 
 class Together:
     """Local work that ends in agreement: it fails on every rank or on none.
@@ -214,9 +216,16 @@ def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
 
 def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> np.ndarray:
     """Reduce a C-contiguous array over the ranks, in place; returns it. Collective."""
-    if comm.size > 1:
-        for piece in _pieces(array):
-            comm.Allreduce(MPI.IN_PLACE, piece, op=op)
+    if comm.size == 1:
+        return array
+    # Open MPI 4.1 compares uint64 as if it were signed: let it be, in the same order.
+    shifted = array.dtype == np.uint64 and op in (MPI.MAX, MPI.MIN)
+    if shifted:
+        array ^= SIGN_BIT
+    for piece in _pieces(array.view(np.int64) if shifted else array):
+        comm.Allreduce(MPI.IN_PLACE, piece, op=op)
+    if shifted:
+        array ^= SIGN_BIT
     return array
 
 

@@ -65,12 +65,12 @@ def save_series_hdf5(
     dataset: str, layout: str, chunks: Any, overwrite: bool,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
-    from .writers.hdf5 import Hdf5Writer
+    from .writers.hdf5 import hdf5_writer
 
     comm, action = series._session.comm, "saveAsHDF5"
     shape, index = described
     with staged(comm, path, "hdf5", overwrite, series._name(action)) as file:
-        writer = Hdf5Writer(
+        writer = hdf5_writer(
             comm, file, dataset, shape, chain.dtype, layout, chunks, index, series.metadata,
             _attributes(series),
         )
@@ -103,14 +103,14 @@ def save_frames(
     images: Collection, chain: Chain, path: Path, dataset: str, chunks: Any, overwrite: bool
 ) -> None:
     """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
-    from .writers.hdf5 import Hdf5Writer
+    from .writers.hdf5 import hdf5_writer
 
     comm, action = images._session.comm, "saveAsHDF5"
     chain = images._known(chain, action)
     assert chain.dims is not None
     assert chain.count is not None
     with staged(comm, path, "hdf5", overwrite, images._name(action)) as file:
-        writer = Hdf5Writer(
+        writer = hdf5_writer(
             comm, file, dataset, (*chain.dims, chain.count), chain.dtype, "images", chunks,
             chain.keys, images.metadata, _attributes(images),
         )

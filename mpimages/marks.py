@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from .errors import FormatError
 
 __all__ = [
+    "CHUNK_FILE",
     "CONF",
     "MANIFEST",
     "PARTIAL_MARK",
@@ -29,6 +30,8 @@ CONF = "conf.json"
 SUCCESS = "SUCCESS"
 SERIES_FORMAT = "mpimages-series"
 SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
+# A rank's compressed chunks until the HDF5 file is whole; generation and rank.
+CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
 MANIFEST = ".mpimages.json"
 PICTURES_FORMAT = "mpimages-images"
 PARTIAL_MARK = ".mpimages-partial.json"

@@ -158,3 +158,16 @@ def test_agreement_on_one_rank_is_none_on_all(comm):
             with Together(MPI.COMM_SELF, "inner"):
                 raise ValueError("alone")
     assert comm.allreduce(1) == comm.size
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int64", "float64"])
+@pytest.mark.ranks
+def test_extrema_over_ranks_of_values_with_the_highest_bit(comm, dtype):
+    from mpi4py import MPI
+
+    # Enough values for the vectorised loops of an MPI, whose tails may be other code.
+    rows = np.random.RandomState(4).bytes(comm.size * 101 * 8)
+    kind = np.dtype(dtype)
+    rows = np.frombuffer(rows, "u8").astype(kind).reshape(comm.size, 101)
+    for op, expected in [(MPI.MAX, rows.max(axis=0)), (MPI.MIN, rows.min(axis=0))]:
+        np.testing.assert_array_equal(allreduce(comm, rows[comm.rank].copy(), op), expected)

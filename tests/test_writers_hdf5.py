@@ -1,8 +1,6 @@
 """HDF5 files written past HDF5: ordinary for HDF5, and the same for any ranks and cuts."""
 
-import itertools
 import json
-import math
 import os
 
 import h5py
@@ -12,44 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpimages.writers import hdf5
+from mpimages.writers import hdf5, hdf5base, hdf5hidden
 from mpimages.writers.chunks import chunk_shape
 from mpimages.writers.commit import staged
 from mpimages.writers.hdf5 import Hdf5Writer
+
+from .hdf5files import laid_out, load, save, values
 
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8"]
 SHAPES = [(1, 1), (7, 9), (1, 8, 1), (8, 1, 7), (3, 5, 2, 7)]  # dims + (T,)
 
 
-def values(shape, dtype="u2"):
-    return (np.arange(math.prod(shape)).reshape(shape) % 120).astype(dtype)
-
-
-def laid_out(array, layout):
-    return array if layout == "series" else np.moveaxis(array, -1, 0)
-
-
-def save(comm, path, array, cuts, as_images=False, dataset="series", **options):
-    """Write `array` with its pixels (or images) cut at `cuts`, dealt out to the ranks."""
-    rows = np.moveaxis(array, -1, 0) if as_images else array.reshape(-1, array.shape[-1])
-    bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
-    blocks = list(itertools.pairwise(bounds))
-    with staged(comm, path, "hdf5") as where:
-        writer = Hdf5Writer(comm, where, dataset, array.shape, array.dtype, **options)
-        write = writer.write_images if as_images else writer.write
-        for first, stop in blocks[comm.rank :: comm.size]:
-            write(first, rows[first:stop])
-        writer.finish()
-
-
-def load(path, dataset="series"):
-    with h5py.File(path, "r") as file:
-        return file[dataset][()], dict(file[dataset].attrs), file[dataset].chunks
-
-
 @pytest.mark.parametrize("chunks", [None, True])
 @pytest.mark.parametrize("layout", ["series", "images"])
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.ranks
 def test_every_dtype_comes_back(comm, shared_path, dtype, layout, chunks):
     array = values((3, 5, 2, 7), dtype)
     save(comm, shared_path / "out.h5", array, range(0, 30, 4), layout=layout, chunks=chunks)
@@ -62,6 +37,7 @@ def test_every_dtype_comes_back(comm, shared_path, dtype, layout, chunks):
 
 @pytest.mark.parametrize("layout", ["series", "images"])
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.ranks
 def test_awkward_shapes_chunks_and_ranks(comm, shared_path, tmp_path, shape, layout):
     array = values(shape)
     stored = laid_out(array, layout)
@@ -92,8 +68,8 @@ def test_the_bytes_do_not_depend_on_the_cuts(tmp_path_factory, data):
     home = tmp_path_factory.mktemp("cuts")
     save(MPI.COMM_SELF, home / "a", array, [], layout=layout, chunks=chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hdf5, "TURN_BYTES", 16)
-        patch.setattr(hdf5, "LINE_BYTES", 4)
+        patch.setattr(hdf5base, "TURN_BYTES", 16)
+        patch.setattr(hdf5base, "LINE_BYTES", 4)
         save(MPI.COMM_SELF, home / "b", array, cuts, as_images, layout=layout, chunks=chunks)
     assert (home / "a").read_bytes() == (home / "b").read_bytes()
     np.testing.assert_array_equal(load(home / "b")[0], stored)
@@ -118,7 +94,9 @@ def test_any_hdf5_library_can_open_it(tmp_path, chunks):
         assert file.id.get_create_plist().get_version()[0] == 0  # the superblock's
         assert dataset._filters == {}
         assert list(file) == ["series"]
-        assert sorted(dataset.attrs) == ["index", "layout", "metadata", "mpimages_format"]
+        assert sorted(dataset.attrs) == [
+            "checksum", "checksum_piece", "index", "layout", "metadata", "mpimages_format"
+        ]
 
 
 def test_attributes_and_nested_names(tmp_path):
@@ -152,6 +130,7 @@ def test_more_than_2_gigabytes(tmp_path, shape, chunks):
     block = values((1, shape[-1]))
     writer.write(shape[0] - 1, block)
     writer.close()
+    hdf5hidden.reveal(path)
     assert os.path.getsize(path) > 2**32
     with h5py.File(path, "r") as file:
         np.testing.assert_array_equal(file["series"][-1:], block)
@@ -182,6 +161,7 @@ def test_more_than_2_gigabytes(tmp_path, shape, chunks):
         ({"chunks": "ab"}, TypeError, "one int per axis"),
     ],
 )
+@pytest.mark.ranks
 def test_what_cannot_be_stored_is_refused(comm, shared_path, changes, error, message):
     arguments = {"dataset": "series", "shape": (7, 5), "dtype": "u1"} | changes
     with pytest.raises(error, match=message), staged(comm, shared_path / "o", "hdf5") as where:
@@ -246,8 +226,8 @@ def test_without_chunk_iter(tmp_path, monkeypatch):
             self.get_chunk_info_by_coord = raw.get_chunk_info_by_coord
 
     save(MPI.COMM_SELF, tmp_path / "a", values((7, 9)), [], chunks=(2, 4))
-    find = hdf5._find_places
-    monkeypatch.setattr(hdf5, "_find_places", lambda raw, *rest: find(Older(raw), *rest))
+    find = hdf5.find_places
+    monkeypatch.setattr(hdf5, "find_places", lambda raw, *rest: find(Older(raw), *rest))
     save(MPI.COMM_SELF, tmp_path / "b", values((7, 9)), [], chunks=(2, 4))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -257,8 +237,8 @@ def test_storage_that_hdf5_did_not_allocate_is_an_internal_error(tmp_path, monke
         def get_offset(self):
             return None
 
-    find = hdf5._find_places
-    monkeypatch.setattr(hdf5, "_find_places", lambda raw, *rest: find(Late(), *rest))
+    find = hdf5.find_places
+    monkeypatch.setattr(hdf5, "find_places", lambda raw, *rest: find(Late(), *rest))
     with pytest.raises(RuntimeError, match="did not allocate"):
         save(MPI.COMM_SELF, tmp_path / "a", values((7, 9)), [])
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["write_box", "write_run"]
+__all__ = ["little_pieces", "write_box", "write_run"]
 
 # Linux writes 2 GiB at most in one call; and what must be converted is converted in pieces.
 PIECE_BYTES = 1 << 30
@@ -77,7 +77,7 @@ def write_run(
     descriptor: int, position: int, values: np.ndarray, observe: Observer | None = None
 ) -> None:
     """Write all of `values`, in C order and little-endian, at byte `position`."""
-    for piece in _little_pieces(values):
+    for piece in little_pieces(values):
         data = piece.view(np.uint8).data
         _write_all(descriptor, position, data)
         if observe is not None:
@@ -85,7 +85,7 @@ def write_run(
         position += len(data)
 
 
-def _little_pieces(values: np.ndarray) -> Iterator[np.ndarray]:
+def little_pieces(values: np.ndarray) -> Iterator[np.ndarray]:
     """`values` as flat little-endian arrays of bounded size; copies only what it must."""
     stored = values.dtype.newbyteorder("<")
     if values.flags.c_contiguous and values.dtype == stored:
@@ -99,11 +99,11 @@ def _little_pieces(values: np.ndarray) -> Iterator[np.ndarray]:
         per_item = values.nbytes // len(values)
         if per_item > CONVERSION_BYTES:
             for item in values:
-                yield from _little_pieces(item)
+                yield from little_pieces(item)
             return
         step = CONVERSION_BYTES // per_item
         for start in range(0, len(values), step):
-            yield from _little_pieces(values[start : start + step])
+            yield from little_pieces(values[start : start + step])
 
 
 def _write_all(descriptor: int, position: int, data: memoryview) -> None:

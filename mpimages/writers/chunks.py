@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["chunk_shape"]
+__all__ = ["chunk_shape", "pixel_grain"]
 
 TARGET_BYTES = 1 << 20
 MAX_BYTES = (1 << 32) - 1  # HDF5 stores a chunk's size in 32 bits
@@ -71,3 +71,24 @@ def _default(shape: tuple[int, ...], itemsize: int, layout: str) -> tuple[int, .
         chunk[axis] = max(1, min(shape[axis], limit // size))
         size *= chunk[axis]
     return tuple(chunk)
+
+
+def pixel_grain(dims: Sequence[int], chunk: Sequence[int]) -> int:
+    """Ranges of pixels that are cut at multiples of this hold whole chunks.
+
+    Parameters
+    ----------
+    dims, chunk : sequence of int
+        Of the images and of a chunk, along the pixels' axes alone.
+
+    Examples
+    --------
+    >>> pixel_grain((10, 12), (2, 5)), pixel_grain((10, 12), (1, 4)), pixel_grain((10, 12), (1, 5))
+    (24, 4, 12)
+    """
+    axis = next((i for i, n in enumerate(chunk) if n > 1), len(dims) - 1)
+    inner = math.prod(dims[axis + 1 :])
+    # The last chunk of a row may be cut short, and so ranges must end with the row; but not
+    # along the first axis, whose end is the end of all.
+    divides = axis == 0 or dims[axis] % chunk[axis] == 0
+    return (chunk[axis] if divides else dims[axis]) * inner

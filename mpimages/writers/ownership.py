@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..marks import (
+    CHUNK_FILE,
     CONF,
     MANIFEST,
     PARTIAL_MARK,
@@ -166,8 +167,10 @@ def _partial_rule(directory: str) -> Belongs:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
     fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
-    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS)}
-    return lambda name: name in fixed or bool(SERIES_FILE.fullmatch(name))
+    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
+    return lambda name: (
+        name in fixed or bool(SERIES_FILE.fullmatch(name) or CHUNK_FILE.fullmatch(name))
+    )
 
 
 def _is_partial_mark(directory: str, alone: bool) -> bool:
