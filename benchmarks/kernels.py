@@ -130,11 +130,14 @@ def transpose_cases() -> Iterator[Case]:
             )  # fmt: skip
     src = np.ones((1000, IMAGE), np.uint16)
     dst = np.ones((8192, 1000), np.uint16)
-    yield Case(
-        "transpose 2 B band of 8192 pixels", dst.nbytes, "copy",
-        lambda: transpose(src[:, 8192:16384], dst),
-        lambda: np.copyto(dst, src[:, 8192:16384].T),
-    )  # fmt: skip
+    band = src[:, 8192:16384]
+    for what, a, b in (("band of 8192 pixels", band, dst),
+                       ("band into half of the columns", band[:500], dst[:, 500:])):  # fmt: skip
+        yield Case(
+            f"transpose 2 B {what}", a.nbytes, "copy",
+            lambda a=a, b=b: transpose(a, b),
+            lambda a=a, b=b: np.copyto(b, a.T),
+        )  # fmt: skip
 
 
 def series_cases() -> Iterator[Case]:

@@ -1,4 +1,4 @@
-/* The shape of a transposition's tiles. */
+/* The shape of a transposition's pieces. */
 #ifndef MPIM_TRANSPOSE_SHAPE_H
 #define MPIM_TRANSPOSE_SHAPE_H
 
@@ -14,45 +14,48 @@
 enum {
     LANE_BYTES = 16,
     LINE_BYTES = 64,
-    TILE_ROWS = 64, /* of src; a multiple of all blocks' */
-    COLUMN_BYTES = 256, /* of a src row in a tile, at most */
-    PANEL_BYTES = 256 << 10,   /* in the second cache */
-    STREAM_BYTES = 4 << 20      /* results from this size on go past the cache */
+    TILE_ROWS = 64,   /* of src; a multiple of all blocks' */
+    GROUP_ROWS = 8,   /* read in step: so many streams the processor foresees */
+    RUN_BYTES = 1024, /* of a src row in a panel, at most ... */
+    RUN_LEAST = 256,  /* ... and where there are many rows: shorter runs are slow to read */
+    PANEL_BYTES = 1 << 20,
+    CHUNK_ROWS = PANEL_BYTES / RUN_LEAST, /* more rows are taken one chunk after the other */
+    TILE_PITCH = RUN_BYTES + LINE_BYTES,  /* no power of two: a column's lines share no set */
+    TILE_BYTES = TILE_ROWS * TILE_PITCH,
+    SLACK_BYTES = 2 * LINE_BYTES, /* of a panel: see transpose_tile.h */
+    STREAM_BYTES = 4 << 20        /* results from this size on go past the cache */
 };
 
-/* A tile is `rows` x `columns` items, less at the edges.
- *
- * Where the rows of dst are contiguous but do not begin with a line, `panel` is set: whole rows of
- * dst are put together in the cache and written as one run, else nearly every run would share its
- * first and last line with a neighbour. */
-struct shape {
-    size_t rows, columns;
-    int panel, stream;
-};
+/* The first row of the last tile. */
+static inline size_t last_tile(size_t n) { return (n - 1) / TILE_ROWS * TILE_ROWS; }
 
-static inline struct shape shape_of(size_t itemsize, size_t n, size_t m, const void *dst,
-                                    ptrdiff_t dst_stride)
+/* Bytes of a src row in a panel, a multiple of a lane's; n <= CHUNK_ROWS. */
+static inline size_t run_for(size_t itemsize, size_t n, size_t m)
 {
-    const size_t row_bytes = n * itemsize;
-    const int aligned = (dst_stride | (ptrdiff_t)(uintptr_t)dst) % LINE_BYTES == 0;
-    struct shape shape = {TILE_ROWS, COLUMN_BYTES / itemsize, 0, 0};
-    shape.stream = STREAM && row_bytes * m >= STREAM_BYTES;
-    shape.panel = shape.stream && !aligned && dst_stride == (ptrdiff_t)row_bytes &&
-                  row_bytes * (LINE_BYTES / itemsize) <= PANEL_BYTES;
-    if (shape.panel)
-        while (shape.columns * row_bytes > PANEL_BYTES)
-            shape.columns /= 2;
-    return shape;
+    size_t run = RUN_BYTES;
+    while (run * n > PANEL_BYTES)
+        run /= 2;
+    /* m is small in the second operand: no overflow. */
+    return m >= run / itemsize ? run
+                               : (m * itemsize + LANE_BYTES - 1) / LANE_BYTES * LANE_BYTES;
 }
 
-/* The runs' distance is no power of two, or they would compete for a few sets of the cache. */
-enum { RUN_PITCH = TILE_ROWS * 8 + LINE_BYTES };
-
-/* A tile's edge blocks read rows that were not filled, and drop what
- * comes of them. */
-struct tile_buffers {
-    char in[TILE_ROWS * COLUMN_BYTES] __attribute__((aligned(64)));
-    char out[LANE_BYTES * RUN_PITCH] __attribute__((aligned(64)));
+/* What two panels and two tiles are kept in, one after the other; each begins with a line. */
+struct buffers {
+    char *memory, *panel[2], *tile[2];
 };
+
+static inline int get_buffers(struct buffers *b, size_t panel_bytes)
+{
+    const size_t each = (panel_bytes + SLACK_BYTES + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    b->memory = malloc(2 * (each + TILE_BYTES) + LINE_BYTES);
+    if (!b->memory)
+        return MPIM_NO_MEMORY;
+    b->tile[0] = b->memory + (-(uintptr_t)b->memory & (LINE_BYTES - 1));
+    b->tile[1] = b->tile[0] + TILE_BYTES;
+    b->panel[0] = b->tile[1] + TILE_BYTES;
+    b->panel[1] = b->panel[0] + each;
+    return MPIM_OK;
+}
 
 #endif

@@ -1,108 +1,80 @@
-/* Template: transpose items of one size, tile by tile. */
+/* Template: transpose items of one size, panel by panel.
+ *
+ * Blocks are turned whole, whatever the matrix's edges cut off. What a block writes past the end of
+ * a panel's row falls on the next row's beginning, and is overwritten: a panel is made from its
+ * last tile to its first, a tile from its last block to its first, a block from its first row to
+ * its last. Past the panel's end there is slack for it. */
 #include "transpose_block.h"
 
-/* Where a tile lies in src, and its size there. */
-struct TFN(place) {
-    const char *src;
-    size_t rows, columns;
-};
-
-static struct TFN(place) TFN(place_at)(const char *src, size_t n, size_t m, ptrdiff_t stride,
-                                       struct shape shape, size_t i, size_t j)
+/* Turn `rows` rows of one lane each into SIDE runs of that many items, `pitch` apart. */
+static inline void TFN(turn)(const char *tile, size_t rows, char *out, size_t pitch)
 {
-    if (j >= m)
-        return (struct TFN(place)){NULL, 0, 0};
-    return (struct TFN(place)){src + (ptrdiff_t)i * stride + j * sizeof(T),
-                               smaller(n - i, shape.rows), smaller(m - j, shape.columns)};
-}
-
-static void TFN(fill)(char *in, struct TFN(place) tile, ptrdiff_t stride)
-{
-    const size_t bytes = tile.columns * sizeof(T);
-    if (bytes == COLUMN_BYTES)
-        for (size_t i = 0; i < tile.rows; i++)
-            memcpy(in + i * COLUMN_BYTES, tile.src + (ptrdiff_t)i * stride, COLUMN_BYTES);
-    else
-        for (size_t i = 0; i < tile.rows; i++)
-            memcpy(in + i * COLUMN_BYTES, tile.src + (ptrdiff_t)i * stride, bytes);
-}
-
-/* Ask for rows [from, to) of a tile. */
-static inline void TFN(prefetch)(struct TFN(place) tile, size_t from, size_t to, ptrdiff_t stride)
-{
-    for (size_t i = from; i < smaller(to, tile.rows); i++)
-        for (size_t at = 0; at < tile.columns * sizeof(T); at += LINE_BYTES)
-            __builtin_prefetch(tile.src + (ptrdiff_t)i * stride + at, 0, 3);
-}
-
-/* Turn `rows` rows of one lane each into `count` runs of that many items, `pitch` apart. */
-static inline void TFN(turn)(const char *in, size_t in_pitch, size_t rows, size_t count, char *out,
-                             size_t pitch)
-{
-    size_t i = 0;
-    if (count == TFN(SIDE))
-        for (; i + TFN(BLOCK) <= rows; i += TFN(BLOCK))
-            TFN(block)(in + i * in_pitch, in_pitch, out + i * sizeof(T), pitch);
-    for (; i < rows; i += TFN(BLOCK)) {
-        char edge[TFN(SIDE) * sizeof(VEC)];
-        TFN(block)(in + i * in_pitch, in_pitch, edge, sizeof(VEC));
-        for (size_t c = 0; c < count; c++)
-            memcpy(out + c * pitch + i * sizeof(T), edge + c * sizeof(VEC),
-                   smaller(rows - i, TFN(BLOCK)) * sizeof(T));
+    for (size_t i = (rows + TFN(BLOCK) - 1) / TFN(BLOCK) * TFN(BLOCK); i;) {
+        i -= TFN(BLOCK);
+        TFN(block)(tile + i * TILE_PITCH, TILE_PITCH, out + i * sizeof(T), pitch);
     }
 }
 
-/* Turn one tile into runs, in the panel or straight to dst, and have the next tile come meanwhile:
- * its rows are too far from each other for the processor to foresee them. */
-static void TFN(tile)(struct TFN(place) tile, struct TFN(place) next, ptrdiff_t src_stride,
-                      struct shape shape, struct tile_buffers *buffers, char *dst,
-                      ptrdiff_t dst_stride)
+/* Turn a tile into a piece of the panel `out`, and meanwhile fill the next tile and write a share
+ * of the panel before: computing, reading and writing go on side by side. */
+static void TFN(tile)(const char *tile, size_t rows, size_t squares, char *out, size_t pitch,
+                      const struct FN(reader) *reader, char *next, struct FN(writer) *writer,
+                      size_t share)
 {
-    const size_t squares = (tile.columns + TFN(SIDE) - 1) / TFN(SIDE);
-    const size_t share = (next.rows + squares - 1) / squares;
-    TFN(fill)(buffers->in, tile, src_stride);
-    for (size_t q = 0; q < squares; q++) {
-        const size_t j = q * TFN(SIDE), count = smaller(tile.columns - j, TFN(SIDE));
-        const char *in = buffers->in + j * sizeof(T);
-        char *to = dst + (ptrdiff_t)j * dst_stride;
-        TFN(prefetch)(next, q * share, (q + 1) * share, src_stride);
-        if (shape.panel) {
-            TFN(turn)(in, COLUMN_BYTES, tile.rows, count, to, (size_t)dst_stride);
-            continue;
-        }
-        TFN(turn)(in, COLUMN_BYTES, tile.rows, count, buffers->out, RUN_PITCH);
-        for (size_t c = 0; c < count; c++)
-            FN(put)(to + (ptrdiff_t)c * dst_stride, buffers->out + c * RUN_PITCH,
-                    tile.rows * sizeof(T), shape.stream);
+    const size_t next_rows = FN(tile_rows)(reader);
+    for (size_t q = 0, filled = 0; q < squares; q++) {
+        size_t fill = next_rows * (q + 1) / squares;
+        if (q + 1 < squares)
+            fill -= fill % GROUP_ROWS;
+        if (filled < fill)
+            FN(read)(reader, filled, fill, next);
+        filled = fill;
+        TFN(turn)(tile + q * LANE_BYTES, rows, out + q * TFN(SIDE) * pitch, pitch);
+        FN(write)(writer, smaller(writer->done + share, writer->total));
     }
 }
 
+/* For n <= CHUNK_ROWS; n and m not 0. */
 static int TFN(transpose)(const char *src, size_t n, size_t m, ptrdiff_t src_stride, char *dst,
-                          ptrdiff_t dst_stride)
+                          ptrdiff_t dst_stride, int stream)
 {
-    if (!n || !m)
-        return MPIM_OK;
-    struct tile_buffers buffers;
-    const struct shape shape = shape_of(sizeof(T), n, m, dst, dst_stride);
-    char *panel = shape.panel ? malloc(PANEL_BYTES) : NULL;
-    if (shape.panel && !panel)
-        return MPIM_NO_MEMORY;
-    struct TFN(place) tile = TFN(place_at)(src, n, m, src_stride, shape, 0, 0);
-    for (size_t i = 0, j = 0; j < m;) {
-        const int last = i + shape.rows >= n;
-        const size_t i_next = last ? 0 : i + shape.rows, j_next = last ? j + shape.columns : j;
-        const struct TFN(place) next =
-            TFN(place_at)(src, n, m, src_stride, shape, i_next, j_next);
-        char *column = dst + (ptrdiff_t)j * dst_stride;
-        TFN(tile)(tile, next, src_stride, shape, &buffers,
-                  (panel ? panel : column) + i * sizeof(T), dst_stride);
-        if (panel && last)
-            FN(put)(column, panel, tile.columns * n * sizeof(T), shape.stream);
-        tile = next;
-        i = i_next;
-        j = j_next;
+    const size_t pitch = n * sizeof(T), run = run_for(sizeof(T), n, m), bytes = m * sizeof(T);
+    /* Where the rows of dst are contiguous, a panel is written as one run, across them. */
+    const int whole = dst_stride == (ptrdiff_t)pitch;
+    struct buffers b;
+    const int status = get_buffers(&b, n * run);
+    if (status != MPIM_OK)
+        return status;
+    struct FN(reader) reader = {src, src_stride, n, bytes, run, 0, 0, last_tile(n)};
+    reader.lead = FN(lead)(src, sizeof(T), run);
+    struct FN(writer) writer = {0};
+    size_t width = FN(width)(&reader), turn = 0;
+    FN(read)(&reader, 0, FN(tile_rows)(&reader), b.tile[0]);
+    FN(advance)(&reader);
+    for (size_t at = 0, k = 0; at < bytes; k = !k) {
+        const size_t squares = (width + LANE_BYTES - 1) / LANE_BYTES, columns = width / sizeof(T);
+        const size_t share = writer.total / (squares * (last_tile(n) / TILE_ROWS + 1)) + 1;
+        char *to = dst + (ptrdiff_t)(at / sizeof(T)) * dst_stride;
+        /* As far from a line's beginning as in dst, so that whole lines are copied from lines. */
+        char *panel = b.panel[k] + (uintptr_t)to % LINE_BYTES;
+        size_t next_width = 0;
+        for (size_t i = last_tile(n) + TILE_ROWS; i;) {
+            i -= TILE_ROWS;
+            next_width = FN(tile_rows)(&reader) ? FN(width)(&reader) : 0;
+            TFN(tile)(b.tile[turn], smaller(n - i, TILE_ROWS), squares, panel + i * sizeof(T),
+                      pitch, &reader, b.tile[!turn], &writer, share);
+            if (next_width)
+                FN(advance)(&reader);
+            turn = !turn;
+        }
+        FN(write)(&writer, writer.total);
+        writer = (struct FN(writer)){
+            panel, to, dst_stride, whole ? columns * pitch : pitch, columns * pitch, 0, 0, stream};
+        at += width;
+        width = next_width;
     }
-    FN(fence)(shape.stream);
-    free(panel);
+    FN(write)(&writer, writer.total);
+    FN(fence)(stream);
+    free(b.memory);
     return MPIM_OK;
 }

@@ -87,6 +87,33 @@ def test_a_large_output_past_the_cache(level, itemsize, n, pad):
     assert not whole[:, n:].any()
 
 
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+@pytest.mark.parametrize("n", [1, 7, 63, 65, 71, 127, 128, 129])
+@pytest.mark.parametrize("shift", [0, 2, 5])
+def test_several_panels_from_any_place_in_a_line(level, itemsize, n, shift):
+    """Pixels that end just before, at and just after a panel's border, in rows of dst that are
+    contiguous, and in some that are not; no byte beside them is touched."""
+    for m in (1024 // itemsize - 1, 1024 // itemsize + 1, 2600 // itemsize):
+        src = filled(f"u{itemsize}", n, m + shift)[:, shift:]
+        for pad in (0, 3):
+            raw = np.full(m * (n + pad) + shift + 64, 85, src.dtype)
+            whole = raw[shift : shift + m * (n + pad)].reshape(m, n + pad)
+            transpose(src, whole[:, :n])
+            assert np.array_equal(whole[:, :n], src.T)
+            assert (whole[:, n:] == 85).all()
+            assert (raw[:shift] == 85).all()
+            assert (raw[shift + whole.size :] == 85).all()
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 4, 8])
+@pytest.mark.parametrize("n", [4096, 4097, 9000])
+def test_more_rows_than_a_panel_takes(level, itemsize, n):
+    src = filled(f"u{itemsize}", n, 301)
+    dst = np.empty((301, n), src.dtype)
+    transpose(src, dst)
+    assert np.array_equal(dst, src.T)
+
+
 def test_unaligned_and_read_only_sources(level):
     src = filled("u4", 37, 53)
     raw = np.zeros(src.nbytes + 3, np.uint8)
