@@ -205,6 +205,17 @@ class FileBands(_Shared):
             work.give_up()
         return None if found.in_vain else cls(found, workspace)
 
+    @classmethod
+    def inside(
+        cls, source: FileSource, positions: Positions, workspace: Workspace
+    ) -> FileBands:
+        """As `survey`, of files that this job has written itself: whenever that was. Local."""
+        bands = cls.survey(source, positions, workspace)
+        assert bands is not None
+        # On network file systems a time of modification may be news that come late.
+        bands._found.modified = None
+        return bands
+
     @property
     def scratch_bytes(self) -> int:
         """How much memory of its own each thread takes for a band at most."""
@@ -243,9 +254,10 @@ class FileBands(_Shared):
         (images, planes, values), for the images from `start` on."""
         found, images = self._found, slice(start, start + len(out))
         files = found.source.files_of(found.positions[images])
+        modified = None if found.modified is None else found.modified[images]
         failure = read_runs(
             self._paths, files, found.first[images], found.stride[images], found.size[images],
-            found.modified[images], place * self.dtype.itemsize, self._swap, out,
+            modified, place * self.dtype.itemsize, self._swap, out,
         )  # fmt: skip
         if failure is not None:
             status, image, number = failure
@@ -273,9 +285,8 @@ class _Survey:
     def __init__(self, source: FileSource, positions: Positions) -> None:
         self.source = source
         self.positions = positions
-        self.first, self.stride, self.size, self.modified = np.empty(
-            (4, len(positions)), dtype=np.int64
-        )
+        self.first, self.stride, self.size = np.empty((3, len(positions)), dtype=np.int64)
+        self.modified: np.ndarray | None = np.empty(len(positions), dtype=np.int64)
         self.kinds: set[tuple[int, str]] = set()
         self.unfit = False
 
@@ -297,4 +308,6 @@ class _Survey:
             self.kinds.add((places.planes, places.stored.str))
             images = slice(start + place, start + place + number)
             self.first[images], self.stride[images] = places.first, places.stride
-            self.size[images], self.modified[images] = places.size, places.modified
+            self.size[images] = places.size
+            if self.modified is not None:
+                self.modified[images] = places.modified

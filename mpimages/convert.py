@@ -1,49 +1,75 @@
-"""A collection to files: what `saveAs…` does between the chain and the writers."""
+"""A collection to one output that can be resumed: a binary series, or HDF5."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
+from .arguments import as_int
 from .budget import parse_size
-from .chain import Chain, Shape
+from .chain import Chain, Positions, Shape
 from .collection import Collection
-from .collective import Together, allreduce
-from .writers.commit import staged
+from .collective import Together, allreduce, from_rank
+from .conversion import convert, plan_conversion
+from .exchange import ExchangeSource
+from .fingerprint import describe_input
+from .plan import Plan
+from .progress import Progress
+from .readers.series import SeriesOptions, inspect_series
+from .slabs import Slabs
+from .sources import runs
+from .streamed import BATCH_BYTES
+from .writers.commit import Stage, resumable
+from .writers.hdf5 import DatasetWriter, hdf5_grain, hdf5_writer
+from .writers.plain import plain_metadata
 
 __all__ = [
-    "refuse_for_now",
+    "Target",
+    "plan_series",
     "save_binary_series",
     "save_frames",
-    "save_pngs",
     "save_series_hdf5",
-    "save_tifs",
 ]
 
 Path = str | os.PathLike
 
+logger = logging.getLogger("mpimages")
 
-def refuse_for_now(**later: Any) -> None:
-    """NotImplementedError for an argument whose part of the library is not there yet."""
-    for name, value in later.items():
-        if value is not None and value is not False:
-            raise NotImplementedError(
-                f"{name}={value!r}: this version writes uncompressed, in one go, and each rank "
-                "holds its share of the images while it does; see README, Limits"
-            )
+
+def memory_of(collection: Collection, memory: int | str | None, action: str) -> int:
+    """The budget of one action: what it was given, or else the context's. Collective."""
+    session = collection._session
+    own = np.array([session.memory], dtype=np.int64)
+    with Together(session.comm, collection._name(action), memory):
+        if memory is not None:
+            own[0] = parse_size(memory)
+    return int(allreduce(session.comm, own, MPI.MIN)[0])
 
 
 # -- series --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where an output goes and what becomes of one that is there: as users say it."""
+
+    path: Path
+    overwrite: bool
+    resume: bool
+    memory: int | str | None
+
+
 def save_binary_series(
-    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], path: Path,
-    block_size: int | str, overwrite: bool,
+    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], target: Target,
+    block_size: int | str,
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
     from .writers.binaryseries import BinarySeriesWriter
@@ -51,30 +77,68 @@ def save_binary_series(
     comm, action = series._session.comm, "saveAsBinarySeries"
     shape, index = described
     block_bytes = 0
-    with Together(comm, series._name(action)):
+    with Together(comm, series._name(action), block_size):
         block_bytes = parse_size(block_size)
-    with staged(comm, path, "binaryseries", overwrite, series._name(action)) as directory:
-        writer = BinarySeriesWriter(
-            comm, directory, shape, chain.dtype, index, series.metadata, block_bytes
+
+    def make(stage: Stage) -> BinarySeriesWriter:
+        return BinarySeriesWriter(
+            comm, stage.output, shape, chain.dtype, index, series.metadata, block_bytes,
+            stage.resumed,
         )
-        _stream_into(writer, series, chain, action, writer.write)
+
+    options = {"blockSize": block_bytes, **_layout_options(shape, chain, index, series)}
+    _save(_Saving(series, chain, action, "binaryseries", options, target), make)
 
 
 def save_series_hdf5(
-    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], path: Path,
-    dataset: str, layout: str, chunks: Any, overwrite: bool,
+    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], target: Target,
+    dataset: str, layout: str, chunks: Any, compression: Any,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
-    from .writers.hdf5 import hdf5_writer
-
     comm, action = series._session.comm, "saveAsHDF5"
     shape, index = described
-    with staged(comm, path, "hdf5", overwrite, series._name(action)) as file:
-        writer = hdf5_writer(
-            comm, file, dataset, shape, chain.dtype, layout, chunks, index, series.metadata,
-            _attributes(series),
+
+    def make(stage: Stage) -> DatasetWriter:
+        return hdf5_writer(
+            comm, stage.output, dataset, shape, chain.dtype, layout, chunks, index,
+            series.metadata, _attributes(series), compression=compression,
+            resume=stage.resumed, threads=series._session.workspace.threads,
         )
-        _stream_into(writer, series, chain, action, writer.write)
+
+    options = {"dataset": dataset, "layout": layout, "chunks": repr(chunks),
+               "compression": _plain_compression(compression),
+               **_layout_options(shape, chain, index, series)}
+    _save(_Saving(series, chain, action, "hdf5", options, target), make)
+
+
+def plan_series(
+    series: Collection, ranks: int | None, memory: int | str | None, chunks: Any,
+    compression: Any,
+) -> Plan:
+    """See `Images.plan`. Collective."""
+    session = series._session
+    source = series._chain.source
+    assert isinstance(source, ExchangeSource)
+    images = source.images.collection
+    known = images._settle("plan")
+    if known.dims is None or known.dtype is None:
+        raise ValueError("plan: declare dims and dtype of what apply's function returns")
+    budget = memory_of(series, memory, "plan")
+    chain = series._settle("plan")
+    number = session.comm.size if ranks is None else as_int(ranks, "ranks")
+    if number < 1:
+        raise ValueError(f"plan: ranks must be positive, got {ranks!r}")
+    grain = hdf5_grain((*known.dims, known.count or 0), known.dtype, chunks, compression)
+    plan = plan_conversion(images, chain, number, budget, grain)
+    if session.comm.rank == 0:
+        print(plan, flush=True)
+    return plan
+
+
+def _plain_compression(compression: Any) -> str:
+    """How the output is compressed, for comparing. Filters of plug-ins are mappings."""
+    is_mapping = isinstance(compression, Mapping)
+    return repr(sorted(compression.items()) if is_mapping else compression)
 
 
 def _attributes(collection: Collection) -> dict[str, str]:
@@ -82,126 +146,156 @@ def _attributes(collection: Collection) -> dict[str, str]:
     return {name: json.dumps(value, sort_keys=True) for name, value in collection._inputs.items()}
 
 
-def _stream_into(
-    writer: Any, collection: Collection, chain: Chain, action: str,
-    write: Callable[[int, np.ndarray], None],
+def _layout_options(
+    shape: Shape, chain: Chain, index: np.ndarray, series: Collection
+) -> dict[str, Any]:
+    """What of a Series decides its output's bytes, but for the values."""
+    said = repr((index.tolist(), plain_metadata(series.metadata)))
+    return {"shape": list(shape), "dtype": str(chain.dtype), "labels": zlib.crc32(said.encode())}
+
+
+@dataclass(frozen=True)
+class _Saving:
+    """One call of a `saveAs…` method that keeps a journal."""
+
+    collection: Collection
+    chain: Chain
+    action: str
+    kind: str
+    options: dict[str, Any]
+    target: Target
+
+    @property
+    def name(self) -> str:
+        return self.collection._name(self.action)
+
+
+def _save(
+    saving: _Saving, make: Callable[[Stage], Any],
+    write: Callable[[_Saving, Any, Progress, int], None] | None = None,
 ) -> None:
-    """Stream the records into a writer and finish it. Collective."""
+    """Stage an output, write what is missing of it, and put it in place. Collective."""
+    collection, target = saving.collection, saving.target
+    comm = collection._session.comm
+    memory = memory_of(collection, target.memory, saving.action)
+    with resumable(
+        comm, target.path, saving.kind, target.overwrite, target.resume, saving.name
+    ) as stage:
+        if stage.complete:
+            _accept(saving, stage)
+            return
+        described = {
+            "output": saving.kind, "options": saving.options,
+            "input": describe_input(comm, saving.chain, saving.name),
+        }
+        progress = Progress(comm, stage, described, saving.name)
+        writer = make(stage)
+        try:
+            progress.begin(writer)
+            (write or _write_series)(saving, writer, progress, memory)
+            writer.finish()
+        finally:
+            progress.close()
+            writer.close()
+
+
+def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
+    """Shape, dims + (T,), and dtype of a Series on disk. Local."""
+    options = SeriesOptions(dataset=saving.options.get("dataset", "series"))
+    header = inspect_series(path, options)
+    return [*header.dims, header.length], str(header.dtype)
+
+
+def _accept(saving: _Saving, stage: Stage) -> None:
+    """An output that is complete already must be the one that was asked for. Collective."""
+
+    def compare() -> None:
+        found = _inspect(stage.output, saving)
+        wanted = (saving.options["shape"], saving.options["dtype"])
+        if found != wanted:
+            raise FileExistsError(
+                f"{stage.output} is complete, but holds {found[0]} {found[1]} and not "
+                f"{wanted[0]} {wanted[1]}; choose another path"
+            )
+        logger.info("%s is complete already", stage.output)
+
+    from_rank(saving.collection._session.comm, 0, saving.name, compare)
+
+
+def _write_series(saving: _Saving, writer: Any, progress: Progress, memory: int) -> None:
+    """Write the series that are not on the disk yet. Collective."""
+    source = saving.chain.source
+    if isinstance(source, ExchangeSource):
+        images = source.images.collection
+        convert(images, saving.chain, writer, progress, memory, saving.action)
+    else:
+        _stream_into(saving, writer, (writer.write, writer.grain), progress, memory)
+
+
+def _stream_into(
+    saving: _Saving, writer: Any, into: tuple[Callable[[int, np.ndarray], None], int],
+    progress: Progress, memory: int,
+) -> None:
+    """Stream the records that are not on the disk yet into a writer. Collective.
+
+    `into` is what writes records, and how many of them it wants together.
+    """
+    collection, chain = saving.collection, saving.chain
+    comm = collection._session.comm
+    assert chain.count is not None
+    count = chain.count
+    missing = progress.done.missing(count)
+    if missing.count == 0:
+        return
+    recorder = progress.recorder("done", writer.flush)
+    places: Positions = range(count)
+    if missing.count < count:
+        places = np.concatenate([np.arange(a, b) for a, b in missing])
+        chain = chain.select(places)
+    write, grain = into
+
+    def record(place: int, records: np.ndarray) -> None:
+        write(place, np.ascontiguousarray(records))
+        recorder.wrote(place, place + len(records))
+
+    slabs = Slabs(grain, count, places, chain.partition(comm.size), record)
+
+    def keep(first: int, batch: np.ndarray) -> None:
+        own = places[first : first + len(batch)]
+        for a, b in runs(own):
+            slabs.add(int(own[a]), batch[a:b])
+
     try:
-        collection._stream(
-            chain, action, lambda first, batch: write(first, np.ascontiguousarray(batch))
-        )
-        writer.finish()
+        collection._stream(chain, saving.action, keep, batch_bytes=min(BATCH_BYTES, memory // 4))
+        slabs.finish(comm, saving.name)
+        with Together(comm, saving.name):
+            recorder.flush()
     finally:
-        writer.close()
-
-
-# -- images --------------------------------------------------------------------------------
+        recorder.give_up()
 
 
 def save_frames(
-    images: Collection, chain: Chain, path: Path, dataset: str, chunks: Any, overwrite: bool
+    images: Collection, chain: Chain, target: Target, dataset: str, chunks: Any, compression: Any
 ) -> None:
     """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
-    from .writers.hdf5 import hdf5_writer
-
     comm, action = images._session.comm, "saveAsHDF5"
     chain = images._known(chain, action)
     assert chain.dims is not None
     assert chain.count is not None
-    with staged(comm, path, "hdf5", overwrite, images._name(action)) as file:
-        writer = hdf5_writer(
-            comm, file, dataset, (*chain.dims, chain.count), chain.dtype, "images", chunks,
-            chain.keys, images.metadata, _attributes(images),
+    shape = (*chain.dims, chain.count)
+    index = np.array(chain.keys, dtype=np.int64)
+
+    def make(stage: Stage) -> DatasetWriter:
+        return hdf5_writer(
+            comm, stage.output, dataset, shape, chain.dtype, "images", chunks, index,
+            images.metadata, _attributes(images), compression=compression,
+            resume=stage.resumed, threads=images._session.workspace.threads,
         )
-        _stream_into(writer, images, chain, action, writer.write_images)
 
+    def write(saving: _Saving, writer: Any, progress: Progress, memory: int) -> None:
+        _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress, memory)
 
-def save_tifs(
-    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool
-) -> None:
-    """See `Images.saveAsTifs`. Collective."""
-    from .writers.tif import write_tif
-
-    action = "saveAsTifs"
-    if chain.dims is not None and len(chain.dims) not in (2, 3):
-        raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
-
-    def write(file: str, image: np.ndarray) -> None:
-        write_tif(file, np.ascontiguousarray(image), images.metadata)
-
-    _save_pictures(images, chain, path, "tif", prefix, overwrite, action, write)
-
-
-def save_pngs(
-    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool,
-    options: dict[str, Any],
-) -> None:
-    """See `Images.saveAsPngs`. Collective."""
-    from .writers.png import ImshowMapping, write_png
-
-    action = "saveAsPngs"
-    if chain.dims is not None and len(chain.dims) != 2:
-        raise ValueError(f"{action} writes 2-D images, but these have dims {chain.dims}; "
-                         "use planes() or a projection first")
-    options = dict(options)
-    if _scale_is_open(options):
-        low, high = _finite_range(images, chain, action)
-        options["vmin"] = low if options["vmin"] is None else options["vmin"]
-        options["vmax"] = high if options["vmax"] is None else options["vmax"]
-    mapping: ImshowMapping | None = None
-    if chain.dtype is not None:
-        with Together(images._session.comm, images._name(action)):
-            mapping = ImshowMapping(chain.dtype, **options)  # a wrong option fails before output
-
-    def write(file: str, image: np.ndarray) -> None:
-        nonlocal mapping
-        if mapping is None:
-            mapping = ImshowMapping(image.dtype, **options)
-        write_png(file, image, mapping)
-
-    _save_pictures(images, chain, path, "png", prefix, overwrite, action, write)
-
-
-def _scale_is_open(options: dict[str, Any]) -> bool:
-    """Whether neither the user nor the norm says what the two ends of the scale are."""
-    norm = options["norm"]
-    return any(
-        options[end] is None and getattr(norm, end, None) is None for end in ("vmin", "vmax")
-    )
-
-
-def _finite_range(images: Collection, chain: Chain, action: str) -> tuple[float, float]:
-    """The smallest and the largest finite value of all images; 0, 1 without any. Collective."""
-    ends = np.array([np.inf, np.inf])  # the smallest value, and minus the largest
-
-    def widen(first: int, batch: np.ndarray) -> None:
-        values = batch[np.isfinite(batch)] if batch.dtype.kind == "f" else batch
-        if values.size:
-            ends[0] = min(ends[0], float(values.min()))
-            ends[1] = min(ends[1], -float(values.max()))
-
-    images._stream(chain, action, widen)
-    allreduce(images._session.comm, ends, MPI.MIN)
-    return (float(ends[0]), -float(ends[1])) if np.isfinite(ends).all() else (0.0, 1.0)
-
-
-def _save_pictures(
-    images: Collection, chain: Chain, path: Path, kind: str, prefix: str, overwrite: bool,
-    action: str, write: Callable[[str, np.ndarray], None],
-) -> None:
-    """One file for each image, named by its key. Collective."""
-    from .writers.pictures import PictureWriter
-
-    comm = images._session.comm
-    keys = chain.keys
-    assert keys is not None
-    with staged(comm, path, kind, overwrite, images._name(action)) as directory:
-        pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
-
-        def write_batch(first: int, batch: np.ndarray) -> None:
-            for i, image in enumerate(batch):
-                write(pictures.path(int(keys[first + i])), image)
-
-        images._stream(chain, action, write_batch)
-        pictures.finish()
+    options = {"dataset": dataset, "layout": "frames", "chunks": repr(chunks),
+               "compression": _plain_compression(compression),
+               **_layout_options(shape, chain, index, images)}
+    _save(_Saving(images, chain, action, "hdf5", options, target), make, write)

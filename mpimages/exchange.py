@@ -10,7 +10,7 @@ has and keeps is turned straight into its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from mpi4py import MPI
@@ -166,6 +166,10 @@ class ImageCollection(Protocol):
     @property
     def kind(self) -> np.dtype | None: ...
 
+    @property
+    def collection(self) -> Any:
+        """The collection itself."""
+
     def settle(self) -> None:
         """Find out which images there are. Collective."""
 
@@ -230,9 +234,13 @@ class ExchangeSource:
         for _ in plan.execute(self.comm, block, positions, workspace, out):
             pass
 
+    def take_share(self) -> tuple[np.ndarray, Partition] | None:
+        """What `prepare` had to compute of the images, once. Local."""
+        share, self._share = self._share, None
+        return share
+
     def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:
-        block, images = self._share or self.images.share()
-        self._share = None
+        block, images = self.take_share() or self.images.share()
         flat = np.empty((0, 0))
         with Together(self.comm, "toSeries"):
             flat = np.ascontiguousarray(block).reshape(len(block), self.count or 0)

@@ -13,10 +13,12 @@ from .arguments import as_int, image_key
 from .chain import Chain, Positions, Renumber, Shape
 from .collection import Collection
 from .collective import Together, allgather_rows
-from .convert import refuse_for_now, save_frames, save_pngs, save_tifs
+from .convert import Target, plan_series, save_frames
 from .dims import Dims
 from .exchange import ExchangeSource
 from .partition import Partition
+from .pictures import save_pngs, save_tifs
+from .plan import Plan
 from .regions import region_means, regions_of
 from .series import Series, TimeSeries
 from .steps import Apply, Pixels, Projection
@@ -340,6 +342,34 @@ class Images(Collection):
         """`toSeries`, as a `TimeSeries`. Collective; lazy."""
         return self._as_series(TimeSeries)
 
+    def plan(
+        self, ranks: int | None = None, memory: int | str | None = None, chunks: Any = None,
+        compression: Any = None,
+    ) -> Plan:
+        """What saving these images as a Series will take; rank 0 prints it. Collective.
+
+        No pixels are read.
+
+        Parameters
+        ----------
+        ranks : int, optional
+            By default those there are.
+        memory : int or str, optional
+            As in `saveAsBinarySeries`.
+        chunks, compression
+            As in `saveAsHDF5`, where it is to be compressed.
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        MemoryError
+            Where the conversion would be refused.
+        """
+        return plan_series(self.toSeries(), ranks, memory, chunks, compression)
+
     def saveAsBinarySeries(
         self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
@@ -365,8 +395,8 @@ class Images(Collection):
             self.toSeries().saveAsHDF5(path, dataset, layout, chunks, compression, overwrite,
                                        resume, memory)
             return
-        refuse_for_now(compression=compression, resume=resume, memory=memory)
-        save_frames(self, self._records("saveAsHDF5"), path, dataset, chunks, bool(overwrite))
+        target = Target(path, bool(overwrite), bool(resume), memory)
+        save_frames(self, self._records("saveAsHDF5"), target, dataset, chunks, compression)
 
     def saveAsPngs(
         self, path: str | os.PathLike, *, cmap: Any = "gray", vmin: float | None = None,
@@ -434,6 +464,10 @@ class _Share:
 
     def __init__(self, images: Images) -> None:
         self._images = images
+
+    @property
+    def collection(self) -> Images:
+        return self._images
 
     @property
     def count(self) -> int | None:

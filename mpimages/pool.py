@@ -62,6 +62,11 @@ class Pool:
         weakref.finalize(owner, self._give_back, region).atexit = False
         return owner[:size].view(dtype).reshape(tuple(shape))
 
+    def trim(self) -> None:
+        """Give up what is idle."""
+        with self._lock:
+            self._idle.clear()
+
     def clear(self) -> None:
         """Give up what is idle, and keep nothing that comes back later."""
         with self._lock:

@@ -13,7 +13,7 @@ from .arguments import as_index, as_percent, as_seed
 from .chain import Chain, Shape, Step
 from .collection import Collection
 from .collective import Together, allgather_rows, allreduce, from_rank
-from .convert import refuse_for_now, save_binary_series, save_series_hdf5
+from .convert import Target, save_binary_series, save_series_hdf5
 from .dims import Dims
 from .exchange import ImageCollection
 from .partition import Partition
@@ -316,19 +316,27 @@ class Series(Collection):
             About how large a file is; the split does not depend on the number of ranks.
         overwrite : bool
             Replace what mpimages wrote there before, and nothing else.
-        resume, memory
-            Not in this version: NotImplementedError.
+        resume : bool
+            Go on with what an interrupted job left; begin where there is nothing, and succeed
+            at once where all is there. The result is the same, byte for byte, as of one job
+            that was not interrupted, whatever the ranks and the budgets.
+        memory : int or str, optional
+            Bytes that each rank may take, such as ``'2GB'``; by default the context's budget.
+            It decides the number of rounds, and nothing about the output.
 
         Raises
         ------
         FileExistsError
-            Where there is something already, or what mpimages did not write.
+            Where there is something already, or what mpimages did not write; with `resume`,
+            where the input or the arguments have changed since the job that is to be resumed.
         ValueError
-            Where a filter has left out pixels.
+            Where a filter has left out pixels, or for both `overwrite` and `resume`.
+        MemoryError
+            Where not even one pixel of all images fits into the budget.
         """
-        refuse_for_now(resume=resume, memory=memory)
+        target = Target(path, bool(overwrite), bool(resume), memory)
         chain = self._known(self._whole("saveAsBinarySeries"), "saveAsBinarySeries")
-        save_binary_series(self, chain, self._described(), path, blockSize, bool(overwrite))
+        save_binary_series(self, chain, self._described(), target, blockSize)
 
     def saveAsHDF5(
         self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
@@ -349,20 +357,25 @@ class Series(Collection):
             Shape of a chunk in the dataset's axes; True: a sensible one; None: contiguous.
         overwrite : bool
             Replace what mpimages wrote there before, and nothing else.
-        compression, resume, memory
-            Not in this version: NotImplementedError.
+        compression : optional
+            As h5py users know it: ``'gzip'``, a gzip level 0 … 9, ``('gzip', 4)``, ``'lzf'``, or
+            a mapping of h5py's keywords, such as hdf5plugin's filters are. The chunks are
+            then sensible ones unless given.
+        resume, memory
+            As in `saveAsBinarySeries`.
 
         Raises
         ------
-        FileExistsError
-            Where there is something already, or what mpimages did not write.
+        FileExistsError, MemoryError
+            As `saveAsBinarySeries`.
         ValueError
-            Where a filter has left out pixels, or the chunks do not fit.
+            Where a filter has left out pixels, the chunks do not fit, or for both `overwrite`
+            and `resume`.
         """
-        refuse_for_now(compression=compression, resume=resume, memory=memory)
+        target = Target(path, bool(overwrite), bool(resume), memory)
         chain = self._known(self._whole("saveAsHDF5"), "saveAsHDF5")
-        save_series_hdf5(self, chain, self._described(), path, dataset, layout, chunks,
-                         bool(overwrite))
+        save_series_hdf5(self, chain, self._described(), target, dataset, layout, chunks,
+                         compression)
 
     def _described(self) -> tuple[Shape, np.ndarray]:
         """dims + (T,) and the index, of a Series that has been settled. Local."""

@@ -185,6 +185,15 @@ class FileSource(LocalSource):
         self.ends = ends
         self._scratch = PerThread()
 
+    def reads_parts(self) -> bool:
+        """Whether parts of the first file's images can be read. Local."""
+        with self.reader.open(self.paths[0], self.options, self.header) as handle:
+            return handle.places(0, 1) is not None
+
+    def stored_bytes(self) -> int:
+        """What all files take on the disk. Local."""
+        return sum(os.stat(self.paths[i]).st_size for i in range(len(self.paths)))
+
     def locate(self, position: int) -> tuple[int, int]:
         """The file that holds the image at `position`, and the image's number in it."""
         if self.ends is None:

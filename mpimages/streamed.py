@@ -102,13 +102,14 @@ class Streamed:
 
     def _stream(
         self, chain: Chain, action: str, consume: Callable[[int, np.ndarray], None],
-        given: object = None,
+        given: object = None, batch_bytes: int = BATCH_BYTES,
     ) -> None:
         """Run the chain over this rank's records: consume(first, batch) for each batch.
 
         Collective: what consume raises on any rank is raised on all. `first` is the place of
         batch[0] among all selected records; the batch is valid during the call alone. `given`
-        is what else must be the same on all ranks.
+        is what else must be the same on all ranks; `batch_bytes` is about what a batch takes of
+        records that are read or computed.
         """
         comm = self._session.comm
         partition = chain.partition(comm.size)
@@ -116,7 +117,7 @@ class Streamed:
         source = chain.source
         assert chain.positions is not None
         viewed = isinstance(source, MemorySource) and not chain.steps
-        limit = VIEW_BYTES if viewed else ROUND_BYTES if source.collective else BATCH_BYTES
+        limit = VIEW_BYTES if viewed else ROUND_BYTES if source.collective else batch_bytes
         together = Together(comm, self._name(action), (chain.signature(), given))
         if source.collective:
             together.agree()  # before the ranks exchange anything, that they mean the same

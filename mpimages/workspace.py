@@ -35,6 +35,10 @@ class Workspace:
         """A C-contiguous array with arbitrary content; MemoryError where there is no room."""
         return self._pool.empty(shape, dtype)
 
+    def trim(self) -> None:
+        """Give up the memory that is kept idle."""
+        self._pool.trim()
+
     def submit(self, calls: Iterable[tuple[Callable[..., None], Any]]) -> Work:
         """Begin function(*arguments) for each of `calls`, on the threads."""
         if self._executor is None:

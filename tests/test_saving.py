@@ -244,14 +244,3 @@ def test_an_unfinished_series_is_not_loaded(tsc, shared_path):
     tsc.comm.Barrier()
     with pytest.raises(FormatError, match="SUCCESS"):
         tsc.loadSeries(shared_path / "b")
-
-
-@pytest.mark.parametrize("later", [{"resume": True}, {"memory": "1GB"}])
-def test_what_this_version_does_not_do_yet(tsc, shared_path, later):
-    images = tsc.loadImagesFromArray(recording(3, (4, 5), "uint8"))
-    for save in (images.saveAsBinarySeries, images.saveAsHDF5):
-        with pytest.raises(NotImplementedError):
-            save(shared_path / "x", **later)
-    with pytest.raises(NotImplementedError):
-        images.saveAsHDF5(shared_path / "x", compression="gzip")
-    assert list(shared_path.iterdir()) == []

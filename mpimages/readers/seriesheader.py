@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,6 +96,12 @@ class SeriesHeader:
     def file_count(self) -> int:
         """How many files there are to scan."""
         return len(self.layout["names"]) if self.kind == "keyed" else 1
+
+    def files(self) -> list[str]:
+        """The paths of all its data files."""
+        if self.kind == "hdf5":
+            return [self.path]
+        return [os.path.join(self.path, name) for name in self.layout["names"]]
 
     @property
     def pixels(self) -> int:

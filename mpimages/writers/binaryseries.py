@@ -13,7 +13,7 @@ from ..checksum import PIECE, Fragments, merge_fragments
 from ..collective import Together, from_rank
 from ..marks import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
 from .boxes import write_run
-from .files import OutputFiles, create_file, naming_file
+from .files import OutputFiles, check_size, create_file, naming_file
 from .plain import plain_index, plain_metadata, sync_directory, to_json, write_small
 
 __all__ = ["BinarySeriesWriter"]
@@ -40,6 +40,15 @@ class BinarySeriesWriter:
         Plain values; NaN and infinities become null.
     block_bytes : int
         How large a file may be: it holds as many whole pixels as fit, one at least.
+    resume : bool
+        The files are there already, from an earlier job with the same arguments.
+
+    Attributes
+    ----------
+    grain : int
+        Blocks may begin and end at any pixel: 1.
+    threaded : bool
+        Whether `write` may run in another thread than MPI's calls: it may.
 
     Raises
     ------
@@ -63,6 +72,7 @@ class BinarySeriesWriter:
         index: Iterable[Any],
         metadata: Mapping[str, Any] | None,
         block_bytes: int,
+        resume: bool = False,
     ) -> None:
         self.comm = comm
         self.directory = directory
@@ -73,10 +83,15 @@ class BinarySeriesWriter:
             self._divide(int(block_bytes))
             paths = [os.path.join(directory, name) for name in self.names]
             if comm.rank == 0:
+                prepare = check_size if resume else create_file
                 for path, size in zip(paths, self._sizes(), strict=True):
-                    create_file(path, size)
+                    prepare(path, size)
         self._files = OutputFiles(paths)
         self._fragments = Fragments()
+        self._flushed: list[np.ndarray] = []
+
+    grain = 1
+    threaded = True
 
     def _divide(self, block_bytes: int) -> None:
         self.pixels = int(np.prod(self.shape[:-1], dtype=object))
@@ -125,11 +140,25 @@ class BinarySeriesWriter:
                 )
             done += count
 
+    def flush(self) -> dict[str, Any]:
+        """Bring what was written since the last call to the disk; the journal's entry of it.
+
+        Local; from any thread, while none writes.
+        """
+        rows = self._fragments.take()
+        self._files.flush(rows[:, 0].tolist())
+        self._flushed.append(rows)
+        return {"fragments": rows.tolist()}
+
+    def restore(self, entry: Mapping[str, Any]) -> None:
+        """Take over what an earlier job's journal says was written. Local; on one rank."""
+        self._flushed.append(np.array(entry["fragments"], dtype=np.int64).reshape(-1, 4))
+
     def finish(self) -> None:
         """Flush, gather the checksums, write ``conf.json`` and last ``SUCCESS``. Collective."""
         with Together(self.comm, "BinarySeriesWriter.finish"):
             self._files.sync()
-        rows = self.comm.gather(self._fragments.rows(), 0)
+        rows = self.comm.gather(np.concatenate([*self._flushed, self._fragments.take()]), 0)
         from_rank(self.comm, 0, "BinarySeriesWriter.finish", self._mark, rows)
 
     def _mark(self, rows: list[np.ndarray]) -> None:

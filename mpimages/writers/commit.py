@@ -1,14 +1,15 @@
 """An output appears whole or not at all.
 
 It is prepared in a hidden directory beside its final name, which carries a mark of its own:
-``.NAME.mpimages-partial``. When every rank has finished, it is sealed (a directory output
-loses that mark; a file output gets the name `ownership.SEALED`) and renamed. What it replaces
-is moved aside first, to ``.NAME.mpimages-old``, and removed last. So after a job was killed
+``.NAME.mpimages-partial``. When every rank has finished, it is sealed (a directory output has
+all the marks of its kind; a file output gets the name `ownership.SEALED`) and renamed. What it
+replaces is moved aside first, to ``.NAME.mpimages-old``, and removed last. So after a job was
+killed
 
 ====================  ========================  =========================================
 ``.NAME.…-partial``   ``.NAME.…-old``, NAME      and the next run
 ====================  ========================  =========================================
-not sealed            no old                    removes the partial output
+not sealed            no old                    removes the partial output, or goes on with it
 sealed                no NAME                   renames it: it was whole; removes the old
 sealed                NAME, no old              removes it when it overwrites, else refuses
 none                  old and NAME              removes the old
@@ -24,28 +25,51 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from mpi4py import MPI
 
 from ..collective import Together
+from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
     PARTIAL_TEXT,
     SEALED,
     check_ours,
     has_all_marks,
-    is_complete,
     partial_path,
     remove_ours,
 )
 from .plain import sync_directory
 
-__all__ = ["staged"]
+__all__ = ["Stage", "resumable", "staged"]
 
 # Whether an output of each kind is one file, or else a directory.
 KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True}
 
 _log = logging.getLogger("mpimages")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An output while it is prepared.
+
+    Attributes
+    ----------
+    output : str
+        Where to write: a directory that exists, or for ``'hdf5'`` a file that may not yet.
+    partial : str
+        The hidden directory: of the output, or around it.
+    resumed : bool
+        Whether an earlier job's partial output is to be taken up.
+    complete : bool
+        Whether the output is there already, so that nothing is to be done.
+    """
+
+    output: str
+    partial: str
+    resumed: bool = False
+    complete: bool = False
 
 
 @contextmanager
@@ -87,31 +111,62 @@ def staged(
     What any rank raises in the block is raised on all; the partial output is then removed, and
     `path` is as before. The block must end with the writer's ``finish``.
     """
-    stage: _Stage | None = None
+    with resumable(comm, path, kind, overwrite, False, action) as stage:
+        yield stage.output
+
+
+@contextmanager
+def resumable(
+    comm: MPI.Intracomm,
+    path: str | os.PathLike[str],
+    kind: str,
+    overwrite: bool,
+    resume: bool,
+    action: str,
+) -> Iterator[Stage]:
+    """As `staged`, for an output that keeps a journal. Collective.
+
+    Parameters
+    ----------
+    resume : bool
+        Take up what an earlier job left, and leave what this one has done if it fails. With
+        `overwrite` a ValueError.
+
+    Yields
+    ------
+    Stage
+        Where it is `complete`, the block is to do nothing.
+    """
+    given: _Stage | None = None
+    stage: Stage | None = None
     with Together(comm, action):
+        if resume and overwrite:
+            raise ValueError(
+                "resume=True goes on with an output, overwrite=True begins it anew: give one"
+            )
         if comm.rank == 0:
-            beginning = _Stage(os.fspath(path), kind)
+            given = _Stage(os.fspath(path), kind)
             try:
-                beginning.begin(bool(overwrite))
+                stage = given.begin(bool(overwrite), bool(resume))
             except BaseException:
-                beginning.abandon()
+                given.abandon()
                 raise
-            stage = beginning
-    where = comm.bcast(stage.output if stage is not None else None, 0)
+    stage = comm.bcast(stage, 0)
+    assert stage is not None
     try:
         with Together(comm, action):
-            yield where
+            yield stage
         with Together(comm, action):
-            if stage is not None:
-                stage.commit(bool(overwrite))
+            if given is not None and not stage.complete:
+                given.commit(bool(overwrite))
     except BaseException:
-        if stage is not None:
-            stage.discard()
+        if given is not None and not stage.complete:
+            given.leave(bool(resume))
         comm.Barrier()  # no rank may find the partial output still there
         raise
     finally:
-        if stage is not None:
-            stage.unlock()
+        if given is not None:
+            given.unlock()
 
 
 class _Stage:
@@ -133,7 +188,7 @@ class _Stage:
         self.lock: int | None = None
         self.begun = False
 
-    def begin(self, overwrite: bool) -> None:
+    def begin(self, overwrite: bool, resume: bool = False) -> Stage:
         """Check that `path` may be written, repair what a killed job left, make the directory."""
         if not os.path.isdir(self.parent):
             missing = not os.path.lexists(self.parent)
@@ -142,16 +197,32 @@ class _Stage:
             )
         self._refuse_if_locked()
         self._repair()
+        if resume and os.path.lexists(self.path):
+            check_ours(self.path)
+            if os.path.isdir(self.path) and not has_all_marks(self.path):
+                raise FileExistsError(f"{self.path} exists, but is not whole; remove it")
+            return Stage(self.path, self.partial, complete=True)
         self._check_target(overwrite)
+        resumed = resume and read_job(self.partial) is not None
+        if not resumed:
+            self._make_partial()
+        mark = os.path.join(self.partial, PARTIAL_MARK)
+        self.lock = os.open(mark, os.O_RDWR | os.O_NOFOLLOW)
+        if not _try_lock(self.lock):
+            raise self._is_locked()
+        return Stage(self.output, self.partial, resumed)
+
+    def _make_partial(self) -> None:
         if os.path.lexists(self.partial):
             remove_ours(self.partial)
         os.mkdir(self.partial)
         self.begun = True
         mark = os.path.join(self.partial, PARTIAL_MARK)
         descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        self.lock = descriptor
-        _try_lock(descriptor)
-        os.write(descriptor, PARTIAL_TEXT)
+        try:
+            os.write(descriptor, PARTIAL_TEXT)
+        finally:
+            os.close(descriptor)
 
     def commit(self, overwrite: bool) -> None:
         """Seal the output and put it in its place."""
@@ -161,16 +232,16 @@ class _Stage:
         self.unlock()  # NFS keeps an open file, under another name, when it is removed
         if self.is_file:
             os.rename(self.output, os.path.join(self.partial, SEALED))
-        else:
-            os.unlink(os.path.join(self.partial, PARTIAL_MARK))
         sync_directory(self.partial)
         self._swap()
 
-    def discard(self) -> None:
-        """Remove the partial output; resuming will instead keep it."""
+    def leave(self, resume: bool) -> None:
+        """After a failure: remove the partial output, unless it is to be resumed and can be."""
         self.unlock()
+        if resume and read_job(self.partial) is not None:
+            return
         try:
-            if self.begun and os.path.lexists(self.partial):
+            if os.path.lexists(self.partial):
                 remove_ours(self.partial)
         except Exception as error:  # what made the job fail is what the user must see
             _log.warning("could not remove the partial output %s: %s", self.partial, error)
@@ -205,21 +276,33 @@ class _Stage:
             return
         try:
             if not _try_lock(descriptor):
-                raise FileExistsError(f"{self.path} is being written by another running job")
+                raise self._is_locked()
         finally:
             os.close(descriptor)
+
+    def _is_locked(self) -> FileExistsError:
+        return FileExistsError(f"{self.path} is being written by another running job")
 
     def _sealed(self) -> str | None:
         """What in the partial directory is whole and only lacks its name."""
         if not self.is_file:
-            return self.partial if is_complete(self.partial) else None
+            return self.partial if has_all_marks(self.partial) else None
         sealed = os.path.join(self.partial, SEALED)
         return sealed if os.path.isfile(sealed) else None
+
+    def _strip(self, sealed: str) -> None:
+        """Leave nothing in a directory that is whole but the output itself."""
+        if not self.is_file:
+            remove_job(sealed)
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(sealed, PARTIAL_MARK))
+            sync_directory(sealed)
 
     def _swap(self) -> None:
         """From sealed to in its place; `_repair` takes up an interruption at any point."""
         sealed = self._sealed()
         assert sealed is not None
+        self._strip(sealed)
         # A file replaces a file in one step; with a directory on either side it takes two.
         if os.path.lexists(self.path) and not (self.is_file and os.path.isfile(self.path)):
             os.rename(self.path, self.old)
@@ -248,6 +331,7 @@ class _Stage:
         if not os.path.lexists(self.path):
             sealed = self._sealed()
             if sealed is not None:
+                self._strip(sealed)
                 os.rename(sealed, self.path)
             elif os.path.lexists(self.old):
                 os.rename(self.old, self.path)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["OutputFiles", "create_file", "naming_file"]
+__all__ = ["OutputFiles", "check_size", "create_file", "naming_file"]
 
 
 @contextmanager
@@ -28,6 +28,16 @@ def create_file(path: str, size: int = 0) -> None:
             os.ftruncate(descriptor, size)
     finally:
         os.close(descriptor)
+
+
+def check_size(path: str, size: int) -> None:
+    """Make sure that a file of an earlier job is there as `create_file` made it."""
+    found = os.stat(path, follow_symlinks=False).st_size
+    if found != size:
+        raise FileExistsError(
+            f"{path}: has {found} bytes instead of {size}; it cannot be resumed: remove the "
+            f"partial output {os.path.dirname(path)}"
+        )
 
 
 class OutputFiles:
@@ -55,6 +65,16 @@ class OutputFiles:
             self._current = (number, os.open(self.paths[number], os.O_WRONLY))
             self._touched.add(number)
         return self._current[1]
+
+    def flush(self, numbers: Iterable[int]) -> None:
+        """Bring some files to the disk; from any thread."""
+        for number in sorted(set(numbers)):
+            with naming_file(self.paths[number]):
+                descriptor = os.open(self.paths[number], os.O_WRONLY)
+                try:
+                    os.fdatasync(descriptor)
+                finally:
+                    os.close(descriptor)
 
     def sync(self) -> None:
         """Bring what this rank wrote to the disk, and close."""

@@ -18,6 +18,7 @@ from mpi4py import MPI
 
 from ..collective import Together, broadcast_array, from_rank
 from .boxes import write_box
+from .chunks import chunk_shape, pixel_grain
 from .files import OutputFiles, naming_file
 from .hdf5base import DatasetWriter
 from .hdf5chunks import CompressedWriter
@@ -26,7 +27,7 @@ from .hdf5filters import parse_compression
 from .hdf5hidden import open_hidden, reveal
 from .hdf5mpio import MpioWriter
 
-__all__ = ["Hdf5Writer", "hdf5_writer"]
+__all__ = ["DatasetWriter", "Hdf5Writer", "hdf5_grain", "hdf5_writer"]
 
 WAYS = {"posix", "mpio"}
 
@@ -111,6 +112,15 @@ def hdf5_writer(
         return CompressedWriter(comm, *args, filters=filters, **options)
     kind = MpioWriter if from_rank(comm, 0, "hdf5_writer", _way) == "mpio" else Hdf5Writer
     return kind(comm, *args, **options)
+
+
+def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: Any, compression: Any) -> int:
+    """The `grain` of the writer of a series-major dataset, dims + (T,). Local."""
+    if parse_compression(compression) is None:
+        return 1
+    chunk = chunk_shape(True if chunks is None else chunks, shape, dtype.itemsize, "series")
+    assert chunk is not None
+    return pixel_grain(shape[:-1], chunk[:-1])
 
 
 def _way() -> str:

@@ -265,6 +265,19 @@ class DatasetWriter:
         if len(rows):
             raise ValueError(f"{self.path}: an index of chunks for a dataset that needs none")
 
+    def flush(self) -> dict[str, Any]:
+        """Bring what was written since the last call to the disk; the journal's entry of it.
+
+        Local; in the thread that writes.
+        """
+        self.sync()
+        return {"fragments": self.take_fragments().tolist(), "index": self.take_index().tolist()}
+
+    def restore(self, entry: Mapping[str, Any]) -> None:
+        """Take over what an earlier job's journal says was written. Local; on one rank."""
+        self.add_fragments(np.array(entry["fragments"], dtype=np.int64).reshape(-1, 4))
+        self.add_index(np.array(entry["index"], dtype=np.int64).reshape(-1, 6))
+
     def finish(self) -> None:
         """Bring everything to the disk, and make the file whole. Collective."""
         with Together(self.comm, f"{self._action}.finish"):

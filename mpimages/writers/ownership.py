@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..marks import (
-    CHUNK_FILE,
     CONF,
     MANIFEST,
     PARTIAL_MARK,
@@ -27,6 +26,7 @@ from ..marks import (
     SUCCESS,
     partial_path,
 )
+from .journal import JOB, is_job_file
 from .naming import Naming
 from .plain import TEMPORARY
 
@@ -39,7 +39,6 @@ __all__ = [
     "SUCCESS",
     "check_ours",
     "has_all_marks",
-    "is_complete",
     "partial_path",
     "remove_ours",
 ]
@@ -85,13 +84,8 @@ def remove_ours(path: str) -> None:
     os.rmdir(path)
 
 
-def is_complete(path: str) -> bool:
-    """Whether `path` is a directory of mpimages that was marked complete and sealed."""
-    return has_all_marks(path) and not os.path.lexists(os.path.join(path, PARTIAL_MARK))
-
-
 def has_all_marks(path: str) -> bool:
-    """Whether `path` is a directory that its writer has finished, sealed or not."""
+    """Whether `path` is a directory that its writer has finished."""
     if os.path.islink(path) or not os.path.isdir(path):
         return False
     names = set(os.listdir(path))
@@ -167,9 +161,9 @@ def _partial_rule(directory: str) -> Belongs:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
     fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
-    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
+    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, JOB, final)}
     return lambda name: (
-        name in fixed or bool(SERIES_FILE.fullmatch(name) or CHUNK_FILE.fullmatch(name))
+        name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
     )
 
 

@@ -1,0 +1,317 @@
+"""Images to series on disk, in rounds within a budget.
+
+A round is a *band*: the pixels [a, b) of all images. Each rank reads the band of its own
+images, the exchange gives each rank its part of the band with all times, and a thread writes
+that block while the next band is read. Where the images come from is one of four ways:
+
+memory  they are in memory already: a band is a view;
+share   each rank's share fits: it is read once, whole, and then as above;
+bands   the files can be read in part: a band is read from each of them;
+frames  they must be decoded or computed whole, and do not fit: they pass once through a
+        scratch file beside the output, frame after frame, and its bands are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from .bands import Bands, FileBands, MemoryBands
+from .chain import Chain, Shape
+from .collective import Together, allreduce, from_rank
+from .exchange import ExchangePlan, ExchangeSource
+from .frames import frame_bands, write_frames
+from .partition import Partition
+from .plan import HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
+from .progress import Progress, Recorder
+from .sources import FileSource, MemorySource
+from .streamed import Streamed
+from .workspace import Work
+
+__all__ = ["convert", "plan_conversion"]
+
+
+def convert(
+    images: Streamed, series: Chain, writer: Any, progress: Progress, memory: int, action: str
+) -> None:
+    """Write the series of all pixels. Collective.
+
+    Parameters
+    ----------
+    images : Streamed
+        The collection that is transposed.
+    series : Chain
+        On an `ExchangeSource` of it: its steps are run on each block.
+    writer : a writer of the output
+    progress : Progress
+        What is done already is not done again; what this does is recorded.
+    memory : int
+        Bytes that each rank may take.
+    """
+    conversion = _Conversion(images, series, writer, progress, memory, action)
+    conversion.workspace.trim()
+    bands, layout = conversion.open_bands()
+    conversion.run(bands, layout)
+
+
+def plan_conversion(
+    images: Streamed, series: Chain, ranks: int, memory: int, grain: int
+) -> Plan:
+    """What `convert` would take on so many ranks. Collective; reads one file's header at most.
+
+    Raises
+    ------
+    ValueError
+        Where only an action can tell what the images are like.
+    MemoryError
+        Where not even the narrowest band fits.
+    """
+    chain, comm = images._settle("plan"), images._session.comm
+    assert chain.dims is not None
+    assert series.dims is not None
+    assert series.dtype is not None
+    counts = chain.partition(ranks).counts if chain.source.partition is None else \
+        Partition.balanced(chain.count or 0, ranks).counts
+
+    def ask() -> tuple[str, int]:
+        if not isinstance(chain.source, FileSource):
+            return "frames", 0
+        in_parts = chain.steps == () and chain.source.reads_parts()
+        return "bands" if in_parts else "frames", chain.source.stored_bytes()
+
+    way, stored = from_rank(comm, 0, images._name("plan"), ask)
+    way = _held(chain, counts, memory) or way
+    layout = _layout(way, chain, series, counts, grain, memory, images._name("plan"))
+    pixels = math.prod(chain.dims)
+    written = pixels * series.dims[0] * series.dtype.itemsize
+    return Plan(way, ranks, layout.rounds, layout.memory, memory, stored, written, layout.scratch)
+
+
+def _held(chain: Chain, counts: tuple[int, ...], memory: int) -> str | None:
+    """How the images are held in memory as a whole, where they are. Local."""
+    assert chain.dims is not None
+    assert chain.dtype is not None
+    if isinstance(chain.source, MemorySource) and chain.steps == ():
+        return "memory"
+    share = max(counts) * math.prod(chain.dims) * chain.dtype.itemsize
+    return "share" if share <= HELD_PART * memory else None
+
+
+def _layout(
+    way: str, chain: Chain, series: Chain, counts: tuple[int, ...], grain: int, memory: int,
+    action: str,
+) -> Layout:
+    """See `lay_out`. Local."""
+    assert chain.dims is not None
+    assert chain.dtype is not None
+    record = sum(counts) * chain.dtype.itemsize
+    if series.steps:
+        assert series.dims is not None
+        assert series.dtype is not None
+        record += 2 * series.dims[0] * series.dtype.itemsize
+    # Of volumes whose pages lie one after the other, a part of the pages' pixels is read.
+    planes = chain.dims[2] if len(chain.dims) == 3 else 1
+    return lay_out(way, counts, math.prod(chain.dims), chain.dtype.itemsize, record,
+                   math.lcm(planes, grain), memory, action)
+
+
+class _Conversion:
+    def __init__(
+        self, images: Streamed, series: Chain, writer: Any, progress: Progress, memory: int,
+        action: str,
+    ) -> None:
+        self.images = images
+        self.comm = images._session.comm
+        self.workspace = images._session.workspace
+        self.chain = images._settle(action)
+        self.series = series
+        self.writer = writer
+        self.progress = progress
+        self.memory = memory
+        self.action = action
+        self.partition = self.chain.partition(self.comm.size)
+        assert self.chain.dims is not None
+        assert self.chain.dtype is not None
+        self.dims: Shape = self.chain.dims
+        self.dtype: np.dtype = self.chain.dtype
+        self.pixels = math.prod(self.dims)
+
+    # -- where the images come from ---------------------------------------------------------
+
+    def open_bands(self) -> tuple[Bands, Layout]:
+        """The images, so that bands of them can be read, and how to cut them. Collective."""
+        source = self.series.source
+        computed = source.take_share() if isinstance(source, ExchangeSource) else None
+        if computed is not None:
+            return self._in_memory(computed[0]), self.lay_out("memory")
+        begun = self.progress.frames.count > 0  # an earlier job has decoded some already
+        held = None if begun else _held(self.chain, self.partition.counts, self.memory)
+        if held is not None:
+            layout = self.lay_out(held)  # refuses before anything is read
+            return self._hold(), layout
+        files = None if begun else self._survey()
+        if files is not None:
+            return files, self.lay_out("bands")
+        layout = self.lay_out("frames")
+        path = write_frames(self.images, self.chain, self.progress, self.memory, self.action)
+        with Together(self.comm, self.action):
+            own = range(*self.partition.bounds(self.comm.rank))
+            bands = frame_bands(path, self.chain, own, self.workspace)
+        return bands, layout
+
+    def lay_out(self, way: str) -> Layout:
+        """How the work is cut into rounds. Local."""
+        return _layout(way, self.chain, self.series, self.partition.counts, self.writer.grain,
+                       self.memory, self.images._name(self.action))
+
+    def _hold(self) -> MemoryBands:
+        """This rank's share of the images, in memory. Collective."""
+        return self._in_memory(self.images._load(self.chain, self.action)[0])
+
+    def _in_memory(self, block: np.ndarray) -> MemoryBands:
+        rows = np.empty((0, self.pixels), self.dtype)
+        with Together(self.comm, self.action):
+            rows = np.ascontiguousarray(block).reshape(len(block), self.pixels)
+        return MemoryBands(rows, self.workspace)
+
+    def _survey(self) -> FileBands | None:
+        """Where the images lie in their files, if all can be read in part. Collective."""
+        found: FileBands | None = None
+        with Together(self.comm, self.action):
+            if isinstance(self.chain.source, FileSource) and self.chain.steps == ():
+                start, stop = self.partition.bounds(self.comm.rank)
+                assert self.chain.positions is not None
+                own = self.chain.positions[start:stop]
+                found = FileBands.survey(self.chain.source, own, self.workspace)
+        everywhere = np.array([found is not None], dtype=np.int64)
+        return found if allreduce(self.comm, everywhere, MPI.MIN)[0] else None
+
+    # -- rounds -----------------------------------------------------------------------------
+
+    def run(self, bands: Bands, layout: Layout) -> None:
+        """Take round after round over the pixels that are not done yet. Collective."""
+        missing = self.progress.done.missing(self.pixels)
+        pieces = list(missing.pieces(layout.width, layout.grain))
+        if not pieces:
+            return
+        buffers = _Buffers(bands, self.workspace)
+        with Together(self.comm, self.action):
+            part = max(b - a for a, b in pieces)
+            part = -(-part // (layout.grain * self.comm.size)) * layout.grain
+            buffers.block = self.workspace.empty((part * self.partition.count,), self.dtype)
+            buffers.make(max(b - a for a, b in pieces))
+        recorder = self.progress.recorder("done", self.writer.flush)
+        with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor:
+            behind = _Behind(executor if self.writer.threaded else None)
+            try:
+                self._rounds(pieces, buffers, layout, behind, recorder)
+            finally:
+                buffers.give_up()
+                behind.give_up()
+                recorder.give_up()
+
+    def _rounds(
+        self, pieces: list[tuple[int, int]], buffers: _Buffers, layout: Layout, behind: _Behind,
+        recorder: Recorder,
+    ) -> None:
+        comm = self.comm
+
+        def write(first: int, values: np.ndarray) -> None:
+            self.writer.write(first, values)
+            recorder.wrote(first, first + len(values))
+
+        together = Together(comm, self.action)
+        with together.attempt():
+            buffers.begin(*pieces[0])
+        for number, (start, stop) in enumerate(pieces):
+            columns = np.empty((0, stop - start), self.dtype)
+            with together.attempt():
+                columns = buffers.finish()
+                behind.finish()
+            together.agree()  # from here to the end of the exchange nothing can fail alone
+            parts = Partition.balanced(stop - start, comm.size, layout.grain)
+            a, b = parts.bounds(comm.rank)
+            times = self.partition.count
+            block = buffers.block[: (b - a) * times].reshape(b - a, times)
+            plan = ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES)
+            for _ in plan.execute(comm, columns, range(stop - start), self.workspace, block):
+                pass
+            with together.attempt():
+                if number + 1 < len(pieces):
+                    buffers.begin(*pieces[number + 1])
+                if b > a:
+                    values = np.ascontiguousarray(self.series.run(start + a, block))
+                    behind.begin(write, start + a, values)
+        with together.attempt():
+            behind.finish()
+            recorder.flush()
+        together.agree()
+
+
+class _Buffers:
+    """The band that is read while another is written, and the block that is written. Local."""
+
+    def __init__(self, bands: Bands, workspace: Any) -> None:
+        self.block = np.empty(0, np.uint8)
+        self._bands = bands
+        self._workspace = workspace
+        self._memory = np.empty(0, np.uint8)
+        self._columns = np.empty((0, 0), np.uint8)
+        self._work: Work | None = None
+
+    def make(self, width: int) -> None:
+        """Memory for bands of up to `width` pixels, where they are not in memory."""
+        if not isinstance(self._bands, MemoryBands):
+            self._memory = self._workspace.empty((self._bands.count * width,), self._bands.dtype)
+
+    def begin(self, start: int, stop: int) -> None:
+        """Begin to read a band."""
+        if isinstance(self._bands, MemoryBands):
+            self._columns = self._bands.view(start, stop)
+            return
+        count = self._bands.count
+        self._columns = self._memory[: count * (stop - start)].reshape(count, stop - start)
+        self._work = self._bands.begin(start, stop, self._columns)
+
+    def finish(self) -> np.ndarray:
+        """The band, (images, pixels), once it is there."""
+        if self._work is not None:
+            work, self._work = self._work, None
+            work.finish()
+        return self._columns
+
+    def give_up(self) -> None:
+        """Wait until nobody writes into the memory any more."""
+        if self._work is not None:
+            self._work.give_up()
+
+
+class _Behind:
+    """One call at a time that runs on a thread behind the caller. Local."""
+
+    def __init__(self, executor: ThreadPoolExecutor | None) -> None:
+        self._executor = executor  # None: calls are made at once
+        self._future: Future | None = None
+
+    def begin(self, function: Callable[..., None], *given: Any) -> None:
+        """Begin function(*given); the one before is finished."""
+        if self._executor is None:
+            function(*given)
+        else:
+            self._future = self._executor.submit(function, *given)
+
+    def finish(self) -> None:
+        """Wait for it, and raise what it raised."""
+        if self._future is not None:
+            future, self._future = self._future, None
+            future.result()
+
+    def give_up(self) -> None:
+        """Wait for it, whatever it raises: what failed before is what counts."""
+        if self._future is not None:
+            self._future.exception()

@@ -1,0 +1,105 @@
+"""Images on their way through the disk: decoded or computed once, then read in bands.
+
+The scratch file stands in the partial directory of the output and goes with it. Image number i
+of the selection lies at i times an image's size, as it is in memory.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from . import readers
+from .bands import FileBands
+from .chain import Chain
+from .collective import Together
+from .progress import Progress
+from .sources import FileSource, PathTable
+from .streamed import BATCH_BYTES, Streamed
+from .workspace import Workspace
+from .writers.boxes import write_run
+from .writers.files import OutputFiles, check_size, create_file, naming_file
+from .writers.journal import FRAMES
+
+__all__ = ["frame_bands", "write_frames"]
+
+
+def write_frames(
+    images: Streamed, chain: Chain, progress: Progress, memory: int, action: str
+) -> str:
+    """Run the chain once, and put each image into the scratch file. Collective.
+
+    Images that an interrupted job has put there already are left out.
+
+    Returns
+    -------
+    str
+        The scratch file.
+    """
+    comm = images._session.comm
+    path = os.path.join(progress.stage.partial, FRAMES)
+    assert chain.dims is not None
+    assert chain.dtype is not None
+    assert chain.count is not None
+    size = math.prod(chain.dims) * chain.dtype.itemsize
+    header = _header(chain)
+    with Together(comm, action):
+        if comm.rank == 0 and os.path.lexists(path):
+            check_size(path, len(header) + chain.count * size)
+        elif comm.rank == 0:
+            create_file(path, len(header) + chain.count * size)
+            with open(path, "r+b") as file:
+                file.write(header)
+    missing = progress.frames.missing(chain.count)
+    if missing.count == 0:
+        return path
+    places = np.concatenate([np.arange(a, b) for a, b in missing])
+    frames = OutputFiles([path])
+
+    def flush() -> dict[str, Any]:
+        frames.flush([0])
+        return {}
+
+    recorder = progress.recorder("frames", flush)
+
+    def keep(first: int, batch: np.ndarray) -> None:
+        with naming_file(path):
+            for place, image in zip(places[first:].tolist(), batch, strict=False):
+                write_run(frames.descriptor(0), len(header) + place * size, image)
+                recorder.wrote(place, place + 1)
+
+    try:
+        limit = min(BATCH_BYTES, memory // 8)
+        images._stream(chain.select(places), action, keep, batch_bytes=limit)
+        with Together(comm, action):
+            recorder.flush()
+    finally:
+        recorder.give_up()
+        frames.close()
+    return path
+
+
+def frame_bands(
+    path: str, chain: Chain, own: range, workspace: Workspace
+) -> FileBands:
+    """Bands of this rank's images in the scratch file. Local."""
+    options = readers.Options(axes="TYX" if len(chain.dims or ()) == 2 else "TYXZ")
+    reader = readers.get("npy")
+    header = reader.inspect(path, options)
+    source = FileSource(reader, options, header, PathTable([path]), np.array([chain.count]))
+    return FileBands.inside(source, own, workspace)
+
+
+def _header(chain: Chain) -> bytes:
+    """The scratch file is an array as NumPy stores them, so that any version can read it."""
+    assert chain.dims is not None
+    assert chain.dtype is not None
+    stream = io.BytesIO()
+    described = {"descr": chain.dtype.newbyteorder("<").str, "fortran_order": False,
+                 "shape": (chain.count, *chain.dims)}
+    np.lib.format.write_array_header_1_0(stream, described)
+    return stream.getvalue()

@@ -1,0 +1,109 @@
+"""Images to pictures, a file for each: TIFF in their own dtype, PNG to look at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from .chain import Chain
+from .collection import Collection
+from .collective import Together, allreduce
+from .writers.commit import staged
+
+__all__ = ["save_pngs", "save_tifs"]
+
+Path = str | os.PathLike
+
+
+def save_tifs(
+    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool
+) -> None:
+    """See `Images.saveAsTifs`. Collective."""
+    from .writers.tif import write_tif
+
+    action = "saveAsTifs"
+    if chain.dims is not None and len(chain.dims) not in (2, 3):
+        raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
+
+    def write(file: str, image: np.ndarray) -> None:
+        write_tif(file, np.ascontiguousarray(image), images.metadata)
+
+    _save_pictures(images, chain, path, "tif", prefix, overwrite, action, write)
+
+
+def save_pngs(
+    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool,
+    options: dict[str, Any],
+) -> None:
+    """See `Images.saveAsPngs`. Collective."""
+    from .writers.png import ImshowMapping, write_png
+
+    action = "saveAsPngs"
+    if chain.dims is not None and len(chain.dims) != 2:
+        raise ValueError(f"{action} writes 2-D images, but these have dims {chain.dims}; "
+                         "use planes() or a projection first")
+    options = dict(options)
+    if _scale_is_open(options):
+        low, high = _finite_range(images, chain, action)
+        options["vmin"] = low if options["vmin"] is None else options["vmin"]
+        options["vmax"] = high if options["vmax"] is None else options["vmax"]
+    mapping: ImshowMapping | None = None
+    if chain.dtype is not None:
+        with Together(images._session.comm, images._name(action)):
+            mapping = ImshowMapping(chain.dtype, **options)  # a wrong option fails before output
+
+    def write(file: str, image: np.ndarray) -> None:
+        nonlocal mapping
+        if mapping is None:
+            mapping = ImshowMapping(image.dtype, **options)
+        write_png(file, image, mapping)
+
+    _save_pictures(images, chain, path, "png", prefix, overwrite, action, write)
+
+
+def _scale_is_open(options: dict[str, Any]) -> bool:
+    """Whether neither the user nor the norm says what the two ends of the scale are."""
+    norm = options["norm"]
+    return any(
+        options[end] is None and getattr(norm, end, None) is None for end in ("vmin", "vmax")
+    )
+
+
+def _finite_range(images: Collection, chain: Chain, action: str) -> tuple[float, float]:
+    """The smallest and the largest finite value of all images; 0, 1 without any. Collective."""
+    ends = np.array([np.inf, np.inf])  # the smallest value, and minus the largest
+
+    def widen(first: int, batch: np.ndarray) -> None:
+        values = batch[np.isfinite(batch)] if batch.dtype.kind == "f" else batch
+        if values.size:
+            ends[0] = min(ends[0], float(values.min()))
+            ends[1] = min(ends[1], -float(values.max()))
+
+    images._stream(chain, action, widen)
+    allreduce(images._session.comm, ends, MPI.MIN)
+    return (float(ends[0]), -float(ends[1])) if np.isfinite(ends).all() else (0.0, 1.0)
+
+
+def _save_pictures(
+    images: Collection, chain: Chain, path: Path, kind: str, prefix: str, overwrite: bool,
+    action: str, write: Callable[[str, np.ndarray], None],
+) -> None:
+    """One file for each image, named by its key. Collective."""
+    from .writers.pictures import PictureWriter
+
+    comm = images._session.comm
+    keys = chain.keys
+    assert keys is not None
+    with staged(comm, path, kind, overwrite, images._name(action)) as directory:
+        pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
+
+        def write_batch(first: int, batch: np.ndarray) -> None:
+            for i, image in enumerate(batch):
+                write(pictures.path(int(keys[first + i])), image)
+
+        images._stream(chain, action, write_batch)
+        pictures.finish()

@@ -1,0 +1,133 @@
+"""How a conversion is cut into rounds within a budget, and what it will take: arithmetic. Local."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import budget
+from .budget import size_text
+
+__all__ = ["HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
+
+# What a rank sends, and what it receives, at once while a band is exchanged: it stays in the
+# cache between packing and unpacking.
+EXCHANGE_BYTES = 8 << 20
+# A round must not last long whatever the budget, so that a job can be stopped and resumed.
+ROUND_BYTES = 1 << 30
+# A share that leaves so much of the budget is held; otherwise it is read band by band.
+HELD_PART = 0.75
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a conversion is cut into rounds. The same on all ranks.
+
+    Attributes
+    ----------
+    way : {'memory', 'share', 'bands', 'frames'}
+    width : int
+        Pixels in a round, of all ranks.
+    grain : int
+        Bands begin and end, and are shared among the ranks, at multiples of it.
+    rounds : int
+        For all of the pixels.
+    exchange : int
+        Bytes that a rank sends at once.
+    memory : int
+        Bytes that a rank takes, at most.
+    scratch : int
+        Bytes of the scratch file.
+    """
+
+    way: str
+    width: int
+    grain: int
+    rounds: int
+    exchange: int
+    memory: int
+    scratch: int
+
+
+def lay_out(
+    way: str, counts: tuple[int, ...], pixels: int, itemsize: int, record: int, grain: int,
+    memory: int, action: str,
+) -> Layout:
+    """Cut a conversion into rounds that keep within `memory` bytes a rank. Local arithmetic.
+
+    Parameters
+    ----------
+    way : {'memory', 'share', 'bands', 'frames'}
+    counts : tuple of int
+        How many images each rank has.
+    pixels, itemsize : int
+        Of an image.
+    record : int
+        Bytes of one series as it is held: with all times, and what the steps make of it.
+    grain : int
+        See `Layout`.
+
+    Raises
+    ------
+    MemoryError
+        Where not even the narrowest band fits.
+    """
+    size, most = len(counts), max(counts)
+    held = most * pixels * itemsize if way == "share" else 0
+    sent = -(-pixels * record // size)
+    exchange = min(EXCHANGE_BYTES, max(1, memory // 16), sent) if size > 1 else 0
+    buffered = most * itemsize if way in ("bands", "frames") else 0
+
+    def need(width: int) -> int:
+        part = -(-width // (grain * size)) * grain
+        return held + 2 * exchange + width * buffered + part * record
+
+    free = min(memory - held - 2 * exchange, size * ROUND_BYTES)
+    unit = buffered + record / size
+    width = min(pixels, max(grain, int((free - grain * record) / unit) // grain * grain))
+    budget.check_fits(
+        need(width), memory, action, "use more ranks, or give more with memory="
+    )
+    scratch = sum(counts) * pixels * itemsize if way == "frames" else 0
+    return Layout(way, width, grain, -(-pixels // width), exchange, need(width), scratch)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a conversion will take. `str` tells it to people.
+
+    Attributes
+    ----------
+    way : {'memory', 'share', 'bands', 'frames'}
+        Where the pixels come from, see `conversion`.
+    ranks, rounds : int
+    memory, budget : int
+        Bytes that each rank takes at most, and may take.
+    bytesRead, bytesWritten : int
+        By all ranks, of the input and of the output.
+    bytesScratch : int
+        Written and read again beside the output, and removed at the end; 0 for most.
+    """
+
+    way: str
+    ranks: int
+    rounds: int
+    memory: int
+    budget: int
+    bytesRead: int
+    bytesWritten: int
+    bytesScratch: int
+
+    def __str__(self) -> str:
+        how = {
+            "memory": "the images are in memory",
+            "share": "each rank reads its images once and holds them",
+            "bands": "each round reads a band of pixels from every file",
+            "frames": "images are decoded once, into a scratch file beside the output",
+        }[self.way]
+        scratch = f"\nscratch file: {size_text(self.bytesScratch)}" if self.bytesScratch else ""
+        return (
+            f"{self.ranks} rank{'s' * (self.ranks > 1)}, {self.rounds} "
+            f"round{'s' * (self.rounds > 1)}: {how}\n"
+            f"memory per rank: {size_text(self.memory)} of {size_text(self.budget)}\n"
+            f"read: {size_text(self.bytesRead)}; write: {size_text(self.bytesWritten)}{scratch}"
+        )

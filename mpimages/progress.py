@@ -1,0 +1,165 @@
+"""How far a job has come that writes an output, and what an interrupted one had done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from mpi4py import MPI
+
+from .collective import Together, from_rank
+from .ranges import Range, Ranges
+from .writers.commit import Stage
+from .writers.journal import JOB, Journal, begin_job, read_job
+
+__all__ = ["Progress", "Recorder", "Writer"]
+
+# Of a rank's writing time at most about this part goes into flushing before the end; and at
+# most so many seconds of work are lost when the job is killed.
+FLUSH_SHARE = 0.1
+FLUSH_SECONDS = 5.0
+
+
+class Writer(Protocol):
+    """What a conversion asks of the writer of its output."""
+
+    grain: int
+
+    def flush(self) -> dict[str, Any]:
+        """Bring to the disk what was written since the last call; what to record of it."""
+
+    def restore(self, entry: Mapping[str, Any]) -> None:
+        """Take over what an earlier job recorded."""
+
+
+class Progress:
+    """The records that are on the disk, and this rank's journal of them. Collective constructor.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    stage : Stage
+        Of the output; where it is resumed, the journals of the earlier job are read.
+    described : mapping
+        What is made, of what: plain values, the same on all ranks.
+    action : str
+
+    Attributes
+    ----------
+    done, frames : Ranges
+        The records that were written, and those that wait decoded in the scratch file, when
+        this job began.
+
+    Raises
+    ------
+    FileExistsError
+        Where the earlier job made something else, or of something else.
+    """
+
+    def __init__(
+        self, comm: MPI.Intracomm, stage: Stage, described: Mapping[str, Any], action: str
+    ) -> None:
+        self.stage = stage
+        self._comm = comm
+        self._described = described
+        self._action = action
+        self._entries: list[dict[str, Any]] = []
+        found = from_rank(comm, 0, action, self._take_up)
+        self.done, self.frames, self.attempt = found
+        self._journal: Journal | None = None
+
+    def _take_up(self) -> tuple[Ranges, Ranges, int]:
+        """What the journals of an earlier job say. Local."""
+        if not self.stage.resumed:
+            return Ranges(), Ranges(), 0
+        job = read_job(self.stage.partial)
+        assert job is not None
+        earlier, self._entries, attempt = job
+        changed = [name for name, value in self._described.items() if earlier.get(name) != value]
+        if changed:
+            raise FileExistsError(
+                f"{self.stage.partial} is what an interrupted job left, but {_listed(changed)} "
+                f"since: it cannot be resumed. Give the job what it was given then, or remove "
+                f"that directory to begin anew ({JOB} in it says what was given)"
+            )
+        done = Ranges(span for entry in self._entries for span in entry.get("done", ()))
+        frames = Ranges(span for entry in self._entries for span in entry.get("frames", ()))
+        return done, frames, attempt
+
+    def begin(self, writer: Writer) -> None:
+        """Go on with a writer whose files are there: from now on the job can be resumed.
+
+        Collective.
+        """
+        with Together(self._comm, self._action):
+            if self._comm.rank == 0:
+                for entry in self._entries:
+                    if "done" in entry:
+                        writer.restore(entry)
+                self._entries = []
+                if not self.stage.resumed:
+                    begin_job(self.stage.partial, self._described)
+        with Together(self._comm, self._action):
+            self._journal = Journal(self.stage.partial, self.attempt, self._comm.rank)
+
+    def recorder(self, kind: str, flush: Callable[[], Mapping[str, Any]]) -> Recorder:
+        """What keeps account of one kind of work of this rank. Local."""
+        assert self._journal is not None
+        return Recorder(self._journal, kind, flush)
+
+    def close(self) -> None:
+        """Close the journal. Local; may be called twice."""
+        if self._journal is not None:
+            self._journal.close()
+
+
+class Recorder:
+    """Records ranges in a journal once they are on the disk. Local; used by one thread.
+
+    Parameters
+    ----------
+    journal : Journal
+    kind : {'done', 'frames'}
+    flush : callable
+        Brings to the disk what was written; returns what else to record of it.
+    """
+
+    def __init__(
+        self, journal: Journal, kind: str, flush: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self._journal = journal
+        self._kind = kind
+        self._flush = flush
+        self._waiting: list[Range] = []
+        self._flushed, self._took = time.monotonic(), 0.0
+
+    def wrote(self, start: int, stop: int) -> None:
+        """Records [start, stop) were handed to the system; now and then they are flushed."""
+        if self._waiting and self._waiting[-1][1] == start:
+            start = self._waiting.pop()[0]
+        self._waiting.append((start, stop))
+        since = time.monotonic() - self._flushed
+        if since > min(FLUSH_SECONDS, self._took / FLUSH_SHARE):
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring what was written to the disk and record it."""
+        if not self._waiting:
+            return
+        began = time.monotonic()
+        spans, self._waiting = self._waiting, []
+        said = self._flush()
+        self._journal.record({self._kind: list(Ranges(spans)), **said})
+        self._flushed = time.monotonic()
+        self._took = self._flushed - began
+
+    def give_up(self) -> None:
+        """Record what can be recorded, after a failure: that one is what counts."""
+        with suppress(Exception):
+            self.flush()
+
+
+def _listed(names: list[str]) -> str:
+    return f"its {' and '.join(names)} {'have' if len(names) > 1 else 'has'} changed"

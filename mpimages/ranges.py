@@ -1,0 +1,67 @@
+"""Sets of records as ascending half-open ranges that do not touch. Local."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+__all__ = ["Range", "Ranges"]
+
+Range = tuple[int, int]
+
+
+class Ranges:
+    """A set of numbers, kept as the ranges that it is made of.
+
+    Parameters
+    ----------
+    ranges : iterable of (int, int)
+        Half-open, in any order; they may overlap, and empty ones count for nothing.
+
+    Examples
+    --------
+    >>> Ranges([(4, 8), (0, 2), (2, 4)])
+    Ranges([(0, 8)])
+    """
+
+    def __init__(self, ranges: Iterable[Iterable[int]] = ()) -> None:
+        self._ranges: list[Range] = []
+        for start, stop in sorted((int(a), int(b)) for a, b in ranges):
+            if stop <= start:
+                continue
+            if self._ranges and start <= self._ranges[-1][1]:
+                last = self._ranges[-1]
+                self._ranges[-1] = (last[0], max(last[1], stop))
+            else:
+                self._ranges.append((start, stop))
+
+    @property
+    def count(self) -> int:
+        """How many numbers the set holds."""
+        return sum(stop - start for start, stop in self._ranges)
+
+    def missing(self, count: int) -> Ranges:
+        """Those of 0 … count - 1 that are not in the set."""
+        edges = [0, *(edge for span in self._ranges for edge in span), count]
+        return Ranges(zip(edges[::2], edges[1::2], strict=True))
+
+    def pieces(self, width: int, grain: int = 1) -> Iterator[Range]:
+        """The set in ranges of at most `width` numbers, cut at multiples of `grain` where cut.
+
+        `width` is a multiple of `grain`.
+        """
+        for start, stop in self._ranges:
+            while start < stop:
+                end = min(stop, start - start % grain + width)
+                yield start, end
+                start = end
+
+    def __iter__(self) -> Iterator[Range]:
+        return iter(self._ranges)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ranges) and self._ranges == other._ranges
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Ranges({self._ranges})"
