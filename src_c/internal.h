@@ -40,4 +40,6 @@ __extension__ typedef __int128 i128;
 
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
+#include "walk.h"
+
 #endif
