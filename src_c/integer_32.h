@@ -7,8 +7,9 @@ struct TFN(part) {
     uint64_t s[TILE], low[TILE], high[TILE];
 };
 
-static void TFN(clear)(struct TFN(part) *part, size_t width)
+static void TFN(reset)(struct TFN(part) *part, size_t width, struct mpim_limbs squares)
 {
+    (void)squares;
     memset(part->s, 0, width * sizeof *part->s);
     memset(part->low, 0, width * sizeof *part->low);
     memset(part->high, 0, width * sizeof *part->high);
@@ -21,9 +22,9 @@ static void TFN(clear)(struct TFN(part) *part, size_t width)
 #endif
 
 static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
-                           struct TFN(part) *restrict part)
+                           struct TFN(part) *restrict part, size_t at)
 {
-    uint64_t *restrict s = part->s;
+    uint64_t *restrict s = part->s + at;
     for (size_t i = 0; i < width; i++) {
         uint64_t sum = s[i];
 #pragma GCC unroll 8
@@ -33,18 +34,20 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
+                         size_t at)
 {
     const ptrdiff_t stride = 0;
-    uint64_t *restrict s = part->s;
+    uint64_t *restrict s = part->s + at;
     for (size_t i = 0; i < width; i++)
         s[i] += (uint64_t)WIDE(ROW(0)[i]);
 }
 
 static void TFN(square_group)(const char *base, ptrdiff_t stride, size_t width,
-                              struct TFN(part) *restrict part)
+                              struct TFN(part) *restrict part, size_t at)
 {
-    uint64_t *restrict s = part->s, *restrict low = part->low, *restrict high = part->high;
+    uint64_t *restrict s = part->s + at;
+    uint64_t *restrict low = part->low + at, *restrict high = part->high + at;
     for (size_t i = 0; i < width; i++) {
         uint64_t sum = s[i], lo = low[i], hi = high[i];
 #pragma GCC unroll 8
@@ -61,10 +64,12 @@ static void TFN(square_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(square_row)(const char *base, size_t width, struct TFN(part) *restrict part)
+static void TFN(square_row)(const char *base, size_t width, struct TFN(part) *restrict part,
+                            size_t at)
 {
     const ptrdiff_t stride = 0;
-    uint64_t *restrict s = part->s, *restrict low = part->low, *restrict high = part->high;
+    uint64_t *restrict s = part->s + at;
+    uint64_t *restrict low = part->low + at, *restrict high = part->high + at;
     for (size_t i = 0; i < width; i++) {
         const T x = ROW(0)[i];
         const uint64_t square = (uint64_t)(WIDE(x) * WIDE(x));

@@ -6,18 +6,20 @@ enum { TFN(spill) = 65536 };
 /* Halves of the values, summed apart: no carries, and it vectorises. */
 struct TFN(part) {
     uint64_t low[TILE], high[TILE];
+    struct mpim_limbs squares; /* the final ones */
 };
 
-static void TFN(clear)(struct TFN(part) *part, size_t width)
+static void TFN(reset)(struct TFN(part) *part, size_t width, struct mpim_limbs squares)
 {
+    part->squares = squares;
     memset(part->low, 0, width * sizeof *part->low);
     memset(part->high, 0, width * sizeof *part->high);
 }
 
 static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
-                           struct TFN(part) *restrict part)
+                           struct TFN(part) *restrict part, size_t at)
 {
-    uint64_t *restrict low = part->low, *restrict high = part->high;
+    uint64_t *restrict low = part->low + at, *restrict high = part->high + at;
     for (size_t i = 0; i < width; i++) {
         uint64_t lo = low[i], hi = high[i];
 #pragma GCC unroll 8
@@ -31,10 +33,11 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
+                         size_t at)
 {
     const ptrdiff_t stride = 0;
-    uint64_t *restrict low = part->low, *restrict high = part->high;
+    uint64_t *restrict low = part->low + at, *restrict high = part->high + at;
     for (size_t i = 0; i < width; i++) {
         const T x = ROW(0)[i];
         low[i] += (uint32_t)x;
@@ -42,22 +45,13 @@ static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restr
     }
 }
 
-static void TFN(flush)(struct TFN(part) *restrict part, size_t width, struct mpim_limbs sums)
+static void TFN(square_row)(const char *base, size_t width, struct TFN(part) *restrict part,
+                            size_t at)
 {
-    uint64_t *restrict low = sums.data, *restrict high = low + sums.stride;
-    for (size_t i = 0; i < width; i++) {
-        u128 total = (u128)high[i] << 64 | low[i];
-        total += (u128)(SIGNED ? (i128)(int64_t)part->high[i] : (i128)part->high[i]) << 32;
-        total += part->low[i];
-        low[i] = (uint64_t)total;
-        high[i] = (uint64_t)(total >> 64);
-    }
-}
-
-static void TFN(add_squares)(const TFN(in) *row, size_t width, struct mpim_limbs squares)
-{
-    uint64_t *restrict a = squares.data, *restrict b = a + squares.stride;
-    uint64_t *restrict c = b + squares.stride;
+    const TFN(in) *row = (const TFN(in) *)base;
+    uint64_t *restrict a = part->squares.data + at, *restrict b = a + part->squares.stride;
+    uint64_t *restrict c = b + part->squares.stride;
+    TFN(sum_row)(base, width, part, at);
     for (size_t i = 0; i < width; i++) {
         const uint64_t x = (uint64_t)row[i];
         const uint64_t magnitude = SIGNED && x >> 63 ? (uint64_t)0 - x : x;
@@ -70,32 +64,25 @@ static void TFN(add_squares)(const TFN(in) *row, size_t width, struct mpim_limbs
     }
 }
 
-/* Add k rows of one tile, width <= TILE; the sums' data already point at it. */
-static void TFN(add_rows)(const char *base, ptrdiff_t stride, size_t k, size_t width,
-                          struct mpim_limbs sums, struct mpim_limbs squares, T *maxima, T *minima)
+static void TFN(square_group)(const char *base, ptrdiff_t stride, size_t width,
+                              struct TFN(part) *restrict part, size_t at)
 {
-    struct TFN(part) part;
-    for (size_t done = 0; done < k;) {
-        const size_t n = smaller(k - done, TFN(spill));
-        if (sums.data)
-            TFN(clear)(&part, width);
-        for (size_t r = 0; r < n;) {
-            const size_t step = n - r >= GROUP ? GROUP : 1;
-            if (sums.data && step == GROUP)
-                TFN(sum_group)(base, stride, width, &part);
-            else if (sums.data)
-                TFN(sum_row)(base, width, &part);
-            for (size_t j = 0; squares.data && j < step; j++)
-                TFN(add_squares)(ROW(j), width, squares);
-            if (maxima)
-                TFN(max_rows)(base, stride, step, width, maxima);
-            if (minima)
-                TFN(min_rows)(base, stride, step, width, minima);
-            base += (ptrdiff_t)step * stride;
-            r += step;
-        }
-        if (sums.data)
-            TFN(flush)(&part, width, sums);
-        done += n;
+    for (int r = 0; r < GROUP; r++)
+        TFN(square_row)((const char *)ROW(r), width, part, at);
+}
+
+static void TFN(flush)(struct TFN(part) *restrict part, size_t n, size_t width,
+                       struct mpim_limbs sums, struct mpim_limbs squares)
+{
+    (void)n, (void)squares;
+    if (!sums.data)
+        return;
+    uint64_t *restrict low = sums.data, *restrict high = low + sums.stride;
+    for (size_t i = 0; i < width; i++) {
+        u128 total = (u128)high[i] << 64 | low[i];
+        total += (u128)(SIGNED ? (i128)(int64_t)part->high[i] : (i128)part->high[i]) << 32;
+        total += part->low[i];
+        low[i] = (uint64_t)total;
+        high[i] = (uint64_t)(total >> 64);
     }
 }

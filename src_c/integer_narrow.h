@@ -27,8 +27,9 @@ struct TFN(part) {
     PART_P p[TILE];
 };
 
-static void TFN(clear)(struct TFN(part) *part, size_t width)
+static void TFN(reset)(struct TFN(part) *part, size_t width, struct mpim_limbs squares)
 {
+    (void)squares;
     memset(part->s, 0, width * sizeof *part->s);
     memset(part->p, 0, width * sizeof *part->p);
 }
@@ -41,9 +42,9 @@ static void TFN(clear)(struct TFN(part) *part, size_t width)
 #define PRODUCT(u) ((NARROW)((NARROW)(u) * (NARROW)(UT)~(u)))
 
 static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
-                           struct TFN(part) *restrict part)
+                           struct TFN(part) *restrict part, size_t at)
 {
-    PART_S *restrict s = part->s;
+    PART_S *restrict s = part->s + at;
     for (size_t i = 0; i < width; i++) {
         NARROW sum = 0;
 #pragma GCC unroll 8
@@ -53,19 +54,20 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
+                         size_t at)
 {
     const ptrdiff_t stride = 0;
-    PART_S *restrict s = part->s;
+    PART_S *restrict s = part->s + at;
     for (size_t i = 0; i < width; i++)
         s[i] += BIASED(ROW(0)[i]);
 }
 
 static void TFN(square_group)(const char *base, ptrdiff_t stride, size_t width,
-                              struct TFN(part) *restrict part)
+                              struct TFN(part) *restrict part, size_t at)
 {
-    PART_S *restrict s = part->s;
-    PART_P *restrict p = part->p;
+    PART_S *restrict s = part->s + at;
+    PART_P *restrict p = part->p + at;
     for (size_t i = 0; i < width; i++) {
         NARROW sum = 0, low = 0, high = 0;
 #pragma GCC unroll 4
@@ -80,11 +82,12 @@ static void TFN(square_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(square_row)(const char *base, size_t width, struct TFN(part) *restrict part)
+static void TFN(square_row)(const char *base, size_t width, struct TFN(part) *restrict part,
+                            size_t at)
 {
     const ptrdiff_t stride = 0;
-    PART_S *restrict s = part->s;
-    PART_P *restrict p = part->p;
+    PART_S *restrict s = part->s + at;
+    PART_P *restrict p = part->p + at;
     for (size_t i = 0; i < width; i++) {
         const UT u = BIASED(ROW(0)[i]);
         s[i] += u;

@@ -33,11 +33,13 @@ enum { GROUP = 8 };
 
 /* Pixels of a tile: a group of rows and the accumulators stay in the first two caches, and each
  * row's run is long enough for the prefetcher. */
-enum { TILE = 4096, TREE_TILE = 512 };
+enum { TILE = 4096, TREE_TILE = 1024 };
 
 __extension__ typedef unsigned __int128 u128;
 __extension__ typedef __int128 i128;
 
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+#include "walk.h"
 
 #endif

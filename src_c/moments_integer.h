@@ -6,14 +6,16 @@ static void TFN(accumulate)(const char *batch, size_t k, size_t m, ptrdiff_t str
                             struct mpim_limbs sums, struct mpim_limbs squares, void *maxima,
                             void *minima)
 {
-    T *highest = maxima, *lowest = minima;
-    for (size_t i = 0; i < m; i += TILE) {
-        struct mpim_limbs s = sums, q = squares;
-        if (s.data)
-            s.data += i;
-        if (q.data)
-            q.data += i;
-        TFN(add_rows)(batch + i * sizeof(T), stride, k, smaller(m - i, TILE), s, q,
-                      highest ? highest + i : NULL, lowest ? lowest + i : NULL);
+    struct TFN(wanted) to = {sums, squares, maxima, minima};
+    for (size_t i = 0, width; i < m; i += width) {
+        width = tile_width(batch, i, m, sizeof(T), TILE);
+        const size_t after = smaller(m - i - width, TILE);
+        const char *base = batch + i * sizeof(T);
+        TFN(add_tile)(base, stride, k, width,
+                      (struct ahead){base + width * sizeof(T), after * sizeof(T)}, &to);
+        to.sums.data += to.sums.data ? width : 0;
+        to.squares.data += to.squares.data ? width : 0;
+        to.maxima += to.maxima ? width : 0;
+        to.minima += to.minima ? width : 0;
     }
 }

@@ -103,7 +103,7 @@ int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m, 
                      struct mpim_nodes right, void *maxima, void *minima);
 
 /* Merge the siblings a (even) and b (odd) of level `level`; below level `exact` sums are taken as
- * exact (3 for float32 records, 0 for float64). The level strides are not used; out may be a or b. */
+ * exact (5 for float32 records, 0 for float64). The level strides are not used; out may be a or b. */
 int mpim_merge_nodes(int isa, struct mpim_nodes a, struct mpim_nodes b, int parts, size_t m,
                      unsigned level, unsigned exact, struct mpim_nodes out);
 

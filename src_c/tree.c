@@ -11,9 +11,9 @@
  * No other additions occur, so that neither the batches nor the ranks between which the records
  * are cut can change a bit. S + C is the sum as if added in twice the precision.
  *
- * Of float32, sums below level 3 (of up to eight records) are taken as exact: C stays 0. They are,
- * in float64, unless the records' exponents differ by more than 26, and what is lost then is below
- * 2^-50 of the largest of them, whose own rounding to float32 is 2^26 times as much.
+ * Of float32, sums below level 5 (of up to 32 records) are taken as exact: C stays 0. They are, in
+ * float64, unless the records' exponents differ by more than 24, and what is lost then is below
+ * 2^-48 of the largest of them, whose own rounding to float32 is 2^23 times as much.
  *
  * A range of records [first, stop) that need not be aligned leaves one node a level at most on
  * either side: right[L] holds a node with even index, whose sibling is yet to come; left[L] one with

@@ -14,10 +14,14 @@ static void FN(merge_nodes)(struct mpim_nodes a, struct mpim_nodes b, int parts,
     for (size_t i = 0; i < m; i += TREE_TILE) {
         const size_t width = smaller(m - i, TREE_TILE);
         const ptrdiff_t offset = (ptrdiff_t)i;
-        for (int part = 0; part < parts; part++)
-            memcpy(memory + part * TREE_TILE, b.data + part * b.part + offset,
-                   width * sizeof *memory);
-        FN(merge)(FN(slot)(a, parts, offset), level, exact, width, FN(slot)(buffer, parts, 0));
-        FN(store)(FN(slot)(buffer, parts, 0), width, FN(slot)(out, parts, offset));
+        FN(merge)(FN(slot)(a, parts, offset), FN(slot)(b, parts, offset), level, exact, width,
+                  FN(slot)(buffer, parts, 0));
+        if (level < exact)
+            memset(memory + TREE_TILE, 0, width * sizeof *memory);
+        for (int part = 0; part < parts; part++) {
+            double *to = out.data + part * out.part + offset;
+            memcpy(to, memory + part * TREE_TILE, width * sizeof *memory);
+            FN(tidy_part)(width, to);
+        }
     }
 }

@@ -7,11 +7,15 @@ static void TFN(push)(const char *batch, size_t k, size_t m, ptrdiff_t stride, u
                       void *maxima, void *minima)
 {
     T *highest = maxima, *lowest = minima;
-    for (size_t i = 0; i < m; i += TREE_TILE) {
+    for (size_t i = 0, width; i < m; i += width) {
+        width = tile_width(batch, i, m, sizeof(T), TREE_TILE);
+        const char *base = batch + i * sizeof(T);
+        const size_t after = k < GROUP ? 0 : smaller(m - i - width, TREE_TILE);
         struct mpim_nodes l = left, r = right;
         l.data += i;
         r.data += i;
-        TFN(push_rows)(batch + i * sizeof(T), stride, k, smaller(m - i, TREE_TILE), start, first,
+        TFN(push_tile)(base, stride, k, width,
+                       (struct ahead){base + width * sizeof(T), after * sizeof(T)}, start, first,
                        parts, l, r, highest ? highest + i : NULL, lowest ? lowest + i : NULL);
     }
 }

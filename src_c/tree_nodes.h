@@ -21,83 +21,146 @@ static struct FN(tile) FN(slot)(struct mpim_nodes nodes, int parts, ptrdiff_t of
     return (struct FN(tile)){s, s + nodes.part, parts > 2 ? s + 2 * nodes.part : NULL};
 }
 
-static void FN(merge_moments)(const double *restrict node_s, const double *restrict node_c,
-                              const double *restrict node_m, double scale, size_t width,
+/* Siblings whose sums have lost nothing yet: C is taken as 0 without being read. */
+static void FN(merge_first)(const double *restrict as, const double *restrict bs,
+                            const double *restrict am, const double *restrict bm, double scale,
+                            size_t width, double *restrict s, double *restrict c,
+                            double *restrict m)
+{
+    for (size_t i = 0; i < width; i++) {
+        const double a = as[i], b = bs[i], d = b - a;
+        c[i] = FN(lost)(a, b);
+        s[i] = a + b;
+        m[i] = (am[i] + bm[i]) + d * d * scale;
+    }
+}
+
+static void FN(merge_moments)(struct FN(tile) x, struct FN(tile) y, double scale, size_t width,
                               double *restrict s, double *restrict c, double *restrict m)
 {
+    const double *restrict as = x.s, *restrict ac = x.c, *restrict am = x.m;
+    const double *restrict bs = y.s, *restrict bc = y.c, *restrict bm = y.m;
     for (size_t i = 0; i < width; i++) {
-        const double d = (s[i] - node_s[i]) + (c[i] - node_c[i]);
-        c[i] = (node_c[i] + c[i]) + FN(lost)(node_s[i], s[i]);
-        s[i] = node_s[i] + s[i];
-        m[i] = (node_m[i] + m[i]) + d * d * scale;
+        const double d = (bs[i] - as[i]) + (bc[i] - ac[i]);
+        c[i] = (ac[i] + bc[i]) + FN(lost)(as[i], bs[i]);
+        s[i] = as[i] + bs[i];
+        m[i] = (am[i] + bm[i]) + d * d * scale;
     }
 }
 
-static void FN(merge_sums)(const double *restrict node_s, const double *restrict node_c,
+static void FN(merge_sums)(const double *restrict as, const double *restrict ac,
+                           const double *restrict bs, const double *restrict bc, int first,
                            size_t width, double *restrict s, double *restrict c)
 {
-    for (size_t i = 0; i < width; i++) {
-        c[i] = (node_c[i] + c[i]) + FN(lost)(node_s[i], s[i]);
-        s[i] = node_s[i] + s[i];
-    }
+    if (first)
+        for (size_t i = 0; i < width; i++) {
+            c[i] = FN(lost)(as[i], bs[i]);
+            s[i] = as[i] + bs[i];
+        }
+    else
+        for (size_t i = 0; i < width; i++) {
+            c[i] = (ac[i] + bc[i]) + FN(lost)(as[i], bs[i]);
+            s[i] = as[i] + bs[i];
+        }
 }
 
-/* Where the sums lose nothing, C stays 0. */
-static void FN(merge_exact)(const double *restrict node_s, const double *restrict node_m,
-                            double scale, size_t width, double *restrict s, double *restrict m)
+/* Where the sums lose nothing there is no C to write, either. */
+static void FN(merge_exact)(const double *restrict as, const double *restrict bs,
+                            const double *restrict am, const double *restrict bm, double scale,
+                            size_t width, double *restrict s, double *restrict m)
 {
     if (m)
         for (size_t i = 0; i < width; i++) {
-            const double d = s[i] - node_s[i];
-            m[i] = (node_m[i] + m[i]) + d * d * scale;
+            const double d = bs[i] - as[i];
+            m[i] = (am[i] + bm[i]) + d * d * scale;
+            s[i] = as[i] + bs[i];
         }
-    for (size_t i = 0; i < width; i++)
-        s[i] = node_s[i] + s[i];
-}
-
-/* to = merge(node, to); node is the even sibling, each has 2^level records. Below level `exact` sums
- * are taken as exact. 1 / (2 * 2^level) is exact, so that multiplying by it rounds as dividing by
- * 2 * 2^level does. */
-static void FN(merge)(struct FN(tile) node, unsigned level, unsigned exact, size_t width,
-                      struct FN(tile) to)
-{
-    if (level < exact)
-        FN(merge_exact)(node.s, node.m, ldexp(0.5, -(int)level), width, to.s, to.m);
-    else if (to.m)
-        FN(merge_moments)(node.s, node.c, node.m, ldexp(0.5, -(int)level), width, to.s, to.c, to.m);
     else
-        FN(merge_sums)(node.s, node.c, width, to.s, to.c);
+        for (size_t i = 0; i < width; i++)
+            s[i] = as[i] + bs[i];
 }
 
-static void FN(store_part)(const double *restrict from, size_t width, double *restrict to)
+/* to = merge(a, b), siblings of 2^level records each; a is the even one. Below level `exact` sums are
+ * taken as exact. 1 / (2 * 2^level) is exact, so that multiplying by it rounds as dividing by
+ * 2 * 2^level does. Up to level `exact` C is 0 and is neither read nor written. */
+static void FN(merge)(struct FN(tile) a, struct FN(tile) b, unsigned level, unsigned exact,
+                      size_t width, struct FN(tile) to)
+{
+    const double scale = ldexp(0.5, -(int)level);
+    if (level < exact)
+        FN(merge_exact)(a.s, b.s, a.m, b.m, scale, width, to.s, to.m);
+    else if (!to.m)
+        FN(merge_sums)(a.s, a.c, b.s, b.c, level == exact, width, to.s, to.c);
+    else if (level == exact)
+        FN(merge_first)(a.s, b.s, a.m, b.m, scale, width, to.s, to.c, to.m);
+    else
+        FN(merge_moments)(a, b, scale, width, to.s, to.c, to.m);
+}
+
+static void FN(tidy_part)(size_t width, double *part)
 {
     for (size_t i = 0; i < width; i++)
-        to[i] = FN(canonical)(from[i]);
+        part[i] = FN(canonical)(part[i]);
 }
 
-static void FN(store)(struct FN(tile) from, size_t width, struct FN(tile) node)
+/* Make the slots of `levels` (a bit each) as they are promised: canonical, and C written. */
+static void FN(tidy)(struct mpim_nodes slots, int parts, uint64_t levels, unsigned exact,
+                     size_t width)
 {
-    FN(store_part)(from.s, width, node.s);
-    FN(store_part)(from.c, width, node.c);
-    if (from.m)
-        FN(store_part)(from.m, width, node.m);
+    for (unsigned level = 0; levels >> level; level++)
+        if (levels >> level & 1) {
+            const struct FN(tile) node = FN(slot)(slots, parts, (ptrdiff_t)level * slots.level);
+            FN(tidy_part)(width, node.s);
+            if (level <= exact)
+                memset(node.c, 0, width * sizeof *node.c);
+            else
+                FN(tidy_part)(width, node.c);
+            if (node.m)
+                FN(tidy_part)(width, node.m);
+        }
 }
 
-/* Bring the node of `level` that begins at record `begin` to its slot, merging it with its waiting
+/* A tile of the stack of nodes, while records are pushed: its slots, which of them were written, and
+ * two places for nodes under way. */
+struct FN(stack) {
+    struct mpim_nodes left, right;
+    uint64_t in_left, in_right, first;
+    struct FN(tile) passing[2];
+    unsigned exact;
+    int parts;
+};
+
+/* Whether the even sibling of the node of `level` that begins at `begin` is waiting for it. */
+static int FN(waited_for)(const struct FN(stack) *stack, uint64_t begin, unsigned level)
+{
+    const uint64_t index = begin >> level;
+    return index & 1 && (index - 1) << level >= stack->first;
+}
+
+/* Where that node is to be written: its slot, or the place under way that is not `from`. */
+static struct FN(tile) FN(place)(struct FN(stack) *stack, uint64_t begin, unsigned level, int from)
+{
+    if (FN(waited_for)(stack, begin, level))
+        return stack->passing[!from];
+    const int odd = (int)(begin >> level & 1);
+    const struct mpim_nodes to = odd ? stack->left : stack->right;
+    *(odd ? &stack->in_left : &stack->in_right) |= UINT64_C(1) << level;
+    return FN(slot)(to, stack->parts, (ptrdiff_t)level * to.level);
+}
+
+/* Bring the node that was written to place(begin, level, 1) to its slot, merging it with its waiting
  * siblings on the way. */
-static void FN(carry)(uint64_t begin, unsigned level, unsigned exact, uint64_t first, size_t width,
-                      int parts, struct FN(tile) node, struct mpim_nodes left,
-                      struct mpim_nodes right)
+static void FN(carry)(struct FN(stack) *stack, uint64_t begin, unsigned level, size_t width)
 {
-    uint64_t index = begin >> level;
-    while (index & 1 && (index - 1) << level >= first) {
-        FN(merge)(FN(slot)(right, parts, (ptrdiff_t)level * right.level), level, exact, width,
-                  node);
-        index >>= 1;
+    for (int from = 0; FN(waited_for)(stack, begin, level); from = !from) {
+        const struct FN(tile) even =
+            FN(slot)(stack->right, stack->parts, (ptrdiff_t)level * stack->right.level);
+        stack->in_right &= ~(UINT64_C(1) << level);
+        begin -= UINT64_C(1) << level;
+        FN(merge)(even, stack->passing[from], level, stack->exact, width,
+                  FN(place)(stack, begin, level + 1, from));
         level++;
     }
-    const struct mpim_nodes to = index & 1 ? left : right;
-    FN(store)(node, width, FN(slot)(to, parts, (ptrdiff_t)level * to.level));
 }
 
 /* The mean of b less that of a. na is a power of two in every tree, so that q = Sa / na is exact; the

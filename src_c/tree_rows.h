@@ -2,7 +2,7 @@
 
 typedef T UNALIGNED TFN(in);
 /* What the sum of two loses within a group: of float32, nothing (tree.c says why). */
-#define EXACT (sizeof(T) == sizeof(float) ? 3u : 0u)
+#define EXACT (sizeof(T) == sizeof(float) ? 5u : 0u)
 #define LOST(a, b) (EXACT ? 0.0 : FN(lost)(a, b))
 #define ROW(r) ((const TFN(in) *)(base + (ptrdiff_t)(r) * stride))
 
@@ -30,7 +30,8 @@ static void TFN(leaves_moments)(const char *base, ptrdiff_t stride, size_t width
         }
         const double d = (sum[1] - sum[0]) + (rest[1] - rest[0]);
         s[i] = sum[0] + sum[1];
-        c[i] = (rest[0] + rest[1]) + LOST(sum[0], sum[1]);
+        if (!EXACT)
+            c[i] = (rest[0] + rest[1]) + LOST(sum[0], sum[1]);
         m[i] = (dev[0] + dev[1]) + d * d * 0.125;
     }
 }
@@ -53,51 +54,75 @@ static void TFN(leaves_sums)(const char *base, ptrdiff_t stride, size_t width, d
             rest[r] = (rest[2 * r] + rest[2 * r + 1]) + LOST(a, b);
         }
         s[i] = sum[0] + sum[1];
-        c[i] = (rest[0] + rest[1]) + LOST(sum[0], sum[1]);
+        if (!EXACT)
+            c[i] = (rest[0] + rest[1]) + LOST(sum[0], sum[1]);
     }
 }
 
-static void TFN(leaf)(const TFN(in) *row, size_t width, struct FN(tile) node)
+static void TFN(leaf)(const char *base, size_t width, struct FN(tile) node)
 {
+    const TFN(in) *row = (const TFN(in) *)base;
     for (size_t i = 0; i < width; i++)
         node.s[i] = row[i];
-    memset(node.c, 0, width * sizeof *node.c);
     if (node.m)
         memset(node.m, 0, width * sizeof *node.m);
 }
 
-/* The node of GROUP aligned records. */
-static void TFN(leaves)(const char *base, ptrdiff_t stride, size_t width, struct FN(tile) node)
+/* The node of GROUP aligned records, stretch by stretch, while the next group is fetched. */
+static void TFN(leaves)(const char *base, ptrdiff_t stride, size_t width, struct ahead next,
+                        struct FN(tile) node)
 {
-    if (node.m)
-        TFN(leaves_moments)(base, stride, width, node.s, node.c, node.m);
-    else
-        TFN(leaves_sums)(base, stride, width, node.s, node.c);
+    enum { STEP = STRETCH / sizeof(T) };
+    for (size_t at = 0; at < width; at += STEP, base += STRETCH) {
+        const size_t n = smaller(width - at, STEP);
+        fetch(next, stride, at * sizeof(T), (at + n) * sizeof(T));
+        if (node.m)
+            TFN(leaves_moments)(base, stride, n, node.s + at, node.c + at, node.m + at);
+        else
+            TFN(leaves_sums)(base, stride, n, node.s + at, node.c + at);
+    }
 }
 
-/* Push k rows, width <= TREE_TILE; the slots' data already point at the tile. */
-static void TFN(push_rows)(const char *base, ptrdiff_t stride, size_t k, size_t width,
-                           uint64_t start, uint64_t first, int parts, struct mpim_nodes left,
-                           struct mpim_nodes right, T *maxima, T *minima)
+/* Push k rows, width <= TREE_TILE; the slots' data already point at the tile, and `tile` is what
+ * comes after it. */
+static void TFN(push_tile)(const char *base, ptrdiff_t stride, size_t k, size_t width,
+                           struct ahead tile, uint64_t start, uint64_t first, int parts,
+                           struct mpim_nodes left, struct mpim_nodes right, T *maxima, T *minima)
 {
-    double memory[3 * TREE_TILE];
-    const struct mpim_nodes buffer = {memory, 0, TREE_TILE};
-    const struct FN(tile) node = FN(slot)(buffer, parts, 0);
-    for (const uint64_t stop = start + k; start < stop;) {
-        const int full = start % GROUP == 0 && stop - start >= GROUP;
+    double memory[2][3 * TREE_TILE];
+    struct FN(stack) stack = {left, right, 0, 0, first, {{NULL, NULL, NULL}}, EXACT, parts};
+    for (int i = 0; i < 2; i++)
+        stack.passing[i] = FN(slot)((struct mpim_nodes){memory[i], 0, TREE_TILE}, parts, 0);
+    while (k) {
+        const int full = start % GROUP == 0 && k >= GROUP;
         const size_t step = full ? GROUP : 1;
+        const struct FN(tile) node = FN(place)(&stack, start, full ? 3 : 0, 1);
+        k -= step;
         if (full)
-            TFN(leaves)(base, stride, width, node);
+            TFN(leaves)(base, stride, width,
+                        ahead_of(base, stride, k, width * sizeof(T), tile), node);
         else
-            TFN(leaf)(ROW(0), width, node);
+            TFN(leaf)(base, width, node);
         if (maxima)
             TFN(max_rows)(base, stride, step, width, maxima);
         if (minima)
             TFN(min_rows)(base, stride, step, width, minima);
-        FN(carry)(start, full ? 3 : 0, EXACT, first, width, parts, node, left, right);
+        FN(carry)(&stack, start, full ? 3 : 0, width);
         base += (ptrdiff_t)step * stride;
         start += step;
     }
+    FN(tidy)(left, parts, stack.in_left, EXACT, width);
+    FN(tidy)(right, parts, stack.in_right, EXACT, width);
+}
+
+/* The same of a tile that nothing follows. */
+static inline void TFN(push_rows)(const char *base, ptrdiff_t stride, size_t k, size_t width,
+                                  uint64_t start, uint64_t first, int parts,
+                                  struct mpim_nodes left, struct mpim_nodes right, T *maxima,
+                                  T *minima)
+{
+    TFN(push_tile)(base, stride, k, width, (struct ahead){base, 0}, start, first, parts, left, right,
+                   maxima, minima);
 }
 #undef ROW
 #undef LOST

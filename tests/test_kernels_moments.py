@@ -74,9 +74,9 @@ def test_narrow_partial_sums_are_spilled_in_time(level, dtype, value):
 
 
 @pytest.mark.parametrize("dtype", twins.INTEGERS)
-@pytest.mark.parametrize("m", [2047, 2048, 2049, 4099])
+@pytest.mark.parametrize("m", [4031, 4096, 4099, 8200])
 def test_accumulate_across_tiles(level, dtype, m):
-    batch = twins.random_records(np.random.default_rng(m), dtype, 9, m)
+    batch = twins.random_records(np.random.default_rng(m), dtype, 17, m)
     sums, squares, maxima, minima = fresh(dtype, m)
     moments.accumulate(batch, sums, squares, maxima, minima)
     wide = batch.astype(object)

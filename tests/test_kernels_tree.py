@@ -57,9 +57,9 @@ def test_occupied_is_the_decomposition_of_the_range(limit):
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
 @pytest.mark.parametrize(
-    "span", [(0, 1), (0, 8), (0, 37), (3, 40), (5, 6), (7, 17), (8, 32), (4, 4)]
+    "span", [(0, 1), (0, 8), (0, 37), (3, 40), (5, 6), (7, 17), (8, 32), (4, 4), (0, 64), (61, 200)]
 )
-@pytest.mark.parametrize("m", [1, 9, 511, 513])
+@pytest.mark.parametrize("m", [1, 9, 1023, 1025])
 def test_nodes_equal_the_recursion(level, dtype, span, m):
     first, stop = span
     records = twins.random_records(np.random.default_rng(6), dtype, stop, m)
@@ -69,12 +69,25 @@ def test_nodes_equal_the_recursion(level, dtype, span, m):
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
+@pytest.mark.parametrize("shift", [1, 16])
+def test_records_anywhere_in_memory_give_the_same_bits(level, dtype, shift):
+    records = twins.random_records(np.random.default_rng(13), dtype, 100, 1100)
+    memory = np.zeros((100, records.nbytes // 100 + 64 + shift), np.uint8)
+    memory[:, shift : shift + records.nbytes // 100] = records.view(np.uint8)
+    moved = memory[:, shift : shift + records.nbytes // 100].view(dtype)
+    for parts in (2, 3):
+        here = nodes_of(5, 100, *push_range(records, 5, 100, [40], parts))
+        there = nodes_of(5, 100, *push_range(moved, 5, 100, [40], parts))
+        assert all(twins.same_bits(there[key], node) for key, node in here.items())
+
+
+@pytest.mark.parametrize("dtype", twins.FLOATS)
 def test_nasty_values_give_the_same_bits_at_every_level(dtype):
-    records = twins.nasty_floats(np.random.default_rng(7), dtype, 43, 600)
+    records = twins.nasty_floats(np.random.default_rng(7), dtype, 143, 600)
     seen = []
     for name in isa.available():
         isa.force(name)
-        nodes = nodes_of(3, 43, *push_range(records, 3, 43, [5, 21]))
+        nodes = nodes_of(3, 143, *push_range(records, 3, 143, [5, 21, 70]))
         seen.append({key: node.tobytes() for key, node in nodes.items()})
         for (lv, index), got in nodes.items():
             assert twins.same_bits(got, canonical(np.stack(twins.node(records, lv, index))))
@@ -98,7 +111,7 @@ def join(pieces, exact):
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_any_cut_into_ranks_and_batches_gives_the_same_bits(data):
-    n = data.draw(st.integers(1, 70))
+    n = data.draw(st.integers(1, 150))
     parts = data.draw(st.sampled_from([2, 3]))
     dtype = data.draw(st.sampled_from(twins.FLOATS))
     cut = st.lists(st.integers(0, n), max_size=5)

@@ -113,7 +113,7 @@ def node(records, level, index):
     if level == 0:
         x = records[index].astype(np.float64)
         return x, np.zeros_like(x), np.zeros_like(x)
-    below, exact = level - 1, 3 if records.dtype.itemsize == 4 else 0
+    below, exact = level - 1, 5 if records.dtype.itemsize == 4 else 0
     even, odd = (node(records, below, 2 * index + side) for side in (0, 1))
     return merge(even, odd, below, exact)
 

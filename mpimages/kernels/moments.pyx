@@ -243,7 +243,7 @@ def finish_integers(sums, squares, count, is_signed):
 
 def exact_levels(dtype):
     """Below which level the sums of records of a float dtype are taken as exact."""
-    return 3 if np.dtype(dtype).itemsize == 4 else 0
+    return 5 if np.dtype(dtype).itemsize == 4 else 0
 
 
 def occupied(first, stop):
