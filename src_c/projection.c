@@ -18,7 +18,7 @@
 #include "finish.h"
 #include "transpose_shape.h"
 
-/* Pixels of a state; bytes of the shortest row that is fed as it lies; rows gathered at a time. */
+/* Pixels of a state (at least); bytes of the shortest row that is fed as it lies; rows gathered at a time. */
 enum { PIXELS = 512, LONG_ROW = 64, GATHERED = 64 };
 
 /* For extremes: the run of long rows that is taken in step (memory gives up to twice as much to runs

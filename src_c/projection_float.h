@@ -16,8 +16,9 @@ static size_t TFN(state_bytes)(size_t n)
     return sizeof(struct TFN(state)) + levels * 3 * PIXELS * sizeof(double);
 }
 
-static void TFN(begin)(struct TFN(state) *st, int kind)
+static void TFN(begin)(struct TFN(state) *st, int kind, size_t width)
 {
+    (void)width;
     st->parts = kind == MPIM_STDEV ? 3 : 2;
     st->pushed = 0;
 }
@@ -67,6 +68,7 @@ static int TFN(finish)(struct TFN(state) *st, int kind, size_t n, size_t width, 
     return MPIM_OK;
 }
 
+#define STATE_PIXELS PIXELS
 #include "projection_ways.h"
 
 static int TFN(project)(const struct job *job)

@@ -2,6 +2,8 @@
 #include "projection_extrema.h"
 #include "integer_rows.h"
 
+/* Pixels of a state, so many that the runs of long rows are long, too. */
+#define STATE_PIXELS TILE
 enum {
     TFN(NSUM) = BITS == 64 ? 2 : 1,
     TFN(NSQUARE) = BITS == 64 ? 3 : BITS == 32 ? 2 : 1
@@ -9,7 +11,7 @@ enum {
 
 struct TFN(state) {
     int wants_squares;
-    uint64_t sums[TFN(NSUM) * PIXELS], squares[TFN(NSQUARE) * PIXELS];
+    uint64_t sums[TFN(NSUM) * STATE_PIXELS], squares[TFN(NSQUARE) * STATE_PIXELS];
 };
 
 static size_t TFN(state_bytes)(size_t n)
@@ -18,19 +20,21 @@ static size_t TFN(state_bytes)(size_t n)
     return sizeof(struct TFN(state));
 }
 
-static void TFN(begin)(struct TFN(state) *st, int kind)
+static void TFN(begin)(struct TFN(state) *st, int kind, size_t width)
 {
     st->wants_squares = kind == MPIM_STDEV;
-    memset(st->sums, 0, sizeof st->sums);
+    for (size_t limb = 0; limb < TFN(NSUM); limb++)
+        memset(st->sums + limb * STATE_PIXELS, 0, width * sizeof *st->sums);
     if (st->wants_squares)
-        memset(st->squares, 0, sizeof st->squares);
+        for (size_t limb = 0; limb < TFN(NSQUARE); limb++)
+            memset(st->squares + limb * STATE_PIXELS, 0, width * sizeof *st->squares);
 }
 
 static void TFN(feed)(struct TFN(state) *st, const char *base, ptrdiff_t stride, size_t k,
                       size_t width)
 {
-    const struct mpim_limbs sums = {st->sums, PIXELS};
-    const struct mpim_limbs squares = {st->wants_squares ? st->squares : NULL, PIXELS};
+    const struct mpim_limbs sums = {st->sums, STATE_PIXELS};
+    const struct mpim_limbs squares = {st->wants_squares ? st->squares : NULL, STATE_PIXELS};
     TFN(add_rows)(base, stride, k, width, sums, squares, NULL, NULL);
 }
 
@@ -44,7 +48,7 @@ static void TFN(add_limbs)(uint64_t *limbs, int count, size_t from, size_t inner
     }
     for (size_t i = 0; i < inner; i++) {
         u128 carry = 0;
-        for (uint64_t *to = limbs + i; to < limbs + (size_t)count * PIXELS; to += PIXELS) {
+        for (uint64_t *to = limbs + i; to < limbs + (size_t)count * STATE_PIXELS; to += STATE_PIXELS) {
             carry += (u128)*to + to[from];
             *to = (uint64_t)carry;
             carry >>= 64;
@@ -68,7 +72,7 @@ static int TFN(finish_sum)(const struct TFN(state) *st, size_t width, uint64_t *
 #if BITS == 64
     for (size_t i = 0; i < width; i++) {
         const uint64_t extension = SIGNED && st->sums[i] >> 63 ? UINT64_MAX : 0;
-        if (st->sums[PIXELS + i] != extension)
+        if (st->sums[STATE_PIXELS + i] != extension)
             return MPIM_OVERFLOW;
     }
 #endif
@@ -78,7 +82,7 @@ static int TFN(finish_sum)(const struct TFN(state) *st, size_t width, uint64_t *
 /* Write `width` results of n records at pixel `at` of out. */
 static int TFN(finish)(struct TFN(state) *st, int kind, size_t n, size_t width, char *out, size_t at)
 {
-    const struct mpim_limbs sums = {st->sums, PIXELS}, squares = {st->squares, PIXELS};
+    const struct mpim_limbs sums = {st->sums, STATE_PIXELS}, squares = {st->squares, STATE_PIXELS};
     double *real = (double *)(void *)out + at;
     switch (kind) {
     case MPIM_SUM:

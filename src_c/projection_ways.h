@@ -5,9 +5,9 @@ static int TFN(project_long)(const struct job *job, struct TFN(state) *st)
     const ptrdiff_t stride = (ptrdiff_t)(job->inner * sizeof(T));
     for (size_t o = 0; o < job->outer; o++) {
         const char *plane = job->array + o * job->n * job->inner * sizeof(T);
-        for (size_t i = 0; i < job->inner; i += PIXELS) {
-            const size_t width = smaller(job->inner - i, PIXELS);
-            TFN(begin)(st, job->kind);
+        for (size_t i = 0; i < job->inner; i += STATE_PIXELS) {
+            const size_t width = smaller(job->inner - i, STATE_PIXELS);
+            TFN(begin)(st, job->kind, width);
             TFN(feed)(st, plane + i * sizeof(T), stride, job->n, width);
             const int status =
                 TFN(finish)(st, job->kind, job->n, width, job->out, o * job->inner + i);
@@ -25,7 +25,7 @@ static int TFN(project_folded)(const struct job *job, struct TFN(state) *st)
     const size_t row = job->inner * sizeof(T);
     for (size_t o = 0; o < job->outer; o++) {
         const char *plane = job->array + o * job->n * row;
-        TFN(begin)(st, job->kind);
+        TFN(begin)(st, job->kind, wide);
         TFN(feed)(st, plane, (ptrdiff_t)(wide * sizeof(T)), full, wide);
         TFN(fold_state)(st, r, job->inner);
         TFN(feed)(st, plane + full * r * row, (ptrdiff_t)row, job->n - full * r, job->inner);
@@ -48,7 +48,7 @@ static int TFN(project_gathered)(const struct job *job, struct TFN(state) *st)
     for (size_t o = 0; o < job->outer && !status; o += batch) {
         const size_t planes = smaller(job->outer - o, batch);
         const char *from = job->array + o * job->n * row;
-        TFN(begin)(st, job->kind);
+        TFN(begin)(st, job->kind, planes * job->inner);
         for (size_t r = 0; r < job->n; r += GATHERED) {
             const size_t k = smaller(job->n - r, GATHERED);
             TFN(gather)(job, from + r * row, k, planes, scratch);
@@ -80,3 +80,4 @@ static int TFN(project_sums)(const struct job *job)
 }
 #undef BLOCK_FN
 #undef ITEM
+#undef STATE_PIXELS
