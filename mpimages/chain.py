@@ -26,6 +26,7 @@ __all__ = [
     "Shape",
     "Source",
     "Step",
+    "WritingStep",
 ]
 
 Shape = tuple[int, ...]
@@ -100,6 +101,32 @@ class Step(Protocol):
 
     def run(self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray) -> np.ndarray:
         """Transform the records batch[i], whose keys are keys[i]. Local."""
+
+
+class WritingStep:
+    """A step that writes its results where they are wanted, without much memory of its own.
+
+    Of records in memory it can therefore be given all at once.
+    """
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        raise NotImplementedError
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        raise NotImplementedError
+
+    def run_into(
+        self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray, out: np.ndarray
+    ) -> None:
+        """As `run`, into out: C-contiguous, with the results' shape and dtype."""
+        raise NotImplementedError
+
+    def run(self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray) -> np.ndarray:
+        dims = self.dims(batch.shape[1:])
+        assert dims is not None
+        out = np.empty((len(batch), *dims), dtype=self.dtype(batch.dtype))
+        self.run_into(keys, batch, out)
+        return out
 
 
 @dataclass(frozen=True)
@@ -206,13 +233,24 @@ class Chain:
             return Partition.balanced(len(self.positions), parts)
         return dictated.restricted(self.positions)
 
-    def run(self, first: int, batch: np.ndarray) -> np.ndarray:
-        """The steps, on source records that begin at place `first` of the selection."""
+    def run(
+        self, first: int, batch: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The steps, on source records that begin at place `first` of the selection.
+
+        Returns `out` where the last step could write its results there.
+        """
         assert self.keys is not None
         keys = self.keys[first : first + len(batch)]
-        for step in self.steps:
+        last = self.steps[-1] if self.steps else None
+        if out is None or not isinstance(last, WritingStep):
+            last = None
+        for step in self.steps if last is None else self.steps[:-1]:
             batch = step.run(keys, batch)  # type: ignore[union-attr]
-        return batch
+        if last is None or out is None:
+            return batch
+        last.run_into(keys, batch, out)
+        return out
 
 
 # What of a step's parameters can be compared between ranks by its repr; functions cannot.

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from .chain import Shape
+from .chain import Shape, WritingStep
 
 __all__ = ["Apply", "Pixels", "Projection", "Unlike", "different", "is_record_dtype"]
+
+# What is converted or laid out anew at a time before it is reduced.
+PIECE_BYTES = 4 << 20
 
 Keys = Sequence[Any] | np.ndarray
 PixelSize = tuple[float | None, ...]
 
 
-class Projection:
+class Projection(WritingStep):
     """Reduce each image along one axis."""
 
     def __init__(self, kind: str, axis: int) -> None:
@@ -43,19 +46,27 @@ class Projection:
         axis = projection_axis(self.axis, tuple(1 for _ in size))
         return size[:axis] + size[axis + 1 :]
 
-    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+    def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
+        if batch.flags.c_contiguous and batch.dtype != np.float16:
+            self._reduce(batch, out)
+            return
+        step = max(1, PIECE_BYTES * len(batch) // max(1, batch.nbytes))
+        for i in range(0, len(batch), step):
+            piece = np.ascontiguousarray(batch[i : i + step])
+            if piece.dtype == np.float16:
+                piece = piece.astype(np.float32)
+            result = np.empty(out[i : i + step].shape, self.dtype(piece.dtype))
+            self._reduce(piece, result)
+            out[i : i + step] = result
+
+    def _reduce(self, batch: np.ndarray, out: np.ndarray) -> None:
         from .kernels import projection
 
         dims = batch.shape[1:]
         axis = projection_axis(self.axis, dims)
-        result = self.dtype(batch.dtype)
-        values = batch.astype(np.float32) if batch.dtype == np.float16 else batch
-        shape = (len(batch) * _product(dims[:axis]), dims[axis], _product(dims[axis + 1 :]))
-        computed = result if result != np.float16 else np.dtype(np.float32)
-        out = np.empty((shape[0], shape[2]), dtype=computed)
-        projection.project(self.kind, np.ascontiguousarray(values).reshape(shape), out)
-        kept = dims[:axis] + dims[axis + 1 :]
-        return out.astype(result, copy=False).reshape((len(batch), *kept))
+        outer, inner = len(batch) * _product(dims[:axis]), _product(dims[axis + 1 :])
+        projection.project(
+            self.kind, batch.reshape(outer, dims[axis], inner), out.reshape(outer, inner))
 
 
 def projection_axis(axis: int, dims: Shape) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import budget
-from .chain import Chain, Filter, FilterKeys, Renumber
+from .chain import Chain, Filter, FilterKeys, Renumber, WritingStep
 from .collective import Together, allgather_rows, mark_agreed
 from .partition import Partition
 from .session import Session
@@ -103,20 +103,24 @@ class Streamed:
     def _stream(
         self, chain: Chain, action: str, consume: Callable[[int, np.ndarray], None],
         given: object = None, batch_bytes: int = BATCH_BYTES,
+        into: Callable[[int, int], np.ndarray | None] | None = None,
     ) -> None:
         """Run the chain over this rank's records: consume(first, batch) for each batch.
 
         Collective: what consume raises on any rank is raised on all. `first` is the place of
         batch[0] among all selected records; the batch is valid during the call alone. `given`
         is what else must be the same on all ranks; `batch_bytes` is about what a batch takes of
-        records that are read or computed.
+        records that are read or computed. into(first, number) may tell where the results of so
+        many records are wanted: a batch that was written there is not consumed.
         """
         comm = self._session.comm
         partition = chain.partition(comm.size)
         place = partition.bounds(comm.rank)[0]
         source = chain.source
         assert chain.positions is not None
-        viewed = isinstance(source, MemorySource) and not chain.steps
+        writes = into is not None and len(chain.steps) == 1 \
+            and isinstance(chain.steps[0], WritingStep)
+        viewed = isinstance(source, MemorySource) and (not chain.steps or writes)
         limit = VIEW_BYTES if viewed else ROUND_BYTES if source.collective else batch_bytes
         together = Together(comm, self._name(action), (chain.signature(), given))
         if source.collective:
@@ -132,7 +136,10 @@ class Streamed:
             nonlocal place
             first, place = place, place + len(batch)
             if len(batch):
-                consume(first, chain.run(first, batch))
+                wanted = into(first, len(batch)) if into is not None else None
+                result = chain.run(first, batch, wanted)
+                if result is not wanted:
+                    consume(first, result)
 
         if source.collective:
             for batch in batches:  # a rank that has failed goes on taking part in the rounds
@@ -189,13 +196,21 @@ class Streamed:
                 self._fill(chain, partition, block)
             return block, partition
 
+        def into(first: int, number: int) -> np.ndarray | None:
+            nonlocal block
+            if block is None:
+                if chain.dims is None or chain.dtype is None:
+                    return None
+                block = empty((stop - start, *chain.dims), chain.dtype)
+            return block[first - start : first - start + number]
+
         def keep(first: int, batch: np.ndarray) -> None:
             nonlocal block
             if block is None:
                 block = empty((stop - start, *batch.shape[1:]), batch.dtype)
             block[first - start : first - start + len(batch)] = batch
 
-        self._stream(chain, action, keep)
+        self._stream(chain, action, keep, into=into)
         if block is None:
             if chain.dims is None:  # a function that was never called
                 raise ValueError(f"{self._name(action)}: the collection has no records")

@@ -1,16 +1,17 @@
-/* Template: the state of a tile of output pixels, for one integer dtype. */
-#include "extrema_rows.h"
+/* Template: the projections of one integer dtype, and the state of a tile of its sums. */
+#include "projection_extrema.h"
 #include "integer_rows.h"
 
+/* Pixels of a state, so many that the runs of long rows are long, too. */
+#define STATE_PIXELS TILE
 enum {
     TFN(NSUM) = BITS == 64 ? 2 : 1,
     TFN(NSQUARE) = BITS == 64 ? 3 : BITS == 32 ? 2 : 1
 };
 
 struct TFN(state) {
-    int wants_max, wants_min, wants_sums, wants_squares;
-    T highest[PIXELS], lowest[PIXELS];
-    uint64_t sums[TFN(NSUM) * PIXELS], squares[TFN(NSQUARE) * PIXELS];
+    int wants_squares;
+    uint64_t sums[TFN(NSUM) * STATE_PIXELS], squares[TFN(NSQUARE) * STATE_PIXELS];
 };
 
 static size_t TFN(state_bytes)(size_t n)
@@ -19,43 +20,21 @@ static size_t TFN(state_bytes)(size_t n)
     return sizeof(struct TFN(state));
 }
 
-/* Whether the order of the records does not matter. */
-static int TFN(folds)(int kind)
+static void TFN(begin)(struct TFN(state) *st, int kind, size_t width)
 {
-    (void)kind;
-    return 1;
-}
-
-static void TFN(begin)(struct TFN(state) *st, int kind)
-{
-    st->wants_max = kind == MPIM_MAX || kind == MPIM_MAXMIN;
-    st->wants_min = kind == MPIM_MIN || kind == MPIM_MAXMIN;
     st->wants_squares = kind == MPIM_STDEV;
-    st->wants_sums = kind == MPIM_SUM || kind == MPIM_MEAN || kind == MPIM_STDEV;
-    if (st->wants_max)
-        for (size_t i = 0; i < PIXELS; i++)
-            st->highest[i] = LOWEST;
-    if (st->wants_min)
-        for (size_t i = 0; i < PIXELS; i++)
-            st->lowest[i] = HIGHEST;
-    if (st->wants_sums)
-        memset(st->sums, 0, sizeof st->sums);
+    for (size_t limb = 0; limb < TFN(NSUM); limb++)
+        memset(st->sums + limb * STATE_PIXELS, 0, width * sizeof *st->sums);
     if (st->wants_squares)
-        memset(st->squares, 0, sizeof st->squares);
+        for (size_t limb = 0; limb < TFN(NSQUARE); limb++)
+            memset(st->squares + limb * STATE_PIXELS, 0, width * sizeof *st->squares);
 }
 
 static void TFN(feed)(struct TFN(state) *st, const char *base, ptrdiff_t stride, size_t k,
                       size_t width)
 {
-    if (!st->wants_sums) {
-        if (st->wants_max)
-            TFN(max_rows)(base, stride, k, width, st->highest);
-        if (st->wants_min)
-            TFN(min_rows)(base, stride, k, width, st->lowest);
-        return;
-    }
-    const struct mpim_limbs sums = {st->sums, PIXELS};
-    const struct mpim_limbs squares = {st->wants_squares ? st->squares : NULL, PIXELS};
+    const struct mpim_limbs sums = {st->sums, STATE_PIXELS};
+    const struct mpim_limbs squares = {st->wants_squares ? st->squares : NULL, STATE_PIXELS};
     TFN(add_rows)(base, stride, k, width, sums, squares, NULL, NULL);
 }
 
@@ -69,7 +48,7 @@ static void TFN(add_limbs)(uint64_t *limbs, int count, size_t from, size_t inner
     }
     for (size_t i = 0; i < inner; i++) {
         u128 carry = 0;
-        for (uint64_t *to = limbs + i; to < limbs + (size_t)count * PIXELS; to += PIXELS) {
+        for (uint64_t *to = limbs + i; to < limbs + (size_t)count * STATE_PIXELS; to += STATE_PIXELS) {
             carry += (u128)*to + to[from];
             *to = (uint64_t)carry;
             carry >>= 64;
@@ -80,14 +59,8 @@ static void TFN(add_limbs)(uint64_t *limbs, int count, size_t from, size_t inner
 /* Fold r parts of `inner` pixels onto the first. */
 static void TFN(fold_state)(struct TFN(state) *st, size_t r, size_t inner)
 {
-    const ptrdiff_t stride = (ptrdiff_t)(inner * sizeof(T));
-    if (st->wants_max)
-        TFN(max_rows)((const char *)(st->highest + inner), stride, r - 1, inner, st->highest);
-    if (st->wants_min)
-        TFN(min_rows)((const char *)(st->lowest + inner), stride, r - 1, inner, st->lowest);
     for (size_t part = 1; part < r; part++) {
-        if (st->wants_sums)
-            TFN(add_limbs)(st->sums, TFN(NSUM), part * inner, inner);
+        TFN(add_limbs)(st->sums, TFN(NSUM), part * inner, inner);
         if (st->wants_squares)
             TFN(add_limbs)(st->squares, TFN(NSQUARE), part * inner, inner);
     }
@@ -99,42 +72,21 @@ static int TFN(finish_sum)(const struct TFN(state) *st, size_t width, uint64_t *
 #if BITS == 64
     for (size_t i = 0; i < width; i++) {
         const uint64_t extension = SIGNED && st->sums[i] >> 63 ? UINT64_MAX : 0;
-        if (st->sums[PIXELS + i] != extension)
+        if (st->sums[STATE_PIXELS + i] != extension)
             return MPIM_OVERFLOW;
     }
 #endif
-    return MPIM_OK;
-}
-
-static int TFN(finish_maxmin)(const struct TFN(state) *st, size_t width, WT *out)
-{
-    for (size_t i = 0; i < width; i++) {
-#if BITS == 64
-        if (__builtin_add_overflow(st->highest[i], st->lowest[i], &out[i]))
-            return MPIM_OVERFLOW;
-#else
-        out[i] = (WT)((WT)st->highest[i] + (WT)st->lowest[i]);
-#endif
-    }
     return MPIM_OK;
 }
 
 /* Write `width` results of n records at pixel `at` of out. */
 static int TFN(finish)(struct TFN(state) *st, int kind, size_t n, size_t width, char *out, size_t at)
 {
-    const struct mpim_limbs sums = {st->sums, PIXELS}, squares = {st->squares, PIXELS};
+    const struct mpim_limbs sums = {st->sums, STATE_PIXELS}, squares = {st->squares, STATE_PIXELS};
     double *real = (double *)(void *)out + at;
     switch (kind) {
-    case MPIM_MAX:
-        memcpy(out + at * sizeof(T), st->highest, width * sizeof(T));
-        return MPIM_OK;
-    case MPIM_MIN:
-        memcpy(out + at * sizeof(T), st->lowest, width * sizeof(T));
-        return MPIM_OK;
     case MPIM_SUM:
         return TFN(finish_sum)(st, width, (uint64_t *)(void *)out + at);
-    case MPIM_MAXMIN:
-        return TFN(finish_maxmin)(st, width, (WT *)(void *)out + at);
     case MPIM_MEAN:
         FN(means)(sums, TFN(NSUM), SIGNED, width, n, real);
         return MPIM_OK;
@@ -147,3 +99,10 @@ static int TFN(finish)(struct TFN(state) *st, int kind, size_t n, size_t width, 
 }
 
 #include "projection_ways.h"
+
+static int TFN(project)(const struct job *job)
+{
+    return job->kind == MPIM_MAX || job->kind == MPIM_MIN || job->kind == MPIM_MAXMIN
+               ? TFN(project_extrema)(job)
+               : TFN(project_sums)(job);
+}

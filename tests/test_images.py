@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpimages import steps
+
 from .data import DTYPES, FLOATS, INTEGERS, recording, same_bits, spread
 
 pytestmark = pytest.mark.ranks
@@ -232,6 +234,26 @@ def test_projections(tsc, dtype, axis):
             assert np.array_equal(total.astype(object), array.astype(object).sum(axis=along))
         else:
             np.testing.assert_allclose(total, wide.sum(axis=along), rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("piece", [1, 1500, 4 << 20])
+def test_projections_of_what_must_be_converted_first(tsc, monkeypatch, piece):
+    monkeypatch.setattr(steps, "PIECE_BYTES", piece)
+    volumes = recording(5, (7, 8, 9), "uint8")
+    half = volumes.astype(np.float16)
+    expected = volumes.max(axis=2)
+    assert same_bits(spread(tsc, half).maxProjection(1).toArray(), expected.astype(np.float16))
+    total = spread(tsc, half).sumProjection(1).toArray()
+    assert same_bits(total, volumes.sum(axis=2, dtype=np.float64))
+    images = spread(tsc, volumes).cache()
+    part = images.crop((0, 1, 2), (7, 8, 8)).maxProjection(1)
+    assert same_bits(part.toArray(), volumes[:, :, 1:, 2:8].max(axis=2))
+
+
+def test_a_projection_of_what_a_function_returns(tsc):
+    volumes = recording(5, (7, 8, 9), "uint8")
+    images = spread(tsc, volumes).apply(lambda v: v.astype(np.int16) - 300).maxProjection(0)
+    assert same_bits(images.toArray(), volumes.astype(np.int16).max(axis=1) - np.int16(300))
 
 
 def test_projections_of_64_bits_that_do_not_fit(tsc):

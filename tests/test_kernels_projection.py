@@ -9,7 +9,11 @@ from . import twins
 
 KINDS = ["max", "min", "sum", "mean", "stdev", "maxmin"]
 # (outer, n, inner): long rows, rows that are folded, rows that are gathered; odd sizes of each.
+# Last axes: of a lane's 16 bytes and a few more or less, of four and more lanes, and more rows than
+# are folded at a time.
 SHAPES = [
+    (257, 16, 1), (70, 17, 1), (65, 15, 1), (31, 32, 1), (9, 64, 1), (300, 47, 1), (5, 133, 1),
+    (515, 3, 1), (2, 6, 4097), (1, 3, 33000), (3, 5, 512), (4, 10, 6), (2, 67, 12),
     (1, 9, 70), (2, 7, 513), (2, 8, 64), (1, 300, 20), (2, 4097, 1), (1, 1400, 3), (3, 130, 63),
     (600, 7, 1), (9, 33, 1), (33, 8, 2), (5, 70, 7), (1, 1, 1), (40, 1, 9), (0, 3, 4), (3, 4, 0),
 ]  # fmt: skip
@@ -66,13 +70,41 @@ def test_all_levels_give_the_same_bits(dtype):
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
-@pytest.mark.parametrize("shape", [(2, 9, 70), (50, 9, 3), (200, 17, 1), (1, 70, 9)])
+@pytest.mark.parametrize("shape", [
+    (2, 9, 70), (50, 9, 3), (200, 17, 1), (1, 70, 9), (300, 32, 1), (40, 43, 1), (2, 9, 1100),
+])
 def test_nasty_floats(level, dtype, shape):
     outer, n, inner = shape
     flat = twins.nasty_floats(np.random.default_rng(2), dtype, n, outer * inner)
     array = np.ascontiguousarray(flat.reshape(n, outer, inner).transpose(1, 0, 2))
     for kind in KINDS:
         assert twins.same_bits(project(kind, array), twins.project(kind, array)), kind
+
+
+@pytest.mark.parametrize("dtype", twins.INTEGERS + twins.FLOATS)
+@pytest.mark.parametrize("n", [1, 3, 16, 32, 37])
+@pytest.mark.parametrize("inner", [1, 3, 1100])
+def test_an_extreme_is_found_wherever_it_is(level, dtype, n, inner):
+    best = dict.fromkeys(("max", "min"), np.nan)
+    if np.dtype(dtype).kind != "f":
+        best = {"max": np.iinfo(dtype).max, "min": np.iinfo(dtype).min}
+    for kind, value in best.items():
+        for sign in (1, -1) if np.isnan(value) else (1,):
+            array = np.ones((n, n, inner), dtype)
+            array[np.arange(n), np.arange(n)] = np.copysign(value, sign) if sign < 0 else value
+            expected = np.full((n, inner), value, dtype)
+            assert twins.same_bits(project(kind, array), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(70, 37, 1), (5, 37, 3), (2, 9, 5000)])
+def test_values_need_not_be_aligned(level, dtype, shape):
+    array = small(dtype, shape, seed=4)
+    memory = np.frombuffer(b"-" + array.tobytes() + b"-", np.uint8)
+    unaligned = memory[1:-1].view(dtype).reshape(shape)
+    assert not unaligned.flags.aligned
+    for kind in KINDS:
+        assert twins.same_bits(project(kind, unaligned), project(kind, array)), kind
 
 
 @pytest.mark.parametrize("dtype", twins.INTEGERS)
