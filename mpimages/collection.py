@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 
-from .chain import Chain, Filter, FilterKeys, Positions, Shape
+from .chain import Chain, Filter, FilterKeys, Positions
 from .collective import Together
-from .reduce import Accumulator, Statistics
 from .sources import CacheSource, MemorySource, uncached
-from .streamed import Streamed
+from .summarized import Summarized
 
 __all__ = ["Collection", "View"]
 
-ALL = ("sum", "mean", "variance", "max", "min")
+ALL = ("sum", "mean", "variance", "stdev", "max", "min")
 
 
 class View:
@@ -48,7 +47,7 @@ class View:
     def __repr__(self) -> str:
         return f"<{self._name}>"
 
-class Collection(Streamed):
+class Collection(Summarized):
     """A distributed set of (key, value) records. See `Images` and `Series`."""
 
     # Without these, Python would walk through the records one collective call at a time.
@@ -76,35 +75,8 @@ class Collection(Streamed):
         return self._chain.count
     # -- reductions ------------------------------------------------------------------------
 
-    def _statistics(self, action: str, wanted: Iterable[str]) -> tuple[Statistics, Shape]:
-        """Statistics over the records, and the shape of one. Collective."""
-        comm = self._session.comm
-        chain = self._records(action)
-        partition = chain.partition(comm.size)
-        start, stop = partition.bounds(comm.rank)
-        accumulator: Accumulator | None = None
-        names = set(wanted)
-        empty = self._session.workspace.empty
-
-        def add(first: int, batch: np.ndarray) -> None:
-            nonlocal accumulator
-            if accumulator is None:
-                width = int(np.prod(batch.shape[1:], dtype=np.int64))
-                accumulator = Accumulator(width, batch.dtype, names, start, stop, empty)
-            accumulator.add(first, batch)
-
-        self._stream(chain, action, add)
-        assert chain.dims is not None
-        assert chain.dtype is not None
-        with Together(comm, self._name(action)):
-            if accumulator is None:
-                width = int(np.prod(chain.dims, dtype=np.int64))
-                accumulator = Accumulator(width, chain.dtype, names, start, start, empty)
-        return accumulator.merge(comm, partition), chain.dims
-
     def _statistic(self, name: str) -> np.ndarray:
-        wanted = "variance" if name == "stdev" else name
-        statistics, dims = self._statistics(name, [wanted])
+        statistics, dims = self._statistics(name, [name])
         return _checked(getattr(statistics, name)).reshape(dims)
 
     def mean(self) -> np.ndarray:

@@ -24,6 +24,7 @@ from .partition import Partition
 
 __all__ = [
     "Together",
+    "allgather_in_place",
     "allgather_rows",
     "allreduce",
     "broadcast_array",
@@ -254,6 +255,19 @@ def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) 
         out = np.empty((partition.count, *rows.shape[1:]), dtype=rows.dtype)
         start, stop = partition.bounds(comm.rank)
         out[start:stop] = rows
+    return allgather_in_place(comm, out, partition)
+
+
+def allgather_in_place(
+    comm: MPI.Intracomm, out: np.ndarray, partition: Partition
+) -> np.ndarray:
+    """Fill in the others' rows of a C-contiguous array; returns it. Collective.
+
+    Parameters
+    ----------
+    out : (partition.count, ...) ndarray
+        This rank's rows are in their place already.
+    """
     if out.nbytes == 0 or comm.size == 1:
         return out
     width = out.nbytes // partition.count

@@ -9,7 +9,6 @@ neighbours of n records each merge as
     S = Sa + Sb,    C = Ca + Cb + (what that sum loses),
     M2 = (M2a + M2b) + ((Sb - Sa) + (Cb - Ca))^2 / (2 n)
 
-
 (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
 computing sample variances", 1979). A rank computes the nodes that lie inside its range of
 records; the few that are left over are exchanged, each rank getting a band of pixels, and the
@@ -18,24 +17,29 @@ tree is completed there in the order of the records.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from .collective import PIECE_BYTES, Together, allgather_rows, allreduce
+from .collective import PIECE_BYTES, Together, allreduce
 from .kernels import moments
+from .merging import Given, Results, finish_by_bands
 from .partition import Partition
 
-__all__ = ["Accumulator", "Statistics"]
+__all__ = ["Accumulator", "Statistics", "joined", "need_per_pixel"]
 
 # What is copied at a time of records that the kernels cannot take as they are.
 COPY_BYTES = 32 << 20
 
-HALF = np.uint64(32)
-LOW = np.uint64(0xFFFFFFFF)
+# Sums below it travel as 32-bit integers.
+NARROW = 1 << 32
+
+# What follows from sums, and what of it needs the squares.
+MOMENTS = ("sum", "mean", "variance", "stdev")
+SQUARED = {"variance", "stdev"}
 
 
 @dataclass
@@ -55,12 +59,24 @@ class Statistics:
     sum: np.ndarray | OverflowError | None = None
     mean: np.ndarray | None = None
     variance: np.ndarray | None = None
+    stdev: np.ndarray | None = None
     max: np.ndarray | None = None
     min: np.ndarray | None = None
 
-    @property
-    def stdev(self) -> np.ndarray | None:
-        return None if self.variance is None else np.sqrt(self.variance)
+
+def joined(bands: list[Statistics]) -> Statistics:
+    """The statistics of bands of pixels as those of all pixels. Local."""
+    if len(bands) == 1:
+        return bands[0]
+    result = Statistics(bands[0].count)
+    for name in ("sum", "mean", "variance", "stdev", "max", "min"):
+        parts = [getattr(band, name) for band in bands]
+        errors = [part for part in parts if isinstance(part, OverflowError)]
+        if errors:
+            setattr(result, name, errors[0])
+        elif parts[0] is not None:
+            setattr(result, name, np.concatenate(parts))
+    return result
 
 
 class Accumulator:
@@ -72,16 +88,18 @@ class Accumulator:
         Elements of a record.
     dtype : numpy.dtype
         Of the records: integers, bool, or floats.
-    wanted : set of {'sum', 'mean', 'variance', 'max', 'min'}
+    wanted : set of {'sum', 'mean', 'variance', 'stdev', 'max', 'min'}
     first, stop : int
         This rank's range among all records.
     empty : callable, optional
         Where large arrays come from: empty(shape, dtype).
+    limit : int, optional
+        About how many bytes a merge may send or receive at a time.
     """
 
     def __init__(
         self, width: int, dtype: np.dtype, wanted: set[str], first: int, stop: int,
-        empty: Callable[..., np.ndarray] = np.empty,
+        empty: Callable[..., np.ndarray] = np.empty, limit: int = PIECE_BYTES,
     ) -> None:
         self.width = width
         self.dtype = dtype
@@ -89,20 +107,24 @@ class Accumulator:
         self.wanted = wanted
         self.first = first
         self.extrema = Extrema(width, self.computed, wanted)
-        self.squares = "variance" in wanted
-        moments_wanted = bool(wanted & {"sum", "mean", "variance"})
+        self.limit = limit
+        self.empty = empty
+        self.squares = bool(wanted & SQUARED)
         self.sums: IntegerSums | FloatTree | None = None
-        if moments_wanted:
+        if wanted & set(MOMENTS):
             kind = FloatTree if self.computed.kind == "f" else IntegerSums
             self.sums = kind(width, self.computed, self.squares, first, stop, empty)
 
     def add(self, start: int, batch: np.ndarray) -> None:
         """Take in the records start … start + len(batch), which follow the last ones. Local."""
-        as_it_is = batch.dtype == self.computed and batch.flags.c_contiguous
+        rows_lie = batch.ndim == 2 and batch.strides[1] == batch.itemsize
+        as_it_is = batch.dtype == self.computed and (rows_lie or batch.flags.c_contiguous)
         size = max(1, self.width * self.computed.itemsize)
         step = len(batch) if as_it_is else max(1, COPY_BYTES // size)
         for i in range(0, len(batch), max(1, step)):
-            rows = np.ascontiguousarray(batch[i : i + step], dtype=self.computed)
+            rows = batch[i : i + step]
+            if not as_it_is:
+                rows = np.ascontiguousarray(rows, dtype=self.computed)
             self._add(start + i, rows.reshape(len(rows), self.width))
 
     def _add(self, start: int, rows: np.ndarray) -> None:
@@ -115,13 +137,37 @@ class Accumulator:
         """The statistics over all ranks' records, on every rank. Collective."""
         result = Statistics(partition.count)
         if self.sums is not None:
-            total, mean, variance = self.sums.merge(comm, partition)
-            result.sum = total if "sum" in self.wanted else None
-            result.mean = mean if "mean" in self.wanted else None
-            result.variance = variance
+            for name, found in self._merge_moments(comm, partition).items():
+                setattr(result, name, found)
         for name, array in self.extrema.merge(comm).items():
             setattr(result, name, array.astype(self.dtype, copy=False))
         return result
+
+
+    def _merge_moments(
+        self, comm: MPI.Intracomm, partition: Partition
+    ) -> dict[str, np.ndarray | OverflowError]:
+        """The sums and what follows from them, by bands of pixels. Collective."""
+        assert self.sums is not None
+        with Together(comm, "merging sums"):
+            results = {
+                name: self.empty((self.width,), self.sums.result_dtype(name))
+                for name in MOMENTS if name in self.wanted
+            }
+            given = self.sums.given(partition)
+
+        def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
+            assert self.sums is not None
+            squared = "variance" if "variance" in out else "stdev"
+            self.sums.finish(received, partition, {
+                "sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)})
+            if "stdev" in out:
+                np.sqrt(out[squared], out=out["stdev"])
+
+        finish_by_bands(comm, given, results, finish, self.empty, self.limit)
+        error = self.sums.agree_on_overflow(comm) if "sum" in self.wanted else None
+        found: dict[str, np.ndarray | OverflowError] = {**results}
+        return found if error is None else {**found, "sum": error}
 
 
 def _computed(dtype: np.dtype) -> np.dtype:
@@ -131,6 +177,27 @@ def _computed(dtype: np.dtype) -> np.dtype:
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise TypeError(f"statistics need integers or floats of at most 64 bits, not {dtype}")
     return dtype
+
+
+def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> int:
+    """The bytes that an Accumulator holds at most for each pixel, on the rank that needs most.
+
+    The same on all ranks. Slots of the tree that no node ever gets to are not counted: their
+    memory is never touched.
+    """
+    computed = _computed(dtype)
+    need = computed.itemsize * len(wanted & {"max", "min"})
+    squares = bool(wanted & SQUARED)
+    if not wanted & set(MOMENTS):
+        return need
+    if computed.kind != "f":
+        nsum, nsquare = moments.integer_limbs(computed)
+        return need + 8 * (nsum + squares * nsquare)
+    levels = max(
+        count.bit_length() * (2 if first else 1)
+        for first, count in zip(partition.offsets, partition.counts, strict=False)
+    )
+    return need + 8 * (2 + squares) * levels
 
 
 class Extrema:
@@ -192,45 +259,97 @@ class IntegerSums:
         empty: Callable[..., np.ndarray],
     ) -> None:
         self.signed = dtype.kind == "i"
+        self.largest = 1 << (8 * dtype.itemsize - self.signed)
+        self.overflows = False
         nsum, nsquare = moments.integer_limbs(dtype)
-        self.sums = np.zeros((nsum, width), dtype=np.uint64)
-        self.squares = np.zeros((nsquare, width), dtype=np.uint64) if squares else None
+        # Memory that is in use already, not numpy.zeros: fresh pages cost more than clearing.
+        self.sums = empty((nsum, width), np.dtype(np.uint64))
+        self.sums[:] = 0
+        self.squares = empty((nsquare, width), np.dtype(np.uint64)) if squares else None
+        if self.squares is not None:
+            self.squares[:] = 0
 
     def add(self, start: int, rows: np.ndarray, extrema: Extrema) -> None:
         moments.accumulate(rows, self.sums, self.squares, **extrema.arrays)
 
-    def merge(
-        self, comm: MPI.Intracomm, partition: Partition
-    ) -> tuple[np.ndarray | OverflowError, np.ndarray, np.ndarray | None]:
-        sums = add_limbs(comm, self.sums)
-        squares = None if self.squares is None else add_limbs(comm, self.squares)
-        with Together(comm, "finishing sums"):
-            mean, variance = moments.finish_integers(sums, squares, partition.count, self.signed)
-            total = self._as_integers(sums)
-        return total, mean, variance
+    def result_dtype(self, name: str) -> np.dtype:
+        """The dtype of a statistic."""
+        return np.dtype(np.float64 if name != "sum" else np.int64 if self.signed else np.uint64)
 
-    def _as_integers(self, sums: np.ndarray) -> np.ndarray | OverflowError:
-        low = sums[0]
-        if len(sums) == 2:
-            sign = (low >> np.uint64(63)) * np.uint64(0xFFFFFFFFFFFFFFFF) if self.signed else 0
-            if not np.array_equal(sums[1], np.broadcast_to(sign, sums[1].shape)):
-                return OverflowError(
-                    "a sum does not fit 64 bits; mean() is exact, or sum fewer records"
-                )
-        return low.view(np.int64) if self.signed else low
+    def given(self, partition: Partition) -> list[Given]:
+        """What this rank brings to the merge. Local."""
+        ones = [1] * partition.parts
+        sum_bound = partition.count * self.largest
+        given = [Given([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
+        if self.squares is not None:
+            wire = self._wire(sum_bound * self.largest, False)
+            given.append(Given([self.squares], ones, len(self.squares), wire))
+        return given
+
+    def _wire(self, bound: int, signed: bool) -> np.dtype:
+        """As what the ranks' sums travel, no sum of which is beyond `bound`."""
+        if bound << signed >= NARROW:
+            return np.dtype(np.uint64)
+        return np.dtype(np.int32 if signed else np.uint32)
+
+    def finish(
+        self, received: list[Sequence[np.ndarray]], partition: Partition,
+        out: dict[str, np.ndarray | None],
+    ) -> None:
+        """Add up all ranks' sums of some pixels, and fill what is not None of `out`. Local."""
+        sums = add_limbs(received[0])
+        squares = add_limbs(received[1]) if len(received) > 1 else None
+        if out["mean"] is not None or out["variance"] is not None:
+            moments.finish_integers(
+                sums, squares, partition.count, self.signed, out["mean"], out["variance"])
+        if (total := out["sum"]) is not None:
+            total[:] = sums[0].view(total.dtype)
+            self.overflows |= len(sums) == 2 and bool(np.any(sums[1] != self._beyond(sums[0])))
+
+    def _beyond(self, low: np.ndarray) -> np.ndarray | np.uint64:
+        """The upper limb of a sum that fits the lower one."""
+        if not self.signed:
+            return np.uint64(0)
+        return (low.view(np.int64) >> 63).view(np.uint64)
+
+    def agree_on_overflow(self, comm: MPI.Intracomm) -> OverflowError | None:
+        """What is to be raised where some sum did not fit. Collective."""
+        if len(self.sums) == 1 or not allreduce(comm, np.array([int(self.overflows)]))[0]:
+            return None
+        return OverflowError(
+            "a sum does not fit 64 bits; mean() is exact, or sum fewer records"
+        )
 
 
-def add_limbs(comm: MPI.Intracomm, limbs: np.ndarray) -> np.ndarray:
-    """Sum wide integers over the ranks: (limbs, width) uint64, modulo 2^(64 limbs)."""
-    if len(limbs) == 1 or comm.size == 1:
-        return allreduce(comm, limbs)  # one limb wraps modulo 2^64 by itself
-    with Together(comm, "adding sums"):
-        halves = np.empty((2 * len(limbs), limbs.shape[1]), dtype=np.uint64)
-        halves[0::2], halves[1::2] = limbs & LOW, limbs >> HALF
-    allreduce(comm, halves)  # fewer than 2^32 ranks: no half overflows
-    for i in range(len(halves) - 1):
-        halves[i + 1] += halves[i] >> HALF
-    return (halves[0::2] & LOW) | (halves[1::2] << HALF)
+def add_limbs(terms: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum wide integers: each term (limbs, width), modulo 2^(64 limbs).
+
+    Parameters
+    ----------
+    terms : sequence of (limbs, width) ndarray
+        uint64, where there is one limb also int32 or uint32. The first one of uint64 becomes
+        the sum.
+    """
+    total = next(term for term in terms if term.dtype == np.uint64)
+    for term in terms:
+        if term is total:
+            continue
+        if len(total) == 1:
+            # The sign of a narrow term extends to all of the 64 bits.
+            same_kind = total.view(np.int64) if term.dtype.kind == "i" else total
+            same_kind += term
+        else:
+            _add_with_carry(total, term)
+    return total
+
+
+def _add_with_carry(total: np.ndarray, term: np.ndarray) -> None:
+    carry = np.zeros(total.shape[1], dtype=bool)
+    for limb, addend in zip(total, term, strict=True):
+        limb += addend
+        over = limb < addend
+        limb += carry
+        carry = over | (limb < carry)
 
 
 class FloatTree:
@@ -240,7 +359,7 @@ class FloatTree:
         self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
         empty: Callable[..., np.ndarray],
     ) -> None:
-        self.width = width
+        self.range = (first, stop)
         self.first = first
         self.values = 3 if squares else 2
         self.exact = moments.exact_levels(dtype)
@@ -252,38 +371,34 @@ class FloatTree:
     def add(self, start: int, rows: np.ndarray, extrema: Extrema) -> None:
         moments.push_floats(rows, start, self.first, self.left, self.right, **extrema.arrays)
 
-    def merge(
-        self, comm: MPI.Intracomm, partition: Partition
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        bands = Partition.balanced(self.width, comm.size)
-        nodes = [_nodes(*partition.bounds(rank)) for rank in range(comm.size)]
+    def result_dtype(self, name: str) -> np.dtype:
+        """The dtype of a statistic."""
+        return np.dtype(np.float64)
+
+    def given(self, partition: Partition) -> list[Given]:
+        """What this rank brings to the merge. Local."""
         own = [
             (self.left if side == "left" else self.right)[level]
-            for side, level, _ in nodes[comm.rank]
+            for side, level, _ in _nodes(*self.range)
         ]
-        order = [(level, index) for rank_nodes in nodes for _, level, index in rank_nodes]
-        pieces = self._rounds(bands, nodes)
-        with Together(comm, "merging sums"):
-            mine = np.empty((bands.counts[comm.rank], self.values), dtype=np.float64)
-        for piece in range(pieces):
-            cuts = [_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
-            received = _exchange_nodes(comm, own, cuts, [len(n) for n in nodes], self.values)
-            start, stop = (cut - bands.offsets[comm.rank] for cut in cuts[comm.rank])
-            with Together(comm, "merging sums"):
-                total = complete(order, received, self.exact)
-                found = moments.finish_floats(total, partition.count)
-                for i, values in enumerate(found[: self.values]):
-                    mine[start:stop, i] = values
-        merged = allgather_rows(comm, mine, bands)
-        total, mean = merged[:, 0].copy(), merged[:, 1].copy()
-        return total, mean, merged[:, 2].copy() if self.values == 3 else None
+        counts = [len(_nodes(*partition.bounds(rank))) for rank in range(partition.parts)]
+        return [Given(own, counts, self.values, np.dtype(np.float64))]
 
-    def _rounds(self, bands: Partition, nodes: list[list[tuple[str, int, int]]]) -> int:
-        """How many pieces the exchange of nodes takes, the same on all ranks."""
-        widest = max(bands.counts)
-        received = sum(len(n) for n in nodes) * widest * self.values * 8
-        sent = max(len(n) for n in nodes) * self.width * self.values * 8
-        return max(1, -(-max(received, sent) // PIECE_BYTES))
+    def finish(
+        self, received: list[Sequence[np.ndarray]], partition: Partition,
+        out: dict[str, np.ndarray | None],
+    ) -> None:
+        """Complete the tree for some pixels, and fill what is not None of `out`. Local."""
+        order = [
+            (level, index)
+            for rank in range(partition.parts)
+            for _, level, index in _nodes(*partition.bounds(rank))
+        ]
+        total = complete(order, received[0], self.exact)
+        moments.finish_floats(total, partition.count, out["sum"], out["mean"], out["variance"])
+
+    def agree_on_overflow(self, comm: MPI.Intracomm) -> None:
+        """Floats have infinities. Local."""
 
 
 def _nodes(first: int, stop: int) -> list[tuple[str, int, int]]:
@@ -297,42 +412,13 @@ def _nodes(first: int, stop: int) -> list[tuple[str, int, int]]:
     return nodes
 
 
-def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
-    start, stop = bounds
-    return (start + (stop - start) * piece // pieces,
-            start + (stop - start) * (piece + 1) // pieces)
-
-
-def _exchange_nodes(
-    comm: MPI.Intracomm, own: list[np.ndarray], cuts: list[tuple[int, int]],
-    counts: list[int], values: int,
-) -> np.ndarray:
-    """Give each rank its cut of every rank's nodes: (nodes, values, pixels of the cut)."""
-    widths = [stop - start for start, stop in cuts]
-    width = widths[comm.rank]
-    with Together(comm, "merging sums"):
-        receive = np.empty((sum(counts), values, width))
-        if comm.size == 1:
-            start, stop = cuts[0]
-            for node, taken in zip(own, receive, strict=True):
-                taken[:] = node[:, start:stop]
-            return receive
-        sent = [node[:, start:stop].ravel() for start, stop in cuts for node in own]
-        send = np.concatenate(sent) if sent else np.empty(0)
-    comm.Alltoallv(
-        [send, [len(own) * values * w for w in widths], MPI.DOUBLE],
-        [receive, [count * values * width for count in counts], MPI.DOUBLE],
-    )
-    return receive
-
-
-def complete(order: list[tuple[int, int]], nodes: np.ndarray, exact: int) -> np.ndarray:
+def complete(order: list[tuple[int, int]], nodes: Sequence[np.ndarray], exact: int) -> np.ndarray:
     """Merge a whole recording's nodes, given in the order of the records, into one.
 
     Parameters
     ----------
     order : list of (level, index)
-    nodes : (len(order), values, width) float64 ndarray; its memory is used up.
+    nodes : as many (values, width) float64 ndarrays; their memory is used up.
     exact : int
         `kernels.moments.exact_levels` of the records' dtype.
     """

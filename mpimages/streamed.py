@@ -20,6 +20,10 @@ __all__ = ["Streamed"]
 # About what a batch of records takes that must be read or computed: a batch of float images
 # should hold several groups of eight, so that the tree of sums is walked in the cache.
 BATCH_BYTES = 32 << 20
+# Of records in memory that go through steps: so few that what the steps make of them stays in
+# the cache and in memory that was used before; but of large records several groups of eight.
+STEP_BYTES = 1 << 20
+STEP_RECORDS = 64
 # Of records in memory a batch is a view: the kernels cut it as their caches want it.
 VIEW_BYTES = 1 << 40
 # About what a rank receives in one round of an exchange.
@@ -118,10 +122,9 @@ class Streamed:
         place = partition.bounds(comm.rank)[0]
         source = chain.source
         assert chain.positions is not None
-        writes = into is not None and len(chain.steps) == 1 \
-            and isinstance(chain.steps[0], WritingStep)
-        viewed = isinstance(source, MemorySource) and (not chain.steps or writes)
-        limit = VIEW_BYTES if viewed else ROUND_BYTES if source.collective else batch_bytes
+        writes = into is not None and isinstance(source, MemorySource) and \
+            len(chain.steps) == 1 and isinstance(chain.steps[0], WritingStep)
+        limit = VIEW_BYTES if writes else _batch_bytes(chain, batch_bytes)
         together = Together(comm, self._name(action), (chain.signature(), given))
         if source.collective:
             together.agree()  # before the ranks exchange anything, that they mean the same
@@ -278,3 +281,16 @@ class Streamed:
         if isinstance(chain.source, MemorySource) and chain.steps == () and not copied:
             return 0
         return max(chain.partition(self._session.comm.size).counts) * self._record_bytes(chain)
+
+
+def _batch_bytes(chain: Chain, limit: int) -> int:
+    """About what a batch of the chain's source is to take, at most `limit`. Local."""
+    source = chain.source
+    if not isinstance(source, MemorySource):
+        return ROUND_BYTES if source.collective else limit
+    if not chain.steps:
+        return VIEW_BYTES
+    assert source.dims is not None
+    assert source.dtype is not None
+    record = int(np.prod(source.dims, dtype=np.int64)) * source.dtype.itemsize
+    return min(limit, max(STEP_BYTES, STEP_RECORDS * record))

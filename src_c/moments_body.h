@@ -13,7 +13,8 @@
 static void FN(finish)(struct mpim_limbs sums, int nsum, struct mpim_limbs squares, int nsquare,
                        int is_signed, size_t m, uint64_t count, double *mean, double *variance)
 {
-    FN(means)(sums, nsum, is_signed, m, count, mean);
+    if (mean)
+        FN(means)(sums, nsum, is_signed, m, count, mean);
     if (variance)
         FN(variances)(sums, nsum, squares, nsquare, is_signed, m, count, variance);
 }

@@ -80,8 +80,8 @@ int mpim_extrema(int isa, int dtype, const void *batch, size_t k, size_t m, ptrd
 
 /* Mean and population variance from exact sums of `count` records, 1 <= count <= 2^62. The mean is
  * the correctly rounded quotient. The variance, (count Q - S S) / count^2, has an exact numerator
- * and denominator, each rounded once, and one division: it is within 2 ulp. squares.data and
- * variance may be NULL. `nsum`, `nsquare`: the limbs. */
+ * and denominator, each rounded once, and one division: it is within 2 ulp. mean and
+ * variance may be NULL, squares.data where variance is. `nsum`, `nsquare`: the limbs. */
 int mpim_finish_integers(int isa, struct mpim_limbs sums, int nsum, struct mpim_limbs squares,
                          int nsquare, int is_signed, size_t m, uint64_t count, double *mean,
                          double *variance);

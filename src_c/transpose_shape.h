@@ -16,11 +16,11 @@ enum {
     LINE_BYTES = 64,
     TILE_ROWS = 64,   /* of src; a multiple of all blocks' */
     GROUP_ROWS = 8,   /* read in step: so many streams the processor foresees */
-    RUN_BYTES = 1024, /* of a src row in a panel, at most ... */
+    PANEL_RUN = 1024, /* of a src row in a panel, at most ... */
     RUN_LEAST = 256,  /* ... and where there are many rows: shorter runs are slow to read */
     PANEL_BYTES = 1 << 20,
     CHUNK_ROWS = PANEL_BYTES / RUN_LEAST, /* more rows are taken one chunk after the other */
-    TILE_PITCH = RUN_BYTES + LINE_BYTES,  /* no power of two: a column's lines share no set */
+    TILE_PITCH = PANEL_RUN + LINE_BYTES,  /* no power of two: a column's lines share no set */
     TILE_BYTES = TILE_ROWS * TILE_PITCH,
     SLACK_BYTES = 2 * LINE_BYTES, /* of a panel: see transpose_tile.h */
     STREAM_BYTES = 4 << 20        /* results from this size on go past the cache */
@@ -32,7 +32,7 @@ static inline size_t last_tile(size_t n) { return (n - 1) / TILE_ROWS * TILE_ROW
 /* Bytes of a src row in a panel, a multiple of a lane's; n <= CHUNK_ROWS. */
 static inline size_t run_for(size_t itemsize, size_t n, size_t m)
 {
-    size_t run = RUN_BYTES;
+    size_t run = PANEL_RUN;
     while (run * n > PANEL_BYTES)
         run /= 2;
     /* m is small in the second operand: no overflow. */

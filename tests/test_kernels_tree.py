@@ -188,6 +188,17 @@ def test_accuracy_against_exact_arithmetic(dtype, offset, parts):
         assert twins.same_bits(value, expected)
 
 
+@pytest.mark.parametrize("name", ["total", "mean", "variance"])
+def test_finish_puts_only_what_is_asked_where_it_is_told(name):
+    node = np.random.default_rng(3).normal(size=(3, 13)) ** 2
+    expected = dict(zip(["total", "mean", "variance"], moments.finish_floats(node, 8), strict=True))
+    out = np.full(20, 77.0)
+    found = moments.finish_floats(node[:, 2:11], 8, **{name: out[3:12]})
+    assert [array is None for array in found] == [other != name for other in expected]
+    assert twins.same_bits(out[3:12].copy(), expected[name][2:11].copy())
+    assert set(np.delete(out, slice(3, 12))) == {77.0}
+
+
 def test_finish_knows_what_is_not_finite():
     node = np.array([[np.inf, -np.inf, np.nan, 4.0], [np.nan] * 3 + [0.0], [np.nan] * 3 + [8.0]])
     total, mean, variance = moments.finish_floats(node, 2)

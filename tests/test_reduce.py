@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpimages import reduce
+from mpimages import bands, reduce
 from mpimages.partition import Partition
 from mpimages.reduce import Accumulator, Extrema, FloatTree, add_limbs, complete
 
@@ -100,15 +100,26 @@ def test_integer_mean_and_variance_against_exact_arithmetic(dtype):
         assert statistics.variance[pixel] == pytest.approx(float(variance), rel=1e-15)
 
 
-@pytest.mark.ranks
-@pytest.mark.parametrize("limbs", [1, 2, 3])
-def test_wide_integers_add_up_over_ranks(comm, limbs):
-    top = (1 << (64 * limbs)) - 1 - comm.rank
-    words = np.array([[top >> (64 * i) & (2**64 - 1)] for i in range(limbs)], dtype=np.uint64)
-    total = add_limbs(comm, words)
-    expected = sum((1 << (64 * limbs)) - 1 - rank for rank in range(comm.size))
+@given(st.integers(1, 3), st.lists(st.integers(0, 2**192 - 1), min_size=1, max_size=5))
+def test_wide_integers_add_up(limbs, numbers):
+    numbers = [*numbers, (1 << 64 * limbs) - 1, 1]  # a carry through all limbs
+    terms = [
+        np.array([[number >> (64 * i) & (2**64 - 1)] for i in range(limbs)], dtype=np.uint64)
+        for number in numbers
+    ]
+    total = add_limbs(terms)
     value = sum(int(total[i, 0]) << (64 * i) for i in range(limbs))
-    assert value == expected % (1 << (64 * limbs))
+    assert value == sum(numbers) % (1 << (64 * limbs))
+
+
+@pytest.mark.parametrize(("dtype", "numbers"), [
+    ("uint32", [2**32 - 1, 2**32 - 1, 7]), ("int32", [-(2**31), -(2**31), 5, -1])])
+def test_narrow_sums_add_up_without_wrapping(dtype, numbers):
+    own = np.array([[2**64 - 3]], dtype=np.uint64)
+    terms = [np.array([[number]], dtype=dtype) for number in numbers]
+    total = add_limbs([terms[0], own, *terms[1:]])
+    assert total.dtype == np.uint64
+    assert int(total[0, 0]) == (sum(numbers) - 3) % 2**64
 
 
 @pytest.mark.ranks
@@ -137,9 +148,89 @@ def test_extrema_over_ranks_know_nan_and_signed_zeros(comm, dtype):
 def test_the_exchange_of_nodes_in_pieces(tsc, monkeypatch):
     array = recording(23, (4, 9), "float32")
     whole = tsc.loadImagesFromArray(array).stats()
-    monkeypatch.setattr(reduce, "PIECE_BYTES", 200)
+    monkeypatch.setattr(bands, "PIECE_BYTES", 200)
     pieces = tsc.loadImagesFromArray(array).stats()
     assert all(same_bits(np.asarray(whole[k]), np.asarray(pieces[k])) for k in whole)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dims", [(1, 1), (5, 7)])
+def test_statistics_over_ranks_are_those_of_one(tsc, dtype, dims):
+    from mpimages import ThunderContext
+
+    array = recording(9, dims, dtype)
+    if dtype in ("int64", "uint64"):
+        array //= 16  # whose sum fits
+    together = tsc.loadImagesFromArray(array).stats()
+    with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
+        expected = alone.loadImagesFromArray(array).stats()
+    for name in expected:
+        assert same_bits(np.asarray(together[name]), np.asarray(expected[name])), name
+    assert same_bits(together["stdev"], np.sqrt(together["variance"]))
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize(("dtype", "place"), [("uint64", 0), ("int64", 8)])
+def test_a_sum_that_fits_on_no_rank_is_refused_on_all(tsc, dtype, place):
+    array = np.zeros((4, 3, 3), dtype=dtype)
+    array[:, place // 3, place % 3] = np.iinfo(dtype).max  # in the band of one rank alone
+    images = tsc.loadImagesFromArray(array)
+    with pytest.raises(OverflowError, match="64 bits"):
+        images.sum()
+    assert images.mean()[place // 3, place % 3] == float(np.iinfo(dtype).max)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
+def test_passes_by_bands_of_pixels_give_the_same_bits(tsc, comm, dtype):
+    from mpimages import ThunderContext
+
+    array = recording(23, (5, 7), dtype)
+    if dtype == "int64":
+        array //= 32
+    calls: list[int] = []
+
+    def copied(value):
+        calls.append(1)
+        return value.copy()
+
+    expected = tsc.loadImagesFromArray(array).stats()
+    with ThunderContext(comm, memory="1kB") as small:
+        images = small.loadImagesFromArray(array)
+        found = images.stats()
+        undeclared = images.apply(copied)
+        applied = undeclared.variance()
+    for name in expected:
+        assert same_bits(np.asarray(found[name]), np.asarray(expected[name])), name
+    assert same_bits(applied, expected["variance"])
+    passes, rest = divmod(comm.allreduce(len(calls)), 23)
+    assert (passes > 1, rest) == (True, 0)
+
+
+@pytest.mark.ranks
+def test_too_many_passes_are_refused_on_all_ranks(comm):
+    from mpimages import ThunderContext
+
+    with ThunderContext(comm, memory="1kB") as small:
+        images = small.loadImagesFromArray(np.zeros((8, 100, 100), np.float64))
+        with pytest.raises(MemoryError, match=r"\(100, 100\).* passes only"):
+            images.variance()
+        assert images.crop((0, 0), (2, 2)).variance().shape == (2, 2)
+
+
+def test_what_the_sums_of_a_rank_hold_is_known_beforehand():
+    array = recording(23, (7,), "float32")
+    partition = Partition.fromCounts([3, 9, 0, 11])
+    for rank in range(4):
+        start, stop = partition.bounds(rank)
+        part = Accumulator(7, array.dtype, WANTED, start, stop)
+        for slots in (part.sums.left, part.sums.right):
+            slots[:] = -1e300
+        part.add(start, array[start:stop])
+        touched = sum(slots.nbytes // len(slots) * int((slots[:, 0] != -1e300).any(axis=1).sum())
+                      for slots in (part.sums.left, part.sums.right))
+        assert touched + 8 * 7 <= 7 * reduce.need_per_pixel(array.dtype, WANTED, partition)
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "M8[s]", "U3", "longdouble"])

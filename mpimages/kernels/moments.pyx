@@ -193,7 +193,13 @@ def _sums(name, array, allowed, m):
     return array
 
 
-def finish_integers(sums, squares, count, is_signed):
+def _finished(name, array, m, wanted):
+    if array is None:
+        return np.empty(m) if wanted else None
+    return checks.output(name, array, (m,), np.float64)
+
+
+def finish_integers(sums, squares, count, is_signed, mean=None, variance=None):
     """Mean and population variance from exact sums.
 
     Parameters
@@ -204,10 +210,13 @@ def finish_integers(sums, squares, count, is_signed):
         The records that were added, 1 ... 2**62.
     is_signed : bool
         Whether their dtype is signed.
+    mean, variance : (m,) ndarray of float64, optional
+        Where to put them. Where neither is given, new ones are made; otherwise what is not given
+        is not computed.
 
     Returns
     -------
-    mean : (m,) ndarray of float64
+    mean : (m,) ndarray of float64, or None
         The correctly rounded sum / count.
     variance : (m,) ndarray of float64, or None
         (count Q - S S) / count**2 within 2 ulp; None where squares is None.
@@ -226,8 +235,12 @@ def finish_integers(sums, squares, count, is_signed):
                              f"its shape is {squares.shape}")
     if not 1 <= count <= MAX_RECORDS:
         raise ValueError(f"count must be 1 ... 2**62, not {count}")
-    mean = np.empty(m)
-    variance = None if squares is None else np.empty(m)
+    if squares is None and variance is not None:
+        raise ValueError("a variance needs squares")
+    new = mean is None and variance is None
+    mean = _finished("mean", mean, m, new)
+    variance = _finished("variance", variance, m, new and squares is not None)
+    checks.apart({"mean": mean, "variance": variance}, {"sums": sums, "squares": squares})
     cdef mpim_limbs s = _limbs(sums), q = _limbs(squares)
     cdef int nsum = sums.shape[0], nsquare = 0 if squares is None else squares.shape[0]
     cdef int with_sign = bool(is_signed), clone = isa.current(), status
@@ -438,7 +451,7 @@ def fold(a, na, b, nb, out):
     checks.raise_for(status, "fold")
 
 
-def finish_floats(node, count):
+def finish_floats(node, count, total=None, mean=None, variance=None):
     """Sum, mean and population variance of the records of a node.
 
     The sum is S + C, the mean its quotient made good for the rounding of the division: both are
@@ -450,10 +463,13 @@ def finish_floats(node, count):
         S, C and perhaps M2, as `push_floats` and `fold` leave them.
     count : int
         The number of records, 1 ... 2**62.
+    total, mean, variance : (m,) ndarray of float64, optional
+        Where to put them. Where none is given, new ones are made; otherwise what is not given
+        is not computed.
 
     Returns
     -------
-    sum, mean : (m,) ndarray of float64
+    total, mean : (m,) ndarray of float64, or None
     variance : (m,) ndarray of float64 or None
         None without M2.
 
@@ -466,8 +482,13 @@ def finish_floats(node, count):
     if not 1 <= count <= MAX_RECORDS:
         raise ValueError(f"count must be 1 ... 2**62, not {count}")
     cdef size_t m = node.shape[1]
-    total, mean = np.empty(m), np.empty(m)
-    variance = np.empty(m) if node.shape[0] == 3 else None
+    if node.shape[0] == 2 and variance is not None:
+        raise ValueError("a variance needs a node with M2")
+    new = total is None and mean is None and variance is None
+    total = _finished("total", total, m, new)
+    mean = _finished("mean", mean, m, new)
+    variance = _finished("variance", variance, m, new and node.shape[0] == 3)
+    checks.apart({"total": total, "mean": mean, "variance": variance}, {"node": node})
     cdef mpim_nodes from_node = _node(node)
     cdef int parts = node.shape[0], clone = isa.current(), status
     cdef uint64_t n = count

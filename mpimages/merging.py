@@ -1,0 +1,149 @@
+"""Merging over ranks by bands of pixels: each rank completes one band, then all get them all.
+
+What a rank has summed is as wide as a record. Were it reduced as a whole, every rank would add
+and finish every pixel, and that part of an action would take the same time on any number of
+ranks. So rank r gets the r-th band of everybody's sums, finishes that, and the finished bands
+are gathered into the results (a reduce-scatter and an allgather, with the finishing between
+them; see R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective communication
+operations in MPICH", 2005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from mpi4py import MPI
+
+from .collective import PIECE_BYTES, Together, allgather_in_place
+from .partition import Partition
+
+__all__ = ["Given", "Results", "finish_by_bands"]
+
+# Arrays begin at multiples of a cache line.
+LINE = 64
+
+Cuts = Sequence[tuple[int, int]]
+Empty = Callable[..., np.ndarray]
+Results = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the ranks bring to a merge: some arrays of (values, width) each.
+
+    Attributes
+    ----------
+    own : list of (values, width) ndarray
+        This rank's.
+    counts : list of int
+        How many each rank brings.
+    values : int
+    dtype : numpy.dtype
+        As what they travel: the low bits of what is wider. A rank finds its own unchanged.
+    """
+
+    own: list[np.ndarray]
+    counts: list[int]
+    values: int
+    dtype: np.dtype
+
+    def busiest(self, width: int, band: int) -> int:
+        """The bytes that a rank sends or receives at most, for records of `width` pixels."""
+        pixels = max(max(self.counts) * width, sum(self.counts) * band)
+        return pixels * self.values * self.dtype.itemsize
+
+
+def finish_by_bands(
+    comm: MPI.Intracomm, given: list[Given], results: Results,
+    finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
+    limit: int = PIECE_BYTES,
+) -> Results:
+    """Complete each band of pixels on one rank, and all of them on every rank. Collective.
+
+    Parameters
+    ----------
+    given : list of Given
+    results : dict of (width,) ndarray
+        Filled.
+    finish : callable
+        finish(received, out) fills a slice of each result, having received for each of
+        `given` every rank's arrays in the order of the ranks, cut to the same pixels. It may
+        write to what it received. Local.
+    empty : callable
+        Where large arrays come from: empty(shape, dtype).
+    limit : int
+        At most about so many bytes are sent or received at a time.
+    """
+    width = len(next(iter(results.values())))
+    bands = Partition.balanced(width, comm.size)
+    busiest = max(what.busiest(width, max(bands.counts)) for what in given)
+    pieces = max(1, -(-busiest // max(1, min(limit, PIECE_BYTES))))
+    for piece in range(pieces):
+        cuts = [_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
+        received = _exchange(comm, given, cuts, empty)
+        start, stop = cuts[comm.rank]
+        with Together(comm, "merging sums"):
+            finish(received, {name: result[start:stop] for name, result in results.items()})
+    for result in results.values():
+        allgather_in_place(comm, result, bands)
+    return results
+
+
+def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
+    start, stop = bounds
+    return (start + (stop - start) * piece // pieces,
+            start + (stop - start) * (piece + 1) // pieces)
+
+
+def _exchange(
+    comm: MPI.Intracomm, given: list[Given], cuts: Cuts, empty: Empty
+) -> list[Sequence[np.ndarray]]:
+    """Give each rank its cut of every rank's arrays; of its own it sees the cut where it is."""
+    start, stop = cuts[comm.rank]
+    sent: list[np.ndarray] = []
+    arrived: list[np.ndarray] = []
+    with Together(comm, "merging sums"):
+        pixels = sum(b - a for a, b in cuts) - (stop - start)
+        shapes = [(len(what.own), what.values, pixels) for what in given]
+        shapes += [(sum(what.counts) - len(what.own), what.values, stop - start)
+                   for what in given]
+        arrays = _arrays(shapes, [what.dtype for what in given] * 2, empty)
+        sent, arrived = arrays[: len(given)], arrays[len(given) :]
+        for what, send in zip(given, sent, strict=True):
+            _pack(what, cuts, comm.rank, send.reshape(-1))
+    received: list[Sequence[np.ndarray]] = []
+    for what, send, receive in zip(given, sent, arrived, strict=True):
+        if comm.size > 1:
+            items = [len(what.own) * what.values * (b - a) for a, b in cuts]
+            awaited = [count * what.values * (stop - start) for count in what.counts]
+            items[comm.rank] = awaited[comm.rank] = 0
+            comm.Alltoallv([send, items], [receive, awaited])
+        before = sum(what.counts[: comm.rank])
+        own = [array[:, start:stop] for array in what.own]
+        received.append([*receive[:before], *own, *receive[before:]])
+    return received
+
+
+def _arrays(
+    shapes: Sequence[Sequence[int]], dtypes: Sequence[np.dtype], empty: Empty
+) -> list[np.ndarray]:
+    """Arrays in one piece of memory, which is then large enough to be one that is reused."""
+    sizes = [int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+             for shape, dtype in zip(shapes, dtypes, strict=True)]
+    places = [0, *np.cumsum([-(-size // LINE) * LINE for size in sizes]).tolist()]
+    memory = empty((places[-1],), np.dtype(np.uint8))
+    return [memory[place : place + size].view(dtype).reshape(tuple(shape))
+            for place, size, shape, dtype in zip(places, sizes, shapes, dtypes, strict=False)]
+
+
+def _pack(what: Given, cuts: Cuts, rank: int, send: np.ndarray) -> None:
+    """This rank's arrays, cut by cut for the others."""
+    place = 0
+    for other, (start, stop) in enumerate(cuts):
+        for array in what.own if other != rank else []:
+            part = array[:, start:stop]
+            target = send[place : place + part.size].reshape(part.shape)
+            np.copyto(target, part, casting="unsafe")  # the low bits of a wider integer
+            place += part.size
