@@ -14,6 +14,7 @@ import pytest
 # Seconds after which a test counts as hung, and after which no rank waits for the others.
 LIMIT = int(os.environ.get("MPIMAGES_TEST_LIMIT", "120"))
 GRACE = 10
+SLOWER = 5
 
 # All ranks must draw the same examples, and nothing is written outside temporary directories.
 hypothesis.settings.register_profile(
@@ -24,9 +25,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ranks")
 
 
-def _give_up(test: str) -> None:
+def _give_up(test: str, config: pytest.Config) -> None:
     from mpi4py import MPI
 
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:  # or nobody would see what is printed now
+        capture.suspend_global_capture()
     print(f"\nrank {MPI.COMM_WORLD.rank} hangs in {test}:", file=sys.__stderr__, flush=True)
     faulthandler.dump_traceback(file=sys.__stderr__)
     threading.Event().wait(GRACE)  # let the other ranks say where they are
@@ -36,11 +40,12 @@ def _give_up(test: str) -> None:
 @pytest.fixture(autouse=True)
 def watchdog(request):
     """A test that hangs prints each rank's stack and ends the job."""
-    timer = threading.Timer(LIMIT, _give_up, [request.node.nodeid])
+    limit = LIMIT * (SLOWER if request.node.get_closest_marker("slow") else 1)
+    timer = threading.Timer(limit, _give_up, [request.node.nodeid, request.config])
     timer.daemon = True
     timer.start()
     # Should the interpreter itself be stuck, the timer's thread never runs.
-    faulthandler.dump_traceback_later(LIMIT + 2 * GRACE, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(limit + 2 * GRACE, exit=True, file=sys.__stderr__)
     yield
     timer.cancel()
     faulthandler.cancel_dump_traceback_later()
