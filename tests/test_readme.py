@@ -55,7 +55,7 @@ def run(block, namespace):
 def test_examples_run_in_the_order_of_the_page(recording):
     namespace = {}
     compared = sum(run(block, namespace) for block in BLOCKS)
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert compared == README.count("# → ")
     expected = recording.astype(np.float64).std(axis=0)
     np.testing.assert_allclose(namespace["deviation"], expected, rtol=1e-12)
