@@ -26,7 +26,6 @@ from .progress import Progress
 from .readers.series import SeriesOptions, inspect_series
 from .slabs import Slabs
 from .sources import runs
-from .streamed import BATCH_BYTES
 from .writers.commit import Stage, resumable
 from .writers.hdf5 import DatasetWriter, hdf5_grain, hdf5_writer
 from .writers.plain import plain_metadata
@@ -266,7 +265,7 @@ def _stream_into(
             slabs.add(int(own[a]), batch[a:b])
 
     try:
-        collection._stream(chain, saving.action, keep, batch_bytes=min(BATCH_BYTES, memory // 4))
+        collection._stream(chain, saving.action, keep, memory=memory)
         slabs.finish(comm, saving.name)
         with Together(comm, saving.name):
             recorder.flush()

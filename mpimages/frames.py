@@ -19,7 +19,7 @@ from .chain import Chain
 from .collective import Together
 from .progress import Progress
 from .sources import FileSource, PathTable
-from .streamed import BATCH_BYTES, Streamed
+from .streamed import Streamed
 from .workspace import Workspace
 from .writers.boxes import write_run
 from .writers.files import OutputFiles, check_size, create_file, naming_file
@@ -73,8 +73,7 @@ def write_frames(
                 recorder.wrote(place, place + 1)
 
     try:
-        limit = min(BATCH_BYTES, memory // 8)
-        images._stream(chain.select(places), action, keep, batch_bytes=limit)
+        images._stream(chain.select(places), action, keep, memory=memory)
         with Together(comm, action):
             recorder.flush()
     finally:

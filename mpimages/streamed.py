@@ -20,6 +20,8 @@ __all__ = ["Streamed"]
 # About what a batch of records takes that must be read or computed: a batch of float images
 # should hold several groups of eight, so that the tree of sums is walked in the cache.
 BATCH_BYTES = 32 << 20
+# There are two batches, and what the steps make of one: together so small a part of the budget.
+BATCH_PART = 8
 # Of records in memory that go through steps: so few that what the steps make of them stays in
 # the cache and in memory that was used before; but of large records several groups of eight.
 STEP_BYTES = 1 << 20
@@ -106,15 +108,15 @@ class Streamed:
 
     def _stream(
         self, chain: Chain, action: str, consume: Callable[[int, np.ndarray], None],
-        given: object = None, batch_bytes: int = BATCH_BYTES,
+        given: object = None, memory: int | None = None,
         into: Callable[[int, int], np.ndarray | None] | None = None,
     ) -> None:
         """Run the chain over this rank's records: consume(first, batch) for each batch.
 
         Collective: what consume raises on any rank is raised on all. `first` is the place of
         batch[0] among all selected records; the batch is valid during the call alone. `given`
-        is what else must be the same on all ranks; `batch_bytes` is about what a batch takes of
-        records that are read or computed. into(first, number) may tell where the results of so
+        is what else must be the same on all ranks; `memory` is the budget of this action, where it
+        is not the context's. into(first, number) may tell where the results of so
         many records are wanted: a batch that was written there is not consumed.
         """
         comm = self._session.comm
@@ -122,9 +124,10 @@ class Streamed:
         place = partition.bounds(comm.rank)[0]
         source = chain.source
         assert chain.positions is not None
+        allowed = self._session.memory if memory is None else memory
         writes = into is not None and isinstance(source, MemorySource) and \
             len(chain.steps) == 1 and isinstance(chain.steps[0], WritingStep)
-        limit = VIEW_BYTES if writes else _batch_bytes(chain, batch_bytes)
+        limit = VIEW_BYTES if writes else _batch_bytes(chain, allowed)
         together = Together(comm, self._name(action), (chain.signature(), given))
         if source.collective:
             together.agree()  # before the ranks exchange anything, that they mean the same
@@ -283,9 +286,10 @@ class Streamed:
         return max(chain.partition(self._session.comm.size).counts) * self._record_bytes(chain)
 
 
-def _batch_bytes(chain: Chain, limit: int) -> int:
-    """About what a batch of the chain's source is to take, at most `limit`. Local."""
+def _batch_bytes(chain: Chain, memory: int) -> int:
+    """About what a batch of the chain's source is to take. Local."""
     source = chain.source
+    limit = min(BATCH_BYTES, max(1, memory // BATCH_PART))
     if not isinstance(source, MemorySource):
         return ROUND_BYTES if source.collective else limit
     if not chain.steps:
