@@ -7,7 +7,7 @@ collection with a longer chain, and nothing is read until an action runs it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
@@ -62,7 +62,7 @@ class Source(Protocol):
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
         workspace: Workspace,
-    ) -> Iterator[np.ndarray]:
+    ) -> Generator[np.ndarray]:
         """Yield this rank's share of the selected records, in order, a batch at a time.
 
         Parameters

@@ -9,7 +9,7 @@ has and keeps is turned straight into its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -221,7 +221,7 @@ class ExchangeSource:
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
         workspace: Workspace,
-    ) -> Iterator[np.ndarray]:
+    ) -> Generator[np.ndarray]:
         block, plan = self._plan(partition, limit)
         yield from plan.execute(self.comm, block, positions, workspace)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,7 +53,7 @@ class LocalSource:
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
         workspace: Workspace,
-    ) -> Iterator[np.ndarray]:
+    ) -> Generator[np.ndarray]:
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
         if len(own) == 0:
@@ -294,7 +294,7 @@ class MemorySource:
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
         workspace: Workspace,
-    ) -> Iterator[np.ndarray]:
+    ) -> Generator[np.ndarray]:
         assert self.partition is not None
         start, stop = partition.bounds(rank)
         own = positions[start:stop]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,9 @@ class Streamed:
                     if not together.failed:
                         work(batch)
         else:
-            with together.attempt():
+            # Closed here and not by whoever collects garbage: it waits for threads to let go of
+            # its buffers, and a collector may run where these threads need what it holds.
+            with together.attempt(), closing(batches):
                 for batch in batches:
                     work(batch)
         if isinstance(together.failure, Unlike):
