@@ -61,10 +61,10 @@ def release(shared: Shared) -> None:
     Where the ranks are out of step nothing is freed, and it is local.
     """
     shared.users -= 1
-    if shared.watch.broken:
-        return
     if shared.users == 0:
         dismiss(shared.watch)
+        if shared.watch.broken:
+            return
         shared.watch.close()
         if shared.origin != MPI.COMM_NULL:  # the user may have freed it meanwhile
             shared.origin.Delete_attr(_keyval())

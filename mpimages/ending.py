@@ -50,8 +50,11 @@ def attend(watch: Watch) -> None:
 
 
 def dismiss(watch: Watch) -> None:
-    """The watch is closed; with the last one the hook for exceptions is taken back. Local."""
-    if watch in _attended.watches:
+    """The watch is closed; with the last one the hook for exceptions is taken back. Local.
+
+    One that is broken still has messages on their way, which the end of the process waits for.
+    """
+    if watch in _attended.watches and not watch.broken:
         _attended.watches.remove(watch)
     if all(other.broken for other in _attended.watches):
         _take_back()

@@ -75,7 +75,8 @@ def test_a_function_that_exits(ranks):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-@pytest.mark.parametrize("case", ["nothing", "slow", "caught", "function_is_interrupted"])
+@pytest.mark.parametrize("case", ["nothing", "slow", "caught", "function_is_interrupted",
+                                  "hook_is_put_back"])
 def test_what_is_no_mistake(ranks, case):
     code, output, _ = run(ranks, case)
     assert code == 0, output

@@ -170,6 +170,22 @@ def function_is_interrupted() -> None:
     print("well")
 
 
+def hook_is_put_back() -> None:
+    """By the last context that is closed, whether its ranks are in step or not."""
+    assert (sys.excepthook is sys.__excepthook__) == (tsc.size == 1)
+    ThunderContext().close()
+    assert (sys.excepthook is sys.__excepthook__) == (tsc.size == 1)
+    tsc.close()
+    assert sys.excepthook is sys.__excepthook__
+    again = ThunderContext()
+    if again.size > 1:
+        with suppress(CollectiveMismatchError):
+            again.loadImages("nowhere") if first else again.loadSeries("nowhere")
+    again.close()
+    assert sys.excepthook is sys.__excepthook__
+    print("well")
+
+
 def nothing() -> None:
     print("well")
 
