@@ -11,6 +11,7 @@ is no mistake: that rank may be slow.
 from __future__ import annotations
 
 import logging
+import os
 import time
 import zlib
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from .errors import CollectiveMismatchError
 
 __all__ = ["Watch"]
 
-# Seconds: of polling without a pause; until a waiting rank sends its place; until it warns, and
-# again each time; that those in step wait to learn where the others are.
-SPIN = 200e-6
+# Seconds: of polling without a pause, and then giving way to whoever needs the core; until a
+# waiting rank sends its place; until it warns, and again each time; that those in step wait to
+# learn where the others are.
+SPIN = 100e-6
+YIELDING = 2e-3
 ANNOUNCE = 2.0
 WARN = 30.0
 ASK = 2.0
@@ -102,11 +105,14 @@ class Watch:
             return
         self._post(action, "in", action)
         assert self._posted is not None
-        spun = time.perf_counter() + SPIN
+        began = time.perf_counter()
         while not self._posted.Test():
-            if time.perf_counter() > spun:
+            spun = time.perf_counter() - began
+            if spun > YIELDING:
                 self._wait(limit)
                 break
+            if spun > SPIN:
+                os.sched_yield()
         self._posted = None
         if self._words[0] != -self._words[1]:
             self._learn_places()
