@@ -21,6 +21,7 @@ from mpi4py import MPI
 
 from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
+from .waiting import complete
 
 __all__ = [
     "Together",
@@ -89,7 +90,7 @@ class Together:
         comm = self.comm
         token = zlib.crc32(repr((self.action, self.given)).encode())
         lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
-        comm.Allreduce(MPI.IN_PLACE, lowest, op=MPI.MIN)
+        complete(comm, comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
         if lowest[1] != -lowest[2]:
             self._raise_mismatch()
         if lowest[0] < comm.size:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mpi4py import MPI
 
+from . import waiting
 from .ending import attend, dismiss
 from .errors import CollectiveMismatchError
 from .watch import Watch
@@ -21,6 +22,7 @@ class Shared:
         self.origin = origin
         self.comm = origin.Dup()
         self.watch = Watch(self.comm)
+        waiting.attend(self.comm, self.watch.look_about)
         self.users = 0
 
 
@@ -68,4 +70,5 @@ def release(shared: Shared) -> None:
         shared.watch.close()
         if shared.origin != MPI.COMM_NULL:  # the user may have freed it meanwhile
             shared.origin.Delete_attr(_keyval())
+        waiting.dismiss(shared.comm)
         shared.comm.Free()

@@ -8,6 +8,7 @@ not ended after a while the job is aborted. A rank that simply ends tells the ot
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from typing import Any
 
 from mpi4py import MPI
 
-from .watch import PAUSE, Watch
+from .waiting import PAUSE
+from .watch import Watch
 
 __all__ = ["attend", "dismiss"]
 
@@ -108,4 +110,5 @@ def _leave() -> None:
                 _attended.untold()
             _flush()
             MPI.COMM_WORLD.Abort(1)
+            os._exit(1)  # it may return, while the job is being ended
         time.sleep(PAUSE)

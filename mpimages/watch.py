@@ -11,7 +11,6 @@ is no mistake: that rank may be slow.
 from __future__ import annotations
 
 import logging
-import os
 import time
 import zlib
 from dataclasses import dataclass
@@ -21,19 +20,16 @@ from mpi4py import MPI
 
 from .collective import mark_agreed
 from .errors import CollectiveMismatchError
+from .waiting import PAUSE, spin
 
 __all__ = ["Watch"]
 
-# Seconds: of polling without a pause, and then giving way to whoever needs the core; until a
-# waiting rank sends its place; until it warns, and again each time; that those in step wait to
-# learn where the others are.
-SPIN = 100e-6
-YIELDING = 2e-3
+# Seconds: until a waiting rank sends its place; until it warns, and again each time; that those
+# in step wait to learn where the others are; that an agreement may take to arrive everywhere.
 ANNOUNCE = 2.0
 WARN = 30.0
 ASK = 2.0
-# At most between two looks: what a late rank costs the others beyond its lateness.
-PAUSE = 1e-3
+ARRIVE = 3.0
 SHOWN = 8
 
 _log = logging.getLogger("mpimages")
@@ -71,10 +67,13 @@ class Watch:
         self.broken = False
         self.left = False
         self.depth = 0  # actions call others, which all ranks do alike
+        self._parted = False  # whether the last handshake was no meeting
+        self._ahead_since: float | None = None
         self._sequence = 0
         self._last = "ThunderContext"
         self._mine = _Place(0, 0, "in", self._last)
         self._announced = 0
+        self._leaving = 0.0
         self._places: dict[int, _Place] = {}
         self._stop: _Place | None = None
         self._sending: list[MPI.Request] = []
@@ -105,19 +104,14 @@ class Watch:
             return
         self._post(action, "in", action)
         assert self._posted is not None
-        began = time.perf_counter()
-        while not self._posted.Test():
-            spun = time.perf_counter() - began
-            if spun > YIELDING:
-                self._wait(limit)
-                break
-            if spun > SPIN:
-                os.sched_yield()
+        if not spin(self._posted):
+            self._wait(limit)
         self._posted = None
         if self._words[0] != -self._words[1]:
             self._learn_places()
             self._raise_mismatch()
         self._last = action
+        self._ahead_since = None
 
     def _post(self, meaning: str, kind: str, text: str) -> None:
         self._sequence += 1
@@ -147,7 +141,7 @@ class Watch:
                     warned = waited
                     _log.warning("waiting for %.0f s: %s", waited, self._told())
         except BaseException:
-            self.broken = True  # this handshake stays open: the ranks are no longer in step
+            self.broken = self._parted = True  # the handshake stays open
             raise
 
     def _differs(self, place: _Place) -> bool:
@@ -205,7 +199,7 @@ class Watch:
         return "; ".join(texts)
 
     def _raise_mismatch(self) -> None:
-        self.broken = True
+        self.broken = self._parted = True
         here = {rank: place for rank, place in self._places.items() if self._differs(place)}
         failed = [rank for rank, place in here.items() if place.kind == "failed"]
         self.left = any(place.kind != "in" for place in here.values())
@@ -222,6 +216,29 @@ class Watch:
             f"waited {waited:.0f} s for the others: {self._told()}. ThunderContext(timeout=) or "
             "MPIMAGES_TIMEOUT is the limit; the context is closed now"
         )
+
+    def look_about(self) -> None:
+        """Called by a rank that waits within an action: raise where another has left it. Local.
+
+        An agreement that one rank has passed all have come to. So where one is in a later action
+        and this rank goes on waiting, that one has left by an error of its own.
+        """
+        self._listen()
+        ahead = [rank for rank, p in self._places.items() if p.sequence > self._sequence]
+        if not ahead:
+            return
+        now = time.monotonic()
+        self._ahead_since = self._ahead_since or now
+        if now - self._ahead_since > ARRIVE:
+            self.broken = True
+            place = self._places[min(ahead)]
+            error = CollectiveMismatchError(
+                f"rank {min(ahead)} has left {self._mine.text}, in which rank {self.comm.rank} "
+                f"waits for it, and {'is in ' if place.kind == 'in' else ''}{place.text}: it may "
+                "have been given other arguments. The context is closed now"
+            )
+            waiting = set(range(self.comm.size)) - set(ahead)
+            raise mark_agreed(error, self.comm, min(waiting))
 
     # -- stopping --------------------------------------------------------------------------
 
@@ -244,7 +261,8 @@ class Watch:
         """This rank ends, of a failure perhaps; `has_left` is to be called from now on. Local."""
         if self.alone:
             return
-        if not self.broken:
+        self._leaving = time.monotonic()
+        if not self._parted:
             text = "has ended" if failure is None else f"has ended of {failure}"
             self._post("the end", "ended" if failure is None else "failed", text)
         if failure is not None and self._posted is not None:
@@ -257,6 +275,8 @@ class Watch:
         self._listen()
         if self._posted is not None:
             if not self._posted.Test():
+                if time.monotonic() - self._leaving > ANNOUNCE:
+                    self._announce()
                 return False
             self._posted = None
             if self._words[0] != -self._words[1]:

@@ -100,6 +100,23 @@ def test_other_arguments_are_told():
     assert output.count("gave other arguments") == 1, output
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("case", ["refused_alone", "refused_alone_and_goes_on"])
+def test_a_rank_that_left_an_action_by_an_error_of_its_own(ranks, case):
+    code, output, _ = run(ranks, case)
+    assert code != 0
+    assert output.count("refused") == 1, output
+    assert output.count(
+        f"rank {ranks - 1} has left Images.__getitem__, in which rank 0") == 1, output
+    assert output.count("Traceback (most") == 1, output
+
+
+def test_an_end_is_told_although_a_third_is_busy():
+    code, output, _ = run(3, "one_ends_one_is_busy")
+    assert code != 0
+    assert "rank 0 is in Images.mean; rank 1 has ended; rank 2 not heard from" in output, output
+
+
 def test_two_that_differ_do_not_wait_for_a_third():
     code, output, seconds = run(3, "third_is_busy")
     assert code != 0

@@ -105,6 +105,29 @@ def other_arguments() -> None:
     images[tsc.rank % 2]
 
 
+def refused_alone() -> None:
+    """One rank's argument is refused before the others ask for its agreement."""
+    try:
+        images["a" if last else 0]
+    except (TypeError, ValueError):
+        print("refused")
+
+
+def refused_alone_and_goes_on() -> None:
+    try:
+        images["a" if last else 0]
+    except (TypeError, ValueError):
+        print("refused")
+    images.max()
+
+
+def one_ends_one_is_busy() -> None:
+    if tsc.rank == 2:
+        time.sleep(12)
+    if tsc.rank != 1:
+        images.mean()
+
+
 def slow() -> None:
     watch.WARN = 1.0
     if last:
