@@ -32,8 +32,8 @@ class _Attended:
     def __init__(self) -> None:
         self.watches: list[Watch] = []
         self.before: Callable[..., Any] | None = None
-        self.failed = False
-        self.failure: str | None = None  # what the others are to be told of it
+        self.failure: str | None = None
+        self.alone = False  # whether no other rank is known to have failed alike
         self.untold: Callable[[], None] | None = None  # prints it, where another rank should
 
 
@@ -83,10 +83,9 @@ def _hook(
     else:
         _attended.untold = tell
     _flush()
-    _attended.failed = True
-    if comm is None:  # what all ranks raise alike they need not tell each other
-        lines = str(error).splitlines() or [""]
-        _attended.failure = f"{kind.__name__}: {lines[0][:200]}"
+    lines = str(error).splitlines() or [""]
+    _attended.failure = f"{kind.__name__}: {lines[0][:200]}"
+    _attended.alone = comm is None
 
 
 def _flush() -> None:
@@ -102,10 +101,10 @@ def _leave() -> None:
     watches, _attended.watches = _attended.watches, []
     end = time.monotonic() + GRACE
     for watch in watches:
-        watch.begin_to_leave(_attended.failure)
+        watch.begin_to_leave(_attended.failure, _attended.alone)
     while watches:
         watches = [watch for watch in watches if not watch.has_left()]
-        if watches and _attended.failed and time.monotonic() > end:
+        if watches and _attended.failure is not None and time.monotonic() > end:
             if _attended.untold is not None:  # the others have caught it, and this one has not
                 _attended.untold()
             _flush()

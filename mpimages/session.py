@@ -89,11 +89,9 @@ class Session:
             return
         self.workspace.close()
         shared, self._shared = self._shared, None
-        try:
-            if not shared.watch.broken:
-                shared.watch.enter("ThunderContext.close", self._limit)
-        finally:
-            communicators.release(shared)
+        if not shared.watch.broken:
+            shared.watch.enter("ThunderContext.close", self._limit)
+        communicators.release(shared)
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -257,15 +257,22 @@ class Watch:
 
     # -- the end ---------------------------------------------------------------------------
 
-    def begin_to_leave(self, failure: str | None) -> None:
-        """This rank ends, of a failure perhaps; `has_left` is to be called from now on. Local."""
+    def begin_to_leave(self, failure: str | None, urgent: bool = False) -> None:
+        """This rank ends, of a failure perhaps; `has_left` is to be called from now on. Local.
+
+        Parameters
+        ----------
+        failure : str or None
+        urgent : bool
+            Whether to tell the others before they ask.
+        """
         if self.alone:
             return
         self._leaving = time.monotonic()
         if not self._parted:
             text = "has ended" if failure is None else f"has ended of {failure}"
             self._post("the end", "ended" if failure is None else "failed", text)
-        if failure is not None and self._posted is not None:
+        if urgent and self._posted is not None:
             self._announce()
 
     def has_left(self) -> bool:
