@@ -68,6 +68,24 @@ def own_images(tsc: ThunderContext, count: int, dtype: str) -> np.ndarray:
     return rng.integers(0, 250, (count // tsc.size, *IMAGE)).astype(dtype)
 
 
+def entry_jobs(bench: Bench) -> None:
+    """The handshake at the entry of an action, beside the 50 µs that it may take."""
+    tsc, turns, allowed = bench.tsc, 200, 50e-6
+    if tsc.size == 1:
+        return
+
+    def enter() -> None:
+        for _ in range(turns):
+            with tsc._session.action("benchmark"):
+                pass
+
+    taken = bench.seconds(enter, 20) / turns
+    bench.rows.append({"job": "entry of an action", "ranks": tsc.size, "limit": "50 µs",
+                       "allowance": allowed / taken, "seconds": taken})
+    if tsc.rank == 0:
+        print(f"{'entry of an action':46} {tsc.size} {taken * 1e6:7.1f} µs", flush=True)
+
+
 def memory_jobs(bench: Bench) -> None:
     """Statistics over images in memory."""
     tsc = bench.tsc
@@ -194,7 +212,7 @@ def main() -> None:
         bench = Bench(tsc)
         if tsc.rank == 0:
             os.makedirs(options.scratch, exist_ok=True)
-        for jobs in (memory_jobs, projection_jobs, series_jobs):
+        for jobs in (entry_jobs, memory_jobs, projection_jobs, series_jobs):
             jobs(bench)
         file_jobs(bench, options.scratch)
         if tsc.rank == 0:

@@ -22,7 +22,8 @@ class Target:
     ----------
     figure : str
         ``'fraction'`` of the limit, ``'numpy'`` or ``'dask'`` (how many times as fast), or
-        ``'scaling'`` from one rank to two.
+        ``'scaling'`` from one rank to two, or ``'allowance'``, how many times it fits into
+        what it may take.
     ranks : int
         How many it is measured on; 2 for a scaling.
     """
@@ -35,6 +36,7 @@ class Target:
 
 
 TARGETS = (
+    Target("entry of an action", "allowance", 2, 1, 5),
     Target("stdev (and the mean in it), uint16", "fraction", 1, 0.45, 0.8),
     Target("stdev (and the mean in it), uint16", "numpy", 1, 12),
     Target("stdev (and the mean in it), uint8", "fraction", 1, 0.3, 0.6),
@@ -78,6 +80,7 @@ def line(row: dict, target: Target) -> str:
     value = row[target.figure]
     named = {
         "fraction": f"of {row['limit']}",
+        "allowance": f"times in {row['limit']}",
         "scaling": f"1 → 2 ranks ({row['limit']}: {row.get('limit_scaling', 0):.2f})",
     }.get(target.figure, f"× {target.figure}")
     aim = "" if target.aim is None else f"{target.aim:g}"

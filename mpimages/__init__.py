@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from .colorize import Colorize
     from .context import ThunderContext
     from .dims import Dims
-    from .errors import CollectiveMismatchError, FormatError, LaunchError, RankError
+    from .errors import (
+        CollectiveMismatchError,
+        FormatError,
+        Interrupted,
+        LaunchError,
+        RankError,
+    )
     from .images import Images
     from .series import Series, TimeSeries
     from .verification import Verified, verify
@@ -28,6 +34,7 @@ __all__ = [
     "Dims",
     "FormatError",
     "Images",
+    "Interrupted",
     "LaunchError",
     "RankError",
     "Series",
@@ -46,6 +53,7 @@ _HOMES = {
     "Dims": "dims",
     "FormatError": "errors",
     "Images": "images",
+    "Interrupted": "errors",
     "LaunchError": "errors",
     "RankError": "errors",
     "Series": "series",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import numpy as np
 
+from .actions import action
 from .chain import Chain, Filter, FilterKeys, Positions
 from .collective import Together
 from .sources import CacheSource, MemorySource, uncached
@@ -79,18 +81,22 @@ class Collection(Summarized):
         statistics, dims = self._statistics(name, [name])
         return _checked(getattr(statistics, name)).reshape(dims)
 
+    @action
     def mean(self) -> np.ndarray:
         """Mean over the records, float64, of a record's shape. Collective; an action."""
         return self._statistic("mean")
 
+    @action
     def variance(self) -> np.ndarray:
         """Population variance over the records, float64. Collective; an action."""
         return self._statistic("variance")
 
+    @action
     def stdev(self) -> np.ndarray:
         """Population standard deviation over the records, float64. Collective; an action."""
         return self._statistic("stdev")
 
+    @action
     def sum(self) -> np.ndarray:
         """Sum over the records: exact int64 or uint64 for integers, float64 for floats.
 
@@ -103,14 +109,17 @@ class Collection(Summarized):
         """
         return self._statistic("sum")
 
+    @action
     def max(self) -> np.ndarray:
         """Maximum over the records, in their dtype; NaN wins. Collective; an action."""
         return self._statistic("max")
 
+    @action
     def min(self) -> np.ndarray:
         """Minimum over the records, in their dtype; NaN wins. Collective; an action."""
         return self._statistic("min")
 
+    @action
     def stats(self) -> dict[str, Any]:
         """All of count, mean, variance, stdev, sum, min and max, in one pass.
 
@@ -136,16 +145,22 @@ class Collection(Summarized):
 
     def count(self) -> int:
         """The number of records. Collective; an action only after `filter`."""
-        settled = self._settle("count").count
+        with self._together(self._name("count")):
+            settled = self._settle("count").count
         assert settled is not None
         return settled
+
+    def _together(self, name: str) -> AbstractContextManager[None]:
+        """An action, unless it is known already which records there are. Collective."""
+        return nullcontext() if self._chain.settled else self._session.action(name)
 
     def keys(self) -> View:
         """The records' keys, as a view with first, take and collect. Local; the view's
         methods are collective."""
 
-        def take(n: int | None, action: str) -> list:
-            keys = self._settle(action).keys
+        def take(n: int | None, name: str) -> list:
+            with self._together(self._name(name)):
+                keys = self._settle(name).keys
             assert keys is not None
             return [self._key(key) for key in keys[:n]]
 
@@ -155,15 +170,17 @@ class Collection(Summarized):
         """The records' values, as a view with first, take and collect. Local; the view's
         methods are collective."""
 
-        def take(n: int | None, action: str) -> list:
-            chain = self._settle(action)
-            assert chain.count is not None
-            if n is not None and n < chain.count:
-                chain = chain.select(np.arange(n))
-            return list(self._gather(chain, action))
+        def take(n: int | None, name: str) -> list:
+            with self._session.action(self._name(name)):
+                chain = self._settle(name)
+                assert chain.count is not None
+                if n is not None and n < chain.count:
+                    chain = chain.select(np.arange(n))
+                return list(self._gather(chain, name))
 
         return View("values", take)
 
+    @action
     def first(self) -> tuple[Any, np.ndarray]:
         """The first record, (key, value). Collective; an action."""
         return self.keys().first(), self.values().first()
@@ -204,12 +221,14 @@ class Collection(Summarized):
         chain = self._chain.then(FilterKeys(func))
         derived = self._derived(chain)
         if self._chain.settled:
-            derived._settle("filterOnKeys")
+            with self._session.action(self._name("filterOnKeys")):
+                derived._settle("filterOnKeys")
             derived._inspected = False
         return derived
 
     # -- cache -----------------------------------------------------------------------------
 
+    @action
     def cache(self) -> Self:
         """Compute the records now and keep them: each rank its share. Collective; an action.
 

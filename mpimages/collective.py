@@ -21,6 +21,7 @@ from mpi4py import MPI
 
 from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
+from .waiting import complete
 
 __all__ = [
     "Together",
@@ -89,7 +90,7 @@ class Together:
         comm = self.comm
         token = zlib.crc32(repr((self.action, self.given)).encode())
         lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
-        comm.Allreduce(MPI.IN_PLACE, lowest, op=MPI.MIN)
+        complete(comm, comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
         if lowest[1] != -lowest[2]:
             self._raise_mismatch()
         if lowest[0] < comm.size:
@@ -109,11 +110,15 @@ class Together:
             assert own is not None
             own.add_note(f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
             raise mark_agreed(own, comm)
+        code = own.code if isinstance(own, SystemExit) else None
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
-        described = None if own is None else _describe(own, place)
-        pickled, number, message = comm.bcast(described, lowest)
+        described = None if own is None else (*_describe(own, place), code)
+        pickled, number, message, code = comm.bcast(described, lowest)
         others = f" ({failures - 1} more ranks failed)" if failures > 1 else ""
-        raise mark_agreed(_rebuild(pickled, number, message + others), comm) from own
+        error = _rebuild(pickled, number, message + others)
+        if isinstance(error, SystemExit):
+            error.code = code  # what the program wanted to end with
+        raise mark_agreed(error, comm, lowest) from own
 
     def _is_agreed(self, error: BaseException) -> bool:
         """Whether an agreement of the same ranks, since this one began, has raised it."""
@@ -141,15 +146,16 @@ class Together:
 _moments = itertools.count()
 
 
-def mark_agreed(error: ErrorType, comm: MPI.Intracomm) -> ErrorType:
+def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> ErrorType:
     """Mark an exception that all of comm's ranks raise now, so that outer agreements let it pass.
 
     Local. The mark says when, for a program may keep an exception and raise it again on one
-    rank alone.
+    rank alone; and which rank is to print it where nobody catches it.
     """
     # One with slots cannot bear the mark; an outer agreement then repeats itself.
     with suppress(AttributeError):
         error.agreed = (comm, next(_moments))  # type: ignore[attr-defined]
+        error.agreed_by = (comm, teller)  # type: ignore[attr-defined]
     return error
 
 

@@ -7,15 +7,22 @@ from typing import Any
 
 from mpi4py import MPI
 
+from . import waiting
+from .ending import attend, dismiss
+from .errors import CollectiveMismatchError
+from .watch import Watch
+
 __all__ = ["Shared", "acquire", "release"]
 
 
 class Shared:
-    """A communicator's duplicate, and how many contexts use it."""
+    """A communicator's duplicate, the watch over its ranks, and how many contexts use them."""
 
     def __init__(self, origin: MPI.Intracomm) -> None:
         self.origin = origin
         self.comm = origin.Dup()
+        self.watch = Watch(self.comm)
+        waiting.attend(self.comm, self.watch.look_about)
         self.users = 0
 
 
@@ -34,21 +41,34 @@ def acquire(comm: Any) -> Shared:
     ------
     TypeError
         Where it is no intracommunicator.
+    CollectiveMismatchError
+        Where one of its ranks is known to have ended.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
         raise TypeError(f"comm is an mpi4py intracommunicator, not {comm!r}")
     shared: Any = comm.Get_attr(_keyval())
-    if shared is None:
+    if shared is not None and shared.watch.left:
+        raise CollectiveMismatchError("another rank has ended: the others cannot work together")
+    if shared is None or shared.watch.broken:
         shared = Shared(comm)
         comm.Set_attr(_keyval(), shared)
+        attend(shared.watch)
     shared.users += 1
     return shared
 
 
 def release(shared: Shared) -> None:
-    """Give back what `acquire` gave; the last one frees it. Collective."""
+    """Give back what `acquire` gave; the last one frees it. Collective.
+
+    Where the ranks are out of step nothing is freed, and it is local.
+    """
     shared.users -= 1
     if shared.users == 0:
+        dismiss(shared.watch)
+        if shared.watch.broken:
+            return
+        shared.watch.close()
         if shared.origin != MPI.COMM_NULL:  # the user may have freed it meanwhile
             shared.origin.Delete_attr(_keyval())
+        waiting.dismiss(shared.comm)
         shared.comm.Free()

@@ -11,6 +11,7 @@ import numpy as np
 from mpi4py import MPI
 
 from . import loading
+from .actions import action
 from .images import Images
 from .series import Series
 from .session import Session
@@ -30,6 +31,15 @@ class ThunderContext:
     memory : int or str, optional
         What each rank may take: bytes, or a text such as ``'4GB'``. Default: what the batch
         system, the container and the node allow, shared among the ranks of a node.
+    timeout : float, optional
+        Seconds that a rank waits in a collective method for others that are silent, before it
+        raises CollectiveMismatchError. Default: MPIMAGES_TIMEOUT, or for ever, as a slow rank is
+        no mistake. Ranks that are known to be elsewhere or to have ended raise at once.
+
+    Notes
+    -----
+    While contexts of several ranks are open, an uncaught exception ends the job with a
+    non-zero exit code, and its traceback is printed once (`sys.excepthook`).
 
     Examples
     --------
@@ -39,15 +49,19 @@ class ThunderContext:
     20
     """
 
-    def __init__(self, comm: MPI.Intracomm | None = None, memory: int | str | None = None) -> None:
-        self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory)
+    def __init__(
+        self, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory, timeout)
 
     @classmethod
     def start(
-        cls, comm: MPI.Intracomm | None = None, memory: int | str | None = None
+        cls, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
+        timeout: float | None = None,
     ) -> ThunderContext:
-        """The same as ``ThunderContext(comm, memory)``. Collective."""
-        return cls(comm, memory)
+        """The same as ``ThunderContext(comm, memory, timeout)``. Collective."""
+        return cls(comm, memory, timeout)
 
     # -- properties: local -----------------------------------------------------------------
 
@@ -99,6 +113,7 @@ class ThunderContext:
 
     # -- images ----------------------------------------------------------------------------
 
+    @action
     def loadImages(
         self,
         dataPath: Path | Sequence[Path],
@@ -157,6 +172,7 @@ class ThunderContext:
             inputFormat, ext, recursive, (startIdx, stopIdx),
         )
 
+    @action
     def loadImagesFromArray(self, array: Any, local: bool = False) -> Images:
         """Images in memory. Collective.
 
@@ -198,6 +214,7 @@ class ThunderContext:
 
     # -- series ----------------------------------------------------------------------------
 
+    @action
     def loadSeries(
         self,
         dataPath: Path,
@@ -236,6 +253,7 @@ class ThunderContext:
              "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
         )
 
+    @action
     def loadSeriesFromArray(
         self, array: Any, index: Sequence[int] | np.ndarray | None = None, local: bool = False
     ) -> Series:

@@ -231,6 +231,7 @@ class _Conversion:
         for number, (start, stop) in enumerate(pieces):
             columns = np.empty((0, stop - start), self.dtype)
             with together.attempt():
+                self.images._session.stopping.check(ask=False)  # agreed in this round
                 columns = buffers.finish()
                 behind.finish()
             together.agree()  # from here to the end of the exchange nothing can fail alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CollectiveMismatchError", "FormatError", "LaunchError", "RankError"]
+__all__ = ["CollectiveMismatchError", "FormatError", "Interrupted", "LaunchError", "RankError"]
 
 
 class FormatError(ValueError):
@@ -15,6 +15,18 @@ class LaunchError(RuntimeError):
 
 class CollectiveMismatchError(RuntimeError):
     """Ranks called different actions, or one left while the others waited."""
+
+
+class Interrupted(SystemExit):
+    """A signal stopped a conversion early; what is done is kept, for ``resume=True``.
+
+    Uncaught it ends the program with exit code 75, by which batch systems and scripts know
+    that trying again is worth while (EX_TEMPFAIL of sysexits.h).
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.code = 75
 
 
 class RankError(RuntimeError):

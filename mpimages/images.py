@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .actions import action
 from .arguments import as_int, image_key
 from .chain import Chain, Positions, Renumber, Shape
 from .collection import Collection
@@ -73,6 +74,7 @@ class Images(Collection):
 
     # -- records ---------------------------------------------------------------------------
 
+    @action
     def __getitem__(self, key: int | slice) -> np.ndarray:
         """The image with this key, or a stack of those with keys in a half-open slice.
 
@@ -90,6 +92,7 @@ class Images(Collection):
             raise KeyError(self._no_such(key))
         return value
 
+    @action
     def get(self, key: int) -> np.ndarray | None:
         """The image with this key, or None where there is none. Collective; an action."""
         return self._find(image_key(key), "get")
@@ -123,6 +126,7 @@ class Images(Collection):
         return (f"no image with key {key}: the {len(keys)} keys lie in "
                 f"{int(keys[0])}…{int(keys[-1])}")
 
+    @action
     def toArray(self) -> np.ndarray:
         """All images in one array, (n,) + dims, on every rank. Collective; an action.
 
@@ -290,6 +294,7 @@ class Images(Collection):
 
     # -- regions ---------------------------------------------------------------------------
 
+    @action
     def meanByRegions(self, mask: np.ndarray | Sequence[Sequence[Sequence[int]]]) -> np.ndarray:
         """Mean over each of several regions of each image: ROI traces. Collective; an action.
 
@@ -342,6 +347,7 @@ class Images(Collection):
         """`toSeries`, as a `TimeSeries`. Collective; lazy."""
         return self._as_series(TimeSeries)
 
+    @action
     def plan(
         self, ranks: int | None = None, memory: int | str | None = None, chunks: Any = None,
         compression: Any = None,
@@ -370,6 +376,7 @@ class Images(Collection):
         """
         return plan_series(self.toSeries(), ranks, memory, chunks, compression)
 
+    @action
     def saveAsBinarySeries(
         self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
@@ -377,6 +384,7 @@ class Images(Collection):
         """``toSeries().saveAsBinarySeries(...)``. Collective; an action."""
         self.toSeries().saveAsBinarySeries(path, blockSize, overwrite, resume, memory)
 
+    @action
     def saveAsHDF5(
         self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
         chunks: Any = None, compression: Any = None, overwrite: bool = False,
@@ -398,6 +406,7 @@ class Images(Collection):
         target = Target(path, bool(overwrite), bool(resume), memory)
         save_frames(self, self._records("saveAsHDF5"), target, dataset, chunks, compression)
 
+    @action
     def saveAsPngs(
         self, path: str | os.PathLike, *, cmap: Any = "gray", vmin: float | None = None,
         vmax: float | None = None, norm: Any = None, alpha: float | None = None,
@@ -434,6 +443,7 @@ class Images(Collection):
                    "origin": origin}
         save_pngs(self, self._records("saveAsPngs"), path, filePrefix, bool(overwrite), options)
 
+    @action
     def saveAsTifs(
         self, path: str | os.PathLike, *, filePrefix: str = "export", overwrite: bool = False
     ) -> None:

@@ -98,7 +98,8 @@ def _save_pictures(
     comm = images._session.comm
     keys = chain.keys
     assert keys is not None
-    with staged(comm, path, kind, overwrite, images._name(action)) as directory:
+    with images._session.stopping.on_signals(), \
+            staged(comm, path, kind, overwrite, images._name(action)) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import budget
+from .actions import action
 from .arguments import as_index, as_percent, as_seed
 from .chain import Chain, Shape, Step
 from .collection import Collection
@@ -134,6 +135,7 @@ class Series(Collection):
             return -1
         return int(np.ravel_multi_index(tuple(int(i) for i in coordinates), shape))
 
+    @action
     def __getitem__(self, key: tuple[int, ...]) -> np.ndarray:
         """The series of one pixel, 1-D. Collective; an action.
 
@@ -148,6 +150,7 @@ class Series(Collection):
                            f"{self._chain.count} records")
         return value
 
+    @action
     def get(self, key: tuple[int, ...]) -> np.ndarray | None:
         """The series of one pixel, or None where there is none. Collective; an action."""
         return self._value(key, "get")
@@ -169,6 +172,7 @@ class Series(Collection):
                              f"but a filter has left {chain.count}; use values().collect()")
         return chain
 
+    @action
     def toArray(self) -> np.ndarray:
         """All series in one array, dims + (T,), on every rank. Collective; an action.
 
@@ -182,6 +186,7 @@ class Series(Collection):
         rows = self._gather(self._whole("toArray"), "toArray")
         return rows.reshape(*(self._shape() or ()), rows.shape[1])
 
+    @action
     def pack(self) -> np.ndarray:
         """All series in one array, (T,) + dims, axes of length 1 left out, on every rank.
 
@@ -302,6 +307,7 @@ class Series(Collection):
 
     # -- files -----------------------------------------------------------------------------
 
+    @action
     def saveAsBinarySeries(
         self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
@@ -338,6 +344,7 @@ class Series(Collection):
         chain = self._known(self._whole("saveAsBinarySeries"), "saveAsBinarySeries")
         save_binary_series(self, chain, self._described(), target, blockSize)
 
+    @action
     def saveAsHDF5(
         self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
         chunks: Any = None, compression: Any = None, overwrite: bool = False,
@@ -386,6 +393,7 @@ class Series(Collection):
 
     # -- samples ---------------------------------------------------------------------------
 
+    @action
     def subset(self, nsamples: int = 100, thresh: float | None = None, stat: str = "std",
                seed: int | None = None) -> np.ndarray:
         """A random sample of the series. Collective; an action, in one pass.

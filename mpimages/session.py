@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mpi4py import MPI
 
 from . import communicators
 from .budget import agreed_budget
 from .collective import Together
+from .stopping import Stopping
 from .workspace import Workspace, threads_per_rank
 
 __all__ = ["Session"]
@@ -21,12 +26,21 @@ class Session:
         The user's; a duplicate of it is used, and freed by `close`.
     memory : int, str or None
         The budget per rank; None: worked out.
+    timeout : float, optional
+        Seconds that a rank waits for silent others at the entry of an action.
     """
 
-    def __init__(self, comm: MPI.Intracomm, memory: int | str | None) -> None:
+    def __init__(
+        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None
+    ) -> None:
         self.workspace = Workspace(0, 1)
         self._shared: communicators.Shared | None = communicators.acquire(comm)
+        self.stopping = Stopping(self._shared.watch)
+        self._limit: float | None = None
         try:
+            self._shared.watch.enter("ThunderContext")
+            with Together(self.comm, "ThunderContext"):
+                self._limit = _seconds(timeout)
             self.memory = agreed_budget(self.comm, memory)
             with Together(self.comm, "ThunderContext"):
                 threads = threads_per_rank(self.comm)
@@ -38,19 +52,58 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether `close` has not been called. Local."""
-        return self._shared is not None
+        """Whether `close` has not been called, and the ranks are in step. Local."""
+        return self._shared is not None and not self._shared.watch.broken
 
     @property
     def comm(self) -> MPI.Intracomm:
         """The communicator. Local; RuntimeError after `close`."""
         if self._shared is None:
             raise RuntimeError("the ThunderContext is closed; make a new one")
+        if self._shared.watch.broken:
+            raise RuntimeError("the ThunderContext is closed, because its ranks were out of step")
         return self._shared.comm
+
+    @contextmanager
+    def action(self, name: str) -> Iterator[None]:
+        """What all ranks do together. Collective; one in another needs no further meeting.
+
+        Raises
+        ------
+        CollectiveMismatchError
+            Where other ranks are in other actions, or have left.
+        """
+        _ = self.comm  # refuses where the context is closed
+        assert self._shared is not None
+        watch = self._shared.watch
+        watch.enter(name, self._limit)
+        watch.depth += 1
+        try:
+            yield
+        finally:
+            watch.depth -= 1
 
     def close(self) -> None:
         """Give back communicator, memory and threads. Collective; may be called twice."""
-        if self._shared is not None:
-            self.workspace.close()
-            shared, self._shared = self._shared, None
-            communicators.release(shared)
+        if self._shared is None:
+            return
+        self.workspace.close()
+        shared, self._shared = self._shared, None
+        if not shared.watch.broken:
+            shared.watch.enter("ThunderContext.close", self._limit)
+        communicators.release(shared)
+
+
+def _seconds(timeout: float | None) -> float | None:
+    """The limit that was given, or else the environment's. Local."""
+    given = os.environ.get("MPIMAGES_TIMEOUT") or None if timeout is None else timeout
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if isinstance(given, bool) or not seconds > 0:
+        name = "MPIMAGES_TIMEOUT" if timeout is None else "timeout"
+        raise ValueError(f"{name} is a positive number of seconds, not {given!r}")
+    return seconds

@@ -141,10 +141,12 @@ class Streamed:
 
         def work(batch: np.ndarray) -> None:
             nonlocal place
+            self._session.stopping.check()
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
-                result = chain.run(first, batch, wanted)
+                with self._session.stopping.at_once():
+                    result = chain.run(first, batch, wanted)
                 if result is not wanted:
                     consume(first, result)
 

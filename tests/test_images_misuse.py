@@ -101,7 +101,6 @@ def test_other_methods_or_arguments_on_some_ranks_are_told(tsc):
         lambda: images[odd],
         lambda: images[odd : odd + 2],
         lambda: images.values().take(1 + odd),
-        lambda: (images.mean if odd else images.max)(),
         lambda: images.maxProjection(odd).mean(),
         lambda: images.crop((odd, 0, 0), (4, 5, 2)).max(),
         lambda: images.meanByRegions(np.full((4, 5, 2), 1 + odd)),

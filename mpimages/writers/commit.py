@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from mpi4py import MPI
 
 from ..collective import Together
+from ..errors import Interrupted
 from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
@@ -130,7 +131,8 @@ def resumable(
     ----------
     resume : bool
         Take up what an earlier job left, and leave what this one has done if it fails. With
-        `overwrite` a ValueError.
+        `overwrite` a ValueError. Of a job that is stopped by a signal what is done is left in
+        any case, unless it overwrites.
 
     Yields
     ------
@@ -159,9 +161,13 @@ def resumable(
         with Together(comm, action):
             if given is not None and not stage.complete:
                 given.commit(bool(overwrite))
-    except BaseException:
+    except BaseException as error:
         if given is not None and not stage.complete:
-            given.leave(bool(resume))
+            # What is to be overwritten is still there: resuming would find it, and stop.
+            stopped = isinstance(error, (Interrupted, KeyboardInterrupt)) and not overwrite
+            given.leave(bool(resume) or stopped)
+            if stopped and os.path.lexists(stage.partial):
+                _log.warning("%s; what is done is kept, and resume=True goes on", error)
         comm.Barrier()  # no rank may find the partial output still there
         raise
     finally:

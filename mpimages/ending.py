@@ -1,0 +1,113 @@
+"""How a rank ends: the others learn of it, and its traceback is printed once.
+
+While contexts of several ranks are open, an uncaught exception on one rank ends the job: the
+others are told, those that wait for this rank raise CollectiveMismatchError, and where they have
+not ended after a while the job is aborted. A rank that simply ends tells the others as well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from mpi4py import MPI
+
+from .waiting import PAUSE
+from .watch import Watch
+
+__all__ = ["attend", "dismiss"]
+
+# Seconds that the others have to end by themselves, after a failure here.
+GRACE = 5.0
+
+
+class _Attended:
+    """The watches that are open in this process, and what ended it."""
+
+    def __init__(self) -> None:
+        self.watches: list[Watch] = []
+        self.before: Callable[..., Any] | None = None
+        self.failure: str | None = None
+        self.alone = False  # whether no other rank is known to have failed alike
+        self.untold: Callable[[], None] | None = None  # prints it, where another rank should
+
+
+_attended = _Attended()
+
+
+def attend(watch: Watch) -> None:
+    """From now on the end of this process is told to the watch's other ranks. Local."""
+    if watch.alone:
+        return
+    _attended.watches.append(watch)
+    if _attended.before is None:
+        _attended.before, sys.excepthook = sys.excepthook, _hook
+        atexit.unregister(_leave)
+        atexit.register(_leave)
+
+
+def dismiss(watch: Watch) -> None:
+    """The watch is closed; with the last one the hook for exceptions is taken back. Local.
+
+    One that is broken still has messages on their way, which the end of the process waits for.
+    """
+    if watch in _attended.watches and not watch.broken:
+        _attended.watches.remove(watch)
+    if all(other.broken for other in _attended.watches):
+        _take_back()
+
+
+def _take_back() -> None:
+    # Another's hook that was put over this one stays; it may still call this one.
+    if _attended.before is not None and sys.excepthook is _hook:
+        sys.excepthook, _attended.before = _attended.before, None
+
+
+def _hook(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print what no rank has printed, and remember that this rank ends of it."""
+    comm, teller = getattr(error, "agreed_by", (None, 0))
+    show = _attended.before or sys.__excepthook__
+
+    def tell() -> None:
+        show(kind, error, trace)
+
+    if comm is None or comm == MPI.COMM_NULL or comm.rank == teller:
+        tell()
+    else:
+        _attended.untold = tell
+    _flush()
+    lines = str(error).splitlines() or [""]
+    _attended.failure = f"{kind.__name__}: {lines[0][:200]}"
+    _attended.alone = comm is None
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _leave() -> None:
+    """At the interpreter's exit, before MPI's: end together with the other ranks."""
+    if MPI.Is_finalized():
+        return
+    watches, _attended.watches = _attended.watches, []
+    end = time.monotonic() + GRACE
+    for watch in watches:
+        watch.begin_to_leave(_attended.failure, _attended.alone)
+    while watches:
+        watches = [watch for watch in watches if not watch.has_left()]
+        if watches and _attended.failure is not None and time.monotonic() > end:
+            if _attended.untold is not None:  # the others have caught it, and this one has not
+                _attended.untold()
+            _flush()
+            MPI.COMM_WORLD.Abort(1)
+            os._exit(1)  # it may return, while the job is being ended
+        time.sleep(PAUSE)
