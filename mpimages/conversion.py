@@ -203,7 +203,10 @@ class _Conversion:
         with Together(self.comm, self.action):
             part = max(b - a for a, b in pieces)
             part = -(-part // (layout.grain * self.comm.size)) * layout.grain
-            buffers.block = self.workspace.empty((part * self.partition.count,), self.dtype)
+            size = (part * self.partition.count,)
+            buffers.blocks = [
+                self.workspace.empty(size, self.dtype) for _ in pieces[: layout.blocks]
+            ]
             buffers.make(max(b - a for a, b in pieces))
         recorder = self.progress.recorder("done", self.writer.flush)
         with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor:
@@ -232,16 +235,19 @@ class _Conversion:
             columns = np.empty((0, stop - start), self.dtype)
             with together.attempt():
                 columns = buffers.finish()
-                behind.finish()
+                if layout.blocks == 1:
+                    behind.finish()
             together.agree()  # from here to the end of the exchange nothing can fail alone
             parts = Partition.balanced(stop - start, comm.size, layout.grain)
             a, b = parts.bounds(comm.rank)
             times = self.partition.count
-            block = buffers.block[: (b - a) * times].reshape(b - a, times)
+            block = buffers.blocks[number % layout.blocks]
+            block = block[: (b - a) * times].reshape(b - a, times)
             plan = ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES)
             for _ in plan.execute(comm, columns, range(stop - start), self.workspace, block):
                 pass
             with together.attempt():
+                behind.finish()
                 if number + 1 < len(pieces):
                     buffers.begin(*pieces[number + 1])
                 if b > a:
@@ -254,10 +260,10 @@ class _Conversion:
 
 
 class _Buffers:
-    """The band that is read while another is written, and the block that is written. Local."""
+    """The band that is read while another is written, and the blocks that are written. Local."""
 
     def __init__(self, bands: Bands, workspace: Any) -> None:
-        self.block = np.empty(0, np.uint8)
+        self.blocks: list[np.ndarray] = []
         self._bands = bands
         self._workspace = workspace
         self._memory = np.empty(0, np.uint8)
