@@ -80,7 +80,7 @@ def lay_out(
     size, most = len(counts), max(counts)
     held = most * pixels * itemsize if way == "share" else 0
     sent = -(-pixels * record // size)
-    exchange = min(EXCHANGE_BYTES, max(1, memory // 16), sent) if size > 1 else 0
+    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
     in_memory = way in ("memory", "share")
     buffered = 0 if in_memory else most * itemsize
     free = memory - held - 2 * exchange
