@@ -14,14 +14,14 @@ frames  they must be decoded or computed whole, and do not fit: they pass once t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
 from .bands import Bands, FileBands, MemoryBands
+from .buffers import Behind, Buffers
 from .chain import Chain, Shape
 from .collective import Together, allreduce, from_rank
 from .exchange import ExchangePlan, ExchangeSource
@@ -31,7 +31,6 @@ from .plan import HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .progress import Progress, Recorder
 from .sources import FileSource, MemorySource
 from .streamed import Streamed
-from .workspace import Work
 
 __all__ = ["convert", "plan_conversion"]
 
@@ -199,15 +198,21 @@ class _Conversion:
         pieces = list(missing.pieces(layout.width, layout.grain))
         if not pieces:
             return
-        buffers = _Buffers(bands, self.workspace)
+        width = max(b - a for a, b in pieces)
+        part = -(-width // (layout.grain * self.comm.size)) * layout.grain
+        buffers = Buffers(bands, self.workspace)
         with Together(self.comm, self.action):
-            part = max(b - a for a, b in pieces)
-            part = -(-part // (layout.grain * self.comm.size)) * layout.grain
-            buffers.block = self.workspace.empty((part * self.partition.count,), self.dtype)
-            buffers.make(max(b - a for a, b in pieces))
+            size = (part * self.partition.count,)
+            buffers.blocks = [
+                self.workspace.empty(size, self.dtype) for _ in pieces[: layout.blocks]
+            ]
+            buffers.exchange = self._exchange(0, width, layout).buffers(
+                self.comm.rank, part, self.workspace
+            )
+            buffers.make(width)
         recorder = self.progress.recorder("done", self.writer.flush)
         with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor:
-            behind = _Behind(executor if self.writer.threaded else None)
+            behind = Behind(executor if self.writer.threaded else None)
             try:
                 self._rounds(pieces, buffers, layout, behind, recorder)
             finally:
@@ -215,17 +220,20 @@ class _Conversion:
                 behind.give_up()
                 recorder.give_up()
 
+    def _exchange(self, start: int, stop: int, layout: Layout) -> ExchangePlan:
+        """How a band is exchanged. Local."""
+        parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
+        return ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES)
+
     def _rounds(
-        self, pieces: list[tuple[int, int]], buffers: _Buffers, layout: Layout, behind: _Behind,
+        self, pieces: list[tuple[int, int]], buffers: Buffers, layout: Layout, behind: Behind,
         recorder: Recorder,
     ) -> None:
-        comm = self.comm
-
         def write(first: int, values: np.ndarray) -> None:
             self.writer.write(first, values)
             recorder.wrote(first, first + len(values))
 
-        together = Together(comm, self.action)
+        together = Together(self.comm, self.action)
         with together.attempt():
             buffers.begin(*pieces[0])
         for number, (start, stop) in enumerate(pieces):
@@ -233,16 +241,16 @@ class _Conversion:
             with together.attempt():
                 self.images._session.stopping.check(ask=False)  # agreed in this round
                 columns = buffers.finish()
-                behind.finish()
-            together.agree()  # from here to the end of the exchange nothing can fail alone
-            parts = Partition.balanced(stop - start, comm.size, layout.grain)
-            a, b = parts.bounds(comm.rank)
-            times = self.partition.count
-            block = buffers.block[: (b - a) * times].reshape(b - a, times)
-            plan = ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES)
-            for _ in plan.execute(comm, columns, range(stop - start), self.workspace, block):
-                pass
+            if layout.blocks == 1:  # its block is the one that is filled next
+                with together.attempt():
+                    behind.finish()
+            exchange = self._exchange(start, stop, layout)
+            a, b = exchange.pixels.bounds(self.comm.rank)
+            block = buffers.block(number, b - a, self.partition.count)
+            exchange.execute_within(together, columns, buffers.exchange, block)
+            together.agree()  # what a rank could not read reaches no file
             with together.attempt():
+                behind.finish()
                 if number + 1 < len(pieces):
                     buffers.begin(*pieces[number + 1])
                 if b > a:
@@ -252,67 +260,3 @@ class _Conversion:
             behind.finish()
             recorder.flush()
         together.agree()
-
-
-class _Buffers:
-    """The band that is read while another is written, and the block that is written. Local."""
-
-    def __init__(self, bands: Bands, workspace: Any) -> None:
-        self.block = np.empty(0, np.uint8)
-        self._bands = bands
-        self._workspace = workspace
-        self._memory = np.empty(0, np.uint8)
-        self._columns = np.empty((0, 0), np.uint8)
-        self._work: Work | None = None
-
-    def make(self, width: int) -> None:
-        """Memory for bands of up to `width` pixels, where they are not in memory."""
-        if not isinstance(self._bands, MemoryBands):
-            self._memory = self._workspace.empty((self._bands.count * width,), self._bands.dtype)
-
-    def begin(self, start: int, stop: int) -> None:
-        """Begin to read a band."""
-        if isinstance(self._bands, MemoryBands):
-            self._columns = self._bands.view(start, stop)
-            return
-        count = self._bands.count
-        self._columns = self._memory[: count * (stop - start)].reshape(count, stop - start)
-        self._work = self._bands.begin(start, stop, self._columns)
-
-    def finish(self) -> np.ndarray:
-        """The band, (images, pixels), once it is there."""
-        if self._work is not None:
-            work, self._work = self._work, None
-            work.finish()
-        return self._columns
-
-    def give_up(self) -> None:
-        """Wait until nobody writes into the memory any more."""
-        if self._work is not None:
-            self._work.give_up()
-
-
-class _Behind:
-    """One call at a time that runs on a thread behind the caller. Local."""
-
-    def __init__(self, executor: ThreadPoolExecutor | None) -> None:
-        self._executor = executor  # None: calls are made at once
-        self._future: Future | None = None
-
-    def begin(self, function: Callable[..., None], *given: Any) -> None:
-        """Begin function(*given); the one before is finished."""
-        if self._executor is None:
-            function(*given)
-        else:
-            self._future = self._executor.submit(function, *given)
-
-    def finish(self) -> None:
-        """Wait for it, and raise what it raised."""
-        if self._future is not None:
-            future, self._future = self._future, None
-            future.result()
-
-    def give_up(self) -> None:
-        """Wait for it, whatever it raises: what failed before is what counts."""
-        if self._future is not None:
-            self._future.exception()

@@ -59,6 +59,8 @@ class ExchangePlan:
     ) -> Iterator[np.ndarray]:
         """Move the pixels, a round at a time. Collective: every rank takes every round.
 
+        What fails on a rank is raised on all of them, at the end.
+
         Parameters
         ----------
         images : (n, p) ndarray
@@ -75,36 +77,58 @@ class ExchangePlan:
         (k, images) ndarray
             The next k of this rank's pixels, valid until the next round.
         """
-        mine = self.pixels.offsets[comm.rank]
+        rows = min(self.width, self.pixels.counts[comm.rank])
         with Together(comm, "toSeries"):
-            # The first round is the largest, so its buffers serve all.
-            rows = min(self.width, self.pixels.counts[comm.rank])
             block = workspace.empty((rows, self.images.count), self.dtype) if out is None else out
-            send = workspace.empty((self._sent(comm.rank, 0),), self.dtype)
-            receive = workspace.empty((self._received(comm.rank, rows),), self.dtype)
+            buffers = self.buffers(comm.rank, max(self.pixels.counts), workspace)
         together = Together(comm, "toSeries")
-        own = self.images.bounds(comm.rank)
         for turn in range(self.rounds):
             start, stop = self.band(comm.rank, turn)
-            target = block[: stop - start] if out is None else out[start - mine : stop - mine]
-            if comm.size > 1:
-                with together.attempt():
-                    self._pack(comm.rank, images, positions, turn, send)
-                self._transfer(comm, turn, send, receive)
-            with together.attempt():
-                _transpose_columns(images, positions, start, stop, target[:, slice(*own)])
-                self._unpack(comm.rank, receive, target)
+            begin = 0 if out is None else start - self.pixels.offsets[comm.rank]
+            target = block[begin : begin + stop - start]
+            self._turn(together, images, positions, turn, buffers, target)
             yield target
         together.agree()
 
-    def _sent(self, rank: int, turn: int) -> int:
-        """How many values a rank sends in a round; its own stay where they are."""
-        bands = (self.band(q, turn) for q in range(self.pixels.parts) if q != rank)
-        return sum(b - a for a, b in bands) * self.images.counts[rank]
+    def buffers(self, rank: int, most: int, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
+        """What a rank sends from, and receives into, where no rank gets more than `most` pixels.
 
-    def _received(self, rank: int, rows: int) -> int:
-        """How many values a rank receives in a round that gives it `rows` pixels."""
-        return rows * (self.images.count - self.images.counts[rank])
+        Local.
+        """
+        rows, own = min(self.width, most), self.images.counts[rank]
+        send = workspace.empty((rows * (self.pixels.parts - 1) * own,), self.dtype)
+        return send, workspace.empty((rows * (self.images.count - own),), self.dtype)
+
+    def execute_within(
+        self, together: Together, images: np.ndarray, buffers: tuple[np.ndarray, np.ndarray],
+        out: np.ndarray,
+    ) -> None:
+        """Move all pixels into out, (own pixels, images). Collective.
+
+        What fails on a rank is left to `together`: out is worth nothing until its ranks have
+        agreed. `images` is as `execute` has it, or anything on a rank that has failed already.
+        """
+        first = self.pixels.offsets[together.comm.rank]
+        for turn in range(self.rounds):
+            start, stop = self.band(together.comm.rank, turn)
+            target = out[start - first : stop - first]
+            self._turn(together, images, range(self.pixels.count), turn, buffers, target)
+
+    def _turn(
+        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
+        buffers: tuple[np.ndarray, np.ndarray], target: np.ndarray,
+    ) -> None:
+        """One round, of which `target` is this rank's. Collective."""
+        comm, (send, receive) = together.comm, buffers
+        start, stop = self.band(comm.rank, turn)
+        if comm.size > 1:
+            with together.attempt():
+                self._pack(comm.rank, images, positions, turn, send)
+            self._transfer(comm, turn, send, receive)
+        with together.attempt():
+            own = slice(*self.images.bounds(comm.rank))
+            _transpose_columns(images, positions, start, stop, target[:, own])
+            self._unpack(comm.rank, receive, target)
 
     def _pack(
         self, own: int, images: np.ndarray, positions: Positions, turn: int, send: np.ndarray

@@ -14,6 +14,9 @@ __all__ = ["HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
 EXCHANGE_BYTES = 8 << 20
 # A round must not last long whatever the budget, so that a job can be stopped and resumed.
 ROUND_BYTES = 1 << 30
+# Where a band is a view of images in memory, rounds cost next to nothing: blocks of this size
+# are filled while the one before is written, and their memory is used again and again.
+BLOCK_BYTES = 16 << 20
 # A share that leaves so much of the budget is held; otherwise it is read band by band.
 HELD_PART = 0.75
 
@@ -31,6 +34,8 @@ class Layout:
         Bands begin and end, and are shared among the ranks, at multiples of it.
     rounds : int
         For all of the pixels.
+    blocks : int
+        How many a rank has in turn: 1; or 2, to exchange one while the other is written.
     exchange : int
         Bytes that a rank sends at once.
     memory : int
@@ -43,6 +48,7 @@ class Layout:
     width: int
     grain: int
     rounds: int
+    blocks: int
     exchange: int
     memory: int
     scratch: int
@@ -74,21 +80,27 @@ def lay_out(
     size, most = len(counts), max(counts)
     held = most * pixels * itemsize if way == "share" else 0
     sent = -(-pixels * record // size)
-    exchange = min(EXCHANGE_BYTES, max(1, memory // 16), sent) if size > 1 else 0
-    buffered = most * itemsize if way in ("bands", "frames") else 0
+    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
+    in_memory = way in ("memory", "share")
+    buffered = 0 if in_memory else most * itemsize
+    free = memory - held - 2 * exchange
+    blocks = 2 if in_memory and free >= 3 * grain * record else 1
 
     def need(width: int) -> int:
         part = -(-width // (grain * size)) * grain
-        return held + 2 * exchange + width * buffered + part * record
+        return held + 2 * exchange + width * buffered + blocks * part * record
 
-    free = min(memory - held - 2 * exchange, size * ROUND_BYTES)
-    unit = buffered + record / size
-    width = min(pixels, max(grain, int((free - grain * record) / unit) // grain * grain))
+    free = min(free, blocks * max(BLOCK_BYTES, 2 * grain * record) if blocks > 1
+               else size * ROUND_BYTES)
+    unit = buffered + blocks * record / size
+    spare = free - blocks * grain * record  # a rank's part is rounded up to the grain
+    width = min(pixels, max(grain, int(spare / unit) // grain * grain))
     budget.check_fits(
         need(width), memory, action, "use more ranks, or give more with memory="
     )
     scratch = sum(counts) * pixels * itemsize if way == "frames" else 0
-    return Layout(way, width, grain, -(-pixels // width), exchange, need(width), scratch)
+    rounds = -(-pixels // width)
+    return Layout(way, width, grain, rounds, blocks, exchange, need(width), scratch)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def test_a_layout_keeps_within_the_budget(way, counts, places, itemsize, grain, 
     except MemoryError:
         least = max(counts) * itemsize * grain * (way in ("bands", "frames"))
         held = max(counts) * pixels * itemsize * (way == "share")
-        assert held + least + grain * record + memory // 8 + 2 > memory
+        assert held + least + grain * record + memory // 4 + 2 > memory
         return
     assert layout.memory <= memory
     assert layout.width % grain == 0 or layout.width == pixels
