@@ -50,8 +50,11 @@ class Summarized(Streamed):
             assert chain.dims is not None
             assert chain.dtype is not None
             passes = self._bands(chain.dims, chain.dtype, names, partition).parts
-        with Together(comm, self._name(action)):
-            statistics = joined(found)
+        if passes == 1:
+            statistics = found[0]
+        else:
+            with Together(comm, self._name(action)):
+                statistics = joined(found)
         dims = chain.dims
         assert dims is not None
         return statistics, dims
@@ -104,10 +107,11 @@ class Summarized(Streamed):
                 accumulator.add(first + i, rows.reshape(len(rows), -1)[:, pixels])
 
         self._stream(chain, action, add, number)
-        with Together(comm, self._name(action)):
-            if accumulator is None:  # no record of it is here
-                assert chain.dims is not None
-                assert chain.dtype is not None
-                accumulator = begin(chain.dims, chain.dtype)
+        if min(partition.counts) == 0:  # a rank has no record: all wait for it to begin
+            with Together(comm, self._name(action)):
+                if accumulator is None:
+                    assert chain.dims is not None
+                    assert chain.dtype is not None
+                    accumulator = begin(chain.dims, chain.dtype)
         assert accumulator is not None
         return accumulator
