@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -63,7 +64,7 @@ class Summarized(Streamed):
         self, dims: Shape, dtype: np.dtype, wanted: set[str], partition: Partition
     ) -> Partition:
         """Which pixels each pass takes; all ranks find the same. Local."""
-        width = int(np.prod(dims, dtype=np.int64))
+        width = math.prod(dims)
         need = width * need_per_pixel(dtype, wanted, partition)
         passes = max(1, -(-need // max(1, self._session.memory // SUMS_SHARE)))
         if passes > min(MOST_PASSES, max(1, width)):
