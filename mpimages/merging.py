@@ -56,7 +56,7 @@ class Given:
 
 
 def finish_by_bands(
-    comm: MPI.Intracomm, given: list[Given], results: Results,
+    comm: MPI.Intracomm, given: list[Given], results: dict[str, np.dtype], width: int,
     finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
     limit: int = PIECE_BYTES,
 ) -> Results:
@@ -65,8 +65,8 @@ def finish_by_bands(
     Parameters
     ----------
     given : list of Given
-    results : dict of (width,) ndarray
-        Filled.
+    results : dict of dtype
+        What is to be filled: an array of (width,) each, which is returned.
     finish : callable
         finish(received, out) fills a slice of each result, having received for each of
         `given` every rank's arrays in the order of the ranks, cut to the same pixels. It may
@@ -75,20 +75,29 @@ def finish_by_bands(
         Where large arrays come from: empty(shape, dtype).
     limit : int
         At most about so many bytes are sent or received at a time.
+
+    Notes
+    -----
+    The ranks agree before each exchange, when what takes part in it has its memory, and once
+    after the gathering: a rank that could not finish its band gathers what is there.
     """
-    width = len(next(iter(results.values())))
     bands = Partition.balanced(width, comm.size)
     busiest = max(what.busiest(width, max(bands.counts)) for what in given)
     pieces = max(1, -(-busiest // max(1, min(limit, PIECE_BYTES))))
+    together = Together(comm, "merging sums")
+    arrays: Results = {}
+    with together.attempt():
+        arrays = {name: empty((width,), dtype) for name, dtype in results.items()}
     for piece in range(pieces):
         cuts = [_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
-        received = _exchange(comm, given, cuts, empty)
+        received = _exchange(together, given, cuts, empty)
         start, stop = cuts[comm.rank]
-        with Together(comm, "merging sums"):
-            finish(received, {name: result[start:stop] for name, result in results.items()})
-    for result in results.values():
-        allgather_in_place(comm, result, bands)
-    return results
+        with together.attempt():
+            finish(received, {name: array[start:stop] for name, array in arrays.items()})
+    for array in arrays.values():
+        allgather_in_place(comm, array, bands)
+    together.agree()
+    return arrays
 
 
 def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
@@ -98,13 +107,17 @@ def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
 
 
 def _exchange(
-    comm: MPI.Intracomm, given: list[Given], cuts: Cuts, empty: Empty
+    together: Together, given: list[Given], cuts: Cuts, empty: Empty
 ) -> list[Sequence[np.ndarray]]:
-    """Give each rank its cut of every rank's arrays; of its own it sees the cut where it is."""
+    """Give each rank its cut of every rank's arrays; of its own it sees the cut where it is.
+
+    Collective: whatever a rank has failed at before is raised here on all.
+    """
+    comm = together.comm
     start, stop = cuts[comm.rank]
     sent: list[np.ndarray] = []
     arrived: list[np.ndarray] = []
-    with Together(comm, "merging sums"):
+    with together.attempt():
         pixels = sum(b - a for a, b in cuts) - (stop - start)
         shapes = [(len(what.own), what.values, pixels) for what in given]
         shapes += [(sum(what.counts) - len(what.own), what.values, stop - start)
@@ -113,6 +126,7 @@ def _exchange(
         sent, arrived = arrays[: len(given)], arrays[len(given) :]
         for what, send in zip(given, sent, strict=True):
             _pack(what, cuts, comm.rank, send.reshape(-1))
+    together.agree()
     received: list[Sequence[np.ndarray]] = []
     for what, send, receive in zip(given, sent, arrived, strict=True):
         if comm.size > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,5 +78,6 @@ class Partition:
         positions : ascending ints
             The items that are selected; the result numbers them from 0.
         """
-        cuts = np.searchsorted(np.asarray(positions), self.offsets)
-        return Partition((0, *(int(c) for c in cuts[1:])))
+        # By bisection: most often it is a range, which is not to be written out.
+        cuts = (bisect.bisect_left(positions, offset) for offset in self.offsets[1:])
+        return Partition((0, *cuts))

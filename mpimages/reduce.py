@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from .collective import PIECE_BYTES, Together, allreduce
+from .collective import PIECE_BYTES, allreduce
 from .kernels import moments
 from .merging import Given, Results, finish_by_bands
 from .partition import Partition
@@ -143,18 +143,13 @@ class Accumulator:
             setattr(result, name, array.astype(self.dtype, copy=False))
         return result
 
-
     def _merge_moments(
         self, comm: MPI.Intracomm, partition: Partition
     ) -> dict[str, np.ndarray | OverflowError]:
         """The sums and what follows from them, by bands of pixels. Collective."""
         assert self.sums is not None
-        with Together(comm, "merging sums"):
-            results = {
-                name: self.empty((self.width,), self.sums.result_dtype(name))
-                for name in MOMENTS if name in self.wanted
-            }
-            given = self.sums.given(partition)
+        given = self.sums.given(partition)
+        wanted = {name: self.sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
 
         def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
             assert self.sums is not None
@@ -164,7 +159,8 @@ class Accumulator:
             if "stdev" in out:
                 np.sqrt(out[squared], out=out["stdev"])
 
-        finish_by_bands(comm, given, results, finish, self.empty, self.limit)
+        results = finish_by_bands(
+            comm, given, wanted, self.width, finish, self.empty, self.limit)
         error = self.sums.agree_on_overflow(comm) if "sum" in self.wanted else None
         found: dict[str, np.ndarray | OverflowError] = {**results}
         return found if error is None else {**found, "sum": error}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -50,8 +51,11 @@ class Summarized(Streamed):
             assert chain.dims is not None
             assert chain.dtype is not None
             passes = self._bands(chain.dims, chain.dtype, names, partition).parts
-        with Together(comm, self._name(action)):
-            statistics = joined(found)
+        if passes == 1:
+            statistics = found[0]
+        else:
+            with Together(comm, self._name(action)):
+                statistics = joined(found)
         dims = chain.dims
         assert dims is not None
         return statistics, dims
@@ -60,7 +64,7 @@ class Summarized(Streamed):
         self, dims: Shape, dtype: np.dtype, wanted: set[str], partition: Partition
     ) -> Partition:
         """Which pixels each pass takes; all ranks find the same. Local."""
-        width = int(np.prod(dims, dtype=np.int64))
+        width = math.prod(dims)
         need = width * need_per_pixel(dtype, wanted, partition)
         passes = max(1, -(-need // max(1, self._session.memory // SUMS_SHARE)))
         if passes > min(MOST_PASSES, max(1, width)):
@@ -104,10 +108,11 @@ class Summarized(Streamed):
                 accumulator.add(first + i, rows.reshape(len(rows), -1)[:, pixels])
 
         self._stream(chain, action, add, number)
-        with Together(comm, self._name(action)):
-            if accumulator is None:  # no record of it is here
-                assert chain.dims is not None
-                assert chain.dtype is not None
-                accumulator = begin(chain.dims, chain.dtype)
+        if min(partition.counts) == 0:  # a rank has no record: all wait for it to begin
+            with Together(comm, self._name(action)):
+                if accumulator is None:
+                    assert chain.dims is not None
+                    assert chain.dtype is not None
+                    accumulator = begin(chain.dims, chain.dtype)
         assert accumulator is not None
         return accumulator

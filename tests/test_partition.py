@@ -49,3 +49,16 @@ def test_parts_out_of_range():
     for wrong in (lambda: partition.bounds(2), lambda: partition.bounds(-1)):
         with pytest.raises(IndexError):
             wrong()
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.data())
+def test_a_range_is_restricted_like_the_array_of_its_numbers(counts, data):
+    partition = Partition.fromCounts(counts)
+    start, step = data.draw(st.integers(0, partition.count)), data.draw(st.integers(1, 4))
+    kept = range(start, data.draw(st.integers(start, partition.count)), step)
+    assert partition.restricted(kept) == partition.restricted(np.array(kept, dtype=np.int64))
+
+
+def test_a_range_is_restricted_without_being_written_out():
+    partition = Partition.balanced(1 << 62, 3)
+    assert partition.restricted(range(1 << 62)) == partition

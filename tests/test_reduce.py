@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpimages import bands, reduce
+from mpimages import merging, reduce
+from mpimages.collective import Together
 from mpimages.partition import Partition
 from mpimages.reduce import Accumulator, Extrema, FloatTree, add_limbs, complete
 
@@ -148,9 +149,46 @@ def test_extrema_over_ranks_know_nan_and_signed_zeros(comm, dtype):
 def test_the_exchange_of_nodes_in_pieces(tsc, monkeypatch):
     array = recording(23, (4, 9), "float32")
     whole = tsc.loadImagesFromArray(array).stats()
-    monkeypatch.setattr(bands, "PIECE_BYTES", 200)
+    monkeypatch.setattr(merging, "PIECE_BYTES", 200)
     pieces = tsc.loadImagesFromArray(array).stats()
     assert all(same_bits(np.asarray(whole[k]), np.asarray(pieces[k])) for k in whole)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("piece", [1 << 30, 200])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_band_that_one_rank_cannot_finish_fails_on_all(tsc, monkeypatch, piece, rank):
+    array = recording(23, (4, 9), "uint16")
+    images = tsc.loadImagesFromArray(array)
+    expected = images.stdev()
+    failing = rank % tsc.size
+    monkeypatch.setattr(merging, "PIECE_BYTES", piece)
+    with monkeypatch.context() as patch:
+        if tsc.rank == failing:
+            patch.setattr(reduce, "add_limbs", no_memory)
+        place = f"rank {failing} of.*" if tsc.size > 1 else ""
+        with pytest.raises(MemoryError, match=f"{place}nothing left"):
+            images.stdev()
+    assert same_bits(images.stdev(), expected)
+
+
+def no_memory(terms):
+    raise MemoryError("nothing left")
+
+
+@pytest.mark.ranks
+def test_statistics_of_few_records_agree_three_times(tsc, monkeypatch):
+    images = tsc.loadImagesFromArray(recording(9, (5, 7), "uint16"))
+    moments = []
+    agree = Together.agree
+
+    def counted(self):
+        moments.append(self.action)
+        agree(self)
+
+    monkeypatch.setattr(Together, "agree", counted)
+    images.stdev()
+    assert moments == ["Images.stdev", "merging sums", "merging sums"]
 
 
 @pytest.mark.ranks
