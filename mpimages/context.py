@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from . import loading
 from .images import Images
+from .launch import check_launch
 from .series import Series
 from .session import Session
 
@@ -31,6 +32,12 @@ class ThunderContext:
         What each rank may take: bytes, or a text such as ``'4GB'``. Default: what the batch
         system, the container and the node allow, shared among the ranks of a node.
 
+    Raises
+    ------
+    LaunchError
+        Where a launcher has started several processes, but each is alone in COMM_WORLD: before
+        any file is touched, on each of them. See `launch.check_launch`.
+
     Examples
     --------
     >>> from mpimages import ThunderContext
@@ -40,6 +47,7 @@ class ThunderContext:
     """
 
     def __init__(self, comm: MPI.Intracomm | None = None, memory: int | str | None = None) -> None:
+        check_launch(comm)
         self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory)
 
     @classmethod
