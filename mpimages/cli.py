@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from .commands.running import INTERRUPTED, PROBLEM, Run
+from .commands.running import INTERRUPTED, Run
 
 __all__ = ["cli", "main"]
 
@@ -60,14 +60,12 @@ class Commands(click.Group):
             if run.speaks:
                 error.show()
             return error.exit_code
-        except (click.Abort, KeyboardInterrupt):
-            run.complain("interrupted")
-            return INTERRUPTED
+        except (click.Abort, KeyboardInterrupt) as error:
+            return run.fail(error, INTERRUPTED)
         except click.exceptions.Exit as ending:
             return ending.exit_code
         except Exception as error:
-            run.fail(error)
-            return PROBLEM
+            return run.fail(error)
         return code if isinstance(code, int) else 0
 
 
@@ -79,7 +77,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("mpimages", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False,
               callback=_show_version, help="Print the version.")
 def cli() -> None:

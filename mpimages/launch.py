@@ -155,7 +155,7 @@ def launch_problem(environment: Mapping[str, str] = os.environ) -> str | None:
     vendor, version = MPI.get_vendor()
     library = f"{vendor} {'.'.join(map(str, version))}"
     return (
-        f"{launcher.name} has started {_count(launcher)} processes, but each is alone in its MPI "
+        f"{launcher.name} has started {_count(launcher)}, but each is alone in its MPI "
         "world: all would do the whole job and overwrite each other's output. "
         f"{_cause(launcher, library)} {_cure(launcher, vendor)} `mpimages doctor` shows what is "
         f"there. Processes that are meant to be alone set {OVERRIDE}=1."
@@ -171,13 +171,13 @@ def _was_spawned() -> bool:
 
 def _count(launcher: Launcher) -> str:
     if launcher.variable == "PMIX_RANK":
-        return f"{launcher.ranks} or more (PMIX_RANK={launcher.rank})"
-    return f"{launcher.ranks} ({launcher.variable}={launcher.ranks})"
+        return f"{launcher.ranks} or more processes (PMIX_RANK={launcher.rank})"
+    return f"{launcher.ranks} processes ({launcher.variable}={launcher.ranks})"
 
 
 def _cause(launcher: Launcher, library: str) -> str:
     if launcher.name == "srun":
-        return (f"The likely cause: srun and mpi4py's {library} do not speak the same protocol.")
+        return f"The likely cause: srun and mpi4py's {library} do not speak the same protocol."
     return (f"The likely cause: mpi4py is bound to {library}, which is not the launcher's MPI, or "
             "something in between has removed the launcher's variables.")
 

@@ -118,7 +118,16 @@ def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
         raise click.UsageError("Missing argument 'PATH'.")
     if len(paths) < wanted:
         raise click.UsageError("Missing argument 'OUT'.")
+    if out is None and _are_alike(*paths):
+        raise _several(paths)
     return _named(paths[0], "PATH"), _named(paths[1] if out is None else out, "OUT")
+
+
+def _are_alike(path: str, out: str) -> bool:
+    """Whether OUT is a file like PATH, of a kind that is never an OUT: a pattern has given both."""
+    ending = os.path.splitext(path)[1].lower()
+    return ending == os.path.splitext(out)[1].lower() and os.path.isfile(out) \
+        and ending in (".tif", ".tiff", ".png", ".npy", ".bin", ".raw", ".lsm")
 
 
 def path_of(function: Command) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,14 @@ __all__ = ["INTERRUPTED", "PROBLEM", "Run", "pass_run"]
 PROBLEM, INTERRUPTED = 1, 75
 # After so long a rank that has failed takes it that the others wait elsewhere, in vain.
 PATIENCE = 10.0
+# What errors call as arguments of methods, and what they are called here.
+OPTIONS = {
+    "inputFormat": "--format", "startIdx": "--start", "stopIdx": "--stop",
+    "nplanes": "--nplanes", "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
+    "dims": "--dims", "dtype": "--dtype", "chunks": "--chunks", "compression": "--compression",
+    "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
+    "overwrite": "--overwrite",
+}
 
 
 class Run:
@@ -91,24 +100,26 @@ class Run:
         with ThunderContext(self.world(), memory) as context:
             yield context
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException, code: int = PROBLEM) -> int:
         """Say what went wrong; ends the job where the other ranks have not failed alike.
 
-        Collective where a command uses MPI.
+        Collective where a command uses MPI. Returns the exit code.
         """
         alike = self._all_have_failed()
         if self.debug and (self.speaks or not alike):
             import traceback
 
             traceback.print_exception(error)
-        text = _text(error)
+        text = _text(error) if code == PROBLEM else "interrupted"
         if alike:
             self.complain(text)
-            return
+            return code
+        # The others wait for this rank in a call that it will never make.
         click.echo(f"Error: rank {self._comm.rank}, where the other ranks did not fail: {text}",
                    err=True)
         sys.stderr.flush()
-        self._comm.Abort(PROBLEM)
+        self._comm.Abort(code)
+        return code
 
     def _all_have_failed(self) -> bool:
         if self._comm is None or self._comm.size == 1:
@@ -121,14 +132,21 @@ class Run:
         return True
 
 
-def _text(error: Exception) -> str:
-    """The message, as words."""
+def _text(error: BaseException) -> str:
+    """The message, in the words of the command line."""
     if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
-    if isinstance(error, OSError) and error.strerror is not None:
+        text = str(error.args[0])
+    elif isinstance(error, OSError) and error.strerror is not None:
         named = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return f"{named}{error.strerror}"
-    return str(error) or type(error).__name__
+        text = f"{named}{error.strerror}"
+    else:
+        text = str(error) or type(error).__name__
+    return re.sub(r"\b(\w+)=(True)?", _as_option, text)
+
+
+def _as_option(match: re.Match[str]) -> str:
+    option = OPTIONS.get(match[1])
+    return match[0] if option is None else option if match[2] else f"{option} "
 
 
 def pass_run(function: Callable[..., Any]) -> Callable[..., Any]:
