@@ -38,10 +38,11 @@ def examine_storage(context: ThunderContext, path: str) -> list[Finding]:
         found += [seen]
         if seen.status == "ok":
             found += [_trial(context, directory, name) for name in ("series", "series.h5")]
-    finally:
-        context.comm.Barrier()
+    except BaseException:
         if context.rank == 0:
             shutil.rmtree(directory, ignore_errors=True)
+        raise
+    from_rank(context.comm, 0, ACTION, shutil.rmtree, directory, True)
     return list(found)
 
 
