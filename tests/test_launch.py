@@ -20,11 +20,12 @@ STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "2"}
 BATCH = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_NPROCS": "4", "SLURM_PROCID": "0"}
 
 
-def started(out: Path, *command: str, how: str = "world", **environment: str):
+def started(out: Path, *command: str, how: str = "world", python: str = sys.executable,
+            **environment: str):
     """A job of singleton.py without any launcher's variables but the given ones."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
     return subprocess.run(
-        [*command, sys.executable, PROGRAM, str(out), how], text=True, timeout=SECONDS,
+        [*command, python, PROGRAM, str(out), how], text=True, timeout=SECONDS,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**clean, "PYTHONPATH": str(PROGRAMS.parents[1]), **environment},
     )
@@ -123,6 +124,19 @@ def test_true_singletons(tmp_path):
     job = started(tmp_path, *launcher(), "-n", "2", "env", "-u", "PMI_FD")
     assert job.returncode != 0
     assert job.stdout.count("refused:") == 2, job.stdout
+    assert os.listdir(tmp_path) == []
+
+
+# Set up by `make test-phdf5`: the same Python with Open MPI.
+OTHER = Path(sys.prefix).parent / ".venv-phdf5" / "bin" / "python"
+
+
+@pytest.mark.skipif(not mpich() or not OTHER.exists(), reason="needs a second MPI")
+def test_the_launcher_of_another_mpi(tmp_path):
+    job = started(tmp_path, *launcher(), "-n", "2", python=str(OTHER))
+    assert job.returncode != 0
+    assert job.stdout.count("refused: MPICH's mpiexec has started 2 processes") == 2, job.stdout
+    assert job.stdout.count("bound to Open MPI") == 2
     assert os.listdir(tmp_path) == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .options import out_of, overwrite_option
+from .options import out_of, overwrite_option, refuse_file_name
 from .running import Run, pass_run
 
 
@@ -19,6 +19,7 @@ def command(run: Run, out: str, name: str, overwrite: bool) -> None:
 
     Example: mpimages example recording/
     """
+    refuse_file_name(out)
     with run.context() as context:
         images = context.loadExample(name)
         images.saveAsTifs(out, filePrefix="image", overwrite=overwrite)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ints", "json_option", "load", "memory_option", "out_of", "overwrite_option",
            "path_and_out", "path_of",
-           "reads", "refuse_inputs", "sizes"]
+           "reads", "refuse_file_name", "refuse_inputs", "sizes"]
 
 Command = Callable[..., Any]
 
@@ -173,6 +173,14 @@ def _several(paths: Sequence[str]) -> click.UsageError:
         f"Got {len(paths)} paths ({shown}). If the shell has made them of a pattern, quote the "
         f"pattern: '{pattern}'"
     )
+
+
+def refuse_file_name(out: str) -> None:
+    """Refuse an OUT that looks like a picture's name, where it becomes a directory. Local."""
+    ending = os.path.splitext(out)[1].lower()
+    if ending in (".tif", ".tiff", ".png"):
+        raise click.UsageError(f"OUT becomes a directory of pictures: give it a name without "
+                               f"{ending}.")
 
 
 def refuse_inputs(images: Images, path: str, out: str) -> None:

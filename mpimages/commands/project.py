@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import load, overwrite_option, path_and_out, reads, refuse_inputs
+from .options import load, overwrite_option, path_and_out, reads, refuse_file_name, refuse_inputs
 from .running import Run, pass_run
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def command(
 
     Example: mpiexec -n 4 mpimages project recording/ projections/ --kind max
     """
+    refuse_file_name(out)
     with run.context() as context:
         images = load(context, path, reading)
         refuse_inputs(images, path, out)

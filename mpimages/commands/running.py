@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from ..launch import told
+from ..launch import OVERRIDE, told
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -52,7 +52,8 @@ class Run:
 
     def __enter__(self) -> Self:
         launcher = told()
-        if launcher is not None and launcher.rank > 0:
+        alone = os.environ.get(OVERRIDE) == "1"
+        if launcher is not None and launcher.rank > 0 and not alone:
             nowhere = self._silence.enter_context(open(os.devnull, "w", encoding="utf-8"))
             self._silence.enter_context(redirect_stdout(nowhere))
             self._silence.enter_context(redirect_stderr(nowhere))

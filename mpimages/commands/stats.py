@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from .options import json_option, load, overwrite_option, path_and_out, reads, refuse_inputs
+from .options import (
+    json_option,
+    load,
+    overwrite_option,
+    path_and_out,
+    reads,
+    refuse_file_name,
+    refuse_inputs,
+)
 from .running import Run, pass_run
 
 
@@ -29,6 +37,7 @@ def command(
     from ..collective import from_rank
     from .summary import Summary, prepare
 
+    refuse_file_name(out)
     with run.context() as context:
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
