@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 from .collective import Together, allreduce
 
-__all__ = ["agreed_budget", "check_fits", "parse_size", "size_text"]
+__all__ = ["agreed_budget", "check_fits", "free_memory", "memory_limit", "parse_size", "size_text"]
 
 UNITS = {
     "": 1, "b": 1,
@@ -65,12 +65,13 @@ def agreed_budget(comm: MPI.Intracomm, memory: int | str | None) -> int:
         if memory is not None:
             own = parse_size(memory)
         else:
-            own = int(min(_free_memory(), _limit()) * SHARE_OF_FREE) // node.size
+            own = int(min(free_memory(), memory_limit()) * SHARE_OF_FREE) // node.size
     node.Free()
     return int(allreduce(comm, np.array([max(1, own)], dtype=np.int64), MPI.MIN)[0])
 
 
-def _free_memory() -> int:
+def free_memory() -> int:
+    """What this node has left, in bytes. Local."""
     try:
         with open("/proc/meminfo", encoding="ascii") as table:
             for line in table:
@@ -81,8 +82,11 @@ def _free_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _limit() -> int:
-    """What the batch system or the container allows this node's part of the job."""
+def memory_limit() -> int:
+    """What the batch system or the container allows this node's part of the job. Local.
+
+    2**62 bytes where neither says anything.
+    """
     limits = [2**62]
     megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
     if megabytes.isdigit() and int(megabytes):

@@ -13,6 +13,7 @@ from mpi4py import MPI
 from . import loading
 from .actions import action
 from .images import Images
+from .launch import check_launch
 from .series import Series
 from .session import Session
 
@@ -41,6 +42,12 @@ class ThunderContext:
     While contexts of several ranks are open, an uncaught exception ends the job with a
     non-zero exit code, and its traceback is printed once (`sys.excepthook`).
 
+    Raises
+    ------
+    LaunchError
+        Where a launcher has started several processes, but each is alone in COMM_WORLD: before
+        any file is touched, on each of them. See `launch.check_launch`.
+
     Examples
     --------
     >>> from mpimages import ThunderContext
@@ -53,6 +60,7 @@ class ThunderContext:
         self, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
         timeout: float | None = None,
     ) -> None:
+        check_launch(comm)
         self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory, timeout)
 
     @classmethod

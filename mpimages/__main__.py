@@ -1,0 +1,5 @@
+"""``python -m mpimages``: the command line."""
+
+from .cli import main
+
+main()

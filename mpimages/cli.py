@@ -1,0 +1,104 @@
+"""The command ``mpimages``: alone, under mpiexec, under srun. Nothing imports this.
+
+It starts without MPI and NumPy: what a command needs is imported when it runs. A mistake in
+the usage is found by each rank by itself, before MPI starts, and told by the launcher's rank 0;
+later errors are told by rank 0 of MPI. All ranks end with the same exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .commands.running import INTERRUPTED, Run
+
+__all__ = ["cli", "main"]
+
+COMMANDS = {
+    "doctor": "doctor",
+    "example": "example",
+    "info": "info",
+    "plan": "plan",
+    "project": "project",
+    "stats": "stats",
+    "to-series": "to_series",
+    "verify": "verify",
+}
+
+
+class Commands(click.Group):
+    """The commands, each in a module of its own, and what becomes of errors."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = import_module(f".commands.{COMMANDS[name]}", __package__)
+        command: click.Command = module.command
+        return command
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
+        """Run a command, and leave with its exit code."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        with Run() as run:
+            extra = {**extra, "standalone_mode": False, "obj": run}
+            run.code = self._code(run, arguments, prog_name or "mpimages", extra)
+        sys.exit(run.code)
+
+    def _code(self, run: Run, arguments: list[str], name: str, extra: dict[str, Any]) -> int:
+        try:
+            code = super().main(arguments, name, **extra)
+        except click.ClickException as error:
+            if run.speaks:
+                error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt) as error:
+            return run.fail(error, INTERRUPTED)
+        except click.exceptions.Exit as ending:
+            return ending.exit_code
+        except Exception as error:
+            return run.fail(error)
+        return code if isinstance(code, int) else 0
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from . import __version__
+
+        click.echo(f"mpimages {__version__}")
+        ctx.exit()
+
+
+@click.group("mpimages", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False,
+              callback=_show_version, help="Print the version.")
+def cli() -> None:
+    """Distributed images: recordings to statistics, projections and time series.
+
+    Each command works alone, and with many processes:
+
+    \b
+        mpimages info recording/
+        mpiexec -n 4 mpimages to-series recording/ series.h5
+        srun --mpi=pmix mpimages stats 'movies/*.tif' statistics
+
+    \b
+    Exit codes:
+      0   all is well
+      1   a problem was found, or the command has failed
+      2   wrong usage
+      75  interrupted: run it again (with --resume, where there is one)
+    """
+
+
+def main() -> None:
+    """The command line; ends with SystemExit."""
+    cli()

@@ -1,0 +1,1 @@
+"""The commands of the command line, one a file; what they share is in options and running."""

@@ -1,0 +1,128 @@
+"""``mpimages info``: what is this?"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option, load, path_of, reads
+from .running import Run, pass_run
+
+if TYPE_CHECKING:
+    from ..context import ThunderContext
+    from ..images import Images
+    from ..series import Series
+
+
+@click.command("info")
+@path_of
+@reads
+@json_option
+@pass_run
+def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None:
+    """Say what PATH is: format, images, dims, dtype, names, size.
+
+    PATH is a directory, a file, or a quoted pattern of images; or a binary series or an HDF5
+    series. No pixels are read.
+
+    \b
+    Examples:
+      mpimages info recording/
+      mpimages info 'movies/*.tif' --nplanes 1
+    """
+    with run.context() as context:
+        found = _series(context, path, reading) if _is_series(context, path) else \
+            _images(load(context, path, reading))
+    if as_json:
+        run.answer({"path": path, **found})
+        return
+    rows = {"path": path, **found, "dims": " x ".join(map(str, found["dims"]))}
+    for name, value in rows.items():
+        if value not in (None, {}, ""):
+            run.say(f"{name.replace('_', ' '):14} {_shown(name, value)}")
+
+
+def _shown(name: str, value: Any) -> str:
+    from ..budget import size_text
+
+    if name.startswith("bytes"):
+        return size_text(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain_text(part)}" for key, part in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, list):
+        return " x ".join("?" if part is None else f"{part:g}" for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_series(context: ThunderContext, path: str) -> bool:
+    """Whether this is what a Series was written to. Collective."""
+    from ..collective import from_rank
+
+    return bool(from_rank(context.comm, 0, "mpimages info", _looks_like_series, path))
+
+
+def _looks_like_series(path: str) -> bool:
+    from ..marks import CONF, SERIES_FILE
+
+    if os.path.isdir(path):
+        names = os.listdir(path)
+        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
+    if not os.path.isfile(path) or not path.lower().endswith((".h5", ".hdf5")):
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            attributes = file["series"].attrs if "series" in file else {}
+            return "mpimages_format" in attributes
+    except OSError:
+        return False  # what is wrong with it the reader says
+
+
+def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict[str, Any]:
+    series: Series = context.loadSeries(path, dataset=reading["dataset"] or "series")
+    assert series.dims is not None
+    assert series.index is not None
+    dims, length = series.dims.count, len(series.index)
+    return {
+        "what": "series", "format": "binary series" if os.path.isdir(path) else "hdf5",
+        "series": math.prod(dims), "values": length, "dims": list(dims),
+        "dtype": str(series.dtype), **_bytes(math.prod(dims) * length, series.dtype),
+        "metadata": _plain(series.metadata),
+    }
+
+
+def _images(images: Images) -> dict[str, Any]:
+    from ..collective import from_rank
+    from ..sources import FileSource
+
+    source = images._chain.source
+    assert isinstance(source, FileSource)
+    assert images.dims is not None
+    paths = source.paths
+    stored = from_rank(images._session.comm, 0, "mpimages info", source.stored_bytes)
+    dims, count = images.dims.count, images.count()
+    return {
+        "what": "images", "format": source.reader.name, "images": count, "dims": list(dims),
+        "dtype": str(images.dtype), **_bytes(math.prod(dims) * count, images.dtype),
+        "files": len(paths), "bytes_in_files": stored,
+        "first": os.path.basename(paths[0]), "last": os.path.basename(paths[len(paths) - 1]),
+        "metadata": _plain(images.metadata),
+    }
+
+
+def _bytes(values: int, dtype: Any) -> dict[str, int]:
+    return {"bytes": values * dtype.itemsize}
+
+
+def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+    from ..writers.plain import plain_metadata
+
+    return dict(plain_metadata(metadata))

@@ -1,0 +1,44 @@
+"""``mpimages plan``: what a conversion will take."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from .options import json_option, load, memory_option, path_of, reads
+from .running import Run, pass_run
+from .to_series import chunks_option, compression_option
+
+
+@click.command("plan")
+@path_of
+@click.option("--ranks", type=click.IntRange(min=1), metavar="N",
+              help="For so many ranks; default: those there are.")
+@memory_option
+@chunks_option
+@compression_option
+@reads
+@json_option
+@pass_run
+def command(
+    run: Run, path: str, ranks: int | None, memory: str | None, chunks: Any, compression: Any,
+    reading: dict[str, Any], as_json: bool,
+) -> None:
+    """Say what to-series would take: rounds, memory, bytes read and written.
+
+    No pixels are read. Ends with 1 where the conversion would be refused.
+
+    Example: mpimages plan recording/ --ranks 64 --memory 4GB
+    """
+    with run.context() as context:
+        images = load(context, path, reading)
+        with redirect_stdout(io.StringIO()):  # it prints for people
+            plan = images.plan(ranks, memory, chunks, compression)
+    if as_json:
+        run.answer(asdict(plan))
+    else:
+        run.say(plan)

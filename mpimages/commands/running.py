@@ -1,0 +1,161 @@
+"""A command while it runs: who prints, and how it ends on all ranks alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from ..launch import OVERRIDE, told
+
+if TYPE_CHECKING:
+    from ..context import ThunderContext
+
+__all__ = ["INTERRUPTED", "PROBLEM", "Run", "pass_run"]
+
+PROBLEM, INTERRUPTED = 1, 75
+# After so long a rank that has failed takes it that the others wait elsewhere, in vain.
+PATIENCE = 10.0
+# What errors call as arguments of methods, and what they are called here.
+OPTIONS = {
+    "inputFormat": "--format", "startIdx": "--start", "stopIdx": "--stop",
+    "nplanes": "--nplanes", "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
+    "dims": "--dims", "dtype": "--dtype", "chunks": "--chunks", "compression": "--compression",
+    "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
+    "overwrite": "--overwrite",
+}
+
+
+class Run:
+    """One command. Until MPI starts, all but the launcher's rank 0 are silent.
+
+    Attributes
+    ----------
+    debug : bool
+        Show tracebacks.
+    code : int
+        The exit code.
+    """
+
+    def __init__(self) -> None:
+        self.debug = False
+        self.code = 0
+        self._comm: Any = None
+        self._silence = ExitStack()
+
+    def __enter__(self) -> Self:
+        launcher = told()
+        alone = os.environ.get(OVERRIDE) == "1"
+        if launcher is not None and launcher.rank > 0 and not alone:
+            nowhere = self._silence.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            self._silence.enter_context(redirect_stdout(nowhere))
+            self._silence.enter_context(redirect_stderr(nowhere))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._silence.close()
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process is the one that prints. Local."""
+        return self._comm is None or self._comm.rank == 0
+
+    def say(self, text: object) -> None:
+        """Print on rank 0. Local."""
+        if self.speaks:
+            click.echo(str(text))
+
+    def answer(self, fields: Any) -> None:
+        """Print what a program may read, on rank 0. Local."""
+        if self.speaks:
+            click.echo(json.dumps(fields, indent=2, allow_nan=False))
+
+    def complain(self, text: str) -> None:
+        """Print one line of what is wrong, on rank 0. Local."""
+        if self.speaks:
+            click.echo(f"Error: {' '.join(text.split())}", err=True)
+
+    def world(self) -> Any:
+        """COMM_WORLD; from now on rank 0 of it prints. Collective."""
+        from mpi4py import MPI
+
+        from ..launch import launch_problem
+
+        if launch_problem() is None:  # otherwise each would be rank 0, and say the same
+            self._silence.close()
+        self._comm = MPI.COMM_WORLD
+        return self._comm
+
+    @contextmanager
+    def context(self, memory: str | None = None) -> Iterator[ThunderContext]:
+        """A ThunderContext of all ranks. Collective."""
+        from ..context import ThunderContext
+
+        with ThunderContext(self.world(), memory) as context:
+            yield context
+
+    def fail(self, error: BaseException, code: int = PROBLEM) -> int:
+        """Say what went wrong; ends the job where the other ranks have not failed alike.
+
+        Collective where a command uses MPI. Returns the exit code.
+        """
+        alike = self._all_have_failed()
+        if self.debug and (self.speaks or not alike):
+            import traceback
+
+            traceback.print_exception(error)
+        text = _text(error) if code == PROBLEM else "interrupted"
+        if alike:
+            self.complain(text)
+            return code
+        # The others wait for this rank in a call that it will never make.
+        click.echo(f"Error: rank {self._comm.rank}, where the other ranks did not fail: {text}",
+                   err=True)
+        sys.stderr.flush()
+        self._comm.Abort(code)
+        return code
+
+    def _all_have_failed(self) -> bool:
+        if self._comm is None or self._comm.size == 1:
+            return True
+        there, since = self._comm.Ibarrier(), time.monotonic()
+        while not there.Test():
+            if time.monotonic() - since > PATIENCE:
+                return False
+            time.sleep(0.01)
+        return True
+
+
+def _text(error: BaseException) -> str:
+    """The message, in the words of the command line."""
+    if isinstance(error, KeyError) and error.args:
+        text = str(error.args[0])
+    elif isinstance(error, OSError) and error.strerror is not None:
+        named = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        text = f"{named}{error.strerror}"
+    else:
+        text = str(error) or type(error).__name__
+    return re.sub(r"\b(\w+)=(True)?", _as_option, text)
+
+
+def _as_option(match: re.Match[str]) -> str:
+    option = OPTIONS.get(match[1])
+    return match[0] if option is None else option if match[2] else f"{option} "
+
+
+def pass_run(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command its `Run` as first argument, and --debug."""
+
+    def keep(ctx: click.Context, _: click.Parameter, debug: bool) -> None:
+        ctx.ensure_object(Run).debug = debug
+
+    wrapped = click.make_pass_decorator(Run)(function)
+    return click.option("--debug", is_flag=True, expose_value=False, callback=keep,
+                        help="Show the traceback of an error.")(wrapped)

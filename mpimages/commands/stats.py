@@ -1,0 +1,52 @@
+"""``mpimages stats``: mean, stdev, max and min over the images, as pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import (
+    json_option,
+    load,
+    overwrite_option,
+    path_and_out,
+    reads,
+    refuse_file_name,
+    refuse_inputs,
+)
+from .running import Run, pass_run
+
+
+@click.command("stats")
+@path_and_out
+@overwrite_option
+@reads
+@json_option
+@pass_run
+def command(
+    run: Run, path: str, out: str, overwrite: bool, reading: dict[str, Any], as_json: bool
+) -> None:
+    """Mean, stdev, max and min over the images: TIFFs, and PNGs to look at.
+
+    OUT is a directory with mean.tif and stdev.tif (float32), max.tif and min.tif (in the data's
+    dtype), a PNG of each (of volumes the pages side by side), and stats.json.
+
+    Example: mpiexec -n 4 mpimages stats recording/ statistics/
+    """
+    from ..collective import from_rank
+    from .summary import Summary, prepare
+
+    refuse_file_name(out)
+    with run.context() as context:
+        images = load(context, path, reading)
+        refuse_inputs(images, path, out)
+        from_rank(context.comm, 0, "mpimages stats", prepare, out, overwrite)
+        summary = Summary.of(images.stats(), images.metadata)
+        from_rank(context.comm, 0, "mpimages stats", summary.save, out, overwrite)
+    if as_json:
+        run.answer(summary.fields())
+        return
+    for name, value in summary.fields()["values"].items():
+        run.say(f"{name:12} {'no finite value' if value is None else f'{value:g}'}")
+    run.say(f"{out}: mean, stdev, max, min of {summary.count:,} images, as TIFF and PNG")

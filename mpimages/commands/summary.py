@@ -1,0 +1,182 @@
+"""The statistics of a recording as a directory of pictures. Local: one rank writes.
+
+Like other outputs it is prepared in a hidden directory beside its final name and renamed, and
+replaces only its like: a directory with a ``stats.json`` of mpimages and the pictures named here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Summary", "prepare"]
+
+FORMAT = "mpimages-stats"
+DESCRIPTION = "stats.json"
+NAMES = ("mean", "stdev", "max", "min")
+FILES = {DESCRIPTION, *(f"{name}.{kind}" for name in NAMES for kind in ("tif", "png"))}
+# Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.
+CONTRAST = (0.5, 99.8)
+
+
+def prepare(out: str, overwrite: bool) -> None:
+    """Make sure that `out` can be written. Local.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        Where its parent is missing.
+    FileExistsError
+        Where it exists and is not to be replaced, or is no such output.
+    """
+    path = os.path.abspath(out)
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        missing = not os.path.lexists(parent)
+        raise (FileNotFoundError if missing else NotADirectoryError)(
+            f"{out}: its parent {parent} is not a directory; create it first"
+        )
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{out} exists; --overwrite replaces it")
+    foreign = _foreign(path)
+    if foreign is not None:
+        raise FileExistsError(f"{out}: refusing to replace it, {foreign}. Choose another path, or "
+                              "remove it yourself")
+
+
+def _foreign(path: str) -> str | None:
+    """Why `path` is not wholly an output of this kind; None where it is, or is empty."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return "it is not a directory"
+    with os.scandir(path) as entries:
+        kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    other = sorted(name for name, regular in kinds.items() if name not in FILES or not regular)
+    if other:
+        return f"it holds {other[0]!r}, which `mpimages stats` does not write"
+    if kinds and not _is_described(os.path.join(path, DESCRIPTION)):
+        return f"it has no {DESCRIPTION} of mpimages"
+    return None
+
+
+def _is_described(path: str) -> bool:
+    try:
+        with open(path, encoding="ascii") as file:
+            fields = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("format") == FORMAT
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and stdev as float32, max and min in the data's dtype.
+
+    Attributes
+    ----------
+    count : int
+        Of the images.
+    pictures : dict of ndarray
+        By name, (row, column) or (row, column, page).
+    metadata : mapping
+        Of the images.
+    """
+
+    count: int
+    pictures: dict[str, np.ndarray]
+    metadata: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, stats: dict[str, Any], metadata: Mapping[str, Any]) -> Summary:
+        """From what `Images.stats` gave."""
+        pictures = {name: stats[name] for name in NAMES}
+        for name in ("mean", "stdev"):
+            with np.errstate(over="ignore"):  # beyond float32 is infinity
+                pictures[name] = pictures[name].astype(np.float32)
+        return cls(int(stats["count"]), pictures, metadata)
+
+    def fields(self) -> dict[str, Any]:
+        """What the images are, and over all pixels that are finite: the least and the greatest
+        value, the mean, and the stdev of the median pixel. Plain values."""
+        image = self.pictures["max"]
+        return {
+            "format": FORMAT, "images": self.count, "dims": list(image.shape),
+            "dtype": str(image.dtype),
+            "values": {"min": self._over("min", np.min), "max": self._over("max", np.max),
+                       "mean": self._over("mean", np.mean),
+                       "median stdev": self._over("stdev", np.median)},
+        }
+
+    def _over(self, name: str, function: Callable[[np.ndarray], Any]) -> int | float | None:
+        picture = self.pictures[name]
+        finite = picture[np.isfinite(picture)]
+        if finite.size == 0:
+            return None
+        exact = finite if name in ("min", "max") else finite.astype(np.float64)
+        value: int | float = function(exact).item()
+        return value
+
+    def save(self, out: str, overwrite: bool) -> None:
+        """Write all pictures, then put the directory in its place. Local.
+
+        Raises
+        ------
+        FileExistsError
+            As `prepare`, which is asked again.
+        """
+        from ..writers.tif import write_tif
+
+        path = os.path.abspath(out)
+        parent, name = os.path.split(path)
+        with tempfile.TemporaryDirectory(prefix=f".{name}.mpimages-", dir=parent) as hidden:
+            made = os.path.join(hidden, name)
+            os.mkdir(made)
+            for kind, picture in self.pictures.items():
+                write_tif(os.path.join(made, f"{kind}.tif"), picture, self.metadata)
+                _write_png(os.path.join(made, f"{kind}.png"), picture)
+            with open(os.path.join(made, DESCRIPTION), "x", encoding="ascii") as file:
+                json.dump(self.fields(), file, indent=2, allow_nan=False)
+                file.write("\n")
+            prepare(out, overwrite)
+            _swap(made, path, os.path.join(hidden, "replaced"))
+
+
+def _swap(made: str, path: str, aside: str) -> None:
+    """Put `made` at `path`; what was there goes `aside`, and comes back where that fails."""
+    there = os.path.lexists(path)
+    if there:
+        os.rename(path, aside)
+    try:
+        os.rename(made, path)
+    except BaseException:
+        if there:
+            os.rename(aside, path)
+        raise
+
+
+def _write_png(path: str, picture: np.ndarray) -> None:
+    from ..writers.png import ImshowMapping, write_png
+
+    flat = picture if picture.ndim == 2 else _side_by_side(picture)
+    finite = flat[np.isfinite(flat)].astype(np.float64)
+    low, high = np.percentile(finite, CONTRAST) if finite.size else (0.0, 1.0)
+    write_png(path, flat, ImshowMapping(flat.dtype, float(low), float(high)))
+
+
+def _side_by_side(volume: np.ndarray) -> np.ndarray:
+    """The pages of a volume in rows, as square as may be; what is left over is the least value."""
+    rows, columns, pages = volume.shape
+    across = max(1, min(pages, round((pages * rows / columns) ** 0.5)))
+    down = -(-pages // across)
+    montage = np.full((down * rows, across * columns), volume.min(), volume.dtype)
+    for page in range(pages):
+        r, c = divmod(page, across)
+        montage[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] = volume[..., page]
+    return montage

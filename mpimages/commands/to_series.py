@@ -1,0 +1,125 @@
+"""``mpimages to-series``: the main job, from images to time series on disk."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import (
+    ints,
+    load,
+    memory_option,
+    overwrite_option,
+    path_and_out,
+    reads,
+    refuse_inputs,
+    sizes,
+)
+from .running import Run, pass_run
+
+if TYPE_CHECKING:
+    from ..images import Images
+
+HDF5_ENDINGS = (".h5", ".hdf5")
+
+
+def _chunks(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+    return True if text == "auto" else ints(ctx, parameter, text)
+
+
+def _compression(_: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+    """``gzip``, ``gzip:4``, ``lzf``; checked where that needs no data."""
+    if text is None:
+        return None
+    from ..writers.hdf5filters import parse_compression
+
+    name, _colon, level = text.partition(":")
+    if level and not level.isdecimal():
+        raise click.BadParameter(f"{text!r}: the level is a number, as in gzip:4")
+    wanted: Any = (name, int(level)) if level else name
+    try:
+        parse_compression(wanted)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(str(error)) from None
+    return wanted
+
+
+chunks_option = click.option("--chunks", callback=_chunks, metavar="R,C[,P],T|auto",
+                             help="HDF5: shape of a chunk; default: contiguous.")
+compression_option = click.option("--compression", callback=_compression, metavar="FILTER[:LEVEL]",
+                                  help="HDF5: gzip, gzip:4, lzf.")
+
+
+@click.command("to-series")
+@path_and_out
+@memory_option
+@click.option("--resume", is_flag=True, help="Go on with what an interrupted job has left.")
+@overwrite_option
+@click.option("--layout", type=click.Choice(["series", "images"]),
+              help="HDF5: dims + (T,), or frame-major, (T,) + dims. Default: series.")
+@chunks_option
+@compression_option
+@click.option("--block-size", callback=sizes, metavar="SIZE",
+              help="Binary series: of each file, at most. Default: 150MB.")
+@reads
+@pass_run
+def command(
+    run: Run, path: str, out: str, reading: dict[str, Any], memory: str | None, resume: bool,
+    overwrite: bool, **layout: Any,
+) -> None:
+    """Write the time series of every pixel of a recording.
+
+    To one HDF5 file where OUT ends in .h5 or .hdf5, else to a directory with a binary series.
+    OUT is complete or absent; its bytes do not depend on the number of ranks.
+
+    \b
+    Examples:
+      mpiexec -n 4 mpimages to-series recording/ series/
+      mpimages to-series 'movies/*.tif' series.h5 --nplanes 1 --compression gzip
+      srun -n 64 mpimages to-series recording/ -o series.h5 --memory 4GB --resume
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with an output, --overwrite begins it anew: "
+                               "give one.")
+    options = _options(out, layout)
+    given = {"overwrite": overwrite, "resume": resume, "memory": memory, **options}
+    began = time.monotonic()
+    with run.context() as context:
+        images = load(context, path, reading)
+        refuse_inputs(images, path, out)
+        if _is_hdf5(out):
+            images.saveAsHDF5(out, **given)
+        else:
+            images.saveAsBinarySeries(out, **given)
+        run.say(_report(images, out, time.monotonic() - began))
+
+
+def _is_hdf5(out: str) -> bool:
+    return out.lower().endswith(HDF5_ENDINGS)
+
+
+def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the method that writes OUT; refuses those of the other."""
+    block_size = layout.pop("block_size")
+    if _is_hdf5(out):
+        if block_size is not None:
+            raise click.UsageError("--block-size is of a binary series, but OUT is HDF5.")
+        return {**layout, "layout": layout["layout"] or "series"}
+    for name, value in layout.items():
+        if value is not None:
+            raise click.UsageError(f"--{name} is of HDF5, but OUT does not end in .h5.")
+    return {} if block_size is None else {"blockSize": block_size}
+
+
+def _report(images: Images, out: str, seconds: float) -> str:
+    from ..budget import size_text
+
+    assert images.dims is not None
+    assert images.dtype is not None
+    pixels, count = math.prod(images.dims.count), images.count()
+    size = pixels * count * images.dtype.itemsize
+    return (f"{out}: {pixels:,} series of {count:,} values, {images.dtype}, {size_text(size)} "
+            f"in {seconds:.1f} s")

@@ -1,0 +1,203 @@
+"""Every command of the command line on the example recording, on all ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mpimages import example
+from mpimages.cli import cli
+
+pytestmark = pytest.mark.ranks
+
+
+@pytest.fixture
+def command(comm, shared_path, monkeypatch):
+    """Runs a command on all ranks in a directory in common; what rank 0 printed."""
+    monkeypatch.chdir(shared_path)
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+        found = comm.allgather((result.exit_code, result.output, repr(result.exception)))
+        assert [one[0] for one in found] == [code] * comm.size, found
+        assert all(one[1] == "" for one in found[1:]), found
+        return found[0][1]
+
+    return run
+
+
+@pytest.fixture
+def rec(command):
+    """The example recording, written by the command for that."""
+    assert "20 simulated images of 76 x 87 x 2" in command("example", "rec")
+    return np.stack([example.load("fish-images").image(i) for i in range(20)])
+
+
+def test_example(command, rec):
+    import tifffile
+
+    read = [tifffile.imread(f"rec/image-{i:05d}.tif") for i in range(20)]
+    assert (np.moveaxis(read, 1, -1) == rec).all()
+    refused = command("example", "-o", "rec", code=1)
+    assert "--overwrite" in refused
+    command("example", "-o", "rec", "--overwrite")
+
+
+def test_info(command, rec):
+    found = json.loads(command("info", "rec", "--json"))
+    wanted = {"what": "images", "format": "tif", "images": 20, "dims": [76, 87, 2],
+              "dtype": "uint8", "bytes": rec.nbytes, "files": 20, "first": "image-00000.tif",
+              "last": "image-00019.tif"}
+    assert {name: found[name] for name in wanted} == wanted
+    text = command("info", "rec/*.tif", "--start", "5", "--stop", "8", "--nplanes", "1")
+    assert re.search(r"images +3\n", text)
+    assert re.search(r"dims +76 x 87\n", text)
+
+
+@pytest.mark.parametrize("out", ["s", "s.h5"])
+def test_to_series_and_what_it_wrote(command, rec, tsc, out):
+    assert f"{rec[0].size:,} series of 20 values" in command("to-series", "rec", out)
+    assert (tsc.loadSeries(out).toArray() == np.moveaxis(rec, 0, -1)).all()
+    found = json.loads(command("info", out, "--json"))
+    assert (found["what"], found["values"], found["dims"]) == ("series", 20, [76, 87, 2])
+    assert "sound" in command("verify", out)
+    assert "--overwrite" in command("to-series", "rec", out, code=1)
+    command("to-series", "rec", "-o", out, "--overwrite", "--memory", "50MB")
+    command("to-series", "rec", "-o", out, "--resume")
+
+
+def test_to_series_with_its_options(command, rec, comm):
+    import h5py
+
+    command("to-series", "rec", "c.h5", "--chunks", "10,20,1,20", "--compression", "gzip:2")
+    command("to-series", "rec", "i.hdf5", "--layout", "images")
+    command("to-series", "rec", "b", "--block-size", "100kB")
+    if comm.rank == 0:
+        with h5py.File("c.h5") as file:
+            assert file["series"].chunks == (10, 20, 1, 20)
+            assert file["series"].compression == "gzip"
+            assert (file["series"][:] == np.moveaxis(rec, 0, -1)).all()
+        with h5py.File("i.hdf5") as file:
+            assert (file["series"][:] == rec).all()
+        assert max(path.stat().st_size for path in Path("b").iterdir()) <= 100_000
+
+
+def test_verify_says_what_is_damaged(command, rec, comm):
+    command("to-series", "rec", "one")
+    command("to-series", "rec", "two.h5")
+    if comm.rank == 0:
+        with open("one/series-00000.bin", "r+b") as file:
+            byte = file.read(1)
+            file.seek(0)
+            file.write(bytes([byte[0] ^ 1]))
+    comm.Barrier()
+    found = json.loads(command("verify", "one", "two.h5", "rec", "none", "--json", code=1))
+    assert [one["ok"] for one in found] == [False, True, True, False]
+    assert "series-00000.bin" in found[0]["problems"][0]
+    assert "no such file" in found[3]["problems"][0]
+    assert command("verify", "one", "two.h5", code=1).count("sound") == 1
+
+
+def test_plan(command, rec):
+    found = json.loads(command("plan", "rec", "--ranks", "64", "--memory", "4GB", "--json"))
+    assert (found["ranks"], found["budget"]) == (64, 4 * 10**9)
+    assert found["bytesWritten"] == rec.nbytes
+    assert "1 round" in command("plan", "rec")
+    assert "--memory" in command("plan", "rec", "--memory", "10", code=1)
+
+
+def test_stats(command, rec, comm):
+    import tifffile
+
+    found = json.loads(command("stats", "rec", "st", "--json"))
+    assert found["values"]["max"] == int(rec.max())
+    assert found["values"]["mean"] == pytest.approx(rec.mean(), rel=1e-6)
+    wanted = {"mean": rec.mean(0).astype(np.float32), "stdev": rec.std(0).astype(np.float32),
+              "max": rec.max(0), "min": rec.min(0)}
+    for name, value in wanted.items():
+        picture = np.moveaxis(tifffile.imread(f"st/{name}.tif"), 0, -1)
+        assert picture.dtype == value.dtype
+        np.testing.assert_allclose(picture, value, rtol=1e-6, atol=0 if name != "stdev" else 1e-6)
+    names = {"stats.json", *(f"{n}.{kind}" for n in wanted for kind in ("tif", "png"))}
+    assert set(os.listdir("st")) == names
+    assert "--overwrite" in command("stats", "rec", "st", code=1)
+    command("stats", "rec", "st", "--overwrite", "--nplanes", "1")
+    assert tifffile.imread("st/max.tif").shape == (76, 87)
+    if comm.rank == 0:
+        Path("st/notes.txt").touch()
+    comm.Barrier()
+    assert "notes.txt" in command("stats", "rec", "st", "--overwrite", code=1)
+    assert "create it first" in command("stats", "rec", "none/st", code=1)
+    comm.Barrier()
+    assert sorted(os.listdir(".")) == ["rec", "st"]
+
+
+@pytest.mark.parametrize("kind", ["max", "min", "mean", "sum", "stdev"])
+def test_project(command, rec, kind):
+    import tifffile
+
+    command("project", "rec", "p", "--kind", kind)
+    read = np.stack([tifffile.imread(f"p/export-{i:05d}.tif") for i in range(20)])
+    numpy_name = {"stdev": "std"}.get(kind, kind)
+    value = getattr(rec.astype(np.float64), numpy_name)(axis=3)
+    np.testing.assert_allclose(read, value, rtol=1e-6)
+    assert read.dtype == {"max": np.uint8, "min": np.uint8, "sum": np.uint64}.get(kind, np.float32)
+
+
+def test_project_to_pictures_along_another_axis(command, rec):
+    import imagecodecs
+
+    command("project", "rec", "p", "--axis", "0", "--png")
+    read = imagecodecs.png_decode(Path("p/export-00000.png").read_bytes())
+    assert read.shape[:2] == (87, 2)
+    assert len(list(Path("p").glob("*.png"))) == 20
+    refused = command("project", "rec", "q", "--nplanes", "1", code=1)
+    assert "no axis 2" in refused
+    assert not os.path.exists("q")
+
+
+@pytest.mark.parametrize("name", ["to-series", "stats", "project"])
+def test_an_out_among_the_inputs(command, rec, comm, name):
+    before = sorted(os.listdir("rec"))
+    for path, out in (("rec", "rec"), ("rec", "rec/image-00003.tif"), ("rec/*.tif", "rec"),
+                      ("rec/*.tif", ".")):
+        refused = command(name, path, out, "--overwrite", code=2)
+        assert "choose another OUT" in refused or (
+            name != "to-series" and "directory of pictures" in refused)
+    assert sorted(os.listdir("rec")) == before
+
+
+def test_errors_are_one_line(command, comm):
+    if comm.rank == 0:
+        Path("bad").mkdir()
+        Path("bad/a.tif").write_bytes(b"II*\0 not quite a TIFF")
+    comm.Barrier()
+    for arguments in (["info", "nowhere"], ["plan", "nowhere"], ["stats", "nowhere", "o"],
+                      ["to-series", "nowhere", "o"], ["project", "nowhere", "o"], ["info", "bad"],
+                      ["example", "no/such/place"], ["stats", "bad", "o"]):
+        text = command(*arguments, code=1)
+        assert text.startswith("Error: ")
+        assert text.count("\n") == 1
+        assert re.search(r"nowhere|a\.tif|no/such", text)
+    assert sorted(os.listdir(".")) == ["bad"]
+    assert "Traceback" in command("info", "nowhere", "--debug", code=1)
+
+
+def test_doctor(command, comm):
+    found = json.loads(command("doctor", ".", "--json"))
+    topics = {one["topic"]: one for one in found["findings"]}
+    assert found["ok"]
+    assert set(topics) == {"mpimages", "Python", "MPI", "mpi4py", "NumPy", "h5py", "launcher",
+                           "ranks", "cores", "memory", "/dev/shm", "path", "locks", "shared",
+                           "series", "HDF5"}
+    assert topics["ranks"]["text"].startswith(f"{comm.size} rank")
+    assert topics["series"]["status"] == topics["HDF5"]["status"] == "ok"
+    assert os.listdir(".") == []
+    assert "ok       MPI" in command("doctor")
+    assert "problem  path" in command("doctor", "nowhere", code=1)
