@@ -7,6 +7,8 @@ from typing import Any
 
 from mpi4py import MPI
 
+from .shown import shown
+
 __all__ = ["Shared", "acquire", "release"]
 
 
@@ -36,7 +38,7 @@ def acquire(comm: Any) -> Shared:
         Where it is no intracommunicator.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
-        raise TypeError(f"comm is an mpi4py intracommunicator, not {comm!r}")
+        raise TypeError(f"comm is an mpi4py intracommunicator, not {shown(comm)}")
     shared: Any = comm.Get_attr(_keyval())
     if shared is None:
         shared = Shared(comm)
