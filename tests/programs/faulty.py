@@ -114,7 +114,9 @@ def fault(name: str, output: str) -> Any:
     if name == "filesize":
         return limited(resource.RLIMIT_FSIZE, 3000)
     if name == "descriptors":
-        return limited(resource.RLIMIT_NOFILE, 1 + max(map(int, os.listdir("/proc/self/fd"))))
+        lowest = os.dup(0)  # none below is free
+        os.close(lowest)
+        return limited(resource.RLIMIT_NOFILE, lowest)
     if name == "twenty":
         return limited(resource.RLIMIT_NOFILE, 20)
     if name == "memory":
@@ -122,9 +124,9 @@ def fault(name: str, output: str) -> Any:
             pages = int(file.read().split()[0])
         return limited(resource.RLIMIT_AS, pages * resource.getpagesize() + 100_000)
     if name == "vanish":
-        return replaced(os, "pwrite", at_write(2, lambda: shutil.rmtree(parent)))
+        return replaced(os, "pwrite", at_write(1, lambda: shutil.rmtree(parent)))
     if name == "slow":
-        return replaced(os, "pwrite", at_write(2, lambda: time.sleep(3)))
+        return replaced(os, "pwrite", at_write(1, lambda: time.sleep(3)))
     if name in ("nolock", "nosys"):
         return replaced(fcntl, "flock", refuse_lock if name == "nolock" else lack_lock)
     return {"full": full, "readonly": readonly}[name](output)
