@@ -1,6 +1,7 @@
 # make demo   the main job on the example recording, with 2 ranks (DATA=… for your own)
 # make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
+# make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make bench  how fast it is, beside what the machine can do
 # Everything is set up in .venv, once; nothing outside this directory is written, but that
 # test-phdf5, as root, installs the Debian packages that it misses.
@@ -12,6 +13,7 @@ READY  := $(VENV)/.ready
 PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
 DATA   ?=
+MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
 KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kernels/*.pyx mpimages/kernels/*.pxd)
 
@@ -24,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks test-phdf5 sanitize bench clean
+.PHONY: setup demo test lint test-serial test-ranks test-phdf5 sanitize fuzz bench clean
 
 setup: $(READY)
 
@@ -41,7 +43,7 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks test-phdf5 sanitize bench: | $(TMPDIR)
+test demo test-serial test-ranks test-phdf5 sanitize fuzz bench: | $(TMPDIR)
 
 test: lint test-serial test-ranks
 
@@ -78,6 +80,10 @@ test-phdf5: $(READY) $(PHDF5)/.ready
 
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
+
+# SEED= for other files than the last time.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
 
 # One thread a rank, so that two ranks can show what they add to one.
 bench: $(READY)

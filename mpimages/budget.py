@@ -9,6 +9,7 @@ import numpy as np
 from mpi4py import MPI
 
 from .collective import Together, allreduce
+from .shown import shown
 
 __all__ = ["agreed_budget", "check_fits", "free_memory", "memory_limit", "parse_size", "size_text"]
 
@@ -32,16 +33,19 @@ def parse_size(size: int | str) -> int:
         Where it is neither, or not positive.
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
-        raise TypeError(f"a size is an int or a text such as '4GB', not {size!r}")
+        raise TypeError(f"a size is an int or a text such as '4GB', not {shown(size)}")
     if isinstance(size, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", size)
         if match is None or match[2].lower() not in UNITS:
-            raise ValueError(f"cannot read the size {size!r}: write it as '150MB' or '4GiB'")
-        size = int(float(match[1]) * UNITS[match[2].lower()])
+            raise ValueError(f"cannot read the size {shown(size)}: write it as '150MB' or '4GiB'")
+        number = float(match[1]) * UNITS[match[2].lower()]
+        if number >= 2**62:
+            raise ValueError(f"a size of {shown(size)} is beyond any machine")
+        size = int(number)
     if size >= 2**62:
-        raise ValueError(f"a size of {size} bytes is beyond any machine")
+        raise ValueError(f"a size of {shown(size)} bytes is beyond any machine")
     if size < 1:
-        raise ValueError(f"a size must be positive, not {size!r}")
+        raise ValueError(f"a size must be positive, not {shown(size)}")
     return int(size)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from .actions import action
 from .chain import Chain, Filter, FilterKeys, Positions
 from .collective import Together
+from .shown import shown
 from .sources import CacheSource, MemorySource, uncached
 from .summarized import Summarized
 
@@ -39,7 +40,7 @@ class View:
     def take(self, n: int) -> list:
         """The first n, or fewer where there are not so many."""
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-            raise ValueError(f"take needs a number of records, not {n!r}")
+            raise ValueError(f"take needs a number of records, not {shown(n)}")
         return self._take(int(n), f"{self._name}.take")
 
     def collect(self) -> list:
@@ -277,5 +278,5 @@ def _checked(result: Any) -> np.ndarray:
 
 def _check_callable(func: Any, name: str) -> None:
     if not callable(func):
-        raise TypeError(f"{name} needs a function, not {type(func).__name__}")
+        raise TypeError(f"{name}: func is a function, not {type(func).__name__}")
 

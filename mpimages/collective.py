@@ -21,6 +21,7 @@ from mpi4py import MPI
 
 from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
+from .shown import WHOLE, shown
 from .waiting import complete
 
 __all__ = [
@@ -88,7 +89,7 @@ class Together:
     def agree(self) -> None:
         """Raise on every rank if any rank has failed. Collective."""
         comm = self.comm
-        token = zlib.crc32(repr((self.action, self.given)).encode())
+        token = zlib.crc32(f"{self.action} {shown(self.given, WHOLE)}".encode(errors="replace"))
         lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
         complete(comm, comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
         if lowest[1] != -lowest[2]:
@@ -97,7 +98,7 @@ class Together:
             self._raise_everywhere(int(lowest[0]))
 
     def _raise_mismatch(self) -> NoReturn:
-        given = "" if self.given is None else f" with {self.given!r}"
+        given = "" if self.given is None else f" with {shown(self.given)}"
         places = self.comm.allgather(f"{self.action}{given}"[:300])
         where = "; ".join(f"rank {rank} is in {place}" for rank, place in enumerate(places[:8]))
         message = f"the ranks called different methods, or gave other arguments: {where}"

@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import as_flag, as_int, as_number
+from .shown import shown
+
 __all__ = ["Colorize"]
 
 Limits = tuple[float, float] | None
+
+
+# matplotlib makes an Axes for each cell of a grid, and a figure of at most 2**16 dots a side.
+MOST_CELLS = 10_000
+LONGEST_SIDE = 500
 
 
 class Colorize:
@@ -65,8 +73,12 @@ class Colorize:
         TypeError
             For values that are not real numbers.
         """
-        array = _checked(img, nans)
+        array = _checked(img, as_flag(nans, "nans"))
+        bar = as_flag(bar, "bar")
+        cmap = _colours(cmap)
         limits = _limits(clim, [array], bar)
+        if ax is not None and not hasattr(ax, "imshow"):
+            raise TypeError(f"ax is matplotlib's Axes, not {shown(ax)}")
         if ax is None:
             ax = _figure(_longer(array.shape[:2], size)).add_subplot()
         drawn = _draw(ax, array, cmap, limits)
@@ -116,7 +128,8 @@ class Colorize:
         TypeError
             For values that are not real numbers.
         """
-        arrays = [_checked(img, nans) for img in _cut(imgs, axis)]
+        nans, bar, cmap = as_flag(nans, "nans"), as_flag(bar, "bar"), _colours(cmap)
+        arrays = [_checked(img, nans) for img in _cut(imgs, as_int(axis, "axis"))]
         limits = _limits(clim, arrays, bar)
         rows, columns = _grid(grid, len(arrays))
         tallest = max(array.shape[0] for array in arrays)
@@ -132,9 +145,26 @@ class Colorize:
             figure.subplots_adjust(0.01, 0.01, 0.99, 0.99, wspace=0.04, hspace=0.04)
 
 
+def _colours(cmap: Any) -> Any:
+    """A colour map or the name of one. matplotlib takes 3, too, and forgets it."""
+    from matplotlib import colormaps
+    from matplotlib.colors import Colormap
+
+    if cmap is None or isinstance(cmap, Colormap):
+        return cmap
+    if not isinstance(cmap, str):
+        raise TypeError(f"cmap is a colour map or the name of one, not {shown(cmap)}")
+    if cmap not in colormaps:
+        raise ValueError(f"cmap={shown(cmap)} is not the name of a colour map")
+    return cmap
+
+
 def _checked(img: Any, nans: bool) -> np.ndarray:
     """The image as an array that imshow draws without a complaint."""
-    array = np.asarray(img)
+    try:
+        array = np.asarray(img)
+    except Exception as error:  # of any type: it is the argument that is asked for its items
+        raise TypeError(f"no image can be made of {shown(img)}: {error}") from None
     if array.dtype.kind not in "buif":
         raise TypeError(f"an image has real numbers, this one has dtype {array.dtype}")
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == 3):
@@ -160,7 +190,9 @@ def _with_alpha(array: np.ndarray) -> np.ndarray:
     colours = np.where(missing, 0, array).astype(np.float64)
     low, high = colours.min(), colours.max()
     if low < 0 or high > 1:
-        raise ValueError(f"RGB values lie in 0 to 1, here they go from {low:g} to {high:g}")
+        raise ValueError(
+            f"the RGB values of an image lie in 0 to 1, here they go from {low:g} to {high:g}"
+        )
     return np.dstack([colours, ~missing.any(axis=2)])
 
 
@@ -171,12 +203,9 @@ def _limits(clim: Sequence[float] | None, arrays: list[np.ndarray], bar: bool) -
         raise ValueError("an RGB image shows its own colours: it has no colour bar and no clim")
     if clim is not None:
         low, high = _pair(clim, "clim is (low, high), two numbers")
-        try:
-            low, high = float(low), float(high)
-        except (TypeError, ValueError):
-            raise ValueError(f"clim is (low, high), two numbers, got {clim!r}") from None
-        if not low <= high:
-            raise ValueError(f"clim is (low, high), ascending, got {clim!r}")
+        low, high = as_number(low, "clim: low"), as_number(high, "clim: high")
+        if not (low <= high and math.isfinite(high - low)):
+            raise ValueError(f"clim is (low, high), ascending and finite, got {shown(clim)}")
         return low, high
     grey = [array for array in arrays if array.ndim == 2]
     return _span(grey) if grey else None
@@ -192,9 +221,11 @@ def _span(arrays: list[np.ndarray]) -> tuple[float, float]:
 
 def _pair(given: Any, meaning: str) -> tuple[Any, Any]:
     try:
+        if isinstance(given, str | bytes):
+            raise TypeError
         first, second = given
-    except (TypeError, ValueError):
-        raise ValueError(f"{meaning}, got {given!r}") from None
+    except Exception:  # of any type: it is the argument that is asked for its items
+        raise ValueError(f"{meaning}, got {shown(given)}") from None
     return first, second
 
 
@@ -207,8 +238,11 @@ def _cut(imgs: Any, axis: int) -> list[Any]:
         if not -3 <= axis < 3:
             raise ValueError(f"axis {axis} is out of range: the array has 3 axes, {imgs.shape}")
         images = list(np.moveaxis(imgs, axis, 0))
-    elif isinstance(imgs, Iterable) and not isinstance(imgs, (str, bytes)):
-        images = list(imgs)
+    elif isinstance(imgs, Iterable) and not isinstance(imgs, (str, bytes, dict)):
+        try:
+            images = list(imgs)
+        except Exception as error:  # of any type: it is the argument that is asked
+            raise TypeError(f"imgs: {shown(imgs)} cannot be listed: {error}") from None
     else:
         raise TypeError(f"imgs is a list of images or a 3-D array, got {type(imgs).__name__}")
     if not images:
@@ -221,15 +255,18 @@ def _grid(grid: Sequence[int] | None, count: int) -> tuple[int, int]:
         columns = math.isqrt(count - 1) + 1  # the square root, rounded up
         return -(-count // columns), columns
     rows, columns = _pair(grid, "grid is (rows, columns)")
+    rows, columns = as_int(rows, "grid: rows"), as_int(columns, "grid: columns")
     if rows < 1 or columns < 1 or rows * columns < count:
         raise ValueError(f"a grid of {rows} x {columns} does not hold {count} images")
-    return int(rows), int(columns)
+    if rows * columns > max(MOST_CELLS, count):
+        raise ValueError(f"a grid of {rows} x {columns} is too large to be drawn")
+    return rows, columns
 
 
 def _longer(shape: Sequence[int], size: float) -> tuple[float, float]:
     """Width and height in inches: the image's own proportions, within 1 : 4."""
-    if not 0 < size < math.inf:
-        raise ValueError(f"size is the figure's longer side in inches, got {size!r}")
+    if not 0 < as_number(size, "size") <= LONGEST_SIDE:
+        raise ValueError(f"size is the figure's longer side in inches, got {shown(size)}")
     rows, columns = shape
     longer = max(rows, columns)
     return size * max(0.25, columns / longer), size * max(0.25, rows / longer)

@@ -10,6 +10,7 @@ from mpi4py import MPI
 from . import waiting
 from .ending import attend, dismiss
 from .errors import CollectiveMismatchError
+from .shown import shown
 from .watch import Watch
 
 __all__ = ["Shared", "acquire", "release"]
@@ -45,7 +46,7 @@ def acquire(comm: Any) -> Shared:
         Where one of its ranks is known to have ended.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
-        raise TypeError(f"comm is an mpi4py intracommunicator, not {comm!r}")
+        raise TypeError(f"comm is an mpi4py intracommunicator, not {shown(comm)}")
     shared: Any = comm.Get_attr(_keyval())
     if shared is not None and shared.watch.left:
         raise CollectiveMismatchError("another rank has ended: the others cannot work together")

@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from . import loading
 from .actions import action
+from .arguments import as_flag
 from .images import Images
 from .launch import check_launch
 from .series import Series
@@ -177,7 +178,7 @@ class ThunderContext:
             self._session, dataPath,
             {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
              "dataset": dataset, "axes": axes, "confFilename": confFilename},
-            inputFormat, ext, recursive, (startIdx, stopIdx),
+            inputFormat, ext, as_flag(recursive, "recursive"), (startIdx, stopIdx),
         )
 
     @action
@@ -200,7 +201,7 @@ class ThunderContext:
         TypeError
             For a dtype that is neither integer nor float.
         """
-        return loading.images_from_array(self._session, array, bool(local))
+        return loading.images_from_array(self._session, array, as_flag(local, "local"))
 
     def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
         """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
@@ -275,4 +276,4 @@ class ThunderContext:
         index : sequence of int, optional
             Labels of the T values.
         """
-        return loading.series_from_array(self._session, array, index, bool(local))
+        return loading.series_from_array(self._session, array, index, as_flag(local, "local"))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from .arguments import as_int
+from .arguments import as_flag, as_int
 from .budget import parse_size
 from .chain import Chain, Positions, Shape
 from .collection import Collection
@@ -24,6 +24,7 @@ from .fingerprint import describe_input
 from .plan import Plan
 from .progress import Progress
 from .readers.series import SeriesOptions, inspect_series
+from .shown import WHOLE, shown
 from .slabs import Slabs
 from .sources import runs
 from .writers.commit import Stage, resumable
@@ -41,6 +42,9 @@ __all__ = [
 Path = str | os.PathLike
 
 logger = logging.getLogger("mpimages")
+
+# A plan holds a number for each: for more than any machine has it would not end.
+MOST_RANKS = 10_000_000
 
 
 def memory_of(collection: Collection, memory: int | str | None, action: str) -> int:
@@ -64,6 +68,11 @@ class Target:
     overwrite: bool
     resume: bool
     memory: int | str | None
+
+    @classmethod
+    def checked(cls, path: Path, overwrite: Any, resume: Any, memory: Any) -> Target:
+        """TypeError where a flag is none: 'no' would count as true and replace an output."""
+        return cls(path, as_flag(overwrite, "overwrite"), as_flag(resume, "resume"), memory)
 
 
 def save_binary_series(
@@ -104,7 +113,7 @@ def save_series_hdf5(
             resume=stage.resumed, threads=series._session.workspace.threads,
         )
 
-    options = {"dataset": dataset, "layout": layout, "chunks": repr(chunks),
+    options = {"dataset": dataset, "layout": layout, "chunks": shown(chunks, WHOLE),
                "compression": _plain_compression(compression),
                **_layout_options(shape, chain, index, series)}
     _save(_Saving(series, chain, action, "hdf5", options, target), make)
@@ -125,8 +134,8 @@ def plan_series(
     budget = memory_of(series, memory, "plan")
     chain = series._settle("plan")
     number = session.comm.size if ranks is None else as_int(ranks, "ranks")
-    if number < 1:
-        raise ValueError(f"plan: ranks must be positive, got {ranks!r}")
+    if not 1 <= number <= MOST_RANKS:
+        raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {shown(ranks)}")
     grain = hdf5_grain((*known.dims, known.count or 0), known.dtype, chunks, compression)
     plan = plan_conversion(images, chain, number, budget, grain)
     if session.comm.rank == 0:
@@ -137,7 +146,7 @@ def plan_series(
 def _plain_compression(compression: Any) -> str:
     """How the output is compressed, for comparing. Filters of plug-ins are mappings."""
     is_mapping = isinstance(compression, Mapping)
-    return repr(sorted(compression.items()) if is_mapping else compression)
+    return shown(sorted(compression.items()) if is_mapping else compression, WHOLE)
 
 
 def _attributes(collection: Collection) -> dict[str, str]:
@@ -294,7 +303,7 @@ def save_frames(
     def write(saving: _Saving, writer: Any, progress: Progress, memory: int) -> None:
         _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress, memory)
 
-    options = {"dataset": dataset, "layout": "frames", "chunks": repr(chunks),
+    options = {"dataset": dataset, "layout": "frames", "chunks": shown(chunks, WHOLE),
                "compression": _plain_compression(compression),
                **_layout_options(shape, chain, index, images)}
     _save(_Saving(images, chain, action, "hdf5", options, target), make, write)

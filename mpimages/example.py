@@ -20,6 +20,7 @@ from functools import cache
 import numpy as np
 
 from .scenes import Scene, bell, fish, mouse
+from .shown import shown
 
 __all__ = ["Example", "load", "names"]
 
@@ -37,8 +38,10 @@ def load(name: str) -> Example:
     ValueError
         For an unknown name; the message lists the known ones.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name is that of an example, {', '.join(names())}, not {shown(name)}")
     if name not in RECORDINGS:
-        raise ValueError(f"there is no example {name!r}; there are {', '.join(names())}")
+        raise ValueError(f"there is no example {shown(name)}; there are {', '.join(names())}")
     return RECORDINGS[name]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from .actions import action
-from .arguments import as_int, image_key
+from .arguments import as_axes, as_dtype, as_flag, as_int, image_key
 from .chain import Chain, Positions, Renumber, Shape
 from .collection import Collection
 from .collective import Together, allgather_rows
@@ -20,8 +20,10 @@ from .exchange import ExchangeSource
 from .partition import Partition
 from .pictures import save_pngs, save_tifs
 from .plan import Plan
+from .readers.options import positive_ints
 from .regions import region_means, regions_of
 from .series import Series, TimeSeries
+from .shown import shown
 from .steps import Apply, Pixels, Projection
 from .writers.png import check_imshow_options
 
@@ -225,7 +227,7 @@ class Images(Collection):
             raise ValueError(f"planes needs volumes, but the images have dims {dims}")
         if not wanted or min(wanted) < 0 or (dims is not None and max(wanted) >= dims[2]):
             there = "" if dims is None else f": there are planes 0…{dims[2] - 1}"
-            raise ValueError(f"planes: cannot take {bottom!r} to {top!r}{there}")
+            raise ValueError(f"planes: cannot take {shown(bottom)} to {shown(top)}{there}")
         return self._then(
             Pixels("planes", (slice(None), slice(None), index), (1, 1, max(wanted) + 1)))
 
@@ -239,9 +241,9 @@ class Images(Collection):
         """
         dims = self._chain.dims
         each = isinstance(factor, (list, tuple, np.ndarray))
-        factors = [as_int(f, "subsample") for f in np.atleast_1d(np.asarray(factor, object))]
+        factors = as_axes(factor if each else (factor,), "subsample")
         if not factors or min(factors) < 1:
-            raise ValueError(f"subsample: factors are positive, got {factor!r}")
+            raise ValueError(f"subsample: factors are positive, got {shown(factor)}")
         if each and dims is not None and len(factors) != len(dims):
             raise ValueError(f"subsample: {len(factors)} factors for images of dims {dims}")
         steps = tuple(slice(None, None, f) for f in factors)
@@ -249,8 +251,8 @@ class Images(Collection):
 
     def crop(self, minbound: Sequence[int], maxbound: Sequence[int]) -> Self:
         """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
-        low = [as_int(b, "crop") for b in minbound]
-        high = [as_int(b, "crop") for b in maxbound]
+        low = as_axes(minbound, "crop: minbound")
+        high = as_axes(maxbound, "crop: maxbound")
         dims = self._chain.dims
         if len(low) != len(high) or (dims is not None and len(low) != len(dims)):
             raise ValueError(f"crop: bounds {low} and {high} for images of dims {dims}")
@@ -276,11 +278,11 @@ class Images(Collection):
             record that differs from the first is then a ValueError that names its key.
         """
         if not callable(func):
-            raise TypeError(f"apply needs a function, not {type(func).__name__}")
-        declared: Shape | None = None
-        if dims is not None:
-            declared = tuple(as_int(n, "dims") for n in dims)
-        kind = None if dtype is None else np.dtype(dtype)
+            raise TypeError(f"apply: func is a function, not {type(func).__name__}")
+        declared: Shape | None = None if dims is None else positive_ints(dims, "dims")
+        if declared is not None and not 1 <= len(declared) <= 4:
+            raise ValueError(f"dims are those of an image, got {declared}")
+        kind = as_dtype(dtype, "dtype")
         return self._derived(self._chain.then(Apply(func, declared, kind)))
 
     def renumber(self) -> Self:
@@ -399,11 +401,11 @@ class Images(Collection):
         path, dataset, chunks, compression, overwrite, resume, memory
             As in `Series.saveAsHDF5`.
         """
-        if layout != "images":
+        if not isinstance(layout, str) or layout != "images":
             self.toSeries().saveAsHDF5(path, dataset, layout, chunks, compression, overwrite,
                                        resume, memory)
             return
-        target = Target(path, bool(overwrite), bool(resume), memory)
+        target = Target.checked(path, overwrite, resume, memory)
         save_frames(self, self._records("saveAsHDF5"), target, dataset, chunks, compression)
 
     @action
@@ -441,7 +443,8 @@ class Images(Collection):
         check_imshow_options(imshow)
         options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
                    "origin": origin}
-        save_pngs(self, self._records("saveAsPngs"), path, filePrefix, bool(overwrite), options)
+        save_pngs(self, self._records("saveAsPngs"), path, filePrefix,
+                  as_flag(overwrite, "overwrite"), options)
 
     @action
     def saveAsTifs(
@@ -459,7 +462,8 @@ class Images(Collection):
         overwrite : bool
             Replace what mpimages wrote there before.
         """
-        save_tifs(self, self._records("saveAsTifs"), path, filePrefix, bool(overwrite))
+        save_tifs(self, self._records("saveAsTifs"), path, filePrefix,
+                  as_flag(overwrite, "overwrite"))
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)

@@ -18,6 +18,7 @@ from .partition import Partition
 from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
 from .series import Series
 from .session import Session
+from .shown import shown
 from .sources import (
     ExampleSeriesSource,
     ExampleSource,
@@ -114,7 +115,7 @@ def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) ->
     for name, bound in zip(("startIdx", "stopIdx"), bounds, strict=True):
         if bound is not None and (isinstance(bound, bool)
                                   or not isinstance(bound, (int, np.integer))):
-            raise TypeError(f"{name} is an int, not {bound!r}")
+            raise TypeError(f"{name} is an int, not {shown(bound)}")
     start, stop, _ = slice(*bounds).indices(count)
     if start >= stop:
         raise ValueError(f"startIdx={bounds[0]}, stopIdx={bounds[1]} select none of the "
@@ -194,7 +195,13 @@ def series_from_array(
 
 
 def _checked_array(array: Any) -> np.ndarray:
-    array = np.asarray(array)
+    given = array
+    try:
+        array = np.asarray(given)
+    except MemoryError:
+        raise
+    except Exception as error:  # of any type: it is the argument that is asked for its items
+        raise TypeError(f"array: no array can be made of {shown(given)}: {error}") from None
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     if not is_record_dtype(array.dtype):

@@ -46,7 +46,10 @@ def _of_mask(mask: np.ndarray, dims: Shape) -> list[np.ndarray]:
 
 
 def _of_coordinates(region: Any, number: int, dims: Shape) -> np.ndarray:
-    coordinates = np.asarray(region)
+    try:
+        coordinates = np.asarray(region)
+    except Exception:  # of any type: it is the argument that is asked for its items
+        coordinates = np.empty(0)
     if coordinates.ndim != 2 or coordinates.shape[1] != len(dims) or \
             coordinates.dtype.kind not in "iu" or len(coordinates) == 0:
         raise ValueError(f"region {number} is not a list of pixels with {len(dims)} whole "

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import budget
 from .actions import action
-from .arguments import as_index, as_percent, as_seed
+from .arguments import as_dtype, as_index, as_number, as_percent, as_seed
 from .chain import Chain, Shape, Step
 from .collection import Collection
 from .collective import Together, allgather_rows, allreduce, from_rank
@@ -21,6 +21,7 @@ from .partition import Partition
 from .sample import Sample
 from .series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .session import Session
+from .shown import shown
 from .steps import Apply
 
 __all__ = ["Series", "TimeSeries"]
@@ -129,7 +130,7 @@ class Series(Collection):
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
         for i in coordinates:
             if isinstance(i, (bool, np.bool_)) or not isinstance(i, (int, np.integer)):
-                raise TypeError(f"the keys of series are tuples of ints, not {key!r}")
+                raise TypeError(f"the keys of series are tuples of ints, not {shown(key)}")
         if len(coordinates) != len(shape) or \
                 any(not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)):
             return -1
@@ -264,10 +265,14 @@ class Series(Collection):
         if callable(crit):
             kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
         else:
-            kept = np.isin(index, as_index([crit] if np.ndim(crit) == 0 else crit))
+            wanted: Any = [crit] if isinstance(crit, int | float | np.number) else crit
+            try:
+                kept = np.isin(index, as_index(wanted))
+            except ValueError as error:
+                raise ValueError(f"select: {error}") from None
         columns = np.flatnonzero(kept)
         if len(columns) == 0:
-            raise ValueError(f"select: no index value meets {crit!r}; they lie in "
+            raise ValueError(f"select: no index value meets {shown(crit)}; they lie in "
                              f"{index.min()}…{index.max()}")
         return self._then(Select(columns), index[columns])
 
@@ -276,8 +281,8 @@ class Series(Collection):
 
         Collective; lazy. ValueError where none is left.
         """
-        if not left <= right:
-            raise ValueError(f"between: left {left!r} is above right {right!r}")
+        if not as_number(left, "between: left") <= as_number(right, "between: right"):
+            raise ValueError(f"between: left {shown(left)} is above right {shown(right)}")
         return self.select(lambda label: left <= label <= right)
 
     def apply(self, func: Callable[[np.ndarray], Any], index: Iterable[int] | None = None,
@@ -295,10 +300,10 @@ class Series(Collection):
             Of what it returns; undeclared, it stays None until an action has run.
         """
         if not callable(func):
-            raise TypeError(f"apply needs a function, not {type(func).__name__}")
+            raise TypeError(f"apply: func is a function, not {type(func).__name__}")
         labels = None if index is None else as_index(index)
         dims = None if labels is None else (len(labels),)
-        kind = None if dtype is None else np.dtype(dtype)
+        kind = as_dtype(dtype, "dtype")
         return self._then(Apply(func, dims, kind, axes=1, label=self._key), labels)
 
     def toTimeSeries(self) -> TimeSeries:
@@ -340,7 +345,7 @@ class Series(Collection):
         MemoryError
             Where not even one pixel of all images fits into the budget.
         """
-        target = Target(path, bool(overwrite), bool(resume), memory)
+        target = Target.checked(path, overwrite, resume, memory)
         chain = self._known(self._whole("saveAsBinarySeries"), "saveAsBinarySeries")
         save_binary_series(self, chain, self._described(), target, blockSize)
 
@@ -379,7 +384,7 @@ class Series(Collection):
             Where a filter has left out pixels, the chunks do not fit, or for both `overwrite`
             and `resume`.
         """
-        target = Target(path, bool(overwrite), bool(resume), memory)
+        target = Target.checked(path, overwrite, resume, memory)
         chain = self._known(self._whole("saveAsHDF5"), "saveAsHDF5")
         save_series_hdf5(self, chain, self._described(), target, dataset, layout, chunks,
                          compression)
@@ -418,13 +423,13 @@ class Series(Collection):
         ValueError
             Where no series passes; the message says the highest value found.
         """
-        if stat not in SUBSET_STATISTICS:
-            raise ValueError(f"stat is one of {', '.join(SUBSET_STATISTICS)}, not {stat!r}")
+        if not isinstance(stat, str) or stat not in SUBSET_STATISTICS:
+            raise ValueError(f"stat is one of {', '.join(SUBSET_STATISTICS)}, not {shown(stat)}")
         if isinstance(nsamples, bool) or not isinstance(nsamples, (int, np.integer)) \
                 or nsamples < 1:
-            raise ValueError(f"nsamples is a positive int, not {nsamples!r}")
-        if thresh is not None and not isinstance(thresh, (int, float, np.integer, np.floating)):
-            raise ValueError(f"thresh is a number, not {thresh!r}")
+            raise ValueError(f"nsamples is a positive int, not {shown(nsamples)}")
+        if thresh is not None:
+            thresh = as_number(thresh, "thresh")
         comm = self._session.comm
         chain = self._settle("subset")
         drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed, given=seed)
@@ -493,16 +498,16 @@ class TimeSeries(Series):
         TimeSeries
             float64; float32 for float16 and float32 records.
         """
-        if baseline not in ("percentile", "mean", "window"):
-            raise ValueError(f"baseline is 'percentile', 'mean' or 'window', not {baseline!r}")
+        if not isinstance(baseline, str) or baseline not in ("percentile", "mean", "window"):
+            raise ValueError(f"baseline is 'percentile', 'mean' or 'window', not {shown(baseline)}")
         if (baseline == "window") != (window is not None):
             raise ValueError("baseline='window' needs a window, and no other baseline takes one")
         if window is not None and (isinstance(window, bool)
                                    or not isinstance(window, (int, np.integer)) or window < 1):
-            raise ValueError(f"window is a positive number of samples, not {window!r}")
+            raise ValueError(f"window is a positive number of samples, not {shown(window)}")
         percent = as_percent(perc, "normalize")
-        if isinstance(offset, bool) or not np.isfinite(offset):
-            raise ValueError(f"offset is a finite number, not {offset!r}")
+        if not np.isfinite(as_number(offset, "offset")):
+            raise ValueError(f"offset is a finite number, not {shown(offset)}")
         step = Normalize(baseline, None if window is None else int(window), percent, float(offset))
         return self._then(step)
 

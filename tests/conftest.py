@@ -11,6 +11,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from .tallies import tallies
+
 # Seconds after which a test counts as hung, and after which no rank waits for the others.
 LIMIT = int(os.environ.get("MPIMAGES_TEST_LIMIT", "120"))
 GRACE = 10
@@ -81,3 +83,9 @@ def fish():
     if not path.is_dir():
         pytest.skip("the recording of a fish is not beside this clone")
     return path
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much was tried that must not work."""
+    for kind, number in sorted(tallies.items()):
+        terminalreporter.write_line(f"tried: {number} {kind}")

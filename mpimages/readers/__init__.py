@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from ..shown import shown
 from .base import Handle, Header, Reader, Scratch
 from .listing import files_with, list_files, natural_key
-from .options import Options
+from .options import Options, checked_text
 
 __all__ = [
     "Handle",
@@ -49,9 +50,9 @@ def get(name: str) -> Reader:
     """The reader of a format; ValueError that lists the formats where there is none."""
     readers = registry()
     if not isinstance(name, str):
-        raise TypeError(f"inputFormat must be a string, got {name!r}")
+        raise TypeError(f"inputFormat must be a string, got {shown(name)}")
     if name not in readers:
-        raise ValueError(f"inputFormat {name!r} is none of {', '.join(readers)}")
+        raise ValueError(f"inputFormat {shown(name)} is none of {', '.join(readers)}")
     return readers[name]
 
 
@@ -114,8 +115,7 @@ def find_input(
     reader = None if input_format is None else get(input_format)
     ignored = (*MARKERS, conf_filename)
     if ext is not None:
-        if not isinstance(ext, str):
-            raise TypeError(f"ext must be a string, got {ext!r}")
+        checked_text(ext, "ext")
         endings: tuple[str, ...] | None = ("." + ext.lower().lstrip("."),)
     else:
         # Flat binary has no extension of its own: all files there are, or the format's.

@@ -17,10 +17,12 @@ import numpy as np
 from ..errors import FormatError
 from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
+from .hdf5links import open_item, refuse_outside
 from .options import Options, image_dtype
 from .rawio import copy_axes, open_file, product
 
-__all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file"]
+__all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
+           "told_as_damage"]
 
 
 class Hdf5Reader(Reader):
@@ -63,12 +65,29 @@ class Hdf5Reader(Reader):
 
 @contextmanager
 def open_hdf5(path: str) -> Iterator[Any]:
-    """An HDF5 file opened for reading, and closed at the end."""
+    """An HDF5 file opened for reading, and closed at the end.
+
+    What h5py raises in between, of whatever type, becomes a FormatError that names the file.
+    """
     file = open_hdf5_file(path)
     try:
-        yield file
+        with told_as_damage(path):
+            yield file
     finally:
         file.close()
+
+
+@contextmanager
+def told_as_damage(path: str, what: str = "damaged") -> Iterator[None]:
+    """Turn whatever h5py raises on a damaged file into a FormatError that names it."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, (ValueError, TypeError)) and path in str(error):
+            raise  # our own
+        raise FormatError(f"{path}: {what}: {error}") from None
 
 
 def open_hdf5_file(path: str) -> Any:
@@ -114,17 +133,17 @@ def find_dataset(path: str, file: Any, name: str | None, ranks: tuple[int, ...])
     import h5py
 
     if name is not None:
-        try:
-            item = file[name]
-        except (KeyError, ValueError, OSError):
-            item = None
+        item = open_item(path, file, name)
         if isinstance(item, h5py.Dataset):
+            refuse_outside(path, item)
             return item
         raise ValueError(f"{path}: has no dataset {name!r}; it has {_listed(_datasets(file))}")
     datasets = _datasets(file)
     fitting = {n: d for n, d in datasets.items() if d.ndim in ranks and _is_numeric(d)}
     if len(fitting) == 1:
-        return next(iter(fitting.values()))
+        dataset = next(iter(fitting.values()))
+        refuse_outside(path, dataset)
+        return dataset
     kinds = " or ".join(f"{rank}-D" for rank in ranks)
     if not fitting:
         raise ValueError(
@@ -215,7 +234,7 @@ def dataset_offset(dataset: Any) -> int | None:
 
 
 class Hdf5Handle(Handle):
-    """A dataset that must be read through the library: chunked, compressed or virtual."""
+    """A dataset that must be read through the library: chunked or compressed."""
 
     def __init__(
         self,
@@ -229,8 +248,14 @@ class Hdf5Handle(Handle):
         count, _ = image_shape(shape, axes)
         super().__init__(path, header, count, scratch)
         self.shape, self.axes = shape, axes
+        self._name = name
         self._file = open_hdf5_file(path)
-        self._dataset = self._file[name]
+        try:
+            with told_as_damage(path):
+                self._dataset = self._file[name]
+        except BaseException:
+            self._file.close()
+            raise
         # Where nplanes cuts the Z axis into images and planes, these are one axis of the file.
         self._planes = shape[axes.index("Z")] if len(shape) > self._dataset.ndim else 1
 
@@ -251,9 +276,7 @@ class Hdf5Handle(Handle):
         target = values.reshape(selected)
         if self._dataset.dtype == np.bool_:
             target = target.view(np.bool_)
-        try:
+        with told_as_damage(self.path, f"dataset {self._name}"):
             self._dataset.read_direct(target, tuple(selection))
-        except OSError as error:
-            raise FormatError(f"{self.path}: dataset {self._dataset.name}: {error}") from None
         if not natural:
             copy_axes(values, order, out if time >= 0 else out[0])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..marks import refuse_unfinished
+from ..shown import shown
 
 __all__ = ["files_with", "list_files", "natural_key", "path_list"]
 
@@ -39,18 +40,23 @@ def path_list(data_path: Any) -> list[str]:
     if isinstance(data_path, (str, os.PathLike)):
         items: Iterable[Any] = [data_path]
     elif isinstance(data_path, Iterable) and not isinstance(data_path, (bytes, dict, set)):
-        items = data_path
+        try:
+            items = list(data_path)
+        except Exception:  # of any type: it is the argument that is asked for its items
+            raise TypeError(
+                f"dataPath must be a path or a list of paths, got {shown(data_path)}"
+            ) from None
     else:
-        raise TypeError(f"dataPath must be a path or a list of paths, got {data_path!r}")
+        raise TypeError(f"dataPath must be a path or a list of paths, got {shown(data_path)}")
     paths = []
     for item in items:
         if not isinstance(item, (str, os.PathLike)):
-            raise TypeError(f"dataPath must be a path or a list of paths, got {item!r} in it")
+            raise TypeError(f"dataPath must be a path or a list of paths, got {shown(item)} in it")
         path = os.fspath(item)
         if not isinstance(path, str):
-            raise TypeError(f"a path must be text, got {path!r}")
+            raise TypeError(f"a path must be text, got {shown(path)}")
         if not path or "\0" in path:
-            raise ValueError(f"dataPath holds {path!r}, which is no path")
+            raise ValueError(f"dataPath holds {shown(path)}, which is no path")
         paths.append(os.path.expanduser(path))
     if not paths:
         raise ValueError("dataPath is an empty list")

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..shown import shown
+
 __all__ = [
     "Options",
     "checked_dims",
@@ -47,9 +49,13 @@ def image_dtype(stored: DTypeLike, path: str = "") -> np.dtype:
 
 def positive_ints(value: Any, name: str) -> tuple[int, ...]:
     """`value` as a tuple of plain ints above zero; TypeError or ValueError otherwise."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} must be a sequence of integers, got {value!r}")
-    return tuple(positive_int(n, name) for n in value)
+    try:
+        if isinstance(value, (str, bytes, dict, set)):
+            raise TypeError
+        numbers = tuple(value)
+    except Exception:  # of any type: it is the value that is asked for its items
+        raise TypeError(f"{name} must be a sequence of integers, got {shown(value)}") from None
+    return tuple(positive_int(n, name) for n in numbers)
 
 
 def positive_int(value: Any, name: str) -> int:
@@ -63,11 +69,11 @@ def positive_int(value: Any, name: str) -> int:
 def plain_int(value: Any, name: str) -> int:
     """`value` as a plain int; TypeError where it is none (a bool is none)."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     try:
         return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    except Exception:  # of any type: it is the value that is asked
+        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
 
 
 def checked_dtype(value: Any, name: str) -> np.dtype:
@@ -76,9 +82,12 @@ def checked_dtype(value: Any, name: str) -> np.dtype:
         raise TypeError(f"{name} is missing")
     try:
         dtype = np.dtype(value)
-    except (TypeError, ValueError, SyntaxError) as error:
-        raise TypeError(f"{name} {value!r} is not a dtype: {error}") from None
-    image_dtype(dtype)
+    except Exception as error:  # of any type: NumPy asks the value for its attributes
+        raise TypeError(f"{name} {shown(value)} is not a dtype: {error}") from None
+    try:
+        image_dtype(dtype)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     return dtype
 
 
@@ -147,9 +156,9 @@ def _checked_channel(value: Any) -> int:
 def checked_text(value: Any, name: str) -> str:
     """`value` where it is a string that is not empty; TypeError or ValueError otherwise."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {value!r}")
+        raise TypeError(f"{name} must be a string, got {shown(value)}")
     if not value or "\0" in value:
-        raise ValueError(f"{name} must be a name, got {value!r}")
+        raise ValueError(f"{name} must be a name, got {shown(value)}")
     return value
 
 
@@ -158,6 +167,6 @@ def _checked_axes(value: Any) -> str:
     if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZYX"):
         raise ValueError(
             f"axes names each axis once, slowest first: Y and X, and T or Z where there "
-            f"are several images or pages; got {value!r}"
+            f"are several images or pages; got {shown(value)}"
         )
     return axes

@@ -26,6 +26,9 @@ __all__ = [
 # Linux reads at most 2**31 - 4096 bytes by one call.
 PIECE_BYTES = 1 << 30
 
+# The checksums of sixty terabytes take no more than this.
+LARGEST_CONF = 1 << 28
+
 
 def open_file(path: str) -> tuple[int, int]:
     """Open a regular file for reading.
@@ -143,6 +146,8 @@ def read_conf(path: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     with os.fdopen(fd, "rb") as file:
+        if size > LARGEST_CONF:
+            raise FormatError(f"{path}: {size} bytes are too many for a description")
         content = file.read(size)
     try:
         conf = json.loads(content)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..marks import refuse_unfinished
+from ..shown import shown
 from .base import Scratch
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
@@ -59,10 +60,10 @@ def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
 
 def _single_path(data_path: Any) -> str:
     if not isinstance(data_path, (str, os.PathLike)):
-        raise TypeError(f"a Series is loaded from one path, got {data_path!r}")
+        raise TypeError(f"a Series is loaded from one path, got {shown(data_path)}")
     path = os.path.expanduser(os.fspath(data_path))
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ValueError(f"{path!r} is no path")
+        raise ValueError(f"{shown(path)} is no path")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: no such file or directory")
     refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])

@@ -9,7 +9,15 @@ import numpy as np
 from ..dims import pixel_boxes
 from ..errors import FormatError
 from .base import Scratch
-from .hdf5 import as_text, dataset_offset, find_dataset, open_hdf5, open_hdf5_file, read_metadata
+from .hdf5 import (
+    as_text,
+    dataset_offset,
+    find_dataset,
+    open_hdf5,
+    open_hdf5_file,
+    read_metadata,
+    told_as_damage,
+)
 from .options import image_dtype
 from .rawio import byteswap, open_file, product, read_into, transpose_matrix
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
@@ -104,7 +112,12 @@ class DatasetHandle(SeriesHandle):
     def __init__(self, header: SeriesHeader, scratch: Scratch | None) -> None:
         super().__init__(header, scratch)
         self._file = open_hdf5_file(header.path)
-        self._dataset = self._file[header.layout["dataset"]]
+        try:
+            with told_as_damage(header.path):
+                self._dataset = self._file[header.layout["dataset"]]
+        except BaseException:
+            self._file.close()
+            raise
 
     def close(self) -> None:
         self._file.close()
@@ -115,12 +128,8 @@ class DatasetHandle(SeriesHandle):
             count = product(extent)
             part = out[done : done + count]
             box = tuple(slice(a, a + n) for a, n in zip(start, extent, strict=True))
-            try:
+            with told_as_damage(self.header.path, f"dataset {self.header.layout['dataset']}"):
                 self._read_box(box, extent, part)
-            except OSError as error:
-                raise FormatError(
-                    f"{self.header.path}: dataset {self._dataset.name}: {error}"
-                ) from None
             done += count
 
     def _read_box(self, box: tuple[slice, ...], extent: tuple[int, ...], part: np.ndarray) -> None:

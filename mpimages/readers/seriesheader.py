@@ -49,8 +49,12 @@ class SeriesOptions:
         for name in ("keyType", "valueType"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, checked_dtype(getattr(self, name), name))
-        if self.inputFormat is not None and self.inputFormat not in FORMATS:
-            raise ValueError(f"inputFormat {self.inputFormat!r} is none of {', '.join(FORMATS)}")
+        if self.inputFormat is not None:
+            checked_text(self.inputFormat, "inputFormat")
+            if self.inputFormat not in FORMATS:
+                raise ValueError(
+                    f"inputFormat {self.inputFormat!r} is none of {', '.join(FORMATS)}"
+                )
         checked_text(self.dataset, "dataset")
         checked_text(self.confFilename, "confFilename")
 

@@ -93,7 +93,7 @@ def verify(path: str | os.PathLike[str]) -> Verified:
     One process reads, with a thread for each core that it may use, in memory that does not
     depend on the output's size: 64 MiB for compressed HDF5 (a chunk, where that is larger).
     """
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(f"the path must be text, got {type(text).__name__}")
     text = os.path.expanduser(text)

@@ -7,6 +7,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from ..shown import shown
+
 __all__ = ["chunk_shape", "pixel_grain"]
 
 TARGET_BYTES = 1 << 20
@@ -40,9 +42,13 @@ def chunk_shape(
     if chunks is True:
         return _default(tuple(shape), itemsize, layout)
     try:
+        if isinstance(chunks, str | bytes | dict) or any(isinstance(n, bool) for n in chunks):
+            raise TypeError
         wanted = tuple(operator.index(n) for n in chunks)
-    except TypeError:
-        raise TypeError(f"chunks must be True, None or one int per axis, got {chunks!r}") from None
+    except Exception:  # of any type: it is the argument that is asked for its items
+        raise TypeError(
+            f"chunks must be True, None or one int per axis, got {shown(chunks)}"
+        ) from None
     if len(wanted) != len(shape) or any(
         not 1 <= n <= whole for n, whole in zip(wanted, shape, strict=True)
     ):

@@ -31,6 +31,7 @@ from mpi4py import MPI
 
 from ..collective import Together
 from ..errors import Interrupted
+from ..shown import shown
 from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
@@ -147,7 +148,7 @@ def resumable(
                 "resume=True goes on with an output, overwrite=True begins it anew: give one"
             )
         if comm.rank == 0:
-            given = _Stage(os.fspath(path), kind)
+            given = _Stage(path, kind)
             try:
                 stage = given.begin(bool(overwrite), bool(resume))
             except BaseException:
@@ -178,7 +179,8 @@ def resumable(
 class _Stage:
     """Rank 0's side of `staged`: the names, the checks, the swap. Local."""
 
-    def __init__(self, path: str, kind: str) -> None:
+    def __init__(self, given: str | os.PathLike[str], kind: str) -> None:
+        path = os.fspath(given) if isinstance(given, os.PathLike) else given
         if not isinstance(path, str):
             raise TypeError(f"the path must be text, got {type(path).__name__}")
         if kind not in KINDS:
@@ -186,8 +188,8 @@ class _Stage:
         self.path = os.path.abspath(path)
         self.is_file = KINDS[kind]
         self.parent, name = os.path.split(self.path)
-        if not path or not name or name.startswith(".mpimages"):
-            raise ValueError(f"{path!r} cannot be the name of an output")
+        if not path or not name or name.startswith(".mpimages") or "\0" in path:
+            raise ValueError(f"{shown(path)} cannot be the path of an output")
         self.partial = partial_path(self.path)
         self.old = os.path.join(self.parent, f".{name}.mpimages-old")
         self.output = os.path.join(self.partial, name) if self.is_file else self.partial

@@ -116,6 +116,7 @@ def hdf5_writer(
 
 def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: Any, compression: Any) -> int:
     """The `grain` of the writer of a series-major dataset, dims + (T,). Local."""
+    chunk = chunk_shape(chunks, shape, dtype.itemsize, "series")  # a wrong one is refused
     if parse_compression(compression) is None:
         return 1
     chunk = chunk_shape(True if chunks is None else chunks, shape, dtype.itemsize, "series")

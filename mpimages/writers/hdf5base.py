@@ -13,6 +13,7 @@ from mpi4py import MPI
 from ..collective import Together
 from ..dims import pixel_boxes
 from ..kernels.transpose import transpose
+from ..shown import shown
 from .binaryseries import check_block, check_series
 from .chunks import chunk_shape, pixel_grain
 from .hdf5file import (
@@ -118,8 +119,8 @@ class DatasetWriter:
         with Together(comm, self._action):
             (*dims, self.times), self.dtype = check_series(shape, dtype)
             self.dims = tuple(dims)
-            if layout not in LAYOUTS:
-                raise ValueError(f"layout={layout!r} is unknown: one of {', '.join(LAYOUTS)}")
+            if not isinstance(layout, str) or layout not in LAYOUTS:
+                raise ValueError(f"layout={shown(layout)} is unknown: one of {', '.join(LAYOUTS)}")
             self.layout = layout
             self.shape = (*dims, self.times) if layout == "series" else (self.times, *dims)
             if filters is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..shown import shown
 from .hdf5filters import Filters
 from .plain import plain_index, plain_metadata
 
@@ -69,7 +70,7 @@ def dataset_name(name: Any) -> str:
         raise TypeError(f"the dataset's name must be text, got {type(name).__name__}")
     parts = name.strip("/").split("/")
     if "\0" in name or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{name!r} cannot be the name of an HDF5 dataset")
+        raise ValueError(f"{shown(name)} cannot be the name of an HDF5 dataset")
     return "/".join(parts)
 
 

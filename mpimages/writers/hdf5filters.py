@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..shown import shown
+
 __all__ = ["Encoded", "Filters", "chunk_encoder", "parse_compression"]
 
 DEFAULT_GZIP = 4
@@ -98,7 +100,7 @@ def parse_compression(compression: Any) -> Filters | None:
         return _from_keywords(compression)
     if isinstance(compression, tuple | list):
         if len(compression) != 2:
-            raise ValueError(f"compression={compression!r}: give a filter and its options")
+            raise ValueError(f"compression={shown(compression)}: give a filter and its options")
         return Filters(**_compressor(*compression))
     return Filters(**_compressor(compression, None))
 
@@ -107,11 +109,14 @@ def _from_keywords(keywords: Mapping[str, Any]) -> Filters | None:
     unknown = [key for key in keywords if key not in KEYWORDS]
     if unknown:
         raise ValueError(
-            f"compression with {unknown[0]!r}: of h5py's keywords it takes {', '.join(KEYWORDS)}"
+            f"compression with {shown(unknown[0])}: of h5py's keywords it takes "
+            f"{', '.join(KEYWORDS)}"
         )
     asked, options = keywords.get("compression"), keywords.get("compression_opts")
     if asked is None and options is not None:
         raise ValueError("compression_opts without compression")
+    if not keywords:
+        raise ValueError("compression is an empty mapping; give None for none")
     chosen = {} if asked is None else _compressor(asked, options)
     filters = Filters(
         shuffle=bool(keywords.get("shuffle")), fletcher32=bool(keywords.get("fletcher32")), **chosen
@@ -121,22 +126,22 @@ def _from_keywords(keywords: Mapping[str, Any]) -> Filters | None:
 
 def _compressor(asked: Any, options: Any) -> dict[str, Any]:
     """`Filters`' number and options, checked."""
-    if asked == "gzip" or asked is True:
+    if asked is True or (isinstance(asked, str) and asked == "gzip"):
         return {"number": DEFLATE, "options": _options(DEFLATE, options)}
-    if asked == "lzf":
+    if isinstance(asked, str) and asked == "lzf":
         if options is not None:
             raise ValueError("compression='lzf' takes no options")
         return {"number": LZF}
     if isinstance(asked, str):
         raise ValueError(
-            f"compression={asked!r} is unknown: give 'gzip', 'lzf', a level of gzip from 0 to 9, "
-            "or what hdf5plugin offers, such as hdf5plugin.Zstd()"
+            f"compression={shown(asked)} is unknown: give 'gzip', 'lzf', a level of gzip from "
+            "0 to 9, or what hdf5plugin offers, such as hdf5plugin.Zstd()"
         )
     try:
         number = operator.index(asked)
-    except TypeError:
+    except Exception:  # of any type: it is the argument that is asked
         raise TypeError(
-            f"compression must be text, a number, a pair or a mapping, got {asked!r}"
+            f"compression must be text, a number, a pair or a mapping, got {shown(asked)}"
         ) from None
     if number < 10 and options is None:
         return {"number": DEFLATE, "options": (_level(number),)}
@@ -149,9 +154,11 @@ def _level(level: Any) -> int:
     try:
         number = operator.index(level)
     except TypeError:
-        raise TypeError(f"the level of gzip must be an int from 0 to 9, got {level!r}") from None
+        raise TypeError(
+            f"compression: the level of gzip must be an int from 0 to 9, got {shown(level)}"
+        ) from None
     if not 0 <= number <= 9:
-        raise ValueError(f"the level of gzip must be from 0 to 9, got {number}")
+        raise ValueError(f"compression: the level of gzip must be from 0 to 9, got {number}")
     return number
 
 
@@ -162,7 +169,7 @@ def _options(number: int, options: Any) -> tuple[int, ...]:
         return tuple(operator.index(n) for n in (() if options is None else options))
     except TypeError:
         raise TypeError(
-            f"the options of HDF5's filter {number} must be a tuple of int, got {options!r}"
+            f"the options of HDF5's filter {number} must be a tuple of int, got {shown(options)}"
         ) from None
 
 
@@ -171,8 +178,8 @@ def _available(number: int) -> int:
 
     if not 0 < number < 1 << 16 or not h5z.filter_avail(number):
         raise ValueError(
-            f"HDF5's filter {number} is not available here: import hdf5plugin on all ranks "
-            "before, or install the plug-in"
+            f"compression: HDF5's filter {number} is not available here: import hdf5plugin on "
+            "all ranks before, or install the plug-in"
         )
     if not h5z.get_filter_info(number) & h5z.FILTER_CONFIG_ENCODE_ENABLED:
         raise ValueError(f"HDF5's filter {number} can only read here, not write")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..shown import shown
+
 __all__ = ["Naming", "ranges_of"]
 
 MIN_DIGITS = 5
@@ -34,7 +36,9 @@ class Naming:
         if not isinstance(p, str):
             raise TypeError(f"the file prefix must be text, got {type(p).__name__}")
         if not p or p.startswith(".") or "/" in p or "\0" in p:
-            raise ValueError(f"{p!r} cannot begin a file name: no '/', no leading '.', not empty")
+            raise ValueError(
+                f"{shown(p)} cannot begin a file name: no '/', no leading '.', not empty"
+            )
 
     @classmethod
     def up_to(cls, prefix: str, suffix: str, largest: int) -> Naming:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..shown import shown
+
 __all__ = ["ImshowMapping", "check_imshow_options", "write_png"]
 
 # Of imshow, what means something where a pixel stays a pixel.
@@ -45,7 +47,7 @@ def check_imshow_options(names: Iterable[str], function: str = "saveAsPngs") -> 
                 f"{function}() does not take imshow's {name!r}: {_OTHER_IMSHOW_OPTIONS[name]}; "
                 f"{known}"
             )
-        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}; {known}")
+        raise TypeError(f"{function}() got an unexpected keyword argument {shown(name)}; {known}")
 
 
 class ImshowMapping:
@@ -89,20 +91,30 @@ class ImshowMapping:
         origin: str = "upper",
     ) -> None:
         from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Colormap
+        from matplotlib.colors import Colormap, Normalize
 
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "biuf":
             raise TypeError(f"images of dtype {self.dtype} have no colours")
-        if origin not in ("upper", "lower"):
-            raise ValueError(f"origin={origin!r} is unknown: 'upper' or 'lower'")
+        if not isinstance(origin, str) or origin not in ("upper", "lower"):
+            raise ValueError(f"origin={shown(origin)} is unknown: 'upper' or 'lower'")
+        for name, end in (("vmin", vmin), ("vmax", vmax), ("alpha", alpha)):
+            _refuse_no_number(name, end)
         if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha={alpha!r} is not between 0 and 1")
+            raise ValueError(f"alpha={shown(alpha)} is not between 0 and 1")
         self.alpha = None if alpha is None else float(alpha)
         self.origin = origin
-        self._mappable = ScalarMappable(norm=copy.deepcopy(norm), cmap=cmap)
+        if not isinstance(cmap, str | Colormap) and cmap is not None:
+            raise TypeError(f"cmap is a colour map or the name of one, not {shown(cmap)}")
+        if not isinstance(norm, str | Normalize) and norm is not None:
+            raise TypeError(f"norm is a matplotlib norm or the name of one, not {shown(norm)}")
+        try:
+            own: Any = copy.deepcopy(norm)
+            self._mappable = ScalarMappable(norm=own, cmap=cmap)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"cmap={shown(cmap)}, norm={shown(norm)}: {error}") from None
         if not isinstance(self._mappable.get_cmap(), Colormap):
-            raise TypeError(f"{cmap!r} is not a colour map of one variable")
+            raise TypeError(f"{shown(cmap)} is not a colour map of one variable")
         _set_ends(self._mappable, vmin, vmax)
         self._channels = self._choose_channels()
         self._table = self._tabulate()
@@ -149,6 +161,13 @@ class ImshowMapping:
         return np.take(self._table, image.astype(np.intp) - int(info.min), axis=0)
 
 
+def _refuse_no_number(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} is a number, not {shown(value)}")
+
+
 def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
     """Fix the two ends of the scale: given ones win over the norm's own."""
     norm = mappable.norm
@@ -157,9 +176,9 @@ def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
     if low is None or high is None:
         raise ValueError("a scale needs vmin and vmax")
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"vmin={low!r} and vmax={high!r} must be finite")
+        raise ValueError(f"vmin={shown(low)} and vmax={shown(high)} must be finite")
     if low > high:
-        raise ValueError(f"vmin={low!r} is above vmax={high!r}")
+        raise ValueError(f"vmin={shown(low)} is above vmax={shown(high)}")
     mappable.set_clim(low, high)
 
 

@@ -1,0 +1,30 @@
+"""Values in messages: whatever they are, they can be shown, and not at length."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+__all__ = ["WHOLE", "shown"]
+
+LONGEST = 200
+WHOLE = sys.maxsize
+
+# Where an object lies says nothing to anybody, and differs from rank to rank.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def shown(value: Any, longest: int = LONGEST) -> str:
+    """The repr of a value, cut at `longest` letters and without addresses; never raises.
+
+    Local. An object whose repr fails, on one rank only perhaps, is shown as its type: a message
+    about an argument must not itself be what breaks.
+    """
+    try:
+        text = repr(value)
+        if not isinstance(value, str | bytes):
+            text = _ADDRESS.sub("", text)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= longest else text[: longest - 2] + " …"
