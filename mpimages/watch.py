@@ -24,11 +24,12 @@ from .waiting import PAUSE, spin
 
 __all__ = ["Watch"]
 
-# Seconds: until a waiting rank sends its place; until it warns, and again each time; that those
-# in step wait to learn where the others are; that an agreement may take to arrive everywhere.
+# Seconds: until a waiting rank sends its place; until it warns, and again each time; to learn
+# where the others are, where all have come, or some; that an agreement may take to arrive.
 ANNOUNCE = 2.0
 WARN = 30.0
 ASK = 2.0
+GATHER = 0.5
 ARRIVE = 3.0
 SHOWN = 8
 
@@ -108,7 +109,7 @@ class Watch:
             self._wait(limit)
         self._posted = None
         if self._words[0] != -self._words[1]:
-            self._learn_places()
+            self._learn_places(ASK)
             self._raise_mismatch()
         self._last = action
         self._ahead_since = None
@@ -132,7 +133,7 @@ class Watch:
                     self._announce()
                 self._listen()
                 if any(self._differs(place) for place in self._places.values()):
-                    self._announce()
+                    self._learn_places(GATHER)
                     self._raise_mismatch()
                 if limit is not None and waited > limit:
                     self._announce()
@@ -173,10 +174,10 @@ class Watch:
             else:
                 self._places[rank] = place
 
-    def _learn_places(self) -> None:
-        """The handshake has shown a difference to all: tell, and hear from, the others."""
+    def _learn_places(self, seconds: float) -> None:
+        """There is a difference: tell the others, and hear from those that know it. Local."""
         self._announce()
-        end = time.monotonic() + ASK
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._listen()
             if sum(p.sequence == self._sequence for p in self._places.values()) \

@@ -105,7 +105,7 @@ def test_other_arguments_are_told():
 def test_a_rank_that_left_an_action_by_an_error_of_its_own(ranks, case):
     code, output, _ = run(ranks, case)
     assert code != 0
-    assert output.count("refused") == 1, output
+    assert output.count("refused\n") == 1, output
     assert output.count(
         f"rank {ranks - 1} has left Images.__getitem__, in which rank 0") == 1, output
     assert output.count("Traceback (most") == 1, output
