@@ -30,11 +30,18 @@ static void TFN(add_group)(const char *base, ptrdiff_t stride, size_t width, str
     for (size_t at = 0; at < width; at += STEP, base += STRETCH) {
         const size_t n = smaller(width - at, STEP);
         fetch(next, stride, at * sizeof(T), (at + n) * sizeof(T));
-        if (to->squares.data)
+        /* A whole stretch is a width that the compiler knows: it needs no loop. */
+        if (to->squares.data && n == STEP)
+            TFN(square_group)(base, stride, STEP, part, at);
+        else if (to->squares.data)
             TFN(square_group)(base, stride, n, part, at);
+        else if (to->sums.data && n == STEP)
+            TFN(sum_group)(base, stride, STEP, part, at);
         else if (to->sums.data)
             TFN(sum_group)(base, stride, n, part, at);
-        if (to->maxima)
+        if (to->maxima && n == STEP)
+            TFN(max_rows)(base, stride, GROUP, STEP, to->maxima + at);
+        else if (to->maxima)
             TFN(max_rows)(base, stride, GROUP, n, to->maxima + at);
         if (to->minima)
             TFN(min_rows)(base, stride, GROUP, n, to->minima + at);

@@ -9,7 +9,10 @@ static void TFN(extreme_rows)(const char *base, ptrdiff_t stride, size_t k, size
     for (size_t at = 0; at < width; at += STEP, base += STRETCH) {
         const size_t n = smaller(width - at, STEP);
         fetch(next, stride, at * sizeof(T), (at + n) * sizeof(T));
-        if (maxima)
+        /* Of whole groups and stretches the compiler knows the width: they need no loop. */
+        if (maxima && k == GROUP && n == STEP)
+            TFN(max_rows)(base, stride, GROUP, STEP, maxima + at);
+        else if (maxima)
             TFN(max_rows)(base, stride, k, n, maxima + at);
         if (minima)
             TFN(min_rows)(base, stride, k, n, minima + at);

@@ -76,8 +76,13 @@ static void TFN(leaves)(const char *base, ptrdiff_t stride, size_t width, struct
     for (size_t at = 0; at < width; at += STEP, base += STRETCH) {
         const size_t n = smaller(width - at, STEP);
         fetch(next, stride, at * sizeof(T), (at + n) * sizeof(T));
-        if (node.m)
+        /* A whole stretch is a width that the compiler knows: it needs no loop. */
+        if (node.m && n == STEP)
+            TFN(leaves_moments)(base, stride, STEP, node.s + at, node.c + at, node.m + at);
+        else if (node.m)
             TFN(leaves_moments)(base, stride, n, node.s + at, node.c + at, node.m + at);
+        else if (n == STEP)
+            TFN(leaves_sums)(base, stride, STEP, node.s + at, node.c + at);
         else
             TFN(leaves_sums)(base, stride, n, node.s + at, node.c + at);
     }
