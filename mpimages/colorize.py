@@ -191,7 +191,7 @@ def _with_alpha(array: np.ndarray) -> np.ndarray:
     low, high = colours.min(), colours.max()
     if low < 0 or high > 1:
         raise ValueError(
-            f"the RGB values of an image lie in 0 to 1, here they go from {low:g} to {high:g}"
+            f"an image's RGB values lie in 0 to 1, here they go from {low:g} to {high:g}"
         )
     return np.dstack([colours, ~missing.any(axis=2)])
 

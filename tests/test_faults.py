@@ -108,14 +108,14 @@ def test_no_more_descriptors(source, tmp_path, method):
     told(suffer(2, "descriptors", method, source, tmp_path / "out"), "OSError", "EMFILE")
 
 
-@pytest.mark.parametrize("method", [*SAVES, "mean"])
+@pytest.mark.parametrize("method", ["saveAsHDF5", "mean"])
 def test_twenty_descriptors_may_do(source, tmp_path, method):
     said = suffer(2, "twenty", method, source, tmp_path / "out")
     if said is not None:  # the MPI library has most of them
         told(said, "OSError", "EMFILE")
 
 
-@pytest.mark.parametrize("fault", ["nolock", "nosys"])
-@pytest.mark.parametrize("method", SAVES)
+@pytest.mark.parametrize(("fault", "method"), [
+    ("nolock", "saveAsBinarySeries"), ("nosys", "saveAsHDF5"), ("nosys", "saveAsTifs")])
 def test_locks_that_are_not_available(source, tmp_path, method, fault):
     assert suffer(2, fault, method, source, tmp_path / "out") is None
