@@ -92,7 +92,11 @@ bench: $(READY)
 	for n in 1 2; do MPIMAGES_THREADS=1 \
 	  $(MPIEXEC) -n $$n $(BIN)/python benchmarks/jobs.py --json build/bench-jobs-$$n.json || exit 1; \
 	done
-	$(BIN)/python benchmarks/table.py build/bench-jobs-1.json build/bench-jobs-2.json
+	for n in 1 2; do MPIMAGES_THREADS=1 \
+	  $(MPIEXEC) -n $$n $(BIN)/python benchmarks/conversion.py \
+	    --json build/bench-conversion-$$n.json || exit 1; \
+	done
+	$(BIN)/python benchmarks/table.py build/bench-jobs-[12].json build/bench-conversion-[12].json
 
 clean:
 	rm -rf build demo-output $(VENV) $(PHDF5) *.egg-info mpimages/kernels/*.so

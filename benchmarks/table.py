@@ -1,6 +1,6 @@
-"""One table of what `jobs.py` measured on one and on two ranks, beside what is aimed at.
+"""One table of what was measured on one and on two ranks, beside what is aimed at.
 
-    python benchmarks/table.py build/bench-jobs-1.json build/bench-jobs-2.json
+    python benchmarks/table.py build/bench-jobs-1.json build/bench-jobs-2.json …
 
 A scaling is the seconds on one rank over those on two, for the same recording. That of the limit
 is printed with it: no job that waits for memory alone can have more.
@@ -51,6 +51,14 @@ TARGETS = (
     Target("stdev over 96 TIFFs, lzw", "scaling", 2, 1.7, 1.95),
     Target("stdev (and the mean in it), uint8", "scaling", 2, 1.7, 1.95),
     Target("normalize() of a cached Series", "scaling", 2, 1.7, 1.95),
+    Target("TIFFs to binary series, 8 budgets", "fraction", 2, 0.4, 0.8),
+    Target("TIFFs to binary series, 8 budgets", "dask", 2, 4),
+    Target("TIFFs to binary series, 64 budgets", "fraction", 2, 0.3, 0.8),
+    Target("TIFFs to HDF5, contiguous", "fraction", 2, 0.9, 1),
+    Target("TIFFs to HDF5, chunked", "fraction", 2, 0.9, 1),
+    Target("TIFFs to HDF5, gzip", "scaling", 2, 1.7, 1.95),
+    Target("LZW TIFFs to binary series, that fit", "fraction", 2, 0.8, 0.95),
+    Target("LZW TIFFs to binary series, in 8 rounds", "fraction", 2, 0.5, 0.95),
 )
 
 
@@ -91,7 +99,7 @@ def line(row: dict, target: Target) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", metavar="FILE", help="what jobs.py --json wrote")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="what --json wrote")
     rows: list[dict] = []
     for name in parser.parse_args().files:
         with open(name) as file:

@@ -5,9 +5,9 @@ images, the exchange gives each rank its part of the band with all times, and a 
 that block while the next band is read. Where the images come from is one of four ways:
 
 memory  they are in memory already: a band is a view;
-share   each rank's share fits: it is read once, whole, and then as above;
+share   each rank's share fits and is not huge: it is read once, whole, and then as above;
 bands   the files can be read in part: a band is read from each of them;
-frames  they must be decoded or computed whole, and do not fit: they pass once through a
+frames  they must be decoded or computed whole, and are not held: they pass once through a
         scratch file beside the output, frame after frame, and its bands are read.
 """
 
@@ -27,7 +27,7 @@ from .collective import Together, allreduce, from_rank
 from .exchange import ExchangePlan, ExchangeSource
 from .frames import frame_bands, write_frames
 from .partition import Partition
-from .plan import HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
+from .plan import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .progress import Progress, Recorder
 from .sources import FileSource, MemorySource
 from .streamed import Streamed
@@ -98,7 +98,7 @@ def _held(chain: Chain, counts: tuple[int, ...], memory: int) -> str | None:
     if isinstance(chain.source, MemorySource) and chain.steps == ():
         return "memory"
     share = max(counts) * math.prod(chain.dims) * chain.dtype.itemsize
-    return "share" if share <= HELD_PART * memory else None
+    return "share" if share <= min(HELD_PART * memory, HELD_BYTES) else None
 
 
 def _layout(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from . import budget
 from .budget import size_text
 
-__all__ = ["HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
+__all__ = ["HELD_BYTES", "HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
 
 # What a rank sends, and what it receives, at once while a band is exchanged: it stays in the
 # cache between packing and unpacking.
@@ -19,6 +19,8 @@ ROUND_BYTES = 1 << 30
 BLOCK_BYTES = 16 << 20
 # A share that leaves so much of the budget is held; otherwise it is read band by band.
 HELD_PART = 0.75
+# To read a share is one step, of which a job that is killed has nothing: larger ones go in bands.
+HELD_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,18 @@ def test_steps_on_the_series_run_in_the_rounds(tsc, files, budget):
                        (values - base) / (base + 0.1), rtol=1e-12)
 
 
+@ranks
+@pytest.mark.parametrize(("source", "way"), [("plain", "bands"), ("zlib", "frames")])
+def test_a_huge_share_is_no_single_step(tsc, files, monkeypatch, source, way):
+    path, array = files
+    images = tsc.loadImages(str(path / source))
+    assert images.plan(memory="1GB").way == "share"
+    monkeypatch.setattr("mpimages.conversion.HELD_BYTES", 100)
+    assert images.plan(memory="1GB").way == way
+    images.saveAsBinarySeries(path / "out", memory="1GB")
+    assert same_bits(tsc.loadSeries(str(path / "out")).toArray(), np.moveaxis(array, 0, -1))
+
+
 # -- resuming ------------------------------------------------------------------------------
 
 
