@@ -137,7 +137,7 @@ def check_launch(comm: Any = None) -> None:
     """
     from mpi4py import MPI
 
-    if comm is None or comm == MPI.COMM_WORLD:
+    if comm is None or (isinstance(comm, MPI.Comm) and comm == MPI.COMM_WORLD):
         problem = launch_problem()
         if problem is not None:
             raise LaunchError(problem)

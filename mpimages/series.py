@@ -457,7 +457,7 @@ class Series(Collection):
             allreduce(comm, highest, _max_op())
             found = "no record has one" if highest[0] == -np.inf else \
                 f"the highest is {highest[0]:g}"
-            raise ValueError(f"subset: no record has {stat} above {thresh}; {found}")
+            raise ValueError(f"subset: no record has {stat} above {thresh:g}; {found}")
         return rows
 
     def _merge_sample(self, sample: Sample, chain: Chain) -> np.ndarray:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mpi4py import MPI
 
 from . import communicators
+from .arguments import as_number
 from .budget import agreed_budget
 from .collective import Together
 from .stopping import Stopping
@@ -96,14 +97,16 @@ class Session:
 
 def _seconds(timeout: float | None) -> float | None:
     """The limit that was given, or else the environment's. Local."""
-    given = os.environ.get("MPIMAGES_TIMEOUT") or None if timeout is None else timeout
-    if given is None:
-        return None
-    try:
-        seconds = float(given)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if isinstance(given, bool) or not seconds > 0:
-        name = "MPIMAGES_TIMEOUT" if timeout is None else "timeout"
-        raise ValueError(f"{name} is a positive number of seconds, not {given!r}")
+    if timeout is not None:
+        name, seconds = "timeout", as_number(timeout, "timeout")
+    else:
+        name, given = "MPIMAGES_TIMEOUT", os.environ.get("MPIMAGES_TIMEOUT")
+        if not given:
+            return None
+        try:
+            seconds = float(given)
+        except ValueError:
+            seconds = 0.0
+    if not seconds > 0:
+        raise ValueError(f"{name} is a positive number of seconds, not {seconds:g}")
     return seconds

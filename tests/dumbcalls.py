@@ -103,7 +103,8 @@ DRAWN = wrong(
 
 CALLS = [
     Call("context", "start", {}, {"comm": ("comm", [d.RUDE, d.ODD, 3, "x", b"x", True, [], {}]),
-                                  "memory": ("memory|size", d.SIZE)}),
+                                  "memory": ("memory|size", d.SIZE),
+                                  "timeout": ("timeout", [*d.NUMBER, 0, -1, NAN, True])}),
     Call("tsc", "loadImages", {"dataPath": RECORDING}, LOAD_IMAGES),
     Call("tsc", "loadImagesFromArray", {"array": np.zeros((2, 3, 4))},
          {"array": ("array|records|images", [*d.ARRAY, None]), "local": ("local", d.FLAG)}),

@@ -29,8 +29,11 @@ class Alone:
 
     rank, size = 0, 1
 
-    def Allreduce(self, *args, **options):
-        pass
+    def Iallreduce(self, *args, **options):
+        return self
+
+    def Test(self):
+        return True
 
     def Barrier(self):
         pass

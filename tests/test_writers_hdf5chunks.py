@@ -238,7 +238,7 @@ def test_what_is_no_compression_is_refused(comm, shared_path, compression, error
     assert list(shared_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("compression", [None, False, {}, {"shuffle": False}], ids=str)
+@pytest.mark.parametrize("compression", [None, False, {"shuffle": False}], ids=str)
 def test_what_asks_for_none(compression):
     assert parse_compression(compression) is None
 
