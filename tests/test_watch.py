@@ -71,7 +71,7 @@ def test_one_meeting_for_actions_within_actions(tsc):
 
 @pytest.mark.parametrize("wrong", [0, -1, "soon", np.nan, True, []])
 def test_what_is_no_time_limit(own, wrong):
-    with pytest.raises(ValueError, match="timeout is a positive number of seconds"):
+    with pytest.raises((TypeError, ValueError), match=r"timeout is a (positive )?number"):
         ThunderContext(own, timeout=wrong)
 
 
