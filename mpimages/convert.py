@@ -27,6 +27,7 @@ from .readers.series import SeriesOptions, inspect_series
 from .shown import WHOLE, shown
 from .slabs import Slabs
 from .sources import runs
+from .writers.binaryseries import BinarySeriesWriter
 from .writers.commit import Stage, resumable
 from .writers.hdf5 import DatasetWriter, hdf5_grain, hdf5_writer
 from .writers.plain import plain_metadata
@@ -80,8 +81,6 @@ def save_binary_series(
     block_size: int | str,
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
-    from .writers.binaryseries import BinarySeriesWriter
-
     comm, action = series._session.comm, "saveAsBinarySeries"
     shape, index = described
     block_bytes = 0

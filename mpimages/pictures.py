@@ -13,6 +13,9 @@ from .chain import Chain
 from .collection import Collection
 from .collective import Together, allreduce
 from .writers.commit import staged
+from .writers.pictures import PictureWriter
+from .writers.png import ImshowMapping, write_png
+from .writers.tif import write_tif
 
 __all__ = ["save_pngs", "save_tifs"]
 
@@ -23,8 +26,6 @@ def save_tifs(
     images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool
 ) -> None:
     """See `Images.saveAsTifs`. Collective."""
-    from .writers.tif import write_tif
-
     action = "saveAsTifs"
     if chain.dims is not None and len(chain.dims) not in (2, 3):
         raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
@@ -40,8 +41,6 @@ def save_pngs(
     options: dict[str, Any],
 ) -> None:
     """See `Images.saveAsPngs`. Collective."""
-    from .writers.png import ImshowMapping, write_png
-
     action = "saveAsPngs"
     if chain.dims is not None and len(chain.dims) != 2:
         raise ValueError(f"{action} writes 2-D images, but these have dims {chain.dims}; "
@@ -93,8 +92,6 @@ def _save_pictures(
     action: str, write: Callable[[str, np.ndarray], None],
 ) -> None:
     """One file for each image, named by its key. Collective."""
-    from .writers.pictures import PictureWriter
-
     comm = images._session.comm
     keys = chain.keys
     assert keys is not None
