@@ -20,6 +20,8 @@ from .sources import FileSource, MemorySource, PathTable, SeriesSource
 
 __all__ = ["describe_input"]
 
+PLAIN = (bool, int, float, complex, str, bytes)
+
 
 def describe_input(comm: MPI.Intracomm, chain: Chain, action: str) -> dict[str, Any]:
     """Names, sizes and times of the files, their header, and the steps. Collective.
@@ -95,13 +97,17 @@ def _values(comm: MPI.Intracomm, source: MemorySource, action: str) -> str:
 
 
 def _functions(chain: Chain) -> list[tuple[str, int]]:
-    """What can be compared of the users' functions: their names and their code."""
+    """What can be compared of the users' functions: their names, code and plain constants."""
     found = []
     for step in chain.steps:
         func = None if isinstance(step, Selector) else getattr(step, "func", None)
         if func is not None:
-            code = getattr(getattr(func, "__code__", None), "co_code", b"")
-            found.append((getattr(func, "__qualname__", type(func).__name__), zlib.crc32(code)))
+            code = getattr(func, "__code__", None)
+            said = getattr(code, "co_code", b"")
+            # Others, such as functions inside, show themselves by where they lie in memory.
+            plain = [c for c in getattr(code, "co_consts", ()) if isinstance(c, PLAIN)]
+            said += repr(plain).encode("utf-8", "surrogateescape")
+            found.append((getattr(func, "__qualname__", type(func).__name__), zlib.crc32(said)))
     return found
 
 

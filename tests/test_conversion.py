@@ -307,3 +307,14 @@ def test_a_plan_tells_what_happens(tsc, files, capsys):
         images.apply(lambda v: v).plan()
     with pytest.raises(MemoryError):
         images.plan(memory=50)
+
+
+def test_functions_that_differ_in_a_constant_differ(tsc):
+    from mpimages.fingerprint import describe_input
+
+    def described(func):
+        images = tsc.loadExample("fish-images").apply(func, dims=(76, 87, 2), dtype="uint8")
+        return describe_input(tsc.comm, images._chain, "test")
+
+    assert described(lambda v: v + 1) != described(lambda v: v + 2)
+    assert described(lambda v: v + 1) == described(lambda v: v + 1)
