@@ -22,6 +22,12 @@
  * still in the cache when their turn comes. */
 enum { PIECE = 1 << 30, SWAPPED_PIECE = 1 << 18 };
 
+/* An attribute among a declaration's first words belongs to what is declared, here it would be the
+ * pointer: only a type of its own carries it. */
+typedef uint16_t UNALIGNED two_bytes;
+typedef uint32_t UNALIGNED four_bytes;
+typedef uint64_t UNALIGNED eight_bytes;
+
 /* The run that is read next: pieces that follow each other in the file are joined first. */
 struct job {
     int fd;
@@ -70,9 +76,9 @@ static int open_same(struct job *job, int64_t size, const int64_t *modified, int
 
 void mpim_swap(size_t itemsize, void *items, size_t n)
 {
-    uint16_t UNALIGNED *const two = items;
-    uint32_t UNALIGNED *const four = items;
-    uint64_t UNALIGNED *const eight = items;
+    two_bytes *const two = items;
+    four_bytes *const four = items;
+    eight_bytes *const eight = items;
     uint64_t pair;
     switch (itemsize) {
     case 2:

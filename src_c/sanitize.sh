@@ -26,7 +26,9 @@ cat > tests/conftest.py <<END
 from mpimages.kernels import moments
 assert moments.__file__.startswith("$copy/"), moments.__file__
 END
+# A sanitizer writes to descriptor 2 and ends the process: were it captured, nobody would read it.
 # Leaks are the interpreter's own: it does not free everything at exit.
 LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-    "$python" -m pytest -o addopts= -o filterwarnings= -p no:cacheprovider -q tests "$@"
+    "$python" -m pytest -o addopts= -o filterwarnings= -p no:cacheprovider --capture=sys \
+    -q tests "$@"
