@@ -24,13 +24,14 @@ from .bands import Bands, FileBands, MemoryBands
 from .buffers import Behind, Buffers
 from .chain import Chain, Shape
 from .collective import Together, allreduce, from_rank
-from .exchange import ExchangePlan, ExchangeSource
+from .exchange import ExchangePlan
 from .frames import frame_bands, write_frames
 from .partition import Partition
 from .plan import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .progress import Progress, Recorder
 from .sources import FileSource, MemorySource
 from .streamed import Streamed
+from .transposed import ExchangeSource
 
 __all__ = ["convert", "plan_conversion"]
 
@@ -201,14 +202,14 @@ class _Conversion:
         width = max(b - a for a, b in pieces)
         part = -(-width // (layout.grain * self.comm.size)) * layout.grain
         buffers = Buffers(bands, self.workspace)
+        exchange = self._exchange(0, width, layout)
+        exchange.reserve()
         with Together(self.comm, self.action):
             size = (part * self.partition.count,)
             buffers.blocks = [
                 self.workspace.empty(size, self.dtype) for _ in pieces[: layout.blocks]
             ]
-            buffers.exchange = self._exchange(0, width, layout).buffers(
-                self.comm.rank, part, self.workspace
-            )
+            buffers.exchange = exchange.buffers(self.comm.rank, part, self.workspace)
             buffers.make(width)
         recorder = self.progress.recorder("done", self.writer.flush)
         with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor:
@@ -223,7 +224,8 @@ class _Conversion:
     def _exchange(self, start: int, stop: int, layout: Layout) -> ExchangePlan:
         """How a band is exchanged. Local."""
         parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
-        return ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES)
+        return ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES,
+                            self.images._session.segments)
 
     def _rounds(
         self, pieces: list[tuple[int, int]], buffers: Buffers, layout: Layout, behind: Behind,

@@ -19,7 +19,6 @@ from .chain import Chain, Positions, Shape
 from .collection import Collection
 from .collective import Together, allreduce, from_rank
 from .conversion import convert, plan_conversion
-from .exchange import ExchangeSource
 from .fingerprint import describe_input
 from .plan import Plan
 from .progress import Progress
@@ -27,6 +26,7 @@ from .readers.series import SeriesOptions, inspect_series
 from .shown import WHOLE, shown
 from .slabs import Slabs
 from .sources import runs
+from .transposed import ExchangeSource
 from .writers.binaryseries import BinarySeriesWriter
 from .writers.commit import Stage, resumable
 from .writers.hdf5 import DatasetWriter, hdf5_grain, hdf5_writer

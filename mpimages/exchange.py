@@ -2,26 +2,40 @@
 
 Every rank owns a range of the images and is to own a range of the pixels. In each round every
 rank gets the next few pixels of its range from all others: the sender transposes its images'
-part of them (pixel-major, so that what it sends to one rank is one contiguous run), one
-Alltoallv moves the bytes, and the receiver lays each sender's columns side by side. What a rank
-has and keeps is turned straight into its place.
+part of them (pixel-major, so that what goes to one rank is one contiguous run), and the
+receiver lays each sender's columns side by side. What a rank has and keeps is turned straight
+into its place. What is sent goes by one of two ways: within a node through memory that its
+ranks share, in turns so small that it stays in the cache (`segments`); between nodes, and where
+no memory can be shared, by one Alltoallv a round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import Any, ClassVar, Protocol
+from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 from mpi4py import MPI
 
-from .chain import Positions, Shape
+from .chain import Positions
 from .collective import Together
 from .kernels.transpose import transpose
 from .partition import Partition
+from .segments import HEAD, Segments
 from .workspace import Workspace
 
-__all__ = ["ExchangePlan", "ExchangeSource", "ImageCollection"]
+__all__ = ["Buffers", "ExchangePlan"]
+
+# About what a rank writes into its segment in a turn: it is still in the cache when others read.
+TURN_BYTES = 512 << 10
+# But at least so many bytes of each image are read at once: a page of memory's worth of lines.
+RUN_BYTES = 1 << 10
+# And never more than this.
+SEGMENT_BYTES = 32 << 20
+
+
+# What a rank sends messages from, and what it receives them into.
+Buffers = tuple[np.ndarray, np.ndarray]
 
 
 class ExchangePlan:
@@ -34,10 +48,13 @@ class ExchangePlan:
     dtype : numpy.dtype
     limit : int
         About how many bytes of pixels a rank sends or receives in one round, at most.
+    segments : Segments, optional
+        The memory that the ranks of a node share; without it there are only messages.
     """
 
     def __init__(
-        self, images: Partition, pixels: Partition, dtype: np.dtype, limit: int
+        self, images: Partition, pixels: Partition, dtype: np.dtype, limit: int,
+        segments: Segments | None = None,
     ) -> None:
         self.images = images
         self.pixels = pixels
@@ -46,6 +63,22 @@ class ExchangePlan:
         most = max(images.count, pixels.parts * max(images.counts), 1)
         self.width = max(1, limit // (most * dtype.itemsize))
         self.rounds = -(-max(pixels.counts) // self.width)
+        self._segments = segments if segments is not None and segments.usable else None
+        self._step, self._shared_bytes = self._turns()
+
+    def _turns(self) -> tuple[int, int]:
+        """Pixels of a rank in a turn, and what a rank then writes to its segment. Local."""
+        if self._segments is None:
+            return 0, 0
+        size, nodes = self.dtype.itemsize, self._segments.nodes
+        there = Counter(nodes)
+        counts = zip(self.images.counts, nodes, strict=True)
+        each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
+        step = max(TURN_BYTES // each, min(RUN_BYTES // size, SEGMENT_BYTES // each))
+        step = min(self.width, max(1, step))
+        if step > HEAD:
+            step -= step % HEAD  # turns begin where lines of the cache do
+        return step, step * each
 
     def band(self, rank: int, turn: int) -> tuple[int, int]:
         """The pixels that `rank` receives in round `turn`; empty once it has all of its own."""
@@ -78,6 +111,7 @@ class ExchangePlan:
             The next k of this rank's pixels, valid until the next round.
         """
         rows = min(self.width, self.pixels.counts[comm.rank])
+        self.reserve()
         with Together(comm, "toSeries"):
             block = workspace.empty((rows, self.images.count), self.dtype) if out is None else out
             buffers = self.buffers(comm.rank, max(self.pixels.counts), workspace)
@@ -86,22 +120,26 @@ class ExchangePlan:
             start, stop = self.band(comm.rank, turn)
             begin = 0 if out is None else start - self.pixels.offsets[comm.rank]
             target = block[begin : begin + stop - start]
-            self._turn(together, images, positions, turn, buffers, target)
+            self._round(together, images, positions, turn, buffers, target)
             yield target
         together.agree()
 
-    def buffers(self, rank: int, most: int, workspace: Workspace) -> tuple[np.ndarray, np.ndarray]:
-        """What a rank sends from, and receives into, where no rank gets more than `most` pixels.
+    def reserve(self) -> None:
+        """Make the segments large enough; or do without, where that fails. Collective."""
+        if self._segments is not None and not self._segments.reserve(self._shared_bytes):
+            self._segments = None
 
-        Local.
-        """
+    def buffers(self, rank: int, most: int, workspace: Workspace) -> Buffers:
+        """What a rank sends messages from, and receives them into, where no rank gets more than
+        `most` pixels: a (send, receive) pair. After `reserve`. Local."""
+        near = self._near(rank)
         rows, own = min(self.width, most), self.images.counts[rank]
-        send = workspace.empty((rows * (self.pixels.parts - 1) * own,), self.dtype)
-        return send, workspace.empty((rows * (self.images.count - own),), self.dtype)
+        far = self.images.count - sum(self.images.counts[other] for other in near)
+        send = workspace.empty((rows * (self.pixels.parts - len(near)) * own,), self.dtype)
+        return send, workspace.empty((rows * far,), self.dtype)
 
     def execute_within(
-        self, together: Together, images: np.ndarray, buffers: tuple[np.ndarray, np.ndarray],
-        out: np.ndarray,
+        self, together: Together, images: np.ndarray, buffers: Buffers, out: np.ndarray
     ) -> None:
         """Move all pixels into out, (own pixels, images). Collective.
 
@@ -112,16 +150,21 @@ class ExchangePlan:
         for turn in range(self.rounds):
             start, stop = self.band(together.comm.rank, turn)
             target = out[start - first : stop - first]
-            self._turn(together, images, range(self.pixels.count), turn, buffers, target)
+            self._round(together, images, range(self.pixels.count), turn, buffers, target)
 
-    def _turn(
+    def _near(self, rank: int) -> tuple[int, ...]:
+        """The ranks with which `rank` exchanges without messages, itself among them."""
+        return (rank,) if self._segments is None else self._segments.near
+
+    def _round(
         self, together: Together, images: np.ndarray, positions: Positions, turn: int,
-        buffers: tuple[np.ndarray, np.ndarray], target: np.ndarray,
+        buffers: Buffers, target: np.ndarray,
     ) -> None:
         """One round, of which `target` is this rank's. Collective."""
         comm, (send, receive) = together.comm, buffers
         start, stop = self.band(comm.rank, turn)
-        if comm.size > 1:
+        messages = comm.size > 1 and (self._segments is None or self._segments.far)
+        if messages:
             with together.attempt():
                 self._pack(comm.rank, images, positions, turn, send)
             self._transfer(comm, turn, send, receive)
@@ -129,13 +172,17 @@ class ExchangePlan:
             own = slice(*self.images.bounds(comm.rank))
             _transpose_columns(images, positions, start, stop, target[:, own])
             self._unpack(comm.rank, receive, target)
+        if self._segments is not None:
+            self._share(together, images, positions, turn, self._segments, target)
+
+    # -- by messages ------------------------------------------------------------------------
 
     def _pack(
         self, own: int, images: np.ndarray, positions: Positions, turn: int, send: np.ndarray
     ) -> None:
-        n, filled = len(images), 0
+        n, filled, near = len(images), 0, self._near(own)
         for rank in range(self.pixels.parts):
-            if rank == own:
+            if rank in near:
                 continue
             start, stop = self.band(rank, turn)
             part = send[filled : filled + (stop - start) * n].reshape(stop - start, n)
@@ -151,19 +198,65 @@ class ExchangePlan:
         sent = [(stop - start) * n for start, stop in bands]
         start, stop = bands[comm.rank]
         received = [(stop - start) * count * size for count in self.images.counts]
-        sent[comm.rank] = received[comm.rank] = 0  # turned straight into its place
+        for rank in self._near(comm.rank):
+            sent[rank] = received[rank] = 0
         comm.Alltoallv([send.view(np.uint8), sent, MPI.BYTE],
                        [receive.view(np.uint8), received, MPI.BYTE])
 
     def _unpack(self, own: int, receive: np.ndarray, target: np.ndarray) -> None:
-        filled = 0
+        filled, near = 0, self._near(own)
         for rank in range(self.images.parts):
-            if rank == own:
+            if rank in near:
                 continue
             first, last = self.images.bounds(rank)
             part = receive[filled : filled + len(target) * (last - first)]
             target[:, first:last] = part.reshape(len(target), last - first)
             filled += part.size
+
+    # -- through segments -------------------------------------------------------------------
+
+    def _share(
+        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
+        segments: Segments, target: np.ndarray,
+    ) -> None:
+        """One round among the ranks of a node, in turns. Collective."""
+        own = together.comm.rank
+        bands = {rank: self.band(rank, turn) for rank in segments.near}
+        widest = max(stop - start for start, stop in bands.values())
+        for begin in range(0, widest, self._step):
+            pieces = {rank: (min(stop, start + begin), min(stop, start + begin + self._step))
+                      for rank, (start, stop) in bands.items()}
+            with together.attempt():
+                half, n = segments.half(own), len(images)
+                for rank, place in self._places(own, n, pieces).items():
+                    start, stop = pieces[rank]
+                    part = _rows(half, place, stop - start, n, self.dtype)
+                    _transpose_columns(images, positions, start, stop, part)
+            segments.meet()
+            with together.attempt():
+                start, stop = pieces[own]
+                for rank in segments.near:
+                    if rank == own:
+                        continue
+                    first, last = self.images.bounds(rank)
+                    place = self._places(rank, last - first, pieces)[own]
+                    part = _rows(segments.half(rank), place, stop - start, last - first, self.dtype)
+                    target[begin : begin + stop - start, first:last] = part
+            segments.turn()
+
+    def _places(self, sender: int, n: int, pieces: dict[int, tuple[int, int]]) -> dict[int, int]:
+        """Where in the half of a sender with n images the pieces of the others begin, in bytes."""
+        places, filled = {}, 0
+        for rank, (start, stop) in pieces.items():
+            if rank != sender:
+                places[rank] = filled
+                filled += (stop - start) * n * self.dtype.itemsize
+        return places
+
+
+def _rows(memory: np.ndarray, place: int, rows: int, columns: int, dtype: np.dtype) -> np.ndarray:
+    size = rows * columns * dtype.itemsize
+    return memory[place : place + size].view(dtype).reshape(rows, columns)
 
 
 def _transpose_columns(
@@ -176,96 +269,3 @@ def _transpose_columns(
         columns = np.take(images, np.asarray(positions[start:stop]), axis=1)
     if out.size:
         transpose(columns, out)
-
-
-class ImageCollection(Protocol):
-    """What the exchange asks of the images that it transposes."""
-
-    @property
-    def count(self) -> int | None: ...
-    @property
-    def keys(self) -> Positions | None: ...
-    @property
-    def shape(self) -> Shape | None: ...
-    @property
-    def kind(self) -> np.dtype | None: ...
-
-    @property
-    def collection(self) -> Any:
-        """The collection itself."""
-
-    def settle(self) -> None:
-        """Find out which images there are. Collective."""
-
-    def share(self) -> tuple[np.ndarray, Partition]:
-        """This rank's images, (n,) + dims, and who has which. Collective."""
-
-
-class ExchangeSource:
-    """A Series' records, taken out of a collection of images by exchange."""
-
-    collective: ClassVar[bool] = True
-
-    def __init__(self, comm: MPI.Intracomm, images: ImageCollection) -> None:
-        self.comm = comm
-        self.images = images
-        self._share: tuple[np.ndarray, Partition] | None = None
-
-    @property
-    def count(self) -> int | None:
-        shape = self.images.shape
-        if shape is None or self.images.kind is None or not self.images.count:
-            return None  # without images there is nothing to transpose: `prepare` says so
-        return int(np.prod(shape, dtype=np.int64))
-
-    @property
-    def dims(self) -> Shape | None:
-        return None if self.images.count is None else (self.images.count,)
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        return self.images.kind
-
-    @property
-    def partition(self) -> Partition | None:
-        return None
-
-    def prepare(self) -> None:
-        """Find out how many pixels and images there are. Collective.
-
-        Where only running the images' steps can tell, what they gave is kept for the
-        exchange that follows, so that nothing is computed twice.
-        """
-        self.images.settle()
-        if self.images.count == 0:
-            raise ValueError("toSeries: the collection has no images")
-        if self.images.shape is None or self.images.kind is None:
-            self._share = self.images.share()
-
-    def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace,
-    ) -> Generator[np.ndarray]:
-        block, plan = self._plan(partition, limit)
-        yield from plan.execute(self.comm, block, positions, workspace)
-
-    def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
-    ) -> None:
-        """The whole of this rank's pixels into out, (n, times). Collective."""
-        block, plan = self._plan(partition, limit)
-        for _ in plan.execute(self.comm, block, positions, workspace, out):
-            pass
-
-    def take_share(self) -> tuple[np.ndarray, Partition] | None:
-        """What `prepare` had to compute of the images, once. Local."""
-        share, self._share = self._share, None
-        return share
-
-    def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:
-        block, images = self.take_share() or self.images.share()
-        flat = np.empty((0, 0))
-        with Together(self.comm, "toSeries"):
-            flat = np.ascontiguousarray(block).reshape(len(block), self.count or 0)
-        return flat, ExchangePlan(images, partition, block.dtype, limit)

@@ -14,9 +14,9 @@ from mpi4py import MPI
 from .chain import Chain, Selector
 from .checksum import Fragments, merge_fragments
 from .collective import Together, allreduce
-from .exchange import ExchangeSource
 from .partition import Partition
 from .sources import FileSource, MemorySource, PathTable, SeriesSource
+from .transposed import ExchangeSource
 
 __all__ = ["describe_input"]
 

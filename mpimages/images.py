@@ -16,7 +16,6 @@ from .collection import Collection
 from .collective import Together, allgather_rows
 from .convert import Target, plan_series, save_frames
 from .dims import Dims
-from .exchange import ExchangeSource
 from .partition import Partition
 from .pictures import save_pngs, save_tifs
 from .plan import Plan
@@ -25,6 +24,7 @@ from .regions import region_means, regions_of
 from .series import Series, TimeSeries
 from .shown import shown
 from .steps import Apply, Pixels, Projection
+from .transposed import ExchangeSource
 from .writers.png import check_imshow_options
 
 __all__ = ["Images"]
@@ -467,7 +467,7 @@ class Images(Collection):
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)
-        chain = Chain.whole(ExchangeSource(self._session.comm, images))
+        chain = Chain.whole(ExchangeSource(self._session.comm, images, self._session.segments))
         series = kind(self._session, chain, self.metadata, images=images)
         series._inputs = self._inputs
         return series

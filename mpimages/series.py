@@ -16,13 +16,13 @@ from .collection import Collection
 from .collective import Together, allgather_rows, allreduce, from_rank
 from .convert import Target, save_binary_series, save_series_hdf5
 from .dims import Dims
-from .exchange import ImageCollection
 from .partition import Partition
 from .sample import Sample
 from .series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .session import Session
 from .shown import shown
 from .steps import Apply
+from .transposed import ImageCollection
 
 __all__ = ["Series", "TimeSeries"]
 

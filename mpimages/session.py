@@ -12,6 +12,7 @@ from . import communicators
 from .arguments import as_number
 from .budget import agreed_budget
 from .collective import Together
+from .segments import Segments
 from .stopping import Stopping
 from .workspace import Workspace, threads_per_rank
 
@@ -37,6 +38,7 @@ class Session:
         self.workspace = Workspace(0, 1)
         self._shared: communicators.Shared | None = communicators.acquire(comm)
         self.stopping = Stopping(self._shared.watch)
+        self.segments: Segments | None = None
         self._limit: float | None = None
         try:
             self._shared.watch.enter("ThunderContext")
@@ -45,6 +47,7 @@ class Session:
             self.memory = agreed_budget(self.comm, memory)
             with Together(self.comm, "ThunderContext"):
                 threads = threads_per_rank(self.comm)
+            self.segments = Segments(self.comm)
         except BaseException:
             self.close()
             raise
@@ -92,6 +95,8 @@ class Session:
         shared, self._shared = self._shared, None
         if not shared.watch.broken:
             shared.watch.enter("ThunderContext.close", self._limit)
+            if self.segments is not None:
+                self.segments.close()
         communicators.release(shared)
 
 
