@@ -82,7 +82,8 @@ class Pool:
                 self._idle.remove(best)
                 return best
         try:
-            region = mmap.mmap(-1, size)
+            # Private: few systems give huge pages to memory that could be shared.
+            region = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as error:
             raise MemoryError(f"no memory for an array of {size} bytes: {error}") from error
         if hasattr(mmap, "MADV_HUGEPAGE"):

@@ -31,6 +31,19 @@ def test_memory_comes_back_when_nothing_refers_to_it():
     assert again.flags.writeable
 
 
+def test_memory_is_private_as_huge_pages_want_it():
+    kept = Pool(GRAIN).empty((3 * GRAIN,), BYTE)
+    where = address(kept)
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        for line in maps:
+            bounds, rights = line.split()[:2]
+            first, last = (int(end, 16) for end in bounds.split("-"))
+            if first <= where < last:
+                assert rights == "rw-p"
+                return
+    raise AssertionError("not mapped")
+
+
 def test_small_arrays_are_numpys_own():
     pool = Pool(100 * GRAIN)
     del_me = pool.empty((10,), BYTE)
