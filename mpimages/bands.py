@@ -7,6 +7,8 @@ store their images plainly are read in part, so that no round reads what another
 from __future__ import annotations
 
 import os
+import resource
+import weakref
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from .chain import Positions
 from .errors import FormatError
-from .kernels.runs import CHANGED, TRUNCATED, read_runs
+from .kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
 from .kernels.transpose import transpose_each
 from .partition import Partition
 from .readers.rawio import product
@@ -26,6 +28,9 @@ __all__ = ["Bands", "FileBands", "MemoryBands"]
 # What is interleaved at once lies in the second cache; but so long a run is read at once.
 PIECE_BYTES = 1 << 20
 RUN_BYTES = 1 << 15
+# Of the descriptors that are free: the part that files may have that are read in every round.
+KEPT_PART = 0.25
+KEPT_MOST = 16384
 
 
 class Bands(Protocol):
@@ -83,6 +88,9 @@ class Bands(Protocol):
             If the band or out is not as above.
         """
 
+    def close(self) -> None:
+        """Close what is open. May be called twice."""
+
 
 class _Shared:
     """What bands of either kind say of themselves."""
@@ -114,6 +122,9 @@ class _Shared:
             )
         parts = _parts(self.count if out.size else 0, self._workspace)
         return self._workspace.submit((self._fill, (first, a, b, out[a:b])) for a, b in parts)
+
+    def close(self) -> None:
+        """Close what is open. May be called twice."""
 
     def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
         """Write a band of the images [start, stop) into out; on any thread."""
@@ -155,8 +166,9 @@ class FileBands(_Shared):
     """Bands of images that are stored plainly in files; made by `survey`.
 
     For each image 32 bytes are kept (where it lies, its file's size and time of modification),
-    and 8 more for its position where positions are no range. Files are opened for each band and
-    closed again; what has changed since the survey is refused.
+    and 8 more for its position where positions are no range. Files stay open as far as a quarter of
+    the free descriptors goes, others are opened for each band and closed again; what has changed
+    since the survey is refused.
     """
 
     in_memory: ClassVar[bool] = False
@@ -170,6 +182,8 @@ class FileBands(_Shared):
         self._swap = not np.dtype(stored).isnative
         self._paths = source.paths.for_kernel()
         self._scratch = PerThread()
+        self._kept = _to_keep(found)
+        self._closing = weakref.finalize(self, _close_all, self._kept)
 
     @classmethod
     def survey(
@@ -223,6 +237,10 @@ class FileBands(_Shared):
             return 0
         return max(PIECE_BYTES, min(RUN_BYTES * self.grain, self.pixels * self.dtype.itemsize))
 
+    def close(self) -> None:
+        """Close the files that are open. May be called twice."""
+        self._closing()
+
     def view(self, first: int, last: int) -> None:
         """None: a band must be read."""
 
@@ -257,11 +275,29 @@ class FileBands(_Shared):
         modified = None if found.modified is None else found.modified[images]
         failure = read_runs(
             self._paths, files, found.first[images], found.stride[images], found.size[images],
-            modified, place * self.dtype.itemsize, self._swap, out,
+            modified, place * self.dtype.itemsize, self._swap, out, self._kept[images],
         )  # fmt: skip
         if failure is not None:
             status, image, number = failure
             _refuse(found.source.paths[int(files[image])], status, number)
+
+
+def _to_keep(found: _Survey) -> np.ndarray:
+    """Which files stay open once they are: KEEP at the first image of each, else OPEN."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    free = limit - len(os.listdir("/proc/self/fd"))
+    most = KEPT_MOST if limit == resource.RLIM_INFINITY else min(KEPT_MOST, int(KEPT_PART * free))
+    files = found.source.files_of(found.positions)
+    begins = np.flatnonzero(np.diff(files, prepend=-1))[: max(0, most)]
+    kept = np.full(len(files), OPEN, dtype=np.int32)
+    kept[begins] = KEEP
+    return kept
+
+
+def _close_all(kept: np.ndarray) -> None:
+    for descriptor in kept[kept >= 0].tolist():
+        os.close(descriptor)
+    kept[:] = OPEN
 
 
 def _refuse(path: str, status: int, number: int) -> None:

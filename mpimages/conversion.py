@@ -218,6 +218,7 @@ class _Conversion:
                 self._rounds(pieces, buffers, layout, behind, recorder)
             finally:
                 buffers.give_up()
+                bands.close()
                 behind.give_up()
                 recorder.give_up()
 

@@ -169,9 +169,13 @@ struct mpim_paths {
 
 /* Where n records lie: record i in file path[i], in runs that begin at the bytes first[i] + r *
  * stride[i]. The file must have size[i] bytes and, where `modified` is not NULL, this time of
- * modification in nanoseconds. */
+ * modification in nanoseconds. Where `kept` is not NULL, kept[i] >= 0 is the descriptor of record i's
+ * file, MPIM_KEEP asks that the file, once it is opened for this record, be left open and its
+ * descriptor put there, and MPIM_OPEN that it be closed again. */
+enum { MPIM_KEEP = -1, MPIM_OPEN = -2 };
 struct mpim_places {
     const int64_t *path, *first, *stride, *size, *modified;
+    int32_t *kept;
 };
 
 /* Where reading failed. */

@@ -1,11 +1,12 @@
 /* The same byte range of many files, read into one block of memory.
  *
  * A conversion reads a band of pixels from every file in every round, and a band of a small image
- * is read in less time than an interpreter needs to open a file. So the whole loop is here. Files
- * are not kept open between the calls: there may be more of them than a process may have open.
+ * is read in less time than an interpreter needs to open a file. So the whole loop is here. To open
+ * and close a file takes longer than to read a few KB of it: the caller may have files kept open,
+ * but not all of them, as there may be more than a process may have open.
  *
- * Every time a file is opened, its size and time of modification are compared with what they were
- * when the places in it were found: the rounds of a conversion may lie hours apart.
+ * In every call a file's size and time of modification are compared with what they were when the
+ * places in it were found: the rounds of a conversion may lie hours apart.
  */
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64
@@ -31,6 +32,7 @@ typedef uint64_t UNALIGNED eight_bytes;
 /* The run that is read next: pieces that follow each other in the file are joined first. */
 struct job {
     int fd;
+    int kept; /* not to be closed */
     char *path;
     char *to;
     int64_t offset;
@@ -148,13 +150,40 @@ static int add(struct job *job, int64_t offset, size_t bytes, int *error)
     return status;
 }
 
+static void let_go(struct job *job)
+{
+    if (job->fd >= 0 && !job->kept)
+        close(job->fd);
+    job->fd = -1;
+}
+
 static int leave(struct job *job, int *error)
 {
     if (job->fd < 0)
         return MPIM_OK;
     const int status = finish(job, error);
-    close(job->fd);
-    job->fd = -1;
+    let_go(job);
+    return status;
+}
+
+/* The file of record i, with what it was compared. */
+static int enter(struct job *job, const struct mpim_paths *paths, const struct mpim_places *places,
+                 size_t i, int *error)
+{
+    const int64_t size = places->size[i];
+    const int64_t *const modified = places->modified ? places->modified + i : NULL;
+    int32_t *const kept = places->kept ? places->kept + i : NULL;
+    job->kept = kept && *kept >= 0;
+    if (job->kept) {
+        job->fd = *kept;
+        return compare(job->fd, size, modified, error);
+    }
+    write_path(paths, places->path[i], job->path);
+    const int status = open_same(job, size, modified, error);
+    if (!status && kept && *kept == MPIM_KEEP) {
+        *kept = job->fd;
+        job->kept = 1;
+    }
     return status;
 }
 
@@ -168,9 +197,7 @@ static int read_all(const struct mpim_paths *paths, const struct mpim_places *pl
             if (status)
                 return status; /* failure->record is still one of the file that was left */
             failure->record = i;
-            write_path(paths, places->path[i], job->path);
-            status = open_same(job, places->size[i],
-                               places->modified ? places->modified + i : NULL, &failure->error);
+            status = enter(job, paths, places, i, &failure->error);
             if (status)
                 return status;
         }
@@ -189,15 +216,14 @@ int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *pla
                    size_t runs, size_t skip, size_t length, size_t swap, void *out,
                    struct mpim_failure *failure)
 {
-    struct job job = {.fd = -1, .to = out, .swap = swap};
+    struct job job = {.fd = -1, .kept = 0, .to = out, .swap = swap};
     failure->record = 0;
     failure->error = 0;
     job.path = malloc(paths->common_bytes + paths->longest + 1);
     if (!job.path)
         return MPIM_NO_MEMORY;
     const int status = read_all(paths, places, n, runs, skip, length, &job, failure);
-    if (job.fd >= 0)
-        close(job.fd);
+    let_go(&job);
     free(job.path);
     return status;
 }

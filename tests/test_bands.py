@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 import shutil
 import threading
 import tracemalloc
@@ -368,12 +370,18 @@ def become_a_pipe(path):
 @pytest.mark.parametrize("number", [0, 3, 6])
 def test_a_file_that_changes_after_the_survey(tmp_path, workspace, damage, error, message, number):
     source, images = tif_single(tmp_path, ">u2")
-    found = FileBands.survey(source, range(7), workspace)
-    np.testing.assert_array_equal(read(found, 0, 9), images.reshape(7, -1)[:, :9])
+    pixels = images.reshape(7, -1)
+    seen, unseen = (FileBands.survey(source, range(7), workspace) for _ in range(2))
+    np.testing.assert_array_equal(read(seen, 0, 9), pixels[:, :9])
     damage(tmp_path / f"image{number}")
     with pytest.raises(error, match=message) as raised:
-        read(found, 9, 20)
+        read(unseen, 9, 20)
     assert str(tmp_path / f"image{number}") in str(raised.value)
+    if damage in (truncate, append):
+        with pytest.raises(error, match=message):
+            read(seen, 9, 20)
+    else:  # the file that was surveyed is open, whatever has its name now
+        np.testing.assert_array_equal(read(seen, 9, 20), pixels[:, 9:20])
 
 
 @pytest.mark.parametrize("damage", [truncate, replace, remove])
@@ -417,6 +425,36 @@ def test_the_survey_says_which_file_is_missing(tmp_path, workspace):
 
 
 # Misuse.
+
+
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("limit", ["few", "many"])
+def test_files_stay_open_as_far_as_descriptors_go(tmp_path, workspace, limit):
+    source, images = tif_single(tmp_path, "<u2")
+    gc.collect()  # what earlier tests have left open
+    before, (soft, hard) = open_descriptors(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = 13 if limit == "few" else 400
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + free, hard))
+    try:
+        found = FileBands.survey(source, range(7), workspace)
+        for _ in range(2):
+            check(found, images)
+            assert open_descriptors() == before + (3 if limit == "few" else 7)
+        found.close()
+        found.close()
+        assert open_descriptors() == before
+        check(found, images)
+        assert open_descriptors() == before
+        found = FileBands.survey(source, range(7), workspace)
+        check(found, images)
+        del found
+        gc.collect()
+        assert open_descriptors() == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_bands_that_are_none(tmp_path, workspace):

@@ -6,7 +6,16 @@ import os
 import numpy as np
 import pytest
 
-from mpimages.kernels.runs import CHANGED, SYSTEM, TRUNCATED, Paths, read_runs, swap_bytes
+from mpimages.kernels.runs import (
+    CHANGED,
+    KEEP,
+    OPEN,
+    SYSTEM,
+    TRUNCATED,
+    Paths,
+    read_runs,
+    swap_bytes,
+)
 
 SIZE = 4000
 
@@ -204,3 +213,38 @@ def test_swapping_in_place(dtype, n):
         expected = array.byteswap()
         swap_bytes(array)
         assert array.tobytes() == expected.tobytes()
+
+
+def test_files_are_kept_open_where_that_is_asked(files):
+    out = np.zeros((4, 1, 10), np.uint8)
+    path, zero = numbers([0, 1, 1, 2]), numbers([0] * 4)
+    status = [os.stat(files[i]) for i in path]
+    size, modified = (numbers([getattr(s, n) for s in status]) for n in ("st_size", "st_mtime_ns"))
+    kept = np.array([KEEP, KEEP, OPEN, OPEN], np.int32)
+    before = open_descriptors()
+    given = table(files), path, zero, zero, size, modified, 7, False, out, kept
+    for _ in range(3):
+        out[:] = 0
+        assert read_runs(*given) is None
+        assert open_descriptors() == before + 2
+        assert (kept[:2] >= 0).all()
+        assert kept[2:].tolist() == [OPEN, OPEN]
+        for i, file in enumerate(path):
+            assert out[i, 0].tobytes() == files[file].read_bytes()[7:17]
+    with open(files[1], "ab") as file:  # a file that is open is compared as well
+        file.write(b"x")
+    assert read_runs(*given) == (CHANGED, 1, 0)
+    assert open_descriptors() == before + 2
+    for descriptor in kept[:2]:
+        os.close(descriptor)
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize(("kept", "error"), [
+    (np.zeros(3, np.int32), TypeError), (np.zeros(2, np.int64), TypeError), ([KEEP] * 2, TypeError),
+    (np.zeros(4, np.int32)[::2], ValueError),
+])
+def test_bad_descriptors(files, kept, error):
+    given = [numbers([0, 1])] * 5
+    with pytest.raises(error, match="kept"):
+        read_runs(table(files), *given, 0, False, np.zeros((2, 1, 1), np.uint8), kept)

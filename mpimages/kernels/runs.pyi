@@ -3,6 +3,8 @@ import numpy as np
 TRUNCATED: int
 CHANGED: int
 SYSTEM: int
+KEEP: int
+OPEN: int
 
 class Paths:
     def __init__(self, common: bytes, tails: bytes, ends: np.ndarray) -> None: ...
@@ -18,5 +20,6 @@ def read_runs(
     skip: int,
     swap: bool,
     out: np.ndarray,
+    kept: np.ndarray | None = None,
 ) -> tuple[int, int, int] | None: ...
 def swap_bytes(array: np.ndarray) -> None: ...

@@ -1,7 +1,7 @@
 """The same byte range of many files, read without the interpreter; bytes turned around."""
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 
@@ -15,6 +15,8 @@ cdef extern from "mpimages.h":
         MPIM_TRUNCATED
         MPIM_CHANGED
         MPIM_SYSTEM
+        MPIM_KEEP
+        MPIM_OPEN
 
     struct mpim_paths:
         const char *common
@@ -29,6 +31,7 @@ cdef extern from "mpimages.h":
         const int64_t *stride
         const int64_t *size
         const int64_t *modified
+        int32_t *kept
 
     struct mpim_failure:
         size_t record
@@ -40,6 +43,7 @@ cdef extern from "mpimages.h":
     void mpim_swap(size_t itemsize, void *items, size_t n) nogil
 
 TRUNCATED, CHANGED, SYSTEM = MPIM_TRUNCATED, MPIM_CHANGED, MPIM_SYSTEM
+KEEP, OPEN = MPIM_KEEP, MPIM_OPEN
 
 
 cdef class Paths:
@@ -94,7 +98,9 @@ def _numbers(str name, values, count):
     return values
 
 
-def read_runs(Paths paths not None, path, first, stride, size, modified, skip, swap, out):
+def read_runs(
+    Paths paths not None, path, first, stride, size, modified, skip, swap, out, kept=None
+):
     """Read a band of many records; the interpreter's lock is released meanwhile.
 
     Parameters
@@ -113,6 +119,10 @@ def read_runs(Paths paths not None, path, first, stride, size, modified, skip, s
         Whether the bytes of each item are turned around.
     out : (n, runs, m) ndarray
         C-contiguous; takes m items of each run.
+    kept : (n,) int32 ndarray, optional
+        C-contiguous. KEEP: leave the file open that is opened for this record, and put its
+        descriptor here; OPEN: close it again. A descriptor, of an earlier call, is used. Whoever
+        made it closes them.
 
     Returns
     -------
@@ -141,6 +151,13 @@ def read_runs(Paths paths not None, path, first, stride, size, modified, skip, s
     cdef const int64_t[::1] of_size = _numbers("size", size, count)
     cdef const int64_t[::1] of_time = _numbers("modified", size if modified is None else modified,
                                                count)
+    cdef int32_t[::1] descriptors = None
+    if kept is not None:
+        if not isinstance(kept, np.ndarray) or kept.dtype != np.int32 or kept.shape != (count,):
+            raise TypeError(f"kept must be an int32 array of {count} descriptors")
+        if not (kept.flags.c_contiguous and kept.flags.writeable):
+            raise ValueError("kept must be C-contiguous and writeable")
+        descriptors = kept
     if out.size == 0:
         return None
     if path.min() < 0 or path.max() >= len(paths):
@@ -151,6 +168,7 @@ def read_runs(Paths paths not None, path, first, stride, size, modified, skip, s
     places.modified = &of_time[0]
     if modified is None:
         places.modified = NULL
+    places.kept = NULL if descriptors is None else &descriptors[0]
     cdef size_t runs = out.shape[1], length = out.shape[2] * out.itemsize, begin = skip
     cdef size_t swapped = out.itemsize if swap else 0
     cdef void *to = cnp.PyArray_DATA(<cnp.ndarray>out)
