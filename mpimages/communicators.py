@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from functools import cache
 from typing import Any
 
 from mpi4py import MPI
 
 from . import waiting
-from .ending import attend, dismiss
+from .ending import attend, dismiss, end_alone
 from .errors import CollectiveMismatchError
 from .shown import shown
-from .watch import Watch
+from .watch import WARN, Watch
 
 __all__ = ["Shared", "acquire", "release"]
+
+
+_log = logging.getLogger("mpimages")
 
 
 class Shared:
     """A communicator's duplicate, the watch over its ranks, and how many contexts use them."""
 
-    def __init__(self, origin: MPI.Intracomm) -> None:
+    def __init__(self, origin: MPI.Intracomm, limit: float | None) -> None:
         self.origin = origin
-        self.comm = origin.Dup()
+        self.comm = _duplicate(origin, limit)
         self.watch = Watch(self.comm)
         waiting.attend(self.comm, self.watch.look_about)
         self.users = 0
+
+
+def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
+    """As Dup, but not deaf: before the first context there is no watch yet. Collective."""
+    comm, request = origin.Idup()
+    if not waiting.spin(request):
+        began = warned = time.monotonic()
+        while not request.Test():
+            now = time.monotonic()
+            time.sleep(min(waiting.PAUSE, (now - began) / 4))
+            told = (f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
+                    "other ranks of its communicator: every one of them is to make the context")
+            if limit is not None and now - began > limit:
+                end_alone()
+                raise CollectiveMismatchError(
+                    f"{told}. ThunderContext(timeout=) or MPIMAGES_TIMEOUT is the limit"
+                )
+            if now - warned > WARN:
+                warned = now
+                _log.warning("%s", told)
+    return comm
 
 
 @cache
@@ -33,8 +59,14 @@ def _keyval() -> int:
     return MPI.Comm.Create_keyval()
 
 
-def acquire(comm: Any) -> Shared:
+def acquire(comm: Any, limit: float | None = None) -> Shared:
     """The duplicate that belongs to `comm`. Collective.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    limit : float, optional
+        Seconds to wait for the other ranks, where they make their first context of it.
 
     Messages of the library and of the user's program can then never be taken for each other.
 
@@ -43,7 +75,7 @@ def acquire(comm: Any) -> Shared:
     TypeError
         Where it is no intracommunicator.
     CollectiveMismatchError
-        Where one of its ranks is known to have ended.
+        Where one of its ranks is known to have ended, or does not come within the limit.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
         raise TypeError(f"comm is an mpi4py intracommunicator, not {shown(comm)}")
@@ -51,7 +83,7 @@ def acquire(comm: Any) -> Shared:
     if shared is not None and shared.watch.left:
         raise CollectiveMismatchError("another rank has ended: the others cannot work together")
     if shared is None or shared.watch.broken:
-        shared = Shared(comm)
+        shared = Shared(comm, limit)
         comm.Set_attr(_keyval(), shared)
         attend(shared.watch)
     shared.users += 1

@@ -13,14 +13,14 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from mpi4py import MPI
 
 from .waiting import PAUSE
 from .watch import Watch
 
-__all__ = ["attend", "dismiss"]
+__all__ = ["attend", "dismiss", "end_alone"]
 
 # Seconds that the others have to end by themselves, after a failure here.
 GRACE = 5.0
@@ -34,6 +34,7 @@ class _Attended:
         self.before: Callable[..., Any] | None = None
         self.failure: str | None = None
         self.alone = False  # whether no other rank is known to have failed alike
+        self.lost = False  # whether a collective call of this process will never be complete
         self.untold: Callable[[], None] | None = None  # prints it, where another rank should
 
 
@@ -47,8 +48,21 @@ def attend(watch: Watch) -> None:
     _attended.watches.append(watch)
     if _attended.before is None:
         _attended.before, sys.excepthook = sys.excepthook, _hook
-        atexit.unregister(_leave)
-        atexit.register(_leave)
+        _leave_at_exit()
+
+
+def end_alone() -> None:
+    """The other ranks were waited for in vain: the end of this process is that of the job. Local.
+
+    MPI could not end otherwise.
+    """
+    _attended.lost = True
+    _leave_at_exit()
+
+
+def _leave_at_exit() -> None:
+    atexit.unregister(_leave)
+    atexit.register(_leave)
 
 
 def dismiss(watch: Watch) -> None:
@@ -98,6 +112,8 @@ def _leave() -> None:
     """At the interpreter's exit, before MPI's: end together with the other ranks."""
     if MPI.Is_finalized():
         return
+    if _attended.lost:
+        _abort()
     watches, _attended.watches = _attended.watches, []
     end = time.monotonic() + GRACE
     for watch in watches:
@@ -107,7 +123,11 @@ def _leave() -> None:
         if watches and _attended.failure is not None and time.monotonic() > end:
             if _attended.untold is not None:  # the others have caught it, and this one has not
                 _attended.untold()
-            _flush()
-            MPI.COMM_WORLD.Abort(1)
-            os._exit(1)  # it may return, while the job is being ended
+            _abort()
         time.sleep(PAUSE)
+
+
+def _abort() -> NoReturn:
+    _flush()
+    MPI.COMM_WORLD.Abort(1)
+    os._exit(1)  # it may return, while the job is being ended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mpi4py import MPI
 
@@ -36,7 +36,8 @@ class Session:
         self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None
     ) -> None:
         self.workspace = Workspace(0, 1)
-        self._shared: communicators.Shared | None = communicators.acquire(comm)
+        first = _first_limit(timeout)
+        self._shared: communicators.Shared | None = communicators.acquire(comm, first)
         self.stopping = Stopping(self._shared.watch)
         self.segments: Segments | None = None
         self._limit: float | None = None
@@ -98,6 +99,13 @@ class Session:
             if self.segments is not None:
                 self.segments.close()
         communicators.release(shared)
+
+
+def _first_limit(timeout: float | None) -> float | None:
+    """The limit while no rank can say yet that it was given a bad one. Local."""
+    with suppress(TypeError, ValueError):
+        return _seconds(timeout)
+    return None
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -130,3 +130,13 @@ def test_silence_has_a_limit_where_one_was_set():
     assert code != 0
     assert output.count("CollectiveMismatchError: waited 1 s for the others") == 1, output
     assert output.count("Traceback (most") == 1, output
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_first_context_that_only_one_rank_makes(ranks):
+    with Job(ranks, "unmet.py", 3) as job:
+        assert job.wait(SECONDS) != 0
+    told = "in ThunderContext for the other ranks of its communicator"
+    assert 4 <= job.output.count(told) <= 8, job.output  # warnings, the print, the traceback
+    assert job.output.count("Traceback (most") == 1, job.output
+    assert "MPIMAGES_TIMEOUT is the limit" in job.output
