@@ -56,6 +56,7 @@ TARGETS = (
     Target("TIFFs to binary series, 64 budgets", "fraction", 2, 0.3, 0.8),
     Target("TIFFs to HDF5, contiguous", "fraction", 2, 0.9, 1),
     Target("TIFFs to HDF5, chunked", "fraction", 2, 0.9, 1),
+    Target("TIFFs to HDF5, mpio", "fraction", 2, 0.8, 1.2),
     Target("TIFFs to HDF5, gzip", "scaling", 2, 1.7, 1.95),
     Target("LZW TIFFs to binary series, that fit", "fraction", 2, 0.8, 0.95),
     Target("LZW TIFFs to binary series, in 8 rounds", "fraction", 2, 0.5, 0.95),

@@ -26,14 +26,13 @@ from .workspace import Workspace
 
 __all__ = ["Buffers", "ExchangePlan"]
 
-# About what a rank writes into its segment in a turn: it is still in the cache when others read.
-TURN_BYTES = 512 << 10
-# But at least so many bytes of each image are read at once: a page of memory's worth of lines.
+# About what a rank writes into its segment in a turn: others read it out of a cache, and ranks
+# that are held up now and then do not wait for each other all the time.
+TURN_BYTES = 4 << 20
+# So many bytes of each image are read at once, where it has them.
 RUN_BYTES = 1 << 10
-# And never more than this.
-SEGMENT_BYTES = 32 << 20
-
-
+# What the segments of a node may take together.
+NODE_BYTES = 128 << 20
 # What a rank sends messages from, and what it receives them into.
 Buffers = tuple[np.ndarray, np.ndarray]
 
@@ -63,22 +62,24 @@ class ExchangePlan:
         most = max(images.count, pixels.parts * max(images.counts), 1)
         self.width = max(1, limit // (most * dtype.itemsize))
         self.rounds = -(-max(pixels.counts) // self.width)
-        self._segments = segments if segments is not None and segments.usable else None
-        self._step, self._shared_bytes = self._turns()
+        self._segments: Segments | None = None
+        self._step = self._shared_bytes = 0
+        if segments is not None and segments.usable:
+            self._plan_turns(segments)
 
-    def _turns(self) -> tuple[int, int]:
-        """Pixels of a rank in a turn, and what a rank then writes to its segment. Local."""
-        if self._segments is None:
-            return 0, 0
-        size, nodes = self.dtype.itemsize, self._segments.nodes
-        there = Counter(nodes)
-        counts = zip(self.images.counts, nodes, strict=True)
+    def _plan_turns(self, segments: Segments) -> None:
+        """Use the segments, unless so many ranks share them that each has too little. Local."""
+        size, there = self.dtype.itemsize, Counter(segments.nodes)
+        counts = zip(self.images.counts, segments.nodes, strict=True)
         each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
-        step = max(TURN_BYTES // each, min(RUN_BYTES // size, SEGMENT_BYTES // each))
-        step = min(self.width, max(1, step))
+        run = min(self.width, RUN_BYTES // size)
+        step = min(self.width, max(TURN_BYTES // each, run),
+                   NODE_BYTES // (2 * max(there.values()) * each))
+        if step < run:
+            return
         if step > HEAD:
             step -= step % HEAD  # turns begin where lines of the cache do
-        return step, step * each
+        self._segments, self._step, self._shared_bytes = segments, step, step * each
 
     def band(self, rank: int, turn: int) -> tuple[int, int]:
         """The pixels that `rank` receives in round `turn`; empty once it has all of its own."""

@@ -17,12 +17,14 @@ import numpy as np
 from mpi4py import MPI
 
 from .collective import allreduce
+from .waiting import complete
 
 __all__ = ["HEAD", "Segments"]
 
 # A segment begins with what tells it from another, in a line of the cache of its own.
 HEAD = 64
 GRAIN = 1 << 21
+NOTHING = np.empty(0)
 
 
 class Segments:
@@ -111,7 +113,8 @@ class Segments:
 
         They may be read until the next call, while the other halves are filled.
         """
-        self._node.Barrier()
+        # Polled: a blocking call would take the core from threads that read and write.
+        complete(self._comm, self._node.Ibarrier(), NOTHING)
 
     def turn(self) -> None:
         """Go on to the other halves. Local; all ranks do it alike."""

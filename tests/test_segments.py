@@ -47,7 +47,7 @@ def everywhere(tsc, value):
 
 @given(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=2, max_size=3),
        st.sampled_from(["uint8", "uint16", "float32", "float64"]), st.integers(1, 3000),
-       st.sampled_from([1, 100, 1 << 20]), st.sampled_from([1, 100, 1024]), st.integers(0, 99))
+       st.sampled_from([1, 100, 1 << 20]), st.sampled_from([8, 100, 1024]), st.integers(0, 99))
 def test_any_turns_and_any_distribution(tsc, count, dims, dtype, limit, turn, run, seed):
     array = recording(count, tuple(dims), dtype, seed)
     images = Partition.fromCounts(cut(count, tsc.size, seed))
@@ -127,3 +127,21 @@ def test_nothing_is_left_open(tsc, segments):
     assert len(os.listdir("/proc/self/fd")) <= before + 1  # that of the mapping
     segments.trim()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+class Many:
+    """Segments of many ranks, of which the plan needs no memory."""
+
+    usable = True
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+
+@pytest.mark.parametrize(("ranks", "each", "expected"), [(2, 500, True), (16, 100, True),
+                                                         (64, 1000, False), (64, 3, True)])
+def test_many_ranks_with_many_images_send_messages(ranks, each, expected):
+    images, pixels = Partition.balanced(each * ranks, ranks), Partition.balanced(1 << 22, ranks)
+    plan = ExchangePlan(images, pixels, np.dtype(np.uint16), 1 << 25, Many((0,) * ranks))
+    assert (plan._segments is not None) == expected
+    assert 2 * ranks * plan._shared_bytes <= 128 << 20
