@@ -248,6 +248,7 @@ class ThunderContext:
         dataset : str
             In an HDF5 file.
         confFilename : str
+            The description in the directory of a binary series.
 
         Raises
         ------
