@@ -84,8 +84,11 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -q docs build/docs
 	@echo "build/docs/index.html"
 
+# What the extra names, without building the kernels once more.
 $(VENV)/.docs: $(READY) | $(TMPDIR)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[docs]"
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))\
+	['project']['optional-dependencies']['docs'], sep='\n')" >$(TMPDIR)/docs.txt
+	$(BIN)/python -m pip install --quiet --requirement $(TMPDIR)/docs.txt
 	touch $@
 
 # Runs docs/tutorial.ipynb and stores what comes out.

@@ -14,8 +14,11 @@ import ast
 import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,12 +71,15 @@ def commands(page: Path) -> list[Command]:
 def shell(directory: Path) -> dict[str, str]:
     """An environment in which this clone is what is installed."""
     directory.mkdir()
-    python = shlex.quote(sys.executable)
+    mpiexec, *arguments = launcher()
+    found = shutil.which(mpiexec)  # by its path, or the script below would call itself
+    assert found is not None, mpiexec
     for name, command in {
-        "python": python, "mpimages": f"{python} -m mpimages", "mpiexec": shlex.join(launcher()),
+        "python": [sys.executable], "mpimages": [sys.executable, "-m", "mpimages"],
+        "mpiexec": [found, *arguments],
     }.items():
         script = directory / name
-        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         script.chmod(0o755)
     return {**os.environ, "PATH": f"{directory}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT), "MPIMAGES_THREADS": "1", "MPLBACKEND": "Agg"}
@@ -81,13 +87,21 @@ def shell(directory: Path) -> dict[str, str]:
 
 def run_command(command: Command, directory: Path, environment: dict[str, str]) -> None:
     """Run a command, which must succeed and print what the page says."""
-    done = subprocess.run(["bash", "-c", command.line], cwd=directory, env=environment, text=True,
-                          capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, f"{command.line}\n{done.stdout}{done.stderr}"
+    job = subprocess.Popen(
+        ["bash", "-c", command.line], cwd=directory, env=environment, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        printed, complaints = job.communicate(timeout=SECONDS)
+    finally:
+        with suppress(ProcessLookupError):  # nothing that it has started outlives it
+            os.killpg(job.pid, signal.SIGKILL)
+    assert job.returncode == 0, f"{command.line}\n{printed}{complaints}"
     if command.printed is not None:
         pattern = ".*?".join(map(re.escape, _trimmed(command.printed).split("...")))
-        assert re.fullmatch(pattern, _trimmed(done.stdout), re.DOTALL), \
-            f"{command.line}\nprinted\n{done.stdout}\nwhere the page has\n{command.printed}"
+        assert re.fullmatch(pattern, _trimmed(printed), re.DOTALL), \
+            f"{command.line}\nprinted\n{printed}\nwhere the page has\n{command.printed}"
 
 
 def _trimmed(text: str) -> str:
