@@ -1,6 +1,7 @@
 # make demo   the main job on the example recording, with 2 ranks (DATA=… for your own)
 # make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
+# make docs   the documentation, in build/docs
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make bench  how fast it is, beside what the machine can do
 # Everything is set up in .venv, once; nothing outside this directory is written, but that
@@ -26,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks test-phdf5 sanitize fuzz bench bench-mpio clean
+.PHONY: setup demo test lint test-serial test-ranks test-phdf5 docs tutorial sanitize fuzz bench bench-mpio clean
 
 setup: $(READY)
 
@@ -43,7 +44,7 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks test-phdf5 sanitize fuzz bench bench-mpio: | $(TMPDIR)
+test demo test-serial test-ranks test-phdf5 docs tutorial sanitize fuzz bench bench-mpio: | $(TMPDIR)
 
 test: lint test-serial test-ranks
 
@@ -77,6 +78,22 @@ test-phdf5: $(READY) $(PHDF5)/.ready
 	  timeout 900 mpiexec.openmpi --oversubscribe -n $$n \
 	    $(PHDF5)/bin/python -m tests -m ranks tests; \
 	done
+
+# A warning is an error: a broken link, a docstring that cannot be rendered, a missing page.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -E -W --keep-going -n -q docs build/docs
+	@echo "build/docs/index.html"
+
+# What the extra names, without building the kernels once more.
+$(VENV)/.docs: $(READY) | $(TMPDIR)
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))\
+	['project']['optional-dependencies']['docs'], sep='\n')" >$(TMPDIR)/docs.txt
+	$(BIN)/python -m pip install --quiet --requirement $(TMPDIR)/docs.txt
+	touch $@
+
+# Runs docs/tutorial.ipynb and stores what comes out.
+tutorial: $(READY)
+	$(BIN)/python -m tests.notebook
 
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh

@@ -41,13 +41,13 @@ class ThunderContext:
     Notes
     -----
     While contexts of several ranks are open, an uncaught exception ends the job with a
-    non-zero exit code, and its traceback is printed once (`sys.excepthook`).
+    non-zero exit code, and its traceback is printed once (``sys.excepthook``).
 
     Raises
     ------
     LaunchError
         Where a launcher has started several processes, but each is alone in COMM_WORLD: before
-        any file is touched, on each of them. See `launch.check_launch`.
+        any file is touched, on each of them. See ``mpimages.launch.check_launch``.
 
     Examples
     --------
@@ -248,6 +248,7 @@ class ThunderContext:
         dataset : str
             In an HDF5 file.
         confFilename : str
+            The description in the directory of a binary series.
 
         Raises
         ------

@@ -15,12 +15,15 @@ class Dims:
 
     Parameters
     ----------
-    count : tuple of int
-        The number of pixels along (row, column[, page]).
+    count : iterable of int
+        The number of pixels along (row, column[, page]); kept as a tuple.
 
     Examples
     --------
-    >>> Dims((76, 87, 2)).max
+    >>> dims = Dims((76, 87, 2))
+    >>> dims.count
+    (76, 87, 2)
+    >>> dims.max
     (75, 86, 1)
     """
 

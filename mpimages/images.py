@@ -428,6 +428,7 @@ class Images(Collection):
             As in matplotlib's imshow. Without `vmin` or `vmax` all images share one scale, the
             range of their finite values, so that a movie does not flicker.
         filePrefix : str
+            With which the files' names begin.
         overwrite : bool
             Replace what mpimages wrote there before.
 
@@ -459,6 +460,7 @@ class Images(Collection):
         path : path
             A new directory; its parent must exist.
         filePrefix : str
+            With which the files' names begin.
         overwrite : bool
             Replace what mpimages wrote there before.
         """

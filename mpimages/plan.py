@@ -107,12 +107,14 @@ def lay_out(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a conversion will take. `str` tells it to people.
+    """What a conversion will take; ``print`` tells it to people.
 
     Attributes
     ----------
     way : {'memory', 'share', 'bands', 'frames'}
-        Where the pixels come from, see `conversion`.
+        Where the pixels come from: from images that are in memory; from the files, each read
+        once and held; from the files, a band of pixels at a time; from a scratch file of decoded
+        images.
     ranks, rounds : int
     memory, budget : int
         Bytes that each rank takes at most, and may take.

@@ -410,6 +410,7 @@ class Series(Collection):
         thresh : float, optional
             Only series whose statistic is strictly above it; NaN never is.
         stat : {'std', 'mean', 'max', 'min', 'norm'}
+            Which statistic of a series `thresh` is for; the norm is the Euclidean one.
         seed : int, optional
             For the same sample again, on any number of ranks.
 

@@ -1,7 +1,5 @@
 """The Python examples of README.md run, and give what they say they give."""
 
-import ast
-import re
 from pathlib import Path
 
 import matplotlib
@@ -14,9 +12,9 @@ import matplotlib.pyplot as plt
 
 from mpimages import example
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+from .pages import README, blocks, run_python
+
+BLOCKS = blocks(README, "python")
 
 
 @pytest.fixture
@@ -36,27 +34,12 @@ def recording(shared_path, monkeypatch):
     plt.close("all")
 
 
-def run(block, namespace):
-    """Execute a block; wherever a line ends in "# → text", its value must print so."""
-    lines = block.splitlines()
-    compared = 0
-    for statement in ast.parse(block).body:
-        promise = re.search(r"# → (.*)$", lines[statement.end_lineno - 1])
-        if promise is None:
-            exec(compile(ast.Module([statement], []), "README.md", "exec"), namespace)
-            continue
-        value = eval(compile(ast.Expression(statement.value), "README.md", "eval"), namespace)
-        assert repr(value) == promise[1].strip(), ast.unparse(statement)
-        compared += 1
-    return compared
-
-
 @pytest.mark.ranks
 def test_examples_run_in_the_order_of_the_page(recording):
     namespace = {}
-    compared = sum(run(block, namespace) for block in BLOCKS)
+    compared = sum(run_python(block, namespace) for block in BLOCKS)
     assert len(BLOCKS) == 5
-    assert compared == README.count("# → ")
+    assert compared == README.read_text(encoding="utf-8").count("# → ")
     expected = recording.astype(np.float64).std(axis=0)
     np.testing.assert_allclose(namespace["deviation"], expected, rtol=1e-12)
     namespace["tsc"].close()
@@ -67,16 +50,3 @@ def test_examples_run_in_the_order_of_the_page(recording):
 
 def test_ten_line_script_has_ten_lines():
     assert len([line for line in BLOCKS[0].splitlines() if line.strip()]) == 10
-
-
-def test_links_lead_somewhere():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
-def test_links_of_the_other_pages(page):
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / link).exists(), link
