@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from mpi4py import MPI
 
-from ..budget import free_memory, memory_limit, size_text
+from ..budget import free_memory, memory_limit
 from ..context import ThunderContext
 from ..launch import OVERRIDE, launch_problem, told
+from ..sizes import size_text
 from .findings import Finding
 
 __all__ = ["examine_job", "examine_launch"]
