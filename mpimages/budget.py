@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 from mpi4py import MPI
@@ -10,8 +11,10 @@ from mpi4py import MPI
 from .collective import Together, allreduce
 from .sizes import parse_size, size_text
 
-__all__ = ["agreed_budget", "check_fits", "free_memory", "memory_limit"]
+__all__ = ["NO_LIMIT", "agreed_budget", "check_fits", "free_memory", "memory_limit"]
 
+NO_LIMIT = 2**62
+OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
 # Left to Python, MPI and the page cache when the budget is worked out and not given.
 SHARE_OF_FREE = 0.6
 
@@ -48,9 +51,9 @@ def free_memory() -> int:
 def memory_limit() -> int:
     """What the batch system or the container allows this node's part of the job. Local.
 
-    2**62 bytes where neither says anything.
+    NO_LIMIT where neither says anything.
     """
-    limits = [2**62]
+    limits = [NO_LIMIT]
     megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
     if megabytes.isdigit() and int(megabytes):
         limits.append(int(megabytes) << 20)
@@ -58,15 +61,44 @@ def memory_limit() -> int:
     cpus = os.environ.get("SLURM_CPUS_ON_NODE", "")
     if per_cpu.isdigit() and cpus.isdigit() and int(per_cpu):
         limits.append((int(per_cpu) << 20) * int(cpus))
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    return min(*limits, _cgroup_limit())
+
+
+def _cgroup_limit() -> int:
+    """What this process' control group and those above it allow; NO_LIMIT where none does. Local.
+
+    A container sees its own group as the root of all; a batch system's job is in a group
+    somewhere below it. (Linux: admin-guide/cgroup-v2, section 5-2; cgroup-v1/memory.)
+    """
+    limit = NO_LIMIT
+    for directory, name in _cgroups(OWN_CGROUPS, CGROUPS):
         try:
-            with open(path, encoding="ascii") as file:
+            with open(os.path.join(directory, name), encoding="ascii") as file:
                 text = file.read().strip()
         except OSError:
             continue
-        if text.isdigit():
-            limits.append(int(text))
-    return min(limits)
+        if text.isdigit():  # not "max"
+            limit = min(limit, int(text))
+    return limit
+
+
+def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
+    """The directories of the groups that hold this process, and the file with their limit."""
+    kinds = {"": (mounted, "memory.max"),
+             "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes")}
+    paths = dict.fromkeys(kinds, "/")
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _, controllers, path = line.rstrip("\n").split(":", 2)
+                paths.update((kind, path) for kind in controllers.split(",") if kind in kinds)
+    except (OSError, ValueError):
+        pass
+    for kind, (root, name) in kinds.items():
+        # Of a container's group the path may be given as the host sees it, which is not there.
+        parts = [part for part in paths[kind].split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            yield os.path.join(root, *parts[:depth]), name
 
 
 def check_fits(need: int, budget: int, what: str, instead: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from mpimages.sizes import size_text
 
-from .clusters import OPENMPI, ROOT, Submitted, call, mpimages, until
+from .clusters import OPENMPI, ROOT, Submitted, call, mpimages
 
 pytestmark = [
     pytest.mark.slurm, pytest.mark.slow,
@@ -182,14 +182,15 @@ def test_a_cancelled_job_stays_cancelled_and_another_goes_on(rec, whole, tmp_pat
     out = tmp_path / "out" / "series"
     script = printed(tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2,
                      "--mem-per-cpu", "300M")
-    with Submitted(script, program="slow.py", PAUSE="0.3") as job:
-        job.wait_for_progress(out.parent)
-        call("scancel", job.number)
-        assert job.wait() == "CANCELLED", job
-        until(lambda: "COMPLETING" not in job.show()["JobState"], job.__str__)
+    with Submitted(script, program="slow.py", PAUSE="0.3") as cancelled:
+        cancelled.wait_for_progress(out.parent)
+        call("scancel", cancelled.number)
+        assert cancelled.wait() == "CANCELLED", cancelled
     assert not out.exists()
     with Submitted(script) as job:
         assert job.wait() == "COMPLETED", job
+    assert cancelled.show()["JobState"] == "CANCELLED", cancelled
+    assert cancelled.show()["Restarts"] == "0", cancelled
     assert contents(out) == whole(sys.executable, "series")
     assert os.listdir(out.parent) == ["series"]
 

@@ -80,7 +80,7 @@ class Script:
             return
         yield from self._launch_in_background() if self.mpi == "mpiexec" else \
             (self._launch(), "code=$?")
-        yield from _REQUEUE
+        yield from REQUEUE
 
     def _launch(self) -> str:
         launcher = [self.mpiexec, "-n"] if self.mpi == "mpiexec" else ["srun", f"--mpi={self.mpi}"]
@@ -95,8 +95,8 @@ class Script:
         else:
             yield f"{before} the ranks get SIGTERM."
             signal = "TERM"
-        yield ("# They record what is done, and end with code 75; the job is queued again, and goes "
-               "on.")
+        yield ("# They record what is done, and end with code 75; the job is queued again, and "
+               "goes on.")
         yield f"#SBATCH --signal={signal}@{margin}"
         yield "#SBATCH --requeue"
         yield "#SBATCH --open-mode=append"
@@ -114,7 +114,7 @@ class Script:
         yield "done"
 
 
-_REQUEUE = (
+REQUEUE = (
     f'if [ $code -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {RESTARTS} ]; then',
     '  scontrol requeue "$SLURM_JOB_ID"',
     "fi",

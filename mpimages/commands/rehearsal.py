@@ -28,6 +28,9 @@ class _Rehearsal(Run):
     def world(self) -> NoReturn:
         raise _Rehearsed
 
+    def context(self, memory: str | None = None) -> NoReturn:
+        raise _Rehearsed
+
     def say(self, text: object) -> NoReturn:
         raise _Rehearsed
 
