@@ -23,13 +23,14 @@ def call(
     *command: object, python: str = sys.executable, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with what a user's shell would have; its output and errors in one."""
+    # HYDRA_IFACE: MPICH's mpiexec would have this machine's name resolved.
     names = [name for name in os.environ if not name.startswith(("SLURM_", "PMI", "SBATCH_"))]
     inherited = {name: os.environ[name] for name in (*names, "SLURM_CONF")}
     return subprocess.run(
         [str(part) for part in command], text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**inherited, "PYTHONPATH": str(ROOT), "MPIMAGES_THREADS": "1",
-             "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}", **environment},
+             "HYDRA_IFACE": "lo", "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}", **environment},
     )
 
 
