@@ -17,20 +17,22 @@ SECONDS = 90
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE"}
 # The Python of a site's Open MPI; the wheel's MPICH is that of the tests.
 OPENMPI = os.environ.get("MPIMAGES_TEST_OPENMPI", "")
+# MPICH's mpiexec would have this machine's name resolved, and Open MPI makes sockets in TMPDIR, whose
+# names must be short.
+_LOCAL = {"HYDRA_IFACE": "lo", "TMPDIR": os.environ.get("MPIMAGES_TEST_TMPDIR", "/tmp")}
 
 
 def call(
     *command: object, python: str = sys.executable, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with what a user's shell would have; its output and errors in one."""
-    # HYDRA_IFACE: MPICH's mpiexec would have this machine's name resolved.
     names = [name for name in os.environ if not name.startswith(("SLURM_", "PMI", "SBATCH_"))]
-    inherited = {name: os.environ[name] for name in (*names, "SLURM_CONF")}
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [str(part) for part in command], text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**inherited, "PYTHONPATH": str(ROOT), "MPIMAGES_THREADS": "1",
-             "HYDRA_IFACE": "lo", "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}", **environment},
+        env={name: os.environ[name] for name in (*names, "SLURM_CONF")}
+        | {"PYTHONPATH": str(ROOT), "PATH": path, "MPIMAGES_THREADS": "1"} | _LOCAL | environment,
     )
 
 
