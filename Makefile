@@ -2,10 +2,11 @@
 # make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
+# make test-slurm  jobs on a real SLURM, of this one machine, with both MPIs; only as root
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make bench  how fast it is, beside what the machine can do
 # Everything is set up in .venv, once; nothing outside this directory is written, but that
-# test-phdf5, as root, installs the Debian packages that it misses.
+# test-phdf5 and test-slurm, as root, install the Debian packages that they miss.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks test-phdf5 docs tutorial sanitize fuzz bench bench-mpio clean
+.PHONY: setup demo test lint test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz bench bench-mpio clean
 
 setup: $(READY)
 
@@ -44,7 +45,7 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks test-phdf5 docs tutorial sanitize fuzz bench bench-mpio: | $(TMPDIR)
+test demo test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz bench bench-mpio: | $(TMPDIR)
 
 test: lint test-serial test-ranks
 
@@ -94,6 +95,14 @@ $(VENV)/.docs: $(READY) | $(TMPDIR)
 # Runs docs/tutorial.ipynb and stores what comes out.
 tutorial: $(READY)
 	$(BIN)/python -m tests.notebook
+
+# 77 says that there can be no SLURM here.
+test-slurm: $(READY)
+	set -e; code=0; .ci/slurm install || code=$$?; \
+	case $$code in 77) exit 0 ;; 0) ;; *) exit $$code ;; esac; \
+	$(MAKE) $(PHDF5)/.ready; \
+	PYTHON=$(PYTHON) MPIMAGES_TEST_SLURM=1 MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python \
+	  timeout --kill-after=30 240 .ci/slurm run $(BIN)/python -m pytest tests/test_slurm.py
 
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh

@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Iterator
 
 import numpy as np
 from mpi4py import MPI
 
 from .collective import Together, allreduce
-from .shown import shown
+from .sizes import parse_size, size_text
 
-__all__ = ["agreed_budget", "check_fits", "free_memory", "memory_limit", "parse_size", "size_text"]
+__all__ = ["NO_LIMIT", "agreed_budget", "check_fits", "free_memory", "memory_limit"]
 
-UNITS = {
-    "": 1, "b": 1,
-    "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,
-    "t": 10**12, "tb": 10**12,
-    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
-}
-
+NO_LIMIT = 2**62
+OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
 # Left to Python, MPI and the page cache when the budget is worked out and not given.
 SHARE_OF_FREE = 0.6
-
-
-def parse_size(size: int | str) -> int:
-    """Bytes, from a number or a text such as ``'150M'``, ``'4GB'`` or ``'2 GiB'``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where it is neither, or not positive.
-    """
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
-        raise TypeError(f"a size is an int or a text such as '4GB', not {shown(size)}")
-    if isinstance(size, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", size)
-        if match is None or match[2].lower() not in UNITS:
-            raise ValueError(f"cannot read the size {shown(size)}: write it as '150MB' or '4GiB'")
-        number = float(match[1]) * UNITS[match[2].lower()]
-        if number >= 2**62:
-            raise ValueError(f"a size of {shown(size)} is beyond any machine")
-        size = int(number)
-    if size >= 2**62:
-        raise ValueError(f"a size of {shown(size)} bytes is beyond any machine")
-    if size < 1:
-        raise ValueError(f"a size must be positive, not {shown(size)}")
-    return int(size)
-
-
-def size_text(size: int) -> str:
-    """Bytes for a human reader: ``'1.3 GB'``."""
-    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.3g} {unit}"
-    return f"{size} bytes"
 
 
 def agreed_budget(comm: MPI.Intracomm, memory: int | str | None) -> int:
@@ -89,9 +51,9 @@ def free_memory() -> int:
 def memory_limit() -> int:
     """What the batch system or the container allows this node's part of the job. Local.
 
-    2**62 bytes where neither says anything.
+    NO_LIMIT where neither says anything.
     """
-    limits = [2**62]
+    limits = [NO_LIMIT]
     megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
     if megabytes.isdigit() and int(megabytes):
         limits.append(int(megabytes) << 20)
@@ -99,15 +61,44 @@ def memory_limit() -> int:
     cpus = os.environ.get("SLURM_CPUS_ON_NODE", "")
     if per_cpu.isdigit() and cpus.isdigit() and int(per_cpu):
         limits.append((int(per_cpu) << 20) * int(cpus))
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+    return min(*limits, _cgroup_limit())
+
+
+def _cgroup_limit() -> int:
+    """What this process' control group and those above it allow; NO_LIMIT where none does. Local.
+
+    A container sees its own group as the root of all; a batch system's job is in a group
+    somewhere below it. (Linux: admin-guide/cgroup-v2, section 5-2; cgroup-v1/memory.)
+    """
+    limit = NO_LIMIT
+    for directory, name in _cgroups(OWN_CGROUPS, CGROUPS):
         try:
-            with open(path, encoding="ascii") as file:
+            with open(os.path.join(directory, name), encoding="ascii") as file:
                 text = file.read().strip()
         except OSError:
             continue
-        if text.isdigit():
-            limits.append(int(text))
-    return min(limits)
+        if text.isdigit():  # not "max"
+            limit = min(limit, int(text))
+    return limit
+
+
+def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
+    """The directories of the groups that hold this process, and the file with their limit."""
+    kinds = {"": (mounted, "memory.max"),
+             "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes")}
+    paths = dict.fromkeys(kinds, "/")
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _, controllers, path = line.rstrip("\n").split(":", 2)
+                paths.update((kind, path) for kind in controllers.split(",") if kind in kinds)
+    except (OSError, ValueError):
+        pass
+    for kind, (root, name) in kinds.items():
+        # Of a container's group the path may be given as the host sees it, which is not there.
+        parts = [part for part in paths[kind].split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            yield os.path.join(root, *parts[:depth]), name
 
 
 def check_fits(need: int, budget: int, what: str, instead: str) -> None:

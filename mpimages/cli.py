@@ -24,6 +24,7 @@ COMMANDS = {
     "info": "info",
     "plan": "plan",
     "project": "project",
+    "slurm": "slurm",
     "stats": "stats",
     "to-series": "to_series",
     "verify": "verify",

@@ -14,7 +14,6 @@ import numpy as np
 from mpi4py import MPI
 
 from .arguments import as_flag, as_int
-from .budget import parse_size
 from .chain import Chain, Positions, Shape
 from .collection import Collection
 from .collective import Together, allreduce, from_rank
@@ -24,6 +23,7 @@ from .plan import Plan
 from .progress import Progress
 from .readers.series import SeriesOptions, inspect_series
 from .shown import WHOLE, shown
+from .sizes import parse_size
 from .slabs import Slabs
 from .sources import runs
 from .transposed import ExchangeSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import budget
-from .budget import size_text
+from .sizes import size_text
 
 __all__ = ["HELD_BYTES", "HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .budget import size_text
 from .chain import Chain, Shape
 from .collective import Together
 from .partition import Partition
 from .reduce import COPY_BYTES, Accumulator, Statistics, joined, need_per_pixel
+from .sizes import size_text
 from .streamed import Streamed
 
 __all__ = ["Summarized"]

@@ -30,6 +30,7 @@ assert not heavy, heavy
 WRONG = {
     "nothing": ([], ""),
     "a command that is none": (["convert", "a"], "convert"),
+    "slurm: none": (["slurm"], "JOB"),
     "doctor: two": (["doctor", "a", "b"], "unexpected"),
     "verify: none": (["verify"], "OUT"),
     "info: none": (["info"], "PATH"),

@@ -7,7 +7,7 @@ import pytest
 from mpi4py import MPI
 
 from mpimages import ThunderContext
-from mpimages.budget import parse_size, size_text
+from mpimages.sizes import parse_size, size_text
 
 from .data import cut, recording, same_bits
 

@@ -53,6 +53,20 @@ def test_a_way_that_does_not_exist(comm, shared_path, monkeypatch, given):
 
 
 @only_with_mpi
+@pytest.mark.skipif(MPI.get_vendor()[0] != "Open MPI", reason="only Open MPI aborts there")
+@pytest.mark.ranks
+def test_a_path_that_is_too_long_for_open_mpi(comm, shared_path, monkeypatch):
+    path = shared_path / ("a" * 200)
+    monkeypatch.delenv("MPIMAGES_HDF5", raising=False)
+    writer = begin(comm, path)
+    assert type(writer) is Hdf5Writer
+    writer.close()
+    monkeypatch.setenv("MPIMAGES_HDF5", "mpio")
+    with pytest.raises(ValueError, match="too long for Open MPI"):
+        begin(comm, shared_path / ("b" * 200))
+
+
+@only_with_mpi
 @pytest.mark.parametrize("chunks", [None, True, (2, 3, 4)])
 @pytest.mark.parametrize("layout", ["series", "images"])
 @pytest.mark.ranks

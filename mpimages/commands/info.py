@@ -46,7 +46,7 @@ def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None
 
 
 def _shown(name: str, value: Any) -> str:
-    from ..budget import size_text
+    from ..sizes import size_text
 
     if name.startswith("bytes"):
         return size_text(value)

@@ -33,7 +33,7 @@ def ints(_: click.Context, parameter: click.Parameter, text: str | None) -> tupl
 def sizes(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     """A size such as ``4GB``, checked."""
     if text is not None:
-        from ..budget import parse_size
+        from ..sizes import parse_size
 
         try:
             parse_size(text)

@@ -34,11 +34,11 @@ def command(
 
     Example: mpiexec -n 4 mpimages stats recording/ statistics/
     """
-    from ..collective import from_rank
-    from .summary import Summary, prepare
-
     refuse_file_name(out)
     with run.context() as context:
+        from ..collective import from_rank
+        from .summary import Summary, prepare
+
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
         from_rank(context.comm, 0, "mpimages stats", prepare, out, overwrite)

@@ -115,7 +115,7 @@ def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(images: Images, out: str, seconds: float) -> str:
-    from ..budget import size_text
+    from ..sizes import size_text
 
     assert images.dims is not None
     assert images.dtype is not None

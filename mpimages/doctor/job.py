@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from mpi4py import MPI
 
-from ..budget import free_memory, memory_limit, size_text
+from ..budget import NO_LIMIT, free_memory, memory_limit
 from ..context import ThunderContext
 from ..launch import OVERRIDE, launch_problem, told
+from ..sizes import size_text
 from .findings import Finding
 
 __all__ = ["examine_job", "examine_launch"]
@@ -21,7 +22,6 @@ __all__ = ["examine_job", "examine_launch"]
 SHARED_MEMORY = "/dev/shm"
 LITTLE_SHARED = 64 << 20
 LITTLE_MEMORY = 256 << 20
-NO_LIMIT = 2**62
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..budget import size_text
 from ..collective import from_rank
 from ..context import ThunderContext
+from ..sizes import size_text
 from ..verification import verify
 from .findings import Finding
 

@@ -30,6 +30,8 @@ from .hdf5mpio import MpioWriter
 __all__ = ["DatasetWriter", "Hdf5Writer", "hdf5_grain", "hdf5_writer"]
 
 WAYS = {"posix", "mpio"}
+# Bytes of a path that Open MPI opens.
+LONGEST = 200
 
 
 class Hdf5Writer(DatasetWriter):
@@ -103,14 +105,16 @@ def hdf5_writer(
     Notes
     -----
     MPIMAGES_HDF5 in the environment, rank 0's, is ``'posix'`` or ``'mpio'``; without it, mpio
-    where h5py was built with MPI. Compressed datasets have one way in both worlds.
+    where h5py was built with MPI. Compressed datasets have one way in both worlds. Open MPI aborts
+    where the path of a file is long (4.1: sharedfp/lockedfile has 256 bytes for it and more).
     """
     filters = None
     with Together(comm, "hdf5_writer"):
         filters = parse_compression(compression)
     if filters is not None:
         return CompressedWriter(comm, *args, filters=filters, **options)
-    kind = MpioWriter if from_rank(comm, 0, "hdf5_writer", _way) == "mpio" else Hdf5Writer
+    way = from_rank(comm, 0, "hdf5_writer", _way, args[0])
+    kind = MpioWriter if way == "mpio" else Hdf5Writer
     return kind(comm, *args, **options)
 
 
@@ -124,14 +128,18 @@ def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: Any, compression: 
     return pixel_grain(shape[:-1], chunk[:-1])
 
 
-def _way() -> str:
+def _way(path: str) -> str:
     import h5py
 
     given = os.environ.get("MPIMAGES_HDF5")
+    too_long = len(os.fsencode(os.path.abspath(path))) > LONGEST and \
+        MPI.get_vendor()[0] == "Open MPI"
     if given is None:
-        return "mpio" if h5py.get_config().mpi else "posix"
+        return "mpio" if h5py.get_config().mpi and not too_long else "posix"
     if given not in WAYS:
         raise ValueError(f"MPIMAGES_HDF5={given!r}: give one of {', '.join(sorted(WAYS))}")
     if given == "mpio" and not h5py.get_config().mpi:
         raise ValueError("MPIMAGES_HDF5='mpio', but this h5py was built without MPI")
+    if given == "mpio" and too_long:
+        raise ValueError(f"MPIMAGES_HDF5='mpio', but the path {path} is too long for Open MPI")
     return given
