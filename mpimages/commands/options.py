@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
+from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..images import Images
 
-__all__ = ["ints", "json_option", "load", "memory_option", "out_of", "overwrite_option",
+__all__ = ["ints", "is_tif", "json_option", "load", "memory_option", "out_of", "overwrite_option",
            "path_and_out", "path_of",
            "reads", "refuse_file_name", "refuse_inputs", "sizes"]
+
+TIF_ENDINGS = (".tif", ".tiff")
 
 Command = Callable[..., Any]
 
@@ -124,10 +127,23 @@ def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
 
 
 def _are_alike(path: str, out: str) -> bool:
-    """Whether OUT is a file like PATH, of a kind that is never an OUT: a pattern has given both."""
+    """Whether OUT is a file like PATH, and not of mpimages' making: a pattern has given both."""
+    if has_magic(path) and not os.path.lexists(path):
+        return False  # the pattern was quoted
     ending = os.path.splitext(path)[1].lower()
     return ending == os.path.splitext(out)[1].lower() and os.path.isfile(out) \
-        and ending in (".tif", ".tiff", ".png", ".npy", ".bin", ".raw", ".lsm")
+        and ending in (".tif", ".tiff", ".png", ".npy", ".bin", ".raw", ".lsm") \
+        and not _is_ours(out)
+
+
+def _is_ours(path: str) -> bool:
+    from ..tifmark import read_mark
+
+    try:
+        with open(path, "rb") as file:
+            return read_mark(file) is not None
+    except OSError:
+        return False
 
 
 def path_of(function: Command) -> Command:
@@ -173,6 +189,11 @@ def _several(paths: Sequence[str]) -> click.UsageError:
         f"Got {len(paths)} paths ({shown}). If the shell has made them of a pattern, quote the "
         f"pattern: '{pattern}'"
     )
+
+
+def is_tif(path: str) -> bool:
+    """Whether a path has the name of a TIFF. Local."""
+    return path.lower().endswith(TIF_ENDINGS)
 
 
 def refuse_file_name(out: str) -> None:

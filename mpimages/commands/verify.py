@@ -18,7 +18,8 @@ from .running import PROBLEM, Run, pass_run
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
 
-    OUT is a binary series, an HDF5 file, or a directory of TIFFs or PNGs that mpimages wrote.
+    OUT is what mpimages wrote: a binary series, an HDF5 file, a directory of TIFFs or PNGs, one
+    TIFF of all images, or a directory of statistics.
     Several ranks share several OUTs. Ends with 1 where one is damaged, or cannot be verified.
 
     Example: mpimages verify series/ series.h5
@@ -43,5 +44,6 @@ def _look(out: str) -> tuple[str, dict[str, Any]]:
         found = verify(out)
     except Exception as error:  # it must not keep the other outputs from being looked at
         fields = {"path": out, "kind": None, "files": 0, "bytes": 0, "problems": [str(error)]}
-        return f"{out}: cannot be verified: {error}", {**fields, "ok": False}
+        told = str(error).removeprefix(f"{out}: ").removeprefix(f"{out!r}: ")
+        return f"{out}: cannot be verified: {told}", {**fields, "ok": False}
     return str(found), {**asdict(found), "ok": found.ok}
