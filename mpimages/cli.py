@@ -27,6 +27,7 @@ COMMANDS = {
     "stats": "stats",
     "to-series": "to_series",
     "verify": "verify",
+    "view": "view",
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option, load, path_of, reads
+from .options import is_series, json_option, load, load_series, path_of, reads
 from .running import Run, pass_run
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None
       mpimages info 'movies/*.tif' --nplanes 1
     """
     with run.context() as context:
-        found = _series(context, path, reading) if _is_series(context, path) else \
+        found = _series(context, path, reading) if is_series(context, path) else \
             _images(load(context, path, reading))
     if as_json:
         run.answer({"path": path, **found})
@@ -61,33 +61,8 @@ def _plain_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_series(context: ThunderContext, path: str) -> bool:
-    """Whether this is what a Series was written to. Collective."""
-    from ..collective import from_rank
-
-    return bool(from_rank(context.comm, 0, "mpimages info", _looks_like_series, path))
-
-
-def _looks_like_series(path: str) -> bool:
-    from ..marks import CONF, SERIES_FILE
-
-    if os.path.isdir(path):
-        names = os.listdir(path)
-        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
-    if not os.path.isfile(path) or not path.lower().endswith((".h5", ".hdf5")):
-        return False
-    import h5py
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            attributes = file["series"].attrs if "series" in file else {}
-            return "mpimages_format" in attributes
-    except OSError:
-        return False  # what is wrong with it the reader says
-
-
 def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict[str, Any]:
-    series: Series = context.loadSeries(path, dataset=reading["dataset"] or "series")
+    series: Series = load_series(context, path, reading)
     assert series.dims is not None
     assert series.index is not None
     dims, length = series.dims.count, len(series.index)

@@ -13,10 +13,11 @@ import click
 if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..images import Images
+    from ..series import Series
 
-__all__ = ["ints", "is_tif", "json_option", "load", "memory_option", "out_of", "overwrite_option",
-           "path_and_out", "path_of",
-           "reads", "refuse_file_name", "refuse_inputs", "sizes"]
+__all__ = ["ints", "is_series", "is_tif", "json_option", "load", "load_series", "memory_option",
+           "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
+           "refuse_file_name", "refuse_inputs", "sizes"]
 
 TIF_ENDINGS = (".tif", ".tiff")
 
@@ -98,6 +99,41 @@ def load(context: ThunderContext, path: str, reading: dict[str, Any]) -> Images:
     return context.loadImages(path, **reading)
 
 
+def is_series(context: ThunderContext, path: str) -> bool:
+    """Whether this is what a Series was written to. Collective."""
+    from ..collective import from_rank
+
+    return bool(from_rank(context.comm, 0, "mpimages", _looks_like_series, path))
+
+
+def _looks_like_series(path: str) -> bool:
+    from ..marks import CONF, SERIES_FILE
+
+    if os.path.isdir(path):
+        names = os.listdir(path)
+        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
+    if not os.path.isfile(path) or not path.lower().endswith((".h5", ".hdf5")):
+        return False
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            attributes = file["series"].attrs if "series" in file else {}
+            return "mpimages_format" in attributes
+    except OSError:
+        return False  # what is wrong with it the reader says
+
+
+def load_series(context: ThunderContext, path: str, reading: dict[str, Any]) -> Series:
+    """The Series at PATH; refuses options of reading that mean nothing for it. Collective."""
+    from .running import OPTIONS
+
+    for name, value in reading.items():
+        if name != "dataset" and value not in (None, False):
+            raise click.UsageError(f"{OPTIONS[name]} is of images, but {path} holds a series.")
+    return context.loadSeries(path, dataset=reading["dataset"] or "series")
+
+
 # -- PATH and OUT --------------------------------------------------------------------------
 
 
@@ -111,6 +147,22 @@ def path_and_out(function: Command) -> Command:
 
     given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
     return click.argument("paths", nargs=-1, metavar="PATH OUT")(given(splitting))
+
+
+def path_and_maybe_out(function: Command) -> Command:
+    """PATH, PATH OUT, or PATH -o OUT, as arguments `path` and `out`, which may be None."""
+
+    @wraps(function)
+    def splitting(*args: Any, paths: tuple[str, ...], out: str | None, **given: Any) -> Any:
+        if len(paths) == 1 and out is None:
+            return function(*args, path=_named(paths[0], "PATH"), out=None, **given)
+        if not paths:
+            raise click.UsageError("Missing argument 'PATH'.")
+        path, found = _split(paths, out)
+        return function(*args, path=path, out=found, **given)
+
+    given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
+    return click.argument("paths", nargs=-1, metavar="PATH [OUT]")(given(splitting))
 
 
 def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:

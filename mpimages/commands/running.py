@@ -67,15 +67,15 @@ class Run:
         """Whether this process is the one that prints. Local."""
         return self._comm is None or self._comm.rank == 0
 
-    def say(self, text: object) -> None:
-        """Print on rank 0. Local."""
+    def say(self, text: object, colour: bool | None = None) -> None:
+        """Print on rank 0. Local. Colours are kept where the terminal has them, or as told."""
         if self.speaks:
-            click.echo(str(text))
+            click.echo(str(text), color=colour)
 
-    def answer(self, fields: Any) -> None:
+    def answer(self, fields: Any, indent: int | None = 2) -> None:
         """Print what a program may read, on rank 0. Local."""
         if self.speaks:
-            click.echo(json.dumps(fields, indent=2, allow_nan=False))
+            click.echo(json.dumps(fields, indent=indent, allow_nan=False))
 
     def complain(self, text: str) -> None:
         """Print one line of what is wrong, on rank 0. Local."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..checksum import crc32
 from ..marks import STATS, STATS_FORMAT, with_own_checksum
+from .drawings import montage
 
 __all__ = ["Summary", "prepare"]
 
@@ -176,19 +177,7 @@ def _swap(made: str, path: str, aside: str) -> None:
 def _write_png(path: str, picture: np.ndarray) -> None:
     from ..writers.png import ImshowMapping, write_png
 
-    flat = picture if picture.ndim == 2 else _side_by_side(picture)
+    flat = picture if picture.ndim == 2 else montage(picture)
     finite = flat[np.isfinite(flat)].astype(np.float64)
     low, high = np.percentile(finite, CONTRAST) if finite.size else (0.0, 1.0)
     write_png(path, flat, ImshowMapping(flat.dtype, float(low), float(high)))
-
-
-def _side_by_side(volume: np.ndarray) -> np.ndarray:
-    """The pages of a volume in rows, as square as may be; what is left over is the least value."""
-    rows, columns, pages = volume.shape
-    across = max(1, min(pages, round((pages * rows / columns) ** 0.5)))
-    down = -(-pages // across)
-    montage = np.full((down * rows, across * columns), volume.min(), volume.dtype)
-    for page in range(pages):
-        r, c = divmod(page, across)
-        montage[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] = volume[..., page]
-    return montage
