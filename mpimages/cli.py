@@ -19,6 +19,7 @@ from .commands.running import INTERRUPTED, Run
 __all__ = ["cli", "main"]
 
 COMMANDS = {
+    "completion": "completion",
     "doctor": "doctor",
     "example": "example",
     "info": "info",
@@ -90,6 +91,8 @@ def cli() -> None:
         mpimages info recording/
         mpiexec -n 4 mpimages to-series recording/ series.h5
         srun --mpi=pmix mpimages stats 'movies/*.tif' statistics
+
+    The shell completes commands and paths: eval "$(mpimages completion bash)"
 
     \b
     Exit codes:

@@ -29,6 +29,7 @@ assert not heavy, heavy
 
 WRONG = {
     "nothing": ([], ""),
+    "completion: shell": (["completion", "ksh"], "fish"),
     "a command that is none": (["convert", "a"], "convert"),
     "doctor: two": (["doctor", "a", "b"], "unexpected"),
     "verify: none": (["verify"], "OUT"),

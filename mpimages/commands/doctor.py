@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import click
 
-from .options import json_option
+from .options import files, json_option
 from .running import PROBLEM, Run, pass_run
 
 
 @click.command("doctor")
-@click.argument("path", required=False)
+@click.argument("path", required=False, shell_complete=files)
 @json_option
 @pass_run
 def command(run: Run, path: str | None, as_json: bool) -> int:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..images import Images
     from ..series import Series
 
-__all__ = ["ints", "is_series", "is_tif", "json_option", "load", "load_series", "memory_option",
-           "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
-           "refuse_file_name", "refuse_inputs", "sizes"]
+__all__ = ["files", "ints", "is_series", "is_tif", "json_option", "load", "load_series",
+           "memory_option", "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out",
+           "path_of", "reads", "refuse_file_name", "refuse_inputs", "sizes"]
 
 TIF_ENDINGS = (".tif", ".tiff")
 
@@ -137,6 +137,21 @@ def load_series(context: ThunderContext, path: str, reading: dict[str, Any]) -> 
 # -- PATH and OUT --------------------------------------------------------------------------
 
 
+def files(_: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """Lets the shell complete a path."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _argument(name: str, shown: str) -> Callable[[Command], Command]:
+    return click.argument(name, nargs=-1, metavar=shown, shell_complete=files)
+
+
+_out_option = click.option("-o", "--out", metavar="OUT", shell_complete=files,
+                           help="The output, in place of OUT.")
+
+
 def path_and_out(function: Command) -> Command:
     """PATH OUT, or PATH -o OUT, as arguments `path` and `out`."""
 
@@ -145,8 +160,7 @@ def path_and_out(function: Command) -> Command:
         path, out = _split(paths, out)
         return function(*args, path=path, out=out, **given)
 
-    given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
-    return click.argument("paths", nargs=-1, metavar="PATH OUT")(given(splitting))
+    return _argument("paths", "PATH OUT")(_out_option(splitting))
 
 
 def path_and_maybe_out(function: Command) -> Command:
@@ -161,8 +175,7 @@ def path_and_maybe_out(function: Command) -> Command:
         path, found = _split(paths, out)
         return function(*args, path=path, out=found, **given)
 
-    given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
-    return click.argument("paths", nargs=-1, metavar="PATH [OUT]")(given(splitting))
+    return _argument("paths", "PATH [OUT]")(_out_option(splitting))
 
 
 def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
@@ -209,7 +222,7 @@ def path_of(function: Command) -> Command:
             raise click.UsageError("Missing argument 'PATH'.")
         return function(*args, path=_named(paths[0], "PATH"), **given)
 
-    return click.argument("paths", nargs=-1, metavar="PATH")(checking)
+    return _argument("paths", "PATH")(checking)
 
 
 def out_of(function: Command) -> Command:
@@ -223,8 +236,7 @@ def out_of(function: Command) -> Command:
                                    f"Give one OUT, not {' and '.join(found[:3])}.")
         return function(*args, out=_named(found[0], "OUT"), **given)
 
-    given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
-    return click.argument("outs", nargs=-1, metavar="OUT")(given(checking))
+    return _argument("outs", "OUT")(_out_option(checking))
 
 
 def _named(path: str, name: str) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from .options import json_option
+from .options import files, json_option
 from .running import PROBLEM, Run, pass_run
 
 
 @click.command("verify")
-@click.argument("outs", nargs=-1, required=True, metavar="OUT...")
+@click.argument("outs", nargs=-1, required=True, metavar="OUT...", shell_complete=files)
 @json_option
 @pass_run
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
