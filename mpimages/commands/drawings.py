@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_png", "contrast", "montage", "png_of_image", "png_of_series", "save_png"]
+__all__ = ["check_png", "contrast", "is_view", "montage", "png_of_image", "png_of_series",
+           "save_png"]
 
 # The display range, in per cent: few extreme pixels shall not spoil the contrast.
 PERCENTILES = (1.0, 99.5)
@@ -100,12 +101,13 @@ def check_png(out: str, overwrite: bool) -> None:
         return
     if not overwrite:
         raise FileExistsError(f"{out} exists; --overwrite replaces it")
-    if not _is_ours(out):
+    if not is_view(out):
         raise FileExistsError(f"{out}: refusing to replace it, it is no picture that `mpimages "
                               "view` wrote. Choose another path, or remove it yourself")
 
 
-def _is_ours(path: str) -> bool:
+def is_view(path: str) -> bool:
+    """Whether a file is a picture that `save_png` wrote."""
     if os.path.islink(path) or not os.path.isfile(path):
         return False
     with open(path, "rb") as file:

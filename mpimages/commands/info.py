@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import is_series, json_option, load, load_series, path_of, reads
+from .options import json_option, load, path_of, reads
 from .running import Run, pass_run
+from .stored import is_series, load_series
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -81,14 +82,17 @@ def _images(images: Images) -> dict[str, Any]:
     source = images._chain.source
     assert isinstance(source, FileSource)
     assert images.dims is not None
-    paths = source.paths
-    stored = from_rank(images._session.comm, 0, "mpimages info", source.stored_bytes)
+    paths, positions = source.paths, images._chain.positions
+    assert positions is not None
+    first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))
+    stored = from_rank(
+        images._session.comm, 0, "mpimages info", source.stored_bytes, first, last)
     dims, count = images.dims.count, images.count()
     return {
         "what": "images", "format": source.reader.name, "images": count, "dims": list(dims),
         "dtype": str(images.dtype), **_bytes(math.prod(dims) * count, images.dtype),
-        "files": len(paths), "bytes_in_files": stored,
-        "first": os.path.basename(paths[0]), "last": os.path.basename(paths[len(paths) - 1]),
+        "files": last - first + 1, "bytes_in_files": stored,
+        "first": os.path.basename(paths[first]), "last": os.path.basename(paths[last]),
         "metadata": _plain(images.metadata),
     }
 

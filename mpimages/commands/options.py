@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .running import Run
+
 if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..images import Images
-    from ..series import Series
 
-__all__ = ["files", "ints", "is_series", "is_tif", "json_option", "load", "load_series",
-           "memory_option", "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out",
-           "path_of", "reads", "refuse_file_name", "refuse_inputs", "sizes"]
+__all__ = ["files", "ints", "is_tif", "json_option", "load", "memory_option", "named", "out_of",
+           "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
+           "refuse_file_name", "refuse_inputs", "sizes"]
 
 TIF_ENDINGS = (".tif", ".tiff")
 
@@ -95,43 +96,15 @@ def reads(function: Command) -> Command:
 
 
 def load(context: ThunderContext, path: str, reading: dict[str, Any]) -> Images:
-    """The recording. Collective."""
-    return context.loadImages(path, **reading)
-
-
-def is_series(context: ThunderContext, path: str) -> bool:
-    """Whether this is what a Series was written to. Collective."""
-    from ..collective import from_rank
-
-    return bool(from_rank(context.comm, 0, "mpimages", _looks_like_series, path))
-
-
-def _looks_like_series(path: str) -> bool:
-    from ..marks import CONF, SERIES_FILE
-
-    if os.path.isdir(path):
-        names = os.listdir(path)
-        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
-    if not os.path.isfile(path) or not path.lower().endswith((".h5", ".hdf5")):
-        return False
-    import h5py
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            attributes = file["series"].attrs if "series" in file else {}
-            return "mpimages_format" in attributes
-    except OSError:
-        return False  # what is wrong with it the reader says
-
-
-def load_series(context: ThunderContext, path: str, reading: dict[str, Any]) -> Series:
-    """The Series at PATH; refuses options of reading that mean nothing for it. Collective."""
-    from .running import OPTIONS
-
-    for name, value in reading.items():
-        if name != "dataset" and value not in (None, False):
-            raise click.UsageError(f"{OPTIONS[name]} is of images, but {path} holds a series.")
-    return context.loadSeries(path, dataset=reading["dataset"] or "series")
+    """The recording; says what it may be instead where that is likely. Collective."""
+    images = context.loadImages(path, **reading)
+    dims = images.dims
+    if reading["nplanes"] is None and images._chain.count == 1 and dims is not None \
+            and len(dims.count) == 3:
+        click.get_current_context().ensure_object(Run).warn(
+            f"{path} is taken for one volume of {dims.count[2]} pages. If it is a movie in one "
+            "file, give --nplanes 1")
+    return images
 
 
 # -- PATH and OUT --------------------------------------------------------------------------
@@ -169,7 +142,7 @@ def path_and_maybe_out(function: Command) -> Command:
     @wraps(function)
     def splitting(*args: Any, paths: tuple[str, ...], out: str | None, **given: Any) -> Any:
         if len(paths) == 1 and out is None:
-            return function(*args, path=_named(paths[0], "PATH"), out=None, **given)
+            return function(*args, path=named(paths[0], "PATH"), out=None, **given)
         if not paths:
             raise click.UsageError("Missing argument 'PATH'.")
         path, found = _split(paths, out)
@@ -180,6 +153,8 @@ def path_and_maybe_out(function: Command) -> Command:
 
 def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
     wanted = 1 if out is not None else 2
+    if len(paths) == 2 and out is not None and not _is_of_a_pattern(paths):
+        raise click.UsageError(f"Got OUT twice, {paths[1]} and {out}: give one.")
     if len(paths) > wanted:
         raise _several(paths)
     if not paths:
@@ -188,7 +163,7 @@ def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
         raise click.UsageError("Missing argument 'OUT'.")
     if out is None and _are_alike(*paths):
         raise _several(paths)
-    return _named(paths[0], "PATH"), _named(paths[1] if out is None else out, "OUT")
+    return named(paths[0], "PATH"), named(paths[1] if out is None else out, "OUT")
 
 
 def _are_alike(path: str, out: str) -> bool:
@@ -203,10 +178,11 @@ def _are_alike(path: str, out: str) -> bool:
 
 def _is_ours(path: str) -> bool:
     from ..tifmark import read_mark
+    from .drawings import is_view
 
     try:
         with open(path, "rb") as file:
-            return read_mark(file) is not None
+            return read_mark(file) is not None or is_view(path)
     except OSError:
         return False
 
@@ -220,7 +196,7 @@ def path_of(function: Command) -> Command:
             raise _several(paths)
         if not paths:
             raise click.UsageError("Missing argument 'PATH'.")
-        return function(*args, path=_named(paths[0], "PATH"), **given)
+        return function(*args, path=named(paths[0], "PATH"), **given)
 
     return _argument("paths", "PATH")(checking)
 
@@ -234,25 +210,41 @@ def out_of(function: Command) -> Command:
         if len(found) != 1:
             raise click.UsageError("Missing argument 'OUT'." if not found else
                                    f"Give one OUT, not {' and '.join(found[:3])}.")
-        return function(*args, out=_named(found[0], "OUT"), **given)
+        return function(*args, out=named(found[0], "OUT"), **given)
 
     return _argument("outs", "OUT")(_out_option(checking))
 
 
-def _named(path: str, name: str) -> str:
+def named(path: str, name: str) -> str:
+    """`path`, which the user calls `name`, with ~ expanded. Local.
+
+    Raises
+    ------
+    click.UsageError
+        Where it is empty.
+    """
     if not path or "\0" in path:
         raise click.UsageError(f"{name} is empty.")
     return os.path.expanduser(path)
 
 
 def _several(paths: Sequence[str]) -> click.UsageError:
-    shown = f"{paths[0]} {paths[1]} …"
+    shown = " ".join(paths[:2]) + (" …" if len(paths) > 2 else "")
+    problem = f"Got {len(paths)} paths ({shown})"
+    if not _is_of_a_pattern(paths):
+        return click.UsageError(f"{problem}: give one, or quote the pattern that they come from.")
     ending = os.path.splitext(paths[0])[1]
     pattern = os.path.join(os.path.dirname(paths[0]), f"*{ending}")
     return click.UsageError(
-        f"Got {len(paths)} paths ({shown}). If the shell has made them of a pattern, quote the "
-        f"pattern: '{pattern}'"
+        f"{problem}. If the shell has made them of a pattern, quote the pattern: '{pattern}'"
     )
+
+
+def _is_of_a_pattern(paths: Sequence[str]) -> bool:
+    """Whether the first two paths look as if the shell had made them of one pattern."""
+    (base, ending), (other, its) = (os.path.splitext(path) for path in paths[:2])
+    return ending != "" and ending.lower() == its.lower() and \
+        os.path.dirname(base) == os.path.dirname(other)
 
 
 def is_tif(path: str) -> bool:
@@ -260,11 +252,11 @@ def is_tif(path: str) -> bool:
     return path.lower().endswith(TIF_ENDINGS)
 
 
-def refuse_file_name(out: str) -> None:
-    """Refuse an OUT that looks like a picture's name, where it becomes a directory. Local."""
-    ending = os.path.splitext(out)[1].lower()
-    if ending in (".tif", ".tiff", ".png"):
-        raise click.UsageError(f"OUT becomes a directory of pictures: give it a name without "
+def refuse_file_name(out: str, what: str = "of pictures") -> None:
+    """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
+    ending = os.path.splitext(out.rstrip("/"))[1].lower()
+    if ending in (".tif", ".tiff", ".png", ".h5", ".hdf5"):
+        raise click.UsageError(f"OUT becomes a directory {what}: give it a name without "
                                f"{ending}.")
 
 

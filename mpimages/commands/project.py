@@ -98,11 +98,10 @@ def _projected(images: Images, kind: str, axis: int) -> Images:
     import numpy as np
 
     assert images.dims is not None
-    if axis >= len(images.dims.count):
-        raise ValueError(
-            f"images of dims {images.dims.count} have no axis {axis} to project along"
-            + ("; --axis 0 or 1" if axis == 2 else "")
-        )
+    if len(images.dims.count) != 3:
+        shape = " x ".join(map(str, images.dims.count))
+        raise ValueError(f"images of {shape} have no axis 2: only volumes can be projected to "
+                         "images; of a movie `mpimages stats` gives maximum, mean and stdev")
     projected: Images = getattr(images, f"{kind}Projection")(axis)
     if kind in ("mean", "stdev"):
         assert projected.dims is not None

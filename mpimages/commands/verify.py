@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .options import files, json_option
-from .running import PROBLEM, Run, pass_run
+from .options import files, json_option, named
+from .running import PROBLEM, Run, pass_run, text_of
 
 
 @click.command("verify")
@@ -24,6 +24,7 @@ def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
 
     Example: mpimages verify series/ series.h5
     """
+    outs = tuple(named(out, "OUT") for out in outs)
     comm = run.world()
     own = [_look(out) for out in outs[comm.rank :: comm.size]]
     gathered = comm.allgather(own)
@@ -43,7 +44,7 @@ def _look(out: str) -> tuple[str, dict[str, Any]]:
     try:
         found = verify(out)
     except Exception as error:  # it must not keep the other outputs from being looked at
-        fields = {"path": out, "kind": None, "files": 0, "bytes": 0, "problems": [str(error)]}
-        told = str(error).removeprefix(f"{out}: ").removeprefix(f"{out!r}: ")
+        fields = {"path": out, "kind": None, "files": 0, "bytes": 0, "problems": [text_of(error)]}
+        told = text_of(error).removeprefix(f"{out}: ").removeprefix(f"{out!r}: ")
         return f"{out}: cannot be verified: {told}", {**fields, "ok": False}
     return str(found), {**asdict(found), "ok": found.ok}

@@ -8,16 +8,15 @@ import click
 
 from .options import (
     ints,
-    is_series,
     json_option,
     load,
-    load_series,
     overwrite_option,
     path_and_maybe_out,
     reads,
     refuse_inputs,
 )
 from .running import Run, pass_run
+from .stored import is_series, load_series
 
 if TYPE_CHECKING:
     from ..context import ThunderContext

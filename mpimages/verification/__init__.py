@@ -11,7 +11,7 @@ import re
 import stat
 from dataclasses import dataclass
 
-from ..errors import FormatError
+from ..errors import FormatError, not_found
 from ..marks import (
     CONF,
     MANIFEST,
@@ -124,7 +124,7 @@ def _refuse_missing(path: str) -> None:
     partial = partial_path(os.path.abspath(path))
     if path and os.path.isdir(partial):
         message += f"; {partial} is the unfinished output of a job: run it again with resume=True"
-    raise FileNotFoundError(message)
+    raise not_found(path, message)
 
 
 def _verify_directory(path: str, findings: Findings) -> str:
