@@ -19,6 +19,7 @@ from .commands.running import INTERRUPTED, Run
 __all__ = ["cli", "main"]
 
 COMMANDS = {
+    "completion": "completion",
     "doctor": "doctor",
     "example": "example",
     "info": "info",
@@ -28,6 +29,7 @@ COMMANDS = {
     "stats": "stats",
     "to-series": "to_series",
     "verify": "verify",
+    "view": "view",
 }
 
 
@@ -43,6 +45,19 @@ class Commands(click.Group):
         module = import_module(f".commands.{COMMANDS[name]}", __package__)
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, and what may be meant by a name that is none."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name.replace("_", "-"), COMMANDS)
+            meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
@@ -90,6 +105,8 @@ def cli() -> None:
         mpimages info recording/
         mpiexec -n 4 mpimages to-series recording/ series.h5
         srun --mpi=pmix mpimages stats 'movies/*.tif' statistics
+
+    The shell completes commands and paths: eval "$(mpimages completion bash)"
 
     \b
     Exit codes:

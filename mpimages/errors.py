@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["CollectiveMismatchError", "FormatError", "Interrupted", "LaunchError", "RankError"]
+import os
+
+__all__ = ["CollectiveMismatchError", "FormatError", "Interrupted", "LaunchError", "RankError",
+           "not_found"]
 
 
 class FormatError(ValueError):
@@ -31,3 +34,14 @@ class Interrupted(SystemExit):
 
 class RankError(RuntimeError):
     """Stands in for another rank's exception that cannot be rebuilt on this rank."""
+
+
+def not_found(path: str, message: str) -> OSError:
+    """The error for a path that is not found: the system's, where it may not be looked for."""
+    try:
+        os.lstat(path)
+    except PermissionError as error:
+        return error
+    except (OSError, ValueError):
+        return FileNotFoundError(message)
+    return FileNotFoundError(message)

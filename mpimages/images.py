@@ -17,7 +17,7 @@ from .collective import Together, allgather_rows
 from .convert import Target, plan_series, save_frames
 from .dims import Dims
 from .partition import Partition
-from .pictures import save_pngs, save_tifs
+from .pictures import save_pngs, save_tif, save_tifs
 from .plan import Plan
 from .readers.options import positive_ints
 from .regions import region_means, regions_of
@@ -466,6 +466,34 @@ class Images(Collection):
         """
         save_tifs(self, self._records("saveAsTifs"), path, filePrefix,
                   as_flag(overwrite, "overwrite"))
+
+    @action
+    def saveAsTif(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Write all images or volumes as one multi-page TIFF in their own dtype.
+
+        Collective; an action. All ranks write their pages into the file, whose bytes do not
+        depend on how many ranks there are. A page is a plane of an image; the first page's
+        description is that of an ImageJ hyperstack. From about 4 GiB on it is a BigTIFF, which
+        ImageJ opens by Bio-Formats, as it does TIFFs of other dtypes than uint8, uint16, int16
+        and float32.
+
+        Parameters
+        ----------
+        path : path
+            A new file; its parent must exist.
+        overwrite : bool
+            Replace what mpimages wrote there before.
+
+        Raises
+        ------
+        ValueError
+            Where the images are neither 2-D nor 3-D, or a page has 4 GiB or more.
+        TypeError
+            For a dtype that TIFF does not have.
+        FileExistsError
+            Where there is something already, or what mpimages did not write.
+        """
+        save_tif(self, self._records("saveAsTif"), path, as_flag(overwrite, "overwrite"))
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)

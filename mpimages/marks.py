@@ -20,6 +20,8 @@ __all__ = [
     "SEALED",
     "SERIES_FILE",
     "SERIES_FORMAT",
+    "STATS",
+    "STATS_FORMAT",
     "SUCCESS",
     "partial_path",
     "refuse_unfinished",
@@ -34,6 +36,8 @@ SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
 CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
 MANIFEST = ".mpimages.json"
 PICTURES_FORMAT = "mpimages-images"
+STATS = "stats.json"
+STATS_FORMAT = "mpimages-stats"
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 PARTIAL_SUFFIX = ".mpimages-partial"

@@ -1,4 +1,4 @@
-"""Images to pictures, a file for each: TIFF in their own dtype, PNG to look at."""
+"""Images to pictures: TIFF in their own dtype, one or a file for each; PNG to look at."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from .writers.commit import staged
 from .writers.pictures import PictureWriter
 from .writers.png import ImshowMapping, write_png
 from .writers.tif import write_tif
+from .writers.tifstack import StackLayout, StackWriter
 
-__all__ = ["save_pngs", "save_tifs"]
+__all__ = ["save_pngs", "save_tif", "save_tifs"]
 
 Path = str | os.PathLike
 
@@ -34,6 +35,32 @@ def save_tifs(
         write_tif(file, np.ascontiguousarray(image), images.metadata)
 
     _save_pictures(images, chain, path, "tif", prefix, overwrite, action, write)
+
+
+def save_tif(images: Collection, chain: Chain, path: Path, overwrite: bool) -> None:
+    """See `Images.saveAsTif`. Collective."""
+    action = "saveAsTif"
+    session = images._session
+    comm = session.comm
+    chain = images._known(chain, action)
+    layout: StackLayout | None = None
+    with Together(comm, images._name(action)):
+        assert chain.dims is not None
+        assert chain.dtype is not None
+        assert chain.count is not None
+        if len(chain.dims) not in (2, 3):
+            raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
+        rows, columns, pages = (*chain.dims, 1)[:3]
+        layout = StackLayout((chain.count, pages, rows, columns), chain.dtype, images.metadata)
+    assert layout is not None
+    with session.stopping.on_signals(), \
+            staged(comm, path, "tifstack", overwrite, images._name(action)) as file:
+        writer = StackWriter(comm, file, layout)
+        try:
+            images._stream(chain, action, writer.write)
+            writer.finish()
+        finally:
+            writer.close()
 
 
 def save_pngs(

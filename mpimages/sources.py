@@ -190,9 +190,10 @@ class FileSource(LocalSource):
         with self.reader.open(self.paths[0], self.options, self.header) as handle:
             return handle.places(0, 1) is not None
 
-    def stored_bytes(self) -> int:
-        """What all files take on the disk. Local."""
-        return sum(os.stat(self.paths[i]).st_size for i in range(len(self.paths)))
+    def stored_bytes(self, first: int = 0, last: int | None = None) -> int:
+        """What the files from number `first` to `last` take on the disk. Local."""
+        stop = len(self.paths) if last is None else last + 1
+        return sum(os.stat(self.paths[i]).st_size for i in range(first, stop))
 
     def locate(self, position: int) -> tuple[int, int]:
         """The file that holds the image at `position`, and the image's number in it."""

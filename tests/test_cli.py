@@ -58,6 +58,11 @@ def test_info(command, rec):
     text = command("info", "rec/*.tif", "--start", "5", "--stop", "8", "--nplanes", "1")
     assert re.search(r"images +3\n", text)
     assert re.search(r"dims +76 x 87\n", text)
+    some = json.loads(command("info", "rec", "--start", "5", "--stop", "8", "--json"))
+    assert [some[name] for name in ("images", "files", "first", "last")] == [
+        3, 3, "image-00005.tif", "image-00007.tif"]
+    assert some["bytes_in_files"] == sum(
+        os.stat(f"rec/image-{i:05d}.tif").st_size for i in range(5, 8))
 
 
 @pytest.mark.parametrize("out", ["s", "s.h5"])
@@ -138,6 +143,52 @@ def test_stats(command, rec, comm):
     assert sorted(os.listdir(".")) == ["rec", "st"]
 
 
+DAMAGE = {
+    "a byte": (lambda: _flip("st/mean.png", 100), "mean.png: bytes [0,"),
+    "what it says": (lambda: _flip("st/stats.json", 45), "stats.json: bytes [0,"),
+    "missing": (lambda: os.unlink("st/max.tif"), "max.tif: is missing"),
+    "added": (lambda: Path("st/mine").touch(), "mine: is not part"),
+    "shorter": (lambda: os.truncate("st/min.tif", 999), "min.tif: has 999 bytes"),
+    "of an earlier version": (lambda: _drop_checksums("st/stats.json"), "earlier version"),
+    "another image": (lambda: _replace("st/stdev.tif"), "holds uint8 of shape (2, 3)"),
+}
+
+
+def _flip(path, place):
+    with open(path, "r+b") as file:
+        file.seek(place)
+        byte = file.read(1)
+        file.seek(place)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def _drop_checksums(path):
+    fields = json.loads(Path(path).read_text())
+    Path(path).write_text(json.dumps({k: v for k, v in fields.items() if k != "files"}))
+
+
+def _replace(path):
+    import tifffile
+
+    tifffile.imwrite(path, np.zeros((2, 3), np.uint8))
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_verify_statistics(command, rec, comm, what):
+    command("stats", "rec", "st")
+    assert "st: statistics, 9 files" in command("verify", "st")
+    comm.Barrier()
+    damage, says = DAMAGE[what]
+    if comm.rank == 0:
+        damage()
+    comm.Barrier()
+    found = json.loads(command("verify", "st", "--json", code=1))[0]
+    assert found["kind"] == "stats"
+    assert any(says in problem for problem in found["problems"]), found
+    command("stats", "rec", "st", *(["--overwrite"] if what != "added" else []),
+            code=1 if what == "added" else 0)
+
+
 @pytest.mark.parametrize("kind", ["max", "min", "mean", "sum", "stdev"])
 def test_project(command, rec, kind):
     import tifffile
@@ -148,6 +199,34 @@ def test_project(command, rec, kind):
     value = getattr(rec.astype(np.float64), numpy_name)(axis=3)
     np.testing.assert_allclose(read, value, rtol=1e-6)
     assert read.dtype == {"max": np.uint8, "min": np.uint8, "sum": np.uint64}.get(kind, np.float32)
+
+
+def test_project_to_one_tiff(command, rec, comm):
+    import tifffile
+
+    assert "20 pages of 76 x 87, max of axis 2, uint8\n" in command("project", "rec", "p.tif")
+    assert (tifffile.imread("p.tif") == rec.max(axis=3)).all()
+    assert "multi-page TIFF" in command("verify", "p.tif")
+    assert "--overwrite" in command("project", "rec", "p.tif", code=1)
+    found = json.loads(command("project", "rec", "-o", "p.tif", "--overwrite", "--kind", "mean",
+                               "--json"))
+    wanted = {"out": "p.tif", "what": "one TIFF", "images": 20, "dims": [76, 87],
+              "dtype": "float32", "kind": "mean", "axis": 2}
+    assert found == wanted
+    # What is of mpimages itself is no sign of a pattern that the shell has expanded.
+    command("project", "rec/image-00001.tif", "p.tif", "--overwrite")
+    command("project", "rec/*.tif", "p.tif", "--overwrite")
+    assert "ImageJ opens TIFFs of uint64" in command("project", "rec", "s.TIFF", "--kind", "sum")
+    comm.Barrier()
+    if comm.rank == 0:
+        with open("p.tif", "r+b") as file:
+            file.seek(5000)
+            file.write(b"!")
+    comm.Barrier()
+    assert "do not have their checksum" in command("verify", "p.tif", code=1)
+    refused = command("verify", "rec/image-00000.tif", code=1)
+    assert "without the mark" in refused
+    assert refused.count("image-00000") == 1
 
 
 def test_project_to_pictures_along_another_axis(command, rec):
@@ -168,8 +247,8 @@ def test_an_out_among_the_inputs(command, rec, comm, name):
     for path, out in (("rec", "rec"), ("rec", "rec/image-00003.tif"), ("rec/*.tif", "rec"),
                       ("rec/*.tif", ".")):
         refused = command(name, path, out, "--overwrite", code=2)
-        assert "choose another OUT" in refused or (
-            name != "to-series" and "directory of pictures" in refused)
+        is_file = name != "project" and out.endswith(".tif")
+        assert ("becomes a directory" if is_file else "choose another OUT") in refused
     assert sorted(os.listdir("rec")) == before
 
 

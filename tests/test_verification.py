@@ -399,7 +399,7 @@ def test_what_is_no_output_of_mpimages(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     for name, message in (
         ("empty", "not an output of mpimages"), ("thunder", "another program"),
-        ("text.bin", "not an HDF5 file"), ("fifo", "neither a file"),
+        ("text.bin", "neither an HDF5 file"), ("fifo", "neither a file"),
     ):
         with pytest.raises(FormatError, match=message):
             verify(tmp_path / name)

@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import click
 
-from .options import json_option
+from .options import files, json_option, named
 from .running import PROBLEM, Run, pass_run
 
 
 @click.command("doctor")
-@click.argument("path", required=False)
+@click.argument("path", required=False, shell_complete=files)
 @json_option
 @pass_run
 def command(run: Run, path: str | None, as_json: bool) -> int:
@@ -28,6 +28,8 @@ def command(run: Run, path: str | None, as_json: bool) -> int:
     """
     from ..doctor import examine
 
+    if path is not None:
+        path = named(path, "PATH")
     findings = examine(run.world(), path)
     sound = all(finding.status != "problem" for finding in findings)
     if as_json:

@@ -10,6 +10,7 @@ import click
 
 from .options import json_option, load, path_of, reads
 from .running import Run, pass_run
+from .stored import is_series, load_series
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -34,7 +35,7 @@ def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None
       mpimages info 'movies/*.tif' --nplanes 1
     """
     with run.context() as context:
-        found = _series(context, path, reading) if _is_series(context, path) else \
+        found = _series(context, path, reading) if is_series(context, path) else \
             _images(load(context, path, reading))
     if as_json:
         run.answer({"path": path, **found})
@@ -61,33 +62,8 @@ def _plain_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_series(context: ThunderContext, path: str) -> bool:
-    """Whether this is what a Series was written to. Collective."""
-    from ..collective import from_rank
-
-    return bool(from_rank(context.comm, 0, "mpimages info", _looks_like_series, path))
-
-
-def _looks_like_series(path: str) -> bool:
-    from ..marks import CONF, SERIES_FILE
-
-    if os.path.isdir(path):
-        names = os.listdir(path)
-        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
-    if not os.path.isfile(path) or not path.lower().endswith((".h5", ".hdf5")):
-        return False
-    import h5py
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            attributes = file["series"].attrs if "series" in file else {}
-            return "mpimages_format" in attributes
-    except OSError:
-        return False  # what is wrong with it the reader says
-
-
 def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict[str, Any]:
-    series: Series = context.loadSeries(path, dataset=reading["dataset"] or "series")
+    series: Series = load_series(context, path, reading)
     assert series.dims is not None
     assert series.index is not None
     dims, length = series.dims.count, len(series.index)
@@ -106,14 +82,17 @@ def _images(images: Images) -> dict[str, Any]:
     source = images._chain.source
     assert isinstance(source, FileSource)
     assert images.dims is not None
-    paths = source.paths
-    stored = from_rank(images._session.comm, 0, "mpimages info", source.stored_bytes)
+    paths, positions = source.paths, images._chain.positions
+    assert positions is not None
+    first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))
+    stored = from_rank(
+        images._session.comm, 0, "mpimages info", source.stored_bytes, first, last)
     dims, count = images.dims.count, images.count()
     return {
         "what": "images", "format": source.reader.name, "images": count, "dims": list(dims),
         "dtype": str(images.dtype), **_bytes(math.prod(dims) * count, images.dtype),
-        "files": len(paths), "bytes_in_files": stored,
-        "first": os.path.basename(paths[0]), "last": os.path.basename(paths[len(paths) - 1]),
+        "files": last - first + 1, "bytes_in_files": stored,
+        "first": os.path.basename(paths[first]), "last": os.path.basename(paths[last]),
         "metadata": _plain(images.metadata),
     }
 

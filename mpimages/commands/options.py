@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
+from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .running import Run
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..images import Images
 
-__all__ = ["ints", "json_option", "load", "memory_option", "out_of", "overwrite_option",
-           "path_and_out", "path_of",
-           "reads", "refuse_file_name", "refuse_inputs", "sizes"]
+__all__ = ["files", "ints", "is_tif", "json_option", "load", "memory_option", "named", "out_of",
+           "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
+           "refuse_file_name", "refuse_inputs", "sizes"]
+
+TIF_ENDINGS = (".tif", ".tiff")
 
 Command = Callable[..., Any]
 
@@ -91,11 +96,33 @@ def reads(function: Command) -> Command:
 
 
 def load(context: ThunderContext, path: str, reading: dict[str, Any]) -> Images:
-    """The recording. Collective."""
-    return context.loadImages(path, **reading)
+    """The recording; says what it may be instead where that is likely. Collective."""
+    images = context.loadImages(path, **reading)
+    dims = images.dims
+    if reading["nplanes"] is None and images._chain.count == 1 and dims is not None \
+            and len(dims.count) == 3:
+        click.get_current_context().ensure_object(Run).warn(
+            f"{path} is taken for one volume of {dims.count[2]} pages. If it is a movie in one "
+            "file, give --nplanes 1")
+    return images
 
 
 # -- PATH and OUT --------------------------------------------------------------------------
+
+
+def files(_: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """Lets the shell complete a path."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _argument(name: str, shown: str) -> Callable[[Command], Command]:
+    return click.argument(name, nargs=-1, metavar=shown, shell_complete=files)
+
+
+_out_option = click.option("-o", "--out", metavar="OUT", shell_complete=files,
+                           help="The output, in place of OUT.")
 
 
 def path_and_out(function: Command) -> Command:
@@ -106,12 +133,28 @@ def path_and_out(function: Command) -> Command:
         path, out = _split(paths, out)
         return function(*args, path=path, out=out, **given)
 
-    given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
-    return click.argument("paths", nargs=-1, metavar="PATH OUT")(given(splitting))
+    return _argument("paths", "PATH OUT")(_out_option(splitting))
+
+
+def path_and_maybe_out(function: Command) -> Command:
+    """PATH, PATH OUT, or PATH -o OUT, as arguments `path` and `out`, which may be None."""
+
+    @wraps(function)
+    def splitting(*args: Any, paths: tuple[str, ...], out: str | None, **given: Any) -> Any:
+        if len(paths) == 1 and out is None:
+            return function(*args, path=named(paths[0], "PATH"), out=None, **given)
+        if not paths:
+            raise click.UsageError("Missing argument 'PATH'.")
+        path, found = _split(paths, out)
+        return function(*args, path=path, out=found, **given)
+
+    return _argument("paths", "PATH [OUT]")(_out_option(splitting))
 
 
 def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
     wanted = 1 if out is not None else 2
+    if len(paths) == 2 and out is not None and not _is_of_a_pattern(paths):
+        raise click.UsageError(f"Got OUT twice, {paths[1]} and {out}: give one.")
     if len(paths) > wanted:
         raise _several(paths)
     if not paths:
@@ -120,14 +163,28 @@ def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:
         raise click.UsageError("Missing argument 'OUT'.")
     if out is None and _are_alike(*paths):
         raise _several(paths)
-    return _named(paths[0], "PATH"), _named(paths[1] if out is None else out, "OUT")
+    return named(paths[0], "PATH"), named(paths[1] if out is None else out, "OUT")
 
 
 def _are_alike(path: str, out: str) -> bool:
-    """Whether OUT is a file like PATH, of a kind that is never an OUT: a pattern has given both."""
+    """Whether OUT is a file like PATH, and not of mpimages' making: a pattern has given both."""
+    if has_magic(path) and not os.path.lexists(path):
+        return False  # the pattern was quoted
     ending = os.path.splitext(path)[1].lower()
     return ending == os.path.splitext(out)[1].lower() and os.path.isfile(out) \
-        and ending in (".tif", ".tiff", ".png", ".npy", ".bin", ".raw", ".lsm")
+        and ending in (".tif", ".tiff", ".png", ".npy", ".bin", ".raw", ".lsm") \
+        and not _is_ours(out)
+
+
+def _is_ours(path: str) -> bool:
+    from ..tifmark import read_mark
+    from .drawings import is_view
+
+    try:
+        with open(path, "rb") as file:
+            return read_mark(file) is not None or is_view(path)
+    except OSError:
+        return False
 
 
 def path_of(function: Command) -> Command:
@@ -139,9 +196,9 @@ def path_of(function: Command) -> Command:
             raise _several(paths)
         if not paths:
             raise click.UsageError("Missing argument 'PATH'.")
-        return function(*args, path=_named(paths[0], "PATH"), **given)
+        return function(*args, path=named(paths[0], "PATH"), **given)
 
-    return click.argument("paths", nargs=-1, metavar="PATH")(checking)
+    return _argument("paths", "PATH")(checking)
 
 
 def out_of(function: Command) -> Command:
@@ -153,33 +210,53 @@ def out_of(function: Command) -> Command:
         if len(found) != 1:
             raise click.UsageError("Missing argument 'OUT'." if not found else
                                    f"Give one OUT, not {' and '.join(found[:3])}.")
-        return function(*args, out=_named(found[0], "OUT"), **given)
+        return function(*args, out=named(found[0], "OUT"), **given)
 
-    given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
-    return click.argument("outs", nargs=-1, metavar="OUT")(given(checking))
+    return _argument("outs", "OUT")(_out_option(checking))
 
 
-def _named(path: str, name: str) -> str:
+def named(path: str, name: str) -> str:
+    """`path`, which the user calls `name`, with ~ expanded. Local.
+
+    Raises
+    ------
+    click.UsageError
+        Where it is empty.
+    """
     if not path or "\0" in path:
         raise click.UsageError(f"{name} is empty.")
     return os.path.expanduser(path)
 
 
 def _several(paths: Sequence[str]) -> click.UsageError:
-    shown = f"{paths[0]} {paths[1]} …"
+    shown = " ".join(paths[:2]) + (" …" if len(paths) > 2 else "")
+    problem = f"Got {len(paths)} paths ({shown})"
+    if not _is_of_a_pattern(paths):
+        return click.UsageError(f"{problem}: give one, or quote the pattern that they come from.")
     ending = os.path.splitext(paths[0])[1]
     pattern = os.path.join(os.path.dirname(paths[0]), f"*{ending}")
     return click.UsageError(
-        f"Got {len(paths)} paths ({shown}). If the shell has made them of a pattern, quote the "
-        f"pattern: '{pattern}'"
+        f"{problem}. If the shell has made them of a pattern, quote the pattern: '{pattern}'"
     )
 
 
-def refuse_file_name(out: str) -> None:
-    """Refuse an OUT that looks like a picture's name, where it becomes a directory. Local."""
-    ending = os.path.splitext(out)[1].lower()
-    if ending in (".tif", ".tiff", ".png"):
-        raise click.UsageError(f"OUT becomes a directory of pictures: give it a name without "
+def _is_of_a_pattern(paths: Sequence[str]) -> bool:
+    """Whether the first two paths look as if the shell had made them of one pattern."""
+    (base, ending), (other, its) = (os.path.splitext(path) for path in paths[:2])
+    return ending != "" and ending.lower() == its.lower() and \
+        os.path.dirname(base) == os.path.dirname(other)
+
+
+def is_tif(path: str) -> bool:
+    """Whether a path has the name of a TIFF. Local."""
+    return path.lower().endswith(TIF_ENDINGS)
+
+
+def refuse_file_name(out: str, what: str = "of pictures") -> None:
+    """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
+    ending = os.path.splitext(out.rstrip("/"))[1].lower()
+    if ending in (".tif", ".tiff", ".png", ".h5", ".hdf5"):
+        raise click.UsageError(f"OUT becomes a directory {what}: give it a name without "
                                f"{ending}.")
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import load, overwrite_option, path_and_out, reads, refuse_file_name, refuse_inputs
+from .options import (
+    is_tif,
+    json_option,
+    load,
+    overwrite_option,
+    path_and_out,
+    reads,
+    refuse_file_name,
+    refuse_inputs,
+)
 from .running import Run, pass_run
 
 if TYPE_CHECKING:
     from ..images import Images
 
+IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
 KINDS = ("max", "min", "mean", "sum", "stdev")
 
 
@@ -23,30 +34,63 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 @click.option("--png", is_flag=True, help="Write PNGs to look at, all on one scale.")
 @overwrite_option
 @reads
+@json_option
 @pass_run
 def command(
     run: Run, path: str, out: str, kind: str, axis: int, png: bool, overwrite: bool,
-    reading: dict[str, Any],
+    reading: dict[str, Any], as_json: bool,
 ) -> None:
-    """Project each volume along an axis: a directory of TIFFs, or of PNGs.
+    """Project each volume along an axis: a directory of TIFFs, or of PNGs, or one TIFF.
 
-    Maximum and minimum keep the data's dtype, mean and stdev are float32.
+    Where OUT ends in .tif or .tiff, it becomes one TIFF with a page for each projection, which
+    ImageJ opens as a stack (from 4 GiB on a BigTIFF, which it opens by Bio-Formats). Maximum and
+    minimum keep the data's dtype, mean and stdev are float32.
 
-    Example: mpiexec -n 4 mpimages project recording/ projections/ --kind max
+    \b
+    Examples:
+      mpiexec -n 4 mpimages project recording/ projections/ --kind max
+      mpimages project recording/ projections.tif --kind mean
+      mpimages project recording/ pictures/ --png
     """
-    refuse_file_name(out)
+    one = is_tif(out)
+    if one and png:
+        raise click.UsageError("--png writes a directory of PNGs, but OUT ends in "
+                               f"{os.path.splitext(out)[1]}: give one or the other.")
+    if not one:
+        refuse_file_name(out)
     with run.context() as context:
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
         projected = _projected(images, kind, axis)
         if png:
             projected.saveAsPngs(out, overwrite=overwrite)
+        elif one:
+            projected.saveAsTif(out, overwrite=overwrite)
         else:
             projected.saveAsTifs(out, overwrite=overwrite)
-        count = projected.count()
         assert projected.dims is not None
-        shape = " x ".join(map(str, projected.dims.count))
-        run.say(f"{out}: {count:,} {'PNGs' if png else 'TIFFs'} of {shape}, {kind} of axis {axis}")
+        written = "PNGs" if png else "one TIFF" if one else "TIFFs"
+        found = {
+            "out": out, "what": written, "kind": kind, "axis": axis, "images": projected.count(),
+            "dims": list(projected.dims.count), "dtype": str(projected.dtype),
+        }
+    if as_json:
+        run.answer(found)
+    else:
+        run.say(_told(found))
+
+
+def _told(found: dict[str, Any]) -> str:
+    shape = " x ".join(map(str, found["dims"]))
+    what = f"{found['kind']} of axis {found['axis']}, {found['dtype']}"
+    if found["what"] != "one TIFF":
+        return f"{found['out']}: {found['images']:,} {found['what']} of {shape}, {what}"
+    text = f"{found['out']}: {found['images']:,} pages of {shape}, {what}"
+    if found["dtype"] not in IMAGEJ_DTYPES:
+        text += f"; ImageJ opens TIFFs of {found['dtype']} by Bio-Formats alone"
+    with open(found["out"], "rb") as file:
+        big = file.read(4) == b"II+\0"
+    return f"{text}; a BigTIFF, which ImageJ opens by Bio-Formats" if big else text
 
 
 def _projected(images: Images, kind: str, axis: int) -> Images:
@@ -54,11 +98,10 @@ def _projected(images: Images, kind: str, axis: int) -> Images:
     import numpy as np
 
     assert images.dims is not None
-    if axis >= len(images.dims.count):
-        raise ValueError(
-            f"images of dims {images.dims.count} have no axis {axis} to project along"
-            + ("; --axis 0 or 1" if axis == 2 else "")
-        )
+    if len(images.dims.count) != 3:
+        shape = " x ".join(map(str, images.dims.count))
+        raise ValueError(f"images of {shape} have no axis 2: only volumes can be projected to "
+                         "images; of a movie `mpimages stats` gives maximum, mean and stdev")
     projected: Images = getattr(images, f"{kind}Projection")(axis)
     if kind in ("mean", "stdev"):
         assert projected.dims is not None

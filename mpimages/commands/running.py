@@ -18,7 +18,7 @@ from ..launch import OVERRIDE, told
 if TYPE_CHECKING:
     from ..context import ThunderContext
 
-__all__ = ["INTERRUPTED", "PROBLEM", "Run", "pass_run"]
+__all__ = ["INTERRUPTED", "PROBLEM", "Run", "pass_run", "text_of"]
 
 PROBLEM, INTERRUPTED = 1, 75
 # After so long a rank that has failed takes it that the others wait elsewhere, in vain.
@@ -31,6 +31,16 @@ OPTIONS = {
     "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
     "overwrite": "--overwrite",
 }
+
+
+# What else is said of methods, and what it is in commands.
+WORDS = (
+    (r"--(start|stop) None\b", r"no --\1"),
+    (r"give dims and dtype to loadImages", "give --dims and --dtype"),
+    (r"give (dims|dtype) to loadImages", r"give --\1"),
+    (r"describes a Series; load it by loadSeries",
+     "describes a series, but this command takes images; info, view and verify take its directory"),
+)
 
 
 class Run:
@@ -67,15 +77,20 @@ class Run:
         """Whether this process is the one that prints. Local."""
         return self._comm is None or self._comm.rank == 0
 
-    def say(self, text: object) -> None:
-        """Print on rank 0. Local."""
+    def say(self, text: object, colour: bool | None = None) -> None:
+        """Print on rank 0. Local. Colours are kept where the terminal has them, or as told."""
         if self.speaks:
-            click.echo(str(text))
+            click.echo(str(text), color=colour)
 
-    def answer(self, fields: Any) -> None:
+    def answer(self, fields: Any, indent: int | None = 2) -> None:
         """Print what a program may read, on rank 0. Local."""
         if self.speaks:
-            click.echo(json.dumps(fields, indent=2, allow_nan=False))
+            click.echo(json.dumps(fields, indent=indent, allow_nan=False))
+
+    def warn(self, text: str) -> None:
+        """Print one line of what may not be meant, on rank 0, beside the output. Local."""
+        if self.speaks:
+            click.echo(f"Note: {text}", err=True)
 
     def complain(self, text: str) -> None:
         """Print one line of what is wrong, on rank 0. Local."""
@@ -111,7 +126,7 @@ class Run:
             import traceback
 
             traceback.print_exception(error)
-        text = _text(error) if code == PROBLEM else "interrupted"
+        text = text_of(error) if code == PROBLEM else "interrupted"
         if alike:
             self.complain(text)
             return code
@@ -133,16 +148,28 @@ class Run:
         return True
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """The message, in the words of the command line."""
     if isinstance(error, KeyError) and error.args:
         text = str(error.args[0])
     elif isinstance(error, OSError) and error.strerror is not None:
-        named = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        text = f"{named}{error.strerror}"
+        text = f"{_place(error.filename)}{error.strerror}"
     else:
         text = str(error) or type(error).__name__
-    return re.sub(r"\b(\w+)=(True)?", _as_option, text)
+    text = re.sub(r"\b(\w+)=(True)?", _as_option, text)
+    for pattern, words in WORDS:
+        text = re.sub(pattern, words, text)
+    return text
+
+
+def _place(name: str | bytes | int | None) -> str:
+    """The file of an error; of one that a user has never heard of, the directory."""
+    if name is None or isinstance(name, int):
+        return ""
+    directory, base = os.path.split(os.fsdecode(name))
+    if base.startswith(".") and ".mpimages-" in base:
+        return f"{directory}: cannot be written: "
+    return f"{os.fsdecode(name)}: "
 
 
 def _as_option(match: re.Match[str]) -> str:

@@ -49,4 +49,5 @@ def command(
         return
     for name, value in summary.fields()["values"].items():
         run.say(f"{name:12} {'no finite value' if value is None else f'{value:g}'}")
-    run.say(f"{out}: mean, stdev, max, min of {summary.count:,} images, as TIFF and PNG")
+    images_of = f"{summary.count:,} image{'' if summary.count == 1 else 's'}"
+    run.say(f"{out}: mean, stdev, max, min of {images_of}, as TIFF and PNG")

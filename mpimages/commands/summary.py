@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from ..checksum import crc32
+from ..marks import STATS, STATS_FORMAT, with_own_checksum
+from .drawings import montage
+
 __all__ = ["Summary", "prepare"]
 
-FORMAT = "mpimages-stats"
-DESCRIPTION = "stats.json"
 NAMES = ("mean", "stdev", "max", "min")
-FILES = {DESCRIPTION, *(f"{name}.{kind}" for name in NAMES for kind in ("tif", "png"))}
+FILES = {STATS, *(f"{name}.{kind}" for name in NAMES for kind in ("tif", "png"))}
 # Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.
 CONTRAST = (0.5, 99.8)
 
@@ -61,8 +63,8 @@ def _foreign(path: str) -> str | None:
     other = sorted(name for name, regular in kinds.items() if name not in FILES or not regular)
     if other:
         return f"it holds {other[0]!r}, which `mpimages stats` does not write"
-    if kinds and not _is_described(os.path.join(path, DESCRIPTION)):
-        return f"it has no {DESCRIPTION} of mpimages"
+    if kinds and not _is_described(os.path.join(path, STATS)):
+        return f"it has no {STATS} of mpimages"
     return None
 
 
@@ -72,7 +74,7 @@ def _is_described(path: str) -> bool:
             fields = json.load(file)
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(fields, dict) and fields.get("format") == FORMAT
+    return isinstance(fields, dict) and fields.get("format") == STATS_FORMAT
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Summary:
         value, the mean, and the stdev of the median pixel. Plain values."""
         image = self.pictures["max"]
         return {
-            "format": FORMAT, "images": self.count, "dims": list(image.shape),
+            "format": STATS_FORMAT, "images": self.count, "dims": list(image.shape),
             "dtype": str(image.dtype),
             "values": {"min": self._over("min", np.min), "max": self._over("max", np.max),
                        "mean": self._over("mean", np.mean),
@@ -131,6 +133,7 @@ class Summary:
         FileExistsError
             As `prepare`, which is asked again.
         """
+        from ..writers.plain import sync_directory, to_json, write_small
         from ..writers.tif import write_tif
 
         path = os.path.abspath(out)
@@ -141,11 +144,21 @@ class Summary:
             for kind, picture in self.pictures.items():
                 write_tif(os.path.join(made, f"{kind}.tif"), picture, self.metadata)
                 _write_png(os.path.join(made, f"{kind}.png"), picture)
-            with open(os.path.join(made, DESCRIPTION), "x", encoding="ascii") as file:
-                json.dump(self.fields(), file, indent=2, allow_nan=False)
-                file.write("\n")
+            sums = {name: _size_and_crc(os.path.join(made, name))
+                    for name in sorted(os.listdir(made))}
+            text = with_own_checksum(to_json({**self.fields(), "files": sums}))
+            write_small(os.path.join(made, STATS), text)
+            sync_directory(made)
             prepare(out, overwrite)
             _swap(made, path, os.path.join(hidden, "replaced"))
+
+
+def _size_and_crc(path: str) -> dict[str, int]:
+    """Of a file that has just been written, and which is flushed now."""
+    with open(path, "rb") as file:
+        content = file.read()
+        os.fsync(file.fileno())
+    return {"size": len(content), "crc32": crc32(content)}
 
 
 def _swap(made: str, path: str, aside: str) -> None:
@@ -164,19 +177,7 @@ def _swap(made: str, path: str, aside: str) -> None:
 def _write_png(path: str, picture: np.ndarray) -> None:
     from ..writers.png import ImshowMapping, write_png
 
-    flat = picture if picture.ndim == 2 else _side_by_side(picture)
+    flat = picture if picture.ndim == 2 else montage(picture)
     finite = flat[np.isfinite(flat)].astype(np.float64)
     low, high = np.percentile(finite, CONTRAST) if finite.size else (0.0, 1.0)
     write_png(path, flat, ImshowMapping(flat.dtype, float(low), float(high)))
-
-
-def _side_by_side(volume: np.ndarray) -> np.ndarray:
-    """The pages of a volume in rows, as square as may be; what is left over is the least value."""
-    rows, columns, pages = volume.shape
-    across = max(1, min(pages, round((pages * rows / columns) ** 0.5)))
-    down = -(-pages // across)
-    montage = np.full((down * rows, across * columns), volume.min(), volume.dtype)
-    for page in range(pages):
-        r, c = divmod(page, across)
-        montage[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] = volume[..., page]
-    return montage

@@ -10,11 +10,13 @@ import click
 
 from .options import (
     ints,
+    json_option,
     load,
     memory_option,
     overwrite_option,
     path_and_out,
     reads,
+    refuse_file_name,
     refuse_inputs,
     sizes,
 )
@@ -65,10 +67,11 @@ compression_option = click.option("--compression", callback=_compression, metava
 @click.option("--block-size", callback=sizes, metavar="SIZE",
               help="Binary series: of each file, at most. Default: 150MB.")
 @reads
+@json_option
 @pass_run
 def command(
     run: Run, path: str, out: str, reading: dict[str, Any], memory: str | None, resume: bool,
-    overwrite: bool, **layout: Any,
+    overwrite: bool, as_json: bool, **layout: Any,
 ) -> None:
     """Write the time series of every pixel of a recording.
 
@@ -94,7 +97,11 @@ def command(
             images.saveAsHDF5(out, **given)
         else:
             images.saveAsBinarySeries(out, **given)
-        run.say(_report(images, out, time.monotonic() - began))
+        found = _found(images, out, time.monotonic() - began)
+    if as_json:
+        run.answer(found)
+    else:
+        run.say(_report(found))
 
 
 def _is_hdf5(out: str) -> bool:
@@ -104,6 +111,8 @@ def _is_hdf5(out: str) -> bool:
 def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
     """The arguments of the method that writes OUT; refuses those of the other."""
     block_size = layout.pop("block_size")
+    if not _is_hdf5(out):
+        refuse_file_name(out, "with a binary series, unless it ends in .h5")
     if _is_hdf5(out):
         if block_size is not None:
             raise click.UsageError("--block-size is of a binary series, but OUT is HDF5.")
@@ -114,12 +123,21 @@ def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
     return {} if block_size is None else {"blockSize": block_size}
 
 
-def _report(images: Images, out: str, seconds: float) -> str:
-    from ..sizes import size_text
-
+def _found(images: Images, out: str, seconds: float) -> dict[str, Any]:
     assert images.dims is not None
     assert images.dtype is not None
-    pixels, count = math.prod(images.dims.count), images.count()
-    size = pixels * count * images.dtype.itemsize
-    return (f"{out}: {pixels:,} series of {count:,} values, {images.dtype}, {size_text(size)} "
-            f"in {seconds:.1f} s")
+    dims, count = images.dims.count, images.count()
+    pixels = math.prod(dims)
+    return {
+        "out": out, "format": "hdf5" if _is_hdf5(out) else "binary series", "series": pixels,
+        "values": count, "dims": list(dims), "dtype": str(images.dtype),
+        "bytes": pixels * count * images.dtype.itemsize, "seconds": round(seconds, 3),
+    }
+
+
+def _report(found: dict[str, Any]) -> str:
+    from ..sizes import size_text
+
+    return (f"{found['out']}: {found['series']:,} series of {found['values']:,} "
+            f"value{'' if found['values'] == 1 else 's'}, {found['dtype']}, "
+            f"{size_text(found['bytes'])} in {found['seconds']:.1f} s")

@@ -7,22 +7,24 @@ from typing import Any
 
 import click
 
-from .options import json_option
-from .running import PROBLEM, Run, pass_run
+from .options import files, json_option, named
+from .running import PROBLEM, Run, pass_run, text_of
 
 
 @click.command("verify")
-@click.argument("outs", nargs=-1, required=True, metavar="OUT...")
+@click.argument("outs", nargs=-1, required=True, metavar="OUT...", shell_complete=files)
 @json_option
 @pass_run
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
 
-    OUT is a binary series, an HDF5 file, or a directory of TIFFs or PNGs that mpimages wrote.
+    OUT is what mpimages wrote: a binary series, an HDF5 file, a directory of TIFFs or PNGs, one
+    TIFF of all images, or a directory of statistics.
     Several ranks share several OUTs. Ends with 1 where one is damaged, or cannot be verified.
 
     Example: mpimages verify series/ series.h5
     """
+    outs = tuple(named(out, "OUT") for out in outs)
     comm = run.world()
     own = [_look(out) for out in outs[comm.rank :: comm.size]]
     gathered = comm.allgather(own)
@@ -42,6 +44,7 @@ def _look(out: str) -> tuple[str, dict[str, Any]]:
     try:
         found = verify(out)
     except Exception as error:  # it must not keep the other outputs from being looked at
-        fields = {"path": out, "kind": None, "files": 0, "bytes": 0, "problems": [str(error)]}
-        return f"{out}: cannot be verified: {error}", {**fields, "ok": False}
+        fields = {"path": out, "kind": None, "files": 0, "bytes": 0, "problems": [text_of(error)]}
+        told = text_of(error).removeprefix(f"{out}: ").removeprefix(f"{out!r}: ")
+        return f"{out}: cannot be verified: {told}", {**fields, "ok": False}
     return str(found), {**asdict(found), "ok": found.ok}

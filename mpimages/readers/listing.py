@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..errors import not_found
 from ..marks import refuse_unfinished
 from ..shown import shown
 
@@ -120,7 +121,7 @@ def _one(
         kind = "directory"
     elif os.path.lexists(path) or not glob.has_magic(path):
         if not os.path.lexists(path):
-            raise FileNotFoundError(f"{path}: no such file or directory")
+            raise not_found(path, f"{path}: no such file or directory")
         return [path]
     else:
         found = list(_matching(path))

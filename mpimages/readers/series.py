@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import not_found
 from ..marks import refuse_unfinished
 from ..shown import shown
 from .base import Scratch
@@ -65,7 +66,7 @@ def _single_path(data_path: Any) -> str:
     if not isinstance(path, str) or not path or "\0" in path:
         raise ValueError(f"{shown(path)} is no path")
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: no such file or directory")
+        raise not_found(path, f"{path}: no such file or directory")
     refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])
     return path
 

@@ -11,8 +11,16 @@ import re
 import stat
 from dataclasses import dataclass
 
-from ..errors import FormatError
-from ..marks import CONF, MANIFEST, SERIES_FORMAT, partial_path, refuse_unfinished
+from ..errors import FormatError, not_found
+from ..marks import (
+    CONF,
+    MANIFEST,
+    SERIES_FORMAT,
+    STATS,
+    STATS_FORMAT,
+    partial_path,
+    refuse_unfinished,
+)
 from .findings import Findings, read_description
 
 __all__ = ["Verified", "verify"]
@@ -21,9 +29,12 @@ _KINDS = {
     "binaryseries": "binary series",
     "hdf5": "HDF5",
     "png": "directory of PNGs",
+    "stats": "statistics",
     "tif": "directory of TIFFs",
+    "tifstack": "multi-page TIFF",
 }
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_TIFF_SIGNATURES = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 # Either says that a conf.json is of mpimages: damage to one does not make it another program's.
 _SERIES_MARKS = (
     re.compile(rb'"format"\s*:\s*"%s"' % SERIES_FORMAT.encode()),
@@ -39,7 +50,7 @@ class Verified:
     ----------
     path : str
         What was looked at.
-    kind : {'binaryseries', 'hdf5', 'png', 'tif'}
+    kind : {'binaryseries', 'hdf5', 'png', 'stats', 'tif', 'tifstack'}
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str
@@ -71,7 +82,8 @@ def verify(path: str | os.PathLike[str]) -> Verified:
     Parameters
     ----------
     path : path
-        A binary series or a directory of pictures as a whole, or an HDF5 file.
+        A binary series, a directory of pictures or of statistics as a whole, an HDF5 file, or a
+        multi-page TIFF.
 
     Returns
     -------
@@ -112,7 +124,7 @@ def _refuse_missing(path: str) -> None:
     partial = partial_path(os.path.abspath(path))
     if path and os.path.isdir(partial):
         message += f"; {partial} is the unfinished output of a job: run it again with resume=True"
-    raise FileNotFoundError(message)
+    raise not_found(path, message)
 
 
 def _verify_directory(path: str, findings: Findings) -> str:
@@ -126,6 +138,11 @@ def _verify_directory(path: str, findings: Findings) -> str:
         from .pictures import verify_pictures
 
         return verify_pictures(path, findings)
+    if STATS in names and _is_our_stats(os.path.join(path, STATS)):
+        from .stats import verify_stats
+
+        verify_stats(path, findings)
+        return "stats"
     what = f"its {CONF} is of another program" if CONF in names else f"it has no {CONF}"
     raise FormatError(
         f"{path}: this directory is not an output of mpimages: {what}, and there is no {MANIFEST}"
@@ -139,15 +156,31 @@ def _is_our_conf(path: str) -> bool:
     return any(mark.search(content) for mark in _SERIES_MARKS)
 
 
+def _is_our_stats(path: str) -> bool:
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return False
+    return re.search(rb'"format"\s*:\s*"%s"' % STATS_FORMAT.encode(), read_description(path)) \
+        is not None
+
+
 def _verify_file(path: str, findings: Findings) -> str:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise FormatError(f"{path}: is neither a file nor a directory")
     with open(path, "rb") as file:
         signature = file.read(len(_HDF5_SIGNATURE))
+    if signature[:4] in _TIFF_SIGNATURES:
+        from .tifstack import verify_tifstack
+
+        if verify_tifstack(path, findings):
+            return "tifstack"
+        raise FormatError(
+            f"{path}: is a TIFF without the mark of mpimages, which therefore did not write it as "
+            "a whole; of a directory of TIFFs give the directory"
+        )
     if signature != _HDF5_SIGNATURE:
         raise FormatError(
-            f"{path}: is not an HDF5 file, or its first bytes are damaged; of a binary series or "
-            "of pictures give the directory"
+            f"{path}: is neither an HDF5 file nor a TIFF, or its first bytes are damaged; of a "
+            "binary series or of pictures give the directory"
         )
     from .hdf5 import verify_hdf5
 

@@ -47,7 +47,7 @@ from .plain import sync_directory
 __all__ = ["Stage", "resumable", "staged"]
 
 # Whether an output of each kind is one file, or else a directory.
-KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True}
+KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True, "tifstack": True}
 
 _log = logging.getLogger("mpimages")
 
@@ -59,7 +59,8 @@ class Stage:
     Attributes
     ----------
     output : str
-        Where to write: a directory that exists, or for ``'hdf5'`` a file that may not yet.
+        Where to write: a directory that exists, or for the kinds that are one file a file that
+        may not exist yet.
     partial : str
         The hidden directory: of the output, or around it.
     resumed : bool
@@ -89,7 +90,7 @@ def staged(
     comm : mpi4py.MPI.Intracomm
     path : str or path-like
         Rank 0's counts. Its parent must exist.
-    kind : {'binaryseries', 'hdf5', 'png', 'tif'}
+    kind : {'binaryseries', 'hdf5', 'png', 'tif', 'tifstack'}
     overwrite : bool
         Replace an output of mpimages, of any kind, or an empty directory.
     action : str
@@ -98,7 +99,8 @@ def staged(
     Yields
     ------
     str
-        Where to write: a directory that exists, or for ``'hdf5'`` a file that does not yet.
+        Where to write: a directory that exists, or for ``'hdf5'`` and ``'tifstack'`` a file that
+        does not yet.
 
     Raises
     ------

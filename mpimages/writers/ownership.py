@@ -26,6 +26,7 @@ from ..marks import (
     SUCCESS,
     partial_path,
 )
+from ..tifmark import read_mark
 from .journal import JOB, is_job_file
 from .naming import Naming
 from .plain import TEMPORARY
@@ -191,10 +192,13 @@ def _read_json(directory: str, name: str) -> dict[str, Any]:
 
 
 def _check_file(path: str) -> None:
-    """Refuse a file that is not HDF5 with datasets of ours alone."""
+    """Refuse a file that is neither a TIFF with our mark nor HDF5 with our datasets alone."""
     with open(path, "rb") as file:
+        if read_mark(file) is not None:
+            return
+        file.seek(0)
         if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
-            raise _refusal(path, "it is not an HDF5 file")
+            raise _refusal(path, "it is not an HDF5 file, nor a TIFF, with the mark of mpimages")
     import h5py
 
     try:

@@ -63,7 +63,7 @@ def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]
         return common | {"data": native, "metadata": None, "bigtiff": big}
     # All six of ImageJ's axes are spelled out: nothing is left to be guessed from lengths of 1.
     data = native[np.newaxis, :, np.newaxis, :, :, np.newaxis]
-    described, resolution = _imagej_metadata(metadata, volume=len(pages) > 1)
+    described, resolution = imagej_metadata(metadata, volume=len(pages) > 1)
     return common | {
         "data": data,
         "imagej": True,
@@ -73,7 +73,7 @@ def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _imagej_metadata(
+def imagej_metadata(
     metadata: Mapping[str, Any], volume: bool
 ) -> tuple[dict[str, Any], tuple[float, float] | None]:
     """ImageJ's description, and pixels per unit along (x, y)."""

@@ -1,0 +1,181 @@
+"""``mpimages view``: an image, or the time series of a pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import (
+    ints,
+    json_option,
+    load,
+    overwrite_option,
+    path_and_maybe_out,
+    reads,
+    refuse_inputs,
+)
+from .running import Run, pass_run
+from .stored import is_series, load_series
+
+if TYPE_CHECKING:
+    from ..context import ThunderContext
+    from ..images import Images
+    from ..series import Series
+    from .viewed import Curve, Picture
+
+
+@click.command("view")
+@path_and_maybe_out
+@click.option("--image", type=int, metavar="K", help="Which image, from 0; -1 is the last one.")
+@click.option("--pixel", callback=ints, metavar="R,C[,P]", help="The time series of this pixel.")
+@click.option("--plane", type=click.IntRange(min=0), metavar="P",
+              help="Of a volume; default: all, side by side.")
+@click.option("--colour/--no-colour", "--color/--no-color", "colour", default=None,
+              help="In the terminal; default: told by the terminal.")
+@overwrite_option
+@reads
+@json_option
+@pass_run
+def command(
+    run: Run, path: str, out: str | None, image: int | None, pixel: tuple[int, ...] | None,
+    plane: int | None, colour: bool | None, overwrite: bool, reading: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Show an image, or the time series of a pixel: in the terminal, or as OUT.png.
+
+    PATH is a recording, a binary series or an HDF5 series. The greys of an image span the
+    percentiles 1 to 99.5 of its values; in a PNG it has one pixel for each of its.
+
+    \b
+    Examples:
+      mpimages view recording/ --image 0
+      mpimages view recording/ --image -1 --plane 1 -o last.png
+      mpimages view recording/ --pixel 30,40,1
+      mpimages view series.h5 --pixel 30,40,1 curve.png
+    """
+    _check(out, image, pixel, plane, as_json)
+    with run.context() as context:
+        given = _Input(context, path, reading)
+        if out is not None:
+            given.prepare(out, overwrite)
+        shown: Picture | Curve
+        if pixel is None:
+            assert image is not None
+            shown = given.image(image, plane)
+        else:
+            shown = given.curve(pixel)
+        if as_json:
+            run.answer({"path": path, **shown.fields()}, indent=None)
+            return
+        if out is not None:
+            given.save(out, shown, overwrite)
+            run.say(f"{out}: {shown.told()}")
+        elif run.speaks:
+            from .terminal import Screen
+
+            screen = Screen.found(colour)
+            run.say(shown.drawn(screen), colour=screen.colours > 0)
+            run.say(shown.told())
+
+
+def _check(
+    out: str | None, image: int | None, pixel: tuple[int, ...] | None, plane: int | None,
+    as_json: bool,
+) -> None:
+    """What can be refused before anything is read. Local."""
+    if (image is None) == (pixel is None):
+        raise click.UsageError("Give --image K, or --pixel R,C[,P]: one of the two.")
+    if plane is not None and image is None:
+        raise click.UsageError("--plane is of an --image; of a pixel give R,C,P.")
+    if pixel is not None and len(pixel) not in (2, 3):
+        raise click.UsageError("A pixel is R,C, or R,C,P in a volume.")
+    if out is not None and not out.lower().endswith(".png"):
+        raise click.UsageError("OUT is a PNG: give it a name that ends in .png.")
+    if out is not None and as_json:
+        raise click.UsageError("--json prints the values, OUT is a picture: give one.")
+
+
+class _Input:
+    """A recording, or a Series on the disk. Every method is collective."""
+
+    def __init__(self, context: ThunderContext, path: str, reading: dict[str, Any]) -> None:
+        self.comm = context.comm
+        self.path = path
+        self.images: Images | None = None
+        self.series: Series | None = None
+        if is_series(context, path):
+            self.series = load_series(context, path, reading)
+        else:
+            self.images = load(context, path, reading)
+        source = self.series if self.images is None else self.images
+        assert source is not None
+        assert source.dims is not None
+        self.dims = source.dims.count
+
+    def prepare(self, out: str, overwrite: bool) -> None:
+        """Make sure that `out` can be written."""
+        from ..collective import from_rank
+        from .drawings import check_png
+
+        if self.images is not None:
+            refuse_inputs(self.images, self.path, out)
+        from_rank(self.comm, 0, "mpimages view", check_png, out, overwrite)
+
+    def save(self, out: str, shown: Picture | Curve, overwrite: bool) -> None:
+        """Write the picture."""
+        from ..collective import from_rank
+        from .drawings import save_png
+
+        def save() -> None:
+            save_png(out, shown.png(), overwrite)
+
+        from_rank(self.comm, 0, "mpimages view", save)
+
+    def image(self, number: int, plane: int | None) -> Picture:
+        """One image, or of a Series the values of all pixels at one place of its index."""
+        index: Any
+        if self.images is not None:
+            index = range(self.images.count())
+        else:
+            assert self.series is not None
+            index = self.series.index
+            assert index is not None
+        count = len(index)
+        if not -count <= number < count:
+            raise ValueError(f"{self.path}: there is no image {number}: there are 0 to "
+                             f"{count - 1}, and -1 is the last one")
+        number %= count
+        if plane is not None and (len(self.dims) != 3 or plane >= self.dims[2]):
+            there = f"planes 0 to {self.dims[2] - 1}" if len(self.dims) == 3 else "no planes"
+            raise ValueError(f"{self.path}: there is no plane {plane}: its images have {there}")
+        if self.images is not None:
+            values = self.images[number]
+        else:
+            assert self.series is not None
+            values = self.series.select(index[number]).toArray().reshape(self.dims)
+        from .viewed import Picture
+
+        return Picture(number, count, plane, values)
+
+    def curve(self, pixel: tuple[int, ...]) -> Curve:
+        """The series of one pixel."""
+        import numpy as np
+
+        from .viewed import Curve
+
+        if len(pixel) != len(self.dims) or any(
+            i >= n for i, n in zip(pixel, self.dims, strict=False)
+        ):
+            shape, last = (" x ".join(map(str, self.dims)),
+                           ",".join(str(n - 1) for n in self.dims))
+            raise ValueError(f"{self.path}: there is no pixel {','.join(map(str, pixel))}: its "
+                             f"images are {shape}, the last pixel is {last}")
+        if self.series is not None:
+            index = np.asarray(self.series.index)
+            return Curve(pixel, index, self.series[pixel])
+        from .pixels import pixel_of
+
+        assert self.images is not None
+        values = pixel_of(self.images, pixel)
+        return Curve(pixel, np.arange(len(values)), values)
