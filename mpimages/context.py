@@ -37,6 +37,10 @@ class ThunderContext:
         Seconds that a rank waits in a collective method for others that are silent, before it
         raises CollectiveMismatchError. Default: MPIMAGES_TIMEOUT, or for ever, as a slow rank is
         no mistake. Ranks that are known to be elsewhere or to have ended raise at once.
+    progress : bool or float, optional
+        Whether rank 0 shows on standard error how far all ranks are in long actions: a bar in a
+        terminal and in notebooks; elsewhere a line every 30 s, or so many seconds as are given.
+        Default: MPIMAGES_PROGRESS (0, 1 or seconds), or True. Rank 0's value holds for all ranks.
 
     Notes
     -----
@@ -59,18 +63,19 @@ class ThunderContext:
 
     def __init__(
         self, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, progress: bool | float | None = None,
     ) -> None:
         check_launch(comm)
-        self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory, timeout)
+        world = MPI.COMM_WORLD if comm is None else comm
+        self._session = Session(world, memory, timeout, progress)
 
     @classmethod
     def start(
         cls, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, progress: bool | float | None = None,
     ) -> ThunderContext:
-        """The same as ``ThunderContext(comm, memory, timeout)``. Collective."""
-        return cls(comm, memory, timeout)
+        """The same as ``ThunderContext(comm, memory, timeout, progress)``. Collective."""
+        return cls(comm, memory, timeout, progress)
 
     # -- properties: local -----------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from mpi4py import MPI
 from . import communicators
 from .arguments import as_number
 from .budget import agreed_budget
-from .collective import Together
+from .collective import Together, from_rank
+from .meter import Meter, chosen
 from .stopping import Stopping
 from .workspace import Workspace, threads_per_rank
 
@@ -29,10 +30,18 @@ class Session:
         The budget per rank; None: worked out.
     timeout : float, optional
         Seconds that a rank waits for silent others at the entry of an action.
+    progress : bool, float or None
+        See `meter.chosen`; rank 0's holds for all.
+
+    Attributes
+    ----------
+    meter : Meter
+        Counts what the ranks do in long actions.
     """
 
     def __init__(
-        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None
+        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None,
+        progress: bool | float | None = None,
     ) -> None:
         self.workspace = Workspace(0, 1)
         self._shared: communicators.Shared | None = communicators.acquire(comm)
@@ -45,9 +54,11 @@ class Session:
             self.memory = agreed_budget(self.comm, memory)
             with Together(self.comm, "ThunderContext"):
                 threads = threads_per_rank(self.comm)
+            shown = from_rank(self.comm, 0, "ThunderContext", chosen, progress)
         except BaseException:
             self.close()
             raise
+        self.meter = Meter(self._shared.watch, *shown)
         # Half: what is idle must leave room for arrays of other sizes.
         self.workspace = Workspace(self.memory // 2, threads)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -84,15 +84,20 @@ class LocalSource:
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
         start, stop = partition.bounds(rank)
-        if stop > start:
-            work = self._begin(positions[start:stop], out, workspace)
-            try:
-                work.finish()
-            finally:
-                work.give_up()
+        if stop == start:
+            return
+        own = positions[start:stop]
+        parts = min(len(own), max(workspace.threads, -(-out.nbytes // max(1, limit))))
+        cuts = [Partition.balanced(len(own), parts).bounds(part) for part in range(parts)]
+        work = workspace.submit((self.fill, (own[a:b], out[a:b])) for a, b in cuts)
+        try:
+            for number in work.in_turn():
+                tick(cuts[number][1] - cuts[number][0])
+        finally:
+            work.give_up()
 
 
 class PerThread(threading.local):
@@ -310,12 +315,13 @@ class MemorySource:
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
         filled = 0
         for batch in self.batches(positions, partition, rank, limit, workspace):
             out[filled : filled + len(batch)] = batch
             filled += len(batch)
+            tick(len(batch))
 
 
 class CacheSource(MemorySource):

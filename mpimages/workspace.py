@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -64,6 +64,12 @@ class Work:
         wait(self._futures)
         for future in self._futures:
             future.result()
+
+    def in_turn(self) -> Iterator[int]:
+        """The number of each call, in their order, once it is done; raises what it raised."""
+        for number, future in enumerate(self._futures):
+            future.result()
+            yield number
 
     def give_up(self) -> None:
         """Let those that have not begun be, and wait for the others."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import load, overwrite_option, path_and_out, reads, refuse_file_name, refuse_inputs
-from .running import Run, pass_run
+from .running import Run, computes, pass_run
 
 if TYPE_CHECKING:
     from ..images import Images
@@ -23,6 +23,7 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 @click.option("--png", is_flag=True, help="Write PNGs to look at, all on one scale.")
 @overwrite_option
 @reads
+@computes
 @pass_run
 def command(
     run: Run, path: str, out: str, kind: str, axis: int, png: bool, overwrite: bool,

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from .options import json_option
-from .running import PROBLEM, Run, pass_run
+from .running import PROBLEM, Run, computes, pass_run
 
 
 @click.command("verify")
 @click.argument("outs", nargs=-1, required=True, metavar="OUT...")
 @json_option
+@computes
 @pass_run
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
