@@ -29,6 +29,7 @@ from .exchange import ExchangePlan, ExchangeSource
 from .frames import frame_bands, write_frames
 from .meter import Tick
 from .partition import Partition
+from .phases import phase
 from .plan import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .progress import Progress, Recorder
 from .sources import FileSource, MemorySource
@@ -238,7 +239,8 @@ class _Conversion:
         recorder: Recorder, tick: Tick,
     ) -> None:
         def write(first: int, values: np.ndarray) -> None:
-            self.writer.write(first, values)
+            with phase("write", values.nbytes):
+                self.writer.write(first, values)
             recorder.wrote(first, first + len(values))
 
         together = Together(self.comm, self.action)
@@ -264,7 +266,8 @@ class _Conversion:
                 if number + 1 < len(pieces):
                     buffers.begin(*pieces[number + 1])
                 if b > a:
-                    values = np.ascontiguousarray(self.series.run(start + a, block))
+                    with phase("compute"):
+                        values = np.ascontiguousarray(self.series.run(start + a, block))
                     behind.begin(write, start + a, values)
         with together.attempt():
             behind.finish()

@@ -19,6 +19,7 @@ from .chain import Positions, Shape
 from .collective import Together
 from .kernels.transpose import transpose
 from .partition import Partition
+from .phases import phase
 from .workspace import Workspace
 
 __all__ = ["ExchangePlan", "ExchangeSource", "ImageCollection"]
@@ -119,6 +120,13 @@ class ExchangePlan:
         buffers: tuple[np.ndarray, np.ndarray], target: np.ndarray,
     ) -> None:
         """One round, of which `target` is this rank's. Collective."""
+        with phase("exchange", target.nbytes):
+            self._move(together, images, positions, turn, buffers, target)
+
+    def _move(
+        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
+        buffers: tuple[np.ndarray, np.ndarray], target: np.ndarray,
+    ) -> None:
         comm, (send, receive) = together.comm, buffers
         start, stop = self.band(comm.rank, turn)
         if comm.size > 1:

@@ -13,6 +13,7 @@ import numpy as np
 from .chain import Chain, Positions, Shape
 from .kernels.runs import Paths
 from .partition import Partition
+from .phases import phase
 from .readers.base import Handle, Scratch
 from .readers.series import SeriesHeader, open_series
 from .workspace import Work, Workspace
@@ -116,7 +117,8 @@ class ExampleSource(LocalSource):
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         for i, position in enumerate(positions):
-            out[i] = self.example.image(int(position))
+            with phase("compute", out[i].nbytes):
+                out[i] = self.example.image(int(position))
 
 
 class ExampleSeriesSource(LocalSource):
@@ -130,7 +132,8 @@ class ExampleSeriesSource(LocalSource):
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         for start, stop in runs(positions):
             first = int(positions[start])
-            out[start:stop] = self.example.block(first, first + stop - start)
+            with phase("compute", out[start:stop].nbytes):
+                out[start:stop] = self.example.block(first, first + stop - start)
 
 
 class PathTable:
@@ -233,7 +236,7 @@ class FileSource(LocalSource):
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         for file, image, place, number in self.visits(positions):
-            with self.open(file) as handle:
+            with phase("read"), self.open(file) as handle:
                 handle.read_batch(image, image + number, out[place : place + number])
 
     def _run(self, positions: Positions, place: int, file: int) -> int:
@@ -256,7 +259,7 @@ class SeriesSource(LocalSource):
         self._scratch = PerThread()
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
-        with open_series(self.header, self._scratch.scratch) as handle:
+        with phase("read"), open_series(self.header, self._scratch.scratch) as handle:
             for start, stop in runs(positions):
                 first = int(positions[start])
                 handle.read(first, first + stop - start, out[start:stop])

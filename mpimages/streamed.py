@@ -13,6 +13,7 @@ from .chain import Chain, Filter, FilterKeys, Renumber, WritingStep
 from .collective import Together, allgather_rows, mark_agreed
 from .meter import Tick
 from .partition import Partition
+from .phases import phase
 from .session import Session
 from .sources import CacheSource, MemorySource, uncached
 from .steps import Apply, Unlike, different
@@ -146,10 +147,11 @@ class Streamed:
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
-                with self._session.stopping.at_once():
-                    result = chain.run(first, batch, wanted)
-                if result is not wanted:
-                    consume(first, result)
+                with phase("compute", batch.nbytes):
+                    with self._session.stopping.at_once():
+                        result = chain.run(first, batch, wanted)
+                    if result is not wanted:
+                        consume(first, result)
 
         with self._piece(chain, action) as tick:
             if source.collective:

@@ -21,6 +21,7 @@ from mpi4py import MPI
 
 from .collective import mark_agreed
 from .errors import CollectiveMismatchError
+from .phases import phase
 from .reports import Reports
 from .waiting import PAUSE, spin
 
@@ -118,8 +119,9 @@ class Watch:
         self._pieces = 0
         self._post(action, "in", action)
         assert self._posted is not None
-        if not spin(self._posted):
-            self._wait(limit)
+        with phase("wait (ranks)"):
+            if not spin(self._posted):
+                self._wait(limit)
         self._posted = None
         if self._words[0] != -self._words[1]:
             self._learn_places(ASK)

@@ -42,6 +42,8 @@ class Run:
         Show tracebacks.
     progress : bool or None
         Show how far the work is; None: as the environment says.
+    timings : bool
+        Show what has taken the time.
     code : int
         The exit code.
     """
@@ -49,6 +51,7 @@ class Run:
     def __init__(self) -> None:
         self.debug = False
         self.progress: bool | None = None
+        self.timings = False
         self.code = 0
         self._comm: Any = None
         self._silence = ExitStack()
@@ -101,8 +104,13 @@ class Run:
         """A ThunderContext of all ranks. Collective."""
         from ..context import ThunderContext
 
-        with ThunderContext(self.world(), memory, progress=self.progress) as context:
+        options: dict[str, Any] = {"progress": self.progress, "timings": self.timings}
+        with ThunderContext(self.world(), memory, **options) as context:
             yield context
+            if self.timings:
+                table = context.timings()
+                if self.speaks:  # apart from what the command answers
+                    click.echo(str(table), err=True)
 
     def fail(self, error: BaseException, code: int = PROBLEM) -> int:
         """Say what went wrong; ends the job where the other ranks have not failed alike.
@@ -178,4 +186,10 @@ def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def computes(function: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options of all that take long."""
-    return progress_option(function)
+
+    def keep(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+        ctx.ensure_object(Run).timings = wanted
+
+    timed = click.option("--timings", is_flag=True, expose_value=False, callback=keep,
+                         help="At the end, show what has taken the time.")(function)
+    return progress_option(timed)
