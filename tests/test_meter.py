@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from mpimages import ThunderContext, bar, meter, streamed, terminal
+from mpimages import ThunderContext, bar, meter, streamed, terminal, verify
 
 from .jobs import PROGRAMS, Job, launcher, run
 
@@ -151,6 +151,23 @@ def test_without_progress_nothing_is_counted_or_sent(comm, monkeypatch):
         reports = context._session._shared.watch.reports
         images_of(context).mean()
         assert reports.sent == 0
+
+
+@pytest.mark.ranks
+def test_verifying_tells_what_it_has_read(tsc, shared_path, comm):
+    images = images_of(tsc)
+    images.toSeries().saveAsBinarySeries(shared_path / "series")
+    images.toSeries().saveAsHDF5(shared_path / "s.h5", chunks=True, compression="gzip")
+    images.saveAsTifs(shared_path / "tifs")
+    for name in ("series", "s.h5", "tifs"):
+        ticks = []
+        assert verify(shared_path / name, ticks.append).ok
+        path = shared_path / name
+        stored = sum(p.stat().st_size for p in path.iterdir()) if path.is_dir() else \
+            path.stat().st_size
+        assert 0 < sum(ticks) <= stored
+        if name == "tifs":
+            assert sum(ticks) == sum(p.stat().st_size for p in path.glob("*.tif"))
 
 
 # -- the choice ----------------------------------------------------------------------------
@@ -370,3 +387,40 @@ def test_a_terminal_without_a_bar_where_it_is_off():
     seen, code = on_a_terminal(command, MPIMAGES_PROGRESS="0")
     assert code == 0
     assert seen.split() == ["well"]
+
+
+# -- the command line ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def series(tmp_path):
+    with ThunderContext(MPI.COMM_SELF) as context:
+        images_of(context).toSeries().saveAsBinarySeries(tmp_path / "series")
+        images_of(context).saveAsTifs(tmp_path / "tifs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_commands_show_how_far_they_are(ranks, series):
+    output = run(ranks, "command.py", "verify", series / "series", series / "tifs",
+                 MPIMAGES_PROGRESS="0.0001")
+    assert re.search(r"^mpimages: verify: 100 %, \S+ kB of \S+ kB, .* took", output, re.M)
+    output = run(ranks, "command.py", "to-series", series / "tifs", series / "s.h5",
+                 MPIMAGES_PROGRESS="0.0001")
+    assert "mpimages: Images.saveAsHDF5: 100 %, 23 of 23 images" in output
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_commands_can_be_told_to_be_silent(series, before):
+    command = ["verify", series / "series"]
+    command.insert(0 if before else 1, "--no-progress")
+    output = run(2, "command.py", *command, MPIMAGES_PROGRESS="0.0001")
+    assert "mpimages:" not in output
+    assert "sound" in output
+
+
+def test_nonsense_in_the_environment_is_told_without_a_traceback(series):
+    with Job(2, "command.py", "verify", series / "series", MPIMAGES_PROGRESS="often") as job:
+        assert job.wait(60) == 1
+    assert "MPIMAGES_PROGRESS='often'" in job.output
+    assert "Traceback" not in job.output

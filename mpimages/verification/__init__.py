@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import FormatError
@@ -65,13 +66,17 @@ class Verified:
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
 
 
-def verify(path: str | os.PathLike[str]) -> Verified:
+def verify(
+    path: str | os.PathLike[str], tick: Callable[[int], None] | None = None
+) -> Verified:
     """Read an output of mpimages again and compare it with its checksums. Local.
 
     Parameters
     ----------
     path : path
         A binary series or a directory of pictures as a whole, or an HDF5 file.
+    tick : callable, optional
+        Is told now and then how many more bytes of the files were read.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def verify(path: str | os.PathLike[str]) -> Verified:
     _refuse_missing(text)
     is_directory = os.path.isdir(text)
     refuse_unfinished([text if is_directory else os.path.dirname(text)])
-    findings = Findings()
+    findings = Findings(tick)
     kind = (_verify_directory if is_directory else _verify_file)(text, findings)
     return Verified(text, kind, findings.files, findings.bytes, findings.problems())
 
