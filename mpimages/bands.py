@@ -19,6 +19,7 @@ from .errors import FormatError
 from .kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
 from .kernels.transpose import transpose_each
 from .partition import Partition
+from .phases import phase
 from .readers.rawio import product
 from .sources import FileSource, PerThread
 from .workspace import Work, Workspace
@@ -254,7 +255,8 @@ class FileBands(_Shared):
             count, width, planes = target.shape
             stored = self._scratch.scratch.take((count, planes, width), self.dtype)
             self._read(start + images.start, first // self.grain + places.start, stored)
-            transpose_each(stored, target)
+            with phase("read"):
+                transpose_each(stored, target)
 
     def _pieces(self, count: int, width: int) -> Iterator[tuple[slice, slice]]:
         """The images and the places in each plane that are read and interleaved at once:
@@ -273,10 +275,12 @@ class FileBands(_Shared):
         found, images = self._found, slice(start, start + len(out))
         files = found.source.files_of(found.positions[images])
         modified = None if found.modified is None else found.modified[images]
-        failure = read_runs(
-            self._paths, files, found.first[images], found.stride[images], found.size[images],
-            modified, place * self.dtype.itemsize, self._swap, out, self._kept[images],
-        )  # fmt: skip
+        with phase("read", out.nbytes):
+            failure = read_runs(
+                self._paths, files, found.first[images], found.stride[images],
+                found.size[images], modified, place * self.dtype.itemsize, self._swap, out,
+                self._kept[images],
+            )  # fmt: skip
         if failure is not None:
             status, image, number = failure
             _refuse(found.source.paths[int(files[image])], status, number)
@@ -336,7 +340,7 @@ class _Survey:
         for file, image, place, number in self.source.visits(self.positions[start:stop]):
             if self.in_vain:
                 return
-            with self.source.open(file) as handle:
+            with phase("list"), self.source.open(file) as handle:
                 places = handle.places(image, image + number)
             if places is None:
                 self.unfit = True

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .bands import Bands, MemoryBands
+from .phases import carried, phase
 from .workspace import Work
 
 __all__ = ["Behind", "Buffers"]
@@ -69,13 +70,14 @@ class Behind:
         if self._executor is None:
             function(*given)
         else:
-            self._future = self._executor.submit(function, *given)
+            self._future = self._executor.submit(carried(function), *given)
 
     def finish(self) -> None:
         """Wait for it, and raise what it raised."""
         if self._future is not None:
             future, self._future = self._future, None
-            future.result()
+            with phase("wait (files)"):
+                future.result()
 
     def give_up(self) -> None:
         """Wait for it, whatever it raises: what failed before is what counts."""

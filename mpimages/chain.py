@@ -83,9 +83,12 @@ class Source(Protocol):
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
-        """Write this rank's share of the selected records into out, (n,) + dims."""
+        """Write this rank's share of the selected records into out, (n,) + dims.
+
+        ``tick(number)`` is called for each so many that are there.
+        """
 
 
 class Step(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from .commands.running import INTERRUPTED, Run
+from .commands.running import INTERRUPTED, Run, progress_option
 
 __all__ = ["cli", "main"]
 
@@ -96,6 +96,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group("mpimages", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False,
               callback=_show_version, help="Print the version.")
+@progress_option
 def cli() -> None:
     """Distributed images: recordings to statistics, projections and time series.
 

@@ -21,6 +21,7 @@ from mpi4py import MPI
 
 from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
+from .phases import phase
 from .shown import WHOLE, shown
 from .waiting import complete
 
@@ -230,8 +231,9 @@ def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> n
     shifted = array.dtype == np.uint64 and op in (MPI.MAX, MPI.MIN)
     if shifted:
         array ^= SIGN_BIT
-    for piece in _pieces(array.view(np.int64) if shifted else array):
-        comm.Allreduce(MPI.IN_PLACE, piece, op=op)
+    with phase("exchange", array.nbytes):
+        for piece in _pieces(array.view(np.int64) if shifted else array):
+            comm.Allreduce(MPI.IN_PLACE, piece, op=op)
     if shifted:
         array ^= SIGN_BIT
     return array
@@ -240,8 +242,9 @@ def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> n
 def broadcast_array(comm: MPI.Intracomm, array: np.ndarray, root: int) -> np.ndarray:
     """Send root's C-contiguous array into every rank's, in place; returns it. Collective."""
     if comm.size > 1:
-        for piece in _pieces(array.view(np.uint8).reshape(-1) if array.size else array):
-            comm.Bcast([piece, MPI.BYTE], root=root)
+        with phase("exchange", array.nbytes):
+            for piece in _pieces(array.view(np.uint8).reshape(-1) if array.size else array):
+                comm.Bcast([piece, MPI.BYTE], root=root)
     return array
 
 
@@ -282,7 +285,8 @@ def allgather_in_place(
         counts = [n * width for n in partition.counts]
         offsets = [n * width for n in partition.offsets[:-1]]
         flat = out.reshape(-1).view(np.uint8)
-        comm.Allgatherv(MPI.IN_PLACE, [flat, counts, offsets, MPI.BYTE])
+        with phase("exchange", out.nbytes):
+            comm.Allgatherv(MPI.IN_PLACE, [flat, counts, offsets, MPI.BYTE])
     else:
         for rank in range(comm.size):
             start, stop = partition.bounds(rank)

@@ -15,8 +15,10 @@ from .actions import action
 from .arguments import as_flag
 from .images import Images
 from .launch import check_launch
+from .phases import phase
 from .series import Series
 from .session import Session
+from .timings import Table, over_ranks
 
 __all__ = ["ThunderContext"]
 
@@ -37,6 +39,12 @@ class ThunderContext:
         Seconds that a rank waits in a collective method for others that are silent, before it
         raises CollectiveMismatchError. Default: MPIMAGES_TIMEOUT, or for ever, as a slow rank is
         no mistake. Ranks that are known to be elsewhere or to have ended raise at once.
+    progress : bool or float, optional
+        Whether rank 0 shows on standard error how far all ranks are in long actions: a bar in a
+        terminal and in notebooks; elsewhere a line every 30 s, or so many seconds as are given.
+        Default: MPIMAGES_PROGRESS (0, 1 or seconds), or True. Rank 0's value holds for all ranks.
+    timings : bool
+        Whether to count what takes the time, for `timings`.
 
     Notes
     -----
@@ -59,18 +67,21 @@ class ThunderContext:
 
     def __init__(
         self, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, progress: bool | float | None = None,
+        timings: bool = False,
     ) -> None:
         check_launch(comm)
-        self._session = Session(MPI.COMM_WORLD if comm is None else comm, memory, timeout)
+        world = MPI.COMM_WORLD if comm is None else comm
+        self._session = Session(world, memory, timeout, progress, timings)
 
     @classmethod
     def start(
         cls, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None, progress: bool | float | None = None,
+        timings: bool = False,
     ) -> ThunderContext:
-        """The same as ``ThunderContext(comm, memory, timeout)``. Collective."""
-        return cls(comm, memory, timeout)
+        """The same as ``ThunderContext(…)`` with these arguments. Collective."""
+        return cls(comm, memory, timeout, progress, timings)
 
     # -- properties: local -----------------------------------------------------------------
 
@@ -93,6 +104,25 @@ class ThunderContext:
     def memory(self) -> int:
         """The budget of each rank in bytes, the same on all. Local."""
         return self._session.memory
+
+    @action
+    def timings(self) -> Table:
+        """What has taken the time of the context's actions until now. Collective.
+
+        Returns
+        -------
+        Table
+            One row for each phase: seconds of the slowest rank and of the mean one, bytes of all
+            ranks. ``print`` shows it; ``table['read'].slowest`` is one figure.
+
+        Raises
+        ------
+        ValueError
+            Where it was not asked for: ``ThunderContext(timings=True)``.
+        """
+        if self._session.timings is None:
+            raise ValueError("no timings were taken: ThunderContext(timings=True) takes them")
+        return over_ranks(self.comm, self._session.timings)
 
     def close(self) -> None:
         """Free the communicator; collections of this context cannot be used then.
@@ -174,12 +204,13 @@ class ThunderContext:
         ValueError
             Where the arguments contradict each other or the files.
         """
-        return loading.load_images(
-            self._session, dataPath,
-            {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
-             "dataset": dataset, "axes": axes, "confFilename": confFilename},
-            inputFormat, ext, as_flag(recursive, "recursive"), (startIdx, stopIdx),
-        )
+        with phase("list"):
+            return loading.load_images(
+                self._session, dataPath,
+                {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
+                 "dataset": dataset, "axes": axes, "confFilename": confFilename},
+                inputFormat, ext, as_flag(recursive, "recursive"), (startIdx, stopIdx),
+            )
 
     @action
     def loadImagesFromArray(self, array: Any, local: bool = False) -> Images:
@@ -257,11 +288,12 @@ class ThunderContext:
         FormatError
             Where it is incomplete, damaged, or of another format.
         """
-        return loading.load_series(
-            self._session, dataPath,
-            {"nkeys": nkeys, "nvalues": nvalues, "inputFormat": inputFormat, "keyType": keyType,
-             "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
-        )
+        with phase("list"):
+            return loading.load_series(
+                self._session, dataPath,
+                {"nkeys": nkeys, "nvalues": nvalues, "inputFormat": inputFormat, "keyType": keyType,
+                 "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
+            )
 
     @action
     def loadSeriesFromArray(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from .chain import Chain, Shape
 from .collective import Together, allreduce, from_rank
 from .exchange import ExchangePlan
 from .frames import frame_bands, write_frames
+from .meter import Tick
 from .partition import Partition
+from .phases import phase
 from .plan import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .progress import Progress, Recorder
 from .sources import FileSource, MemorySource
@@ -212,15 +215,21 @@ class _Conversion:
             buffers.exchange = exchange.buffers(self.comm.rank, part, self.workspace)
             buffers.make(width)
         recorder = self.progress.recorder("done", self.writer.flush)
-        with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor:
+        with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor, \
+                self._piece(missing.count) as tick:
             behind = Behind(executor if self.writer.threaded else None)
             try:
-                self._rounds(pieces, buffers, layout, behind, recorder)
+                self._rounds(pieces, buffers, layout, behind, recorder, tick)
             finally:
                 buffers.give_up()
                 bands.close()
                 behind.give_up()
                 recorder.give_up()
+
+    def _piece(self, pixels: int) -> AbstractContextManager[Tick]:
+        """The bytes of so many pixels, to be shown. Local."""
+        total = pixels * self.partition.count * self.dtype.itemsize
+        return self.images._session.meter.piece(self.action, total, "bytes")
 
     def _exchange(self, start: int, stop: int, layout: Layout) -> ExchangePlan:
         """How a band is exchanged. Local."""
@@ -230,13 +239,15 @@ class _Conversion:
 
     def _rounds(
         self, pieces: list[tuple[int, int]], buffers: Buffers, layout: Layout, behind: Behind,
-        recorder: Recorder,
+        recorder: Recorder, tick: Tick,
     ) -> None:
         def write(first: int, values: np.ndarray) -> None:
-            self.writer.write(first, values)
+            with phase("write", values.nbytes):
+                self.writer.write(first, values)
             recorder.wrote(first, first + len(values))
 
         together = Together(self.comm, self.action)
+        series_bytes = self.partition.count * self.dtype.itemsize
         with together.attempt():
             buffers.begin(*pieces[0])
         for number, (start, stop) in enumerate(pieces):
@@ -252,12 +263,14 @@ class _Conversion:
             block = buffers.block(number, b - a, self.partition.count)
             exchange.execute_within(together, columns, buffers.exchange, block)
             together.agree()  # what a rank could not read reaches no file
+            tick((b - a) * series_bytes)
             with together.attempt():
                 behind.finish()
                 if number + 1 < len(pieces):
                     buffers.begin(*pieces[number + 1])
                 if b > a:
-                    values = np.ascontiguousarray(self.series.run(start + a, block))
+                    with phase("compute"):
+                        values = np.ascontiguousarray(self.series.run(start + a, block))
                     behind.begin(write, start + a, values)
         with together.attempt():
             behind.finish()

@@ -19,6 +19,7 @@ from .collection import Collection
 from .collective import Together, allreduce, from_rank
 from .conversion import convert, plan_conversion
 from .fingerprint import describe_input
+from .phases import phase
 from .plan import Plan
 from .progress import Progress
 from .readers.series import SeriesOptions, inspect_series
@@ -200,7 +201,8 @@ def _save(
         try:
             progress.begin(writer)
             (write or _write_series)(saving, writer, progress, memory)
-            writer.finish()
+            with phase("write"):
+                writer.finish()
         finally:
             progress.close()
             writer.close()
@@ -262,7 +264,8 @@ def _stream_into(
     write, grain = into
 
     def record(place: int, records: np.ndarray) -> None:
-        write(place, np.ascontiguousarray(records))
+        with phase("write", records.nbytes):
+            write(place, np.ascontiguousarray(records))
         recorder.wrote(place, place + len(records))
 
     slabs = Slabs(grain, count, places, chain.partition(comm.size), record)

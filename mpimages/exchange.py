@@ -21,6 +21,7 @@ from .chain import Positions
 from .collective import Together
 from .kernels.transpose import transpose
 from .partition import Partition
+from .phases import phase
 from .segments import HEAD, Segments
 from .workspace import Workspace
 
@@ -162,6 +163,13 @@ class ExchangePlan:
         buffers: Buffers, target: np.ndarray,
     ) -> None:
         """One round, of which `target` is this rank's. Collective."""
+        with phase("exchange", target.nbytes):
+            self._move(together, images, positions, turn, buffers, target)
+
+    def _move(
+        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
+        buffers: Buffers, target: np.ndarray,
+    ) -> None:
         comm, (send, receive) = together.comm, buffers
         start, stop = self.band(comm.rank, turn)
         messages = comm.size > 1 and (self._segments is None or self._segments.far)

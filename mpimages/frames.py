@@ -17,6 +17,7 @@ from . import readers
 from .bands import FileBands
 from .chain import Chain
 from .collective import Together
+from .phases import phase
 from .progress import Progress
 from .sources import FileSource, PathTable
 from .streamed import Streamed
@@ -69,7 +70,8 @@ def write_frames(
     def keep(first: int, batch: np.ndarray) -> None:
         with naming_file(path):
             for place, image in zip(places[first:].tolist(), batch, strict=False):
-                write_run(frames.descriptor(0), len(header) + place * size, image)
+                with phase("write", image.nbytes):
+                    write_run(frames.descriptor(0), len(header) + place * size, image)
                 recorder.wrote(place, place + 1)
 
     try:

@@ -18,6 +18,7 @@ from mpi4py import MPI
 
 from .collective import PIECE_BYTES, Together, allgather_in_place
 from .partition import Partition
+from .phases import phase
 
 __all__ = ["Given", "Results", "finish_by_bands"]
 
@@ -133,7 +134,8 @@ def _exchange(
             items = [len(what.own) * what.values * (b - a) for a, b in cuts]
             awaited = [count * what.values * (stop - start) for count in what.counts]
             items[comm.rank] = awaited[comm.rank] = 0
-            comm.Alltoallv([send, items], [receive, awaited])
+            with phase("exchange", receive.nbytes):
+                comm.Alltoallv([send, items], [receive, awaited])
         before = sum(what.counts[: comm.rank])
         own = [array[:, start:stop] for array in what.own]
         received.append([*receive[:before], *own, *receive[before:]])

@@ -12,6 +12,7 @@ from mpi4py import MPI
 from .chain import Chain
 from .collection import Collection
 from .collective import Together, allreduce
+from .phases import phase
 from .writers.commit import staged
 from .writers.pictures import PictureWriter
 from .writers.png import ImshowMapping, write_png
@@ -128,7 +129,9 @@ def _save_pictures(
 
         def write_batch(first: int, batch: np.ndarray) -> None:
             for i, image in enumerate(batch):
-                write(pictures.path(int(keys[first + i])), image)
+                with phase("write", image.nbytes):
+                    write(pictures.path(int(keys[first + i])), image)
 
         images._stream(chain, action, write_batch)
-        pictures.finish()
+        with phase("write"):
+            pictures.finish()

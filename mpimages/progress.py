@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from mpi4py import MPI
 
 from .collective import Together, from_rank
+from .phases import phase
 from .ranges import Range, Ranges
 from .writers.commit import Stage
 from .writers.journal import JOB, Journal, begin_job, read_job
@@ -150,7 +151,8 @@ class Recorder:
             return
         began = time.monotonic()
         spans, self._waiting = self._waiting, []
-        said = self._flush()
+        with phase("write"):
+            said = self._flush()
         self._journal.record({self._kind: list(Ranges(spans)), **said})
         self._flushed = time.monotonic()
         self._took = self._flushed - began

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from mpi4py import MPI
 
 from . import communicators
-from .arguments import as_number
+from .arguments import as_flag, as_number
 from .budget import agreed_budget
-from .collective import Together
+from .collective import Together, from_rank
+from .meter import Meter, chosen
+from .phases import Timings, measuring
 from .segments import Segments
 from .stopping import Stopping
 from .workspace import Workspace, threads_per_rank
@@ -30,10 +32,22 @@ class Session:
         The budget per rank; None: worked out.
     timeout : float, optional
         Seconds that a rank waits for silent others at the entry of an action.
+    progress : bool, float or None
+        See `meter.chosen`; rank 0's holds for all.
+    timings : bool
+        Whether to count what takes the time; the same on all ranks.
+
+    Attributes
+    ----------
+    meter : Meter
+        Counts what the ranks do in long actions.
+    timings : Timings or None
+        This rank's, where they are counted.
     """
 
     def __init__(
-        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None
+        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None,
+        progress: bool | float | None = None, timings: bool = False,
     ) -> None:
         self.workspace = Workspace(0, 1)
         first = _first_limit(timeout)
@@ -41,17 +55,21 @@ class Session:
         self.stopping = Stopping(self._shared.watch)
         self.segments: Segments | None = None
         self._limit: float | None = None
+        self.timings: Timings | None = None
         try:
             self._shared.watch.enter("ThunderContext")
-            with Together(self.comm, "ThunderContext"):
+            with Together(self.comm, "ThunderContext", timings):
+                self.timings = Timings() if as_flag(timings, "timings") else None
                 self._limit = _seconds(timeout)
             self.memory = agreed_budget(self.comm, memory)
             with Together(self.comm, "ThunderContext"):
                 threads = threads_per_rank(self.comm)
             self.segments = Segments(self.comm)
+            shown = from_rank(self.comm, 0, "ThunderContext", chosen, progress)
         except BaseException:
             self.close()
             raise
+        self.meter = Meter(self._shared.watch, *shown)
         # Half: what is idle must leave room for arrays of other sizes.
         self.workspace = Workspace(self.memory // 2, threads)
 
@@ -81,12 +99,13 @@ class Session:
         _ = self.comm  # refuses where the context is closed
         assert self._shared is not None
         watch = self._shared.watch
-        watch.enter(name, self._limit)
-        watch.depth += 1
-        try:
-            yield
-        finally:
-            watch.depth -= 1
+        with nullcontext() if watch.depth else measuring(self.timings):
+            watch.enter(name, self._limit)
+            watch.depth += 1
+            try:
+                yield
+            finally:
+                watch.depth -= 1
 
     def close(self) -> None:
         """Give back communicator, memory and threads. Collective; may be called twice."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from .chain import Chain, Positions, Shape
 from .kernels.runs import Paths
 from .partition import Partition
+from .phases import phase
 from .readers.base import Handle, Scratch
 from .readers.series import SeriesHeader, open_series
 from .workspace import Work, Workspace
@@ -84,15 +85,20 @@ class LocalSource:
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
         start, stop = partition.bounds(rank)
-        if stop > start:
-            work = self._begin(positions[start:stop], out, workspace)
-            try:
-                work.finish()
-            finally:
-                work.give_up()
+        if stop == start:
+            return
+        own = positions[start:stop]
+        parts = min(len(own), max(workspace.threads, -(-out.nbytes // max(1, limit))))
+        cuts = [Partition.balanced(len(own), parts).bounds(part) for part in range(parts)]
+        work = workspace.submit((self.fill, (own[a:b], out[a:b])) for a, b in cuts)
+        try:
+            for number in work.in_turn():
+                tick(cuts[number][1] - cuts[number][0])
+        finally:
+            work.give_up()
 
 
 class PerThread(threading.local):
@@ -111,7 +117,8 @@ class ExampleSource(LocalSource):
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         for i, position in enumerate(positions):
-            out[i] = self.example.image(int(position))
+            with phase("compute", out[i].nbytes):
+                out[i] = self.example.image(int(position))
 
 
 class ExampleSeriesSource(LocalSource):
@@ -125,7 +132,8 @@ class ExampleSeriesSource(LocalSource):
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         for start, stop in runs(positions):
             first = int(positions[start])
-            out[start:stop] = self.example.block(first, first + stop - start)
+            with phase("compute", out[start:stop].nbytes):
+                out[start:stop] = self.example.block(first, first + stop - start)
 
 
 class PathTable:
@@ -229,7 +237,7 @@ class FileSource(LocalSource):
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         for file, image, place, number in self.visits(positions):
-            with self.open(file) as handle:
+            with phase("read"), self.open(file) as handle:
                 handle.read_batch(image, image + number, out[place : place + number])
 
     def _run(self, positions: Positions, place: int, file: int) -> int:
@@ -252,7 +260,7 @@ class SeriesSource(LocalSource):
         self._scratch = PerThread()
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
-        with open_series(self.header, self._scratch.scratch) as handle:
+        with phase("read"), open_series(self.header, self._scratch.scratch) as handle:
             for start, stop in runs(positions):
                 first = int(positions[start])
                 handle.read(first, first + stop - start, out[start:stop])
@@ -311,12 +319,13 @@ class MemorySource:
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
         filled = 0
         for batch in self.batches(positions, partition, rank, limit, workspace):
             out[filled : filled + len(batch)] = batch
             filled += len(batch)
+            tick(len(batch))
 
 
 class CacheSource(MemorySource):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from . import budget
 from .chain import Chain, Filter, FilterKeys, Renumber, WritingStep
 from .collective import Together, allgather_rows, mark_agreed
+from .meter import Tick
 from .partition import Partition
+from .phases import phase
 from .session import Session
 from .sources import CacheSource, MemorySource, uncached
 from .steps import Apply, Unlike, different
@@ -145,26 +147,35 @@ class Streamed:
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
-                with self._session.stopping.at_once():
-                    result = chain.run(first, batch, wanted)
-                if result is not wanted:
-                    consume(first, result)
+                with phase("compute", batch.nbytes):
+                    with self._session.stopping.at_once():
+                        result = chain.run(first, batch, wanted)
+                    if result is not wanted:
+                        consume(first, result)
 
-        if source.collective:
-            for batch in batches:  # a rank that has failed goes on taking part in the rounds
-                with together.attempt():
-                    if not together.failed:
+        with self._piece(chain, action) as tick:
+            if source.collective:
+                for batch in batches:  # a rank that has failed goes on taking part in the rounds
+                    with together.attempt():
+                        if not together.failed:
+                            work(batch)
+                            tick(len(batch))
+            else:
+                # Closed here and not by whoever collects garbage: it waits for threads to let go
+                # of its buffers, and a collector may run where these threads need what it holds.
+                with together.attempt(), closing(batches):
+                    for batch in batches:
                         work(batch)
-        else:
-            # Closed here and not by whoever collects garbage: it waits for threads to let go of
-            # its buffers, and a collector may run where these threads need what it holds.
-            with together.attempt(), closing(batches):
-                for batch in batches:
-                    work(batch)
-        if isinstance(together.failure, Unlike):
-            together.failure = None  # `_learn` finds out which record it is
-        together.agree()
+                        tick(len(batch))
+            if isinstance(together.failure, Unlike):
+                together.failure = None  # `_learn` finds out which record it is
+            together.agree()
         self._learn(chain)
+
+    def _piece(self, chain: Chain, action: str) -> AbstractContextManager[Tick]:
+        """Records that are taken one after the other, to be shown. Local."""
+        unit = type(self).__name__.lower()
+        return self._session.meter.piece(self._name(action), chain.count or 0, unit)
 
     def _learn(self, chain: Chain) -> None:
         """Make the ranks agree on what undeclared functions returned. Collective."""
@@ -197,14 +208,15 @@ class Streamed:
         block: np.ndarray | None = None
         empty = self._session.workspace.empty
         if chain.steps == ():
-            with Together(comm, self._name(action), chain.signature()):
-                assert chain.dims is not None
-                assert chain.dtype is not None
-                block = empty((stop - start, *chain.dims), chain.dtype)
-                if not chain.source.collective:
-                    self._fill(chain, partition, block)
-            if chain.source.collective:
-                self._fill(chain, partition, block)
+            with self._piece(chain, action) as tick:
+                with Together(comm, self._name(action), chain.signature()):
+                    assert chain.dims is not None
+                    assert chain.dtype is not None
+                    block = empty((stop - start, *chain.dims), chain.dtype)
+                    if not chain.source.collective:
+                        self._fill(chain, partition, block, tick)
+                if chain.source.collective:
+                    self._fill(chain, partition, block, tick)
             return block, partition
 
         def into(first: int, number: int) -> np.ndarray | None:
@@ -228,11 +240,13 @@ class Streamed:
             block = np.empty((0, *chain.dims), dtype=chain.dtype)
         return block, partition
 
-    def _fill(self, chain: Chain, partition: Partition, block: np.ndarray) -> None:
+    def _fill(
+        self, chain: Chain, partition: Partition, block: np.ndarray, tick: Tick
+    ) -> None:
         assert chain.positions is not None
         chain.source.load(
             chain.positions, partition, self._session.comm.rank, block, ROUND_BYTES,
-            self._session.workspace,
+            self._session.workspace, tick,
         )
 
     def _known(self, chain: Chain, action: str) -> Chain:

@@ -10,6 +10,7 @@ import numpy as np
 from .chain import Chain, Shape
 from .collective import Together
 from .partition import Partition
+from .phases import phase
 from .reduce import COPY_BYTES, Accumulator, Statistics, joined, need_per_pixel
 from .sizes import size_text
 from .streamed import Streamed
@@ -47,7 +48,8 @@ class Summarized(Streamed):
         passes = 1
         while len(found) < passes:
             accumulator = self._accumulate(chain, action, names, len(found))
-            found.append(accumulator.merge(comm, partition))
+            with phase("compute"):
+                found.append(accumulator.merge(comm, partition))
             assert chain.dims is not None
             assert chain.dtype is not None
             passes = self._bands(chain.dims, chain.dtype, names, partition).parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -94,12 +94,12 @@ class ExchangeSource:
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
         """The whole of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
-        for _ in plan.execute(self.comm, block, positions, workspace, out):
-            pass
+        for moved in plan.execute(self.comm, block, positions, workspace, out):
+            tick(len(moved))
 
     def take_share(self) -> tuple[np.ndarray, Partition] | None:
         """What `prepare` had to compute of the images, once. Local."""

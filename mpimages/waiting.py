@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from mpi4py import MPI
 
+from .phases import phase
+
 __all__ = ["PAUSE", "attend", "complete", "dismiss", "spin"]
 
 # Seconds: of polling without a pause; and then, until the first sleep, of giving way to whoever
@@ -47,6 +49,11 @@ def spin(request: MPI.Request) -> bool:
 
 def complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> None:
     """Wait for a collective operation of comm's, which writes to `buffer`."""
+    with phase("wait (ranks)"):
+        _complete(comm, request, buffer)
+
+
+def _complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> None:
     if spin(request):
         return
     look = _lookouts.get(MPI._handleof(comm))

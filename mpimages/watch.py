@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from mpi4py import MPI
 
 from .collective import mark_agreed
 from .errors import CollectiveMismatchError
+from .phases import phase
+from .reports import Reports
 from .waiting import PAUSE, spin
 
 __all__ = ["Watch"]
@@ -32,6 +35,9 @@ ASK = 2.0
 GATHER = 0.5
 ARRIVE = 3.0
 SHOWN = 8
+# Pieces of work in an action, at most. The tag of messages of places.
+PIECES = 1 << 24
+PLACE = 0
 
 _log = logging.getLogger("mpimages")
 
@@ -60,6 +66,10 @@ class Watch:
         Whether the ranks were found out of step: nothing may follow.
     left : bool
         Whether one of them has ended.
+    reports : Reports
+        How far the ranks are in what they do.
+    meanwhile : callable or None
+        What a rank that waits within an action does now and then.
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
@@ -68,6 +78,9 @@ class Watch:
         self.broken = False
         self.left = False
         self.depth = 0  # actions call others, which all ranks do alike
+        self.reports = Reports(self.comm)
+        self.meanwhile: Callable[[], None] | None = None
+        self._pieces = 0
         self._parted = False  # whether the last handshake was no meeting
         self._ahead_since: float | None = None
         self._sequence = 0
@@ -82,7 +95,7 @@ class Watch:
         self._received = np.zeros(comm.size, dtype=np.int64)
         self._posted: MPI.Request | None = None
         self._words = np.zeros(2, dtype=np.int64)
-        self._counts = np.zeros(comm.size, dtype=np.int64)
+        self._counts = np.zeros((comm.size, 2), dtype=np.int64)
         self._counting: MPI.Request | None = None
 
     # -- actions ---------------------------------------------------------------------------
@@ -103,16 +116,23 @@ class Watch:
         """
         if self.alone or self.depth:
             return
+        self._pieces = 0
         self._post(action, "in", action)
         assert self._posted is not None
-        if not spin(self._posted):
-            self._wait(limit)
+        with phase("wait (ranks)"):
+            if not spin(self._posted):
+                self._wait(limit)
         self._posted = None
         if self._words[0] != -self._words[1]:
             self._learn_places(ASK)
             self._raise_mismatch()
         self._last = action
         self._ahead_since = None
+
+    def next_piece(self) -> int:
+        """The number of the next piece of work; the same on all ranks. Local."""
+        self._pieces += 1
+        return self._sequence * PIECES + self._pieces
 
     def _post(self, meaning: str, kind: str, text: str) -> None:
         self._sequence += 1
@@ -158,14 +178,14 @@ class Watch:
 
     def _send(self, place: _Place) -> None:
         self._sending = [request for request in self._sending if not request.Test()]
-        self._sending += [self.comm.isend(place, rank) for rank in range(self.comm.size)
+        self._sending += [self.comm.isend(place, rank, PLACE) for rank in range(self.comm.size)
                           if rank != self.comm.rank]
         self._sent += 1
 
     def _listen(self) -> None:
         """Take what has been sent. Local."""
         status = MPI.Status()
-        while (message := self.comm.improbe(status=status)) is not None:
+        while (message := self.comm.improbe(tag=PLACE, status=status)) is not None:
             place = message.recv()
             rank = status.Get_source()
             self._received[rank] += 1
@@ -224,6 +244,8 @@ class Watch:
         An agreement that one rank has passed all have come to. So where one is in a later action
         and this rank goes on waiting, that one has left by an error of its own.
         """
+        if self.meanwhile is not None:
+            self.meanwhile()
         self._listen()
         ahead = [rank for rank, p in self._places.items() if p.sequence > self._sequence]
         if not ahead:
@@ -290,13 +312,15 @@ class Watch:
             if self._words[0] != -self._words[1]:
                 self._announce()
         if self._counting is None:
-            sent = np.array([self._sent], dtype=np.int64)
+            sent = np.array([self._sent, self.reports.sent], dtype=np.int64)
             self._counting = self.comm.Iallgather(sent, self._counts)
         if not self._counting.Test():
             return False
         self._counts[self.comm.rank] = 0
-        return bool((self._received >= self._counts).all()) and \
-            all(request.Test() for request in self._sending)
+        self.reports.take()
+        told = self.comm.rank > 0 or (self.reports.received >= self._counts[:, 1]).all()
+        return bool(told and (self._received >= self._counts[:, 0]).all()) and \
+            self.reports.delivered() and all(request.Test() for request in self._sending)
 
     def close(self) -> None:
         """Free the communicator, after an action in which all are in step. Collective."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
+from .phases import carried, phase
 from .pool import Pool
 
 __all__ = ["Work", "Workspace", "threads_per_rank"]
@@ -43,7 +44,8 @@ class Workspace:
         """Begin function(*arguments) for each of `calls`, on the threads."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
-        return Work([self._executor.submit(function, *given) for function, given in calls])
+        return Work([self._executor.submit(carried(function), *given)
+                     for function, given in calls])
 
     def close(self) -> None:
         """Give up the memory and end the threads; may be called twice."""
@@ -61,9 +63,17 @@ class Work:
 
     def finish(self) -> None:
         """Wait for all of them, then raise what the first failing one raised."""
-        wait(self._futures)
+        with phase("wait (files)"):
+            wait(self._futures)
         for future in self._futures:
             future.result()
+
+    def in_turn(self) -> Iterator[int]:
+        """The number of each call, in their order, once it is done; raises what it raised."""
+        for number, future in enumerate(self._futures):
+            with phase("wait (files)"):
+                future.result()
+            yield number
 
     def give_up(self) -> None:
         """Let those that have not begun be, and wait for the others."""

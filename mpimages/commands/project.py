@@ -17,7 +17,7 @@ from .options import (
     refuse_file_name,
     refuse_inputs,
 )
-from .running import Run, pass_run
+from .running import Run, computes, pass_run
 
 if TYPE_CHECKING:
     from ..images import Images
@@ -35,6 +35,7 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 @overwrite_option
 @reads
 @json_option
+@computes
 @pass_run
 def command(
     run: Run, path: str, out: str, kind: str, axis: int, png: bool, overwrite: bool,

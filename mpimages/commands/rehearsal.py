@@ -31,10 +31,10 @@ class _Rehearsal(Run):
     def context(self, memory: str | None = None) -> NoReturn:
         raise _Rehearsed
 
-    def say(self, text: object) -> NoReturn:
+    def say(self, text: object, colour: bool | None = None) -> NoReturn:
         raise _Rehearsed
 
-    def answer(self, fields: Any) -> NoReturn:
+    def answer(self, fields: Any, indent: int | None = 2) -> NoReturn:
         raise _Rehearsed
 
 

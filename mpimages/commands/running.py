@@ -18,7 +18,7 @@ from ..launch import OVERRIDE, told
 if TYPE_CHECKING:
     from ..context import ThunderContext
 
-__all__ = ["INTERRUPTED", "PROBLEM", "Run", "pass_run", "text_of"]
+__all__ = ["INTERRUPTED", "PROBLEM", "Run", "computes", "pass_run", "progress_option", "text_of"]
 
 PROBLEM, INTERRUPTED = 1, 75
 # After so long a rank that has failed takes it that the others wait elsewhere, in vain.
@@ -50,12 +50,18 @@ class Run:
     ----------
     debug : bool
         Show tracebacks.
+    progress : bool or None
+        Show how far the work is; None: as the environment says.
+    timings : bool
+        Show what has taken the time.
     code : int
         The exit code.
     """
 
     def __init__(self) -> None:
         self.debug = False
+        self.progress: bool | None = None
+        self.timings = False
         self.code = 0
         self._comm: Any = None
         self._silence = ExitStack()
@@ -113,8 +119,13 @@ class Run:
         """A ThunderContext of all ranks. Collective."""
         from ..context import ThunderContext
 
-        with ThunderContext(self.world(), memory) as context:
+        options: dict[str, Any] = {"progress": self.progress, "timings": self.timings}
+        with ThunderContext(self.world(), memory, **options) as context:
             yield context
+            if self.timings:
+                table = context.timings()
+                if self.speaks:  # apart from what the command answers
+                    click.echo(str(table), err=True)
 
     def fail(self, error: BaseException, code: int = PROBLEM) -> int:
         """Say what went wrong; ends the job where the other ranks have not failed alike.
@@ -186,3 +197,26 @@ def pass_run(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapped = click.make_pass_decorator(Run)(function)
     return click.option("--debug", is_flag=True, expose_value=False, callback=keep,
                         help="Show the traceback of an error.")(wrapped)
+
+
+def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--progress/--no-progress, kept in the `Run`."""
+
+    def keep(ctx: click.Context, _: click.Parameter, shown: bool | None) -> None:
+        if shown is not None:
+            ctx.ensure_object(Run).progress = shown
+
+    return click.option("--progress/--no-progress", default=None, expose_value=False,
+                        callback=keep, help="Show how far the work is: a bar in a terminal, "
+                        "else a line every 30 s. Default: yes.")(function)
+
+
+def computes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options of all that take long."""
+
+    def keep(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+        ctx.ensure_object(Run).timings = wanted
+
+    timed = click.option("--timings", is_flag=True, expose_value=False, callback=keep,
+                         help="At the end, show what has taken the time.")(function)
+    return progress_option(timed)

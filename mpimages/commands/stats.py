@@ -15,7 +15,7 @@ from .options import (
     refuse_file_name,
     refuse_inputs,
 )
-from .running import Run, pass_run
+from .running import Run, computes, pass_run
 
 
 @click.command("stats")
@@ -23,6 +23,7 @@ from .running import Run, pass_run
 @overwrite_option
 @reads
 @json_option
+@computes
 @pass_run
 def command(
     run: Run, path: str, out: str, overwrite: bool, reading: dict[str, Any], as_json: bool

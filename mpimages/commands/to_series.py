@@ -20,7 +20,7 @@ from .options import (
     refuse_inputs,
     sizes,
 )
-from .running import Run, pass_run
+from .running import Run, computes, pass_run
 
 if TYPE_CHECKING:
     from ..images import Images
@@ -68,6 +68,7 @@ compression_option = click.option("--compression", callback=_compression, metava
               help="Binary series: of each file, at most. Default: 150MB.")
 @reads
 @json_option
+@computes
 @pass_run
 def command(
     run: Run, path: str, out: str, reading: dict[str, Any], memory: str | None, resume: bool,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import files, json_option, named
-from .running import PROBLEM, Run, pass_run, text_of
+from .running import PROBLEM, Run, computes, pass_run, text_of
+
+if TYPE_CHECKING:
+    from ..context import ThunderContext
 
 
 @click.command("verify")
 @click.argument("outs", nargs=-1, required=True, metavar="OUT...", shell_complete=files)
 @json_option
+@computes
 @pass_run
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
@@ -25,10 +32,9 @@ def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     Example: mpimages verify series/ series.h5
     """
     outs = tuple(named(out, "OUT") for out in outs)
-    comm = run.world()
-    own = [_look(out) for out in outs[comm.rank :: comm.size]]
-    gathered = comm.allgather(own)
-    found = [gathered[i % comm.size][i // comm.size] for i in range(len(outs))]
+    with run.context() as context:
+        gathered, size = _look_together(context, outs), context.size
+    found = [gathered[i % size][i // size] for i in range(len(outs))]
     if as_json:
         run.answer([fields for _, fields in found])
     else:
@@ -37,12 +43,39 @@ def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     return 0 if all(fields["ok"] for _, fields in found) else PROBLEM
 
 
-def _look(out: str) -> tuple[str, dict[str, Any]]:
+def _look_together(
+    context: ThunderContext, outs: Sequence[str]
+) -> list[list[tuple[str, dict[str, Any]]]]:
+    """What each rank says of its share of the outputs. Collective."""
+    from ..collective import Together
+
+    session, comm = context._session, context.comm
+    with session.action("mpimages verify"):
+        own = outs[comm.rank :: comm.size]
+        total = comm.allreduce(sum(map(_stored, own)))
+        with session.meter.piece("verify", total, "bytes") as tick, Together(comm, "verify"):
+            found = [_look(out, tick) for out in own]
+        return comm.allgather(found)
+
+
+def _stored(out: str) -> int:
+    """The bytes of an output's files, as far as they can be seen. Local; raises nothing."""
+    total = 0
+    with suppress(OSError, ValueError):
+        if not os.path.isdir(out):
+            return os.stat(out).st_size
+        for entry in os.scandir(out):
+            with suppress(OSError):
+                total += entry.stat().st_size
+    return total
+
+
+def _look(out: str, tick: Callable[[int], None]) -> tuple[str, dict[str, Any]]:
     """What `verify` says of one output, as text and as plain values. Local; raises nothing."""
     from ..verification import verify
 
     try:
-        found = verify(out)
+        found = verify(out, tick)
     except Exception as error:  # it must not keep the other outputs from being looked at
         fields = {"path": out, "kind": None, "files": 0, "bytes": 0, "problems": [text_of(error)]}
         told = text_of(error).removeprefix(f"{out}: ").removeprefix(f"{out!r}: ")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..phases import phase
 from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
 from .hdf5links import open_item, refuse_outside
@@ -276,7 +277,8 @@ class Hdf5Handle(Handle):
         target = values.reshape(selected)
         if self._dataset.dtype == np.bool_:
             target = target.view(np.bool_)
-        with told_as_damage(self.path, f"dataset {self._name}"):
+        damage = told_as_damage(self.path, f"dataset {self._name}")
+        with damage, phase("decode", target.nbytes):
             self._dataset.read_direct(target, tuple(selection))
         if not natural:
             copy_axes(values, order, out if time >= 0 else out[0])

@@ -12,6 +12,7 @@ import struct
 import numpy as np
 
 from ..errors import FormatError
+from ..phases import counted, phase
 from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import require_given
 from .options import Options
@@ -64,8 +65,10 @@ class PngHandle(Handle):
         fd, size = open_file(self.path)
         with os.fdopen(fd, "rb") as file:
             content = file.read(size)
+        counted("read", len(content))
         try:
-            image = imagecodecs.png_decode(content)
+            with phase("decode", out.nbytes):
+                image = imagecodecs.png_decode(content)
         except Exception as error:
             raise FormatError(f"{self.path}: the PNG is damaged: {error}") from None
         if image.shape != out.shape[1:] or image.dtype != out.dtype:

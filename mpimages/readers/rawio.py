@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..phases import counted
 
 __all__ = [
     "byteswap",
@@ -70,6 +71,7 @@ def read_into(fd: int, offset: int, out: np.ndarray, path: str) -> None:
                 f"ends at byte {offset + done}"
             )
         done += got
+    counted("read", total)
 
 
 def byteswap(array: np.ndarray, stored: np.dtype) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..dims import pixel_boxes
 from ..errors import FormatError
+from ..phases import phase
 from .base import Scratch
 from .hdf5 import (
     as_text,
@@ -128,7 +129,8 @@ class DatasetHandle(SeriesHandle):
             count = product(extent)
             part = out[done : done + count]
             box = tuple(slice(a, a + n) for a, n in zip(start, extent, strict=True))
-            with told_as_damage(self.header.path, f"dataset {self.header.layout['dataset']}"):
+            name = f"dataset {self.header.layout['dataset']}"
+            with told_as_damage(self.header.path, name), phase("decode", part.nbytes):
                 self._read_box(box, extent, part)
             done += count
 

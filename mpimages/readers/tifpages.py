@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..phases import phase
 from .base import check_claim
 from .rawio import byteswap, open_file, read_into
 from .tifgeometry import (
@@ -209,7 +210,8 @@ class TifPages:
         decode = getattr(imagecodecs, f"{CODECS[geometry.compression]}_decode")
         raw = out.reshape(-1).view(np.uint8)
         try:
-            done = decode(stored, out=raw)
+            with phase("decode", raw.nbytes):
+                done = decode(stored, out=raw)
         except Exception as error:
             raise FormatError(f"{self.path}: page {page} is damaged: {error}") from None
         if len(done) < need:
@@ -234,7 +236,8 @@ class TifPages:
                 fd = os.dup(self._open_fd())
                 self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
                 self._tifffile = tifffile.TiffFile(self._again)
-            found = self._page_at(page).asarray(maxworkers=1)
+            with phase("decode", out.nbytes):
+                found = self._page_at(page).asarray(maxworkers=1)
         except Exception as error:
             # A MemoryError too: the page's size was checked, so the coded data claim too much.
             raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None

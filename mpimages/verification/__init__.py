@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import FormatError, not_found
@@ -76,7 +77,9 @@ class Verified:
         return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
 
 
-def verify(path: str | os.PathLike[str]) -> Verified:
+def verify(
+    path: str | os.PathLike[str], tick: Callable[[int], None] | None = None
+) -> Verified:
     """Read an output of mpimages again and compare it with its checksums. Local.
 
     Parameters
@@ -84,6 +87,8 @@ def verify(path: str | os.PathLike[str]) -> Verified:
     path : path
         A binary series, a directory of pictures or of statistics as a whole, an HDF5 file, or a
         multi-page TIFF.
+    tick : callable, optional
+        Is told now and then how many more bytes of the files were read.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def verify(path: str | os.PathLike[str]) -> Verified:
     _refuse_missing(text)
     is_directory = os.path.isdir(text)
     refuse_unfinished([text if is_directory else os.path.dirname(text)])
-    findings = Findings()
+    findings = Findings(tick)
     kind = (_verify_directory if is_directory else _verify_file)(text, findings)
     return Verified(text, kind, findings.files, findings.bytes, findings.problems())
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..checksum import parts_of_pieces
+from ..phases import phase
 from .findings import Findings
 from .pieces import WRONG, together
 
@@ -30,8 +31,11 @@ def damaged_boxes(
 ) -> list[tuple[int, int, str]]:
     """What is wrong: bytes [first, stop) of the values in C order, and why."""
     check = _Check(dataset, piece, crcs)
+    packed = dataset.id.get_storage_size() / check.size
     for box in _boxes((0,) * dataset.ndim, dataset.shape, _box_shape(dataset)):
+        before = check.bytes
         check.read(box)
+        findings.tick(int((check.bytes - before) * packed))
     findings.bytes += check.bytes
     return together(check.wrong(), piece, check.size)
 
@@ -95,7 +99,8 @@ class _Check:
             else:
                 self._note_unread(box, " ".join(str(error).split()))
             return
-        self._add(box, values)
+        with phase("compute", values.nbytes):
+            self._add(box, values)
 
     def _values(self, box: Box) -> np.ndarray:
         start, extent = box
@@ -104,7 +109,8 @@ class _Check:
             self._memory = np.empty(nbytes, dtype=np.uint8)
         values = self._memory[:nbytes].view(self.stored).reshape(extent)
         where = tuple(slice(a, a + n) for a, n in zip(start, extent, strict=True))
-        self.dataset.read_direct(values, where)
+        with phase("decode", nbytes):
+            self.dataset.read_direct(values, where)
         return values
 
     def _runs(self, box: Box) -> tuple[Iterator[int], int]:

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ..errors import FormatError
@@ -19,11 +19,19 @@ MOST_PROBLEMS = 100
 
 
 class Findings:
-    """Problems, and how much was checked."""
+    """Problems, and how much was checked.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tick : callable, optional
+        Is told how many more bytes of files were looked at, now and then, by the thread that
+        has called `verify`.
+    """
+
+    def __init__(self, tick: Callable[[int], None] | None = None) -> None:
         self.files = 0
         self.bytes = 0
+        self.tick = tick or (lambda nbytes: None)
         self._problems: list[str] = []
         self._further = 0
 

@@ -6,15 +6,17 @@ import os
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from ..phases import carried, phase
 from .findings import Findings
 
 __all__ = ["WRONG", "Stored", "damaged", "together"]
 
 READ_BYTES = 1 << 20
 MOST_THREADS = 8
+LOOK = 0.2  # seconds until the caller is told how much was read
 WRONG = "do not have their checksum"
 
 
@@ -58,7 +60,12 @@ def damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, int, 
     wrong: list[tuple[int, int, str]] = []
     with ThreadPoolExecutor(count) as pool:
         try:
-            for job in [pool.submit(_check, runs, feed, wrong) for _ in range(count)]:
+            jobs = [pool.submit(carried(_check), runs, feed, wrong) for _ in range(count)]
+            with phase("wait (files)"):
+                while wait(jobs, LOOK).not_done:
+                    findings.tick(feed.read_since())
+            findings.tick(feed.read_since())
+            for job in jobs:
                 findings.bytes += job.result()
         finally:
             feed.stop()  # an interruption does not wait for terabytes
@@ -90,9 +97,21 @@ class _Feed:
         self._items = iter(items)
         self._lock = threading.Lock()
         self._stopped = False
+        self._read = 0
 
     def stop(self) -> None:
         self._stopped = True
+
+    def add(self, nbytes: int) -> None:
+        """A thread has read so much."""
+        with self._lock:
+            self._read += nbytes
+
+    def read_since(self) -> int:
+        """How much the threads have read since this was asked."""
+        with self._lock:
+            nbytes, self._read = self._read, 0
+        return nbytes
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         while not self._stopped:
@@ -117,6 +136,7 @@ def _check(runs: Sequence[Stored], feed: _Feed, wrong: list[tuple[int, int, str]
             wrong.append((number, piece, f"cannot be read: {error.strerror}"))
             continue
         total += length
+        feed.add(length)
         if crc != run.crcs[piece]:
             wrong.append((number, piece, WRONG))
     return total
@@ -128,10 +148,12 @@ def _crc(path: str, offset: int, length: int, buffer: memoryview) -> int:
     try:
         crc = 0
         while length:
-            got = os.preadv(descriptor, [buffer[:length]], offset)
+            with phase("read", min(length, len(buffer))):
+                got = os.preadv(descriptor, [buffer[:length]], offset)
             if got == 0:
                 raise OSError(0, "the file ends before")
-            crc = zlib.crc32(buffer[:got], crc)
+            with phase("compute", got):
+                crc = zlib.crc32(buffer[:got], crc)
             offset += got
             length -= got
         return crc

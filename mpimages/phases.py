@@ -1,0 +1,107 @@
+"""What takes a job's time: seconds and bytes of each phase, counted where asked for. Local.
+
+A phase is open in one thread; one within another takes its time away from that one, so that no
+second of a thread counts twice. What is read ahead or written behind is counted in the threads
+that do it, while the rank computes: phases overlap.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+__all__ = ["PHASES", "Timings", "carried", "counted", "measuring", "phase"]
+
+PHASES = ("list", "read", "decode", "compute", "exchange", "write", "wait (files)",
+          "wait (ranks)", "total")
+
+
+class Timings:
+    """One rank's seconds and bytes of each phase. Used by all of its threads."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.bytes = dict.fromkeys(PHASES, 0)
+        self._lock = threading.Lock()
+
+    def add(self, name: str, seconds: float, nbytes: int) -> None:
+        """So much more."""
+        with self._lock:
+            self.seconds[name] += seconds
+            self.bytes[name] += nbytes
+
+
+class _Here(threading.local):
+    """What this thread is doing."""
+
+    timings: Timings | None = None
+    inner = 0.0  # seconds of the phases within the one that is open
+
+
+_here = _Here()
+_nothing = nullcontext()
+
+
+@contextmanager
+def measuring(timings: Timings | None) -> Iterator[None]:
+    """Count what this thread does in the block, and its time in all. Local."""
+    if timings is None:
+        yield
+        return
+    before, _here.timings = _here.timings, timings
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        _here.timings = before
+        timings.add("total", time.perf_counter() - began, 0)
+
+
+def phase(name: str, nbytes: int = 0) -> AbstractContextManager[Any]:
+    """A block of one phase, in which so many bytes are moved. Local; nothing where nobody asks."""
+    timings = _here.timings
+    return _nothing if timings is None else _Phase(timings, name, nbytes)
+
+
+def counted(name: str, nbytes: int) -> None:
+    """So many bytes were moved in a phase whose time is counted elsewhere. Local."""
+    if _here.timings is not None:
+        _here.timings.add(name, 0.0, nbytes)
+
+
+def carried(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, for another thread, where it counts as it would in this one. Local."""
+    timings = _here.timings
+    if timings is None:
+        return function
+
+    @functools.wraps(function)
+    def counting(*args: Any) -> Any:
+        before, _here.timings = _here.timings, timings
+        try:
+            return function(*args)
+        finally:
+            _here.timings = before
+
+    return counting
+
+
+class _Phase:
+    __slots__ = ("_began", "_name", "_nbytes", "_outer", "_timings")
+
+    def __init__(self, timings: Timings, name: str, nbytes: int) -> None:
+        self._timings, self._name, self._nbytes = timings, name, nbytes
+        self._outer = self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._outer, _here.inner = _here.inner, 0.0
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        took = time.perf_counter() - self._began
+        self._timings.add(self._name, took - _here.inner, self._nbytes)
+        _here.inner = self._outer + took

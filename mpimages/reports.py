@@ -1,0 +1,62 @@
+"""Small messages to rank 0 of how far each rank is, for which nobody waits."""
+
+from __future__ import annotations
+
+import numpy as np
+from mpi4py import MPI
+
+__all__ = ["Reports"]
+
+# The watch's other messages have the tag 0.
+TAG = 1
+WORDS = 2
+
+
+class Reports:
+    """What the ranks of a communicator tell rank 0 while they work. Every method is local.
+
+    A rank sends the next one when rank 0 has taken the last: a synchronous send, which is complete
+    once it is matched. So there is one on its way from each rank at most, however seldom
+    rank 0 looks; and none is left when rank 0 has received as many as were sent (`Watch.has_left`).
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        The watch's own.
+    """
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        self._comm = comm
+        self.sent = 0
+        self.received = np.zeros(comm.size, dtype=np.int64)
+        self._words = np.zeros(WORDS, dtype=np.int64)
+        self._sending: MPI.Request | None = None
+
+    def send(self, number: int, done: int) -> bool:
+        """Tell rank 0, of piece of work `number`, that so much is done; False where rank 0 has
+        not taken the last message yet. Not for rank 0."""
+        if not self.delivered():
+            return False
+        self._words[:] = number, done
+        self._sending = self._comm.Issend(self._words, 0, TAG)
+        self.sent += 1
+        return True
+
+    def delivered(self) -> bool:
+        """Whether rank 0 has taken what was sent."""
+        if self._sending is not None and self._sending.Test():
+            self._sending = None
+        return self._sending is None
+
+    def take(self) -> list[tuple[int, int, int]]:
+        """(rank, number, done) of each message that has arrived."""
+        found: list[tuple[int, int, int]] = []
+        if self._comm.rank > 0:
+            return found
+        status, words = MPI.Status(), np.empty(WORDS, dtype=np.int64)
+        while self._comm.Iprobe(MPI.ANY_SOURCE, TAG, status):
+            rank = status.Get_source()
+            self._comm.Recv(words, rank, TAG)
+            self.received[rank] += 1
+            found.append((rank, int(words[0]), int(words[1])))
+        return found
