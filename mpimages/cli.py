@@ -24,6 +24,7 @@ COMMANDS = {
     "info": "info",
     "plan": "plan",
     "project": "project",
+    "report": "report",
     "stats": "stats",
     "to-series": "to_series",
     "verify": "verify",

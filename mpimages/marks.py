@@ -17,6 +17,7 @@ __all__ = [
     "PARTIAL_SUFFIX",
     "PARTIAL_TEXT",
     "PICTURES_FORMAT",
+    "REPORT_START",
     "SEALED",
     "SERIES_FILE",
     "SERIES_FORMAT",
@@ -34,6 +35,8 @@ SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
 CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
 MANIFEST = ".mpimages.json"
 PICTURES_FORMAT = "mpimages-images"
+# How a report begins: by this it is known as one.
+REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 PARTIAL_SUFFIX = ".mpimages-partial"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..images import Images
 
 __all__ = ["ints", "json_option", "load", "memory_option", "out_of", "overwrite_option",
-           "path_and_out", "path_of",
+           "path_and_maybe_out", "path_and_out", "path_of",
            "reads", "refuse_file_name", "refuse_inputs", "sizes"]
 
 Command = Callable[..., Any]
@@ -100,14 +100,24 @@ def load(context: ThunderContext, path: str, reading: dict[str, Any]) -> Images:
 
 def path_and_out(function: Command) -> Command:
     """PATH OUT, or PATH -o OUT, as arguments `path` and `out`."""
+    return _path_and(None, "PATH OUT", function)
 
+
+def path_and_maybe_out(default: str) -> Callable[[Command], Command]:
+    """As `path_and_out`, where OUT may be left out."""
+    return partial(_path_and, default, "PATH [OUT]")
+
+
+def _path_and(default: str | None, shown: str, function: Command) -> Command:
     @wraps(function)
     def splitting(*args: Any, paths: tuple[str, ...], out: str | None, **given: Any) -> Any:
+        if out is None and len(paths) == 1:
+            out = default
         path, out = _split(paths, out)
         return function(*args, path=path, out=out, **given)
 
     given = click.option("-o", "--out", metavar="OUT", help="The output, in place of OUT.")
-    return click.argument("paths", nargs=-1, metavar="PATH OUT")(given(splitting))
+    return click.argument("paths", nargs=-1, metavar=shown)(given(splitting))
 
 
 def _split(paths: tuple[str, ...], out: str | None) -> tuple[str, str]:

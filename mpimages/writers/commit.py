@@ -47,7 +47,7 @@ from .plain import sync_directory
 __all__ = ["Stage", "resumable", "staged"]
 
 # Whether an output of each kind is one file, or else a directory.
-KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True}
+KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True, "report": True}
 
 _log = logging.getLogger("mpimages")
 
@@ -89,7 +89,7 @@ def staged(
     comm : mpi4py.MPI.Intracomm
     path : str or path-like
         Rank 0's counts. Its parent must exist.
-    kind : {'binaryseries', 'hdf5', 'png', 'tif'}
+    kind : {'binaryseries', 'hdf5', 'png', 'report', 'tif'}
     overwrite : bool
         Replace an output of mpimages, of any kind, or an empty directory.
     action : str
@@ -98,7 +98,8 @@ def staged(
     Yields
     ------
     str
-        Where to write: a directory that exists, or for ``'hdf5'`` a file that does not yet.
+        Where to write: a directory that exists, or for ``'hdf5'`` and ``'report'`` a file that
+        does not yet.
 
     Raises
     ------

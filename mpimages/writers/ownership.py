@@ -20,6 +20,7 @@ from ..marks import (
     PARTIAL_SUFFIX,
     PARTIAL_TEXT,
     PICTURES_FORMAT,
+    REPORT_START,
     SEALED,
     SERIES_FILE,
     SERIES_FORMAT,
@@ -191,10 +192,13 @@ def _read_json(directory: str, name: str) -> dict[str, Any]:
 
 
 def _check_file(path: str) -> None:
-    """Refuse a file that is not HDF5 with datasets of ours alone."""
+    """Refuse a file that is neither a report nor HDF5 with datasets of ours alone."""
     with open(path, "rb") as file:
-        if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
-            raise _refusal(path, "it is not an HDF5 file")
+        start = file.read(len(REPORT_START))
+    if start == REPORT_START:
+        return
+    if not start.startswith(_HDF5_SIGNATURE):
+        raise _refusal(path, "it is neither an HDF5 file nor a report")
     import h5py
 
     try:
