@@ -137,6 +137,7 @@ CALLS = [
     Call("volumes", "saveAsBinarySeries", {"path": OUT}, BINARY),
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
+    Call("volumes", "report", {"path": OUT}, {**PATH, "overwrite": ("overwrite", d.FLAG)}),
     Call("flat", "saveAsPngs", {"path": OUT}, {
         **PICTURES, "cmap": ("cmap|colormap", [d.RUDE, d.ODD, "nonsense", 3, NAN, b"x", [], {}]),
         "vmin": ("vmin", [*d.NUMBER, NAN, math.inf]), "vmax": ("vmax", [*d.NUMBER, NAN, math.inf]),

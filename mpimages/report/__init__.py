@@ -1,13 +1,15 @@
 """One page that tells whether a recording is good: see `Images.report`.
 
-What is *gathered* (by all ranks, in two passes), what is *judged* of it, the *pictures* and *plots*,
-and the *page*: each in its module, and all but the first on rank 0.
+What is *gathered* (by all ranks, in two passes), what is *judged* of it, the *pictures* and
+*plots*, and the *page*: each in its module, and all but the first on rank 0.
 """
 
 from __future__ import annotations
 
 import os
 from typing import Any
+
+import numpy as np
 
 from ..collection import Collection
 from ..collective import from_rank
@@ -38,8 +40,9 @@ def _write(images: Collection, recording: Recording, output: str) -> dict[str, A
     from .page import page
 
     description = describe(images._chain, images.metadata)
-    judged = judge(recording, description.gaps)
-    made = page(recording, judged, description)
+    with np.errstate(over="ignore", invalid="ignore"):  # as in the passes
+        judged = judge(recording, description.gaps)
+        made = page(recording, judged, description)
     with open(output, "xb") as file:
         file.write(made)
         file.flush()

@@ -20,7 +20,7 @@ __all__ = ["ACCENT", "INK", "MUTED", "SECOND", "WARN", "drawing", "fitted", "lin
 INK, MUTED, ACCENT, SECOND, WARN = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 STAND_INS = {INK: "var(--ink)", MUTED: "var(--muted)", ACCENT: "var(--accent)",
              SECOND: "var(--second)", WARN: "var(--warn)"}
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "mpimages", "path.simplify": False,
     "font.size": 9.0, "axes.linewidth": 0.7, "axes.edgecolor": MUTED, "axes.labelcolor": INK,
     "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,

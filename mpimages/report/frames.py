@@ -61,15 +61,16 @@ class FrameMeasures:
     def add(self, batch: np.ndarray) -> None:
         """Take in the next images, (k,) + dims."""
         step = max(1, PIECE_BYTES * len(batch) // max(1, batch.nbytes))
-        for i in range(0, len(batch), step):
-            self._add(np.ascontiguousarray(batch[i : i + step]))
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is left out later
+            for i in range(0, len(batch), step):
+                self._add(np.ascontiguousarray(batch[i : i + step]))
 
     def _add(self, piece: np.ndarray) -> None:
         flat = piece.reshape(len(piece), -1)
         here = slice(self._done, self._done + len(piece))
         self._values(flat, here)
         self.column("difference")[here] = self._differences(flat)
-        self.column("checksum")[here] = [crc32(memoryview(row).cast("B")) for row in flat]
+        self.column("checksum")[here] = [crc32(row.data.cast("B")) for row in flat]
         if self.finder is not None:
             at = COLUMNS.index("down")
             self.table[here, at : at + 3] = self.finder.find(self.region.reduce(piece))

@@ -81,13 +81,10 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
         Where the records are neither images nor volumes.
     """
     comm = images._session.comm
-    if chain.dims is not None:
-        _check_dims(chain.dims)
     pixels = pixel_statistics(images, chain, action)
     assert chain.dims is not None
     assert chain.dtype is not None
-    _check_dims(chain.dims)
-    region = Region.of(chain.dims)
+    region = Region.of(chain.dims, chain.count or 0)
     finder = _shift_finder(images, chain, action, region)
     partition = chain.partition(comm.size)
     with Together(comm, images._name(action)):
@@ -109,11 +106,6 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
         allgather_rows(comm, measures.table, partition), region if finder else None, active,
         allgather_rows(comm, measures.series, partition),
     )
-
-
-def _check_dims(dims: Shape) -> None:
-    if len(dims) not in (2, 3):
-        raise ValueError(f"report: it is of images or volumes, not of records of dims {dims}")
 
 
 def _range(pixels: PixelStatistics) -> tuple[float, float]:

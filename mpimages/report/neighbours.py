@@ -65,8 +65,12 @@ def pixel_statistics(images: Collection, chain: Chain, action: str) -> PixelStat
     ------
     MemoryError
         Where it would take more than 256 passes.
+    ValueError
+        Where the records are neither images nor volumes.
     """
     session = images._session
+    if chain.dims is not None:
+        _check_dims(chain.dims)
     partition = chain.partition(session.comm.size)
     found: list[dict[str, np.ndarray]] = []
     passes = 1
@@ -95,6 +99,7 @@ def _one_pass(
     sums: _Sums | None = None
 
     def begin(dims: Shape, dtype: np.dtype) -> _Sums:
+        _check_dims(dims)
         bands = _bands(dims, dtype, partition, session.memory)
         return _Sums(dims, dtype, bands.bounds(number), partition.bounds(session.comm.rank),
                      session.workspace.empty, session.memory // MERGE_SHARE)
@@ -113,6 +118,11 @@ def _one_pass(
             sums = begin(chain.dims, chain.dtype)
     assert sums is not None
     return sums
+
+
+def _check_dims(dims: Shape) -> None:
+    if len(dims) not in (2, 3):
+        raise ValueError(f"report: it is of images or volumes, not of records of dims {dims}")
 
 
 def _bands(dims: Shape, dtype: np.dtype, partition: Partition, memory: int) -> Partition:

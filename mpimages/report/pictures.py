@@ -11,7 +11,7 @@ from .drawing import fitted, svg_of
 from .gathered import Recording
 from .words import number_text
 
-__all__ = ["Picture", "montage", "pictures"]
+__all__ = ["HUGE", "Picture", "montage", "pictures"]
 
 # The display range, in per cent of the values.
 RANGE = (1.0, 99.5)
@@ -103,7 +103,7 @@ def montage(image: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
 
 def _marks(recording: Recording, places: list[tuple[int, int]]) -> list[tuple[float, float]]:
     """Where the active pixels are in the montage, (row, column)."""
-    found = []
+    found: list[tuple[float, float]] = []
     for flat in recording.active:
         place = [int(i) for i in np.unravel_index(flat, recording.dims)]
         r, c = places[place[2] if len(place) == 3 else 0]

@@ -9,7 +9,7 @@ import numpy as np
 from .drawing import ACCENT, INK, MUTED, SECOND, WARN, line, svg_of
 from .gathered import Recording
 from .judged import Judged
-from .pictures import Picture
+from .pictures import HUGE, Picture
 from .shifts import RELIABLE
 from .trends import Trend
 from .words import number_text, percent_text
@@ -42,7 +42,7 @@ def histogram(recording: Recording, judged: Judged) -> Picture:
     figure, axes = _axes("value", "count")
     title = "Histogram of all values"
     if len(counts) == 0:
-        return Picture(title, "No value is finite.", "")
+        return Picture(title, "There are no finite values, or they are too large to be drawn.", "")
     axes.set_yscale("log")
     axes.stairs(counts, edges, baseline=0.5, fill=True, color=ACCENT, linewidth=0)
     axes.set_ylim(0.7, 2 * max(2, int(counts.max())))
@@ -64,7 +64,7 @@ def _bars(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     """The counts between the least and the greatest value, in no more bars than can be seen."""
     counts, edges = recording.counts.counts, recording.counts.edges
     there = np.flatnonzero(counts)
-    if len(there) == 0:
+    if len(there) == 0 or np.abs(edges).max() > HUGE:
         return counts[:0], edges[:0]
     first, stop = int(there[0]), int(there[-1]) + 1
     width = -(-(stop - first) // BARS)

@@ -19,10 +19,13 @@ from .neighbours import filled
 
 __all__ = ["LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]
 
-# Pixels of the small picture along an axis, at most; and how coarsely it may be binned. What
-# exceeds both is cut off around the centre.
-SIDE = 128
-COARSEST = 4
+# Pixels of the small picture along an axis, at most: of long recordings fewer, or their shifts
+# would take longer than all the rest. What exceeds so many of the image's is cut off.
+SIDE, SIDE_OF_LONG = 128, 64
+LONG = 4000
+WIDEST = 512
+# Pictures that are transformed at a time: they shall stay in the cache.
+PIECE_BYTES = 1 << 20
 # An image that is smaller shows too little.
 LEAST = 16
 # Standard deviation of the peak, in (binned) pixels.
@@ -33,9 +36,10 @@ CLIP = (1.0, 98.0)
 # Part of the picture: nothing is thought to move farther.
 FARTHEST = 0.25
 # So many standard deviations of the surface of unrelated pictures a peak must reach.
-RELIABLE = 8.0
-# Spectral values below this part of the greatest are rounding errors, without a phase.
+RELIABLE = 9.0
+# Spectral values below this part of the greatest, and below the second in any case, count less.
 NOTHING = 1e-9
+TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,11 @@ class Region:
     bins: tuple[int, int]
 
     @classmethod
-    def of(cls, dims: Shape) -> Region:
-        """For images of these dims."""
-        bins = [min(COARSEST, max(1, n // SIDE)) for n in dims[:2]]
-        size = [min(SIDE, n // width) for n, width in zip(dims, bins, strict=False)]
+    def of(cls, dims: Shape, count: int) -> Region:
+        """For so many images of these dims."""
+        side = SIDE if count <= LONG else SIDE_OF_LONG
+        bins = [min(WIDEST // side, max(1, n // side)) for n in dims[:2]]
+        size = [min(side, n // width) for n, width in zip(dims, bins, strict=False)]
         start = [(n - s * b) // 2 for n, s, b in zip(dims, size, bins, strict=False)]
         return cls((start[0], start[1]), (size[0], size[1]), (bins[0], bins[1]))
 
@@ -147,15 +152,18 @@ class ShiftFinder:
             columns; NaN where the strength, in standard deviations of what unrelated
             pictures give, does not reach `RELIABLE`.
         """
+        step = max(1, PIECE_BYTES * len(pictures) // max(1, pictures.nbytes))
+        found = [self._peak(surface) for i in range(0, len(pictures), step)
+                 for surface in self._surfaces(pictures[i : i + step])]
+        return np.array(found).reshape(-1, 3)
+
+    def _surfaces(self, pictures: np.ndarray) -> np.ndarray:
         cross = self._spectra(pictures) * self.reference
-        size = np.abs(cross)
-        least = size.max(axis=(1, 2), keepdims=True) * NOTHING
-        # An even picture has no phases at all.
-        np.divide(cross, size, out=cross, where=(size > least) & (size > 0))
-        cross[size <= least] = 0
-        cross *= self.weights
-        surfaces = np.fft.irfft2(cross, s=self.shape)
-        return np.array([self._peak(surface) for surface in surfaces]).reshape(-1, 3)
+        size = np.sqrt(cross.real**2 + cross.imag**2)
+        # What is next to nothing is a rounding error; so is all of an even picture.
+        least = np.maximum(size.max(axis=(1, 2), keepdims=True) * NOTHING, TINY)
+        cross *= self.weights / np.maximum(size, least)
+        return np.fft.irfft2(cross, s=self.shape)
 
     def _peak(self, surface: np.ndarray) -> tuple[float, float, float]:
         allowed = np.where(self.near, surface, -np.inf)
@@ -171,11 +179,13 @@ class ShiftFinder:
 
 def _standard(pictures: np.ndarray) -> np.ndarray:
     """Each picture with mean 0 and standard deviation 1; 0 where it is even."""
-    largest = np.abs(pictures).max(axis=(1, 2), keepdims=True)  # whose squares might overflow
-    values = np.divide(pictures, largest, out=np.zeros_like(pictures), where=largest > 0)
-    values -= values.mean(axis=(1, 2), keepdims=True)
-    scale = values.std(axis=(1, 2), keepdims=True)
-    return np.divide(values, scale, out=np.zeros_like(values), where=scale > 0)
+    values = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    squares = np.einsum("kij,kij->k", values, values)
+    if not np.isfinite(squares).all():  # an overflow
+        return _standard(pictures / np.abs(pictures).max())
+    scale = np.sqrt(squares / values[0].size)[:, None, None]
+    values /= np.where(scale > 0, scale, 1.0)
+    return values
 
 
 def _hann(n: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def trend(values: np.ndarray, use: np.ndarray) -> Trend | None:
     if len(places) < 3:
         return None
     cuts = np.linspace(0, len(places), min(BLOCKS, len(places)) + 1).astype(np.int64)
-    blocks = [places[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    blocks = [places[a:b] for a, b in pairwise(cuts)]
     x = np.array([block.mean() for block in blocks])
     y = np.array([np.median(values[block]) for block in blocks])
     first, second = np.triu_indices(len(x), 1)
@@ -136,7 +137,7 @@ def envelope(values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray, n
         NaN where a block has no finite value.
     """
     cuts = np.linspace(0, len(values), min(points, len(values)) + 1).astype(np.int64)
-    blocks = [values[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    blocks = [values[a:b] for a, b in pairwise(cuts)]
     finite = [block[np.isfinite(block)] for block in blocks]
     low = np.array([block.min() if len(block) else np.nan for block in finite])
     high = np.array([block.max() if len(block) else np.nan for block in finite])
