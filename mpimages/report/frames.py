@@ -115,8 +115,8 @@ def mean_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return statistic_rows("mean", difference)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(a.astype(np.float64) - b)
-    found = statistic_rows("mean", difference)
-    for i in np.flatnonzero(~np.isfinite(found)):
-        finite = difference[i][np.isfinite(difference[i])]
-        found[i] = finite.mean() if len(finite) else np.nan
+        found = statistic_rows("mean", difference)
+        for i in np.flatnonzero(~np.isfinite(found)):
+            finite = difference[i][np.isfinite(difference[i])]
+            found[i] = finite.mean() if len(finite) else np.nan
     return found

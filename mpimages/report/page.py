@@ -21,7 +21,9 @@ def page(recording: Recording, judged: Judged, description: Description) -> byte
     with drawing():
         parts = [
             _head(recording, judged, description),
-            _section("Pictures", "pictures", pictures(recording)),
+            _section("Pictures", "pictures", pictures(recording),
+                     "Values that are not finite count as 0 here."
+                     if judged.figures["not_finite"] else ""),
             _section("Over time" if recording.count > 1 else "Values", "lines",
                      _lines(recording, judged, description)),
             _active(recording),
@@ -59,7 +61,7 @@ def _lines(recording: Recording, judged: Judged, description: Description) -> li
     found = [histogram(recording, judged)]
     if recording.count > 1:
         moved = shifts(recording)
-        found = [intensity(recording, judged, description.interval), difference(recording),
+        found = [intensity(recording, judged, description.interval), difference(recording, judged),
                  *([] if moved is None else [moved]), *found]
     return found
 

@@ -133,7 +133,7 @@ def _drawn(
     bar = figure.colorbar(drawn, cax=bar_axes)
     _tidy(bar, height)
     for number, (row, column) in enumerate(marks, 1):
-        _mark(axes, row, column, number, columns)
+        _mark(axes, row, column, number, extent)
     return svg_of(figure, title)
 
 
@@ -146,15 +146,17 @@ def _tidy(bar: Any, height: float) -> None:
     bar.ax.tick_params(length=2, labelsize=8)
 
 
-def _mark(axes: Any, row: float, column: float, number: int, columns: int) -> None:
+def _mark(axes: Any, row: float, column: float, number: int, extent: tuple[int, ...]) -> None:
+    """A numbered circle; the number on that side where there is room."""
     from matplotlib.patches import Circle
     from matplotlib.patheffects import withStroke
 
+    rows, columns = extent
     halo = [withStroke(linewidth=2.0, foreground=HALO)]
-    axes.add_patch(Circle((column, row), max(1.0, columns / 60), fill=False, edgecolor=MARK,
+    axes.add_patch(Circle((column, row), max(1.0, columns / 80), fill=False, edgecolor=MARK,
                           linewidth=1.0, path_effects=halo))
-    left = column > 0.9 * columns
-    axes.annotate(str(number), (column, row), xytext=(-4 if left else 4, 3),
+    left, low = column > 0.9 * columns, row < 0.06 * rows
+    axes.annotate(str(number), (column, row), xytext=(-4 if left else 4, -9 if low else 3),
                   textcoords="offset points", color=MARK, fontsize=7.5, fontweight="bold",
                   path_effects=halo,
                   ha="right" if left else "left", annotation_clip=True)

@@ -76,13 +76,13 @@ def _bars(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
 def intensity(recording: Recording, judged: Judged, interval: float | None) -> Picture:
     """The mean of each image, and the line of bleaching."""
     figure, axes = _axes("frame", "mean value", 0.12 if interval is None else 0.3)
-    mean = recording.column("mean")
-    line(axes, mean, ACCENT, recording.keys)
+    hidden = judged.blank & (not judged.blank.all())
+    line(axes, np.where(hidden, np.nan, recording.column("mean")), ACCENT, recording.keys)
     for first, last in judged.figures["blank"][:200]:
         axes.axvspan(first - 0.5, last + 0.5, color=WARN, alpha=0.25, linewidth=0)
     caption = "Mean over the pixels of each frame."
     if judged.figures["blank"]:
-        caption += " Blank frames are shaded."
+        caption += " Blank frames are shaded, and left out."
     if judged.bleaching is not None:
         ends = np.array([0, recording.count - 1])
         axes.plot(recording.keys[ends], judged.bleaching.start + judged.bleaching.slope * ends,
@@ -105,13 +105,17 @@ def _slope_text(bleaching: Trend, interval: float | None) -> str:
     return text + ("." if bleaching.is_clear else "; no more than its scatter.")
 
 
-def difference(recording: Recording) -> Picture:
+def difference(recording: Recording, judged: Judged) -> Picture:
     """The mean absolute difference of each image to the one before."""
     figure, axes = _axes("frame", "mean |difference|")
-    line(axes, recording.column("difference")[1:], ACCENT, recording.keys[1:])
+    beside = (judged.blank[1:] | judged.blank[:-1]) & (not judged.blank.all())
+    shown = np.where(beside, np.nan, recording.column("difference")[1:])
+    line(axes, shown, ACCENT, recording.keys[1:])
     axes.set_ylim(bottom=0)
     title = "Difference from frame to frame"
     caption = "Mean absolute difference to the frame before; 0 where a frame is repeated."
+    if beside.any():
+        caption += " Before and after blank frames it is left out."
     return Picture(title, caption, svg_of(figure, title))
 
 
