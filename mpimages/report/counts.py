@@ -10,6 +10,8 @@ from ..collective import allreduce
 __all__ = ["Counts"]
 
 BINS = 512
+# Values that are counted at a time.
+PIECE = 1 << 19
 
 
 class Counts:
@@ -38,7 +40,9 @@ class Counts:
     def add(self, values: np.ndarray) -> None:
         """Count the values of a C-contiguous array."""
         flat = values.reshape(-1)
-        self.counts += self._exactly(flat) if self.exact else self._in_bins(flat)
+        for i in range(0, len(flat), PIECE):  # NumPy counts in 64-bit copies
+            piece = flat[i : i + PIECE]
+            self.counts += self._exactly(piece) if self.exact else self._in_bins(piece)
 
     def _exactly(self, flat: np.ndarray) -> np.ndarray:
         bits = flat.view(f"u{flat.itemsize}")

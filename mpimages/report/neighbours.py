@@ -28,8 +28,10 @@ __all__ = ["PixelStatistics", "filled", "local_correlation", "pixel_statistics"]
 
 PIXEL = {"mean", "variance", "max", "min"}
 SUM = {"variance"}
-# What is widened and added at a time: it shall stay in the cache; groups of eight for the tree.
+# What is widened and added at a time: it shall stay in the cache; but of larger images a group of
+# eight, as the tree takes them, as long as that is not too large either.
 PIECE_BYTES = 1 << 20
+GROUP_BYTES = 64 << 20
 GROUP = 8
 # As for the statistics: of the budget, what sums may hold and a merge may move at a time.
 SUMS_SHARE = 2
@@ -153,8 +155,7 @@ class _Sums:
         # another row's pixel: such sums are not used.
         self.lags = {"right": math.prod(dims[2:]), "down": math.prod(dims[1:])}
         width = band[1] - band[0]
-        record = math.prod(dims) * self.wide.itemsize
-        self.rows = max(GROUP, PIECE_BYTES // max(1, record) // GROUP * GROUP)
+        self.rows = _rows(math.prod(dims) * self.wide.itemsize, min(limit, GROUP_BYTES))
         self.sums: np.ndarray | None = None
 
         def accumulator(kind: np.dtype, wanted: set[str]) -> Accumulator:
@@ -165,7 +166,8 @@ class _Sums:
 
     def add(self, first: int, batch: np.ndarray) -> None:
         """Take in the records first … first + len(batch). Local."""
-        step = self.rows - first % GROUP  # so that pieces begin where the tree's groups do
+        # So that pieces begin where the tree's groups do.
+        step = self.rows - (first % GROUP if self.rows >= GROUP else 0)
         start = 0
         while start < len(batch):
             piece = batch[start : start + step]
@@ -192,6 +194,12 @@ class _Sums:
         for name, accumulator in self.neighbours.items():
             found[name] = accumulator.merge(comm, partition).variance
         return found
+
+
+def _rows(record: int, limit: int) -> int:
+    """How many records of so many bytes are worked on at a time."""
+    many = PIECE_BYTES // max(1, record) // GROUP * GROUP
+    return many or max(1, min(GROUP, limit // max(1, record)))
 
 
 def _wide(dtype: np.dtype) -> np.dtype:

@@ -22,7 +22,7 @@ __all__ = ["LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]
 # Pixels of the small picture along an axis, at most: of long recordings fewer, or their shifts
 # would take longer than all the rest. What exceeds so many of the image's is cut off.
 SIDE, SIDE_OF_LONG = 128, 64
-LONG = 4000
+LONG = 1000
 WIDEST = 512
 # Pictures that are transformed at a time: they shall stay in the cache.
 PIECE_BYTES = 1 << 20
