@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 import zlib
@@ -289,6 +290,22 @@ def test_missing_files_are_found(tsc, comm, shared_path):
     assert b"x_0029.tif" in page
 
 
+def test_names_that_are_no_text(tsc, comm, shared_path):
+    import os
+
+    import tifffile
+
+    place = os.path.join(os.fsencode(shared_path), b"caf\xe9 <b>")
+    if comm.rank == 0:
+        os.mkdir(place)
+        for i in range(3):
+            tifffile.imwrite(os.fsdecode(place) + f"/{i}.tif", recording(1, (6, 7), "uint8", i)[0])
+    comm.Barrier()
+    found, page = report(tsc.loadImages(os.fsdecode(place)), shared_path / "r.html")
+    assert found["recording"]["path"].endswith("caf\\udce9 <b>")
+    assert b"<h1>caf\\udce9 &lt;b&gt;</h1>" in page
+
+
 def test_words():
     assert [percent_text(x) for x in (0, 1e-7, 0.0312, 0.12, 0.9999, 1)] == [
         "0 %", "less than 0.001 %", "3.1 %", "12 %", "99.99 %", "100 %"]
@@ -386,6 +403,7 @@ def test_odd_recordings_have_a_page(tsc, shared_path, name):
     found, page = report(spread(tsc, ODD[name]), shared_path / "r.html")
     assert page.endswith(b"</html>\n")
     assert found["recording"]["images"] == len(ODD[name])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     if "NaN" in name:
         assert "NaN" in texts(found)
 

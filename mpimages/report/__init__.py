@@ -35,6 +35,7 @@ def write_report(images: Collection, path: str | os.PathLike, overwrite: bool) -
 
 def _write(images: Collection, recording: Recording, output: str) -> dict[str, Any]:
     """Judge, draw and write; returns the figures. Local: rank 0."""
+    from ..writers.plain import plain_metadata
     from .described import describe
     from .judged import judge
     from .page import page
@@ -51,5 +52,5 @@ def _write(images: Collection, recording: Recording, output: str) -> dict[str, A
         "recording": description.fields,
         "findings": [{"topic": one.topic, "level": one.level, "text": one.text}
                      for one in judged.findings],
-        "figures": judged.figures,
+        "figures": plain_metadata(judged.figures),
     }

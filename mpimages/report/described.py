@@ -89,8 +89,8 @@ def _files(chain: Chain) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
         return example.name, {"description": example.description}, []
     assert chain.positions is not None
     files = np.unique(source.files_of(chain.positions))
-    names = [os.path.basename(source.paths[int(i)]) for i in files]
-    first = os.path.abspath(source.paths[int(files[0])])
+    names = [_text(os.path.basename(source.paths[int(i)])) for i in files]
+    first = _text(os.path.abspath(source.paths[int(files[0])]))
     directory = os.path.dirname(first)
     found: dict[str, Any] = {
         "path": directory if len(files) > 1 else first, "format": source.reader.name,
@@ -102,6 +102,11 @@ def _files(chain: Chain) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     whole = np.array_equal(files, np.arange(files[0], files[0] + len(files)))
     title = os.path.basename(directory) if len(files) > 1 else names[0]
     return title or names[0], found, gaps_in(names) if whole else []
+
+
+def _text(path: str) -> str:
+    """A path whose bytes need not be UTF-8, as something that can be printed."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def gaps_in(names: list[str]) -> list[dict[str, Any]]:
