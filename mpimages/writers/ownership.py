@@ -3,6 +3,7 @@
 A directory carries one of three marks: ``conf.json`` of a binary series, the hidden manifest
 of a directory of pictures, or the mark of a partial output. Each says which names belong; one
 other name, a link or a directory inside, and the whole is not ours to remove.
+A file is HDF5 with nothing but our datasets, or a report, which its first lines tell.
 """
 
 from __future__ import annotations
