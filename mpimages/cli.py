@@ -25,6 +25,7 @@ COMMANDS = {
     "info": "info",
     "plan": "plan",
     "project": "project",
+    "report": "report",
     "slurm": "slurm",
     "stats": "stats",
     "to-series": "to_series",

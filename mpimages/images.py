@@ -21,6 +21,7 @@ from .pictures import save_pngs, save_tif, save_tifs
 from .plan import Plan
 from .readers.options import positive_ints
 from .regions import region_means, regions_of
+from .report import write_report
 from .series import Series, TimeSeries
 from .shown import shown
 from .steps import Apply, Pixels, Projection
@@ -494,6 +495,36 @@ class Images(Collection):
             Where there is something already, or what mpimages did not write.
         """
         save_tif(self, self._records("saveAsTif"), path, as_flag(overwrite, "overwrite"))
+
+    @action
+    def report(self, path: str | os.PathLike, overwrite: bool = False) -> dict[str, Any]:
+        """Write one HTML page that tells whether the recording is good. Collective; an action.
+
+        The page needs nothing else. It has findings in plain words; mean, maximum, stdev and
+        local correlation; the histogram; over time the mean with its slope, the difference to
+        the frame before and the shift; the series of the most active pixels. Two passes read
+        the images; the page is the same for every number of ranks.
+
+        Parameters
+        ----------
+        path : path
+            A new file; its parent must exist.
+        overwrite : bool
+            Replace what mpimages wrote there before.
+
+        Returns
+        -------
+        dict
+            ``recording``, ``findings`` and ``figures``: what the page says, as plain values.
+
+        Raises
+        ------
+        ValueError
+            Where the records are neither images nor volumes.
+        FileExistsError
+            Where there is something already, or what mpimages did not write.
+        """
+        return write_report(self, path, as_flag(overwrite, "overwrite"))
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)

@@ -17,6 +17,7 @@ __all__ = [
     "PARTIAL_SUFFIX",
     "PARTIAL_TEXT",
     "PICTURES_FORMAT",
+    "REPORT_START",
     "SEALED",
     "SERIES_FILE",
     "SERIES_FORMAT",
@@ -38,6 +39,8 @@ MANIFEST = ".mpimages.json"
 PICTURES_FORMAT = "mpimages-images"
 STATS = "stats.json"
 STATS_FORMAT = "mpimages-stats"
+# How a report begins: by this it is known as one.
+REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 PARTIAL_SUFFIX = ".mpimages-partial"

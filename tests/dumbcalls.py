@@ -138,6 +138,7 @@ CALLS = [
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsTif", {"path": OUT}, {**PATH, "overwrite": ("overwrite", d.FLAG)}),
+    Call("volumes", "report", {"path": OUT}, {**PATH, "overwrite": ("overwrite", d.FLAG)}),
     Call("flat", "saveAsPngs", {"path": OUT}, {
         **PICTURES, "cmap": ("cmap|colormap", [d.RUDE, d.ODD, "nonsense", 3, NAN, b"x", [], {}]),
         "vmin": ("vmin", [*d.NUMBER, NAN, math.inf]), "vmax": ("vmax", [*d.NUMBER, NAN, math.inf]),

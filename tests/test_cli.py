@@ -189,6 +189,24 @@ def test_verify_statistics(command, rec, comm, what):
             code=1 if what == "added" else 0)
 
 
+def test_report(command, rec, comm):
+    found = json.loads(command("report", "rec", "--json"))
+    assert found["recording"]["dims"] == [76, 87, 2]
+    assert found["recording"]["first"] == "image-00000.tif"
+    page = Path("report.html").read_bytes()
+    assert b"image-00019.tif" in page
+    assert all(finding["text"].encode() in page for finding in found["findings"])
+    assert "--overwrite" in command("report", "rec", code=1)
+    said = command("report", "rec", "report.html", "--overwrite", "--memory", "50MB")
+    assert said.endswith("report.html: the report of 20 images\n")
+    assert Path("report.html").read_bytes() == page
+    command("report", "rec", "-o", "planes.html", "--nplanes", "1", "--stop", "3")
+    assert "quote the pattern" in command("report", "a.tif", "b.tif", "c.tif", code=2)
+    assert "create it first" in command("report", "rec", "none/r.html", code=1)
+    comm.Barrier()
+    assert sorted(os.listdir(".")) == ["planes.html", "rec", "report.html"]
+
+
 @pytest.mark.parametrize("kind", ["max", "min", "mean", "sum", "stdev"])
 def test_project(command, rec, kind):
     import tifffile
@@ -241,13 +259,13 @@ def test_project_to_pictures_along_another_axis(command, rec):
     assert not os.path.exists("q")
 
 
-@pytest.mark.parametrize("name", ["to-series", "stats", "project"])
+@pytest.mark.parametrize("name", ["to-series", "stats", "project", "report"])
 def test_an_out_among_the_inputs(command, rec, comm, name):
     before = sorted(os.listdir("rec"))
     for path, out in (("rec", "rec"), ("rec", "rec/image-00003.tif"), ("rec/*.tif", "rec"),
                       ("rec/*.tif", ".")):
         refused = command(name, path, out, "--overwrite", code=2)
-        is_file = name != "project" and out.endswith(".tif")
+        is_file = name not in ("project", "report") and out.endswith(".tif")
         assert ("becomes a directory" if is_file else "choose another OUT") in refused
     assert sorted(os.listdir("rec")) == before
 
@@ -259,7 +277,8 @@ def test_errors_are_one_line(command, comm):
     comm.Barrier()
     for arguments in (["info", "nowhere"], ["plan", "nowhere"], ["stats", "nowhere", "o"],
                       ["to-series", "nowhere", "o"], ["project", "nowhere", "o"], ["info", "bad"],
-                      ["example", "no/such/place"], ["stats", "bad", "o"]):
+                      ["example", "no/such/place"], ["stats", "bad", "o"],
+                      ["report", "nowhere"], ["report", "bad"]):
         text = command(*arguments, code=1)
         assert text.startswith("Error: ")
         assert text.count("\n") == 1

@@ -47,7 +47,8 @@ from .plain import sync_directory
 __all__ = ["Stage", "resumable", "staged"]
 
 # Whether an output of each kind is one file, or else a directory.
-KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True, "tifstack": True}
+KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True, "report": True,
+         "tifstack": True}
 
 _log = logging.getLogger("mpimages")
 
@@ -90,7 +91,7 @@ def staged(
     comm : mpi4py.MPI.Intracomm
     path : str or path-like
         Rank 0's counts. Its parent must exist.
-    kind : {'binaryseries', 'hdf5', 'png', 'tif', 'tifstack'}
+    kind : {'binaryseries', 'hdf5', 'png', 'report', 'tif', 'tifstack'}
     overwrite : bool
         Replace an output of mpimages, of any kind, or an empty directory.
     action : str
@@ -99,8 +100,8 @@ def staged(
     Yields
     ------
     str
-        Where to write: a directory that exists, or for ``'hdf5'`` and ``'tifstack'`` a file that
-        does not yet.
+        Where to write: a directory that exists, or for ``'hdf5'``, ``'report'`` and ``'tifstack'``
+        a file that does not yet.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 A directory carries one of three marks: ``conf.json`` of a binary series, the hidden manifest
 of a directory of pictures, or the mark of a partial output. Each says which names belong; one
 other name, a link or a directory inside, and the whole is not ours to remove.
+A file is HDF5 with nothing but our datasets, or a report, which its first lines tell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..marks import (
     PARTIAL_SUFFIX,
     PARTIAL_TEXT,
     PICTURES_FORMAT,
+    REPORT_START,
     SEALED,
     SERIES_FILE,
     SERIES_FORMAT,
@@ -192,13 +194,16 @@ def _read_json(directory: str, name: str) -> dict[str, Any]:
 
 
 def _check_file(path: str) -> None:
-    """Refuse a file that is neither a TIFF with our mark nor HDF5 with our datasets alone."""
+    """Refuse a file that is no report, no TIFF with our mark, and no HDF5 of our datasets alone."""
     with open(path, "rb") as file:
         if read_mark(file) is not None:
             return
         file.seek(0)
-        if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
-            raise _refusal(path, "it is not an HDF5 file, nor a TIFF, with the mark of mpimages")
+        start = file.read(len(REPORT_START))
+    if start == REPORT_START:
+        return
+    if not start.startswith(_HDF5_SIGNATURE):
+        raise _refusal(path, "it is no HDF5 file, TIFF or report with the mark of mpimages")
     import h5py
 
     try:

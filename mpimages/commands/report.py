@@ -1,0 +1,55 @@
+"""``mpimages report``: a page that tells whether a recording is good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .options import (
+    json_option,
+    load,
+    memory_option,
+    overwrite_option,
+    path_and_maybe_out,
+    reads,
+    refuse_inputs,
+)
+from .running import Run, computes, pass_run
+
+DEFAULT = "report.html"
+
+
+@click.command("report")
+@path_and_maybe_out
+@overwrite_option
+@memory_option
+@reads
+@json_option
+@computes
+@pass_run
+def command(
+    run: Run, path: str, out: str | None, overwrite: bool, memory: str | None,
+    reading: dict[str, Any], as_json: bool,
+) -> None:
+    """Is the recording good? One HTML page that tells, report.html unless OUT is given.
+
+    It names what is conspicuous: saturation, bleaching, motion, blank, repeated and missing
+    frames. It shows mean, maximum, stdev and local correlation, the histogram, intensity,
+    differences and shifts over time, and the most active pixels. The page needs nothing else.
+
+    Example: mpiexec -n 4 mpimages report recording/ -o report.html
+    """
+    out = DEFAULT if out is None else out
+    with run.context(memory) as context:
+        images = load(context, path, reading)
+        refuse_inputs(images, path, out)
+        found = images.report(out, overwrite)
+    if as_json:
+        run.answer(found)
+        return
+    for finding in found["findings"]:
+        run.say(f"{finding['level']:8} {finding['text']}")
+    if not found["findings"]:
+        run.say("Nothing conspicuous.")
+    run.say(f"{out}: the report of {found['recording']['images']:,} images")

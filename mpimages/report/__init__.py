@@ -1,0 +1,56 @@
+"""One page that tells whether a recording is good: see `Images.report`.
+
+What is *gathered* (by all ranks, in two passes), what is *judged* of it, the *pictures* and
+*plots*, and the *page*: each in its module, and all but the first on rank 0.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ..collection import Collection
+from ..collective import from_rank
+from ..writers.commit import staged
+from .gathered import Recording, gather
+
+__all__ = ["write_report"]
+
+ACTION = "report"
+
+
+def write_report(images: Collection, path: str | os.PathLike, overwrite: bool) -> dict[str, Any]:
+    """See `Images.report`. Collective."""
+    comm = images._session.comm
+    chain = images._records(ACTION)
+    with images._session.stopping.on_signals(), \
+            staged(comm, path, "report", overwrite, images._name(ACTION)) as output:
+        recording = gather(images, chain, ACTION)
+        figures: dict[str, Any] = from_rank(
+            comm, 0, images._name(ACTION), _write, images, recording, output)
+    return figures
+
+
+def _write(images: Collection, recording: Recording, output: str) -> dict[str, Any]:
+    """Judge, draw and write; returns the figures. Local: rank 0."""
+    from ..writers.plain import plain_metadata
+    from .described import describe
+    from .judged import judge
+    from .page import page
+
+    description = describe(images._chain, images.metadata)
+    with np.errstate(over="ignore", invalid="ignore"):  # as in the passes
+        judged = judge(recording, description.gaps)
+        made = page(recording, judged, description)
+    with open(output, "xb") as file:
+        file.write(made)
+        file.flush()
+        os.fsync(file.fileno())
+    return {
+        "recording": description.fields,
+        "findings": [{"topic": one.topic, "level": one.level, "text": one.text}
+                     for one in judged.findings],
+        "figures": plain_metadata(judged.figures),
+    }

@@ -1,0 +1,247 @@
+"""The first pass: statistics of every pixel, and how it goes along with its neighbours.
+
+The local correlation of a pixel is the mean Pearson correlation of its series with those of its
+four neighbours in the plane (Smith and Häusser, Nature Neuroscience 13, 2010, used it to find
+cells). It follows from variances alone, var(x + y) = var(x) + var(y) + 2 cov(x, y), so that the
+sums of `reduce.Accumulator` serve for it: exact for integers of up to 16 bits, along a fixed tree
+otherwise, and the same bits for every number of ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ..budget import size_text
+from ..chain import Chain, Shape
+from ..collection import Collection
+from ..collective import Together
+from ..partition import Partition
+from ..reduce import Accumulator, need_per_pixel
+
+__all__ = ["PixelStatistics", "filled", "local_correlation", "pixel_statistics"]
+
+PIXEL = {"mean", "variance", "max", "min"}
+SUM = {"variance"}
+# What is widened and added at a time: it shall stay in the cache; but of larger images a group of
+# eight, as the tree takes them, as long as that is not too large either.
+PIECE_BYTES = 1 << 20
+GROUP_BYTES = 64 << 20
+GROUP = 8
+# As for the statistics: of the budget, what sums may hold and a merge may move at a time.
+SUMS_SHARE = 2
+MERGE_SHARE = 8
+MOST_PASSES = 256
+
+
+@dataclass
+class PixelStatistics:
+    """Over all images, each of an image's shape.
+
+    Attributes
+    ----------
+    mean, stdev : float64 ndarray (population standard deviation)
+    max, min : ndarray of the images' dtype
+    correlation : float64 ndarray
+        The local correlation; NaN for pixels that are constant, or without neighbours.
+    """
+
+    mean: np.ndarray
+    stdev: np.ndarray
+    max: np.ndarray
+    min: np.ndarray
+    correlation: np.ndarray
+
+
+def pixel_statistics(images: Collection, chain: Chain, action: str) -> PixelStatistics:
+    """One pass over the records, or several by bands of pixels where memory is short. Collective.
+
+    Values that are not finite count as 0.
+
+    Raises
+    ------
+    MemoryError
+        Where it would take more than 256 passes.
+    ValueError
+        Where the records are neither images nor volumes.
+    """
+    session = images._session
+    if chain.dims is not None:
+        _check_dims(chain.dims)
+    partition = chain.partition(session.comm.size)
+    found: list[dict[str, np.ndarray]] = []
+    passes = 1
+    while len(found) < passes:
+        sums = _one_pass(images, chain, action, partition, len(found))
+        found.append(sums.merge(session.comm, partition))
+        assert chain.dims is not None
+        assert chain.dtype is not None
+        passes = _bands(chain.dims, chain.dtype, partition, session.memory).parts
+    with Together(session.comm, images._name(action)):
+        dims = chain.dims
+        assert dims is not None
+        whole = {name: np.concatenate([band[name] for band in found]).reshape(dims)
+                 for name in found[0]}
+        variance = whole.pop("variance")
+        right, down = whole.pop("right"), whole.pop("down")
+        return PixelStatistics(**whole, stdev=np.sqrt(variance),
+                               correlation=local_correlation(variance, right, down))
+
+
+def _one_pass(
+    images: Collection, chain: Chain, action: str, partition: Partition, number: int
+) -> _Sums:
+    """This rank's sums over the pixels of one band. Collective."""
+    session = images._session
+    sums: _Sums | None = None
+
+    def begin(dims: Shape, dtype: np.dtype) -> _Sums:
+        _check_dims(dims)
+        bands = _bands(dims, dtype, partition, session.memory)
+        return _Sums(dims, dtype, bands.bounds(number), partition.bounds(session.comm.rank),
+                     session.workspace.empty, session.memory // MERGE_SHARE)
+
+    def add(first: int, batch: np.ndarray) -> None:
+        nonlocal sums
+        if sums is None:  # not before: what a function returns is not known earlier
+            sums = begin(batch.shape[1:], batch.dtype)
+        sums.add(first, batch)
+
+    images._stream(chain, action, add, ("pixels", number))
+    with Together(session.comm, images._name(action)):
+        if sums is None:
+            assert chain.dims is not None
+            assert chain.dtype is not None
+            sums = begin(chain.dims, chain.dtype)
+    assert sums is not None
+    return sums
+
+
+def _check_dims(dims: Shape) -> None:
+    if len(dims) not in (2, 3):
+        raise ValueError(f"report: it is of images or volumes, not of records of dims {dims}")
+
+
+def _bands(dims: Shape, dtype: np.dtype, partition: Partition, memory: int) -> Partition:
+    """Which pixels each pass takes; all ranks find the same. Local."""
+    width = math.prod(dims)
+    need = width * (need_per_pixel(dtype, PIXEL, partition)
+                    + 2 * need_per_pixel(_wide(dtype), SUM, partition))
+    passes = max(1, -(-need // max(1, memory // SUMS_SHARE)))
+    if passes > min(MOST_PASSES, max(1, width)):
+        raise MemoryError(
+            f"the sums for a report of images of shape {dims} and dtype {dtype} take "
+            f"{size_text(need)} on a rank, too much for a budget of {size_text(memory)}; take "
+            "fewer pixels, or give the context more with memory="
+        )
+    return Partition.balanced(width, passes)
+
+
+class _Sums:
+    """One rank's sums of the pixels [a, b), and of their sums with two of their neighbours."""
+
+    def __init__(
+        self, dims: Shape, dtype: np.dtype, band: tuple[int, int], own: tuple[int, int],
+        empty: Callable[..., np.ndarray], limit: int,
+    ) -> None:
+        self.band = slice(*band)
+        self.wide = _wide(dtype)
+        # In C order a neighbour is so many places further on. At the end of a row that is
+        # another row's pixel: such sums are not used.
+        self.lags = {"right": math.prod(dims[2:]), "down": math.prod(dims[1:])}
+        width = band[1] - band[0]
+        self.rows = _rows(math.prod(dims) * self.wide.itemsize, min(limit, GROUP_BYTES))
+        self.sums: np.ndarray | None = None
+
+        def accumulator(kind: np.dtype, wanted: set[str]) -> Accumulator:
+            return Accumulator(width, kind, wanted, *own, empty, limit)
+
+        self.pixel = accumulator(dtype, PIXEL)
+        self.neighbours = {name: accumulator(self.wide, SUM) for name in self.lags}
+
+    def add(self, first: int, batch: np.ndarray) -> None:
+        """Take in the records first … first + len(batch). Local."""
+        # So that pieces begin where the tree's groups do.
+        step = self.rows - (first % GROUP if self.rows >= GROUP else 0)
+        start = 0
+        while start < len(batch):
+            piece = batch[start : start + step]
+            flat = filled(np.ascontiguousarray(piece).reshape(len(piece), -1))
+            self.pixel.add(first + start, flat[:, self.band])
+            self._add_sums(first + start, flat)
+            start, step = start + step, self.rows
+
+    def _add_sums(self, first: int, flat: np.ndarray) -> None:
+        if self.sums is None:
+            self.sums = np.zeros((self.rows, flat.shape[1]), self.wide)
+        out = self.sums[: len(flat)]
+        for name, lag in self.lags.items():
+            if lag < flat.shape[1]:
+                with np.errstate(over="ignore"):
+                    np.add(flat[:, :-lag], flat[:, lag:], out=out[:, :-lag], dtype=self.wide)
+            self.neighbours[name].add(first, out[:, self.band])
+
+    def merge(self, comm: MPI.Intracomm, partition: Partition) -> dict[str, np.ndarray]:
+        """Over all ranks. Collective."""
+        whole = self.pixel.merge(comm, partition)
+        found: dict[str, Any] = {"mean": whole.mean, "variance": whole.variance,
+                                 "max": whole.max, "min": whole.min}
+        for name, accumulator in self.neighbours.items():
+            found[name] = accumulator.merge(comm, partition).variance
+        return found
+
+
+def _rows(record: int, limit: int) -> int:
+    """How many records of so many bytes are worked on at a time."""
+    many = PIECE_BYTES // max(1, record) // GROUP * GROUP
+    return many or max(1, min(GROUP, limit // max(1, record)))
+
+
+def _wide(dtype: np.dtype) -> np.dtype:
+    """In which the sum of two values neither wraps nor loses what matters."""
+    if dtype.kind in "iu" and dtype.itemsize <= 2:
+        return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
+    return np.dtype(np.float64)
+
+
+def filled(values: np.ndarray) -> np.ndarray:
+    """The values with 0 for those that are not finite; themselves where all are. Local."""
+    if values.dtype.kind != "f":
+        return values
+    finite = np.isfinite(values)
+    return values if finite.all() else np.where(finite, values, values.dtype.type(0))
+
+
+def local_correlation(variance: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Mean correlation of each pixel with its neighbours in the plane. Local.
+
+    Parameters
+    ----------
+    variance : (rows, columns[, pages]) float64 ndarray
+        Of each pixel.
+    right, down : ndarray of that shape
+        Variance of the sum of each pixel and the next along the columns, or rows.
+
+    Returns
+    -------
+    ndarray of that shape
+        -1…1; NaN where there is no neighbour to compare with.
+    """
+    total, number = np.zeros(variance.shape), np.zeros(variance.shape)
+    for axis, sums in ((1, right), (0, down)):
+        near, far = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (
+            slice(1, None),)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            covariance = (sums[near] - variance[near] - variance[far]) / 2
+            scale = np.sqrt(variance[near]) * np.sqrt(variance[far])
+            found = np.clip(covariance / scale, -1, 1)
+        there = np.isfinite(found)
+        for part in (near, far):
+            total[part] += np.where(there, found, 0)
+            number[part] += there
+    return np.divide(total, number, out=np.full(variance.shape, np.nan), where=number > 0)

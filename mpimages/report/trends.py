@@ -1,0 +1,144 @@
+"""Numbers about a line of numbers, one for each image. Local."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+__all__ = ["Trend", "envelope", "outliers", "repeats", "runs_of", "trend"]
+
+# The slope is that of so many blocks' medians at most: every pair of them counts.
+BLOCKS = 300
+# Values around an image with which it is compared, and how many standard deviations are much.
+WINDOW = 21
+MUCH = 8.0
+# Standard deviation of normally distributed values over their median absolute deviation.
+MAD_TO_SD = 1.4826
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A straight line, ``start + slope * place``.
+
+    Attributes
+    ----------
+    start, slope : float
+        At the first image, and an image.
+    change : float
+        From the first image to the last, as a part of `start`; NaN where that is not positive.
+    is_clear : bool
+        Whether the change exceeds four of its standard errors.
+    """
+
+    start: float
+    slope: float
+    change: float
+    is_clear: bool
+
+
+def trend(values: np.ndarray, use: np.ndarray) -> Trend | None:
+    """The slope by Theil and Sen: the median of the slopes of all pairs.
+
+    It takes no notice of outliers (P. K. Sen, J. Am. Stat. Assoc. 63, 1968). The pairs are those
+    of the medians of at most 300 blocks.
+
+    Parameters
+    ----------
+    values : (n,) float64 ndarray
+    use : (n,) bool ndarray
+        Which of them count.
+
+    Returns
+    -------
+    Trend or None
+        None for fewer than three values.
+    """
+    places = np.flatnonzero(use & np.isfinite(values))
+    if len(places) < 3:
+        return None
+    cuts = np.linspace(0, len(places), min(BLOCKS, len(places)) + 1).astype(np.int64)
+    blocks = [places[a:b] for a, b in pairwise(cuts)]
+    x = np.array([block.mean() for block in blocks])
+    y = np.array([np.median(values[block]) for block in blocks])
+    first, second = np.triu_indices(len(x), 1)
+    slope = float(np.median((y[second] - y[first]) / (x[second] - x[first])))
+    start = float(np.median(y - slope * x))
+    rest = y - start - slope * x
+    # Of the slope of a line through equally spaced values, sd / (sqrt(m) (n - 1) / sqrt(12)).
+    scatter = MAD_TO_SD * float(np.median(np.abs(rest))) * np.sqrt(12 / len(x))
+    whole = slope * (len(values) - 1)
+    return Trend(start, slope, whole / start if start > 0 else np.nan, abs(whole) > 4 * scatter)
+
+
+def outliers(values: np.ndarray, use: np.ndarray, least: float) -> np.ndarray:
+    """Which values lie far from the running median of their neighbours. (n,) bool.
+
+    Far is more than eight standard deviations (by the median absolute deviation) and more than
+    the part `least` of the median of all.
+    """
+    places = np.flatnonzero(use & np.isfinite(values))
+    found = np.zeros(len(values), bool)
+    if len(places) < WINDOW:
+        return found
+    known = values[places]
+    half = WINDOW // 2
+    padded = np.concatenate([known[half:0:-1], known, known[-2 : -half - 2 : -1]])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)
+    rest = np.abs(known - np.median(windows, axis=1))
+    much = MUCH * MAD_TO_SD * float(np.median(rest))
+    found[places] = (rest > much) & (rest > least * abs(float(np.median(known))))
+    return found
+
+
+def runs_of(places: np.ndarray) -> list[tuple[int, int]]:
+    """Ascending integers as runs (first, last), both included."""
+    if len(places) == 0:
+        return []
+    cuts = np.flatnonzero(np.diff(places) != 1) + 1
+    return [(int(part[0]), int(part[-1])) for part in np.split(places, cuts)]
+
+
+def repeats(marks: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Which images are the same as others.
+
+    Parameters
+    ----------
+    marks : (n, m) float64 ndarray
+        Rows that are equal for images that are; rows with NaN equal none.
+
+    Returns
+    -------
+    standing : list of (first, last)
+        Images one after the other that are all the same.
+    again : list of (image, earlier)
+        Images that are the same as an earlier one, but not as the one before.
+    """
+    known = np.flatnonzero(np.isfinite(marks).all(axis=1))
+    if len(known) == 0:
+        return [], []
+    _, first, kind = np.unique(marks[known], axis=0, return_index=True, return_inverse=True)
+    earlier = known[first[kind.reshape(-1)]]
+    same = np.zeros(len(marks), bool)
+    same[1:] = (marks[1:] == marks[:-1]).all(axis=1)
+    standing = [(a - 1, b) for a, b in runs_of(np.flatnonzero(same))]
+    again = [(int(image), int(before)) for image, before in zip(known, earlier, strict=True)
+             if image != before and not same[image]]
+    return standing, again
+
+
+def envelope(values: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least and greatest of each of at most `points` blocks, with the blocks' middles.
+
+    Returns
+    -------
+    places, low, high : float64 ndarrays
+        NaN where a block has no finite value.
+    """
+    cuts = np.linspace(0, len(values), min(points, len(values)) + 1).astype(np.int64)
+    blocks = [values[a:b] for a, b in pairwise(cuts)]
+    finite = [block[np.isfinite(block)] for block in blocks]
+    low = np.array([block.min() if len(block) else np.nan for block in finite])
+    high = np.array([block.max() if len(block) else np.nan for block in finite])
+    return (cuts[:-1] + cuts[1:] - 1) / 2, low, high
