@@ -32,8 +32,6 @@ __all__ = ["Buffers", "ExchangePlan"]
 TURN_BYTES = 4 << 20
 # So many bytes of each image are read at once, where it has them.
 RUN_BYTES = 1 << 10
-# What the segments of a node may take together.
-NODE_BYTES = 128 << 20
 # What a rank sends messages from, and what it receives them into.
 Buffers = tuple[np.ndarray, np.ndarray]
 
@@ -74,8 +72,7 @@ class ExchangePlan:
         counts = zip(self.images.counts, segments.nodes, strict=True)
         each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
         run = min(self.width, RUN_BYTES // size)
-        step = min(self.width, max(TURN_BYTES // each, run),
-                   NODE_BYTES // (2 * max(there.values()) * each))
+        step = min(self.width, max(TURN_BYTES // each, run), segments.most // each)
         if step < run:
             return
         if step > HEAD:

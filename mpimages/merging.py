@@ -19,6 +19,7 @@ from mpi4py import MPI
 from .collective import PIECE_BYTES, Together, allgather_in_place
 from .partition import Partition
 from .phases import phase
+from .segments import Segments
 
 __all__ = ["Given", "Results", "finish_by_bands"]
 
@@ -59,7 +60,7 @@ class Given:
 def finish_by_bands(
     comm: MPI.Intracomm, given: list[Given], results: dict[str, np.dtype], width: int,
     finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
-    limit: int = PIECE_BYTES,
+    limit: int = PIECE_BYTES, segments: Segments | None = None,
 ) -> Results:
     """Complete each band of pixels on one rank, and all of them on every rank. Collective.
 
@@ -76,6 +77,8 @@ def finish_by_bands(
         Where large arrays come from: empty(shape, dtype).
     limit : int
         At most about so many bytes are sent or received at a time.
+    segments : Segments, optional
+        Through which ranks of one node exchange, where what they send has room.
 
     Notes
     -----
@@ -89,14 +92,22 @@ def finish_by_bands(
     arrays: Results = {}
     with together.attempt():
         arrays = {name: empty((width,), dtype) for name, dtype in results.items()}
-    for piece in range(pieces):
-        cuts = [_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
-        received = _exchange(together, given, cuts, empty)
+    all_cuts = [[_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
+                for piece in range(pieces)]
+    used = _reserved(segments, given, list(results.values()), all_cuts, bands)
+    for cuts in all_cuts:
+        received = _exchange(together, given, cuts, empty) if used is None else \
+            _exchange_within(together, given, cuts, used)
         start, stop = cuts[comm.rank]
         with together.attempt():
             finish(received, {name: array[start:stop] for name, array in arrays.items()})
-    for array in arrays.values():
-        allgather_in_place(comm, array, bands)
+        if used is not None:
+            used.turn()
+    if used is None:
+        for array in arrays.values():
+            allgather_in_place(comm, array, bands)
+    else:
+        _gather_within(together, list(arrays.values()), bands, used)
     together.agree()
     return arrays
 
@@ -140,6 +151,104 @@ def _exchange(
         own = [array[:, start:stop] for array in what.own]
         received.append([*receive[:before], *own, *receive[before:]])
     return received
+
+
+# -- through segments ----------------------------------------------------------------------
+
+
+def _reserved(
+    segments: Segments | None, given: list[Given], results: list[np.dtype],
+    all_cuts: list[list[tuple[int, int]]], bands: Partition,
+) -> Segments | None:
+    """The segments, if all that a rank sends has room in them. Collective."""
+    if segments is None or not segments.usable or segments.far:
+        return None
+    ranks = range(bands.parts)
+    sent = [_places(given, cuts, rank)[1] for cuts in all_cuts for rank in ranks]
+    gathered = sum(-(-max(bands.counts) * dtype.itemsize // LINE) * LINE for dtype in results)
+    size = max(gathered, *sent)
+    return segments if size <= segments.most and segments.reserve(size) else None
+
+
+def _places(given: list[Given], cuts: Cuts, sender: int) -> tuple[list[list[int]], int]:
+    """Where in a sender's memory begins what goes to each rank, of each of `given`; and its end."""
+    places, end = [], 0
+    for what in given:
+        row = []
+        for rank, (start, stop) in enumerate(cuts):
+            row.append(end)
+            if rank != sender:
+                size = what.counts[sender] * what.values * (stop - start) * what.dtype.itemsize
+                end += -(-size // LINE) * LINE
+        places.append(row)
+    return places, end
+
+
+def _exchange_within(
+    together: Together, given: list[Given], cuts: Cuts, segments: Segments
+) -> list[Sequence[np.ndarray]]:
+    """As `_exchange`; what was received is in the segments until their next turn but one."""
+    comm = together.comm
+    start, stop = cuts[comm.rank]
+
+    def parts(what: Given, sender: int, place: int, width: int) -> np.ndarray:
+        count = what.counts[sender]
+        size = count * what.values * width * what.dtype.itemsize
+        memory = segments.half(sender)[place : place + size]
+        return memory.view(what.dtype).reshape(count, what.values, width)
+
+    with together.attempt():
+        places, _ = _places(given, cuts, comm.rank)
+        for what, row in zip(given, places, strict=True):
+            for rank, (a, b) in enumerate(cuts):
+                for array, target in zip(what.own, parts(what, comm.rank, row[rank], b - a),
+                                         strict=True) if rank != comm.rank else ():
+                    # the low bits of a wider integer
+                    np.copyto(target, array[:, a:b], casting="unsafe")
+    together.agree()
+    with phase("exchange"):
+        segments.meet()
+    received: list[Sequence[np.ndarray]] = []
+    senders = [_places(given, cuts, rank)[0] for rank in range(comm.size)]
+    for number, what in enumerate(given):
+        arrays: list[np.ndarray] = []
+        for rank in range(comm.size):
+            if rank == comm.rank:
+                arrays += [array[:, start:stop] for array in what.own]
+            else:
+                place = senders[rank][number][comm.rank]
+                arrays += list(parts(what, rank, place, stop - start))
+        received.append(arrays)
+    return received
+
+
+def _gather_within(
+    together: Together, arrays: list[np.ndarray], bands: Partition, segments: Segments
+) -> None:
+    """Each rank's band of the arrays to all others. Collective."""
+    own = together.comm.rank
+
+    def copy(rank: int) -> None:
+        start, stop = bands.bounds(rank)
+        place, memory = 0, segments.half(rank)
+        for array in arrays:
+            band = array[start:stop]
+            there = memory[place : place + band.nbytes].view(array.dtype)
+            if rank == own:
+                there[...] = band
+            else:
+                band[...] = there
+            place += -(-band.nbytes // LINE) * LINE
+
+    with phase("exchange", sum(array.nbytes for array in arrays)):
+        with together.attempt():
+            copy(own)
+        segments.meet()
+        with together.attempt():
+            for rank in range(bands.parts):
+                if rank != own:
+                    copy(rank)
+        segments.turn()
 
 
 def _arrays(

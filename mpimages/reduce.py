@@ -28,6 +28,7 @@ from .collective import PIECE_BYTES, allreduce
 from .kernels import moments
 from .merging import Given, Results, finish_by_bands
 from .partition import Partition
+from .segments import Segments
 
 __all__ = ["Accumulator", "Statistics", "joined", "need_per_pixel"]
 
@@ -133,18 +134,20 @@ class Accumulator:
         elif self.extrema.wanted:
             moments.accumulate_extrema(rows, **self.extrema.arrays)
 
-    def merge(self, comm: MPI.Intracomm, partition: Partition) -> Statistics:
+    def merge(
+        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None = None
+    ) -> Statistics:
         """The statistics over all ranks' records, on every rank. Collective."""
         result = Statistics(partition.count)
         if self.sums is not None:
-            for name, found in self._merge_moments(comm, partition).items():
+            for name, found in self._merge_moments(comm, partition, segments).items():
                 setattr(result, name, found)
         for name, array in self.extrema.merge(comm).items():
             setattr(result, name, array.astype(self.dtype, copy=False))
         return result
 
     def _merge_moments(
-        self, comm: MPI.Intracomm, partition: Partition
+        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None
     ) -> dict[str, np.ndarray | OverflowError]:
         """The sums and what follows from them, by bands of pixels. Collective."""
         assert self.sums is not None
@@ -160,7 +163,7 @@ class Accumulator:
                 np.sqrt(out[squared], out=out["stdev"])
 
         results = finish_by_bands(
-            comm, given, wanted, self.width, finish, self.empty, self.limit)
+            comm, given, wanted, self.width, finish, self.empty, self.limit, segments)
         error = self.sums.agree_on_overflow(comm) if "sum" in self.wanted else None
         found: dict[str, np.ndarray | OverflowError] = {**results}
         return found if error is None else {**found, "sum": error}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import Counter
 from contextlib import suppress
 
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = ["HEAD", "Segments"]
 # A segment begins with what tells it from another, in a line of the cache of its own.
 HEAD = 64
 GRAIN = 1 << 21
+# What the segments of a node may take together.
+NODE_BYTES = 128 << 20
 NOTHING = np.empty(0)
 
 
@@ -69,6 +72,12 @@ class Segments:
         self._size = 0
         self._maps: dict[int, np.ndarray] = {}
         self._turn = 0
+
+    @property
+    def most(self) -> int:
+        """The bytes that a half may have; the same on all ranks."""
+        largest = max(Counter(self.nodes).values())
+        return (NODE_BYTES // largest - HEAD) // 2 // HEAD * HEAD
 
     def _all(self, condition: bool) -> bool:
         return bool(allreduce(self._comm, np.array([condition], dtype=np.int64), MPI.MIN)[0])

@@ -49,7 +49,7 @@ class Summarized(Streamed):
         while len(found) < passes:
             accumulator = self._accumulate(chain, action, names, len(found))
             with phase("compute"):
-                found.append(accumulator.merge(comm, partition))
+                found.append(accumulator.merge(comm, partition, self._session.segments))
             assert chain.dims is not None
             assert chain.dtype is not None
             passes = self._bands(chain.dims, chain.dtype, names, partition).parts

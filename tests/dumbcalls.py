@@ -104,7 +104,9 @@ DRAWN = wrong(
 CALLS = [
     Call("context", "start", {}, {"comm": ("comm", [d.RUDE, d.ODD, 3, "x", b"x", True, [], {}]),
                                   "memory": ("memory|size", d.SIZE),
-                                  "timeout": ("timeout", [*d.NUMBER, 0, -1, NAN, True])}),
+                                  "timeout": ("timeout", [*d.NUMBER, 0, -1, NAN, True]),
+                                  "progress": ("progress", [d.RUDE, d.ODD, "x", -1, NAN, [], {}]),
+                                  "timings": ("timings", d.FLAG)}),
     Call("tsc", "loadImages", {"dataPath": RECORDING}, LOAD_IMAGES),
     Call("tsc", "loadImagesFromArray", {"array": np.zeros((2, 3, 4))},
          {"array": ("array|records|images", [*d.ARRAY, None]), "local": ("local", d.FLAG)}),
@@ -194,7 +196,7 @@ CALLS = [
 
 # Public names without arguments that a user could get wrong.
 PLAIN = {
-    "ThunderContext": {"close", "comm", "rank", "size", "memory", "loadImagesAsSeries"},
+    "ThunderContext": {"close", "comm", "rank", "size", "memory", "loadImagesAsSeries", "timings"},
     "Images": {"cache", "count", "dims", "dtype", "first", "keys", "max", "mean", "metadata", "min",
                "nrecords", "renumber", "stats", "stdev", "sum", "toArray", "toSeries",
                "toTimeSeries", "uncache", "values", "variance"},

@@ -129,12 +129,11 @@ def test_nothing_is_left_open(tsc, segments):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-class Many:
+class Many(Segments):
     """Segments of many ranks, of which the plan needs no memory."""
 
-    usable = True
-
     def __init__(self, nodes):
+        self.usable = True
         self.nodes = nodes
 
 
