@@ -31,7 +31,7 @@ def command(
     """Mean, stdev, max and min over the images: TIFFs, and PNGs to look at.
 
     OUT is a directory with mean.tif and stdev.tif (float32), max.tif and min.tif (in the data's
-    dtype), a PNG of each (of volumes the pages side by side), and stats.json.
+    dtype), a PNG of each (of volumes all pages in one), and stats.json.
 
     Example: mpiexec -n 4 mpimages stats recording/ statistics/
     """
