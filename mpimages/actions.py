@@ -1,4 +1,4 @@
-"""The mark of a public method that is an action: all ranks must come to it."""
+"""The marks of a public method that is an action: all ranks must come to it, and may stop it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["action"]
+__all__ = ["action", "stoppable"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -21,6 +21,17 @@ def action(method: Method) -> Method:
     @functools.wraps(method)
     def entered(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self._session.action(f"{type(self).__name__}.{method.__name__}"):
+            return method(self, *args, **kwargs)
+
+    return entered  # type: ignore[return-value]
+
+
+def stoppable(method: Method) -> Method:
+    """Let a signal that a batch system sends end the action early, in step. Below `action`."""
+
+    @functools.wraps(method)
+    def entered(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self._session.stopping.on_signals():
             return method(self, *args, **kwargs)
 
     return entered  # type: ignore[return-value]

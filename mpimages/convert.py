@@ -186,7 +186,7 @@ def _save(
     collection, target = saving.collection, saving.target
     comm = collection._session.comm
     memory = memory_of(collection, target.memory, saving.action)
-    with collection._session.stopping.on_signals(), resumable(
+    with resumable(
         comm, target.path, saving.kind, target.overwrite, target.resume, saving.name
     ) as stage:
         if stage.complete:

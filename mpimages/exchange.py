@@ -23,6 +23,7 @@ from .kernels.transpose import transpose
 from .partition import Partition
 from .phases import phase
 from .segments import HEAD, Segments
+from .waiting import complete
 from .workspace import Workspace
 
 __all__ = ["Buffers", "ExchangePlan"]
@@ -206,8 +207,9 @@ class ExchangePlan:
         received = [(stop - start) * count * size for count in self.images.counts]
         for rank in self._near(comm.rank):
             sent[rank] = received[rank] = 0
-        comm.Alltoallv([send.view(np.uint8), sent, MPI.BYTE],
-                       [receive.view(np.uint8), received, MPI.BYTE])
+        there = receive.view(np.uint8)
+        complete(comm, comm.Ialltoallv([send.view(np.uint8), sent, MPI.BYTE],
+                                       [there, received, MPI.BYTE]), there)
 
     def _unpack(self, own: int, receive: np.ndarray, target: np.ndarray) -> None:
         filled, near = 0, self._near(own)

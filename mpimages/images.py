@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .actions import action
+from .actions import action, stoppable
 from .arguments import as_axes, as_dtype, as_flag, as_int, image_key
 from .chain import Chain, Positions, Renumber, Shape
 from .collection import Collection
@@ -380,6 +380,7 @@ class Images(Collection):
         return plan_series(self.toSeries(), ranks, memory, chunks, compression)
 
     @action
+    @stoppable
     def saveAsBinarySeries(
         self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
@@ -388,6 +389,7 @@ class Images(Collection):
         self.toSeries().saveAsBinarySeries(path, blockSize, overwrite, resume, memory)
 
     @action
+    @stoppable
     def saveAsHDF5(
         self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
         chunks: Any = None, compression: Any = None, overwrite: bool = False,
@@ -410,6 +412,7 @@ class Images(Collection):
         save_frames(self, self._records("saveAsHDF5"), target, dataset, chunks, compression)
 
     @action
+    @stoppable
     def saveAsPngs(
         self, path: str | os.PathLike, *, cmap: Any = "gray", vmin: float | None = None,
         vmax: float | None = None, norm: Any = None, alpha: float | None = None,
@@ -449,6 +452,7 @@ class Images(Collection):
                   as_flag(overwrite, "overwrite"), options)
 
     @action
+    @stoppable
     def saveAsTifs(
         self, path: str | os.PathLike, *, filePrefix: str = "export", overwrite: bool = False
     ) -> None:
@@ -469,6 +473,7 @@ class Images(Collection):
                   as_flag(overwrite, "overwrite"))
 
     @action
+    @stoppable
     def saveAsTif(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write all images or volumes as one multi-page TIFF in their own dtype.
 
@@ -497,6 +502,7 @@ class Images(Collection):
         save_tif(self, self._records("saveAsTif"), path, as_flag(overwrite, "overwrite"))
 
     @action
+    @stoppable
     def report(self, path: str | os.PathLike, overwrite: bool = False) -> dict[str, Any]:
         """Write one HTML page that tells whether the recording is good. Collective; an action.
 

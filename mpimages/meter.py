@@ -117,10 +117,12 @@ class Meter:
         One within another is not shown, unless that one has not begun to count: then it is what
         the other is waiting for.
         """
+        # On all ranks, though what follows may differ: pieces are known by their number.
+        number = self._watch.next_piece()
         if not self._on or (self._open and self._open[-1].done):
             yield _ignored
             return
-        piece = _Piece(self._watch, self._line, self._period, (name, total, unit))
+        piece = _Piece(self._watch, self._line, self._period, (name, total, unit), number)
         self._open.append(piece)
         complete = False
         try:
@@ -138,7 +140,8 @@ class _Piece:
     """One piece of work, as one rank knows of it."""
 
     def __init__(
-        self, watch: Watch, line: Any, period: float, described: tuple[str, int, str]
+        self, watch: Watch, line: Any, period: float, described: tuple[str, int, str],
+        number: int,
     ) -> None:
         self.done = 0
         self._total = described[1]
@@ -149,7 +152,7 @@ class _Piece:
         self._period = period
         self._told = 0
         self._others: dict[int, int] = {}
-        self._number = watch.next_piece()
+        self._number = number
         self._next = 0.0
 
     def begin(self) -> None:

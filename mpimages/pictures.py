@@ -41,8 +41,7 @@ def save_tifs(
 def save_tif(images: Collection, chain: Chain, path: Path, overwrite: bool) -> None:
     """See `Images.saveAsTif`. Collective."""
     action = "saveAsTif"
-    session = images._session
-    comm = session.comm
+    comm = images._session.comm
     chain = images._known(chain, action)
     layout: StackLayout | None = None
     with Together(comm, images._name(action)):
@@ -54,8 +53,7 @@ def save_tif(images: Collection, chain: Chain, path: Path, overwrite: bool) -> N
         rows, columns, pages = (*chain.dims, 1)[:3]
         layout = StackLayout((chain.count, pages, rows, columns), chain.dtype, images.metadata)
     assert layout is not None
-    with session.stopping.on_signals(), \
-            staged(comm, path, "tifstack", overwrite, images._name(action)) as file:
+    with staged(comm, path, "tifstack", overwrite, images._name(action)) as file:
         writer = StackWriter(comm, file, layout)
         try:
             images._stream(chain, action, writer.write)
@@ -123,8 +121,7 @@ def _save_pictures(
     comm = images._session.comm
     keys = chain.keys
     assert keys is not None
-    with images._session.stopping.on_signals(), \
-            staged(comm, path, kind, overwrite, images._name(action)) as directory:
+    with staged(comm, path, kind, overwrite, images._name(action)) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:

@@ -17,7 +17,6 @@ from contextlib import suppress
 import numpy as np
 from mpi4py import MPI
 
-from .collective import allreduce
 from .waiting import complete
 
 __all__ = ["HEAD", "Segments"]
@@ -80,13 +79,16 @@ class Segments:
         return (NODE_BYTES // largest - HEAD) // 2 // HEAD * HEAD
 
     def _all(self, condition: bool) -> bool:
-        return bool(allreduce(self._comm, np.array([condition], dtype=np.int64), MPI.MIN)[0])
+        lowest = np.array([condition], dtype=np.int64)
+        complete(self._comm, self._comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
+        return bool(lowest[0])
 
     def reserve(self, size: int) -> bool:
         """Make halves of at least `size` bytes; whether that went well on all ranks. Collective.
 
         What was written before is gone. Where it did not go well, it is not tried again.
         """
+        size = -(-size // HEAD) * HEAD  # as halves are
         if not self.usable or size <= self._half:
             return self.usable
         self.trim()

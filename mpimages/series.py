@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from . import budget
-from .actions import action
+from .actions import action, stoppable
 from .arguments import as_dtype, as_index, as_number, as_percent, as_seed
 from .chain import Chain, Shape, Step
 from .collection import Collection
@@ -313,6 +313,7 @@ class Series(Collection):
     # -- files -----------------------------------------------------------------------------
 
     @action
+    @stoppable
     def saveAsBinarySeries(
         self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
@@ -350,6 +351,7 @@ class Series(Collection):
         save_binary_series(self, chain, self._described(), target, blockSize)
 
     @action
+    @stoppable
     def saveAsHDF5(
         self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
         chunks: Any = None, compression: Any = None, overwrite: bool = False,

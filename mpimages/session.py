@@ -104,6 +104,11 @@ class Session:
             watch.depth += 1
             try:
                 yield
+            except KeyboardInterrupt as error:
+                # One that the ranks have agreed on leaves them in step; after any other they
+                # may be anywhere in the action, and nothing may follow.
+                watch.broken = watch.broken or not (watch.alone or hasattr(error, "agreed"))
+                raise
             finally:
                 watch.depth -= 1
 

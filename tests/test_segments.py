@@ -85,6 +85,16 @@ def test_a_grown_segment_holds_what_is_written(tsc, segments):
             segments.turn()
 
 
+@pytest.mark.parametrize("around", [1 << 20, (1 << 21) - 32, 3 << 20])
+def test_halves_have_what_was_asked_for(tsc, segments, around):
+    if not segments.usable:
+        pytest.skip("every rank is on a node of its own")
+    for size in range(around - 70, around + 70, 7):
+        assert segments.reserve(size)
+        assert len(segments.half(tsc.rank)) >= size
+        segments.trim()
+
+
 def test_zero_asks_for_messages(tsc, monkeypatch):
     if tsc.rank == tsc.size - 1:
         monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "0")

@@ -77,6 +77,18 @@ def test_a_stopped_conversion_goes_on(recorded, tmp_path, way, number, whom, ran
 
 
 @pytest.mark.slow
+def test_stopped_before_it_is_known_what_will_be_written(recorded, tmp_path):
+    begun = tmp_path / "out.begun"
+    with Job(2, "stopped.py", recorded, tmp_path / "out", "undeclared") as job:
+        end = time.monotonic() + 30
+        while not begun.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        os.kill(job.ranks()[-1], signal.SIGTERM)
+        assert job.wait(60) == 75, job.output
+    assert list(tmp_path.iterdir()) == [begun]
+
+
+@pytest.mark.slow
 def test_of_stopped_pictures_nothing_is_left(recorded, tmp_path):
     with Job(2, "stopped.py", recorded, tmp_path / "tifs", "pictures") as job:
         code = stop(job, tmp_path, signal.SIGTERM, "all")

@@ -25,8 +25,7 @@ def write_report(images: Collection, path: str | os.PathLike, overwrite: bool) -
     """See `Images.report`. Collective."""
     comm = images._session.comm
     chain = images._records(ACTION)
-    with images._session.stopping.on_signals(), \
-            staged(comm, path, "report", overwrite, images._name(ACTION)) as output:
+    with staged(comm, path, "report", overwrite, images._name(ACTION)) as output:
         recording = gather(images, chain, ACTION)
         figures: dict[str, Any] = from_rank(
             comm, 0, images._name(ACTION), _write, images, recording, output)

@@ -200,6 +200,7 @@ def write_png(path: str, image: np.ndarray, mapping: ImshowMapping) -> None:
     pixels = mapping(image)
     if pixels.size == 0:
         raise ValueError(f"{path}: an image of shape {image.shape} has no pixels")
-    data = imagecodecs.png_encode(pixels)
+    # A copy has the strides that the encoder wants, also where an axis has length 1.
+    data = imagecodecs.png_encode(pixels.copy(order="C"))
     with open(path, "xb") as file:
         file.write(data)

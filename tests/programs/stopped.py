@@ -39,10 +39,18 @@ def main() -> None:
     images = tsc.loadImages(source)
     if way in ("images", "pictures", "frames"):
         images = images.apply(slowly, images.dims, images.dtype)
+    elif way == "undeclared":
+        def announcing(image: np.ndarray) -> np.ndarray:
+            open(f"{output}.begun", "w").close()
+            return slowly(image)
+
+        images = images.apply(announcing)
     print("begun", flush=True)
     try:
         if way == "rounds":
             images.saveAsBinarySeries(output, memory=12000, resume=RESUME)
+        elif way == "undeclared":
+            images.saveAsBinarySeries(output, resume=RESUME)
         elif way == "frames":
             images.saveAsBinarySeries(output, memory=60000, resume=RESUME)
         elif way == "images":
