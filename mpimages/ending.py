@@ -20,7 +20,7 @@ from mpi4py import MPI
 from .waiting import PAUSE
 from .watch import Watch
 
-__all__ = ["attend", "dismiss", "end_alone"]
+__all__ = ["attend", "dismiss", "end_alone", "end_of_interrupt"]
 
 # Seconds that the others have to end by themselves, after a failure here.
 GRACE = 5.0
@@ -58,6 +58,14 @@ def end_alone() -> None:
     """
     _attended.lost = True
     _leave_at_exit()
+
+
+def end_of_interrupt() -> None:
+    """An interrupt took this rank out of step: it waits but a while for the others' end. Local.
+
+    The script may have caught it, while the others wait where they cannot be told.
+    """
+    _attended.failure = _attended.failure or "KeyboardInterrupt"
 
 
 def _leave_at_exit() -> None:

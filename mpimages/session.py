@@ -12,6 +12,7 @@ from . import communicators
 from .arguments import as_flag, as_number
 from .budget import agreed_budget
 from .collective import Together, from_rank
+from .ending import end_of_interrupt
 from .meter import Meter, chosen
 from .phases import Timings, measuring
 from .segments import Segments
@@ -107,7 +108,9 @@ class Session:
             except KeyboardInterrupt as error:
                 # One that the ranks have agreed on leaves them in step; after any other they
                 # may be anywhere in the action, and nothing may follow.
-                watch.broken = watch.broken or not (watch.alone or hasattr(error, "agreed"))
+                if not (watch.alone or hasattr(error, "agreed")):
+                    watch.broken = True
+                    end_of_interrupt()
                 raise
             finally:
                 watch.depth -= 1
