@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
@@ -50,6 +50,7 @@ class View:
     def __repr__(self) -> str:
         return f"<{self._name}>"
 
+
 class Collection(Summarized):
     """A distributed set of (key, value) records. See `Images` and `Series`."""
 
@@ -59,11 +60,13 @@ class Collection(Summarized):
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} is distributed: toArray() gathers it")
+
     def _derived(self, chain: Chain) -> Self:
         """A collection of the same kind and context on a longer chain. Local."""
         derived = type(self)(self._session, chain, self.metadata)
         derived._inputs = self._inputs
         return derived
+
     # -- properties: local -----------------------------------------------------------------
 
     @property
@@ -76,6 +79,7 @@ class Collection(Summarized):
     def nrecords(self) -> int | None:
         """The number of records; None while only an action can tell. Local."""
         return self._chain.count
+
     # -- reductions ------------------------------------------------------------------------
 
     def _statistic(self, name: str) -> np.ndarray:
@@ -136,9 +140,13 @@ class Collection(Summarized):
         OverflowError
             Where 64 bits cannot hold a sum.
         """
-        statistics, dims = self._statistics("stats", ALL)
+        return self._several(("mean", "variance", "stdev", "sum", "min", "max"))
+
+    def _several(self, names: Sequence[str]) -> dict[str, Any]:
+        """Some of `stats`. Collective, within an action."""
+        statistics, dims = self._statistics("stats", names)
         found: dict[str, Any] = {"count": statistics.count}
-        for name in ("mean", "variance", "stdev", "sum", "min", "max"):
+        for name in names:
             found[name] = _checked(getattr(statistics, name)).reshape(dims)
         return found
 

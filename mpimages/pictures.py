@@ -14,6 +14,7 @@ from .collection import Collection
 from .collective import Together, allreduce
 from .phases import phase
 from .writers.commit import staged
+from .writers.files import naming_file
 from .writers.pictures import PictureWriter
 from .writers.png import ImshowMapping, write_png
 from .writers.tif import write_tif
@@ -126,8 +127,9 @@ def _save_pictures(
 
         def write_batch(first: int, batch: np.ndarray) -> None:
             for i, image in enumerate(batch):
-                with phase("write", image.nbytes):
-                    write(pictures.path(int(keys[first + i])), image)
+                file = pictures.path(int(keys[first + i]))
+                with phase("write", image.nbytes), naming_file(file):
+                    write(file, image)
 
         images._stream(chain, action, write_batch)
         with phase("write"):

@@ -299,3 +299,24 @@ def test_doctor(command, comm):
     assert os.listdir(".") == []
     assert "ok       MPI" in command("doctor")
     assert "problem  path" in command("doctor", "nowhere", code=1)
+
+
+def test_statistics_of_odd_images(command, comm):
+    import tifffile
+
+    arrays = {
+        "dots": np.arange(9, dtype=np.uint16).reshape(9, 1, 1),
+        "wide": np.full((8, 4, 5), 1 << 62, np.int64),  # whose sum is beyond 64 bits
+        "holes": np.where(np.arange(90).reshape(3, 5, 6) % 30 == 7, np.nan, 1.0).astype("f4"),
+    }
+    for name, array in arrays.items():
+        if comm.rank == 0:
+            Path(name).mkdir()
+            for i, image in enumerate(array):
+                tifffile.imwrite(f"{name}/{i}.tif", image)
+        comm.Barrier()
+        said = command("stats", name, f"{name}-out")
+        assert ("left out     1 pixels" in said) == (name == "holes")
+        assert json.loads(command("verify", f"{name}-out", "--json"))[0]["ok"]
+    found = json.loads(Path("wide-out/stats.json").read_bytes())
+    assert found["values"]["mean"] == float(1 << 62)

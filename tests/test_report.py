@@ -19,7 +19,7 @@ from mpimages.report.neighbours import local_correlation
 from mpimages.report.trends import envelope, outliers, repeats, runs_of, trend
 from mpimages.report.words import frames_text, number_text, percent_text, time_text
 
-from .data import recording, spread
+from .data import recording, same_bits, spread
 
 pytestmark = pytest.mark.ranks
 
@@ -475,3 +475,18 @@ def test_the_programs_own_style_does_not_matter(tsc, shared_path):
 def test_local_correlation_of_what_has_no_neighbour():
     one = np.ones((1, 1))
     assert np.isnan(local_correlation(one, one, one)).all()
+
+
+def test_a_blank_frame_is_in_no_picture(tsc, shared_path):
+    rng = np.random.default_rng(3)
+    array = rng.normal(1000, 10, (40, 24, 25)).astype(np.uint16)
+    array[:, 10:13, 10:13] += (200 * (np.arange(40) % 15 < 4)).astype(np.uint16)[:, None, None]
+    with_one = np.insert(array, [0, 17, 40], 0, axis=0)
+    _, page = report(tsc.loadImagesFromArray(with_one), shared_path / "r.html")
+    assert b"Blank frames are left out here" in page
+    found = gathered(tsc.loadImagesFromArray(with_one))
+    alone = gathered(tsc.loadImagesFromArray(array))
+    for name in ("mean", "stdev", "correlation", "max", "min"):
+        assert same_bits(getattr(found.pixels, name), getattr(alone.pixels, name)), name
+    assert found.active.tolist() == alone.active.tolist()
+    assert found.count == 43

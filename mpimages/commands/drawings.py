@@ -117,8 +117,11 @@ def is_view(path: str) -> bool:
 
 def save_png(out: str, png: bytes, overwrite: bool) -> None:
     """Write it beside its name, then rename it."""
+    from ..writers.files import naming_file
+
     parent, name = os.path.split(os.path.abspath(out))
-    with tempfile.TemporaryDirectory(prefix=f".{name}.mpimages-", dir=parent) as hidden:
+    with naming_file(out), \
+            tempfile.TemporaryDirectory(prefix=f".{name}.mpimages-", dir=parent) as hidden:
         made = os.path.join(hidden, name)
         with open(made, "xb") as file:
             file.write(png)

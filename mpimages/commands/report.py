@@ -52,4 +52,5 @@ def command(
         run.say(f"{finding['level']:8} {finding['text']}")
     if not found["findings"]:
         run.say("Nothing conspicuous.")
-    run.say(f"{out}: the report of {found['recording']['images']:,} images")
+    count = found["recording"]["images"]
+    run.say(f"{out}: the report of {count:,} image{'' if count == 1 else 's'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -173,7 +174,7 @@ def command(
 ) -> None:
     """Print a batch script for SLURM that does JOB, another command with its arguments.
 
-    JOB is checked now, as it would be when it runs, and its paths are made absolute. Options
+    The usage of JOB is checked now, and its paths are made absolute; not what they hold. Options
     that JOB has as well (-o, --overwrite) are the script's before JOB, and JOB's after it. A
     to-series job is stopped in time before its limit, queued again, and goes on.
 
@@ -237,16 +238,22 @@ def _check_margin(time: str | None, margin: int) -> None:
 
 def _write(path: str, text: str, overwrite: bool) -> None:
     """Write a file that sbatch takes; one that is there only if it is a script, too."""
-    if overwrite and os.path.lexists(path):
+    if os.path.lexists(path) and not overwrite:
+        raise FileExistsError(f"{path} exists already: give --overwrite before JOB, or another "
+                              "FILE")
+    if os.path.lexists(path):
         with open(path, encoding="utf-8", errors="replace") as file:
             if MARK not in file.read(LONGEST_MARK):
                 raise FileExistsError(f"{path} is no script that mpimages has written: choose "
                                       "another FILE, or remove it")
-        os.remove(path)
+    made = f"{path}.mpimages-{os.getpid()}"
     try:
-        with open(path, "x", encoding="utf-8", errors="surrogateescape") as file:
+        with open(made, "x", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o111)
-    except FileExistsError:
-        raise FileExistsError(f"{path} exists already: give --overwrite before JOB, or another "
-                              "FILE") from None
+        os.rename(made, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.remove(made)
+        error.filename, error.filename2 = path, None
+        raise

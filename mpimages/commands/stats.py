@@ -38,17 +38,24 @@ def command(
     refuse_file_name(out)
     with run.context() as context:
         from ..collective import from_rank
-        from .summary import Summary, prepare
+        from ..phases import phase
+        from .summary import NAMES, Summary, prepare
 
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
         from_rank(context.comm, 0, "mpimages stats", prepare, out, overwrite)
-        summary = Summary.of(images.stats(), images.metadata)
-        from_rank(context.comm, 0, "mpimages stats", summary.save, out, overwrite)
+        with context._session.action("mpimages stats"):
+            # Not the sum: it may be more than 64 bits hold.
+            summary = Summary.of(images._several(NAMES), images.metadata)
+            with phase("write"):
+                from_rank(context.comm, 0, "mpimages stats", summary.save, out, overwrite)
     if as_json:
         run.answer(summary.fields())
         return
     for name, value in summary.fields()["values"].items():
         run.say(f"{name:12} {'no finite value' if value is None else f'{value:g}'}")
+    if summary.partly_nan:
+        run.say(f"{'left out':12} {summary.partly_nan:,} pixels, which are NaN or infinite in some "
+                "image")
     images_of = f"{summary.count:,} image{'' if summary.count == 1 else 's'}"
     run.say(f"{out}: mean, stdev, max, min of {images_of}, as TIFF and PNG")

@@ -104,13 +104,18 @@ class Summary:
                 pictures[name] = pictures[name].astype(np.float32)
         return cls(int(stats["count"]), pictures, metadata)
 
+    @property
+    def partly_nan(self) -> int:
+        """How many pixels are not finite in some image: the values are not of these."""
+        return int(np.count_nonzero(~np.isfinite(self.pictures["mean"])))
+
     def fields(self) -> dict[str, Any]:
         """What the images are, and over all pixels that are finite: the least and the greatest
         value, the mean, and the stdev of the median pixel. Plain values."""
         image = self.pictures["max"]
         return {
             "format": STATS_FORMAT, "images": self.count, "dims": list(image.shape),
-            "dtype": str(image.dtype),
+            "dtype": str(image.dtype), "not finite": self.partly_nan,
             "values": {"min": self._over("min", np.min), "max": self._over("max", np.max),
                        "mean": self._over("mean", np.mean),
                        "median stdev": self._over("stdev", np.median)},
@@ -133,12 +138,14 @@ class Summary:
         FileExistsError
             As `prepare`, which is asked again.
         """
+        from ..writers.files import naming_file
         from ..writers.plain import sync_directory, to_json, write_small
         from ..writers.tif import write_tif
 
         path = os.path.abspath(out)
         parent, name = os.path.split(path)
-        with tempfile.TemporaryDirectory(prefix=f".{name}.mpimages-", dir=parent) as hidden:
+        with naming_file(out), \
+                tempfile.TemporaryDirectory(prefix=f".{name}.mpimages-", dir=parent) as hidden:
             made = os.path.join(hidden, name)
             os.mkdir(made)
             for kind, picture in self.pictures.items():

@@ -34,6 +34,7 @@ def write_report(images: Collection, path: str | os.PathLike, overwrite: bool) -
 
 def _write(images: Collection, recording: Recording, output: str) -> dict[str, Any]:
     """Judge, draw and write; returns the figures. Local: rank 0."""
+    from ..writers.files import naming_file
     from ..writers.plain import plain_metadata
     from .described import describe
     from .judged import judge
@@ -43,7 +44,7 @@ def _write(images: Collection, recording: Recording, output: str) -> dict[str, A
     with np.errstate(over="ignore", invalid="ignore"):  # as in the passes
         judged = judge(recording, description.gaps)
         made = page(recording, judged, description)
-    with open(output, "xb") as file:
+    with naming_file(output), open(output, "xb") as file:
         file.write(made)
         file.flush()
         os.fsync(file.fileno())

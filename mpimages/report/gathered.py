@@ -70,7 +70,7 @@ class Recording:
 
 
 def gather(images: Collection, chain: Chain, action: str) -> Recording:
-    """Two passes over the records of a settled chain. Collective.
+    """Two passes over the records of a settled chain; three where some are blank. Collective.
 
     Every number is computed from one image alone, or by sums that do not depend on the order: it
     is the same for every number of ranks.
@@ -81,7 +81,7 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
         Where the records are neither images nor volumes.
     """
     comm = images._session.comm
-    pixels = pixel_statistics(images, chain, action)
+    pixels, blank = pixel_statistics(images, chain, action)
     assert chain.dims is not None
     assert chain.dtype is not None
     region = Region.of(chain.dims, chain.count or 0)
@@ -89,6 +89,10 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
     partition = chain.partition(comm.size)
     with Together(comm, images._name(action)):
         low, high = _range(pixels)
+    if 0 < len(blank) < (chain.count or 0):  # one would outweigh whatever the others do
+        others = np.setdiff1d(np.arange(chain.count or 0), blank)
+        pixels, _ = pixel_statistics(images, chain.select(others), action)
+    with Together(comm, images._name(action)):
         active = active_pixels(pixels, chain.count or 0)
         measures = FrameMeasures(partition.counts[comm.rank], region, finder,
                                  Counts(chain.dtype, low, high), active)

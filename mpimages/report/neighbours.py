@@ -20,11 +20,11 @@ from mpi4py import MPI
 from ..budget import size_text
 from ..chain import Chain, Shape
 from ..collection import Collection
-from ..collective import Together
+from ..collective import Together, allgather_rows
 from ..partition import Partition
 from ..reduce import Accumulator, need_per_pixel
 
-__all__ = ["PixelStatistics", "filled", "local_correlation", "pixel_statistics"]
+__all__ = ["PixelStatistics", "filled", "is_blank", "local_correlation", "pixel_statistics"]
 
 PIXEL = {"mean", "variance", "max", "min"}
 SUM = {"variance"}
@@ -58,10 +58,18 @@ class PixelStatistics:
     correlation: np.ndarray
 
 
-def pixel_statistics(images: Collection, chain: Chain, action: str) -> PixelStatistics:
+def pixel_statistics(
+    images: Collection, chain: Chain, action: str
+) -> tuple[PixelStatistics, np.ndarray]:
     """One pass over the records, or several by bands of pixels where memory is short. Collective.
 
     Values that are not finite count as 0.
+
+    Returns
+    -------
+    PixelStatistics
+    (m,) int64 ndarray
+        Which records are blank, ascending; they count, too.
 
     Raises
     ------
@@ -75,9 +83,11 @@ def pixel_statistics(images: Collection, chain: Chain, action: str) -> PixelStat
         _check_dims(chain.dims)
     partition = chain.partition(session.comm.size)
     found: list[dict[str, np.ndarray]] = []
+    blank: list[int] = []
     passes = 1
     while len(found) < passes:
-        sums = _one_pass(images, chain, action, partition, len(found))
+        sums = _one_pass(images, chain, action, partition, len(found),
+                         blank if not found else None)
         found.append(sums.merge(session.comm, partition))
         assert chain.dims is not None
         assert chain.dtype is not None
@@ -89,14 +99,17 @@ def pixel_statistics(images: Collection, chain: Chain, action: str) -> PixelStat
                  for name in found[0]}
         variance = whole.pop("variance")
         right, down = whole.pop("right"), whole.pop("down")
-        return PixelStatistics(**whole, stdev=np.sqrt(variance),
-                               correlation=local_correlation(variance, right, down))
+        statistics = PixelStatistics(**whole, stdev=np.sqrt(variance),
+                                     correlation=local_correlation(variance, right, down))
+    counts = Partition.fromCounts(session.comm.allgather(len(blank)))
+    return statistics, allgather_rows(session.comm, np.array(blank, dtype=np.int64), counts)
 
 
 def _one_pass(
-    images: Collection, chain: Chain, action: str, partition: Partition, number: int
+    images: Collection, chain: Chain, action: str, partition: Partition, number: int,
+    blank: list[int] | None,
 ) -> _Sums:
-    """This rank's sums over the pixels of one band. Collective."""
+    """This rank's sums over the pixels of one band; `blank` takes blank records. Collective."""
     session = images._session
     sums: _Sums | None = None
 
@@ -111,6 +124,8 @@ def _one_pass(
         if sums is None:  # not before: what a function returns is not known earlier
             sums = begin(batch.shape[1:], batch.dtype)
         sums.add(first, batch)
+        if blank is not None:
+            blank.extend(first + i for i, record in enumerate(batch) if is_blank(record))
 
     images._stream(chain, action, add, ("pixels", number))
     with Together(session.comm, images._name(action)):
@@ -207,6 +222,12 @@ def _wide(dtype: np.dtype) -> np.dtype:
     if dtype.kind in "iu" and dtype.itemsize <= 2:
         return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
     return np.dtype(np.float64)
+
+
+def is_blank(record: np.ndarray) -> bool:
+    """Whether no value differs from another, of those that are finite. Local."""
+    values = record[np.isfinite(record)] if record.dtype.kind == "f" else record
+    return record.size > 1 and (values.size == 0 or bool(values.min() == values.max()))
 
 
 def filled(values: np.ndarray) -> np.ndarray:

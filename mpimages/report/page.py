@@ -21,9 +21,7 @@ def page(recording: Recording, judged: Judged, description: Description) -> byte
     with drawing():
         parts = [
             _head(recording, judged, description),
-            _section("Pictures", "pictures", pictures(recording),
-                     "Values that are not finite count as 0 here."
-                     if judged.figures["not_finite"] else ""),
+            _section("Pictures", "pictures", pictures(recording), _of_pictures(judged)),
             _section("Over time" if recording.count > 1 else "Values", "lines",
                      _lines(recording, judged, description)),
             _active(recording),
@@ -40,6 +38,15 @@ def page(recording: Recording, judged: Judged, description: Description) -> byte
         + "\n<footer>Made by <code>mpimages report</code>. Frames are numbered by key, from 0; "
         "pixels are (row, column[, plane]), from 0.</footer>\n</main>\n</body>\n</html>\n"
     ).encode("utf-8", "backslashreplace")
+
+
+def _of_pictures(judged: Judged) -> str:
+    notes = []
+    if judged.figures["not_finite"]:
+        notes.append("Values that are not finite count as 0 here.")
+    if judged.figures["blank"] and not judged.blank.all():
+        notes.append("Blank frames are left out here.")
+    return " ".join(notes)
 
 
 def _head(recording: Recording, judged: Judged, description: Description) -> str:

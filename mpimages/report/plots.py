@@ -143,8 +143,9 @@ def shifts(recording: Recording) -> Picture | None:
                + (f" in bins of {recording.region.bins[0]} × {recording.region.bins[1]}"
                   if max(recording.region.bins) > 1 else "") + ".")
     if not told.all():
-        caption += (f" {int((~told).sum()):,} frames are left out: their peak is below "
-                    f"{RELIABLE:g} standard deviations.")
+        left = int((~told).sum())
+        caption += (f" {left:,} {'frame is' if left == 1 else 'frames are'} left out, blank or "
+                    f"with a peak below {RELIABLE:g} standard deviations.")
     return Picture(title, caption, svg_of(figure, title))
 
 
