@@ -109,6 +109,10 @@ def no_memory(*_):
     raise OSError(28, "No space left on device")
 
 
+def no_such_call(*_):
+    raise AttributeError("an interpreter for older systems has no memfd_create")
+
+
 def another_file(process, descriptor, size, token, part):
     return opened(process, descriptor, size, b"x" * len(token), part)
 
@@ -117,7 +121,8 @@ opened = mpimages.segments._opened
 
 
 @pytest.mark.parametrize(("name", "failing"), [
-    ("_made", no_memory), ("_opened", no_memory), ("_opened", another_file),
+    ("_made", no_memory), ("_made", no_such_call), ("_opened", no_memory),
+    ("_opened", another_file),
 ])
 def test_without_shared_memory_ranks_send_messages(tsc, segments, monkeypatch, name, failing):
     before = set(os.listdir("/proc/self/fd"))
