@@ -266,6 +266,7 @@ CONF = {
     "list": (b"[]", "object"), "number": (b"7", "object"), "cut": (b'{"dims": [4,', "JSON"),
     "deep": (b'{"dims":' + b"[" * 100_000, "JSON"),
     "huge number": (b'{"dims":[' + b"9" * 9999 + b"]}", "JSON"),
+    "only not a number": (b'{"dims": NaN, "dtype": "int16"}', "dims"),
     "not a number": (b'{"dims": [NaN, 5], "dtype": "int16"}', "dims"),
     "infinite": (b'{"dims": [1e999, 5], "dtype": "int16"}', "dims"),
     "fraction": (b'{"dims": [4.0, 5], "dtype": "int16"}', "dims"),

@@ -68,7 +68,7 @@ def _describe(
     if "nkeys" in found or found.get("format") == "mpimages-series":
         raise ValueError(f"{conf_path}: describes a Series; load it by loadSeries")
     key = "dims" if "dims" in found else "shape"
-    if "dims" in found and found.get("shape", found["dims"]) != found["dims"]:
+    if "dims" in found and "shape" in found and found["shape"] != found["dims"]:
         raise FormatError(f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
                           "contradict each other")
     try:
