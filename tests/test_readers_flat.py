@@ -330,6 +330,24 @@ def test_hdf5_as_written_here(tmp_path, layout, dims, chunks):
     assert ("pixelSize" in metadata) == (len(dims) == 2)
 
 
+@pytest.mark.parametrize("size", [0, 3])
+def test_hdf5_with_a_chunk_shorter_than_its_checksum(tmp_path, size):
+    path = tmp_path / "a.h5"
+    array = np.arange(216, dtype=np.int16).reshape(3, 8, 9)
+    with h5py.File(path, "w", libver="earliest") as file:
+        dataset = file.create_dataset("d", data=array, chunks=(1, 8, 9), compression="gzip",
+                                      shuffle=True, fletcher32=True)
+        stored = dataset.id.get_chunk_info(2).size
+    np.testing.assert_array_equal(read_all("hdf5", path), array)
+    content = path.read_bytes()
+    entry = struct.pack("<IIQQQQ", stored, 0, 2, 0, 0, 0)  # of the B-tree of the chunks
+    assert content.count(entry) == 1
+    path.write_bytes(content.replace(entry, struct.pack("<I", size) + entry[4:]))
+    failure = attempt("hdf5", path)
+    assert isinstance(failure, FormatError)
+    assert "shorter than its checksum" in str(failure)
+
+
 def test_hdf5_damaged_and_odd(tmp_path):
     path = tmp_path / "a.h5"
     path.write_bytes(b"no HDF5")

@@ -25,6 +25,9 @@ from .rawio import copy_axes, open_file, product
 __all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
            "told_as_damage"]
 
+# At the end of a chunk that has passed the filter fletcher32.
+CHECKSUM_BYTES = 4
+
 
 class Hdf5Reader(Reader):
     """The reader of HDF5 files: a movie or an image each."""
@@ -234,6 +237,26 @@ def dataset_offset(dataset: Any) -> int | None:
     return dataset.id.get_offset() if plain else None
 
 
+def _refuse_short_chunks(path: str, dataset: Any) -> None:
+    """Refuse chunks that are shorter than the checksum at their end: the library would crash."""
+    import h5py
+
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if h5py.h5z.FILTER_FLETCHER32 not in filters:
+        return
+    sizes: list[int] = []
+    with told_as_damage(path, f"dataset {dataset.name}"):
+        if hasattr(dataset.id, "chunk_iter"):
+            dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
+        else:  # an older HDF5
+            number = range(dataset.id.get_num_chunks())
+            sizes += [dataset.id.get_chunk_info(i).size for i in number]
+    if sizes and min(sizes) < CHECKSUM_BYTES:
+        raise FormatError(f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "
+                          "the file is damaged; restore it")
+
+
 class Hdf5Handle(Handle):
     """A dataset that must be read through the library: chunked or compressed."""
 
@@ -254,6 +277,7 @@ class Hdf5Handle(Handle):
         try:
             with told_as_damage(path):
                 self._dataset = self._file[name]
+            _refuse_short_chunks(path, self._dataset)
         except BaseException:
             self._file.close()
             raise
