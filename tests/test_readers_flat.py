@@ -10,6 +10,8 @@ import pytest
 
 from mpimages.errors import FormatError
 from mpimages.readers import Options, flatarray, get
+from mpimages.readers.serieshdf5 import inspect_hdf5, open_hdf5_series
+from mpimages.readers.seriesheader import SeriesOptions
 from tests.data import DTYPES, recording
 from tests.recordings import png_bytes, png_chunk, read_all, write_json
 
@@ -346,6 +348,9 @@ def test_hdf5_with_a_chunk_shorter_than_its_checksum(tmp_path, size):
     failure = attempt("hdf5", path)
     assert isinstance(failure, FormatError)
     assert "shorter than its checksum" in str(failure)
+    header = inspect_hdf5(str(path), SeriesOptions(dataset="d"))
+    with pytest.raises(FormatError, match="shorter than its checksum"):
+        open_hdf5_series(header, None)
 
 
 def test_hdf5_damaged_and_odd(tmp_path):

@@ -23,7 +23,7 @@ from .options import Options, image_dtype
 from .rawio import copy_axes, open_file, product
 
 __all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
-           "told_as_damage"]
+           "refuse_short_chunks", "told_as_damage"]
 
 # At the end of a chunk that has passed the filter fletcher32.
 CHECKSUM_BYTES = 4
@@ -237,8 +237,11 @@ def dataset_offset(dataset: Any) -> int | None:
     return dataset.id.get_offset() if plain else None
 
 
-def _refuse_short_chunks(path: str, dataset: Any) -> None:
-    """Refuse chunks that are shorter than the checksum at their end: the library would crash."""
+def refuse_short_chunks(path: str, dataset: Any) -> None:
+    """Refuse chunks that are shorter than the checksum at their end: the library would crash.
+
+    Local.
+    """
     import h5py
 
     plist = dataset.id.get_create_plist()
@@ -277,7 +280,7 @@ class Hdf5Handle(Handle):
         try:
             with told_as_damage(path):
                 self._dataset = self._file[name]
-            _refuse_short_chunks(path, self._dataset)
+            refuse_short_chunks(path, self._dataset)
         except BaseException:
             self._file.close()
             raise

@@ -17,6 +17,7 @@ from .hdf5 import (
     open_hdf5,
     open_hdf5_file,
     read_metadata,
+    refuse_short_chunks,
     told_as_damage,
 )
 from .options import image_dtype
@@ -116,6 +117,7 @@ class DatasetHandle(SeriesHandle):
         try:
             with told_as_damage(header.path):
                 self._dataset = self._file[header.layout["dataset"]]
+            refuse_short_chunks(header.path, self._dataset)
         except BaseException:
             self._file.close()
             raise
