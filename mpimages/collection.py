@@ -17,7 +17,6 @@ from .summarized import Summarized
 
 __all__ = ["Collection", "View"]
 
-ALL = ("sum", "mean", "variance", "stdev", "max", "min")
 
 
 class View:

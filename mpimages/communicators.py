@@ -62,13 +62,13 @@ def _keyval() -> int:
 def acquire(comm: Any, limit: float | None = None) -> Shared:
     """The duplicate that belongs to `comm`. Collective.
 
+    Messages of the library and of the user's program can then never be taken for each other.
+
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
     limit : float, optional
         Seconds to wait for the other ranks, where they make their first context of it.
-
-    Messages of the library and of the user's program can then never be taken for each other.
 
     Raises
     ------

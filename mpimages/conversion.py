@@ -36,7 +36,7 @@ from .sources import FileSource, MemorySource
 from .streamed import Streamed
 from .transposed import ExchangeSource
 
-__all__ = ["convert", "plan_conversion"]
+__all__ = ["convert", "plan_conversion", "survey"]
 
 
 def convert(
@@ -60,6 +60,25 @@ def convert(
     conversion.workspace.trim()
     bands, layout = conversion.open_bands()
     conversion.run(bands, layout)
+
+
+def survey(images: Streamed, chain: Chain, action: str) -> FileBands | None:
+    """Where this rank's images of a settled chain lie in their files. Collective.
+
+    Returns
+    -------
+    FileBands or None
+        None on all ranks where some images cannot be read in part.
+    """
+    comm, found = images._session.comm, None
+    with Together(comm, action):
+        if isinstance(chain.source, FileSource) and chain.steps == ():
+            start, stop = chain.partition(comm.size).bounds(comm.rank)
+            assert chain.positions is not None
+            own = chain.positions[start:stop]
+            found = FileBands.survey(chain.source, own, images._session.workspace)
+    everywhere = np.array([found is not None], dtype=np.int64)
+    return found if allreduce(comm, everywhere, MPI.MIN)[0] else None
 
 
 def plan_conversion(
@@ -157,7 +176,7 @@ class _Conversion:
         if held is not None:
             layout = self.lay_out(held)  # refuses before anything is read
             return self._hold(), layout
-        files = None if begun else self._survey()
+        files = None if begun else survey(self.images, self.chain, self.action)
         if files is not None:
             return files, self.lay_out("bands")
         layout = self.lay_out("frames")
@@ -181,18 +200,6 @@ class _Conversion:
         with Together(self.comm, self.action):
             rows = np.ascontiguousarray(block).reshape(len(block), self.pixels)
         return MemoryBands(rows, self.workspace)
-
-    def _survey(self) -> FileBands | None:
-        """Where the images lie in their files, if all can be read in part. Collective."""
-        found: FileBands | None = None
-        with Together(self.comm, self.action):
-            if isinstance(self.chain.source, FileSource) and self.chain.steps == ():
-                start, stop = self.partition.bounds(self.comm.rank)
-                assert self.chain.positions is not None
-                own = self.chain.positions[start:stop]
-                found = FileBands.survey(self.chain.source, own, self.workspace)
-        everywhere = np.array([found is not None], dtype=np.int64)
-        return found if allreduce(self.comm, everywhere, MPI.MIN)[0] else None
 
     # -- rounds -----------------------------------------------------------------------------
 

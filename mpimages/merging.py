@@ -197,26 +197,27 @@ def _exchange_within(
         memory = segments.half(sender)[place : place + size]
         return memory.view(what.dtype).reshape(count, what.values, width)
 
+    places = [_places(given, cuts, rank)[0] for rank in range(comm.size)]
     with together.attempt():
-        places, _ = _places(given, cuts, comm.rank)
-        for what, row in zip(given, places, strict=True):
+        for what, row in zip(given, places[comm.rank], strict=True):
             for rank, (a, b) in enumerate(cuts):
-                for array, target in zip(what.own, parts(what, comm.rank, row[rank], b - a),
-                                         strict=True) if rank != comm.rank else ():
+                if rank == comm.rank:
+                    continue
+                target = parts(what, comm.rank, row[rank], b - a)
+                for array, there in zip(what.own, target, strict=True):
                     # the low bits of a wider integer
-                    np.copyto(target, array[:, a:b], casting="unsafe")
+                    np.copyto(there, array[:, a:b], casting="unsafe")
     together.agree()
     with phase("exchange"):
         segments.meet()
     received: list[Sequence[np.ndarray]] = []
-    senders = [_places(given, cuts, rank)[0] for rank in range(comm.size)]
     for number, what in enumerate(given):
         arrays: list[np.ndarray] = []
         for rank in range(comm.size):
             if rank == comm.rank:
                 arrays += [array[:, start:stop] for array in what.own]
             else:
-                place = senders[rank][number][comm.rank]
+                place = places[rank][number][comm.rank]
                 arrays += list(parts(what, rank, place, stop - start))
         received.append(arrays)
     return received

@@ -89,3 +89,22 @@ def pytest_terminal_summary(terminalreporter):
     """Say how much was tried that must not work."""
     for kind, number in sorted(tallies.items()):
         terminalreporter.write_line(f"tried: {number} {kind}")
+
+
+@pytest.fixture
+def command(comm, shared_path, monkeypatch):
+    """Runs a command on all ranks in a directory in common; what rank 0 printed."""
+    from click.testing import CliRunner
+
+    from mpimages.cli import cli
+
+    monkeypatch.chdir(shared_path)
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+        found = comm.allgather((result.exit_code, result.output, repr(result.exception)))
+        assert [one[0] for one in found] == [code] * comm.size, found
+        assert all(one[1] == "" for one in found[1:]), found
+        return found[0][1]
+
+    return run

@@ -9,27 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from mpimages import example
-from mpimages.cli import cli
 
 pytestmark = pytest.mark.ranks
-
-
-@pytest.fixture
-def command(comm, shared_path, monkeypatch):
-    """Runs a command on all ranks in a directory in common; what rank 0 printed."""
-    monkeypatch.chdir(shared_path)
-
-    def run(*arguments, code=0):
-        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-        found = comm.allgather((result.exit_code, result.output, repr(result.exception)))
-        assert [one[0] for one in found] == [code] * comm.size, found
-        assert all(one[1] == "" for one in found[1:]), found
-        return found[0][1]
-
-    return run
 
 
 @pytest.fixture

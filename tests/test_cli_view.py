@@ -8,29 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from mpimages import example
-from mpimages.cli import cli
 
 pytestmark = pytest.mark.ranks
 
 
-@pytest.fixture
-def command(comm, shared_path, monkeypatch):
-    """Runs a command on all ranks in a directory in common; what rank 0 printed."""
-    monkeypatch.chdir(shared_path)
+@pytest.fixture(autouse=True)
+def screen(monkeypatch):
+    """A terminal of one size, whoever runs the tests."""
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("LINES", "24")
-
-    def run(*arguments, code=0):
-        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-        found = comm.allgather((result.exit_code, result.output, repr(result.exception)))
-        assert [one[0] for one in found] == [code] * comm.size, found
-        assert all(one[1] == "" for one in found[1:]), found
-        return found[0][1]
-
-    return run
 
 
 @pytest.fixture
@@ -173,3 +161,15 @@ def test_options_of_images_for_a_series(command, rec):
         given = [name] if value is None else [name, value]
         assert f"{name} is of images" in command("view", "s", "--image", "0", *given, code=2)
         assert f"{name} is of images" in command("info", "s", *given, code=2)
+
+
+def test_an_image_of_one_pixel(command, comm):
+    import tifffile
+
+    if comm.rank == 0:
+        Path("dots").mkdir()
+        for i in range(3):
+            tifffile.imwrite(f"dots/{i}.tif", np.full((1, 1), i + 1.5, np.float32))
+    comm.Barrier()
+    command("view", "dots", "--image", "1", "-o", "dot.png")
+    assert png("dot.png").shape == (1, 1)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_png", "contrast", "is_view", "montage", "png_of_image", "png_of_series",
-           "save_png"]
+__all__ = ["check_png", "contrast", "is_there", "is_view", "montage", "png_of_image",
+           "png_of_series", "save_png"]
 
 # The display range, in per cent: few extreme pixels shall not spoil the contrast.
 PERCENTILES = (1.0, 99.5)
@@ -47,12 +47,9 @@ def montage(volume: np.ndarray, wide: float = 1.0) -> np.ndarray:
 
 def png_of_image(image: np.ndarray, low: float, high: float) -> bytes:
     """A 2-D image in grey, one pixel for each of its."""
-    import imagecodecs
+    from ..writers.png import ImshowMapping, encode_png
 
-    from ..writers.png import ImshowMapping
-
-    pixels = ImshowMapping(image.dtype, low, high)(image)
-    return _marked(bytes(imagecodecs.png_encode(pixels)))
+    return _marked(encode_png(ImshowMapping(image.dtype, low, high)(image)))
 
 
 def png_of_series(values: np.ndarray, index: np.ndarray, title: str) -> bytes:
@@ -81,6 +78,32 @@ def _marked(png: bytes) -> bytes:
     return png[:at] + made + png[at:]
 
 
+def is_there(out: str, overwrite: bool) -> bool:
+    """Whether there is something to be replaced at `out`; refuses where nothing can be written.
+
+    Local.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        Where its parent is missing.
+    FileExistsError
+        Where it exists and is not to be replaced.
+    """
+    path = os.path.abspath(out)
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        missing = not os.path.lexists(parent)
+        raise (FileNotFoundError if missing else NotADirectoryError)(
+            f"{out}: its parent {parent} is not a directory; create it first"
+        )
+    if not os.path.lexists(path):
+        return False
+    if not overwrite:
+        raise FileExistsError(f"{out} exists; --overwrite replaces it")
+    return True
+
+
 def check_png(out: str, overwrite: bool) -> None:
     """Make sure that `out` can be written.
 
@@ -91,17 +114,7 @@ def check_png(out: str, overwrite: bool) -> None:
     FileExistsError
         Where it exists and is not to be replaced, or is no such picture.
     """
-    parent = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(parent):
-        missing = not os.path.lexists(parent)
-        raise (FileNotFoundError if missing else NotADirectoryError)(
-            f"{out}: its parent {parent} is not a directory; create it first"
-        )
-    if not os.path.lexists(out):
-        return
-    if not overwrite:
-        raise FileExistsError(f"{out} exists; --overwrite replaces it")
-    if not is_view(out):
+    if is_there(out, overwrite) and not is_view(out):
         raise FileExistsError(f"{out}: refusing to replace it, it is no picture that `mpimages "
                               "view` wrote. Choose another path, or remove it yourself")
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from mpi4py import MPI
 
-from ..bands import FileBands
-from ..collective import Together, allgather_rows, allreduce
-from ..sources import FileSource
+from ..collective import Together, allgather_rows
+from ..conversion import survey
 
 if TYPE_CHECKING:
     from ..images import Images
@@ -26,25 +24,17 @@ def pixel_of(images: Images, pixel: tuple[int, ...]) -> np.ndarray:
     """
     assert images.dims is not None
     chain = images._settle(ACTION)
-    comm, workspace = images._session.comm, images._session.workspace
-    partition = chain.partition(comm.size)
-    start, stop = partition.bounds(comm.rank)
-    bands: FileBands | None = None
-    with Together(comm, ACTION):
-        assert isinstance(chain.source, FileSource)
-        assert chain.positions is not None
-        bands = FileBands.survey(chain.source, chain.positions[start:stop], workspace)
-    found = np.array([bands is not None], dtype=np.int64)
-    if not allreduce(comm, found, MPI.MIN)[0]:
+    bands = survey(images, chain, ACTION)
+    if bands is None:
         one = images.crop(pixel, [i + 1 for i in pixel])
         return one.toArray().reshape(-1)
-    own = np.empty(stop - start, chain.dtype)
+    comm = images._session.comm
+    own = np.empty(bands.count, chain.dtype)
     with Together(comm, ACTION):
-        assert bands is not None
         number = int(np.ravel_multi_index(pixel, images.dims.count))
         first = number // bands.grain * bands.grain
-        read = np.empty((stop - start, bands.grain), bands.dtype)
-        if stop > start:
+        read = np.empty((bands.count, bands.grain), bands.dtype)
+        if bands.count:
             bands.begin(first, first + bands.grain, read).finish()
         own[:] = read[:, number - first]
-    return allgather_rows(comm, own, partition)
+    return allgather_rows(comm, own, chain.partition(comm.size))

@@ -238,10 +238,10 @@ def _check_margin(time: str | None, margin: int) -> None:
 
 def _write(path: str, text: str, overwrite: bool) -> None:
     """Write a file that sbatch takes; one that is there only if it is a script, too."""
-    if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(f"{path} exists already: give --overwrite before JOB, or another "
-                              "FILE")
     if os.path.lexists(path):
+        if not overwrite:
+            raise FileExistsError(f"{path} exists already: give --overwrite before JOB, or "
+                                  "another FILE")
         with open(path, encoding="utf-8", errors="replace") as file:
             if MARK not in file.read(LONGEST_MARK):
                 raise FileExistsError(f"{path} is no script that mpimages has written: choose "

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..checksum import crc32
 from ..marks import STATS, STATS_FORMAT, with_own_checksum
-from .drawings import montage
+from .drawings import is_there, montage
 
 __all__ = ["Summary", "prepare"]
 
@@ -37,18 +37,7 @@ def prepare(out: str, overwrite: bool) -> None:
     FileExistsError
         Where it exists and is not to be replaced, or is no such output.
     """
-    path = os.path.abspath(out)
-    parent = os.path.dirname(path)
-    if not os.path.isdir(parent):
-        missing = not os.path.lexists(parent)
-        raise (FileNotFoundError if missing else NotADirectoryError)(
-            f"{out}: its parent {parent} is not a directory; create it first"
-        )
-    if not os.path.lexists(path):
-        return
-    if not overwrite:
-        raise FileExistsError(f"{out} exists; --overwrite replaces it")
-    foreign = _foreign(path)
+    foreign = _foreign(os.path.abspath(out)) if is_there(out, overwrite) else None
     if foreign is not None:
         raise FileExistsError(f"{out}: refusing to replace it, {foreign}. Choose another path, or "
                               "remove it yourself")

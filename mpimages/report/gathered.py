@@ -38,6 +38,8 @@ class Recording:
     dims, dtype
         Of an image.
     keys : (n,) int64 ndarray
+    blank : (n,) bool ndarray
+        Which images are blank; the statistics of the pixels are of the others, if there are any.
     pixels : PixelStatistics
     counts : Counts
     table : (n, len(frames.COLUMNS)) float64 ndarray
@@ -52,6 +54,7 @@ class Recording:
     dims: Shape
     dtype: np.dtype
     keys: np.ndarray
+    blank: np.ndarray
     pixels: PixelStatistics
     counts: Counts
     table: np.ndarray
@@ -81,7 +84,7 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
         Where the records are neither images nor volumes.
     """
     comm = images._session.comm
-    pixels, blank = pixel_statistics(images, chain, action)
+    pixels, places = pixel_statistics(images, chain, action)
     assert chain.dims is not None
     assert chain.dtype is not None
     region = Region.of(chain.dims, chain.count or 0)
@@ -89,9 +92,10 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
     partition = chain.partition(comm.size)
     with Together(comm, images._name(action)):
         low, high = _range(pixels)
-    if 0 < len(blank) < (chain.count or 0):  # one would outweigh whatever the others do
-        others = np.setdiff1d(np.arange(chain.count or 0), blank)
-        pixels, _ = pixel_statistics(images, chain.select(others), action)
+        blank = np.zeros(chain.count or 0, dtype=bool)
+        blank[places] = True
+    if blank.any() and not blank.all():  # one would outweigh whatever the others do
+        pixels, _ = pixel_statistics(images, chain.select(np.flatnonzero(~blank)), action)
     with Together(comm, images._name(action)):
         active = active_pixels(pixels, chain.count or 0)
         measures = FrameMeasures(partition.counts[comm.rank], region, finder,
@@ -106,7 +110,7 @@ def gather(images: Collection, chain: Chain, action: str) -> Recording:
         keys = np.asarray(chain.keys, dtype=np.int64)
     measures.counts.merge(comm)
     return Recording(
-        chain.dims, chain.dtype, keys, pixels, measures.counts,
+        chain.dims, chain.dtype, keys, blank, pixels, measures.counts,
         allgather_rows(comm, measures.table, partition), region if finder else None, active,
         allgather_rows(comm, measures.series, partition),
     )

@@ -73,9 +73,7 @@ class Judged:
 
 def judge(recording: Recording, gaps: list[dict[str, Any]]) -> Judged:
     """Look at everything that was gathered. `gaps` are missing files, from `described`."""
-    blank = recording.column("finite") == 0
-    if recording.pixels.mean.size > 1:
-        blank |= recording.column("min") == recording.column("max")
+    blank = recording.blank
     changing = not blank.all()
     bleaching = trend(recording.column("mean"), ~blank) if changing else None
     figures: dict[str, Any] = {}

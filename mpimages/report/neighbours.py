@@ -227,7 +227,7 @@ def _wide(dtype: np.dtype) -> np.dtype:
 def is_blank(record: np.ndarray) -> bool:
     """Whether no value differs from another, of those that are finite. Local."""
     values = record[np.isfinite(record)] if record.dtype.kind == "f" else record
-    return record.size > 1 and (values.size == 0 or bool(values.min() == values.max()))
+    return values.size == 0 or (record.size > 1 and bool(values.min() == values.max()))
 
 
 def filled(values: np.ndarray) -> np.ndarray:

@@ -182,6 +182,14 @@ def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
     mappable.set_clim(low, high)
 
 
+def encode_png(pixels: np.ndarray) -> bytes:
+    """The bytes of a PNG of what an `ImshowMapping` gave. Local."""
+    import imagecodecs
+
+    # A copy has the strides that the encoder wants, also where an axis has length 1.
+    return bytes(imagecodecs.png_encode(pixels.copy(order="C")))
+
+
 def write_png(path: str, image: np.ndarray, mapping: ImshowMapping) -> None:
     """Write a 2-D image as a new PNG file. Local.
 
@@ -195,12 +203,9 @@ def write_png(path: str, image: np.ndarray, mapping: ImshowMapping) -> None:
     ValueError
         When the image is not 2-D, is empty, or is of another dtype than the mapping.
     """
-    import imagecodecs
-
     pixels = mapping(image)
     if pixels.size == 0:
         raise ValueError(f"{path}: an image of shape {image.shape} has no pixels")
-    # A copy has the strides that the encoder wants, also where an axis has length 1.
-    data = imagecodecs.png_encode(pixels.copy(order="C"))
+    data = encode_png(pixels)
     with open(path, "xb") as file:
         file.write(data)
