@@ -8,10 +8,14 @@ not ended after a while the job is aborted. A rank that simply ends tells the ot
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
+import stat
 import sys
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -20,10 +24,14 @@ from mpi4py import MPI
 from .waiting import PAUSE
 from .watch import Watch
 
-__all__ = ["attend", "dismiss", "end_alone", "end_of_interrupt"]
+__all__ = ["abort", "attend", "dismiss", "end_alone", "end_of_interrupt"]
 
 # Seconds that the others have to end by themselves, after a failure here.
 GRACE = 5.0
+# Seconds for a launcher to read what a rank printed before it aborts the job, at most; and to pass
+# it on.
+HEARD = 2.0
+PASSED_ON = 0.1
 
 
 class _Attended:
@@ -136,6 +144,25 @@ def _leave() -> None:
 
 
 def _abort() -> NoReturn:
+    abort(MPI.COMM_WORLD, 1)
+
+
+def abort(comm: MPI.Intracomm, code: int) -> NoReturn:
+    """End the whole job, once what this process has printed was read. Local."""
     _flush()
-    MPI.COMM_WORLD.Abort(1)
-    os._exit(1)  # it may return, while the job is being ended
+    # A launcher that ends the job drops what is still in its pipes: the reason, most of all.
+    _drain(time.monotonic() + HEARD)
+    comm.Abort(code)
+    os._exit(code)  # it may return, while the job is being ended
+
+
+def _drain(end: float) -> None:
+    """Wait until pipes that this process prints to are empty, and for who passes it on."""
+    for stream in (1, 2):
+        with suppress(OSError):  # closed
+            while stat.S_ISFIFO(os.fstat(stream).st_mode) and time.monotonic() < end:
+                unread = fcntl.ioctl(stream, termios.FIONREAD, bytes(4))
+                if not any(unread):
+                    break
+                time.sleep(PAUSE)
+    time.sleep(PASSED_ON)

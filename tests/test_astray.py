@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -140,3 +141,15 @@ def test_a_first_context_that_only_one_rank_makes(ranks):
     assert 4 <= job.output.count(told) <= 8, job.output  # warnings, the print, the traceback
     assert job.output.count("Traceback (most") == 1, job.output
     assert "MPIMAGES_TIMEOUT is the limit" in job.output
+
+
+def test_what_was_printed_before_an_abort_arrives():
+    def said(_):
+        with Job(2, "aborting.py") as job:
+            assert job.wait(SECONDS) != 0
+        return job.output
+
+    # A launcher that has no time drops it once in ten times, unless one waits for it.
+    with ThreadPoolExecutor(4) as threads:
+        for output in threads.map(said, range(40)):
+            assert "the reason\n" in output

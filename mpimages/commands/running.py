@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -138,14 +137,13 @@ class Run:
 
             traceback.print_exception(error)
         text = text_of(error) if code == PROBLEM else "interrupted"
-        if alike:
-            self.complain(text)
-            return code
-        # The others wait for this rank in a call that it will never make.
-        click.echo(f"Error: rank {self._comm.rank}, where the other ranks did not fail: {text}",
-                   err=True)
-        sys.stderr.flush()
-        self._comm.Abort(code)
+        if not alike:  # the others wait for this rank in a call that it will never make
+            from ..ending import abort
+
+            click.echo(f"Error: rank {self._comm.rank}, where the other ranks did not fail: "
+                       f"{text}", err=True)
+            abort(self._comm, code)
+        self.complain(text)
         return code
 
     def _all_have_failed(self) -> bool:
