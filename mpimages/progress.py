@@ -18,8 +18,9 @@ from .writers.journal import JOB, Journal, begin_job, read_job
 __all__ = ["Progress", "Recorder", "Writer"]
 
 # Of a rank's writing time at most about this part goes into flushing before the end; and at
-# most so many seconds of work are lost when the job is killed.
+# most so many seconds of work are lost when the job is killed. Less than the least is no loss.
 FLUSH_SHARE = 0.1
+FLUSH_LEAST = 0.25
 FLUSH_SECONDS = 5.0
 
 
@@ -142,7 +143,7 @@ class Recorder:
             start = self._waiting.pop()[0]
         self._waiting.append((start, stop))
         since = time.monotonic() - self._flushed
-        if since > min(FLUSH_SECONDS, self._took / FLUSH_SHARE):
+        if since > min(FLUSH_SECONDS, max(FLUSH_LEAST, self._took / FLUSH_SHARE)):
             self.flush()
 
     def flush(self) -> None:

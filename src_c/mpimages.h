@@ -192,6 +192,11 @@ int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *pla
                    size_t runs, size_t skip, size_t length, size_t swap, void *out,
                    struct mpim_failure *failure);
 
+/* Ask the system to begin to write the whole pages in the bytes offset ... offset + size - 1 of a
+ * file to the disk, and do not wait for it: a later fsync then finds little left to do. A hint:
+ * where the system knows none, nothing happens, and errors are left to fsync. */
+void mpim_begin_writeback(int fd, int64_t offset, int64_t size);
+
 /* Turn the bytes of n items of 2, 4 or 8 bytes around, in place. */
 void mpim_swap(size_t itemsize, void *items, size_t n);
 

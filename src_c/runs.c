@@ -8,6 +8,9 @@
  * In every call a file's size and time of modification are compared with what they were when the
  * places in it were found: the rounds of a conversion may lie hours apart.
  */
+#if defined __linux__ && !defined _GNU_SOURCE
+#define _GNU_SOURCE /* sync_file_range */
+#endif
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64
 #endif
@@ -74,6 +77,21 @@ static int open_same(struct job *job, int64_t size, const int64_t *modified, int
         return MPIM_SYSTEM;
     }
     return compare(job->fd, size, modified, error);
+}
+
+void mpim_begin_writeback(int fd, int64_t offset, int64_t size)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+    /* A page that is half full is written to once more, and would go to the disk twice. */
+    const int64_t page = sysconf(_SC_PAGESIZE);
+    if (page < 1 || offset < 0 || size < 0 || offset > INT64_MAX - size - page)
+        return;
+    const int64_t first = (offset + page - 1) / page * page, last = (offset + size) / page * page;
+    if (last > first)
+        (void)sync_file_range(fd, first, last - first, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd, (void)offset, (void)size;
+#endif
 }
 
 void mpim_swap(size_t itemsize, void *items, size_t n)

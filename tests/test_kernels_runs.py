@@ -13,6 +13,7 @@ from mpimages.kernels.runs import (
     SYSTEM,
     TRUNCATED,
     Paths,
+    begin_writeback,
     read_runs,
     swap_bytes,
 )
@@ -213,6 +214,16 @@ def test_swapping_in_place(dtype, n):
         expected = array.byteswap()
         swap_bytes(array)
         assert array.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(("offset", "size"), [
+    (0, 0), (0, SIZE), (1, SIZE), (0, 1 << 62), (2**63 - 1, 2**63 - 1), (-1, 10), (0, -10),
+])
+def test_a_hint_to_write_changes_nothing_and_never_fails(files, offset, size):
+    with open(files[0], "r+b") as file:
+        begin_writeback(file.fileno(), offset, size)
+    begin_writeback(-1, offset, size)
+    assert files[0].read_bytes() == content(0).tobytes()
 
 
 def test_files_are_kept_open_where_that_is_asked(files):

@@ -69,6 +69,16 @@ def test_short_writes_are_continued(descriptor, monkeypatch):
     assert os.pread(descriptor, 1000, 0) == values.tobytes()
 
 
+def test_a_long_run_is_sent_to_the_disk_at_once_and_as_a_whole(descriptor, monkeypatch):
+    sent = []
+    monkeypatch.setattr(boxes, "WRITEBACK_BYTES", 64)
+    monkeypatch.setattr(boxes, "begin_writeback", lambda *given: sent.append(given))
+    boxes.write_run(descriptor, 5, np.zeros(63, np.uint8))
+    assert sent == []
+    boxes.write_run(descriptor, 5, np.zeros(65, np.uint8))
+    assert sent == [(descriptor, 5, 65)]
+
+
 def test_a_system_that_writes_nothing_is_an_error(descriptor, monkeypatch):
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: 0)
     with pytest.raises(OSError, match="wrote nothing"):

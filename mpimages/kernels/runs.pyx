@@ -1,4 +1,5 @@
-"""The same byte range of many files, read without the interpreter; bytes turned around."""
+"""The same byte range of many files, read without the interpreter; bytes turned around; runs
+on their way to the disk."""
 
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
@@ -40,6 +41,7 @@ cdef extern from "mpimages.h":
     int mpim_read_runs(const mpim_paths *paths, const mpim_places *places, size_t n, size_t runs,
                        size_t skip, size_t length, size_t swap, void *out,
                        mpim_failure *failure) nogil
+    void mpim_begin_writeback(int fd, int64_t offset, int64_t size) nogil
     void mpim_swap(size_t itemsize, void *items, size_t n) nogil
 
 TRUNCATED, CHANGED, SYSTEM = MPIM_TRUNCATED, MPIM_CHANGED, MPIM_SYSTEM
@@ -181,6 +183,22 @@ def read_runs(
         return status, failure.record, failure.error
     checks.raise_for(status, "reading")
     return None
+
+
+def begin_writeback(int descriptor, int64_t offset, int64_t size):
+    """Let the system begin to write a run of a file to the disk; does not wait for it.
+
+    A hint, to whole pages, that a later ``os.fsync`` has less to wait for. Never raises: where
+    there is something wrong, ``fsync`` will say so.
+
+    Parameters
+    ----------
+    descriptor : int
+    offset, size : int
+        The run, in bytes.
+    """
+    with nogil:
+        mpim_begin_writeback(descriptor, offset, size)
 
 
 def swap_bytes(array):

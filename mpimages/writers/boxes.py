@@ -13,11 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from ..kernels.runs import begin_writeback
+
 __all__ = ["little_pieces", "write_box", "write_run"]
 
 # Linux writes 2 GiB at most in one call; and what must be converted is converted in pieces.
 PIECE_BYTES = 1 << 30
 CONVERSION_BYTES = 1 << 24
+# Runs of this length are on their way to the disk while the next is computed; of shorter ones the
+# system makes longer ones first.
+WRITEBACK_BYTES = 1 << 18
 
 Observer = Callable[[int, memoryview], None]
 
@@ -107,9 +112,12 @@ def little_pieces(values: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _write_all(descriptor: int, position: int, data: memoryview) -> None:
+    first, size = position, len(data)
     while data:
         written = os.pwrite(descriptor, data[:PIECE_BYTES], position)
         if written <= 0:
             raise OSError(errno.EIO, "the system wrote nothing")
         position += written
         data = data[written:]
+    if size >= WRITEBACK_BYTES:
+        begin_writeback(descriptor, first, size)

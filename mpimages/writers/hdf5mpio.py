@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,9 @@ import numpy as np
 from mpi4py import MPI
 
 from ..collective import Together, from_rank
-from .files import naming_file
+from ..kernels.runs import begin_writeback
+from .boxes import WRITEBACK_BYTES
+from .files import OutputFiles
 from .hdf5base import DatasetWriter
 from .hdf5file import fill_checksums
 from .hdf5hidden import hide, open_hidden, reveal
@@ -19,6 +20,9 @@ __all__ = ["MpioWriter"]
 
 # MPI-IO counts bytes in an int.
 PIECE_BYTES = 1 << 30
+# The driver does not tell where in the file it writes: what is on its way to the disk already
+# is not sent again.
+EVERYTHING = 1 << 62
 
 
 class MpioWriter(DatasetWriter):
@@ -39,6 +43,7 @@ class MpioWriter(DatasetWriter):
         # The driver's calls are MPI's: another thread may make them only where all may.
         self.threaded = MPI.Query_thread() == MPI.THREAD_MULTIPLE
         self._file: Any = None
+        self._files = OutputFiles([self.path])
         if self.comm.rank == 0:
             self._create_or_take_up()
 
@@ -62,15 +67,12 @@ class MpioWriter(DatasetWriter):
             target = self._dataset.get_space()
             target.select_hyperslab(corner, part.shape)
             self._dataset.write(h5s.create_simple(part.shape), target, part)
+            if part.nbytes >= WRITEBACK_BYTES:
+                begin_writeback(self._files.descriptor(0), 0, EVERYTHING)
 
     def sync(self) -> None:
         """Bring what this rank has written to the disk. Local."""
-        descriptor = os.open(self.path, os.O_RDWR)
-        try:
-            with naming_file(self.path):
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._files.flush([0])
 
     def _complete(self, checksums: np.ndarray) -> None:
         with Together(self.comm, "MpioWriter.finish"):
@@ -85,6 +87,7 @@ class MpioWriter(DatasetWriter):
 
     def close(self) -> None:
         """Let go of the file. Collective, as closing is in MPI-IO; may be called twice."""
+        self._files.close()
         file, self._file = self._file, None
         if file is None:
             return

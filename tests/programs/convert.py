@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from mpimages import ThunderContext
+from mpimages import ThunderContext, progress
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
 
     if pause:
         os.pwrite = pwrite
+        progress.FLUSH_LEAST = 0.0  # so small a job would have nothing to go on with
     tsc = ThunderContext()
     images = tsc.loadImages(source)
     save = images.saveAsHDF5 if output.endswith(".h5") else images.saveAsBinarySeries
