@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .deadline import guard as _guard
+
 if TYPE_CHECKING:
     from .colorize import Colorize
     from .context import ThunderContext
@@ -62,6 +64,8 @@ _HOMES = {
     "Verified": "verification",
     "verify": "verification",
 }
+
+_guard()
 
 
 def __getattr__(name: str) -> Any:

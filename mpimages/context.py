@@ -49,7 +49,8 @@ class ThunderContext:
     Notes
     -----
     While contexts of several ranks are open, an uncaught exception ends the job with a
-    non-zero exit code, and its traceback is printed once (``sys.excepthook``).
+    non-zero exit code, and its traceback is printed once (``sys.excepthook``). Without a context, a
+    rank that ends of one is ended by SIGALRM where MPI's end takes longer than 5 s.
 
     Raises
     ------

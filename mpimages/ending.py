@@ -2,7 +2,8 @@
 
 While contexts of several ranks are open, an uncaught exception on one rank ends the job: the
 others are told, those that wait for this rank raise CollectiveMismatchError, and where they have
-not ended after a while the job is aborted. A rank that simply ends tells the others as well.
+not ended after a while the job is aborted. A rank that simply ends tells the others as well. For
+failures before the first context and after the last one see `deadline`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,12 @@ from typing import Any, NoReturn
 
 from mpi4py import MPI
 
+from .deadline import GRACE
 from .waiting import PAUSE
 from .watch import Watch
 
 __all__ = ["abort", "attend", "dismiss", "end_alone", "end_of_interrupt"]
 
-# Seconds that the others have to end by themselves, after a failure here.
-GRACE = 5.0
 # Seconds for a launcher to read what a rank printed before it aborts the job, at most; and to pass
 # it on.
 HEARD = 2.0

@@ -143,6 +143,19 @@ def test_a_first_context_that_only_one_rank_makes(ranks):
     assert "MPIMAGES_TIMEOUT is the limit" in job.output
 
 
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize(("case", "told", "times"), [
+    ("one", "LookupError: lost my way", 1), ("import", "\nKeyboardInterrupt\n", 1),
+    ("all", "LookupError: lost my way", None), ("after", "LookupError: lost my way", 1),
+])
+def test_a_rank_that_fails_where_no_context_is(ranks, case, told, times):
+    with Job(ranks, "early.py", case) as job:
+        code = job.wait(SECONDS)
+    assert job.output.count(told) == (times or ranks), job.output
+    # Where all end by themselves nobody is ended by a signal.
+    assert code == 1 if case in ("all", "after") else code not in (0, 1)
+
+
 def test_what_was_printed_before_an_abort_arrives():
     def said(_):
         with Job(2, "aborting.py") as job:

@@ -154,6 +154,14 @@ def test_a_rank_that_fails_alone_ends_the_job(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_interrupted_while_it_starts_ends_the_job(tmp_path, rank):
+    with Job(2, "command.py", "info", tmp_path, INTERRUPT=f"{rank}") as job:
+        assert job.wait(60) not in (0, 75)
+    assert job.output.count("Error: interrupted") == (rank == 0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), [("ValueError", 1), ("KeyboardInterrupt", 75)])
 def test_all_ranks_fail_outside_of_an_agreement(tmp_path, kind, code):
     with Job(2, "command.py", "info", tmp_path, FAIL=f"-1:{kind}") as job:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from ..deadline import end_within
 from ..launch import OVERRIDE, told
 
 if TYPE_CHECKING:
@@ -131,7 +133,8 @@ class Run:
 
         Collective where a command uses MPI. Returns the exit code.
         """
-        alike = self._all_have_failed()
+        comm = self._comm or _world()
+        alike = _all_have_failed(comm)
         if self.debug and (self.speaks or not alike):
             import traceback
 
@@ -140,21 +143,32 @@ class Run:
         if not alike:  # the others wait for this rank in a call that it will never make
             from ..ending import abort
 
-            click.echo(f"Error: rank {self._comm.rank}, where the other ranks did not fail: "
-                       f"{text}", err=True)
-            abort(self._comm, code)
+            click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: {text}",
+                       err=True)
+            abort(comm, code)
+        if comm is None:  # an interrupted import may have started MPI all the same
+            end_within(PATIENCE)
         self.complain(text)
         return code
 
-    def _all_have_failed(self) -> bool:
-        if self._comm is None or self._comm.size == 1:
-            return True
-        there, since = self._comm.Ibarrier(), time.monotonic()
-        while not there.Test():
-            if time.monotonic() - since > PATIENCE:
-                return False
-            time.sleep(0.01)
+
+def _world() -> Any:
+    """COMM_WORLD, if MPI has started: an interrupt comes between any two lines."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    started = mpi is not None and hasattr(mpi, "COMM_WORLD") and mpi.Is_initialized()
+    return mpi.COMM_WORLD if mpi is not None and started and not mpi.Is_finalized() else None
+
+
+def _all_have_failed(comm: Any) -> bool:
+    """Whether all ranks come to this within a while. Collective, if they do."""
+    if comm is None or comm.size == 1:
         return True
+    there, since = comm.Ibarrier(), time.monotonic()
+    while not there.Test():
+        if time.monotonic() - since > PATIENCE:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def text_of(error: BaseException) -> str:
