@@ -46,9 +46,12 @@ class Source(Protocol):
         rank can read any record (files).
     collective : bool
         Whether `batches` communicates, so that every rank must take all of them.
+    number : int
+        Which of its context's recordings it is: the same on all ranks that are in step.
     """
 
     collective: ClassVar[bool]
+    number: int
 
     @property
     def count(self) -> int | None: ...
@@ -220,7 +223,11 @@ class Chain:
         return dtype
 
     def signature(self) -> tuple[object, ...]:
-        """What must be the same on all ranks: which records, and which steps with what."""
+        """What must be the same on all ranks: which recording, and what `asked` says."""
+        return (self.source.number, *self.asked())
+
+    def asked(self) -> tuple[object, ...]:
+        """Which records of a recording, and which steps with what."""
         steps = tuple(
             (step.name, *(_summary(v) if isinstance(v, np.ndarray) else v
                           for v in vars(step).values() if isinstance(v, PLAIN)))

@@ -182,6 +182,8 @@ class Collection(Summarized):
             with self._session.action(self._name(name)):
                 chain = self._settle(name)
                 assert chain.count is not None
+                if n == 0:
+                    return []
                 if n is not None and n < chain.count:
                     chain = chain.select(np.arange(n))
                 return list(self._gather(chain, name))

@@ -111,7 +111,12 @@ class Together:
         if comm.size == 1:
             assert own is not None
             own.add_note(f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
-            raise mark_agreed(own, comm)
+            try:
+                raise mark_agreed(own, comm)
+            finally:
+                # What knows the frames that know it would be kept, with all of their arrays,
+                # until the garbage is collected.
+                self.failure = own = None
         code = own.code if isinstance(own, SystemExit) else None
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
         described = None if own is None else (*_describe(own, place), code)
@@ -120,7 +125,11 @@ class Together:
         error = _rebuild(pickled, number, message + others)
         if isinstance(error, SystemExit):
             error.code = code  # what the program wanted to end with
-        raise mark_agreed(error, comm, lowest) from own
+        try:
+            raise mark_agreed(error, comm, lowest) from own
+        finally:
+            self.failure = own = None
+            del error
 
     def _is_agreed(self, error: BaseException) -> bool:
         """Whether an agreement of the same ranks, since this one began, has raised it."""
@@ -141,6 +150,7 @@ class Together:
                 return  # every rank is raising this one: an inner agreement did its work
             if self.failure is None:
                 self.failure = error
+        del error, trace  # see `_raise_everywhere`
         self.agree()
 
 

@@ -187,7 +187,8 @@ def _save(
     comm = collection._session.comm
     memory = memory_of(collection, target.memory, saving.action)
     with resumable(
-        comm, target.path, saving.kind, target.overwrite, target.resume, saving.name
+        comm, target.path, saving.kind, target.overwrite, target.resume, saving.name,
+        saving.options,
     ) as stage:
         if stage.complete:
             _accept(saving, stage)

@@ -40,9 +40,9 @@ def describe_input(comm: MPI.Intracomm, chain: Chain, action: str) -> dict[str, 
     if isinstance(source, ExchangeSource):
         images = source.images.collection._settle(action)
         return {**describe_input(comm, images, action),
-                "series": _digest(chain.signature(), _functions(chain))}
+                "series": _digest(chain.asked(), _functions(chain))}
     return {**_of_source(comm, source, action),
-            "steps": _digest(chain.signature(), _functions(chain))}
+            "steps": _digest(chain.asked(), _functions(chain))}
 
 
 def _of_source(comm: MPI.Intracomm, source: Any, action: str) -> dict[str, Any]:

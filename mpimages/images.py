@@ -116,7 +116,7 @@ class Images(Collection):
         if wanted.stop is not None:
             inside &= keys < wanted.stop
         if wanted.step is not None:
-            inside &= (keys - start) % wanted.step == 0
+            inside &= (keys - start) % min(wanted.step, np.iinfo(np.int64).max) == 0
         kept = np.flatnonzero(inside)
         if len(kept) == 0:
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
@@ -534,7 +534,8 @@ class Images(Collection):
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)
-        chain = Chain.whole(ExchangeSource(self._session.comm, images, self._session.segments))
+        chain = Chain.whole(ExchangeSource(
+            self._session.comm, images, self._session.segments, self._chain.source.number))
         series = kind(self._session, chain, self.metadata, images=images)
         series._inputs = self._inputs
         return series

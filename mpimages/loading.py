@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,11 +18,12 @@ from .partition import Partition
 from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
 from .series import Series
 from .session import Session
-from .shown import shown
+from .shown import comparable, shown
 from .sources import (
     ExampleSeriesSource,
     ExampleSource,
     FileSource,
+    LocalSource,
     MemorySource,
     PathTable,
     SeriesSource,
@@ -31,6 +32,8 @@ from .steps import is_record_dtype
 
 __all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
 
+
+LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
 
 # Of more names than these, what is written keeps the first ones and the last.
 NAMES_KEPT = 100
@@ -57,25 +60,16 @@ def load_images(
         return name, PathTable(paths), options, header
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
-    given = (_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
+    given = (comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
     name, paths, options, header = from_rank(comm, 0, action, find, given=given)
     reader = readers.get(name)
     ends: np.ndarray | None = None
     if reader.multiple(options, header):
         ends = np.cumsum(_count_images(session, reader, options, header, paths, action))
-    source = FileSource(reader, options, header, paths, ends)
+    source = _numbered(session, FileSource(reader, options, header, paths, ends))
     images = Images(session, _slice(source, source.count, bounds), header.metadata)
     images._inputs = _inputs(name, paths, asked, bounds)
     return images
-
-
-def _comparable(data_path: Any) -> object:
-    """Paths as what they say, so that ranks can compare them."""
-    if isinstance(data_path, os.PathLike):
-        return os.fspath(data_path)
-    if isinstance(data_path, (list, tuple)):
-        return [_comparable(path) for path in data_path]
-    return data_path if isinstance(data_path, str) else type(data_path).__name__
 
 
 def _inputs(
@@ -128,11 +122,11 @@ def load_series(session: Session, data_path: Any, asked: dict[str, Any]) -> Seri
     comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
         comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked)),
-        given=(_comparable(data_path), sorted(asked.items())),
+        given=(comparable(data_path), sorted(asked.items())),
     )
     if header.needs_keys:
         header = _with_keys(session, header, action)
-    source = SeriesSource(header)
+    source = _numbered(session, SeriesSource(header))
     return Series(session, Chain.whole(source), header.metadata, dims=header.dims,
                   index=header.index)
 
@@ -158,9 +152,17 @@ def load_example(session: Session, name: str | None) -> Any:
     recording = example.load(name)
     metadata = {"description": recording.description}
     if recording.kind == "images":
-        return Images(session, Chain.whole(ExampleSource(recording)), metadata)
-    source = ExampleSeriesSource(recording, recording.count)
+        return Images(session, Chain.whole(_numbered(session, ExampleSource(recording))),
+                      metadata)
+    source = _numbered(session, ExampleSeriesSource(recording, recording.count))
     return Series(session, Chain.whole(source), metadata, dims=recording.dims)
+
+
+def _numbered(session: Session, source: LoadedSource) -> LoadedSource:
+    """A source with the number that tells it from the others of its context. Local."""
+    session.loaded += 1
+    source.number = session.loaded
+    return source
 
 
 # -- arrays --------------------------------------------------------------------------------
@@ -171,7 +173,8 @@ def images_from_array(session: Session, array: Any, local: bool) -> Images:
     action = "ThunderContext.loadImagesFromArray"
     taken = _local_array if local else _common_array
     block, dims, dtype, partition = taken(session, array, action, _as_images)
-    return Images(session, Chain.whole(MemorySource(block, dims, dtype, partition)))
+    source = _numbered(session, MemorySource(block, dims, dtype, partition))
+    return Images(session, Chain.whole(source))
 
 
 def series_from_array(
@@ -189,6 +192,7 @@ def series_from_array(
     pixels = int(np.prod(inner, dtype=np.int64))
     partition = Partition(tuple(cut * pixels for cut in rows.offsets))
     source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
+    _numbered(session, source)
     if labels is not None and len(labels) != length:
         raise ValueError(f"an index of {len(labels)} labels for series of {length} values")
     return Series(session, Chain.whole(source), dims=(rows.count, *inner), index=labels)
@@ -202,6 +206,9 @@ def _checked_array(array: Any) -> np.ndarray:
         raise
     except Exception as error:  # of any type: it is the argument that is asked for its items
         raise TypeError(f"array: no array can be made of {shown(given)}: {error}") from None
+    if np.ma.is_masked(given):
+        raise TypeError("array: it has masked values, which records cannot have: fill them first, "
+                        "with array.filled(value)")
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     if not is_record_dtype(array.dtype):

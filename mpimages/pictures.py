@@ -72,11 +72,12 @@ def save_pngs(
     if chain.dims is not None and len(chain.dims) != 2:
         raise ValueError(f"{action} writes 2-D images, but these have dims {chain.dims}; "
                          "use planes() or a projection first")
-    options = dict(options)
+    asked, options = options, dict(options)
     if _scale_is_open(options):
         low, high = _finite_range(images, chain, action)
-        options["vmin"] = low if options["vmin"] is None else options["vmin"]
-        options["vmax"] = high if options["vmax"] is None else options["vmax"]
+        for end, found in (("vmin", low), ("vmax", high)):
+            if options[end] is None and getattr(options["norm"], end, None) is None:
+                options[end] = found
     mapping: ImshowMapping | None = None
     if chain.dtype is not None:
         with Together(images._session.comm, images._name(action)):
@@ -88,7 +89,7 @@ def save_pngs(
             mapping = ImshowMapping(image.dtype, **options)
         write_png(file, image, mapping)
 
-    _save_pictures(images, chain, path, "png", prefix, overwrite, action, write)
+    _save_pictures(images, chain, path, "png", prefix, overwrite, action, write, asked)
 
 
 def _scale_is_open(options: dict[str, Any]) -> bool:
@@ -116,13 +117,14 @@ def _finite_range(images: Collection, chain: Chain, action: str) -> tuple[float,
 
 def _save_pictures(
     images: Collection, chain: Chain, path: Path, kind: str, prefix: str, overwrite: bool,
-    action: str, write: Callable[[str, np.ndarray], None],
+    action: str, write: Callable[[str, np.ndarray], None], options: object = None,
 ) -> None:
     """One file for each image, named by its key. Collective."""
     comm = images._session.comm
     keys = chain.keys
     assert keys is not None
-    with staged(comm, path, kind, overwrite, images._name(action)) as directory:
+    given = prefix, options
+    with staged(comm, path, kind, overwrite, images._name(action), given) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:

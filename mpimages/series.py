@@ -457,6 +457,8 @@ class Series(Collection):
         self._stream(chain, "subset", offer, (int(nsamples), thresh, stat))
         rows = self._merge_sample(sample, chain)
         if len(rows) == 0:
+            if thresh is None:
+                raise ValueError("subset: the collection has no records")
             allreduce(comm, highest, _max_op())
             found = "no record has one" if highest[0] == -np.inf else \
                 f"the highest is {highest[0]:g}"

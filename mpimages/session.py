@@ -44,6 +44,8 @@ class Session:
         Counts what the ranks do in long actions.
     timings : Timings or None
         This rank's, where they are counted.
+    loaded : int
+        How many recordings were loaded.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Session:
         progress: bool | float | None = None, timings: bool = False,
     ) -> None:
         self.workspace = Workspace(0, 1)
+        self.loaded = 0
+        self._process = os.getpid()
         first = _first_limit(timeout)
         self._shared: communicators.Shared | None = communicators.acquire(comm, first)
         self.stopping = Stopping(self._shared.watch)
@@ -84,6 +88,9 @@ class Session:
         """The communicator. Local; RuntimeError after `close`."""
         if self._shared is None:
             raise RuntimeError("the ThunderContext is closed; make a new one")
+        if self._process != os.getpid():
+            raise RuntimeError("this process was forked from the one that has the ThunderContext: "
+                               "MPI and its threads are not here; give it arrays instead")
         if self._shared.watch.broken:
             raise RuntimeError("the ThunderContext is closed, because its ranks were out of step")
         return self._shared.comm

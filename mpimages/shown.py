@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any
 
-__all__ = ["WHOLE", "shown"]
+__all__ = ["WHOLE", "comparable", "shown"]
 
 LONGEST = 200
 WHOLE = sys.maxsize
@@ -28,3 +29,12 @@ def shown(value: Any, longest: int = LONGEST) -> str:
     except Exception:
         text = f"<{type(value).__name__}>"
     return text if len(text) <= longest else text[: longest - 2] + " …"
+
+
+def comparable(path: Any) -> object:
+    """Paths as what they say, so that ranks can compare them. Local."""
+    if isinstance(path, os.PathLike):
+        return os.fspath(path)
+    if isinstance(path, (list, tuple)):
+        return [comparable(part) for part in path]
+    return path if isinstance(path, str) else type(path).__name__

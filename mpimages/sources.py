@@ -43,6 +43,7 @@ class LocalSource:
         self.dims = dims
         self.dtype = dtype
         self.partition: Partition | None = None
+        self.number = 0
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         """Write the records at `positions` into out, (len(positions),) + dims.
@@ -299,6 +300,7 @@ class MemorySource:
         self.dtype: np.dtype | None = dtype
         self.partition: Partition | None = partition
         self.count: int | None = partition.count
+        self.number = 0
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
@@ -338,6 +340,7 @@ class CacheSource(MemorySource):
         self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition, origin: Chain
     ) -> None:
         super().__init__(block, dims, dtype, partition)
+        self.number = origin.source.number
         self.origin = origin
         self.kept = True
 

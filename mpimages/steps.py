@@ -185,6 +185,12 @@ class Apply:
     def _checked(self, value: Any, key: int) -> np.ndarray:
         array = np.asarray(value)
         label = self.label(key)
+        if np.ma.is_masked(value):
+            raise TypeError(f"apply: the function returned masked values for key {label}; fill "
+                            "them first, with array.filled(value)")
+        if 0 in array.shape:
+            raise ValueError(f"apply: the function returned shape {array.shape} for key {label}: "
+                             "a record has one value at least")
         if array.dtype == np.bool_:
             array = array.astype(np.uint8)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -230,6 +230,11 @@ class Streamed:
         def keep(first: int, batch: np.ndarray) -> None:
             nonlocal block
             if block is None:
+                budget.check_fits(
+                    max(partition.counts) * batch[:1].nbytes, self._session.memory,
+                    self._name(action),
+                    "declare dims and dtype of what apply's function returns, or use more ranks",
+                )
                 block = empty((stop - start, *batch.shape[1:]), batch.dtype)
             block[first - start : first - start + len(batch)] = batch
 
@@ -262,6 +267,7 @@ class Streamed:
         assert chain.dtype is not None
         assert chain.keys is not None
         source = MemorySource(block, chain.dims, chain.dtype, partition)
+        source.number = chain.source.number
         return Chain(source, range(partition.count), chain.keys)
 
     def _gather(self, chain: Chain, action: str) -> np.ndarray:

@@ -47,10 +47,12 @@ class ExchangeSource:
     collective: ClassVar[bool] = True
 
     def __init__(
-        self, comm: MPI.Intracomm, images: ImageCollection, segments: Segments | None = None
+        self, comm: MPI.Intracomm, images: ImageCollection, segments: Segments | None = None,
+        number: int = 0,
     ) -> None:
         self.comm = comm
         self.images = images
+        self.number = number
         self._segments = segments
         self._share: tuple[np.ndarray, Partition] | None = None
 

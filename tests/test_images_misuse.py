@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -181,3 +184,136 @@ def test_a_cache_is_not_the_users_memory(comm):
         before = array.copy()
         array[:] = 0
         assert same_bits(images.toArray(), before)
+
+
+# -- what differs from rank to rank ---------------------------------------------------------
+
+
+@pytest.mark.mpi(min_size=2)
+def test_ranks_that_take_different_recordings(tsc, comm, shared_path):
+    from mpimages import CollectiveMismatchError
+
+    array = recording(6, (7, 8), "uint16")
+    pair = [tsc.loadImagesFromArray(array + i) for i in range(2)]
+    own = pair[comm.rank > 0]
+    for act in (own.mean, own.toArray, own.toSeries().toArray, own.cache,
+                own.apply(np.negative).max, lambda: own.saveAsBinarySeries(shared_path / "s"),
+                lambda: own.saveAsTifs(shared_path / "t")):
+        with pytest.raises(CollectiveMismatchError):
+            act()
+    assert list(shared_path.iterdir()) == []
+    assert same_bits(pair[1].cache().toSeries().cache().toArray(), pair[1].toSeries().toArray())
+
+
+@pytest.mark.mpi(min_size=2)
+@pytest.mark.parametrize(("save", "options"), [
+    ("saveAsTifs", {"filePrefix": ("a", "b")}), ("saveAsTifs", {"overwrite": (False, True)}),
+    ("saveAsPngs", {"vmin": (0, 1), "vmax": (9, 9)}), ("saveAsPngs", {"cmap": ("gray", "jet")}),
+    ("saveAsHDF5", {"chunks": ((1, 1, 1), (5, 7, 6))}), ("saveAsHDF5", {"dataset": ("a", "b")}),
+    ("saveAsHDF5", {"compression": (None, "gzip")}), ("saveAsHDF5", {"resume": (False, True)}),
+    ("saveAsBinarySeries", {"path": ("a", "b")}), ("saveAsTif", {"path": ("a.tif", "b.tif")}),
+])
+def test_ranks_that_save_differently(tsc, comm, shared_path, save, options):
+    from mpimages import CollectiveMismatchError
+
+    images = tsc.loadImagesFromArray(recording(6, (7, 8), "uint16"))
+    own = {name: values[comm.rank > 0] for name, values in options.items()}
+    path = shared_path / own.pop("path", "o")
+    with pytest.raises(CollectiveMismatchError):
+        getattr(images, save)(path, **own)
+    comm.Barrier()
+    assert list(shared_path.iterdir()) == []
+
+
+# -- values that are none -------------------------------------------------------------------
+
+
+def test_masked_values_are_refused(tsc):
+    array = recording(6, (7, 8), "uint16")
+    masked = np.ma.masked_greater(array, array.min())
+    with pytest.raises(TypeError, match="filled"):
+        tsc.loadImagesFromArray(masked)
+    images = tsc.loadImagesFromArray(np.ma.array(array))  # nothing is masked
+    with pytest.raises(TypeError, match="filled"):
+        images.apply(lambda v: np.ma.masked_greater(v, v.min())).mean()
+
+
+def test_a_function_that_returns_nothing(tsc):
+    images = tsc.loadImagesFromArray(recording(6, (7, 8), "uint16"))
+    for act in ("mean", "stdev", "sum", "toArray"):
+        with pytest.raises(ValueError, match="one value at least"):
+            getattr(images.apply(lambda v: v[:0]), act)()
+
+
+def test_what_could_not_be_loaded_is_not_saved(tsc, shared_path):
+    images = tsc.loadImagesFromArray(recording(3, (4, 6), "uint8"))
+    folded = images.apply(lambda v: v.reshape(2, 2, 3, 2), dims=(2, 2, 3, 2), dtype="uint8")
+    for save in (folded.saveAsBinarySeries, folded.saveAsHDF5):
+        with pytest.raises(ValueError, match="loaded again"):
+            save(shared_path / "o")
+    assert list(shared_path.iterdir()) == []
+
+
+def test_none_of_the_values_can_be_taken(tsc):
+    images = tsc.loadImagesFromArray(recording(6, (7, 8), "uint16"))
+    assert images.apply(lambda v: v[:3]).values().take(0) == []
+    assert same_bits(images[:: 2**63], images[0][np.newaxis])
+    empty = images.toSeries().filter(lambda key, value: False)
+    with pytest.raises(ValueError, match="no records"):
+        empty.subset(3)
+
+
+# -- memory ---------------------------------------------------------------------------------
+
+
+def test_what_was_not_declared_is_weighed_before_it_is_held(comm):
+    from mpimages import ThunderContext
+
+    with ThunderContext(comm, memory="300kB") as small:
+        series = small.loadImagesFromArray(recording(40, (60, 50), "uint8")).toSeries()
+        wide = series.apply(lambda v: np.repeat(v, 64 * comm.size).astype(np.float64))
+        with pytest.raises(MemoryError, match="declare dims and dtype"):
+            wide.cache()
+
+
+def test_an_error_that_was_caught_keeps_no_arrays(comm):
+    import gc
+
+    from mpi4py import MPI
+
+    from mpimages import ThunderContext
+
+    with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
+        images = alone.loadImagesFromArray(recording(6, (7, 8), "uint16"))
+        kept = []
+
+        def fail(value):
+            kept.append(weakref.ref(value))
+            raise LookupError("lost my way")
+
+        gc.disable()
+        try:
+            with suppress(LookupError):
+                images.apply(fail).mean()
+            assert kept
+            assert [ref() for ref in kept] == [None] * len(kept)
+        finally:
+            gc.enable()
+
+
+def test_a_forked_process_is_told_that_it_has_no_ranks(comm):
+    from mpi4py import MPI
+
+    from mpimages import ThunderContext
+
+    with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
+        images = alone.loadImagesFromArray(recording(6, (7, 8), "uint16"))
+        images.mean()
+        process = alone._session._process
+        alone._session._process = -1  # a fork may hang by itself where MPI's threads run
+        try:
+            with pytest.raises(RuntimeError, match="forked"):
+                images.mean()
+        finally:
+            alone._session._process = process
+        assert same_bits(images.mean(), images.toArray().mean(axis=0))

@@ -112,6 +112,19 @@ def test_pngs_share_one_scale(tsc, shared_path):
     np.testing.assert_allclose(gray, [0, 0.25, 0.5, 0.75, 1], atol=0.01)
 
 
+def test_one_end_of_a_scale_may_be_the_norms(tsc, shared_path):
+    from matplotlib.colors import PowerNorm
+
+    images = spread(tsc, recording(4, (7, 8), "uint8"))
+    low = int(images.toArray().min())
+    images.saveAsPngs(shared_path / "found", norm=PowerNorm(0.5, vmax=400))
+    images.saveAsPngs(shared_path / "given", norm=PowerNorm(0.5, vmin=low, vmax=400))
+    pngs = [{name: data for name, data in contents(shared_path / each).items()
+             if name.endswith(".png")} for each in ("found", "given")]
+    assert len(pngs[0]) == 4
+    assert pngs[0] == pngs[1]
+
+
 def test_pngs_need_planes_and_known_options(tsc, shared_path):
     volumes = tsc.loadImagesFromArray(recording(2, (3, 4, 5), "uint8"))
     with pytest.raises(ValueError, match="2-D"):

@@ -21,6 +21,9 @@ __all__ = ["BinarySeriesWriter"]
 VERSION = 1
 MAX_FILES = 100_000  # their numbers have five digits, and no file system likes more
 
+# A row, a column and a page of pixels, and time.
+MOST_AXES = 4
+
 
 class BinarySeriesWriter:
     """Writes a Series as binary files below an existing directory. Collective constructor.
@@ -197,6 +200,9 @@ def check_series(shape: Sequence[int], dtype: Any) -> tuple[tuple[int, ...], np.
     dtype = np.dtype(dtype).newbyteorder("=")
     if len(shape) < 2 or min(shape) < 1:
         raise ValueError(f"a Series of shape {shape} has nothing to store")
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"a Series of shape {shape} could not be loaded again: a file has one to "
+                         f"{MOST_AXES - 1} axes of pixels, and time")
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise TypeError(f"dtype {dtype} cannot be stored: integers and floats of 8 to 64 bits can")
     return shape, dtype

@@ -31,7 +31,7 @@ from mpi4py import MPI
 
 from ..collective import Together
 from ..errors import Interrupted
-from ..shown import shown
+from ..shown import comparable, shown
 from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
@@ -83,6 +83,7 @@ def staged(
     kind: str,
     overwrite: bool = False,
     action: str = "save",
+    given: object = None,
 ) -> Iterator[str]:
     """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
 
@@ -90,12 +91,14 @@ def staged(
     ----------
     comm : mpi4py.MPI.Intracomm
     path : str or path-like
-        Rank 0's counts. Its parent must exist.
+        Its parent must exist.
     kind : {'binaryseries', 'hdf5', 'png', 'report', 'tif', 'tifstack'}
     overwrite : bool
         Replace an output of mpimages, of any kind, or an empty directory.
     action : str
         For messages: ``'Images.saveAsPngs'``.
+    given : object
+        What else decides what is written: the ranks compare its repr, as they do the rest.
 
     Yields
     ------
@@ -116,7 +119,7 @@ def staged(
     What any rank raises in the block is raised on all; the partial output is then removed, and
     `path` is as before. The block must end with the writer's ``finish``.
     """
-    with resumable(comm, path, kind, overwrite, False, action) as stage:
+    with resumable(comm, path, kind, overwrite, False, action, given) as stage:
         yield stage.output
 
 
@@ -128,6 +131,7 @@ def resumable(
     overwrite: bool,
     resume: bool,
     action: str,
+    given: object = None,
 ) -> Iterator[Stage]:
     """As `staged`, for an output that keeps a journal. Collective.
 
@@ -143,19 +147,21 @@ def resumable(
     Stage
         Where it is `complete`, the block is to do nothing.
     """
-    given: _Stage | None = None
+    begun: _Stage | None = None
     stage: Stage | None = None
+    # Before there is anything that would have to be removed again.
+    Together(comm, action, (comparable(path), kind, overwrite, resume, given)).agree()
     with Together(comm, action):
         if resume and overwrite:
             raise ValueError(
                 "resume=True goes on with an output, overwrite=True begins it anew: give one"
             )
         if comm.rank == 0:
-            given = _Stage(path, kind)
+            begun = _Stage(path, kind)
             try:
-                stage = given.begin(bool(overwrite), bool(resume))
+                stage = begun.begin(bool(overwrite), bool(resume))
             except BaseException:
-                given.abandon()
+                begun.abandon()
                 raise
     stage = comm.bcast(stage, 0)
     assert stage is not None
@@ -163,20 +169,20 @@ def resumable(
         with Together(comm, action):
             yield stage
         with Together(comm, action):
-            if given is not None and not stage.complete:
-                given.commit(bool(overwrite))
+            if begun is not None and not stage.complete:
+                begun.commit(bool(overwrite))
     except BaseException as error:
-        if given is not None and not stage.complete:
+        if begun is not None and not stage.complete:
             # What is to be overwritten is still there: resuming would find it, and stop.
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt)) and not overwrite
-            given.leave(bool(resume) or stopped)
+            begun.leave(bool(resume) or stopped)
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
         comm.Barrier()  # no rank may find the partial output still there
         raise
     finally:
-        if given is not None:
-            given.unlock()
+        if begun is not None:
+            begun.unlock()
 
 
 class _Stage:
