@@ -298,6 +298,36 @@ def test_hdf5_dtypes(tmp_path, dtype, way):
     np.testing.assert_array_equal(read_all("hdf5", path), array)
 
 
+@pytest.mark.parametrize(("precision", "offset"), [(12, 0), (12, 4), (16, 0)])
+@pytest.mark.parametrize("order", "<>")
+def test_hdf5_integers_with_padding(tmp_path, precision, offset, order):
+    """Values of fewer bits than their container: the other bits mean nothing."""
+    values = recording(3, (4, 5), "uint16") & ((1 << precision) - 1)
+    kind = h5py.h5t.py_create(np.dtype(order + "u2")).copy()
+    kind.set_precision(precision)
+    kind.set_offset(offset)
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(values.shape)
+        dataset = h5py.h5d.create(file.id, b"movie", kind, space)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        place = dataset.get_offset()
+    if precision < 16:
+        with open(path, "r+b") as raw:  # what the padding holds
+            raw.seek(place)
+            stored = np.frombuffer(raw.read(values.nbytes), order + "u2")
+            raw.seek(place)
+            padding = ~(((1 << precision) - 1) << offset) & 0xFFFF
+            raw.write((stored | padding).astype(order + "u2").tobytes())
+    np.testing.assert_array_equal(read_all("hdf5", path), values)
+    header = inspect_hdf5(str(path), SeriesOptions(dataset="movie"))
+    assert (header.layout["offset"] is None) == (precision < 16)
+    pixels = np.empty((12, 5), "u2")
+    with open_hdf5_series(header, None) as handle:
+        handle.read(0, 12, pixels)
+    np.testing.assert_array_equal(pixels, values.reshape(12, 5))
+
+
 def test_hdf5_datasets_are_listed(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
