@@ -1,6 +1,7 @@
 """What ImageJ's and OME's headers say the pages are."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -74,6 +75,20 @@ def test_nplanes_cuts_one_channel(tmp_path, kind):
     np.testing.assert_array_equal(found, array[:, :, 1].reshape(12, 9, 7))
     with pytest.raises(ValueError, match="channel="):
         inspect(path, nplanes=1)
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_no_channel_of_pages_that_the_header_does_not_fit(tmp_path, kind):
+    """nplanes= gives the pages of all channels then: no channel can be told apart."""
+    two = imagej_description(8, channels=2, frames=4)
+    text = {"imagej": two, "ome": '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>'}[kind]
+    path = tmp_path / "a.tif"
+    pages = recording(6, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+    for channel in (0, 1):
+        with pytest.raises(ValueError, match=r"nplanes=.* pages.* all\s+channels"):
+            inspect(path, nplanes=1, channel=channel)
 
 
 def test_no_channel_in_a_plain_file(tmp_path):
@@ -232,6 +247,27 @@ def test_ome_pages_in_any_order(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(tif_bytes(pages, description=ome(sizes(t=4), blocks)))
     np.testing.assert_array_equal(read_all("tif", path), array)
+
+
+@pytest.mark.parametrize("prefix", ["ns0", "ome"])
+def test_ome_with_a_namespace_prefix(tmp_path, prefix):
+    text = re.sub(r"<(/?)(?=[A-Z])", rf"<\1{prefix}:", ome(sizes(t=3, z=2), "<TiffData/>"))
+    text = text.replace("xmlns=", f"xmlns:{prefix}=")
+    pages = recording(6, (4, 5), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(
+        read_all("tif", path), pages.reshape(3, 2, 4, 5).transpose(0, 2, 3, 1)
+    )
+
+
+def test_ome_before_2009(tmp_path):
+    """PlaneCount was called NumPlanes."""
+    text = ome(sizes(t=3), '<TiffData IFD="1" NumPlanes="3"/>')
+    pages = recording(4, (4, 5), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(read_all("tif", path), pages[1:])
 
 
 @pytest.mark.parametrize("by", ["uuid", "name"])

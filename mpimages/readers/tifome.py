@@ -21,14 +21,15 @@ __all__ = ["is_ome", "plan_ome"]
 
 def is_ome(description: str) -> bool:
     """Whether a first page's description is OME's XML."""
-    return "<OME" in description[:4096] and description.rstrip(" \t\r\n\0").endswith("OME>")
+    begins = re.search(r"<([\w.-]+:)?OME[\s>]", description[:4096])
+    return bool(begins) and description.rstrip(" \t\r\n\0").endswith("OME>")
 
 
 def plan_ome(path: str, description: str, count: int, options: Options) -> Plan | None:
     root = _parse_xml(path, description)
     images = [image for image in _children(root, "Image") if _own(path, root, image)]
     if len(images) != 1:
-        if options.nplanes is not None and not options.channel:
+        if options.nplanes is not None and options.channel is None:
             return None
         raise ValueError(_not_one_image(path, root, len(images)))
     pixels = _children(images[0], "Pixels")[0]
@@ -89,10 +90,13 @@ def _not_one_image(path: str, root: ElementTree.Element, images: int) -> str:
     elsewhere = [block.get("MetadataFile") for block in _children(root, "BinaryOnly")]
     if elsewhere:
         return (
-            f"{path}: its OME header is in another file, {elsewhere[0]}; nplanes= cuts it into "
-            f"images without a header"
+            f"{path}: its OME header is in another file, {elsewhere[0]}; nplanes= cuts all "
+            f"of its pages, those of all channels, into images"
         )
-    return f"{path}: the OME header lists no pages of this file; nplanes= cuts it regardless"
+    return (
+        f"{path}: the OME header lists no pages of this file; nplanes= cuts all of its pages, "
+        f"those of all channels, into images"
+    )
 
 
 def _page_planes(
@@ -136,6 +140,8 @@ def _block_planes(path: str, block: ElementTree.Element, pages_left: int, planes
     """How many planes a TiffData element stands for."""
     if "PlaneCount" in block.attrib:
         return _attribute(path, block, "PlaneCount", 0)
+    if "NumPlanes" in block.attrib:  # its name before the schema of 2009-09
+        return _attribute(path, block, "NumPlanes", 0)
     if "IFD" in block.attrib:
         return 1
     return max(0, min(pages_left, planes_left))
