@@ -20,10 +20,10 @@ from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
 from .hdf5links import open_item, refuse_outside
 from .options import Options, image_dtype
-from .rawio import copy_axes, open_file, product
+from .rawio import byteswap, copy_axes, open_file, product
 
 __all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
-           "refuse_short_chunks", "told_as_damage"]
+           "read_values", "refuse_short_chunks", "told_as_damage"]
 
 # At the end of a chunk that has passed the filter fletcher32.
 CHECKSUM_BYTES = 4
@@ -262,6 +262,15 @@ def refuse_short_chunks(path: str, dataset: Any) -> None:
                           "the file is damaged; restore it")
 
 
+def read_values(dataset: Any, out: np.ndarray, selection: tuple[slice, ...]) -> None:
+    """Read a part of a dataset through the library into `out`, of its dtype in native order.
+
+    Local. Bytes are swapped here: where the library swaps them, it leaves padding bits in.
+    """
+    dataset.read_direct(out.view(dataset.dtype), selection)
+    byteswap(out, dataset.dtype)
+
+
 class Hdf5Handle(Handle):
     """A dataset that must be read through the library: chunked or compressed."""
 
@@ -304,10 +313,8 @@ class Hdf5Handle(Handle):
         natural = order == sorted(order)
         values = out if natural else self.scratch.take(stored, out.dtype)
         target = values.reshape(selected)
-        if self._dataset.dtype == np.bool_:
-            target = target.view(np.bool_)
         damage = told_as_damage(self.path, f"dataset {self._name}")
         with damage, phase("decode", target.nbytes):
-            self._dataset.read_direct(target, tuple(selection))
+            read_values(self._dataset, target, tuple(selection))
         if not natural:
             copy_axes(values, order, out if time >= 0 else out[0])
