@@ -157,6 +157,30 @@ def test_thumbnails_are_left_out(tmp_path):
     check(path, pages)
 
 
+def test_pages_of_full_size_are_no_thumbnails(tmp_path):
+    """Some programs mark every page, or every page but the first, by NewSubfileType 1."""
+    pages = recording(6, (32, 32), "uint16")
+    path = tmp_path / "a.tif"
+    for marked in (range(6), range(1, 6)):
+        with tifffile.TiffWriter(path) as writer:
+            for k, page in enumerate(pages):
+                kind = 1 if k in marked else 0
+                writer.write(page, contiguous=False, metadata=None, subfiletype=kind)
+            writer.write(pages[0][::2, ::2], contiguous=False, metadata=None, subfiletype=1)
+        check(path, pages)
+
+
+@pytest.mark.parametrize(("bits", "sample_format"), [(24, 1), (24, 4), (40, 1), (24, 2)])
+@pytest.mark.parametrize("order", "<>")
+def test_integers_that_are_refused(tmp_path, bits, sample_format, order):
+    extra = {256: (4, 8), 258: (3, bits), 339: (3, sample_format)}
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(np.zeros((2, 8, bits), "u1"), order, extra=extra))
+    told = rf"a\.tif: values of {bits} bits and sample format {sample_format} are not read"
+    with pytest.raises(ValueError, match=told):
+        inspect(path)
+
+
 # ---- many files
 
 

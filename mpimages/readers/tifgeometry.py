@@ -173,7 +173,7 @@ class Geometry:
     segments : int
         How many strips or tiles there are.
     reduced : bool
-        Whether the page is a thumbnail of another.
+        Whether it is marked as a smaller copy of another page.
     """
 
     rows: int
@@ -289,13 +289,15 @@ def _value_type(path: str, bits: int, sample_format: int) -> np.dtype:
         return np.dtype(f"f{4 if bits == 24 else bits // 8}")
     if sample_format == 2 and bits in (8, 16, 32, 64):
         return np.dtype(f"i{bits // 8}")
-    if sample_format in (1, 4) and 1 <= bits <= 64:
+    # Which byte of 24 bits comes first is told by no header; the codecs know none above 32.
+    if sample_format in (1, 4) and (1 <= bits <= 32 and bits != 24 or bits == 64):
         for width in (1, 2, 4, 8):
             if bits <= 8 * width:
                 return np.dtype(f"u{width}")
     raise ValueError(
         f"{path}: values of {bits} bits and sample format {sample_format} are not read; "
-        f"integers of up to 64 bits and floats of 16, 32 and 64 bits are"
+        f"unsigned integers of 1 to 32 (but not 24) and of 64 bits, signed ones of 8, 16, 32 and "
+        f"64, and floats of 16, 24, 32 and 64 are: save it as one of these"
     )
 
 
