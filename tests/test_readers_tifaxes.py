@@ -99,6 +99,23 @@ def test_no_channel_in_a_plain_file(tmp_path):
         inspect(path, channel=1)
 
 
+def test_pages_without_directory(tmp_path):
+    path = tmp_path / "a.tif"
+    pages = recording(5, (4, 6), "uint8")
+    for name, metadata in (("a", {}), ("b", {"axes": "TYX"})):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, pages, photometric="minisblack", truncate=True, metadata=metadata)
+        with pytest.raises(FormatError, match=rf"{name}\.tif: .*\(5, 4, 6\).* only 1 of .*truncate"):
+            inspect(path)
+        with pytest.raises(FormatError, match="truncate"):
+            inspect(path, nplanes=1)
+    tifffile.imwrite(path, pages[0], photometric="minisblack", truncate=True)
+    np.testing.assert_array_equal(read_all("tif", path)[0], pages[0])
+    for text in ("{", '{"truncated": true}', '{"shape": 3, "truncated": true}', "[1]", "{1: 2}"):
+        path.write_bytes(tif_bytes(pages[:1], description=text))
+        np.testing.assert_array_equal(read_all("tif", path), pages[:1])
+
+
 # ---- ImageJ
 
 
@@ -286,6 +303,31 @@ def test_ome_set_of_several_files(tmp_path, by):
         path.write_bytes(tif_bytes(array[3 * k : 3 * k + 3], description=text))
     np.testing.assert_array_equal(read_all("tif", paths[1]), array[3:])
     np.testing.assert_array_equal(read_all("tif", paths), array)
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_ome_volumes_in_several_files(tmp_path, planes):
+    """Two times of four planes: the file has one or two planes of each volume."""
+    path = tmp_path / "a.ome.tif"
+    blocks = "".join(
+        f'<TiffData IFD="{t * planes + z % planes}" FirstT="{t}" FirstZ="{z}" PlaneCount="1"><UUID '
+        f'FileName="{"a" if z < planes else "b"}.ome.tif">urn:uuid:{z // planes}</UUID></TiffData>'
+        for t in range(2) for z in range(4)
+    )  # fmt: skip
+    pages = recording(2 * planes, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=ome(sizes(t=2, z=4), blocks)))
+    told = rf"has {planes} of the 4 planes of each volume: .* several files; nplanes=1 reads"
+    with pytest.raises(ValueError, match=told):
+        inspect(path)
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
+def test_ome_volumes_of_which_planes_are_missing(tmp_path):
+    text = ome(sizes(t=2, z=2), '<TiffData IFD="0" PlaneCount="3"/>')
+    path = tmp_path / "a.tif"
+    pages = recording(3, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
 
 
 def test_ome_files_of_one_channel_each(tmp_path):

@@ -41,7 +41,14 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
         raise ValueError(f"{path}: colour images are not read; split the channels")
     channel = choose_channel(path, sizes["C"], options)
     planes = _page_planes(path, root, pixels, sizes, count)
-    return Plan("ome", _grid(path, planes, channel), _ome_metadata(pixels))
+    if options.nplanes is not None:
+        pages = _in_order(path, planes, channel)[np.newaxis]
+    else:
+        pages = _grid(path, planes, channel)
+        blocks = _children(pixels, "TiffData")
+        if pages.shape[1] < sizes["Z"] and not all(_is_here(path, root, b) for b in blocks):
+            raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
+    return Plan("ome", pages, _ome_metadata(pixels))
 
 
 def _parse_xml(path: str, description: str) -> ElementTree.Element:
@@ -99,6 +106,13 @@ def _not_one_image(path: str, root: ElementTree.Element, images: int) -> str:
     )
 
 
+def _split_volumes(path: str, found: int, planes: int) -> str:
+    return (
+        f"{path}: has {found} of the {planes} planes of each volume: its volumes lie in several "
+        f"files; nplanes=1 reads single planes"
+    )
+
+
 def _page_planes(
     path: str,
     root: ElementTree.Element,
@@ -147,14 +161,20 @@ def _block_planes(path: str, block: ElementTree.Element, pages_left: int, planes
     return max(0, min(pages_left, planes_left))
 
 
-def _grid(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
-    """(images, planes): the pages of one channel, by time and depth."""
+def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
+    """The pages of one channel, by time and depth."""
     chosen = np.flatnonzero(planes[:, 2] == channel)
     if chosen.size == 0:
         raise ValueError(
             f"{path}: none of its pages is of channel {channel}: it is one file of several; "
             f"choose the files of one channel by a pattern"
         )
+    return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
+
+
+def _grid(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
+    """(images, planes): the pages of one channel, by time and depth."""
+    chosen = _in_order(path, planes, channel)
     times, time = np.unique(planes[chosen, 0], return_inverse=True)
     depths, depth = np.unique(planes[chosen, 1], return_inverse=True)
     pages = np.full((times.size, depths.size), -1, dtype=np.int64)
