@@ -170,6 +170,48 @@ def test_pages_of_full_size_are_no_thumbnails(tmp_path):
         check(path, pages)
 
 
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_thumbnails_in_colour(tmp_path, planarconfig):
+    pages = recording(3, (32, 32), "uint16")
+    path = tmp_path / "a.tif"
+    shape = (8, 8, 3) if planarconfig == "contig" else (3, 8, 8)
+    for kind in (1, 0):
+        with tifffile.TiffWriter(path) as writer:
+            for page in pages:
+                writer.write(page, contiguous=False, metadata=None)
+                writer.write(np.zeros(shape, "u1"), photometric="rgb", planarconfig=planarconfig,
+                             contiguous=False, metadata=None, subfiletype=kind)  # fmt: skip
+        if kind == 1:
+            check(path, pages)
+    with pytest.raises(ValueError, match="colour"):  # by no means a thumbnail
+        inspect(path)
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(pages[0], metadata=None)
+        writer.write(np.zeros((32, 32, 3), "u1"), photometric="rgb", metadata=None, subfiletype=1)
+    with pytest.raises(ValueError, match=r"colour.*3 values per pixel, RGB"):
+        inspect(path)
+
+
+PALETTES = {
+    "imagej": imagej_description(3, frames=3),
+    "ome": '<OME xmlns="x"><Image><Pixels DimensionOrder="XYZCT" SizeT="3"/></Image></OME>',
+}
+
+
+@pytest.mark.parametrize("kind", PALETTES)
+def test_palette_of_grey_images(tmp_path, kind):
+    """The palette says how to show the intensities."""
+    pages = recording(3, (8, 9), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=PALETTES[kind], extra={262: (3, 3)}))
+    np.testing.assert_array_equal(read_all("tif", path), pages)
+    four = {262: (3, 3), 258: (3, 4)}
+    for text, extra in (("", {262: (3, 3)}), (PALETTES[kind], four)):
+        path.write_bytes(tif_bytes(pages, description=text, extra=extra))
+        with pytest.raises(ValueError, match=r"colour.*palette"):
+            inspect(path)
+
+
 @pytest.mark.parametrize(("bits", "sample_format"), [(24, 1), (24, 4), (40, 1), (24, 2)])
 @pytest.mark.parametrize("order", "<>")
 def test_integers_that_are_refused(tmp_path, bits, sample_format, order):

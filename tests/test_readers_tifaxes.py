@@ -105,7 +105,8 @@ def test_pages_without_directory(tmp_path):
     for name, metadata in (("a", {}), ("b", {"axes": "TYX"})):
         path = tmp_path / f"{name}.tif"
         tifffile.imwrite(path, pages, photometric="minisblack", truncate=True, metadata=metadata)
-        with pytest.raises(FormatError, match=rf"{name}\.tif: .*\(5, 4, 6\).* only 1 of .*truncate"):
+        told = rf"{name}\.tif: .*\(5, 4, 6\).* only 1 of .*truncate"
+        with pytest.raises(FormatError, match=told):
             inspect(path)
         with pytest.raises(FormatError, match="truncate"):
             inspect(path, nplanes=1)

@@ -71,9 +71,9 @@ def _refuse_left_out(path: str, description: str, count: int) -> None:
         return  # another program's
     if pages > count:
         raise FormatError(
-            f"{path}: its header says shape {tuple(said['shape'])}, but it tells where only {count} "
-            f"of the pages {'is' if count == 1 else 'are'} (tifffile's truncate); save it again "
-            f"without truncate, or as an ImageJ file"
+            f"{path}: its header says shape {tuple(said['shape'])}, but it tells where only "
+            f"{count} of the pages {'is' if count == 1 else 'are'} (tifffile's truncate); save it "
+            f"again without truncate, or as an ImageJ file"
         )
 
 

@@ -54,8 +54,8 @@ def plan_imagej(
             return None
         raise FormatError(
             f"{path}: the ImageJ header says {channels} channels, {slices} slices and {frames} "
-            f"frames, but the file has {count} pages; nplanes=, without channel=, cuts the pages of all "
-            f"channels into images, whatever the header says"
+            f"frames, but the file has {count} pages; nplanes=, without channel=, cuts the pages "
+            f"of all channels into images, whatever the header says"
         )
     channel = choose_channel(path, channels, options)
     pages = np.arange(count).reshape(frames, slices, channels)[:, :, channel]

@@ -124,7 +124,7 @@ def index_tif(path: str, fd: int, size: int) -> TifIndex:
     FormatError
         If the file is no TIFF, truncated, or its chain of directories is damaged.
     ValueError
-        If a page is colour.
+        If the values of a page are of a type that no image can have.
     """
     layout, first_offset = _read_head(path, fd, size)
     table = _tag_table()
