@@ -3,6 +3,7 @@
 import itertools
 import json
 import struct
+import warnings
 
 import h5py
 import numpy as np
@@ -237,6 +238,20 @@ def test_npy_never_unpickles(tmp_path):
 def test_npy_of_other_types(tmp_path, dtype):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((2, 3), dtype=dtype))
+    assert "dtype" in str(attempt("npy", path))
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_npy_versions(tmp_path, version):
+    array = recording(3, (4, 5), "uint16")
+    path = tmp_path / "a.npy"
+    with open(path, "wb") as file:
+        np.lib.format.write_array(file, array, version=version)
+    np.testing.assert_array_equal(read_all("npy", path), array)
+    named = np.zeros(3, [("größe", "u2")])
+    with open(path, "wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.lib.format.write_array(file, named, version=(3, 0))
     assert "dtype" in str(attempt("npy", path))
 
 

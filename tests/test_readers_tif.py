@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from mpimages.errors import FormatError
-from mpimages.readers import Options, Scratch, get
+from mpimages.readers import Options, Scratch, find_input, get
 from tests.data import DTYPES, recording
 from tests.recordings import imagej_description, read_all, tif_bytes, volumes
 
@@ -221,6 +221,14 @@ def test_integers_that_are_refused(tmp_path, bits, sample_format, order):
     told = rf"a\.tif: values of {bits} bits and sample format {sample_format} are not read"
     with pytest.raises(ValueError, match=told):
         inspect(path)
+
+
+@pytest.mark.parametrize("ending", [".TIF", ".tiff", ".btf", ".tf2", ".tf8"])
+def test_endings(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(tif_bytes(np.zeros((1, 4, 5), "u1"), big=ending in (".btf", ".tf8")))
+    (tmp_path / "notes.txt").write_text("")
+    assert find_input(str(tmp_path)) == ("tif", [str(path)])
 
 
 # ---- many files

@@ -68,6 +68,9 @@ def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype]:
             readers = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
+                # As 2.0, but UTF-8: only the names of fields differ, and arrays of fields are
+                # refused.
+                (3, 0): np.lib.format.read_array_header_2_0,
             }
             if version not in readers:
                 raise ValueError(f"version {version} is not known")

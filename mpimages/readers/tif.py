@@ -37,7 +37,7 @@ class TifReader(Reader):
     """The reader of TIFF files."""
 
     name = "tif"
-    extensions = (".tif", ".tiff")
+    extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
     takes = frozenset({"nplanes", "channel"})
 
     def __init__(self) -> None:
