@@ -241,6 +241,26 @@ def test_npy_of_other_types(tmp_path, dtype):
     assert "dtype" in str(attempt("npy", path))
 
 
+@pytest.mark.parametrize("name", ["npy", "hdf5"])
+def test_first_file_of_one_image_and_others_of_several(tmp_path, name):
+    """An axis of time is asked for in every file; without one each file is an image."""
+    movie = recording(4, (5, 6), "uint16")
+    paths = [str(tmp_path / f"{k}.{name}") for k in range(2)]
+    for path, part in zip(paths, (movie[:1], movie[1:]), strict=True):
+        if name == "npy":
+            np.save(path, part)
+        else:
+            with h5py.File(path, "w") as file:
+                file["movie"] = part
+    np.testing.assert_array_equal(read_all(name, paths), movie)
+    reader, options = get(name), Options(axes="ZYX")
+    assert not reader.multiple(options, reader.inspect(paths[1], options))
+    reader, options = get(name), Options()
+    header = reader.inspect(paths[0], options)
+    assert header.count == 1
+    assert reader.multiple(options, header)
+
+
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 def test_npy_versions(tmp_path, version):
     array = recording(3, (4, 5), "uint16")

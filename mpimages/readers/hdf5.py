@@ -46,7 +46,7 @@ class Hdf5Reader(Reader):
         require_given(path, dims, dtype, options)
         if "pixelSize" in metadata and len(metadata["pixelSize"]) != len(dims):
             del metadata["pixelSize"]
-        return Header(path, dims, dtype, count, metadata)
+        return Header(path, dims, dtype, count, metadata, {"axes": axes})
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None

@@ -32,7 +32,7 @@ class NpyReader(Reader):
         _, shape, axes, stored = _describe(path, options)
         count, dims = image_shape(shape, axes)
         require_given(path, dims, image_dtype(stored), options)
-        return Header(path, dims, image_dtype(stored), count)
+        return Header(path, dims, image_dtype(stored), count, layout={"axes": axes})
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
