@@ -77,11 +77,15 @@ def test_nplanes_cuts_one_channel(tmp_path, kind):
         inspect(path, nplanes=1)
 
 
-@pytest.mark.parametrize("kind", ["imagej", "ome"])
+@pytest.mark.parametrize("kind", ["imagej", "ome elsewhere", "ome images"])
 def test_no_channel_of_pages_that_the_header_does_not_fit(tmp_path, kind):
     """nplanes= gives the pages of all channels then: no channel can be told apart."""
     two = imagej_description(8, channels=2, frames=4)
-    text = {"imagej": two, "ome": '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>'}[kind]
+    text = {
+        "imagej": two,
+        "ome elsewhere": '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>',
+        "ome images": ome(sizes(t=3), "", f"<Image><Pixels {sizes(t=3)}/></Image>"),
+    }[kind]
     path = tmp_path / "a.tif"
     pages = recording(6, (4, 5), "uint8")
     path.write_bytes(tif_bytes(pages, description=text))

@@ -19,6 +19,9 @@ from .tifplan import Plan, choose_channel, number, unit_name
 __all__ = ["is_ome", "plan_ome"]
 
 
+REGARDLESS = "nplanes=, without channel=, cuts all of its pages, those of all channels, into images"
+
+
 def is_ome(description: str) -> bool:
     """Whether a first page's description is OME's XML."""
     begins = re.search(r"<([\w.-]+:)?OME[\s>]", description[:4096])
@@ -93,17 +96,11 @@ def _is_here(path: str, root: ElementTree.Element, block: ElementTree.Element) -
 
 def _not_one_image(path: str, root: ElementTree.Element, images: int) -> str:
     if images:
-        return f"{path}: holds {images} OME images; save them apart"
+        return f"{path}: holds {images} OME images; save them apart; {REGARDLESS}"
     elsewhere = [block.get("MetadataFile") for block in _children(root, "BinaryOnly")]
     if elsewhere:
-        return (
-            f"{path}: its OME header is in another file, {elsewhere[0]}; nplanes= cuts all "
-            f"of its pages, those of all channels, into images"
-        )
-    return (
-        f"{path}: the OME header lists no pages of this file; nplanes= cuts all of its pages, "
-        f"those of all channels, into images"
-    )
+        return f"{path}: its OME header is in another file, {elsewhere[0]}; {REGARDLESS}"
+    return f"{path}: the OME header lists no pages of this file; {REGARDLESS}"
 
 
 def _split_volumes(path: str, found: int, planes: int) -> str:
