@@ -126,6 +126,14 @@ def test_stats(command, rec, comm):
     assert sorted(os.listdir(".")) == ["rec", "st"]
 
 
+def test_stats_beyond_float32(command, comm):
+    if comm.rank == 0:
+        np.save("a.npy", np.array([[[1.0, 1e300]], [[2.0, 1e300]]]))
+    comm.Barrier()
+    assert "1 pixels, which are NaN, infinite or beyond the range of float32" in \
+        command("stats", "a.npy", "st")
+
+
 DAMAGE = {
     "a byte": (lambda: _flip("st/mean.png", 100), "mean.png: bytes [0,"),
     "what it says": (lambda: _flip("st/stats.json", 45), "stats.json: bytes [0,"),

@@ -3,6 +3,7 @@
 import itertools
 import json
 import struct
+import warnings
 
 import h5py
 import numpy as np
@@ -240,6 +241,40 @@ def test_npy_of_other_types(tmp_path, dtype):
     assert "dtype" in str(attempt("npy", path))
 
 
+@pytest.mark.parametrize("name", ["npy", "hdf5"])
+def test_first_file_of_one_image_and_others_of_several(tmp_path, name):
+    """An axis of time is asked for in every file; without one each file is an image."""
+    movie = recording(4, (5, 6), "uint16")
+    paths = [str(tmp_path / f"{k}.{name}") for k in range(2)]
+    for path, part in zip(paths, (movie[:1], movie[1:]), strict=True):
+        if name == "npy":
+            np.save(path, part)
+        else:
+            with h5py.File(path, "w") as file:
+                file["movie"] = part
+    np.testing.assert_array_equal(read_all(name, paths), movie)
+    reader, options = get(name), Options(axes="ZYX")
+    assert not reader.multiple(options, reader.inspect(paths[1], options))
+    reader, options = get(name), Options()
+    header = reader.inspect(paths[0], options)
+    assert header.count == 1
+    assert reader.multiple(options, header)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_npy_versions(tmp_path, version):
+    array = recording(3, (4, 5), "uint16")
+    path = tmp_path / "a.npy"
+    with open(path, "wb") as file:
+        np.lib.format.write_array(file, array, version=version)
+    np.testing.assert_array_equal(read_all("npy", path), array)
+    named = np.zeros(3, [("größe", "u2")])
+    with open(path, "wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.lib.format.write_array(file, named, version=(3, 0))
+    assert "dtype" in str(attempt("npy", path))
+
+
 def test_npy_damaged(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, recording(3, (4, 5), "uint16"))
@@ -296,6 +331,36 @@ def test_hdf5_dtypes(tmp_path, dtype, way):
         file["times"] = np.arange(4.0)
         file["label"] = "text"
     np.testing.assert_array_equal(read_all("hdf5", path), array)
+
+
+@pytest.mark.parametrize(("precision", "offset"), [(12, 0), (12, 4), (16, 0)])
+@pytest.mark.parametrize("order", "<>")
+def test_hdf5_integers_with_padding(tmp_path, precision, offset, order):
+    """Values of fewer bits than their container: the other bits mean nothing."""
+    values = recording(3, (4, 5), "uint16") & ((1 << precision) - 1)
+    kind = h5py.h5t.py_create(np.dtype(order + "u2")).copy()
+    kind.set_precision(precision)
+    kind.set_offset(offset)
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(values.shape)
+        dataset = h5py.h5d.create(file.id, b"movie", kind, space)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        place = dataset.get_offset()
+    if precision < 16:
+        with open(path, "r+b") as raw:  # what the padding holds
+            raw.seek(place)
+            stored = np.frombuffer(raw.read(values.nbytes), order + "u2")
+            raw.seek(place)
+            padding = ~(((1 << precision) - 1) << offset) & 0xFFFF
+            raw.write((stored | padding).astype(order + "u2").tobytes())
+    np.testing.assert_array_equal(read_all("hdf5", path), values)
+    header = inspect_hdf5(str(path), SeriesOptions(dataset="movie"))
+    assert (header.layout["offset"] is None) == (precision < 16)
+    pixels = np.empty((12, 5), "u2")
+    with open_hdf5_series(header, None) as handle:
+        handle.read(0, 12, pixels)
+    np.testing.assert_array_equal(pixels, values.reshape(12, 5))
 
 
 def test_hdf5_datasets_are_listed(tmp_path):

@@ -122,6 +122,16 @@ def test_nothing_found_says_what_is_there(tmp_path):
         list_files(tmp_path, (".tif", ".tiff"))
 
 
+def test_nothing_found_explains_brackets(tmp_path):
+    touch(tmp_path, "day[1]/a.tif")
+    with pytest.raises(FileNotFoundError, match=r"brackets are wildcards.*\[\[\]"):
+        list_files(tmp_path / "day[1]" / "*.tif", (".tif",))
+    assert len(list_files(tmp_path / "day[[]1]" / "*.tif", (".tif",))) == 1
+    with pytest.raises(FileNotFoundError) as caught:
+        list_files(tmp_path / "*.tif", (".tif",))
+    assert "bracket" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", [3, None, b"x", {"a": 1}, [1], [b"x"]])
 def test_paths_of_another_type(path):
     with pytest.raises(TypeError, match=r"dataPath|text"):

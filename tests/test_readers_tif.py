@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from mpimages.errors import FormatError
-from mpimages.readers import Options, Scratch, get
+from mpimages.readers import Options, Scratch, find_input, get
 from tests.data import DTYPES, recording
 from tests.recordings import imagej_description, read_all, tif_bytes, volumes
 
@@ -155,6 +155,80 @@ def test_thumbnails_are_left_out(tmp_path):
             writer.write(page, contiguous=False, metadata=None)
             writer.write(page[::2, ::2], contiguous=False, metadata=None, subfiletype=1)
     check(path, pages)
+
+
+def test_pages_of_full_size_are_no_thumbnails(tmp_path):
+    """Some programs mark every page, or every page but the first, by NewSubfileType 1."""
+    pages = recording(6, (32, 32), "uint16")
+    path = tmp_path / "a.tif"
+    for marked in (range(6), range(1, 6)):
+        with tifffile.TiffWriter(path) as writer:
+            for k, page in enumerate(pages):
+                kind = 1 if k in marked else 0
+                writer.write(page, contiguous=False, metadata=None, subfiletype=kind)
+            writer.write(pages[0][::2, ::2], contiguous=False, metadata=None, subfiletype=1)
+        check(path, pages)
+
+
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_thumbnails_in_colour(tmp_path, planarconfig):
+    pages = recording(3, (32, 32), "uint16")
+    path = tmp_path / "a.tif"
+    shape = (8, 8, 3) if planarconfig == "contig" else (3, 8, 8)
+    for kind in (1, 0):
+        with tifffile.TiffWriter(path) as writer:
+            for page in pages:
+                writer.write(page, contiguous=False, metadata=None)
+                writer.write(np.zeros(shape, "u1"), photometric="rgb", planarconfig=planarconfig,
+                             contiguous=False, metadata=None, subfiletype=kind)  # fmt: skip
+        if kind == 1:
+            check(path, pages)
+    with pytest.raises(ValueError, match="colour"):  # by no means a thumbnail
+        inspect(path)
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(pages[0], metadata=None)
+        writer.write(np.zeros((32, 32, 3), "u1"), photometric="rgb", metadata=None, subfiletype=1)
+    with pytest.raises(ValueError, match=r"colour.*3 values per pixel, RGB"):
+        inspect(path)
+
+
+PALETTES = {
+    "imagej": imagej_description(3, frames=3),
+    "ome": '<OME xmlns="x"><Image><Pixels DimensionOrder="XYZCT" SizeT="3"/></Image></OME>',
+}
+
+
+@pytest.mark.parametrize("kind", PALETTES)
+def test_palette_of_grey_images(tmp_path, kind):
+    """The palette says how to show the intensities."""
+    pages = recording(3, (8, 9), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=PALETTES[kind], extra={262: (3, 3)}))
+    np.testing.assert_array_equal(read_all("tif", path), pages)
+    four = {262: (3, 3), 258: (3, 4)}
+    for text, extra in (("", {262: (3, 3)}), (PALETTES[kind], four)):
+        path.write_bytes(tif_bytes(pages, description=text, extra=extra))
+        with pytest.raises(ValueError, match=r"colour.*palette"):
+            inspect(path)
+
+
+@pytest.mark.parametrize(("bits", "sample_format"), [(24, 1), (24, 4), (40, 1), (24, 2)])
+@pytest.mark.parametrize("order", "<>")
+def test_integers_that_are_refused(tmp_path, bits, sample_format, order):
+    extra = {256: (4, 8), 258: (3, bits), 339: (3, sample_format)}
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(np.zeros((2, 8, bits), "u1"), order, extra=extra))
+    told = rf"a\.tif: values of {bits} bits and sample format {sample_format} are not read"
+    with pytest.raises(ValueError, match=told):
+        inspect(path)
+
+
+@pytest.mark.parametrize("ending", [".TIF", ".tiff", ".btf", ".tf2", ".tf8"])
+def test_endings(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(tif_bytes(np.zeros((1, 4, 5), "u1"), big=ending in (".btf", ".tf8")))
+    (tmp_path / "notes.txt").write_text("")
+    assert find_input(str(tmp_path)) == ("tif", [str(path)])
 
 
 # ---- many files

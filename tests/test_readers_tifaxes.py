@@ -1,6 +1,7 @@
 """What ImageJ's and OME's headers say the pages are."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -76,12 +77,48 @@ def test_nplanes_cuts_one_channel(tmp_path, kind):
         inspect(path, nplanes=1)
 
 
+@pytest.mark.parametrize("kind", ["imagej", "ome elsewhere", "ome images"])
+def test_no_channel_of_pages_that_the_header_does_not_fit(tmp_path, kind):
+    """nplanes= gives the pages of all channels then: no channel can be told apart."""
+    two = imagej_description(8, channels=2, frames=4)
+    text = {
+        "imagej": two,
+        "ome elsewhere": '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>',
+        "ome images": ome(sizes(t=3), "", f"<Image><Pixels {sizes(t=3)}/></Image>"),
+    }[kind]
+    path = tmp_path / "a.tif"
+    pages = recording(6, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+    for channel in (0, 1):
+        with pytest.raises(ValueError, match=r"nplanes=.* pages.* all\s+channels"):
+            inspect(path, nplanes=1, channel=channel)
+
+
 def test_no_channel_in_a_plain_file(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((3, 4), "u1"))
     assert inspect(path, channel=0).dims == (3, 4)
     with pytest.raises(ValueError, match="no channel 1: it has one channel"):
         inspect(path, channel=1)
+
+
+def test_pages_without_directory(tmp_path):
+    path = tmp_path / "a.tif"
+    pages = recording(5, (4, 6), "uint8")
+    for name, metadata in (("a", {}), ("b", {"axes": "TYX"})):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(path, pages, photometric="minisblack", truncate=True, metadata=metadata)
+        told = rf"{name}\.tif: .*\(5, 4, 6\).* only 1 of .*truncate"
+        with pytest.raises(FormatError, match=told):
+            inspect(path)
+        with pytest.raises(FormatError, match="truncate"):
+            inspect(path, nplanes=1)
+    tifffile.imwrite(path, pages[0], photometric="minisblack", truncate=True)
+    np.testing.assert_array_equal(read_all("tif", path)[0], pages[0])
+    for text in ("{", '{"truncated": true}', '{"shape": 3, "truncated": true}', "[1]", "{1: 2}"):
+        path.write_bytes(tif_bytes(pages[:1], description=text))
+        np.testing.assert_array_equal(read_all("tif", path), pages[:1])
 
 
 # ---- ImageJ
@@ -234,6 +271,27 @@ def test_ome_pages_in_any_order(tmp_path):
     np.testing.assert_array_equal(read_all("tif", path), array)
 
 
+@pytest.mark.parametrize("prefix", ["ns0", "ome"])
+def test_ome_with_a_namespace_prefix(tmp_path, prefix):
+    text = re.sub(r"<(/?)(?=[A-Z])", rf"<\1{prefix}:", ome(sizes(t=3, z=2), "<TiffData/>"))
+    text = text.replace("xmlns=", f"xmlns:{prefix}=")
+    pages = recording(6, (4, 5), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(
+        read_all("tif", path), pages.reshape(3, 2, 4, 5).transpose(0, 2, 3, 1)
+    )
+
+
+def test_ome_before_2009(tmp_path):
+    """PlaneCount was called NumPlanes."""
+    text = ome(sizes(t=3), '<TiffData IFD="1" NumPlanes="3"/>')
+    pages = recording(4, (4, 5), "uint8")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(read_all("tif", path), pages[1:])
+
+
 @pytest.mark.parametrize("by", ["uuid", "name"])
 def test_ome_set_of_several_files(tmp_path, by):
     array = recording(6, (4, 5), "uint16")
@@ -250,6 +308,31 @@ def test_ome_set_of_several_files(tmp_path, by):
         path.write_bytes(tif_bytes(array[3 * k : 3 * k + 3], description=text))
     np.testing.assert_array_equal(read_all("tif", paths[1]), array[3:])
     np.testing.assert_array_equal(read_all("tif", paths), array)
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_ome_volumes_in_several_files(tmp_path, planes):
+    """Two times of four planes: the file has one or two planes of each volume."""
+    path = tmp_path / "a.ome.tif"
+    blocks = "".join(
+        f'<TiffData IFD="{t * planes + z % planes}" FirstT="{t}" FirstZ="{z}" PlaneCount="1"><UUID '
+        f'FileName="{"a" if z < planes else "b"}.ome.tif">urn:uuid:{z // planes}</UUID></TiffData>'
+        for t in range(2) for z in range(4)
+    )  # fmt: skip
+    pages = recording(2 * planes, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=ome(sizes(t=2, z=4), blocks)))
+    told = rf"has {planes} of the 4 planes of each volume: .* several files; nplanes=1 reads"
+    with pytest.raises(ValueError, match=told):
+        inspect(path)
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
+def test_ome_volumes_of_which_planes_are_missing(tmp_path):
+    text = ome(sizes(t=2, z=2), '<TiffData IFD="0" PlaneCount="3"/>')
+    path = tmp_path / "a.tif"
+    pages = recording(3, (4, 5), "uint8")
+    path.write_bytes(tif_bytes(pages, description=text))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
 
 
 def test_ome_files_of_one_channel_each(tmp_path):

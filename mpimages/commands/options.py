@@ -21,6 +21,7 @@ __all__ = ["files", "ints", "is_tif", "json_option", "load", "memory_option", "n
            "refuse_file_name", "refuse_inputs", "sizes"]
 
 TIF_ENDINGS = (".tif", ".tiff")
+TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8")
 
 Command = Callable[..., Any]
 
@@ -172,7 +173,7 @@ def _are_alike(path: str, out: str) -> bool:
         return False  # the pattern was quoted
     ending = os.path.splitext(path)[1].lower()
     return ending == os.path.splitext(out)[1].lower() and os.path.isfile(out) \
-        and ending in (".tif", ".tiff", ".png", ".npy", ".bin", ".raw", ".lsm") \
+        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw", ".lsm") \
         and not _is_ours(out)
 
 

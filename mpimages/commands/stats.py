@@ -55,7 +55,7 @@ def command(
     for name, value in summary.fields()["values"].items():
         run.say(f"{name:12} {'no finite value' if value is None else f'{value:g}'}")
     if summary.partly_nan:
-        run.say(f"{'left out':12} {summary.partly_nan:,} pixels, which are NaN or infinite in some "
-                "image")
+        run.say(f"{'left out':12} {summary.partly_nan:,} pixels, which are NaN, infinite or beyond "
+                "the range of float32 in some image")
     images_of = f"{summary.count:,} image{'' if summary.count == 1 else 's'}"
     run.say(f"{out}: mean, stdev, max, min of {images_of}, as TIFF and PNG")

@@ -95,7 +95,8 @@ class Summary:
 
     @property
     def partly_nan(self) -> int:
-        """How many pixels are not finite in some image: the values are not of these."""
+        """How many pixels are not finite, or beyond the range of float32, in some image: the
+        values are not of these."""
         return int(np.count_nonzero(~np.isfinite(self.pictures["mean"])))
 
     def fields(self) -> dict[str, Any]:

@@ -254,8 +254,13 @@ class Reader(ABC):
         """
 
     def multiple(self, options: Options, header: Header) -> bool:
-        """Whether each file must be asked for its number of images; otherwise it is one."""
-        return header.count > 1 or options.nplanes is not None
+        """Whether each file must be asked for its number of images; otherwise it is one.
+
+        A first file of one image stands for all, so that 100,000 of them need not be opened;
+        but not where it has an axis of time, which may be longer in another.
+        """
+        time = "T" in header.layout.get("axes", "")
+        return header.count > 1 or options.nplanes is not None or time
 
     def count(self, path: str, options: Options, header: Header) -> int:
         """The number of images in another file of the recording."""

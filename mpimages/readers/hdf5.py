@@ -20,10 +20,10 @@ from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
 from .hdf5links import open_item, refuse_outside
 from .options import Options, image_dtype
-from .rawio import copy_axes, open_file, product
+from .rawio import byteswap, copy_axes, open_file, product
 
 __all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
-           "refuse_short_chunks", "told_as_damage"]
+           "read_values", "refuse_short_chunks", "told_as_damage"]
 
 # At the end of a chunk that has passed the filter fletcher32.
 CHECKSUM_BYTES = 4
@@ -46,7 +46,7 @@ class Hdf5Reader(Reader):
         require_given(path, dims, dtype, options)
         if "pixelSize" in metadata and len(metadata["pixelSize"]) != len(dims):
             del metadata["pixelSize"]
-        return Header(path, dims, dtype, count, metadata)
+        return Header(path, dims, dtype, count, metadata, {"axes": axes})
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
@@ -232,6 +232,8 @@ def dataset_offset(dataset: Any) -> int | None:
         and plist.get_external_count() == 0
         and plist.get_nfilters() == 0
         and dataset.dtype.kind in "iuf"
+        # Not so where some bits of each value are padding.
+        and h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type())
         and dataset.id.get_storage_size() == product(dataset.shape) * dataset.dtype.itemsize
     )
     return dataset.id.get_offset() if plain else None
@@ -258,6 +260,15 @@ def refuse_short_chunks(path: str, dataset: Any) -> None:
     if sizes and min(sizes) < CHECKSUM_BYTES:
         raise FormatError(f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "
                           "the file is damaged; restore it")
+
+
+def read_values(dataset: Any, out: np.ndarray, selection: tuple[slice, ...]) -> None:
+    """Read a part of a dataset through the library into `out`, of its dtype in native order.
+
+    Local. Bytes are swapped here: where the library swaps them, it leaves padding bits in.
+    """
+    dataset.read_direct(out.view(dataset.dtype), selection)
+    byteswap(out, dataset.dtype)
 
 
 class Hdf5Handle(Handle):
@@ -302,10 +313,8 @@ class Hdf5Handle(Handle):
         natural = order == sorted(order)
         values = out if natural else self.scratch.take(stored, out.dtype)
         target = values.reshape(selected)
-        if self._dataset.dtype == np.bool_:
-            target = target.view(np.bool_)
         damage = told_as_damage(self.path, f"dataset {self._name}")
         with damage, phase("decode", target.nbytes):
-            self._dataset.read_direct(target, tuple(selection))
+            read_values(self._dataset, target, tuple(selection))
         if not natural:
             copy_axes(values, order, out if time >= 0 else out[0])

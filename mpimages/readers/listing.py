@@ -205,6 +205,8 @@ def _nothing(
     message = f"{path}: no {wanted} " + (
         "in this directory" if kind == "directory" else "match this pattern"
     )
+    if kind == "pattern" and "[" in path:
+        message += "; brackets are wildcards too: a [ that is part of a name is written [[]"
     if kind == "directory" and not recursive:
         message += " (recursive=True searches the directories below)"
     if found:

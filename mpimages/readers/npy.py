@@ -32,7 +32,7 @@ class NpyReader(Reader):
         _, shape, axes, stored = _describe(path, options)
         count, dims = image_shape(shape, axes)
         require_given(path, dims, image_dtype(stored), options)
-        return Header(path, dims, image_dtype(stored), count)
+        return Header(path, dims, image_dtype(stored), count, layout={"axes": axes})
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
@@ -68,6 +68,9 @@ def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype]:
             readers = {
                 (1, 0): np.lib.format.read_array_header_1_0,
                 (2, 0): np.lib.format.read_array_header_2_0,
+                # As 2.0, but UTF-8: only the names of fields differ, and arrays of fields are
+                # refused.
+                (3, 0): np.lib.format.read_array_header_2_0,
             }
             if version not in readers:
                 raise ValueError(f"version {version} is not known")

@@ -17,6 +17,7 @@ from .hdf5 import (
     open_hdf5,
     open_hdf5_file,
     read_metadata,
+    read_values,
     refuse_short_chunks,
     told_as_damage,
 )
@@ -139,8 +140,8 @@ class DatasetHandle(SeriesHandle):
     def _read_box(self, box: tuple[slice, ...], extent: tuple[int, ...], part: np.ndarray) -> None:
         length = self.header.length
         if not self.header.layout["images"]:
-            self._dataset.read_direct(part.reshape(*extent, length), (*box, slice(None)))
+            read_values(self._dataset, part.reshape(*extent, length), (*box, slice(None)))
             return
         frames = self.scratch.take((length, *extent), part.dtype)
-        self._dataset.read_direct(frames, (slice(None), *box))
+        read_values(self._dataset, frames, (slice(None), *box))
         transpose_matrix(frames.reshape(length, -1), part)

@@ -21,6 +21,7 @@ from .rawio import copy_axes
 from .tifaxes import make_plan
 from .tifimagej import imagej_pages, is_imagej
 from .tifindex import TifIndex
+from .tifome import is_ome
 from .tifpages import TifPages
 from .tifplan import Plan
 
@@ -36,7 +37,7 @@ class TifReader(Reader):
     """The reader of TIFF files."""
 
     name = "tif"
-    extensions = (".tif", ".tiff")
+    extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
     takes = frozenset({"nplanes", "channel"})
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class TifReader(Reader):
                 pages.index = last.index
                 return pages, last
             pages.find_index()
+            _refuse_colour(pages)
             plan = _plan(pages, options)
             dims, dtype = _describe(pages, plan)
         except BaseException:
@@ -150,6 +152,23 @@ class TifHandle(Handle):
             stored = self.scratch.take((planes, rows, columns), out.dtype)
             self._pages.read(self._plan[image], stored)
             copy_axes(stored, (1, 2, 0), out[image - start])
+
+
+def _refuse_colour(pages: TifPages) -> None:
+    """Raise ValueError if a page is colour.
+
+    Grey images have a palette too where a microscope's program or ImageJ wrote them: it says
+    how to show them. The indices are the intensities.
+    """
+    index = pages.index
+    scientific = is_imagej(index.description) or is_ome(index.description)
+    for kind in np.unique(index.kinds):
+        geometry = index.geometries[kind]
+        if geometry.colour and not (geometry.palette and scientific):
+            raise ValueError(
+                f"{pages.path}: colour images are not read (it has {geometry.colour}); convert it "
+                f"to greyscale or split its channels"
+            )
 
 
 def _plan(pages: TifPages, options: Options) -> Plan:

@@ -6,8 +6,12 @@ pages are the planes of one image.
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 
+from ..errors import FormatError
 from .base import cut_planes
 from .options import Options
 from .tifimagej import is_imagej, plan_imagej
@@ -45,6 +49,7 @@ def make_plan(
     elif is_ome(description):
         plan = plan_ome(path, description, count, options)
     else:
+        _refuse_left_out(path, description, count)
         plan = None
     if plan is None:
         _only_channel(path, options)
@@ -53,6 +58,23 @@ def make_plan(
         return plan
     images, planes = cut_planes(path, plan.pages.size, options)
     return Plan(plan.kind, plan.pages.reshape(images, planes), plan.metadata)
+
+
+def _refuse_left_out(path: str, description: str, count: int) -> None:
+    """Raise FormatError where tifffile's header says that there are pages without directory."""
+    if not description.startswith("{"):
+        return
+    try:
+        said = json.loads(description)
+        pages = math.prod(said["shape"][:-2]) if said.get("truncated") else count
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return  # another program's
+    if pages > count:
+        raise FormatError(
+            f"{path}: its header says shape {tuple(said['shape'])}, but it tells where only "
+            f"{count} of the pages {'is' if count == 1 else 'are'} (tifffile's truncate); save it "
+            f"again without truncate, or as an ImageJ file"
+        )
 
 
 def _only_channel(path: str, options: Options) -> None:

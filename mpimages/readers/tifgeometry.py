@@ -1,6 +1,6 @@
 """How one page of a TIFF is stored: the fields of its directory, understood.
 
-Colour is refused here. Values are handed out as stored: a photometric interpretation of
+Values are handed out as stored: a photometric interpretation of
 "white is zero" and an orientation are left to the one who looks at them.
 """
 
@@ -33,6 +33,7 @@ GEOMETRY_TAGS = (
 # The integer types of TIFF 6.0, section 2, and BigTIFF: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
 INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 COLOURS = {2: "RGB", 3: "palette colour", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 32803: "CFA raw"}
+_PALETTE = f"1 values per pixel, {COLOURS[3]}"
 NO_COMPRESSION = 1
 LARGEST_FIELD = 1 << 26
 
@@ -173,7 +174,12 @@ class Geometry:
     segments : int
         How many strips or tiles there are.
     reduced : bool
-        Whether the page is a thumbnail of another.
+        Whether it is marked as a smaller copy of another page.
+    colour : str
+        What kind of colour it is, for messages; empty where it is grey.
+    palette : bool
+        Whether it is colour by a palette of 256: its values, the indices, can be read. What
+        is colour in another way is not understood further.
     """
 
     rows: int
@@ -188,6 +194,8 @@ class Geometry:
     tiled: bool
     segments: int
     reduced: bool
+    colour: str = ""
+    palette: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -223,13 +231,20 @@ class Geometry:
         FormatError
             If it contradicts itself or the file's size.
         ValueError
-            If the page is colour, or of a type that no image can have.
+            If its values are of a type that no image can have.
         """
         rows, columns = entries.integer(LENGTH, 0), entries.integer(WIDTH, 0)
         if rows < 1 or columns < 1:
             raise FormatError(f"{path}: a page claims {rows} rows and {columns} columns")
-        _refuse_colour(path, entries)
         bits = entries.integer(BITS, 1)
+        reduced = bool(entries.integer(NEW_SUBFILE_TYPE, 0) & 1)
+        colour = _colour(entries)
+        palette = bits == 8 and colour == _PALETTE
+        if colour and not palette:
+            byte = np.dtype("u1")
+            return cls(rows, columns, byte, byte, 8, 0, 1, 1, (rows, columns), False, 0, reduced,
+                       colour)
+        _refuse_several_planes(path, entries)
         dtype = _value_type(path, bits, entries.integer(SAMPLE_FORMAT, 1))
         tiled = TILE_OFFSETS in entries
         segment, expected = _segments(path, entries, rows, columns, tiled)
@@ -245,7 +260,9 @@ class Geometry:
             segment,
             tiled,
             expected,
-            bool(entries.integer(NEW_SUBFILE_TYPE, 0) & 1),
+            reduced,
+            colour,
+            palette,
         )
         found = entries.count(geometry.offsets_tag)
         if found != expected:
@@ -267,15 +284,17 @@ class Geometry:
         check_claim(path, self.segment[0] * self.segment[1] * self.dtype.itemsize, size)
 
 
-def _refuse_colour(path: str, entries: Entries) -> None:
+def _colour(entries: Entries) -> str:
+    """See `Geometry.colour`."""
     samples = entries.integer(SAMPLES, 1)
     photometric = entries.integer(PHOTOMETRIC, 1)
-    if samples != 1 or photometric in COLOURS:
-        kind = COLOURS.get(photometric, "several values per pixel")
-        raise ValueError(
-            f"{path}: colour images are not read (it has {samples} values per pixel, {kind}); "
-            f"convert it to greyscale or split its channels"
-        )
+    if samples == 1 and photometric not in COLOURS:
+        return ""
+    kind = COLOURS.get(photometric, "several values per pixel")
+    return f"{samples} values per pixel, {kind}"
+
+
+def _refuse_several_planes(path: str, entries: Entries) -> None:
     if entries.integer(IMAGE_DEPTH, 1) != 1 or entries.count(STK_PLANES) > 1:
         raise ValueError(
             f"{path}: several planes in one page (MetaMorph STK and the like) are not read; "
@@ -289,13 +308,15 @@ def _value_type(path: str, bits: int, sample_format: int) -> np.dtype:
         return np.dtype(f"f{4 if bits == 24 else bits // 8}")
     if sample_format == 2 and bits in (8, 16, 32, 64):
         return np.dtype(f"i{bits // 8}")
-    if sample_format in (1, 4) and 1 <= bits <= 64:
+    # Which byte of 24 bits comes first is told by no header; the codecs know none above 32.
+    if sample_format in (1, 4) and ((1 <= bits <= 32 and bits != 24) or bits == 64):
         for width in (1, 2, 4, 8):
             if bits <= 8 * width:
                 return np.dtype(f"u{width}")
     raise ValueError(
         f"{path}: values of {bits} bits and sample format {sample_format} are not read; "
-        f"integers of up to 64 bits and floats of 16, 32 and 64 bits are"
+        f"unsigned integers of 1 to 32 (but not 24) and of 64 bits, signed ones of 8, 16, 32 and "
+        f"64, and floats of 16, 24, 32 and 64 are: save it as one of these"
     )
 
 

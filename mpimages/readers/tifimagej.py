@@ -50,11 +50,12 @@ def plan_imagej(
     if channels * slices * frames == 1:
         slices = count  # a stack whose axis has no name
     if channels * slices * frames != count:
-        if options.nplanes is not None:
+        if options.nplanes is not None and (options.channel is None or channels == 1):
             return None
         raise FormatError(
             f"{path}: the ImageJ header says {channels} channels, {slices} slices and {frames} "
-            f"frames, but the file has {count} pages; nplanes= cuts it whatever the header says"
+            f"frames, but the file has {count} pages; nplanes=, without channel=, cuts the pages "
+            f"of all channels into images, whatever the header says"
         )
     channel = choose_channel(path, channels, options)
     pages = np.arange(count).reshape(frames, slices, channels)[:, :, channel]

@@ -124,7 +124,7 @@ def index_tif(path: str, fd: int, size: int) -> TifIndex:
     FormatError
         If the file is no TIFF, truncated, or its chain of directories is damaged.
     ValueError
-        If a page is colour.
+        If the values of a page are of a type that no image can have.
     """
     layout, first_offset = _read_head(path, fd, size)
     table = _tag_table()
@@ -158,7 +158,7 @@ def index_tif(path: str, fd: int, size: int) -> TifIndex:
     index = TifIndex(layout, size, ifds, data, kinds, geometries, description, resolution)
     if len(ifds) == 1:
         index = replace(index, marks=_marks(fd, layout, first_offset, first))
-    return _without_thumbnails(path, index)
+    return _without_thumbnails(index)
 
 
 def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[int, bytes], ...]:
@@ -288,12 +288,14 @@ def _runs(
     return begin.astype(np.int64)
 
 
-def _without_thumbnails(path: str, index: TifIndex) -> TifIndex:
-    """The index without the pages that are reduced copies of another (NewSubfileType 1)."""
-    reduced = np.array([geometry.reduced for geometry in index.geometries])
+def _without_thumbnails(index: TifIndex) -> TifIndex:
+    """The index without the pages that are reduced copies of another.
+
+    Some programs mark pages of full size so (NewSubfileType 1): these are images.
+    """
+    full = max(geometry.rows * geometry.columns for geometry in index.geometries)
+    reduced = np.array([g.reduced and g.rows * g.columns < full for g in index.geometries])
     if not reduced.any():
         return index
     kept = ~reduced[index.kinds]
-    if not kept.any():
-        raise FormatError(f"{path}: has thumbnails only")
     return replace(index, ifds=index.ifds[kept], data=index.data[kept], kinds=index.kinds[kept])

@@ -19,16 +19,20 @@ from .tifplan import Plan, choose_channel, number, unit_name
 __all__ = ["is_ome", "plan_ome"]
 
 
+REGARDLESS = "nplanes=, without channel=, cuts all of its pages, those of all channels, into images"
+
+
 def is_ome(description: str) -> bool:
     """Whether a first page's description is OME's XML."""
-    return "<OME" in description[:4096] and description.rstrip(" \t\r\n\0").endswith("OME>")
+    begins = re.search(r"<([\w.-]+:)?OME[\s>]", description[:4096])
+    return bool(begins) and description.rstrip(" \t\r\n\0").endswith("OME>")
 
 
 def plan_ome(path: str, description: str, count: int, options: Options) -> Plan | None:
     root = _parse_xml(path, description)
     images = [image for image in _children(root, "Image") if _own(path, root, image)]
     if len(images) != 1:
-        if options.nplanes is not None and not options.channel:
+        if options.nplanes is not None and options.channel is None:
             return None
         raise ValueError(_not_one_image(path, root, len(images)))
     pixels = _children(images[0], "Pixels")[0]
@@ -40,7 +44,14 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
         raise ValueError(f"{path}: colour images are not read; split the channels")
     channel = choose_channel(path, sizes["C"], options)
     planes = _page_planes(path, root, pixels, sizes, count)
-    return Plan("ome", _grid(path, planes, channel), _ome_metadata(pixels))
+    if options.nplanes is not None:
+        pages = _in_order(path, planes, channel)[np.newaxis]
+    else:
+        pages = _grid(path, planes, channel)
+        blocks = _children(pixels, "TiffData")
+        if pages.shape[1] < sizes["Z"] and not all(_is_here(path, root, b) for b in blocks):
+            raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
+    return Plan("ome", pages, _ome_metadata(pixels))
 
 
 def _parse_xml(path: str, description: str) -> ElementTree.Element:
@@ -85,14 +96,18 @@ def _is_here(path: str, root: ElementTree.Element, block: ElementTree.Element) -
 
 def _not_one_image(path: str, root: ElementTree.Element, images: int) -> str:
     if images:
-        return f"{path}: holds {images} OME images; save them apart"
+        return f"{path}: holds {images} OME images; save them apart; {REGARDLESS}"
     elsewhere = [block.get("MetadataFile") for block in _children(root, "BinaryOnly")]
     if elsewhere:
-        return (
-            f"{path}: its OME header is in another file, {elsewhere[0]}; nplanes= cuts it into "
-            f"images without a header"
-        )
-    return f"{path}: the OME header lists no pages of this file; nplanes= cuts it regardless"
+        return f"{path}: its OME header is in another file, {elsewhere[0]}; {REGARDLESS}"
+    return f"{path}: the OME header lists no pages of this file; {REGARDLESS}"
+
+
+def _split_volumes(path: str, found: int, planes: int) -> str:
+    return (
+        f"{path}: has {found} of the {planes} planes of each volume: its volumes lie in several "
+        f"files; nplanes=1 reads single planes"
+    )
 
 
 def _page_planes(
@@ -136,19 +151,27 @@ def _block_planes(path: str, block: ElementTree.Element, pages_left: int, planes
     """How many planes a TiffData element stands for."""
     if "PlaneCount" in block.attrib:
         return _attribute(path, block, "PlaneCount", 0)
+    if "NumPlanes" in block.attrib:  # its name before the schema of 2009-09
+        return _attribute(path, block, "NumPlanes", 0)
     if "IFD" in block.attrib:
         return 1
     return max(0, min(pages_left, planes_left))
 
 
-def _grid(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
-    """(images, planes): the pages of one channel, by time and depth."""
+def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
+    """The pages of one channel, by time and depth."""
     chosen = np.flatnonzero(planes[:, 2] == channel)
     if chosen.size == 0:
         raise ValueError(
             f"{path}: none of its pages is of channel {channel}: it is one file of several; "
             f"choose the files of one channel by a pattern"
         )
+    return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
+
+
+def _grid(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
+    """(images, planes): the pages of one channel, by time and depth."""
+    chosen = _in_order(path, planes, channel)
     times, time = np.unique(planes[chosen, 0], return_inverse=True)
     depths, depth = np.unique(planes[chosen, 1], return_inverse=True)
     pages = np.full((times.size, depths.size), -1, dtype=np.int64)
