@@ -269,11 +269,14 @@ def tif_tiles(directory):
 
 
 def tif_uneven_planes(directory):
-    """Pages 0, 1 and 3 of a file with a gap: page 2 is a thumbnail."""
+    """Pages 0, 1 and 3 of a file with a gap: page 2 is a thumbnail, of fewer rows."""
     pages = images_of(4, (6, 5), "u2")
     data = bytearray(tif_bytes(pages, extra={254: (4, 0)}))
-    marks = [i for i in range(len(data)) if data[i : i + 12] == bytes([254, 0, 4, 0, 1] + [0] * 7)]
-    data[marks[2] + 8] = 1
+    for tag, value, other in ((254, 0, 1), (257, 6, 3)):
+        field = bytes([tag % 256, tag // 256, 4, 0, 1, 0, 0, 0, value, 0, 0, 0])
+        places = [i for i in range(len(data)) if data[i : i + 12] == field]
+        assert len(places) == 4
+        data[places[2] + 8] = other
     return source_of("tif", write_each(directory, [bytes(data)]))
 
 
