@@ -155,8 +155,9 @@ class Run:
 def _world() -> Any:
     """COMM_WORLD, if MPI has started: an interrupt comes between any two lines."""
     mpi = sys.modules.get("mpi4py.MPI")
-    started = mpi is not None and hasattr(mpi, "COMM_WORLD") and mpi.Is_initialized()
-    return mpi.COMM_WORLD if mpi is not None and started and not mpi.Is_finalized() else None
+    if mpi is None or not hasattr(mpi, "COMM_WORLD"):  # or but half imported
+        return None
+    return mpi.COMM_WORLD if mpi.Is_initialized() and not mpi.Is_finalized() else None
 
 
 def _all_have_failed(comm: Any) -> bool:
