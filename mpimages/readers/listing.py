@@ -7,6 +7,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..errors import not_found
@@ -15,18 +16,48 @@ from ..shown import shown
 
 __all__ = ["files_with", "list_files", "natural_key", "path_list"]
 
+# Endings that stand before another, as in rec.ome.tif.
+DOUBLE = (".ome", ".tar")
+
 _DIGITS = re.compile("[0-9]+")
 
 
-def natural_key(name: str) -> tuple[str, str]:
-    """Sort key: runs of digits as integers, the rest by code point, ties by the string.
+# The parts of a name between its dots, and its ending.
+_Name = tuple[tuple[str, ...], str]
+
+
+def natural_key(path: str) -> tuple[tuple[_Name, ...], _Name, str]:
+    """Sort key: directory, stem and ending apart, so that ``rec`` comes before ``rec-1``.
+
+    Runs of digits compare as integers, the rest by code point, ties by the string. A stem that
+    is the beginning of another comes first, whatever follows in the other: compared with their
+    endings, ``rec.tif`` would come after ``rec-1.tif``, as the dot does after the hyphen.
 
     Examples
     --------
-    >>> sorted(["img10", "img2", "img1"], key=natural_key)
-    ['img1', 'img2', 'img10']
+    >>> sorted(["img10.tif", "img2.tif", "img-1.tif", "img.tif"], key=natural_key)
+    ['img.tif', 'img-1.tif', 'img2.tif', 'img10.tif']
     """
-    return _DIGITS.sub(_ordered, name), name
+    directory, name = os.path.split(path)
+    return _directories_key(directory), _name_key(name), path
+
+
+@lru_cache(maxsize=1024)
+def _directories_key(directory: str) -> tuple[_Name, ...]:
+    return tuple(_name_key(name) for name in directory.split(os.sep)) if directory else ()
+
+
+def _name_key(name: str) -> _Name:
+    stem, ending = os.path.splitext(name)
+    before, inner = os.path.splitext(stem)
+    if inner.lower() in DOUBLE:
+        stem, ending = before, inner + ending
+    # Of other names with several dots, too, what stands before one comes first: a.b before a-1.b.
+    return tuple(_natural(part) for part in stem.split(".")), _natural(ending)
+
+
+def _natural(text: str) -> str:
+    return _DIGITS.sub(_ordered, text)
 
 
 def _ordered(run: re.Match[str]) -> str:
