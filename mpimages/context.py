@@ -164,11 +164,13 @@ class ThunderContext:
         startIdx: int | None = None,
         stopIdx: int | None = None,
         recursive: bool = False,
-        nplanes: int | None = None,
+        nplanes: int | str | None = None,
         channel: int | None = None,
         dataset: str | None = None,
         axes: str | None = None,
         confFilename: str = "conf.json",
+        nchannels: int | None = None,
+        incomplete: str | None = None,
     ) -> Images:
         """Images in files. Collective; reads the names and the first header, no pixels.
 
@@ -187,14 +189,22 @@ class ThunderContext:
             Half-open slice of the sequence of images, as in Python; the keys begin at 0.
         recursive : bool
             Search the directories below as well.
-        nplanes : int, optional
-            Cut each file into images of so many planes: a movie in one file has ``nplanes=1``.
+        nplanes : int or 'all', optional
+            Cut each file into images of so many planes, whatever its header says: a movie in one
+            file has ``nplanes=1``, one volume ``'all'``.
         channel : int, optional
             Which channel of a file with several, from 0.
         dataset, axes : str, optional
             Of HDF5 and NPY files: which dataset, and the order of its axes, as ``'TZYX'``.
         confFilename : str
             The description beside flat binary files.
+        nchannels : int, optional
+            The pages of TIFF files are of so many channels, one of each in turn, whatever a
+            header says; `channel` then picks one.
+        incomplete : 'drop', optional
+            Leave out what a TIFF, NPY or flat binary file has at its end of an image that is
+            not whole, as of a recording that was stopped or is still being written; one line is
+            logged. By default that is an error, unless `stopIdx` is before it.
 
         Raises
         ------
@@ -209,7 +219,8 @@ class ThunderContext:
             return loading.load_images(
                 self._session, dataPath,
                 {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
-                 "dataset": dataset, "axes": axes, "confFilename": confFilename},
+                 "dataset": dataset, "axes": axes, "confFilename": confFilename,
+                 "nchannels": nchannels, "incomplete": incomplete},
                 inputFormat, ext, as_flag(recursive, "recursive"), (startIdx, stopIdx),
             )
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from mpi4py import MPI
 
 from . import readers
 from .arguments import as_index
 from .chain import Chain, Shape, Source
-from .collective import Together, allgather_rows, from_rank
+from .collective import Together, allgather_rows, from_rank, mark_agreed
 from .images import Images
 from .partition import Partition
 from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
@@ -33,6 +36,8 @@ from .steps import is_record_dtype
 __all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
 
 
+logger = logging.getLogger("mpimages")
+
 LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
 
 # Of more names than these, what is written keeps the first ones and the last.
@@ -49,23 +54,29 @@ def load_images(
     """See `ThunderContext.loadImages`. Collective."""
     comm, action = session.comm, "ThunderContext.loadImages"
 
-    def find() -> tuple[str, PathTable, readers.Options, readers.Header]:
+    def find() -> tuple[str, PathTable, readers.Options, readers.Header, readers.Rest | None]:
         options = readers.Options(**asked)
         name, paths = readers.find_input(
             data_path, input_format, ext, recursive, options.confFilename
         )
         reader = readers.get(name)
-        header = reader.inspect(paths[0], options)
+        lenient = options.incomplete is not None or bounds[1] is not None
+        header, rest = readers.inspect_first(reader, paths[0], options, lenient)
         reader.check(options, header)
-        return name, PathTable(paths), options, header
+        return name, PathTable(paths), options, header, rest
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
-    name, paths, options, header = from_rank(comm, 0, action, find, given=given)
+    name, paths, options, header, rest = from_rank(comm, 0, action, find, given=given)
     reader = readers.get(name)
     ends: np.ndarray | None = None
-    if reader.multiple(options, header):
-        ends = np.cumsum(_count_images(session, reader, options, header, paths, action))
+    if rest is not None or reader.multiple(options, header):
+        counts, rests = _count_images(
+            session, reader, options, header, paths, action, rest, bounds[1])
+        ends = np.cumsum(counts)
+        if rests:
+            _leave_out(comm, rests, ends, options, bounds[1])
+            options = replace(options, incomplete="drop")
     source = _numbered(session, FileSource(reader, options, header, paths, ends))
     images = Images(session, _slice(source, source.count, bounds), header.metadata)
     images._inputs = _inputs(name, paths, asked, bounds)
@@ -90,18 +101,46 @@ def _inputs(
 
 
 def _count_images(
-    session: Session, reader: Any, options: Any, header: Any, paths: PathTable, action: str
-) -> np.ndarray:
-    """The number of images in each file, the ranks sharing the files. Collective."""
+    session: Session, reader: Any, options: Any, header: Any, paths: PathTable, action: str,
+    rest: readers.Rest | None, stop: int | None,
+) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
+    """The number of images in each file, and which files have others, that are not whole.
+
+    The ranks share the files. Collective.
+    """
     comm = session.comm
     partition = Partition.balanced(len(paths), comm.size)
-    start, stop = partition.bounds(comm.rank)
-    counts = np.zeros(stop - start, dtype=np.int64)
+    first, last = partition.bounds(comm.rank)
+    counts = np.zeros(last - first, dtype=np.int64)
+    rests: list[tuple[int, readers.Rest]] = []
+    lenient = options.incomplete is not None or stop is not None
     with Together(comm, action):
-        for i in range(start, stop):
-            counts[i - start] = header.count if i == 0 else \
-                reader.count(paths[i], options, header)
-    return allgather_rows(comm, counts, partition)
+        for i in range(first, last):
+            counts[i - first], found = (header.count, rest) if i == 0 else \
+                readers.count_images(reader, paths[i], options, header, lenient)
+            if found is not None:
+                rests.append((i, found))
+    everywhere = allgather_rows(comm, counts, partition)
+    return everywhere, [item for rank in comm.allgather(rests) for item in rank]
+
+
+def _leave_out(
+    comm: MPI.Intracomm, rests: Sequence[tuple[int, readers.Rest]], ends: np.ndarray,
+    options: Any, stop: int | None,
+) -> None:
+    """Say which images are left out; refuse it where nobody has asked for that. Local."""
+    number, first = rests[0]
+    if ends[-1] == 0:
+        raise mark_agreed(first.error("; there is no whole image"), comm)
+    if options.incomplete is None:
+        # A stop that counts from the end says nothing of the images that are missing there.
+        if not isinstance(stop, (int, np.integer)) or not 0 <= stop <= ends[number]:
+            error = first.error(
+                f"; a stopIdx= of at most {ends[number]}, or incomplete='drop', leaves it out")
+            raise mark_agreed(error, comm)
+    elif comm.rank == 0:
+        more = f" (and so in {len(rests) - 1} more files)" if len(rests) > 1 else ""
+        logger.warning("left out, as it is incomplete: %s%s", first.why, more)
 
 
 def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) -> Chain:

@@ -10,7 +10,7 @@ import tifffile
 from mpimages.errors import FormatError
 from mpimages.readers import Options, get
 from tests.data import recording
-from tests.recordings import imagej_description, read_all, tif_bytes
+from tests.recordings import imagej_description, read_all, tif_bytes, volumes
 
 TIF = get("tif")
 
@@ -65,7 +65,7 @@ def test_hyperstacks(tmp_path, kind, axes, dtype):
 
 
 @pytest.mark.parametrize("kind", ["imagej", "ome"])
-def test_nplanes_cuts_one_channel(tmp_path, kind):
+def test_nplanes_cuts_one_channel_or_all_pages(tmp_path, kind, caplog):
     array = recording(3, (4, 2, 9, 7), "uint8")
     path = tmp_path / "a.tif"
     tifffile.imwrite(
@@ -73,13 +73,15 @@ def test_nplanes_cuts_one_channel(tmp_path, kind):
     )
     found = read_all("tif", path, channel=1, nplanes=1)
     np.testing.assert_array_equal(found, array[:, :, 1].reshape(12, 9, 7))
-    with pytest.raises(ValueError, match="channel="):
-        inspect(path, nplanes=1)
+    pages = array.reshape(-1, 9, 7)
+    with caplog.at_level("WARNING", logger="mpimages"):
+        np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+    assert "2 channels: nplanes= without channel=" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["imagej", "ome elsewhere", "ome images"])
 def test_no_channel_of_pages_that_the_header_does_not_fit(tmp_path, kind):
-    """nplanes= gives the pages of all channels then: no channel can be told apart."""
+    """nplanes= gives the pages of all channels then, nchannels= tells them apart."""
     two = imagej_description(8, channels=2, frames=4)
     text = {
         "imagej": two,
@@ -91,16 +93,90 @@ def test_no_channel_of_pages_that_the_header_does_not_fit(tmp_path, kind):
     path.write_bytes(tif_bytes(pages, description=text))
     np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
     for channel in (0, 1):
-        with pytest.raises(ValueError, match=r"nplanes=.* pages.* all\s+channels"):
+        with pytest.raises(ValueError, match=r"nchannels= beside\s+channel="):
             inspect(path, nplanes=1, channel=channel)
+        found = read_all("tif", path, nplanes=1, channel=channel, nchannels=2)
+        np.testing.assert_array_equal(found, pages[channel::2])
 
 
-def test_no_channel_in_a_plain_file(tmp_path):
+@pytest.mark.parametrize("channel", [0, 1])
+def test_a_channel_that_nothing_tells(tmp_path, channel):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.zeros((3, 4), "u1"))
-    assert inspect(path, channel=0).dims == (3, 4)
-    with pytest.raises(ValueError, match="no channel 1: it has one channel"):
-        inspect(path, channel=1)
+    tifffile.imwrite(path, np.zeros((2, 3, 4), "u1"), photometric="minisblack", metadata=None)
+    for given in ({}, {"nplanes": 1}, {"nplanes": "all"}):
+        with pytest.raises(ValueError, match=f"channel={channel} .*nchannels="):
+            inspect(path, channel=channel, **given)
+    assert inspect(path, channel=channel, nchannels=channel + 1, nplanes=1).dims == (3, 4)
+
+
+BROKEN = {
+    "fine": "ImageJ=1.5\nimages=24\nchannels=2\nslices=3\nframes=4\n",
+    "contradicts": "ImageJ=1.5\nimages=40\nchannels=5\nslices=8\n",
+    "nonsense": "ImageJ=1.5\nchannels=-1\nimages=x\n",
+    "claims more": '<OME xmlns="x"><Image><Pixels SizeT="90" SizeC="1" SizeZ="1">'
+                   '<TiffData IFD="80"/></Pixels></Image></OME>',
+    "claims fewer": '<OME xmlns="x"><Image><Pixels SizeT="5" SizeC="1" SizeZ="1">'
+                    '<TiffData PlaneCount="5"/></Pixels></Image></OME>',
+    "malformed": '<OME xmlns="x"><Image></OME>',
+    "entities": '<!DOCTYPE x><OME xmlns="x"></OME>',
+    "elsewhere": '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>',
+    "of others": '<OME xmlns="x" UUID="a"><Image><Pixels SizeT="24"><TiffData><UUID '
+                 'FileName="b.tif">b</UUID></TiffData></Pixels></Image></OME>',
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_arguments_win_over_every_header(tmp_path, text, big):
+    pages = recording(24, (4, 5), "uint16")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, ">" if big else "<", big=big, description=text))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=4), volumes(pages, 4))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes="all"), volumes(pages, 24))
+    for channel in range(3):
+        given = {"nchannels": 3, "channel": channel}
+        own = pages[channel::3]
+        np.testing.assert_array_equal(read_all("tif", path, nplanes=2, **given), volumes(own, 2))
+        np.testing.assert_array_equal(read_all("tif", path, **given), volumes(own, 8))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1, nchannels=1), pages)
+    with pytest.raises(ValueError, match="no channel 3: it has 3 channels"):
+        inspect(path, nplanes=1, nchannels=3, channel=3)
+    with pytest.raises(ValueError, match="3 channels; choose one by channel=0 to channel=2"):
+        inspect(path, nplanes=1, nchannels=3)
+    with pytest.raises(ValueError, match="24 pages are not of nchannels=5 channels"):
+        inspect(path, nplanes=1, nchannels=5, channel=0)
+
+
+SCANIMAGE = {
+    "2020": ("SI.VERSION_MAJOR = 2020\nSI.hChannels.channelSave = [1;2]\n"
+             "SI.hStackManager.actualNumSlices = 3\nSI.hStackManager.numVolumes = 4", ""),
+    "5": ("", "scanimage.SI5.channelsSave = [1 3]\nscanimage.SI5.stackNumSlices = 3\n"
+              "scanimage.SI5.fastZNumVolumes = 4"),
+    "3": ("", "state.acq.numberOfChannelsSave=2\rstate.acq.numberOfZSlices=3\r"),
+}
+
+
+@pytest.mark.parametrize("version", SCANIMAGE)
+def test_scanimage_channels_are_named(tmp_path, version, caplog):
+    software, description = SCANIMAGE[version]
+    path = tmp_path / "a.tif"
+    pages = recording(24, (4, 5), "int16")
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        for page in pages:
+            file.write(page, contiguous=False, metadata=None, software=software or None,
+                       description=description or None)
+    told = r"ScanImage: 2 channels saved, 3 slices, .*nchannels=2 and channel=0 to channel=1"
+    for given in ({}, {"channel": 0}, {"channel": 1, "nplanes": 1}):
+        with pytest.raises(ValueError, match=told):
+            inspect(path, **given)
+    found = read_all("tif", path, nchannels=2, channel=1, nplanes=3)
+    np.testing.assert_array_equal(found, volumes(pages[1::2], 3))
+    assert "ScanImage" in inspect(path, nchannels=2, channel=0).layout["said"]
+    with caplog.at_level("WARNING", logger="mpimages"):
+        np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+    assert "2 channels" in caplog.text
 
 
 def test_pages_without_directory(tmp_path):
@@ -345,6 +421,27 @@ def test_ome_files_of_one_channel_each(tmp_path):
         inspect(path)
     with pytest.raises(ValueError, match="none of its pages is of channel 0"):
         inspect(path, channel=0)
+
+
+def test_the_header_of_a_set_is_read_once(tmp_path, monkeypatch):
+    """Each file of a set has the header of all, but for its own UUID."""
+    from mpimages.readers import tifome
+
+    array = recording(20, (4, 5), "uint16")
+    data = "".join(f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.ome.tif">'
+                   f"urn:uuid:{t:03d}</UUID></TiffData>" for t in range(20))
+    for t in range(20):
+        text = ome(sizes(t=20), data, uuid=f' UUID="urn:uuid:{t:03d}"')
+        (tmp_path / f"{t}.ome.tif").write_bytes(tif_bytes(array[t : t + 1], description=text))
+    read, asked = [], []
+    parse, children = tifome._parse, tifome._children
+    monkeypatch.setattr(tifome, "_parse", lambda text: read.append(text) or parse(text))
+    found = read_all("tif", [tmp_path / f"{t}.ome.tif" for t in range(20)])
+    np.testing.assert_array_equal(found, array)
+    assert len(read) == 1
+    monkeypatch.setattr(tifome, "_children", lambda *a: asked.append(a) or children(*a))
+    inspect(tmp_path / "3.ome.tif")
+    assert not asked  # of a header that was read, no element is gone through again
 
 
 def test_ome_header_in_another_file(tmp_path):

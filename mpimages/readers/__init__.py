@@ -12,6 +12,7 @@ from typing import Any
 
 from ..shown import shown
 from .base import Handle, Header, Reader, Scratch
+from .incomplete import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key
 from .options import Options, checked_text
 
@@ -20,10 +21,13 @@ __all__ = [
     "Header",
     "Options",
     "Reader",
+    "Rest",
     "Scratch",
+    "count_images",
     "detect",
     "find_input",
     "get",
+    "inspect_first",
     "list_files",
     "natural_key",
     "registry",

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..errors import FormatError
-from .options import Options
+from .options import ALL_PLANES, Options
 from .places import Places
 
 __all__ = [
@@ -229,8 +229,8 @@ class Reader(ABC):
 
     def check(self, options: Options, header: Header) -> None:
         """Raise ValueError for options that mean nothing here, or contradict the file."""
-        for name in ("nplanes", "channel", "dataset", "axes"):
-            if name not in self.takes and getattr(options, name):
+        for name in ("nplanes", "nchannels", "channel", "dataset", "axes", "incomplete"):
+            if name not in self.takes and getattr(options, name) is not None:
                 raise ValueError(f"{name}={getattr(options, name)!r} means nothing for "
                                  f"inputFormat={self.name!r} ({header.path})")
         if "dims" not in self.takes and options.dims not in (None, header.dims):
@@ -257,10 +257,12 @@ class Reader(ABC):
         """Whether each file must be asked for its number of images; otherwise it is one.
 
         A first file of one image stands for all, so that 100,000 of them need not be opened;
-        but not where it has an axis of time, which may be longer in another.
+        but not where it has an axis of time, which may be longer in another, or where some
+        may have images that are not whole.
         """
         time = "T" in header.layout.get("axes", "")
-        return header.count > 1 or options.nplanes is not None or time
+        cut = options.nplanes not in (None, ALL_PLANES)
+        return header.count != 1 or cut or time or options.incomplete is not None
 
     def count(self, path: str, options: Options, header: Header) -> int:
         """The number of images in another file of the recording."""
@@ -272,22 +274,32 @@ class Reader(ABC):
         return 0
 
 
-def cut_planes(path: str, pages: int, options: Options) -> tuple[int, int]:
+def cut_planes(
+    path: str, pages: int, options: Options, droppable: bool = False
+) -> tuple[int, int]:
     """(images, planes in each) for a file of `pages` pages.
+
+    Parameters
+    ----------
+    path, pages, options
+    droppable : bool
+        Whether the pages lie one after the other, so that the last ones can be left out.
 
     Raises
     ------
     ValueError
-        If nplanes does not divide the pages.
+        If nplanes does not divide the pages, unless what is left over can be and is to be
+        dropped.
     """
-    if options.nplanes is None:
+    if options.nplanes is None or isinstance(options.nplanes, str):
         return 1, pages
-    if pages % options.nplanes:
+    images, left = divmod(pages, options.nplanes)
+    if left and not (droppable and options.incomplete):
         raise ValueError(
             f"{path}: its {pages} pages cannot be cut into images of nplanes="
-            f"{options.nplanes} planes each"
+            f"{options.nplanes} planes each: the last {left} are no whole image"
         )
-    return pages // options.nplanes, options.nplanes
+    return images, options.nplanes
 
 
 def check_claim(path: str, claimed: int, stored: int) -> None:

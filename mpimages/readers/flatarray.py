@@ -19,6 +19,7 @@ __all__ = [
     "image_shape",
     "require_given",
     "scratch_bytes",
+    "whole_images",
 ]
 
 # What is read at once where an image is strewn over the file.
@@ -212,10 +213,22 @@ def cut_array(
             f"say which axis is Z by axes="
         )
     depth = axes.index("Z")
-    images, planes = cut_planes(path, shape[depth], options)
+    images, planes = cut_planes(path, shape[depth], options, droppable=depth == 0)
     cut = (images,) if planes == 1 else (images, planes)
     letters = "T" if planes == 1 else "TZ"
     return shape[:depth] + cut + shape[depth + 1 :], axes[:depth] + letters + axes[depth + 1 :]
+
+
+def whole_images(shape: Sequence[int], axes: str, values: int) -> tuple[tuple[int, ...], str]:
+    """Shape and axes of the images that are whole where only so many `values` are there."""
+    shape = tuple(int(n) for n in shape)
+    if product(shape) <= values:
+        return shape, axes
+    if "T" not in axes:
+        return (0, *shape), "T" + axes
+    time = axes.index("T")
+    images = values // product(shape[1:]) if time == 0 else 0
+    return shape[:time] + (images,) + shape[time + 1 :], axes
 
 
 def require_given(path: str, dims: tuple[int, ...], dtype: np.dtype, options: Options) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import Handle, Header, Reader, Scratch
-from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
+from .flatarray import (
+    FlatHandle,
+    check_axes,
+    cut_array,
+    image_shape,
+    require_given,
+    scratch_bytes,
+    whole_images,
+)
 from .options import Options, image_dtype
 from .rawio import open_file, product
 
@@ -26,7 +34,7 @@ class NpyReader(Reader):
 
     name = "npy"
     extensions = (".npy",)
-    takes = frozenset({"dims", "dtype", "nplanes", "axes"})
+    takes = frozenset({"dims", "dtype", "nplanes", "axes", "incomplete"})
 
     def inspect(self, path: str, options: Options) -> Header:
         _, shape, axes, stored = _describe(path, options)
@@ -50,17 +58,25 @@ class NpyReader(Reader):
 
 def _describe(path: str, options: Options) -> tuple[int, tuple[int, ...], str, np.dtype]:
     """(offset, shape, axes, stored dtype) of the array as it lies in the file."""
-    offset, shape, fortran, stored = _read_head(path)
+    offset, shape, fortran, stored, there = _read_head(path)
     image_dtype(stored, path)
     axes = check_axes(path, shape, options.axes, "TZYX")
     if fortran:
         shape, axes = shape[::-1], axes[::-1]
     shape, axes = cut_array(path, shape, axes, options)
+    need, values = product(shape), max(0, there) // stored.itemsize
+    if values < need:
+        if options.incomplete is None:
+            raise FormatError(
+                f"{path}: truncated: its array takes {need * stored.itemsize} bytes, but it has "
+                f"{max(0, there)}"
+            )
+        shape, axes = whole_images(shape, axes, values)
     return offset, shape, axes, stored
 
 
-def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype]:
-    """(offset of the values, shape, whether in Fortran order, stored dtype)."""
+def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype, int]:
+    """(offset of the values, shape, whether in Fortran order, stored dtype, bytes of values)."""
     fd, size = open_file(path)
     with os.fdopen(fd, "rb") as file:
         try:
@@ -85,10 +101,4 @@ def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype]:
         raise FormatError(f"{path}: holds Python objects, which are never loaded")
     if any(n < 1 for n in shape):
         raise FormatError(f"{path}: has no images: its shape is {shape}")
-    need = product(shape) * stored.itemsize
-    if offset + need > size:
-        raise FormatError(
-            f"{path}: truncated: shape {shape} and dtype {stored} take {need} bytes, but it has "
-            f"{max(0, size - offset)}"
-        )
-    return offset, tuple(int(n) for n in shape), fortran, stored
+    return offset, tuple(int(n) for n in shape), fortran, stored, size - offset

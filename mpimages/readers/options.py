@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 from ..shown import shown
 
 __all__ = [
+    "ALL_PLANES",
     "Options",
     "checked_dims",
     "checked_dtype",
@@ -21,6 +22,10 @@ __all__ = [
     "positive_int",
     "positive_ints",
 ]
+
+
+# As nplanes: each file is one image of all its planes.
+ALL_PLANES = "all"
 
 
 def image_dtype(stored: DTypeLike, path: str = "") -> np.dtype:
@@ -101,10 +106,14 @@ class Options:
         The shape of one image, or of one flat binary file: (row, column[, page]).
     dtype : numpy.dtype, optional
         The dtype of the values as stored, byte order included.
-    nplanes : int, optional
+    nplanes : int or 'all', optional
         Cut each file into images of so many planes.
+    nchannels : int, optional
+        How many channels a file's pages are of: one page of each channel in turn.
     channel : int, optional
         The channel to read, from 0.
+    incomplete : 'drop', optional
+        Leave out what a file has at its end of an image that is not whole.
     dataset : str, optional
         The HDF5 dataset.
     axes : str, optional
@@ -116,8 +125,10 @@ class Options:
 
     dims: tuple[int, ...] | None = None
     dtype: np.dtype | None = None
-    nplanes: int | None = None
+    nplanes: int | str | None = None
+    nchannels: int | None = None
     channel: int | None = None
+    incomplete: str | None = None
     dataset: str | None = None
     axes: str | None = None
     confFilename: str = "conf.json"
@@ -126,8 +137,10 @@ class Options:
         checks: dict[str, Any] = {
             "dims": lambda v: checked_dims(v),
             "dtype": lambda v: checked_dtype(v, "dtype"),
-            "nplanes": lambda v: positive_int(v, "nplanes"),
+            "nplanes": lambda v: _checked_nplanes(v),
+            "nchannels": lambda v: positive_int(v, "nchannels"),
             "channel": lambda v: _checked_channel(v),
+            "incomplete": lambda v: _checked_incomplete(v),
             "dataset": lambda v: checked_text(v, "dataset"),
             "axes": lambda v: _checked_axes(v),
         }
@@ -144,6 +157,22 @@ def checked_dims(value: Any) -> tuple[int, ...]:
     if len(dims) not in (2, 3):
         raise ValueError(f"dims must be (row, column) or (row, column, page), got {dims}")
     return dims
+
+
+def _checked_nplanes(value: Any) -> int | str:
+    if isinstance(value, str):
+        if value != ALL_PLANES:
+            raise ValueError(f"nplanes is a number, or 'all' for one image, got {shown(value)}")
+        return value
+    return positive_int(value, "nplanes")
+
+
+def _checked_incomplete(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"incomplete must be a string, got {shown(value)}")
+    if value != "drop":
+        raise ValueError(f"incomplete can be 'drop' alone, got {shown(value)}")
+    return value
 
 
 def _checked_channel(value: Any) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import Handle, Header, Reader, Scratch, cut_planes
-from .flatarray import FlatHandle, scratch_bytes
+from .flatarray import FlatHandle, image_shape, scratch_bytes, whole_images
 from .options import Options, checked_dims, checked_dtype, image_dtype
 from .rawio import open_file, product, read_conf
 
@@ -27,33 +27,36 @@ class StackReader(Reader):
 
     name = "stack"
     extensions = (".bin", ".stack", ".raw", ".dat")
-    takes = frozenset({"dims", "dtype", "nplanes"})
+    takes = frozenset({"dims", "dtype", "nplanes", "incomplete"})
 
     def inspect(self, path: str, options: Options) -> Header:
         conf_path = os.path.join(os.path.dirname(path), options.confFilename)
         conf = read_conf(conf_path)
         dims, stored, column_major = _describe(path, conf_path, conf, options)
-        _check_size(path, dims, stored)
+        values = _count_values(path, dims, stored, options)
         pages = dims[2] if len(dims) == 3 else 1
-        count, planes = cut_planes(path, pages, options)
+        count, planes = cut_planes(path, pages, options, droppable=column_major)
         shape, axes = _layout(dims, count, planes, column_major, options.nplanes is not None)
         extent = dict(zip(axes, shape, strict=True))
         image = tuple(extent[axis] for axis in "YXZ" if axis in extent)
         layout = {"shape": shape, "axes": axes, "stored": stored.str, "dims": dims}
+        count, _ = image_shape(*whole_images(shape, axes, values))
         return Header(path, image, image_dtype(stored), count, {}, layout)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
         stored = np.dtype(header.layout["stored"])
-        _check_size(path, header.layout["dims"], stored)
-        shape, axes = header.layout["shape"], header.layout["axes"]
+        values = _count_values(path, header.layout["dims"], stored, options)
+        shape, axes = whole_images(header.layout["shape"], header.layout["axes"], values)
         return FlatHandle(path, header, 0, shape, axes, stored, scratch)
 
     def multiple(self, options: Options, header: Header) -> bool:
-        return header.count > 1
+        return header.count != 1 or options.incomplete is not None
 
     def count(self, path: str, options: Options, header: Header) -> int:
+        if options.incomplete is not None:
+            return super().count(path, options, header)
         return header.count  # the dims, and so the planes, are those of every file
 
     def scratch_bytes(self, header: Header) -> int:
@@ -89,15 +92,19 @@ def _describe(
     return dims, dtype, key == "dims" and key in found
 
 
-def _check_size(path: str, dims: tuple[int, ...], stored: np.dtype) -> None:
+def _count_values(
+    path: str, dims: tuple[int, ...], stored: np.dtype, options: Options
+) -> int:
+    """How many values a file has; FormatError where they are not those of `dims`."""
     fd, size = open_file(path)
     os.close(fd)
     need = product(dims) * stored.itemsize
-    if size != need:
+    if size > need or (size < need and options.incomplete is None):
         raise FormatError(
             f"{path}: dims {tuple(dims)} and dtype {stored} take {need} bytes, but the file has "
             f"{size}; correct conf.json, or give dims and dtype"
         )
+    return size // stored.itemsize
 
 
 def _layout(

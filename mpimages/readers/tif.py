@@ -24,8 +24,9 @@ from .tifindex import TifIndex
 from .tifome import is_ome
 from .tifpages import TifPages
 from .tifplan import Plan
+from .tifwhole import drop_damaged, index_whole, pages_beyond
 
-__all__ = ["TifReader"]
+__all__ = ["LIKELY_MOVIE", "TifReader"]
 
 logger = logging.getLogger("mpimages")
 
@@ -38,7 +39,7 @@ class TifReader(Reader):
 
     name = "tif"
     extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
-    takes = frozenset({"nplanes", "channel"})
+    takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
 
     def __init__(self) -> None:
         # A long movie is opened for every batch but indexed once, and of many files that
@@ -51,22 +52,25 @@ class TifReader(Reader):
         plan, dims, dtype = found.plan, found.dims, found.dtype
         if plan.kind == "plain" and options.nplanes is None and plan.pages.size > LIKELY_MOVIE:
             logger.warning(
-                "%s: is read as one volume of %d pages; give nplanes=1 if it is a movie",
-                path,
-                plan.pages.size,
+                "%s: is read as one volume of %d pages; nplanes=1 reads it as a movie, "
+                "nplanes='all' as the volume without this word", path, plan.pages.size,
             )
+        if plan.note:
+            logger.warning("%s: %s", path, plan.note)
         require_given(path, dims, dtype, replace(options, channel=None))
         metadata = dict(plan.metadata)
         if "pixelSize" in metadata:
             metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]
-        return Header(path, dims, dtype, len(plan.pages), metadata, {"kind": plan.kind})
+        layout = {"kind": plan.kind, "said": plan.said}
+        return Header(path, dims, dtype, len(plan.pages), metadata, layout)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
         pages, found = self._open(path, options)
         try:
-            header.require(path, found.dims, found.dtype)
+            if len(found.plan.pages):  # of none, there is nothing to compare
+                header.require(path, found.dims, found.dtype)
             if not self.multiple(options, header):
                 header.require_count(path, len(found.plan.pages))
         except BaseException:
@@ -82,8 +86,6 @@ class TifReader(Reader):
             if last is not None and last.serves(pages, options):
                 pages.index = last.index
                 return pages, last
-            pages.find_index()
-            _refuse_colour(pages)
             plan = _plan(pages, options)
             dims, dtype = _describe(pages, plan)
         except BaseException:
@@ -113,8 +115,9 @@ class _Understood:
             return False
         if pages.identity == self.identity:
             return True
-        # What an OME header says depends on the file's name.
-        return self.plan.kind != "ome" and pages.is_like(self.index)
+        # What an OME header says depends on the file's name, and what is whole on its data.
+        alike = self.plan.kind != "ome" and options.incomplete is None
+        return alike and pages.is_like(self.index)
 
 
 class TifHandle(Handle):
@@ -172,21 +175,67 @@ def _refuse_colour(pages: TifPages) -> None:
 
 
 def _plan(pages: TifPages, options: Options) -> Plan:
-    """What the pages are; an ImageJ file of one directory is first taken as a whole."""
-    description = pages.index.description
-    if is_imagej(description) and pages.index.count == 1:
-        said = imagej_pages(pages.path, description)
-        if said > 1:
-            pages.extend(said)
-    return make_plan(
-        pages.path, description, pages.index.count, pages.index.pixels_per_unit, options
-    )
+    """Index a file, and say what its pages are."""
+    if options.incomplete is None:
+        pages.find_index()
+        _refuse_colour(pages)
+        _extend(pages, options)
+        if len(pages_beyond(pages.index)):
+            pages.find_runs(pages_beyond(pages.index)[:1])  # says so
+        return make_plan(pages.path, pages.index, options)
+    damaged = index_whole(pages)
+    _refuse_colour(pages)
+    damaged = _extend(pages, options) or damaged
+    damaged = drop_damaged(pages) or damaged
+    return make_plan(pages.path, pages.index, options, damaged)
+
+
+def _extend(pages: TifPages, options: Options) -> bool:
+    """Take an ImageJ file of one directory for all the pages that its header says.
+
+    Returns
+    -------
+    bool
+        Whether there are fewer, and the others are to be dropped.
+    """
+    index = pages.index
+    if index.count != 1 or not is_imagej(index.description):
+        return False
+    overruled = options.nplanes is not None or options.nchannels is not None
+    try:
+        said = imagej_pages(pages.path, index.description)
+    except FormatError:
+        if overruled:
+            return False
+        raise
+    fitting = _count_fitting(pages) if said > 1 else 1
+    if options.incomplete and fitting < said:
+        pages.extend(fitting) if fitting > 1 else None
+        return True
+    if said > 1 and not (overruled and fitting == 1):  # otherwise the header alone says so
+        pages.extend(said)
+    return False
+
+
+def _count_fitting(pages: TifPages) -> int:
+    """How many pages there may be one after the other where the only one is, 1 at least."""
+    try:
+        begins = pages.find_runs(np.zeros(1, dtype=np.int64))
+    except FormatError:
+        return 1
+    if begins is None:
+        return 1
+    begin, directory = int(begins[0]), int(pages.index.ifds[0])
+    end = directory if directory > begin else pages.size
+    return max(1, (end - begin) // pages.index.geometry(0).nbytes)
 
 
 def _describe(pages: TifPages, plan: Plan) -> tuple[tuple[int, ...], np.dtype]:
     """The shape and dtype of an image; all of its pages must have them."""
     index = pages.index
     kinds = np.unique(index.kinds[plan.pages.reshape(-1)])
+    if len(kinds) == 0:  # no image is whole: what one would be like
+        kinds = np.zeros(1, dtype=np.int64)
     shapes = {(g.rows, g.columns, g.dtype.str) for g in (index.geometries[k] for k in kinds)}
     if len(shapes) > 1:
         listed = ", ".join(f"{rows} × {columns} {dtype}" for rows, columns, dtype in sorted(shapes))

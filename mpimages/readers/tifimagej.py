@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .options import Options
-from .tifplan import Plan, choose_channel, number, unit_name
+from .tifplan import Plan, choose_channel, mixed, number, unit_name
 
 __all__ = ["imagej_pages", "is_imagej", "plan_imagej"]
 
@@ -42,24 +42,26 @@ def plan_imagej(
     count: int,
     pixels_per_unit: tuple[float, float],
     options: Options,
-) -> Plan | None:
+) -> Plan:
     fields = _imagej_fields(description)
     channels, slices, frames = (
         _imagej_count(path, fields, key) for key in ("channels", "slices", "frames")
     )
     if channels * slices * frames == 1:
         slices = count  # a stack whose axis has no name
-    if channels * slices * frames != count:
-        if options.nplanes is not None and (options.channel is None or channels == 1):
-            return None
+    if options.incomplete and channels * slices * frames > count:
+        frames = count // (channels * slices)
+    elif channels * slices * frames != count:
         raise FormatError(
             f"{path}: the ImageJ header says {channels} channels, {slices} slices and {frames} "
-            f"frames, but the file has {count} pages; nplanes=, without channel=, cuts the pages "
-            f"of all channels into images, whatever the header says"
+            f"frames, but the file has {count} pages; nplanes=1 takes all of its pages for images"
         )
+    metadata = _imagej_metadata(fields, pixels_per_unit)
+    if options.nplanes is not None and options.channel is None:
+        return Plan("imagej", np.arange(count)[np.newaxis], metadata, note=mixed(channels))
     channel = choose_channel(path, channels, options)
-    pages = np.arange(count).reshape(frames, slices, channels)[:, :, channel]
-    return Plan("imagej", pages, _imagej_metadata(fields, pixels_per_unit))
+    pages = np.arange(frames * slices * channels).reshape(frames, slices, channels)[:, :, channel]
+    return Plan("imagej", pages, metadata)
 
 
 def _imagej_metadata(

@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,8 @@ __all__ = ["TifIndex", "index_tif"]
 WINDOW_BYTES = 4096
 BATCH = 4096
 MOST_ENTRIES = 4096
+
+SOFTWARE = 305
 
 _OTHER, _GEOMETRY, _PLACE = 0, 1, 2
 
@@ -62,8 +65,8 @@ class TifIndex:
     kinds : (pages,) int32 ndarray
         Which geometry it has.
     geometries : list of Geometry
-    description : str
-        The first page's ImageDescription.
+    description, software : str
+        The first page's ImageDescription and Software.
     pixels_per_unit : (float, float)
         The first page's resolution along (row, column), 0 where there is none.
     marks : tuple of (int, bytes)
@@ -79,6 +82,7 @@ class TifIndex:
     description: str
     pixels_per_unit: tuple[float, float]
     marks: tuple[tuple[int, bytes], ...] = ()
+    software: str = ""
 
     @property
     def count(self) -> int:
@@ -116,8 +120,8 @@ class TifIndex:
         return replace(self, ifds=ifds, data=data, kinds=kinds, geometries=[geometry], marks=())
 
 
-def index_tif(path: str, fd: int, size: int) -> TifIndex:
-    """Walk along the directories of an open file.
+def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifIndex:
+    """Walk along the directories of an open file, the first `limit` of them where given.
 
     Raises
     ------
@@ -132,7 +136,8 @@ def index_tif(path: str, fd: int, size: int) -> TifIndex:
     geometries: list[Geometry] = []
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     first: Entries | None = None
-    for offsets, directories in _batches(_walk(path, fd, size, layout, first_offset)):
+    walk = _walk(path, fd, size, layout, first_offset)
+    for offsets, directories in _batches(islice(walk, limit)):
         if first is None:
             first = Entries(path, fd, size, layout, directories[0])
         kinds = np.empty(len(offsets), dtype=np.int32)
@@ -155,10 +160,18 @@ def index_tif(path: str, fd: int, size: int) -> TifIndex:
     # Read now: the index outlives the open file.
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
     description = first.text(DESCRIPTION)
-    index = TifIndex(layout, size, ifds, data, kinds, geometries, description, resolution)
-    if len(ifds) == 1:
+    index = TifIndex(layout, size, ifds, data, kinds, geometries, description, resolution,
+                     software=_software(first))
+    if len(ifds) == 1 and limit is None:
         index = replace(index, marks=_marks(fd, layout, first_offset, first))
     return _without_thumbnails(index)
+
+
+def _software(first: Entries) -> str:
+    try:
+        return first.text(SOFTWARE)
+    except FormatError:
+        return ""  # nothing that is read depends on it
 
 
 def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[int, bytes], ...]:
@@ -166,7 +179,7 @@ def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[
     (count,) = layout.count.unpack(os.pread(fd, layout.head, offset))
     whole = layout.head + count * layout.entry.itemsize + layout.pointer_bytes
     places = [(0, 2 * layout.pointer_bytes), (offset, whole)]
-    places += [first.place(tag) for tag in (DESCRIPTION, X_RESOLUTION, Y_RESOLUTION)]
+    places += [first.place(tag) for tag in (DESCRIPTION, SOFTWARE, X_RESOLUTION, Y_RESOLUTION)]
     return tuple((place, os.pread(fd, length, place)) for place, length in places if length)
 
 

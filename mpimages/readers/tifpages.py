@@ -52,9 +52,9 @@ class TifPages:
         status = os.fstat(self._fd)
         self.identity = (path, status.st_dev, status.st_ino, self.size, status.st_mtime_ns)
 
-    def find_index(self) -> None:
-        """Index the file."""
-        self.index = index_tif(self.path, self._open_fd(), self.size)
+    def find_index(self, limit: int | None = None) -> None:
+        """Index the file, or its first pages."""
+        self.index = index_tif(self.path, self._open_fd(), self.size, limit)
 
     def is_like(self, index: TifIndex) -> bool:
         """Whether another file's index would be this one's too."""

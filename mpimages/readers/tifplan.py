@@ -10,7 +10,7 @@ import numpy as np
 
 from .options import Options
 
-__all__ = ["Plan", "choose_channel", "number", "unit_name"]
+__all__ = ["Plan", "choose_channel", "mixed", "number", "unit_name"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,17 @@ class Plan:
         Page numbers.
     metadata : dict
         As `Header.metadata`, with the pixel size as (row, column, page).
+    said : str
+        What else a header says of the pages, in words.
+    note : str
+        What is likely not meant.
     """
 
     kind: str
     pages: np.ndarray
     metadata: dict[str, Any] = field(default_factory=dict)
+    said: str = ""
+    note: str = ""
 
 
 def choose_channel(path: str, channels: int, options: Options) -> int:
@@ -46,6 +52,15 @@ def choose_channel(path: str, channels: int, options: Options) -> int:
             f"channel{'s' if channels > 1 else ''}, counted from 0"
         )
     return options.channel
+
+
+def mixed(channels: int) -> str:
+    """A word on pages that are cut into images though a header says that they are of several
+    channels; nothing where there is one."""
+    if channels == 1:
+        return ""
+    return (f"its header says {channels} channels: nplanes= without channel= takes the pages of "
+            f"all of them, as they lie in the file")
 
 
 def unit_name(text: str) -> str:
