@@ -36,7 +36,7 @@ from .sources import FileSource, MemorySource
 from .streamed import Streamed
 from .transposed import ExchangeSource
 
-__all__ = ["convert", "plan_conversion", "survey"]
+__all__ = ["check_counts", "convert", "plan_conversion", "survey"]
 
 
 def convert(
@@ -81,10 +81,27 @@ def survey(images: Streamed, chain: Chain, action: str) -> FileBands | None:
     return found if allreduce(comm, everywhere, MPI.MIN)[0] else None
 
 
+def check_counts(images: Streamed, chain: Chain, action: str) -> None:
+    """Refuse files of several images where the first, as it has one, was taken for all.
+
+    Collective; of a settled chain. Without it, they are refused when they are read.
+    """
+    comm, source = images._session.comm, chain.source
+    if not isinstance(source, FileSource) or source.ends is not None or not source.reader.several:
+        return
+    assert chain.positions is not None
+    with Together(comm, images._name(action)):
+        start, stop = Partition.balanced(chain.count or 0, comm.size).bounds(comm.rank)
+        for position in chain.positions[start:stop]:
+            source.check_count(int(position))
+
+
 def plan_conversion(
     images: Streamed, series: Chain, ranks: int, memory: int, grain: int
 ) -> Plan:
-    """What `convert` would take on so many ranks. Collective; reads one file's header at most.
+    """What `convert` would take on so many ranks. Collective.
+
+    Headers are read alone: of the first file, and of those that may hold several images.
 
     Raises
     ------
@@ -106,8 +123,11 @@ def plan_conversion(
         in_parts = chain.steps == () and chain.source.reads_parts()
         return "bands" if in_parts else "frames", chain.source.stored_bytes()
 
+    check_counts(images, chain, "plan")
     way, stored = from_rank(comm, 0, images._name("plan"), ask)
     way = _held(chain, counts, memory) or way
+    if way == "frames":
+        images._check_record(chain, "plan", memory)
     layout = _layout(way, chain, series, counts, grain, memory, images._name("plan"))
     pixels = math.prod(chain.dims)
     written = pixels * series.dims[0] * series.dtype.itemsize

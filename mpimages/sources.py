@@ -63,20 +63,32 @@ class LocalSource:
         size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
         step = max(1, min(len(own), limit // size))
         pieces = [own[i : i + step] for i in range(0, len(own), step)]
-        # Two buffers in turn: the threads fill one while the other is computed on.
-        buffers = [workspace.empty((step, *self.dims), self.dtype) for _ in pieces[:2]]
+        # Two buffers in turn: the threads fill one while the other is computed on. Of records
+        # that are too large for that, one.
+        ahead = 2 if size <= limit else 1
+        buffers = [workspace.empty((step, *self.dims), self.dtype) for _ in pieces[:ahead]]
         batch = buffers[0][: len(pieces[0])]
         work = self._begin(pieces[0], batch, workspace)
         try:
             for number, following in enumerate([*pieces[1:], None]):
                 work.finish()
                 ready = batch
-                if following is not None:
+                if following is not None and ahead == 2:
                     batch = buffers[(number + 1) % 2][: len(following)]
                     work = self._begin(following, batch, workspace)
                 yield ready
+                if following is not None and ahead == 1:
+                    work = self._begin(following, batch, workspace)
         finally:
             work.give_up()  # nobody may write into a buffer that is used for something else
+
+    def record_bytes(self) -> int:
+        """What one record takes, and what it takes to read it."""
+        return int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize
+
+    def advice(self) -> str:
+        """What to do where a record does not fit."""
+        return "give the context more with memory="
 
     def _begin(self, positions: Positions, out: np.ndarray, workspace: Workspace) -> Work:
         """Fill out on the threads, each taking its part of the records."""
@@ -193,6 +205,25 @@ class FileSource(LocalSource):
         self.paths = paths
         self.ends = ends
         self._scratch = PerThread()
+
+    def record_bytes(self) -> int:
+        record = super().record_bytes()
+        return record + min(record, int(self.reader.scratch_bytes(self.header)))
+
+    def advice(self) -> str:
+        more = super().advice()
+        planes = len(self.dims) == 3 and not isinstance(self.options.nplanes, int)
+        cut = "nplanes" in self.reader.takes and "T" not in self.header.layout.get("axes", "")
+        return f"nplanes=1 reads its planes as the images of a movie; for volumes, {more}" \
+            if planes and cut else more
+
+    def check_count(self, file: int) -> None:
+        """Refuse a file that holds several images where each is taken to hold one.
+
+        One that is as large as the first is not opened.
+        """
+        if os.stat(self.paths[file]).st_size != os.stat(self.paths[0]).st_size:
+            self.open(file).close()
 
     def reads_parts(self) -> bool:
         """Whether parts of the first file's images can be read. Local."""

@@ -15,7 +15,7 @@ from .meter import Tick
 from .partition import Partition
 from .phases import phase
 from .session import Session
-from .sources import CacheSource, MemorySource, uncached
+from .sources import CacheSource, LocalSource, MemorySource, uncached
 from .steps import Apply, Unlike, different
 
 __all__ = ["Streamed"]
@@ -25,6 +25,8 @@ __all__ = ["Streamed"]
 BATCH_BYTES = 32 << 20
 # There are two batches, and what the steps make of one: together so small a part of the budget.
 BATCH_PART = 8
+# A record that takes more of the budget is not read ahead of what is done with another.
+RECORD_PART = 4
 # Of records in memory that go through steps: so few that what the steps make of them stays in
 # the cache and in memory that was used before; but of large records several groups of eight.
 STEP_BYTES = 1 << 20
@@ -164,6 +166,7 @@ class Streamed:
                 # Closed here and not by whoever collects garbage: it waits for threads to let go
                 # of its buffers, and a collector may run where these threads need what it holds.
                 with together.attempt(), closing(batches):
+                    self._check_record(chain, action, allowed)
                     for batch in batches:
                         work(batch)
                         tick(len(batch))
@@ -285,6 +288,7 @@ class Streamed:
 
     def _check_gather(self, chain: Chain, action: str) -> None:
         """Refuse what every rank cannot hold: all records, and meanwhile its own. Local."""
+        self._check_record(chain, action)
         own = 0 if self._session.comm.size == 1 else self._share_bytes(chain)
         budget.check_fits(
             self._record_bytes(chain) * (chain.count or 0) + own, self._session.memory,
@@ -293,10 +297,22 @@ class Streamed:
 
     def _check_share(self, chain: Chain, action: str, copied: bool = False) -> None:
         """Refuse a share that does not fit, the same on all ranks. Local."""
+        self._check_record(chain, action)
         budget.check_fits(
             self._share_bytes(chain, copied), self._session.memory, self._name(action),
             "use more ranks or nodes, or give the context more with memory=",
         )
+
+    def _check_record(self, chain: Chain, action: str, memory: int | None = None) -> None:
+        """Refuse records of which not even one fits: one that is read, and its result. Local."""
+        source = chain.source
+        if isinstance(source, LocalSource):
+            budget.check_fits(
+                source.record_bytes() + (self._record_bytes(chain) if chain.steps else 0),
+                self._session.memory if memory is None else memory,
+                f"{self._name(action)}: one record of shape {source.dims} and dtype "
+                f"{source.dtype}", source.advice(),
+            )
 
     def _record_bytes(self, chain: Chain) -> int:
         """What a record takes; 0 while only an action can tell. Local."""
@@ -315,8 +331,10 @@ def _batch_bytes(chain: Chain, memory: int) -> int:
     """About what a batch of the chain's source is to take. Local."""
     source = chain.source
     limit = min(BATCH_BYTES, max(1, memory // BATCH_PART))
+    if isinstance(source, LocalSource):  # two of its records, unless they are too large for that
+        return max(limit, min(source.record_bytes(), memory // RECORD_PART))
     if not isinstance(source, MemorySource):
-        return ROUND_BYTES if source.collective else limit
+        return ROUND_BYTES
     if not chain.steps:
         return VIEW_BYTES
     assert source.dims is not None

@@ -36,7 +36,7 @@ def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None
     """
     with run.context() as context:
         found = _series(context, path, reading) if is_series(context, path) else \
-            _images(load(context, path, reading))
+            _images(load(context, path, reading, asks=False))
     if as_json:
         run.answer({"path": path, **found})
         return
@@ -77,11 +77,13 @@ def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict
 
 def _images(images: Images) -> dict[str, Any]:
     from ..collective import from_rank
+    from ..conversion import check_counts
     from ..sources import FileSource
 
     source = images._chain.source
     assert isinstance(source, FileSource)
     assert images.dims is not None
+    check_counts(images, images._chain, "info")
     paths, positions = source.paths, images._chain.positions
     assert positions is not None
     first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))
@@ -93,7 +95,7 @@ def _images(images: Images) -> dict[str, Any]:
         "dtype": str(images.dtype), **_bytes(math.prod(dims) * count, images.dtype),
         "files": last - first + 1, "bytes_in_files": stored,
         "first": os.path.basename(paths[first]), "last": os.path.basename(paths[last]),
-        "metadata": _plain(images.metadata),
+        "header": source.header.layout.get("said", ""), "metadata": _plain(images.metadata),
     }
 
 

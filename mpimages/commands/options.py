@@ -59,17 +59,34 @@ def _dtypes(_: click.Context, parameter: click.Parameter, text: str | None) -> s
     return text
 
 
+def _nplanes(
+    _: click.Context, parameter: click.Parameter, text: str | None
+) -> int | str | None:
+    if text is None or text == "all":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise click.BadParameter(f"{text!r} is neither a number from 1 on, nor all")
+    return int(text)
+
+
 _READING = (
     click.option("--format", "inputFormat",
                  type=click.Choice(["tif", "png", "stack", "hdf5", "npy"]),
                  help="Of the files; default: told by their names."),
-    click.option("--nplanes", type=click.IntRange(min=1), metavar="N",
-                 help="Cut each file into images of N planes (a movie in one file: 1)."),
+    click.option("--nplanes", callback=_nplanes, metavar="N|all",
+                 help="Cut each file into images of N planes (a movie in one file: 1; one volume: "
+                 "all), whatever its header says."),
+    click.option("--nchannels", type=click.IntRange(min=1), metavar="N",
+                 help="The pages of TIFFs are of N channels, one of each in turn, whatever the "
+                 "header says."),
     click.option("--channel", type=click.IntRange(min=0), metavar="C",
                  help="Which channel, from 0, of files with several."),
     click.option("--start", "startIdx", type=int, metavar="I", help="The first image, from 0."),
     click.option("--stop", "stopIdx", type=int, metavar="I",
                  help="The image before which to stop."),
+    click.option("--incomplete", type=click.Choice(["drop"]),
+                 help="Leave out images that are not whole at the end of TIFF, NPY and flat binary "
+                 "files, and say so."),
     click.option("--recursive", is_flag=True, help="Search the directories below PATH as well."),
     click.option("--dims", callback=ints, metavar="R,C[,P]",
                  help="Rows, columns[, pages] of flat binary files without a conf.json."),
@@ -78,8 +95,8 @@ _READING = (
     click.option("--dataset", metavar="NAME", help="Which dataset of HDF5 files."),
     click.option("--axes", metavar="AXES", help="Order of the axes of HDF5 and NPY, as TZYX."),
 )
-_NAMES = ("inputFormat", "nplanes", "channel", "startIdx", "stopIdx", "recursive", "dims",
-          "dtype", "dataset", "axes")
+_NAMES = ("inputFormat", "nplanes", "nchannels", "channel", "startIdx", "stopIdx", "incomplete",
+          "recursive", "dims", "dtype", "dataset", "axes")
 
 
 def reads(function: Command) -> Command:
@@ -96,14 +113,32 @@ def reads(function: Command) -> Command:
     return wrapped
 
 
-def load(context: ThunderContext, path: str, reading: dict[str, Any]) -> Images:
-    """The recording; says what it may be instead where that is likely. Collective."""
+def load(
+    context: ThunderContext, path: str, reading: dict[str, Any], asks: bool = True
+) -> Images:
+    """The recording; says what it may be instead where that is likely. Collective.
+
+    Raises
+    ------
+    click.UsageError
+        Where it is so likely a movie that the command `asks` what it is.
+    """
+    from ..readers.tif import LIKELY_MOVIE
+    from ..sources import FileSource
+
     images = context.loadImages(path, **reading)
-    dims = images.dims
-    if reading["nplanes"] is None and images._chain.count == 1 and dims is not None \
-            and len(dims.count) == 3:
+    source, dims = images._chain.source, images.dims
+    assert isinstance(source, FileSource)
+    if reading["nplanes"] is not None or dims is None or len(dims.count) < 3:
+        return images
+    pages = dims.count[2]
+    if asks and pages > LIKELY_MOVIE and source.header.layout.get("kind") == "plain":
+        raise click.UsageError(
+            f"{path}: a file of {pages:,} pages may be a movie or a volume: give --nplanes 1 for a "
+            f"movie, --nplanes N for volumes of N planes, --nplanes all for one volume.")
+    if images._chain.count == 1:
         click.get_current_context().ensure_object(Run).warn(
-            f"{path} is taken for one volume of {dims.count[2]} pages. If it is a movie in one "
+            f"{path} is taken for one volume of {pages} pages. If it is a movie in one "
             "file, give --nplanes 1")
     return images
 

@@ -27,7 +27,8 @@ PATIENCE = 10.0
 # What errors call as arguments of methods, and what they are called here.
 OPTIONS = {
     "inputFormat": "--format", "startIdx": "--start", "stopIdx": "--stop",
-    "nplanes": "--nplanes", "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
+    "nplanes": "--nplanes", "nchannels": "--nchannels", "incomplete": "--incomplete",
+    "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
     "dims": "--dims", "dtype": "--dtype", "chunks": "--chunks", "compression": "--compression",
     "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
     "overwrite": "--overwrite",
@@ -39,6 +40,8 @@ WORDS = (
     (r"--(start|stop) None\b", r"no --\1"),
     (r"give dims and dtype to loadImages", "give --dims and --dtype"),
     (r"give (dims|dtype) to loadImages", r"give --\1"),
+    (r"(--nplanes|--incomplete) '(all|drop)'", r"\1 \2"),
+    (r"give the context more with --memory", "start fewer ranks on each node"),
     (r"describes a Series; load it by loadSeries",
      "describes a series, but this command takes images; info, view and verify take its directory"),
 )

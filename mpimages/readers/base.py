@@ -209,11 +209,14 @@ class Reader(ABC):
         Lower case, with the dot, most usual first.
     takes : frozenset of str
         The options that mean something for this format; `check` refuses the others.
+    several : bool
+        Whether a file may hold several images.
     """
 
     name: str
     extensions: tuple[str, ...]
     takes: frozenset[str]
+    several: bool = True
 
     @abstractmethod
     def inspect(self, path: str, options: Options) -> Header:

@@ -228,7 +228,7 @@ def whole_images(shape: Sequence[int], axes: str, values: int) -> tuple[tuple[in
         return (0, *shape), "T" + axes
     time = axes.index("T")
     images = values // product(shape[1:]) if time == 0 else 0
-    return shape[:time] + (images,) + shape[time + 1 :], axes
+    return (*shape[:time], images, *shape[time + 1 :]), axes
 
 
 def require_given(path: str, dims: tuple[int, ...], dtype: np.dtype, options: Options) -> None:

@@ -71,27 +71,32 @@ def count_images(
     try:
         count = reader.count(path, replace(options, incomplete=None), header)
     except ValueError as error:
-        rest = Rest(str(error), isinstance(error, FormatError))
         if dropping is None:
             raise
+        whole = _count_whole(reader, path, dropping, header, error)
+        rest = Rest(str(error), isinstance(error, FormatError))
         if not lenient:
-            whole = _attempt(reader, path, dropping)
-            advice = "" if whole is None else _ADVICE
-            raise rest.error(advice) from None
-        try:
-            return reader.count(path, dropping, header), rest
-        except FormatError:
-            if _attempt(reader, path, dropping) is not None:
-                raise  # whole by itself, but not of this recording
-            return 0, rest
+            raise rest.error(_ADVICE) from None
+        return whole, rest
     if options.incomplete is None or dropping is None:
         return count, None
-    whole_count = reader.count(path, dropping, header)
-    rest = None if whole_count == count else Rest(_short(path, whole_count, count), True)
-    return whole_count, rest
+    whole = reader.count(path, dropping, header)
+    return whole, None if whole == count else Rest(_short(path, whole, count), True)
 
 
-_ADVICE = "; incomplete='drop', or a stopIdx= before it, leaves it out"
+def _count_whole(
+    reader: Reader, path: str, dropping: Options, header: Header, error: ValueError
+) -> int:
+    """How many images of a file are whole that is not; `error` where that is not its fault."""
+    try:
+        return reader.count(path, dropping, header)
+    except ValueError:
+        if not isinstance(error, FormatError) or _attempt(reader, path, dropping) is not None:
+            raise error from None  # of another kind than the recording, or wrong arguments
+        return 0
+
+
+_ADVICE = "; a stopIdx= before it, or incomplete='drop', leaves it out"
 
 
 def _dropping(reader: Reader, options: Options) -> Options | None:
@@ -111,12 +116,15 @@ def _advised(reader: Reader, path: str, options: Options, error: ValueError) -> 
     dropping = _dropping(reader, options)
     if dropping is None or options.incomplete is not None:
         return error
-    for further, words in ((dropping, "incomplete='drop', or a stopIdx= before that, reads"),
-                           (replace(dropping, nplanes=1), "nplanes=1 and incomplete='drop' read")):
+    tries = [(dropping, "a stopIdx= of at most {}, or incomplete='drop', leaves it out")]
+    if options.nplanes is None and "nplanes" in reader.takes and \
+            _attempt(reader, path, replace(options, nplanes=1)) is None:
+        tries.append((replace(dropping, nplanes=1),
+                      "nplanes=1 with incomplete='drop' reads its whole pages, {}"))
+    for further, words in tries:
         found = _attempt(reader, path, further)
         if found is not None and found.count:
-            images = f"{found.count} whole image{'s' * (found.count > 1)}"
-            return type(error)(f"{error}; {words} the {images} that it has")
+            return type(error)(f"{error}; {words.format(found.count)}")
     return error
 
 

@@ -33,6 +33,7 @@ class PngReader(Reader):
     name = "png"
     extensions = (".png",)
     takes = frozenset()
+    several = False
 
     def inspect(self, path: str, options: Options) -> Header:
         dims, bits = _read_head(path)

@@ -28,6 +28,7 @@ class StackReader(Reader):
     name = "stack"
     extensions = (".bin", ".stack", ".raw", ".dat")
     takes = frozenset({"dims", "dtype", "nplanes", "incomplete"})
+    several = False  # but those that the dims of all files are cut into
 
     def inspect(self, path: str, options: Options) -> Header:
         conf_path = os.path.join(os.path.dirname(path), options.confFilename)

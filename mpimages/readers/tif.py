@@ -23,7 +23,7 @@ from .tifimagej import imagej_pages, is_imagej
 from .tifindex import TifIndex
 from .tifome import is_ome
 from .tifpages import TifPages
-from .tifplan import Plan
+from .tifplan import REGARDLESS, Plan
 from .tifwhole import drop_damaged, index_whole, pages_beyond
 
 __all__ = ["LIKELY_MOVIE", "TifReader"]
@@ -32,6 +32,9 @@ logger = logging.getLogger("mpimages")
 
 # Above so many pages a file without a header that names its axes is likely a movie.
 LIKELY_MOVIE = 200
+
+
+INCOMPLETE = "; incomplete='drop' leaves out the last images, as they are damaged"
 
 
 class TifReader(Reader):
@@ -147,6 +150,20 @@ class TifHandle(Handle):
         return Places(begins[:, 0], steps[:, 0], begins.shape[1], stored, size, modified)
 
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
+        try:
+            self._read_images(start, stop, out)
+        except FormatError as error:
+            raise FormatError(f"{error}{self._advice()}") from None
+
+    def _advice(self) -> str:
+        """What helps where pages turn out to be damaged, if it does."""
+        if len(self._plan) < 2 and self.path == self.header.path:
+            return ""  # it may be the only image that there is
+        with TifPages(self.path) as pages:
+            pages.index = self._pages.index
+            return INCOMPLETE if drop_damaged(pages) else ""
+
+    def _read_images(self, start: int, stop: int, out: np.ndarray) -> None:
         if len(self.header.dims) == 2:
             self._pages.read(self._plan[start:stop, 0], out)
             return
@@ -201,19 +218,21 @@ def _extend(pages: TifPages, options: Options) -> bool:
     index = pages.index
     if index.count != 1 or not is_imagej(index.description):
         return False
-    overruled = options.nplanes is not None or options.nchannels is not None
+    fitting = 1
     try:
         said = imagej_pages(pages.path, index.description)
-    except FormatError:
-        if overruled:
-            return False
-        raise
-    fitting = _count_fitting(pages) if said > 1 else 1
-    if options.incomplete and fitting < said:
-        pages.extend(fitting) if fitting > 1 else None
-        return True
-    if said > 1 and not (overruled and fitting == 1):  # otherwise the header alone says so
-        pages.extend(said)
+        fitting = _count_fitting(pages) if said > 1 else 1
+        if fitting < said and options.incomplete:
+            if fitting > 1:
+                pages.extend(fitting)
+            return True
+        if said > 1:
+            pages.extend(said)
+    except FormatError as error:
+        if fitting > 1:
+            raise  # the file lacks its end
+        if options.nplanes is None and options.nchannels is None:
+            raise FormatError(f"{error}{REGARDLESS}") from None
     return False
 
 

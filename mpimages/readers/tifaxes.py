@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from .options import Options
 from .tifimagej import is_imagej, plan_imagej
 from .tifindex import TifIndex
 from .tifome import is_ome, plan_ome
-from .tifplan import Plan, choose_channel, mixed
+from .tifplan import REGARDLESS, Plan, choose_channel, mixed
 from .tifscanimage import ScanImage, read_scanimage
 
 __all__ = ["make_plan"]
@@ -68,7 +69,8 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             return plan_ome(path, text, index.count, options)
     except ValueError as error:
         if options.nplanes is None:
-            raise
+            known = re.search(r"nplanes=|choose .*channel=", str(error))
+            raise type(error)(f"{error}{'' if known else REGARDLESS}") from None
         if options.channel is not None:
             raise type(error)(
                 f"{error}; where the pages are of several channels in turn, nchannels= beside "

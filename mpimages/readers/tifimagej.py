@@ -54,7 +54,7 @@ def plan_imagej(
     elif channels * slices * frames != count:
         raise FormatError(
             f"{path}: the ImageJ header says {channels} channels, {slices} slices and {frames} "
-            f"frames, but the file has {count} pages; nplanes=1 takes all of its pages for images"
+            f"frames, but the file has {count} pages"
         )
     metadata = _imagej_metadata(fields, pixels_per_unit)
     if options.nplanes is not None and options.channel is None:

@@ -21,8 +21,6 @@ from .tifplan import Plan, choose_channel, mixed, number, unit_name
 __all__ = ["is_ome", "plan_ome"]
 
 
-REGARDLESS = "nplanes=1, without channel=, takes all of its pages for images"
-
 _ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 _OWN_UUID = re.compile(r"""\sUUID\s*=\s*("[^"]*"|'[^']*')""")
 
@@ -163,11 +161,10 @@ def _attribute(path: str, element: ElementTree.Element, name: str, lowest: int) 
 
 def _not_one_image(path: str, header: _OmeHeader, images: int) -> str:
     if images:
-        return f"{path}: holds {images} OME images; save them apart; {REGARDLESS}"
+        return f"{path}: holds {images} OME images; save them apart"
     if header.elsewhere:
-        return (f"{path}: its OME header is in another file, {header.elsewhere[0]}; "
-                f"{REGARDLESS}")
-    return f"{path}: the OME header lists no pages of this file; {REGARDLESS}"
+        return f"{path}: its OME header is in another file, {header.elsewhere[0]}"
+    return f"{path}: the OME header lists no pages of this file"
 
 
 def _split_volumes(path: str, found: int, planes: int) -> str:
@@ -203,7 +200,7 @@ def _page_planes(
         if first + planes > stride or (page + planes > count and not options.incomplete):
             raise FormatError(
                 f"{path}: the OME header speaks of page {page + planes - 1}, but the file has "
-                f"{count} pages; it is truncated or was edited; {REGARDLESS}"
+                f"{count} pages; it is truncated or was edited"
             )
         planes = max(0, min(planes, count - page))
         planes_of[page : page + planes] = range(first, first + planes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..phases import phase
-from .base import check_claim
+from .base import Closing, check_claim
 from .rawio import byteswap, open_file, read_into
 from .tifgeometry import (
     NO_COMPRESSION,
@@ -25,7 +25,7 @@ __all__ = ["TifPages"]
 CODECS = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 
 
-class TifPages:
+class TifPages(Closing):
     """An open TIFF. Close it.
 
     Parameters

@@ -10,7 +10,11 @@ import numpy as np
 
 from .options import Options
 
-__all__ = ["Plan", "choose_channel", "mixed", "number", "unit_name"]
+__all__ = ["REGARDLESS", "Plan", "choose_channel", "mixed", "number", "unit_name"]
+
+
+# What helps where a header is wrong.
+REGARDLESS = "; nplanes=1, without channel=, takes all of its pages for images"
 
 
 @dataclass(frozen=True)

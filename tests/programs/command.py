@@ -16,10 +16,10 @@ if "FAIL" in os.environ:
     rank, _, kind = os.environ["FAIL"].partition(":")
     right = info.load
 
-    def wrong(context, *given):
+    def wrong(context, *given, **named):
         if int(rank) in (-1, context.rank):
             raise getattr(builtins, kind or "ValueError")("made to fail")
-        return right(context, *given)
+        return right(context, *given, **named)
 
     info.load = wrong
 
