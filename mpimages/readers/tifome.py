@@ -59,7 +59,8 @@ def _parse_xml(path: str, description: str) -> ElementTree.Element:
     if "<!DOCTYPE" in description or "<!ENTITY" in description:
         raise FormatError(f"{path}: the OME header defines entities")
     try:
-        return ElementTree.fromstring(description.strip(" \t\r\n\0").encode())
+        # As text: the encoding that it declares was that of its bytes.
+        return ElementTree.fromstring(description.strip(" \t\r\n\0"))
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: the OME header is not valid XML: {error}") from None
 
