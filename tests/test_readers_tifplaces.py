@@ -200,3 +200,18 @@ def test_predictor_without_effect(tmp_path, dtype, predictor, ways, codec):
     pages = recording(2, (8, 9), dtype)
     write(path, pages, compression=codec, extratags=[(317, 3, 1, predictor, True)], **ways)
     np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 12])
+def test_predictor_of_parts_of_bytes(tmp_path, bits):
+    """No other program reads differences of these."""
+    path = tmp_path / "a.tif"
+    content = np.zeros((1, 4, 2 * bits), "u1")
+    for codec in (1, 5):
+        extra = {256: (4, 16), 258: (3, bits), 259: (3, codec), 317: (3, 2)}
+        path.write_bytes(tif_bytes(content, extra=extra))
+        if codec == 1:
+            np.testing.assert_array_equal(read_all("tif", path)[0], np.zeros((4, 16)))
+            continue
+        with pytest.raises(ValueError, match=rf"a\.tif: differences .* of {bits} bits"):
+            read_all("tif", path)

@@ -283,6 +283,12 @@ class Geometry:
         compression = entries.integer(COMPRESSION, NO_COMPRESSION)
         offsets_tag = TILE_OFFSETS if TILE_OFFSETS in entries else STRIP_OFFSETS
         counts_tag = TILE_COUNTS if TILE_COUNTS in entries else STRIP_COUNTS
+        predictor = 1 if compression in UNPREDICTED else entries.integer(PREDICTOR, 1)
+        if predictor == 2 and bits not in (8, 16, 32, 64):
+            raise ValueError(
+                f"{path}: differences (predictor 2) of values of {bits} bits are not read; save it "
+                f"without a predictor"
+            )
         found = entries.count(offsets_tag), entries.count(counts_tag)
         if found[0] < expected or (found[1] < expected and (found[1] or expected > 1)):
             raise FormatError(
@@ -296,7 +302,7 @@ class Geometry:
             dtype.newbyteorder(entries.layout.order),
             bits,
             compression,
-            1 if compression in UNPREDICTED else entries.integer(PREDICTOR, 1),
+            predictor,
             entries.integer(FILL_ORDER, 1),
             segment,
             tiled,
