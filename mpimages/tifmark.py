@@ -1,6 +1,8 @@
-"""The mark of a multi-page TIFF that mpimages wrote: a private tag of its first page.
+"""The mark of a multi-page TIFF that mpimages wrote: between the file's head and its first table.
 
-It says how long the file is and where its pixels lie, and has their checksums. Local.
+It says how long the file is and where its pixels lie, and has their checksums. No tag refers to
+it, for other programs warn of tags that they do not know. In files of before it is the value of
+a private tag of the first page: these are known, too. Local.
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["MAGIC", "STRUCTURE_PLACE", "TAG", "UNDEFINED", "Mark", "pack_mark", "read_mark"]
+__all__ = ["MARK_PLACE", "STRUCTURE_PLACE", "Mark", "pack_mark", "read_mark"]
 
-# Of the range that TIFF leaves to who reads his own files; type UNDEFINED.
+MARK_PLACE = 16  # behind the head of a BigTIFF; a classic one's is shorter
+# The private tag of older files; type UNDEFINED.
 TAG = 65280
 UNDEFINED = 7
 MAGIC = b"mpimages-tif-1\0\0"  # 16 bytes
 # Bytes of the file, where the pixels begin, their bytes, the length of a piece; the CRC-32 of
 # what is not pixels, computed with zeros in its place. The CRC-32 of each piece follows.
 FIELDS = struct.Struct("<16sQQQQI")
-STRUCTURE_PLACE = FIELDS.size - 4  # among the tag's bytes
+STRUCTURE_PLACE = FIELDS.size - 4  # among the mark's bytes
 MOST_TAGS = 4096
 MOST_PIECES = 1 << 16
 MOST_HEAD = 1 << 24
@@ -28,7 +31,7 @@ MOST_HEAD = 1 << 24
 
 @dataclass(frozen=True)
 class Mark:
-    """What the tag holds, and `place`: where its bytes lie in the file."""
+    """What the mark holds, and `place`: where its bytes lie in the file."""
 
     place: int
     file_bytes: int
@@ -43,7 +46,7 @@ def pack_mark(
     file_bytes: int, first: int, pixel_bytes: int, piece: int, structure: int,
     crcs: Sequence[int],
 ) -> bytes:
-    """The tag's bytes."""
+    """The mark's bytes."""
     fields = FIELDS.pack(MAGIC, file_bytes, first, pixel_bytes, piece, structure)
     return fields + struct.pack(f"<{len(crcs)}I", *crcs)
 
@@ -75,6 +78,10 @@ def _read(file: BinaryIO) -> Mark | None:
         return None
     if place > size:
         return None
+    file.seek(MARK_PLACE)
+    content = file.read(max(0, min(place - MARK_PLACE, FIELDS.size + 4 * MOST_PIECES)))
+    if content.startswith(MAGIC):
+        return _parse(MARK_PLACE, content)
     file.seek(place)
     (count,) = count_of.unpack(file.read(count_of.size))
     table = file.read(min(count, MOST_TAGS) * entry.size)
@@ -89,11 +96,14 @@ def _read(file: BinaryIO) -> Mark | None:
 
 def _parse(place: int, content: bytes) -> Mark | None:
     magic, file_bytes, first, pixel_bytes, piece, structure = FIELDS.unpack_from(content)
-    crcs = content[FIELDS.size :]
-    if magic != MAGIC or piece == 0 or len(crcs) != 4 * -(-pixel_bytes // piece):
+    if magic != MAGIC or piece == 0:
+        return None
+    crcs = content[FIELDS.size :][: 4 * -(-pixel_bytes // piece)]
+    if len(crcs) != 4 * -(-pixel_bytes // piece):
         return None
     # What damage says of sizes must not be believed: it would be asked of memory.
-    if not place + len(content) <= first <= MOST_HEAD or first + pixel_bytes > file_bytes:
+    end = place + FIELDS.size + len(crcs)
+    if not end <= first <= MOST_HEAD or first + pixel_bytes > file_bytes:
         return None
     values = struct.unpack(f"<{len(crcs) // 4}I", crcs)
     return Mark(place, file_bytes, first, pixel_bytes, piece, structure, values)

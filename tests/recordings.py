@@ -55,7 +55,7 @@ def tif_bytes(
     pages: np.ndarray,
     order: str = "<",
     big: bool = False,
-    description: str = "",
+    description: str | bytes = "",
     directories: int | None = None,
     extra: dict[int, tuple[int, int]] | None = None,
     strips: int = 1,
@@ -64,6 +64,8 @@ def tif_bytes(
 
     Parameters
     ----------
+    description : str or bytes
+        Written as UTF-8, or as it is.
     directories : int, optional
         How many directories; ImageJ writes one above 4 GB.
     extra : dict
@@ -77,7 +79,8 @@ def tif_bytes(
     itemsize = pages.dtype.itemsize
     kind = {"u": 1, "i": 2, "f": 3}[pages.dtype.kind]
     head = 16 if big else 8
-    text = description.encode() + b"\0" if description else b""
+    text = description.encode() if isinstance(description, str) else description
+    text += b"\0" if text else b""
     body = pages.tobytes() + text
     body += b"\0" * (-(head + len(body)) % 8)
     text_at = head + pages.nbytes

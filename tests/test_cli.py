@@ -48,6 +48,26 @@ def test_info(command, rec):
         os.stat(f"rec/image-{i:05d}.tif").st_size for i in range(5, 8))
 
 
+def test_info_counts_what_was_never_written(command, comm, tsc):
+    import tifffile
+
+    movie = np.ones((3, 4, 5), "u1")
+    if comm.rank == 0:
+        for name in ("a", "b"):
+            with tifffile.TiffWriter(f"{name}.tif") as file:
+                for image in movie:
+                    file.write(image, contiguous=False, photometric="minisblack", metadata=None)
+        for name, page in (("a", 1), ("a", 2), ("b", 0)):
+            with tifffile.TiffFile(f"{name}.tif", mode="r+b") as file:
+                for tag in (273, 279):
+                    file.pages[page].tags[tag].overwrite(0)
+    comm.Barrier()
+    found = json.loads(command("info", "?.tif", "--nplanes", "1", "--json"))
+    assert found["never_written"] == {"pages": 3}
+    assert re.search(r"never written +pages 3\n", command("info", "?.tif", "--nplanes", "1"))
+    assert "never" not in command("info", "a.tif", "--nplanes", "1", "--stop", "1")
+
+
 @pytest.mark.parametrize("out", ["s", "s.h5"])
 def test_to_series_and_what_it_wrote(command, rec, tsc, out):
     assert f"{rec[0].size:,} series of 20 values" in command("to-series", "rec", out)

@@ -55,10 +55,51 @@ def test_png_colour_is_refused(tmp_path, colour, told):
     assert told in str(attempt("png", path))
 
 
+def palette_png(image, bits, levels, more=b"", before=b""):
+    colours = np.repeat(np.asarray(levels, "u1")[:, None], 3, axis=1) if np.ndim(levels) == 1 \
+        else np.asarray(levels, "u1")
+    chunks = before + png_chunk(b"PLTE", colours.tobytes()) + more
+    return png_bytes(image, bits, colour=3, chunks=chunks)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("full", [False, True])
+def test_png_with_a_grey_ramp_is_intensities(tmp_path, bits, full):
+    last = (1 << bits) - 1
+    index = np.arange(last + 1)
+    image = recording(1, (7, 9), "uint16")[0] & last
+    path = tmp_path / "a.png"
+    text = png_chunk(b"tEXt", b"Comment\0none")
+    for levels in (index * 255 // last, index << (8 - bits), index):
+        levels, shown = (levels, image) if full else (levels[: last // 2 + 1], image >> 1)
+        path.write_bytes(palette_png(shown, bits, levels, before=text))
+        np.testing.assert_array_equal(read_all("png", path)[0], shown)
+    ramp = index * 255 // last
+    refused = [ramp[::-1], np.stack([ramp, ramp, ramp * 0], 1)]
+    refused += [] if bits == 1 else [np.sort(index * index * 255 // last**2), np.roll(ramp, 1)]
+    for levels in refused:
+        path.write_bytes(palette_png(image, bits, levels))
+        assert "palette" in str(attempt("png", path))
+
+
+def test_png_each_file_has_its_own_palette(tmp_path):
+    image = recording(1, (7, 9), "uint8")[0]
+    paths = [tmp_path / f"{k}.png" for k in range(3)]
+    paths[0].write_bytes(png_bytes(image, 8))
+    paths[1].write_bytes(palette_png(image, 8, np.arange(256)))
+    np.testing.assert_array_equal(read_all("png", paths[:2]), [image, image])
+    paths[2].write_bytes(palette_png(image, 8, np.arange(256)[::-1]))
+    with pytest.raises(ValueError, match=r"2\.png: palette"):
+        read_all("png", paths)
+
+
 def test_png_transparency_is_refused(tmp_path):
     path = tmp_path / "a.png"
     chunk = png_chunk(b"tRNS", struct.pack(">H", 3))
     path.write_bytes(png_bytes(np.zeros((4, 4)), 8, chunks=chunk))
+    assert "transparency" in str(attempt("png", path))
+    chunk = png_chunk(b"tRNS", b"\x80")
+    path.write_bytes(palette_png(np.zeros((4, 4)), 8, np.arange(256), chunk))
     assert "transparency" in str(attempt("png", path))
 
 

@@ -212,6 +212,148 @@ def test_palette_of_grey_images(tmp_path, kind):
             inspect(path)
 
 
+def ramp(bits, kind):
+    """A grey palette that shows each index as that intensity, as programs write it."""
+    index = np.arange(1 << bits)
+    levels = {
+        "of 16 bits": index * 65535 // index[-1],
+        "of 8 bits": index * 255 // index[-1],
+        "shifted": index << (16 - bits),
+        "the indices": index,
+    }[kind]
+    return np.stack([levels] * 3).astype("u2")
+
+
+RAMPS = ["of 16 bits", "of 8 bits", "shifted", "the indices"]
+
+
+def palette_tif(pages, bits, palette, order="<", big=False):
+    """Pages that are packed in so many bits, with a palette."""
+    each = np.unpackbits(pages.astype(">u2").view("u1").reshape(*pages.shape, 2), axis=-1)
+    packed = np.packbits(each[..., 16 - bits :].reshape(*pages.shape[:2], -1), axis=-1)
+    packed = packed.view(">u2") if bits == 16 else packed
+    extra = {256: (4, pages.shape[2]), 258: (3, bits), 262: (3, 3),
+             320: (3, palette.reshape(-1).tolist())}  # fmt: skip
+    return tif_bytes(packed, order, big, extra=extra)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("kind", RAMPS)
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("big", [False, True])
+def test_grey_ramps_are_intensities(tmp_path, bits, kind, order, big):
+    path = tmp_path / "a.tif"
+    pages = recording(3, (8, 16), "uint16") >> (16 - bits)
+    palette = ramp(bits, kind)
+    path.write_bytes(palette_tif(pages, bits, palette, order, big))
+    assert inspect(path).dtype == np.dtype("u2" if bits == 16 else "u1")
+    check(path, pages)
+    others = {"reversed": palette[:, ::-1], "a colour": palette * [[1], [1], [0]],
+              "black": palette * 0}  # fmt: skip
+    if bits > 2:
+        others["not even"] = palette[:, np.sort(np.arange(1 << bits) ** 2 >> bits)]
+        others["up and down"] = np.concatenate([palette[:, ::2], palette[:, ::-2]], axis=1)
+    for name, other in others.items():
+        path.write_bytes(palette_tif(pages, bits, other, order, big))
+        with pytest.raises(ValueError, match=r"colour.*palette"):
+            inspect(path)
+            pytest.fail(name)
+
+
+def test_each_page_and_file_has_its_own_palette(tmp_path):
+    pages = recording(40, (4, 4), "uint8")
+    path, other = tmp_path / "a.tif", tmp_path / "b.tif"
+    maps = [ramp(8, RAMPS[k % 3]) for k in range(40)]
+    for name, last in ((path, maps[-1]), (other, maps[-1][:, ::-1])):
+        with tifffile.TiffWriter(name) as writer:
+            for page, colours in zip(pages, [*maps[:-1], last], strict=True):
+                writer.write(page, photometric="palette", colormap=colours, contiguous=False,
+                             metadata=None)  # fmt: skip
+    check(path, pages)
+    with pytest.raises(ValueError, match=r"b\.tif: colour"):
+        inspect(other)
+    for name, colours in ((path, maps[0]), (other, maps[0][:, ::-1])):  # otherwise alike
+        tifffile.imwrite(name, pages[0], photometric="palette", colormap=colours, metadata=None)
+    with pytest.raises(ValueError, match=r"b\.tif: colour"):
+        read_all("tif", [path, other])
+
+
+@pytest.mark.parametrize("way", ["classic", "tiles", "lzw", "zstd tiles"])
+def test_rgb_of_one_value_is_grey(tmp_path, way):
+    pages = recording(3, (18, 21), "uint16")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack", metadata=None, **WAYS[way])
+    _mark(path, slice(None), 262, 2)
+    check(path, pages)
+
+
+def test_masks_are_left_out(tmp_path, caplog):
+    pages = recording(4, (32, 32), "uint16")
+    masks = pages > 1000
+    path = tmp_path / "a.tif"
+    for mask, word in ((masks, 0), (masks.astype("u1"), 0), (pages, 1)):
+        for kind in (4, 5, 6):
+            with tifffile.TiffWriter(path) as writer:
+                for page, other in zip(pages, mask, strict=True):
+                    writer.write(page, contiguous=False, metadata=None)
+                    writer.write(other, contiguous=False, metadata=None, subfiletype=1,
+                                 photometric="minisblack")  # fmt: skip
+            _mark(path, slice(1, None, 2), 254, kind)
+            caplog.clear()
+            inspect(path)
+            assert len(caplog.records) == word  # what may be meant as images is not passed over
+            check(path, pages)
+    path.write_bytes(tif_bytes(pages, extra={254: (4, 4)}))
+    check(path, pages)  # nothing else is there
+
+
+def _mark(path, chosen, tag, value):
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for page in file.pages[chosen]:
+            page.tags[tag].overwrite(value)
+
+
+@pytest.mark.parametrize("bits", [(8, 1), (8, 4), (16, 12), (1, 8)])
+def test_pages_of_other_depth_are_no_planes(tmp_path, bits):
+    path = tmp_path / "a.tif"
+    page = np.zeros((8, 16), "u2" if bits[0] == 16 else "u1")
+    tifffile.imwrite(path, np.stack([page, page]), photometric="minisblack", metadata=None)
+    for k in (0, 1):
+        _mark(path, slice(k, k + 1), 258, bits[k])
+    with pytest.raises(FormatError, match=r"a\.tif: its pages differ: .* bits"):
+        inspect(path)
+
+
+# What libtiff writes of one image of 6 × 21 bits: compression, T4Options, bytes.
+CCITT = [
+    (2, 0, "350d8035aebac035dd3ee9f74e354e8743a743a1d3a1d0e03543a1d3a1d0e9d0e874e0354e9f74fba740"),
+    (3, 0, "001350d80026b5d758009aee9f74fba7001354e8743a743a1d3a1d0e0026a8743a743a1d3a1d0e9c"
+           "004d53a7dd3ee9d0"),
+    (3, 1, "0019a86c0014d66b35800cd774fba7dd3800a92081524102a48250019aa1d0e9d0e874e8743a7001"
+           "6d2b4ad280"),
+    (3, 4, "0001350d800135aebac00135dd3ee9f74e0001354e8743a743a1d3a1d0e0013543a1d3a1d0e9d0e8"
+           "74e001354e9f74fba740"),
+    (4, 0, "26a1b26b359ae8114e8114e8105a4820549040a92097492d24b492ed2b4ad280080080"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("compression", "options", "stored"), CCITT)
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("big", [False, True])
+def test_ccitt_as_libtiff_reads_it(tmp_path, compression, options, stored, photometric, reverse,
+                                   big):  # fmt: skip
+    rows, columns = np.mgrid[:6, :21]
+    content = np.frombuffer(bytes.fromhex(stored), "u1")
+    if reverse:  # FillOrder 2
+        content = np.packbits(np.unpackbits(content).reshape(-1, 8)[:, ::-1])
+    extra = {256: (4, 21), 257: (4, 6), 258: (3, 1), 259: (3, compression), 262: (3, photometric),
+             266: (3, 1 + reverse), 278: (4, 6), 292: (4, options)}  # fmt: skip
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(content.reshape(1, 1, -1), big=big, extra=extra))
+    np.testing.assert_array_equal(read_all("tif", path)[0], rows * columns % 7 < 3)
+
+
 @pytest.mark.parametrize(("bits", "sample_format"), [(24, 1), (24, 4), (40, 1), (24, 2)])
 @pytest.mark.parametrize("order", "<>")
 def test_integers_that_are_refused(tmp_path, bits, sample_format, order):

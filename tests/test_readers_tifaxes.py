@@ -491,6 +491,39 @@ def test_ome_header_that_is_wrong(tmp_path, text, told):
         inspect(path)
 
 
+LATIN = "<!-- \u00b5 \u00e9 -->"
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding"),
+    [
+        ("UTF-8", "utf-8"), ("UTF-8", "utf-8-sig"), ("UTF-16", "utf-16"), ("UTF-16", "utf-16-le"),
+        ("UTF-16", "utf-16-be"), ("utf-16", "utf-8"), ("ISO-8859-1", "latin-1"),
+        ("windows-1252", "cp1252"), ("no-such", "latin-1"), ("UTF-8", "latin-1"), ("", "latin-1"),
+        ("", "utf-8"), ("", "utf-16"),
+    ],
+)  # fmt: skip
+def test_ome_in_any_encoding(tmp_path, declared, encoding):
+    more = 'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeXUnit="\u00b5m" ' \
+        'PhysicalSizeYUnit="\u00b5m"'
+    declaration = f" encoding='{declared}'" if declared else ""
+    text = ome(sizes(t=3, more=more), more=LATIN).replace("?>", f"{declaration}?>", 1)
+    pages = recording(3, (8, 9), "uint16")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(pages, description=text.encode(encoding)))
+    np.testing.assert_array_equal(read_all("tif", path), pages)
+    assert inspect(path).metadata["unit"] == "\u00b5m"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_imagej_in_any_encoding(tmp_path, encoding):
+    text = imagej_description(3, frames=3, unit="\u00b5m", info="\u00e9")
+    path = tmp_path / "a.tif"
+    path.write_bytes(tif_bytes(recording(3, (8, 9), "uint16"), description=text.encode(encoding),
+                               extra={282: (5, 2 | 1 << 32), 283: (5, 4 | 1 << 32)}))  # fmt: skip
+    assert inspect(path).metadata["unit"] == "\u00b5m"
+
+
 def test_long_headers_do_not_slow_opening(tmp_path):
     """One TiffData element for each of many pages, as most programs write them."""
     count = 3000

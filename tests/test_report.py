@@ -290,6 +290,35 @@ def test_missing_files_are_found(tsc, comm, shared_path):
     assert b"x_0029.tif" in page
 
 
+@pytest.mark.parametrize("codec", [None, "zlib"])
+def test_what_was_never_written_is_counted(tsc, comm, shared_path, codec):
+    import tifffile
+
+    movie = recording(7, (32, 32), "uint16") + np.uint16(1)
+    if comm.rank == 0:
+        with tifffile.TiffWriter(shared_path / "movie.tif") as file:
+            for image in movie:
+                file.write(image, tile=(16, 16), compression=codec, contiguous=False,
+                           photometric="minisblack", metadata=None)
+        with tifffile.TiffFile(shared_path / "movie.tif", mode="r+b") as file:
+            for page, kept in ((1, 0), (5, 0), (6, 3)):
+                for tag in (324, 325):
+                    field = file.pages[page].tags[tag]
+                    field.overwrite([*field.value[:kept], *[0] * (4 - kept)])
+    comm.Barrier()
+    movie[[1, 5]], movie[6, 16:, 16:] = 0, 0
+    images = tsc.loadImages(str(shared_path / "movie.tif"), nplanes=1)
+    assert (images.toArray() == movie).all()
+    assert (images.toSeries().toArray() == np.moveaxis(movie, 0, -1)).all()
+    found, page = report(images, shared_path / "a.html")
+    assert found["figures"]["never_written"] == {"pages": 2, "tiles": 1}
+    assert "zeros: 2 pages, 1 tile of the files" in texts(found)
+    assert b"2 pages, 1 tile" in page
+    first = tsc.loadImages(str(shared_path / "movie.tif"), nplanes=1, stopIdx=1)
+    found, _ = report(first, shared_path / "b.html")
+    assert found["figures"]["never_written"] == {}
+
+
 def test_names_that_are_no_text(tsc, comm, shared_path):
     import os
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mpimages.tifmark import read_mark
+from mpimages.tifmark import pack_mark, read_mark
 from mpimages.verification import verify
 from mpimages.writers.tifstack import StackLayout, StackWriter
+from mpimages.writers.tiftables import Tag, first_table
 
 pytestmark = pytest.mark.ranks
 
@@ -143,6 +147,45 @@ def test_every_changed_byte_is_found(tsc, comm, shared_path):
         path.write_bytes(good + b"\0")
         assert "bytes, not" in verify(path).problems[0]
     comm.Barrier()
+
+
+# Of the baseline and of SampleFormat: libtiff warns of tags that it does not know.
+KNOWN_TAGS = {256, 257, 258, 259, 262, 270, 273, 277, 278, 279, 282, 283, 296, 339}
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4", "i8"])
+def test_other_programs_read_it_without_a_warning(tsc, comm, shared_path, dtype):
+    import tifffile
+
+    images = loaded(tsc, numbers((3, 4, 5, 2), dtype))
+    images.saveAsTif(shared_path / "all.tif")
+    images.saveAsTifs(shared_path / "each")
+    for path in [shared_path / "all.tif", *(shared_path / "each").glob("*.tif")]:
+        with tifffile.TiffFile(path) as file:
+            tags = [tag.code for page in file.pages for tag in page.tags]
+        assert set(tags) <= KNOWN_TAGS | {305}
+        if comm.rank == 0 and shutil.which("tiffinfo"):
+            told = subprocess.run(["tiffinfo", "-d", path], capture_output=True, check=True)
+            assert told.stderr == b""
+    comm.Barrier()
+
+
+def test_files_whose_mark_is_a_tag_are_known(comm, tmp_path):
+    """As they were written before."""
+    image = numbers((1, 1, 4, 5), "u1")
+    layout = StackLayout(image.shape, image.dtype, {})
+
+    def head(first, structure):
+        mark = pack_mark(first + 20, first, 20, 4096, structure, [zlib.crc32(image.tobytes())])
+        return first_table([*layout._page_tags(first), Tag(65280, 7, mark)], False, 0, b"")
+
+    first = len(head(0, 0))
+    content = head(first, zlib.crc32(head(first, 0))) + image.tobytes()
+    path = tmp_path / "old.tif"
+    path.write_bytes(content)
+    assert verify(path).ok
+    path.write_bytes(content[:-1] + b"!")
+    assert not verify(path).ok
 
 
 def test_where_it_becomes_a_bigtiff(comm, shared_path):

@@ -189,6 +189,12 @@ class Handle(Closing, ABC):
         self._check_range(start, stop)
         return self._find_places(start, stop)
 
+    def unwritten(self, start: int, stop: int) -> dict[str, int]:
+        """How many parts of the images [start, stop) were never written and are zeros, by what
+        the format calls the parts; without those of which there are none."""
+        self._check_range(start, stop)
+        return {}
+
     def _find_places(self, start: int, stop: int) -> Places | None:
         """As `places`, which has checked the arguments."""
         return None
@@ -211,12 +217,15 @@ class Reader(ABC):
         The options that mean something for this format; `check` refuses the others.
     several : bool
         Whether a file may hold several images.
+    sparse : bool
+        Whether its files may have parts that were never written: see `Handle.unwritten`.
     """
 
     name: str
     extensions: tuple[str, ...]
     takes: frozenset[str]
     several: bool = True
+    sparse: bool = False
 
     @abstractmethod
     def inspect(self, path: str, options: Options) -> Header:

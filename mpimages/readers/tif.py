@@ -43,6 +43,7 @@ class TifReader(Reader):
     name = "tif"
     extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
     takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
+    sparse = True
 
     def __init__(self) -> None:
         # A long movie is opened for every batch but indexed once, and of many files that
@@ -60,6 +61,10 @@ class TifReader(Reader):
             )
         if plan.note:
             logger.warning("%s: %s", path, plan.note)
+        if pages.index.masks:
+            logger.warning(
+                "%s: pages that are marked as masks are left out: %d", path, pages.index.masks
+            )
         require_given(path, dims, dtype, replace(options, channel=None))
         metadata = dict(plan.metadata)
         if "pixelSize" in metadata:
@@ -136,6 +141,10 @@ class TifHandle(Handle):
     def close(self) -> None:
         self._pages.close()
 
+    def unwritten(self, start: int, stop: int) -> dict[str, int]:
+        self._check_range(start, stop)
+        return self._pages.unwritten(self._plan[start:stop])
+
     def _find_places(self, start: int, stop: int) -> Places | None:
         begins = self._pages.find_runs(self._plan[start:stop])
         if begins is None:
@@ -177,8 +186,8 @@ class TifHandle(Handle):
 def _refuse_colour(pages: TifPages) -> None:
     """Raise ValueError if a page is colour.
 
-    Grey images have a palette too where a microscope's program or ImageJ wrote them: it says
-    how to show them. The indices are the intensities.
+    Grey images have a coloured palette too where a microscope's program or ImageJ wrote them: it
+    says how to show them. The indices are the intensities.
     """
     index = pages.index
     scientific = is_imagej(index.description) or is_ome(index.description)
@@ -255,9 +264,13 @@ def _describe(pages: TifPages, plan: Plan) -> tuple[tuple[int, ...], np.dtype]:
     kinds = np.unique(index.kinds[plan.pages.reshape(-1)])
     if len(kinds) == 0:  # no image is whole: what one would be like
         kinds = np.zeros(1, dtype=np.int64)
-    shapes = {(g.rows, g.columns, g.dtype.str) for g in (index.geometries[k] for k in kinds)}
+    found = (index.geometries[kind] for kind in kinds)
+    shapes = {(g.rows, g.columns, g.dtype.str, g.bits) for g in found}
     if len(shapes) > 1:
-        listed = ", ".join(f"{rows} × {columns} {dtype}" for rows, columns, dtype in sorted(shapes))
+        listed = ", ".join(
+            f"{rows} × {columns} {dtype} of {bits} bits"
+            for rows, columns, dtype, bits in sorted(shapes)
+        )
         raise FormatError(f"{pages.path}: its pages differ: {listed}")
     geometry = index.geometries[int(kinds[0])]
     planes = plan.pages.shape[1]

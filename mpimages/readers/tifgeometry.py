@@ -15,26 +15,34 @@ import numpy as np
 
 from ..errors import FormatError
 from .base import check_claim
+from .greyramp import is_grey_ramp
+from .tiftext import decoded
 
-__all__ = ["GEOMETRY_TAGS", "PLACE_TAGS", "Entries", "Geometry", "Layout"]
+__all__ = ["COLOUR_MAP", "GEOMETRY_TAGS", "PLACE_TAGS", "Entries", "Geometry", "Layout"]
 
 NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 FILL_ORDER, DESCRIPTION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP = 266, 270, 273, 277, 278
-STRIP_COUNTS, X_RESOLUTION, Y_RESOLUTION, PREDICTOR = 279, 282, 283, 317
+STRIP_COUNTS, X_RESOLUTION, Y_RESOLUTION, PREDICTOR, COLOUR_MAP = 279, 282, 283, 317, 320
 TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
 IMAGE_DEPTH, STK_PLANES = 32997, 33629
 
 PLACE_TAGS = (STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS)
 GEOMETRY_TAGS = (
     NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES,
-    ROWS_PER_STRIP, PREDICTOR, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT, IMAGE_DEPTH, STK_PLANES,
+    ROWS_PER_STRIP, PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT, IMAGE_DEPTH,
+    STK_PLANES,
 )  # fmt: skip
 
 # The integer types of TIFF 6.0, section 2, and BigTIFF: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
 INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+# The bytes of a value of the types of texts, of tables and of resolutions.
+SIZES = {1: 1, 2: 1, 3: 2, 5: 8, 7: 1}
+RGB, PALETTE, MASK = 2, 3, 4  # photometric interpretations
 COLOURS = {2: "RGB", 3: "palette colour", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 32803: "CFA raw"}
-_PALETTE = f"1 values per pixel, {COLOURS[3]}"
+_PALETTE = f"1 values per pixel, {COLOURS[PALETTE]}"
 NO_COMPRESSION = 1
+# What does not go with these is without effect, as in libtiff: no compression, CCITT, PackBits.
+UNPREDICTED = (NO_COMPRESSION, 2, 3, 4, 32773)
 LARGEST_FIELD = 1 << 26
 
 
@@ -122,7 +130,7 @@ class Entries:
         if tag not in self._rows:
             return ""
         _, count, value = self._rows[tag]
-        return self._bytes(tag, count, value).split(b"\0", 1)[0].decode("utf-8", "replace")
+        return decoded(self._bytes(tag, count, value))
 
     def rational(self, tag: int) -> float:
         """The value of a RATIONAL field; 0 where it is absent or infinite."""
@@ -134,10 +142,10 @@ class Entries:
         return above / below if below else 0.0
 
     def place(self, tag: int) -> tuple[int, int]:
-        """Where the value of a text or rational field lies outside the directory, and how
-        many bytes it has; 0 bytes where it does not."""
+        """Where the value of a field of one of the types in SIZES lies outside the directory,
+        and how many bytes it has; 0 bytes where it does not."""
         kind, count, value = self._rows.get(tag, (0, 0, b""))
-        nbytes = count * {2: 1, 5: 8}.get(kind, 0)
+        nbytes = count * SIZES.get(kind, 0)
         if nbytes <= self.layout.pointer_bytes:
             return 0, 0
         return self.layout.next.unpack(value)[0], nbytes
@@ -166,15 +174,22 @@ class Geometry:
     stored : numpy.dtype
         As stored, where `bits` are whole bytes.
     bits : int
-    compression, predictor, fill_order : int
+    compression, fill_order : int
         As in the directory.
+    predictor : int
+        As in the directory; 1, which is none, where the compression knows no predictor.
     segment : (int, int)
         Rows and columns of a strip or tile; a last strip may be lower.
     tiled : bool
     segments : int
         How many strips or tiles there are.
-    reduced : bool
-        Whether it is marked as a smaller copy of another page.
+    offsets_tag, counts_tag : int
+        The fields that say where the strips or tiles begin and how long they are. What they are
+        is not told by the fields' names: some writers of tiles use those of strips.
+    places : (int, int)
+        How many values these fields have; there may be more than strips or tiles.
+    reduced, mask : bool
+        Whether it is marked as a smaller copy, or as the mask, of another page.
     colour : str
         What kind of colour it is, for messages; empty where it is grey.
     palette : bool
@@ -193,7 +208,11 @@ class Geometry:
     segment: tuple[int, int]
     tiled: bool
     segments: int
+    offsets_tag: int
+    counts_tag: int
+    places: tuple[int, int]
     reduced: bool
+    mask: bool
     colour: str = ""
     palette: bool = False
 
@@ -212,15 +231,27 @@ class Geometry:
         """Whether the values are stored as they are, row after row in each strip."""
         return self.compression == NO_COMPRESSION and self.whole_bytes and not self.tiled
 
-    @property
-    def offsets_tag(self) -> int:
-        """The field that says where the strips or tiles begin."""
-        return TILE_OFFSETS if self.tiled else STRIP_OFFSETS
+    def longest(self, room: int) -> int:
+        """The bytes of the only strip or tile where no length is told: those of its values, or
+        all the `room` behind its place. What is decoded ends by itself."""
+        if self.compression != NO_COMPRESSION:
+            return max(1, room)
+        height, width = self.segment
+        return height * -(-width * self.bits // 8)
 
     @property
-    def counts_tag(self) -> int:
-        """The field that says how long the strips or tiles are."""
-        return TILE_COUNTS if self.tiled else STRIP_COUNTS
+    def one_place(self) -> bool:
+        """Whether its directory itself says where all of it lies."""
+        return self.segments == 1 and self.places in ((1, 0), (1, 1))
+
+    def unwritten(self, offsets: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Which strips or tiles were never written, by their places: they are zeros.
+
+        Of the only strip of a page the length may be unknown to its writer, as libtiff has it.
+        """
+        if self.segments == 1 and not self.tiled:
+            return offsets == 0
+        return (offsets == 0) | (lengths == 0)
 
     @classmethod
     def parse(cls, path: str, entries: Entries, size: int) -> Geometry:
@@ -237,39 +268,53 @@ class Geometry:
         if rows < 1 or columns < 1:
             raise FormatError(f"{path}: a page claims {rows} rows and {columns} columns")
         bits = entries.integer(BITS, 1)
-        reduced = bool(entries.integer(NEW_SUBFILE_TYPE, 0) & 1)
-        colour = _colour(entries)
+        kind, photometric = entries.integer(NEW_SUBFILE_TYPE, 0), entries.integer(PHOTOMETRIC, 1)
+        reduced, mask = bool(kind & 1), bool(kind & 4) or photometric == MASK
+        colour = _colour(entries, bits)
         palette = bits == 8 and colour == _PALETTE
         if colour and not palette:
             byte = np.dtype("u1")
-            return cls(rows, columns, byte, byte, 8, 0, 1, 1, (rows, columns), False, 0, reduced,
-                       colour)
+            return cls(rows, columns, byte, byte, 8, 0, 1, 1, (rows, columns), False, 0, 0, 0,
+                       (0, 0), reduced, mask, colour)
         _refuse_several_planes(path, entries)
         dtype = _value_type(path, bits, entries.integer(SAMPLE_FORMAT, 1))
-        tiled = TILE_OFFSETS in entries
+        tiled = entries.integer(TILE_WIDTH, 0) > 0 or entries.integer(TILE_LENGTH, 0) > 0
         segment, expected = _segments(path, entries, rows, columns, tiled)
+        compression = entries.integer(COMPRESSION, NO_COMPRESSION)
+        offsets_tag = TILE_OFFSETS if TILE_OFFSETS in entries else STRIP_OFFSETS
+        counts_tag = TILE_COUNTS if TILE_COUNTS in entries else STRIP_COUNTS
+        predictor = 1 if compression in UNPREDICTED else entries.integer(PREDICTOR, 1)
+        if predictor == 2 and bits not in (8, 16, 32, 64):
+            raise ValueError(
+                f"{path}: differences (predictor 2) of values of {bits} bits are not read; save it "
+                f"without a predictor"
+            )
+        found = entries.count(offsets_tag), entries.count(counts_tag)
+        if found[0] < expected or (found[1] < expected and (found[1] or expected > 1)):
+            raise FormatError(
+                f"{path}: a page of {rows} rows and {columns} columns has {expected} strips or "
+                f"tiles, but places for {found[0]} and lengths for {found[1]}"
+            )
         geometry = cls(
             rows,
             columns,
             dtype,
             dtype.newbyteorder(entries.layout.order),
             bits,
-            entries.integer(COMPRESSION, NO_COMPRESSION),
-            entries.integer(PREDICTOR, 1),
+            compression,
+            predictor,
             entries.integer(FILL_ORDER, 1),
             segment,
             tiled,
             expected,
+            offsets_tag,
+            counts_tag,
+            found,
             reduced,
+            mask,
             colour,
             palette,
         )
-        found = entries.count(geometry.offsets_tag)
-        if found != expected:
-            raise FormatError(
-                f"{path}: a page of {rows} rows and {columns} columns has {expected} strips or "
-                f"tiles, but places for {found}"
-            )
         geometry._check_size(path, size)
         return geometry
 
@@ -284,14 +329,23 @@ class Geometry:
         check_claim(path, self.segment[0] * self.segment[1] * self.dtype.itemsize, size)
 
 
-def _colour(entries: Entries) -> str:
+def _colour(entries: Entries, bits: int) -> str:
     """See `Geometry.colour`."""
     samples = entries.integer(SAMPLES, 1)
     photometric = entries.integer(PHOTOMETRIC, 1)
-    if samples == 1 and photometric not in COLOURS:
+    if samples == 1 and (photometric not in COLOURS or photometric == RGB):
+        return ""
+    if samples == 1 and photometric == PALETTE and _is_grey(entries, bits):
         return ""
     kind = COLOURS.get(photometric, "several values per pixel")
     return f"{samples} values per pixel, {kind}"
+
+
+def _is_grey(entries: Entries, bits: int) -> bool:
+    """Whether the palette shows each value as the intensity that it is."""
+    if not 1 <= bits <= 16 or entries.count(COLOUR_MAP) != 3 << bits:
+        return False
+    return is_grey_ramp(entries.integers(COLOUR_MAP).reshape(3, -1), bits)
 
 
 def _refuse_several_planes(path: str, entries: Entries) -> None:

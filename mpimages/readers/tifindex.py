@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import FormatError
 from .tifgeometry import (
+    COLOUR_MAP,
     DESCRIPTION,
     GEOMETRY_TAGS,
     PLACE_TAGS,
@@ -30,13 +31,15 @@ from .tifgeometry import (
     Layout,
 )
 
-__all__ = ["TifIndex", "index_tif"]
+__all__ = ["UNWRITTEN", "TifIndex", "index_tif"]
 
 WINDOW_BYTES = 4096
 BATCH = 4096
 MOST_ENTRIES = 4096
 
 SOFTWARE = 305
+UNWRITTEN = -2
+LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
 
 _OTHER, _GEOMETRY, _PLACE = 0, 1, 2
 
@@ -50,7 +53,7 @@ def _tag_table() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class TifIndex:
-    """The pages of one file, thumbnails left out.
+    """The pages of one file, thumbnails and masks left out.
 
     Attributes
     ----------
@@ -61,7 +64,8 @@ class TifIndex:
     ifds : (pages,) int64 ndarray
         Where each page's directory begins.
     data : (pages,) int64 ndarray
-        Where its pixels begin, if they are stored as one plain run; -1 otherwise.
+        Where its pixels begin, if they are stored as one plain run; UNWRITTEN if its directory
+        says that they never were stored; -1 otherwise.
     kinds : (pages,) int32 ndarray
         Which geometry it has.
     geometries : list of Geometry
@@ -69,6 +73,9 @@ class TifIndex:
         The first page's ImageDescription and Software.
     pixels_per_unit : (float, float)
         The first page's resolution along (row, column), 0 where there is none.
+    masks : int
+        How many of the pages that were left out are marked as masks but have as many bits as
+        the others.
     marks : tuple of (int, bytes)
         Of a file with one directory: the places and bytes from which all this was read.
     """
@@ -81,6 +88,7 @@ class TifIndex:
     geometries: list[Geometry]
     description: str
     pixels_per_unit: tuple[float, float]
+    masks: int = 0
     marks: tuple[tuple[int, bytes], ...] = ()
     software: str = ""
 
@@ -133,6 +141,7 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
     layout, first_offset = _read_head(path, fd, size)
     table = _tag_table()
     known: dict[bytes, int] = {}
+    maps: dict[bytes, int] = {}
     geometries: list[Geometry] = []
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     first: Entries | None = None
@@ -143,7 +152,7 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
         kinds = np.empty(len(offsets), dtype=np.int32)
         data = np.full(len(offsets), -1, dtype=np.int64)
         for rows, entries in _same_length(directories, layout):
-            for chosen, key in _alike(entries, table):
+            for chosen, key in _alike(_number_maps(fd, size, entries, maps), table):
                 sample = directories[rows[chosen[0]]]
                 if key not in known:
                     known[key] = len(geometries)
@@ -151,7 +160,7 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
                     geometries.append(Geometry.parse(path, entry, size))
                 geometry = geometries[known[key]]
                 kinds[rows[chosen]] = known[key]
-                if geometry.plain and geometry.segments == 1:
+                if geometry.one_place:
                     data[rows[chosen]] = _runs(path, entries[chosen], geometry, layout, size)
         parts.append((np.asarray(offsets, dtype=np.int64), data, kinds))
     if first is None:
@@ -164,7 +173,7 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
                      software=_software(first))
     if len(ifds) == 1 and limit is None:
         index = replace(index, marks=_marks(fd, layout, first_offset, first))
-    return _without_thumbnails(index)
+    return _images_alone(index)
 
 
 def _software(first: Entries) -> str:
@@ -179,7 +188,8 @@ def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[
     (count,) = layout.count.unpack(os.pread(fd, layout.head, offset))
     whole = layout.head + count * layout.entry.itemsize + layout.pointer_bytes
     places = [(0, 2 * layout.pointer_bytes), (offset, whole)]
-    places += [first.place(tag) for tag in (DESCRIPTION, SOFTWARE, X_RESOLUTION, Y_RESOLUTION)]
+    tags = (DESCRIPTION, SOFTWARE, X_RESOLUTION, Y_RESOLUTION, COLOUR_MAP)
+    places += [first.place(tag) for tag in tags]
     return tuple((place, os.pread(fd, length, place)) for place, length in places if length)
 
 
@@ -262,6 +272,23 @@ def _same_length(
         yield rows, np.frombuffer(joined, dtype=layout.entry).reshape(len(rows), -1)
 
 
+def _number_maps(
+    fd: int, size: int, entries: np.ndarray, maps: dict[bytes, int]
+) -> np.ndarray:
+    """The directories with a number of its content in place of where a palette is: pages that
+    have each their own copy of it are alike."""
+    found = entries["tag"] == COLOUR_MAP
+    if not found.any():
+        return entries
+    length = min(2 * int(entries["count"][found].max()), LONGEST_MAP)
+    places, which = np.unique(entries["value"][found], return_inverse=True)
+    contents = [os.pread(fd, length, min(place, size)) for place in places.tolist()]
+    numbers = [maps.setdefault(content, len(maps)) for content in contents]
+    numbered = entries.copy()
+    numbered["value"][found] = np.array(numbers)[which]
+    return numbered
+
+
 def _alike(entries: np.ndarray, table: np.ndarray) -> Iterator[tuple[np.ndarray, bytes]]:
     """The rows that have one geometry, and a key that tells it: the directory with all
     that does not matter to it blanked out."""
@@ -285,30 +312,41 @@ def _alike(entries: np.ndarray, table: np.ndarray) -> Iterator[tuple[np.ndarray,
 def _runs(
     path: str, entries: np.ndarray, geometry: Geometry, layout: Layout, size: int
 ) -> np.ndarray:
-    """Where the pixels of pages that are stored as one plain run begin."""
+    """See `TifIndex.data`: of pages whose directories say where they lie."""
     tags = entries["tag"][0].tolist()
     begin = layout.inline(path, entries, tags.index(geometry.offsets_tag))
+    nbytes = np.full(len(begin), geometry.nbytes, dtype=np.uint64)
     if geometry.counts_tag in tags:
         nbytes = layout.inline(path, entries, tags.index(geometry.counts_tag))
+    unwritten = geometry.unwritten(begin, nbytes)
+    if geometry.plain:
         # Some writers leave the count 0, which a plain run does not need.
-        if ((nbytes != 0) & (nbytes < geometry.nbytes)).any():
+        if ((nbytes != 0) & (nbytes < geometry.nbytes) & ~unwritten).any():
             raise FormatError(
                 f"{path}: a page of {geometry.nbytes} bytes is said to be stored in "
-                f"{int(nbytes[nbytes != 0].min())}"
+                f"{int(nbytes[(nbytes != 0) & ~unwritten].min())}"
             )
-    if (begin > np.uint64(size)).any():
-        raise FormatError(f"{path}: truncated: a page's data lie beyond its {size} bytes")
-    return begin.astype(np.int64)
+        if (begin > np.uint64(size)).any():
+            raise FormatError(f"{path}: truncated: a page's data lie beyond its {size} bytes")
+    known = begin.astype(np.int64) if geometry.plain else np.int64(-1)
+    return np.where(unwritten, UNWRITTEN, known)
 
 
-def _without_thumbnails(index: TifIndex) -> TifIndex:
-    """The index without the pages that are reduced copies of another.
+def _images_alone(index: TifIndex) -> TifIndex:
+    """The index without the pages that are masks or reduced copies of others.
 
-    Some programs mark pages of full size so (NewSubfileType 1): these are images.
+    Some programs mark pages of full size as reduced (NewSubfileType 1): these are images; so are
+    masks where there is nothing else.
     """
-    full = max(geometry.rows * geometry.columns for geometry in index.geometries)
+    masks = np.array([geometry.mask for geometry in index.geometries])
+    masks &= not masks.all()
+    images = [g for g, mask in zip(index.geometries, masks, strict=True) if not mask]
+    full = max(geometry.rows * geometry.columns for geometry in images)
     reduced = np.array([g.reduced and g.rows * g.columns < full for g in index.geometries])
-    if not reduced.any():
+    if not (masks | reduced).any():
         return index
-    kept = ~reduced[index.kinds]
-    return replace(index, ifds=index.ifds[kept], data=index.data[kept], kinds=index.kinds[kept])
+    kept = ~(masks | reduced)[index.kinds]
+    bits = {geometry.bits for geometry in images}
+    alike = masks & np.array([geometry.bits in bits for geometry in index.geometries])
+    return replace(index, ifds=index.ifds[kept], data=index.data[kept], kinds=index.kinds[kept],
+                   masks=int(alike[index.kinds].sum()))

@@ -143,7 +143,8 @@ def _parse(text: str) -> _OmeHeader | str:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return "the OME header defines entities"
     try:
-        return _OmeHeader(ElementTree.fromstring(text.strip(" \t\r\n\0").encode()))
+        # As text: the encoding that it declares was that of its bytes.
+        return _OmeHeader(ElementTree.fromstring(text.strip(" \t\r\n\0")))
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
         return f"the OME header is not valid XML: {error}"
 

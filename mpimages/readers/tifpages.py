@@ -17,7 +17,7 @@ from .tifgeometry import (
     Entries,
     Geometry,
 )
-from .tifindex import TifIndex, index_tif
+from .tifindex import UNWRITTEN, TifIndex, index_tif
 
 __all__ = ["TifPages"]
 
@@ -64,8 +64,9 @@ class TifPages(Closing):
         """Take the only directory as that of `count` pages which follow each other."""
         begin = self._find_run(0)
         if begin < 0:
+            why = "was never written" if begin == UNWRITTEN else "is compressed"
             raise FormatError(
-                f"{self.path}: its header says {count} pages, but it has one, which is compressed"
+                f"{self.path}: its header says {count} pages, but it has one, which {why}"
             )
         self.index = self.index.extended(self.path, count, begin)
 
@@ -93,11 +94,14 @@ class TifPages(Closing):
         return begins
 
     def _find_run(self, page: int) -> int:
-        """Where a page begins if its strips follow each other without a gap, else -1."""
+        """Where a page begins if its strips follow each other without a gap; else -1, or
+        UNWRITTEN."""
         geometry = self.index.geometry(page)
-        if self.index.data[page] >= 0 or not geometry.plain:
+        if self.index.data[page] != -1 or not geometry.plain:
             return int(self.index.data[page])
         offsets, lengths = self._places(page, geometry)
+        if not lengths.all():
+            return -1 if lengths.any() else UNWRITTEN
         height, width = geometry.segment
         full = height * width * geometry.dtype.itemsize
         gapless = (lengths[:-1] == full).all() and (np.diff(offsets) == full).all()
@@ -136,46 +140,84 @@ class TifPages(Closing):
 
     def _read_page(self, page: int, out: np.ndarray) -> None:
         geometry = self.index.geometry(page)
-        if self.index.data[page] >= 0:
-            read_into(self._open_fd(), int(self.index.data[page]), out, self.path)
+        begin = int(self.index.data[page])
+        if begin >= 0:
+            read_into(self._open_fd(), begin, out, self.path)
             byteswap(out, geometry.stored)
+            return
+        if begin == UNWRITTEN:
+            out[...] = 0
+            return
+        offsets, lengths = self._places(page, geometry)
+        if not lengths.any():
+            out[...] = 0
         elif _is_decoded_here(geometry):
-            self._read_segments(page, geometry, out)
+            self._read_segments(page, geometry, offsets, lengths, out)
         else:
-            self._places(page, geometry)  # within the file, before tifffile follows them
-            self._read_by_tifffile(page, out)
+            self._read_by_tifffile(page, geometry, offsets, lengths, out)
+
+    def unwritten(self, pages: np.ndarray) -> dict[str, int]:
+        """How many ``pages``, and how many ``strips`` and ``tiles`` of others, were never
+        written; what is 0 is left out."""
+        found = {"pages": 0, "strips": 0, "tiles": 0}
+        for page in pages.reshape(-1).tolist():
+            geometry = self.index.geometry(page)
+            if geometry.one_place:
+                found["pages"] += int(self.index.data[page] == UNWRITTEN)
+                continue
+            if self.index.data[page] >= 0:
+                continue  # one directory for all pages
+            _, lengths = self._places(page, geometry)
+            if not lengths.any():
+                found["pages"] += 1
+            else:
+                found["tiles" if geometry.tiled else "strips"] += int((lengths == 0).sum())
+        return {name: number for name, number in found.items() if number}
 
     def _places(self, page: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-        """Where each strip or tile of a page begins and how long it is, within the file."""
+        """Where each strip or tile of a page begins and how long it is, within the file; both
+        are 0 where it was never written."""
         index, fd = self.index, self._open_fd()
         ifd = int(index.ifds[page])
         head = os.pread(fd, index.layout.head, ifd)
         (count,) = index.layout.count.unpack(head)
         directory = os.pread(fd, count * index.layout.entry.itemsize, ifd + index.layout.head)
         entries = Entries(self.path, fd, index.size, index.layout, directory)
-        offsets = entries.integers(geometry.offsets_tag)
-        lengths = entries.integers(geometry.counts_tag)
-        if len(offsets) != geometry.segments or len(lengths) != geometry.segments:
-            raise FormatError(
-                f"{self.path}: page {page} has {geometry.segments} strips or tiles, but "
-                f"{len(offsets)} places and {len(lengths)} lengths"
-            )
-        if (lengths < 1).any() or (offsets + lengths > index.size).any():
+        # Tables may be longer than there are strips or tiles.
+        offsets = entries.integers(geometry.offsets_tag)[: geometry.segments]
+        lengths = entries.integers(geometry.counts_tag)[: geometry.segments]
+        if len(lengths) < geometry.segments:
+            lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
+        unwritten = geometry.unwritten(offsets, lengths)
+        if unwritten.any():
+            offsets, lengths = np.where(unwritten, 0, (offsets, lengths))
+        elif not lengths.all():
+            lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
+        if (offsets > index.size - lengths).any():
             raise FormatError(
                 f"{self.path}: truncated: page {page} has data beyond the file's "
-                f"{index.size} bytes, or none"
+                f"{index.size} bytes"
             )
         return offsets, lengths
 
-    def _read_segments(self, page: int, geometry: Geometry, out: np.ndarray) -> None:
+    def _read_segments(
+        self,
+        page: int,
+        geometry: Geometry,
+        offsets: np.ndarray,
+        lengths: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
         """Read a page strip by strip or tile by tile, each once."""
-        offsets, lengths = self._places(page, geometry)
         height, width = geometry.segment
         across = -(-geometry.columns // width)
         for k in range(geometry.segments):
             row, column = height * (k // across), width * (k % across)
             target = out[row : row + height, column : column + width]
             offset, length = int(offsets[k]), int(lengths[k])
+            if length == 0:
+                target[...] = 0
+                continue
             if target.flags.c_contiguous and target.shape == geometry.segment:
                 self._fill(page, geometry, offset, length, target)
                 continue
@@ -227,7 +269,14 @@ class TifPages(Closing):
     def _short(self, page: int, need: int, found: int) -> str:
         return f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
 
-    def _read_by_tifffile(self, page: int, out: np.ndarray) -> None:
+    def _read_by_tifffile(
+        self,
+        page: int,
+        geometry: Geometry,
+        offsets: np.ndarray,
+        lengths: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
         import tifffile
 
         try:
@@ -237,7 +286,12 @@ class TifPages(Closing):
                 self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
                 self._tifffile = tifffile.TiffFile(self._again)
             with phase("decode", out.nbytes):
-                found = self._page_at(page).asarray(maxworkers=1)
+                decoded = self._page_at(page)
+                # As they were understood here: there are tags that the library reads otherwise.
+                decoded.dataoffsets = tuple(offsets.tolist())
+                decoded.databytecounts = tuple(lengths.tolist())
+                decoded.predictor, decoded.nodata = geometry.predictor, 0
+                found = decoded.asarray(maxworkers=1)
         except Exception as error:
             # A MemoryError too: the page's size was checked, so the coded data claim too much.
             raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..collection import Collection
 from ..collective import from_rank
+from ..unwritten import never_written
 from ..writers.commit import staged
 from .gathered import Recording, gather
 
@@ -27,12 +28,15 @@ def write_report(images: Collection, path: str | os.PathLike, overwrite: bool) -
     chain = images._records(ACTION)
     with staged(comm, path, "report", overwrite, images._name(ACTION)) as output:
         recording = gather(images, chain, ACTION)
+        unwritten = never_written(comm, chain, images._name(ACTION))
         figures: dict[str, Any] = from_rank(
-            comm, 0, images._name(ACTION), _write, images, recording, output)
+            comm, 0, images._name(ACTION), _write, images, recording, unwritten, output)
     return figures
 
 
-def _write(images: Collection, recording: Recording, output: str) -> dict[str, Any]:
+def _write(
+    images: Collection, recording: Recording, unwritten: dict[str, int], output: str
+) -> dict[str, Any]:
     """Judge, draw and write; returns the figures. Local: rank 0."""
     from ..writers.files import naming_file
     from ..writers.plain import plain_metadata
@@ -42,7 +46,7 @@ def _write(images: Collection, recording: Recording, output: str) -> dict[str, A
 
     description = describe(images._chain, images.metadata)
     with np.errstate(over="ignore", invalid="ignore"):  # as in the passes
-        judged = judge(recording, description.gaps)
+        judged = judge(recording, description.gaps, unwritten)
         made = page(recording, judged, description)
     with naming_file(output), open(output, "xb") as file:
         file.write(made)

@@ -5,7 +5,7 @@ Each finding has a threshold of its own, written here; the page shows the number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,11 @@ class Judged:
     ceiling: float | None
 
 
-def judge(recording: Recording, gaps: list[dict[str, Any]]) -> Judged:
-    """Look at everything that was gathered. `gaps` are missing files, from `described`."""
+def judge(
+    recording: Recording, gaps: list[dict[str, Any]], unwritten: Mapping[str, int] | None = None
+) -> Judged:
+    """Look at everything that was gathered. `gaps` are missing files, from `described`, and
+    `unwritten` what `never_written` has found."""
     blank = recording.blank
     changing = not blank.all()
     bleaching = trend(recording.column("mean"), ~blank) if changing else None
@@ -81,6 +84,7 @@ def judge(recording: Recording, gaps: list[dict[str, Any]]) -> Judged:
         *_saturation(recording, figures), *_floor(recording, figures),
         *_not_finite(recording, figures), *_blank(recording, blank, figures),
         *_repeats(recording, blank, figures), *_gaps(gaps, figures),
+        *_unwritten(unwritten or {}, figures),
         *_bleaching(recording, bleaching, figures), *_steps(recording, blank, figures),
         *_motion(recording, blank, figures), *_unchanged(recording, figures),
     ]
@@ -181,6 +185,15 @@ def _gaps(gaps: list[dict[str, Any]], figures: dict[str, Any]) -> Iterator[Findi
         files = "files seem" if missing > 1 else "file seems"
         yield Finding("dropped", WARNING, f"{missing:,} {files} to be missing: between "
                       f"{one['after']} and {one['before']}{more}.")
+
+
+def _unwritten(unwritten: Mapping[str, int], figures: dict[str, Any]) -> Iterator[Finding]:
+    figures["never_written"] = dict(unwritten)
+    if unwritten:
+        parts = ", ".join(f"{number:,} {name if number > 1 else name[:-1]}"
+                          for name, number in unwritten.items())
+        yield Finding("unwritten", WARNING, f"Never written, and therefore zeros: {parts} of the "
+                      "files.")
 
 
 def _bleaching(

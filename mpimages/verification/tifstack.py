@@ -1,4 +1,4 @@
-"""One multi-page TIFF of mpimages, by the mark of its first page."""
+"""One multi-page TIFF of mpimages, by its mark."""
 
 from __future__ import annotations
 

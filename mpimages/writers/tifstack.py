@@ -1,8 +1,8 @@
 """All images in one multi-page TIFF, written by all ranks at offsets that the shape decides.
 
-The file begins with the header and the first page's table, then come the pixels of all pages in
-one run, (image, page, row, column), then the other pages' tables. ImageJ takes the run as a
-hyperstack by the first table alone; other readers follow the tables.
+The file begins with the header, the mark of mpimages and the first page's table, then come the
+pixels of all pages in one run, (image, page, row, column), then the other pages' tables. ImageJ
+takes the run as a hyperstack by the first table alone; other readers follow the tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mpi4py import MPI
 
 from ..checksum import crc32
 from ..collective import Together, from_rank
-from ..tifmark import MAGIC, STRUCTURE_PLACE, TAG, UNDEFINED, pack_mark
+from ..tifmark import MARK_PLACE, STRUCTURE_PLACE, pack_mark
 from .boxes import little_pieces, write_run
 from .files import OutputFiles, create_file, naming_file
 from .piecesums import PieceSums, piece_bytes
@@ -127,9 +127,8 @@ class StackLayout:
             piece_bytes(self.pixel_bytes), structure, crcs,
         )
         tags = [*self._page_tags(first), *self._resolution_tags(),
-                Tag(270, ASCII, self._description().encode("ascii") + b"\0"),
-                Tag(TAG, UNDEFINED, mark)]
-        return first_table(tags, self.big, self.tail if known and self.pages > 1 else 0)
+                Tag(270, ASCII, self._description().encode("ascii") + b"\0")]
+        return first_table(tags, self.big, self.tail if known and self.pages > 1 else 0, mark)
 
     def tables(self) -> Iterator[bytes]:
         """What follows the pixels: the tables of all pages but the first, in pieces."""
@@ -232,7 +231,7 @@ class StackWriter:
                 structure = crc32(piece, structure)
                 place += len(piece)
             os.fsync(file.fileno())
-            at = head.index(MAGIC) + STRUCTURE_PLACE
+            at = MARK_PLACE + STRUCTURE_PLACE
             whole = head[:at] + struct.pack("<I", structure) + head[at + 4 :]
             write_run(file.fileno(), 0, np.frombuffer(whole, np.uint8))
             os.fsync(file.fileno())

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..tifmark import MARK_PLACE
+
 __all__ = ["ASCII", "LONG", "LONG8", "RATIONAL", "SHORT", "Tag", "first_table", "number",
            "page_tables", "table_length"]
 
@@ -38,7 +40,7 @@ def number(tag: int, kind: int, value: int) -> Tag:
 
 @dataclass(frozen=True)
 class _Form:
-    head: bytes  # of the file: the first table follows
+    head: bytes  # of the file: the place of the first table follows
     count: struct.Struct
     entry: struct.Struct
     offset: struct.Struct
@@ -47,20 +49,24 @@ class _Form:
         return self.count.size + len(tags) * self.entry.size + self.offset.size
 
 
-CLASSIC = _Form(b"II*\0\x08\0\0\0", struct.Struct("<H"), struct.Struct("<HHI4s"),
+CLASSIC = _Form(b"II*\0", struct.Struct("<H"), struct.Struct("<HHI4s"),
                 struct.Struct("<I"))
-BIG = _Form(b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0", struct.Struct("<Q"), struct.Struct("<HHQ8s"),
+BIG = _Form(b"II+\0\x08\0\0\0", struct.Struct("<Q"), struct.Struct("<HHQ8s"),
             struct.Struct("<Q"))
 
 
-def first_table(tags: Sequence[Tag], big: bool, following: int) -> bytes:
-    """The file's header and its first table, with the values that do not fit into it.
+def first_table(tags: Sequence[Tag], big: bool, following: int, mark: bytes) -> bytes:
+    """The file's header, a mark at byte MARK_PLACE, and the first table with the values that do
+    not fit into it.
 
     `following` is where the next table is, 0 where there is none. The length does not depend
     on it, nor on the numbers in the tags.
     """
     form = BIG if big else CLASSIC
-    place = len(form.head) + form.length(tags)
+    start = MARK_PLACE + len(mark)
+    start += -start % 8
+    place = start + form.length(tags)
+    place += -place % 8
     entries, values = b"", b""
     for tag in sorted(tags):
         inline = tag.value
@@ -69,8 +75,10 @@ def first_table(tags: Sequence[Tag], big: bool, following: int) -> bytes:
             values += tag.value + b"\0" * (-len(tag.value) % 8)
         entries += form.entry.pack(tag.tag, tag.kind, tag.count, inline)
         # Values begin at multiples of 8, as readers of BigTIFF may ask.
-    table = form.head + form.count.pack(len(tags)) + entries + form.offset.pack(following) + values
-    return table + b"\0" * (-len(table) % ALIGNMENT)
+    head = (form.head + form.offset.pack(start)).ljust(MARK_PLACE, b"\0") + mark
+    table = form.count.pack(len(tags)) + entries + form.offset.pack(following)
+    whole = (head.ljust(start, b"\0") + table).ljust(place, b"\0") + values
+    return whole + b"\0" * (-len(whole) % ALIGNMENT)
 
 
 def page_tables(
