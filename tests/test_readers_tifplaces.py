@@ -193,10 +193,12 @@ def test_hyperstack_of_one_directory_without_data(tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "uint64", "float32", "float64"])
 @pytest.mark.parametrize("predictor", [2, 3])
 @pytest.mark.parametrize("ways", [{}, {"rowsperstrip": 3}, {"tile": (16, 16)}])
-@pytest.mark.parametrize("codec", [None, "packbits"])
+@pytest.mark.parametrize("codec", [None, "packbits", "lerc"])
 def test_predictor_without_effect(tmp_path, dtype, predictor, ways, codec):
     """As in libtiff, which knows it of LZW, Deflate, LZMA and Zstandard alone."""
     path = tmp_path / "a.tif"
+    if codec == "lerc" and dtype == "uint64":
+        pytest.skip("not written by the library")
     pages = recording(2, (8, 9), dtype)
     write(path, pages, compression=codec, extratags=[(60000, 3, 1, predictor, True)], **ways)
     rename(path, {60000: 317})

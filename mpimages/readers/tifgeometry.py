@@ -41,8 +41,8 @@ RGB, PALETTE, MASK = 2, 3, 4  # photometric interpretations
 COLOURS = {2: "RGB", 3: "palette colour", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 32803: "CFA raw"}
 _PALETTE = f"1 values per pixel, {COLOURS[PALETTE]}"
 NO_COMPRESSION = 1
-# What does not go with these is without effect, as in libtiff: no compression, CCITT, PackBits.
-UNPREDICTED = (NO_COMPRESSION, 2, 3, 4, 32773)
+# With others than LZW, Deflate, LZMA and Zstandard a predictor is without effect, as in libtiff.
+PREDICTED = (5, 8, 32946, 34925, 34926, 50000, 50013)
 LARGEST_FIELD = 1 << 26
 
 
@@ -283,7 +283,7 @@ class Geometry:
         compression = entries.integer(COMPRESSION, NO_COMPRESSION)
         offsets_tag = TILE_OFFSETS if TILE_OFFSETS in entries else STRIP_OFFSETS
         counts_tag = TILE_COUNTS if TILE_COUNTS in entries else STRIP_COUNTS
-        predictor = 1 if compression in UNPREDICTED else entries.integer(PREDICTOR, 1)
+        predictor = entries.integer(PREDICTOR, 1) if compression in PREDICTED else 1
         if predictor == 2 and bits not in (8, 16, 32, 64):
             raise ValueError(
                 f"{path}: differences (predictor 2) of values of {bits} bits are not read; save it "
