@@ -93,13 +93,13 @@ class ThunderContext:
 
     @property
     def rank(self) -> int:
-        """This process among all, from 0. Local."""
-        return self.comm.rank
+        """This process among all, from 0. Local; of a closed context too."""
+        return self._session.rank
 
     @property
     def size(self) -> int:
-        """The number of ranks. Local."""
-        return self.comm.size
+        """The number of ranks. Local; of a closed context too."""
+        return self._session.size
 
     @property
     def memory(self) -> int:

@@ -17,6 +17,7 @@ from .phases import phase
 from .session import Session
 from .sources import CacheSource, MemorySource, uncached
 from .steps import Apply, Unlike, different
+from .watch import calling
 
 __all__ = ["Streamed"]
 
@@ -94,7 +95,7 @@ class Streamed:
         start, stop = partition.bounds(comm.rank)
         kept = np.zeros(stop - start, dtype=np.uint8)
         if isinstance(selector, FilterKeys):
-            with Together(comm, self._name(action)):
+            with Together(comm, self._name(action)), calling():
                 for i, key in enumerate(chain.keys[start:stop]):
                     kept[i] = bool(selector.func(self._key(key)))
         else:
@@ -147,7 +148,7 @@ class Streamed:
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
-                with phase("compute", batch.nbytes):
+                with calling(), phase("compute", batch.nbytes):
                     with self._session.stopping.at_once():
                         result = chain.run(first, batch, wanted)
                     if result is not wanted:
@@ -167,7 +168,7 @@ class Streamed:
                     for batch in batches:
                         work(batch)
                         tick(len(batch))
-            if isinstance(together.failure, Unlike):
+            if type(together.failure) is Unlike:
                 together.failure = None  # `_learn` finds out which record it is
             together.agree()
         self._learn(chain)

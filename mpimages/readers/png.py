@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..phases import counted, phase
+from ..quiet import quietly
 from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import require_given
 from .options import Options
@@ -85,8 +86,10 @@ class PngHandle(Handle):
 def _read_head(path: str) -> tuple[tuple[int, int], int]:
     """((rows, columns), bits) of a greyscale PNG."""
     fd, size = open_file(path)
-    head = os.pread(fd, 33, 0)
-    os.close(fd)
+    try:
+        head = os.pread(fd, 33, 0)
+    finally:
+        quietly(os.close, fd)
     if head[:8] != SIGNATURE or head[8:16] != b"\0\0\0\x0dIHDR" or len(head) < 33:
         raise FormatError(f"{path}: not a PNG: it begins with {head[:8]!r}")
     columns, rows, bits, kind = struct.unpack_from(">IIBB", head, 16)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..quiet import quietly
 from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import FlatHandle, scratch_bytes
 from .options import Options, checked_dims, checked_dtype, image_dtype
@@ -91,7 +92,7 @@ def _describe(
 
 def _check_size(path: str, dims: tuple[int, ...], stored: np.dtype) -> None:
     fd, size = open_file(path)
-    os.close(fd)
+    quietly(os.close, fd)
     need = product(dims) * stored.itemsize
     if size != need:
         raise FormatError(
