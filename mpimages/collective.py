@@ -116,7 +116,7 @@ class Together:
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
         if comm.size == 1:
             assert own is not None
-            asked(own.add_note, f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
+            asked(BaseException.add_note, own, f"in {place}")
             error = own if _passes(own) else _rebuild(_describe(own, place))
         else:
             described = None if own is None else _describe(own, place)

@@ -233,8 +233,7 @@ class Streamed:
             if block is None:
                 budget.check_fits(
                     max(partition.counts) * batch[:1].nbytes, self._session.memory,
-                    self._name(action),
-                    "declare dims and dtype of what apply's function returns, or use more ranks",
+                    self._name(action), self._instead(chain, action, batch[:1].nbytes),
                 )
                 block = empty((stop - start, *batch.shape[1:]), batch.dtype)
             block[first - start : first - start + len(batch)] = batch
@@ -296,8 +295,20 @@ class Streamed:
         """Refuse a share that does not fit, the same on all ranks. Local."""
         budget.check_fits(
             self._share_bytes(chain, copied), self._session.memory, self._name(action),
-            "use more ranks or nodes, or give the context more with memory=",
+            self._instead(chain, action, self._record_bytes(chain)),
         )
+
+    def _instead(self, chain: Chain, action: str, record: int) -> str:
+        """What to do where a share of records of so many bytes is too large. Local."""
+        words = "give the context more with memory=, or take fewer or smaller records"
+        if action.startswith("save"):  # which then holds no share
+            words = f"declare dims and dtype of what apply's function returns, {words}"
+        there = self._session.memory // max(1, record)
+        # What is gathered no number of ranks makes smaller, and memory is where its rank is.
+        if not there or chain.source.partition is not None or \
+                not (action.startswith("save") or action in ("cache", "toSeries")):
+            return words
+        return f"{words}, or use {-(-(chain.count or 0) // there)} ranks that each have as much"
 
     def _record_bytes(self, chain: Chain) -> int:
         """What a record takes; 0 while only an action can tell. Local."""

@@ -198,7 +198,7 @@ def exceptions() -> dict[str, str]:
             lambda fail=fail: images.apply(fail).saveAsBinarySeries(sys.argv[2]),
         ]):
             said[f"{name} {number}"] = f"{met(act)} {met(images.mean)}"
-    for number, hostile in enumerate([NoText(), [NoText()], np.zeros(3).view(Unset)]):
+    for number, hostile in enumerate([NoText(), [NoText()], Unset((3,))]):
         said[f"argument {number}"] = f"{met(lambda: images[hostile])} {met(images.mean)}"  # noqa: B023
     return said
 
