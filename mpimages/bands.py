@@ -20,6 +20,7 @@ from .kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
 from .kernels.transpose import transpose_each
 from .partition import Partition
 from .phases import phase
+from .quiet import quietly
 from .readers.rawio import product
 from .sources import FileSource, PerThread
 from .workspace import Work, Workspace
@@ -299,9 +300,10 @@ def _to_keep(found: _Survey) -> np.ndarray:
 
 
 def _close_all(kept: np.ndarray) -> None:
-    for descriptor in kept[kept >= 0].tolist():
-        os.close(descriptor)
+    descriptors = kept[kept >= 0].tolist()
     kept[:] = OPEN
+    for descriptor in descriptors:
+        quietly(os.close, descriptor)
 
 
 def _refuse(path: str, status: int, number: int) -> None:

@@ -19,20 +19,20 @@ OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
 SHARE_OF_FREE = 0.6
 
 
-def agreed_budget(comm: MPI.Intracomm, memory: int | str | None) -> int:
+def agreed_budget(
+    comm: MPI.Intracomm, node: MPI.Comm, memory: int | str | None
+) -> int:
     """The bytes that each rank may take, the same on all ranks. Collective.
 
     What is given counts as it is; otherwise what the batch system, the container and the node
     allow is shared among the ranks on the node, and the smallest share holds for all.
     """
     own = 0
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)  # by all, whatever they were given
     with Together(comm, "ThunderContext"):
         if memory is not None:
             own = parse_size(memory)
         else:
             own = int(min(free_memory(), memory_limit()) * SHARE_OF_FREE) // node.size
-    node.Free()
     return int(allreduce(comm, np.array([max(1, own)], dtype=np.int64), MPI.MIN)[0])
 
 

@@ -12,7 +12,8 @@ import pickle
 import socket
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -22,6 +23,7 @@ from mpi4py import MPI
 from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
 from .phases import phase
+from .quiet import asked
 from .shown import WHOLE, shown
 from .waiting import complete
 
@@ -32,7 +34,10 @@ __all__ = [
     "allreduce",
     "broadcast_array",
     "from_rank",
+    "is_agreed",
     "mark_agreed",
+    "moment",
+    "teller_of",
 ]
 
 ErrorType = TypeVar("ErrorType", bound=BaseException)
@@ -71,7 +76,7 @@ class Together:
         self.action = action
         self.given = given
         self.failure: BaseException | None = None
-        self._began = next(_moments)
+        self._began = moment()
 
     @property
     def failed(self) -> bool:
@@ -108,33 +113,24 @@ class Together:
     def _raise_everywhere(self, lowest: int) -> NoReturn:
         comm, own = self.comm, self.failure
         failures = comm.allreduce(int(self.failed))
+        place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
         if comm.size == 1:
             assert own is not None
-            own.add_note(f"in {self.action}, rank 0 of 1 on {socket.gethostname()}")
-            try:
-                raise mark_agreed(own, comm)
-            finally:
-                # What knows the frames that know it would be kept, with all of their arrays,
-                # until the garbage is collected.
-                self.failure = own = None
-        code = own.code if isinstance(own, SystemExit) else None
-        place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
-        described = None if own is None else (*_describe(own, place), code)
-        pickled, number, message, code = comm.bcast(described, lowest)
-        others = f" ({failures - 1} more ranks failed)" if failures > 1 else ""
-        error = _rebuild(pickled, number, message + others)
-        if isinstance(error, SystemExit):
-            error.code = code  # what the program wanted to end with
+            asked(BaseException.add_note, own, f"in {place}")
+            error = own if _passes(own) else _rebuild(_describe(own, place))
+        else:
+            described = None if own is None else _describe(own, place)
+            found = comm.bcast(described, lowest)
+            error = _rebuild(found, f" ({failures - 1} more ranks failed)" if failures > 1 else "")
         try:
+            if error is own:
+                raise mark_agreed(error, comm)
             raise mark_agreed(error, comm, lowest) from own
         finally:
+            # What knows the frames that know it would be kept, with all of their arrays, until
+            # the garbage is collected.
             self.failure = own = None
             del error
-
-    def _is_agreed(self, error: BaseException) -> bool:
-        """Whether an agreement of the same ranks, since this one began, has raised it."""
-        comm, moment = getattr(error, "agreed", (None, -1))
-        return comm is not None and comm == self.comm and moment > self._began
 
     def __enter__(self) -> Together:
         return self
@@ -146,7 +142,7 @@ class Together:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            if self._is_agreed(error):
+            if is_agreed(error, self.comm, self._began):
                 return  # every rank is raising this one: an inner agreement did its work
             if self.failure is None:
                 self.failure = error
@@ -156,6 +152,13 @@ class Together:
 
 # Tells what came first on this rank: an error that was agreed on before counts as new.
 _moments = itertools.count()
+# An exception's own attributes, past whatever its class makes of getting and setting them.
+_attributes: Any = BaseException.__dict__["__dict__"].__get__
+
+
+def moment() -> int:
+    """The present one, to be compared with an agreement's. Local."""
+    return next(_moments)
 
 
 def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> ErrorType:
@@ -164,51 +167,108 @@ def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> Error
     Local. The mark says when, for a program may keep an exception and raise it again on one
     rank alone; and which rank is to print it where nobody catches it.
     """
-    # One with slots cannot bear the mark; an outer agreement then repeats itself.
-    with suppress(AttributeError):
-        error.agreed = (comm, next(_moments))  # type: ignore[attr-defined]
-        error.agreed_by = (comm, teller)  # type: ignore[attr-defined]
+    _attributes(error).update(agreed=(comm, moment()), agreed_by=(comm, teller))
     return error
 
 
-def _describe(error: BaseException, place: str) -> tuple[bytes, int | None, str]:
-    """What the other ranks need to raise the same: pickled type, errno, message."""
-    kind, text = type(error), _text(error)
-    number = error.errno if isinstance(error, OSError) else None
+def is_agreed(error: BaseException, comm: MPI.Intracomm | None = None, since: int = -1) -> bool:
+    """Whether an agreement of comm's ranks, or of any, has raised it since that moment. Local."""
+    agreed, when = _attributes(error).get("agreed", (None, -1))
+    return agreed is not None and when > since and (comm is None or agreed == comm)
+
+
+def teller_of(error: BaseException) -> tuple[MPI.Intracomm | None, int]:
+    """Of an exception that ranks have agreed on: their communicator, and who prints it. Local."""
+    return _attributes(error).get("agreed_by", (None, 0))
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the ranks need to raise the same as the one that failed: plain values.
+
+    Attributes
+    ----------
+    pickled : bytes
+        The exception's type.
+    number : int or None
+        Of a system error.
+    message : str
+    code : int, str or None
+        With what a program wanted to end.
+    """
+
+    pickled: bytes
+    number: int | None
+    message: str
+    code: int | str | None
+
+
+def _describe(error: BaseException, place: str) -> _Described:
+    """See `_Described`. It never raises, whatever the exception's own code does."""
+    kind = type(error)
+    text = asked(_text, error, otherwise="(its message cannot be shown)")
+    number = asked(_number, error)
     try:
         pickled = pickle.dumps(kind)
         _construct(kind, number, text)
-    except Exception:
-        pickled, number, text = pickle.dumps(RankError), None, f"{kind.__name__}: {text}"
-    return pickled, number, f"{place}: {text}"
+    except BaseException:
+        name = asked(lambda: str.__str__(kind.__name__), otherwise="an exception")
+        pickled, number, text = pickle.dumps(RankError), None, f"{name}: {text}"
+    return _Described(pickled, number, f"{place}: {text}", asked(_code, error, otherwise=1))
 
 
-def _text(error: BaseException) -> str:
-    """The message, whatever the exception's own way of showing it does."""
-    try:
-        if isinstance(error, KeyError) and error.args:
-            return str(error.args[0])
-        if isinstance(error, OSError) and error.strerror is not None:
-            named = "" if error.filename is None else f": {error.filename!r}"
-            return f"{error.strerror}{named}"
-        return str(error)
-    except Exception:
-        return "(its message cannot be shown)"
+def _text(error: Any) -> str:
+    kind = type(error)
+    text = str(error)
+    if issubclass(kind, KeyError) and error.args:
+        text = str(error.args[0])
+    elif issubclass(kind, OSError) and error.strerror is not None:
+        named = error.filename
+        text = f"{error.strerror}{'' if named is None else f': {named!r}'}"
+    return str.__str__(text)  # a subclass may do whatever it likes when it is used
 
 
-def _construct(kind: type[BaseException], number: int | None, message: str) -> BaseException:
+def _number(error: Any) -> int | None:
+    number = error.errno if issubclass(type(error), OSError) else None
+    return number if type(number) is int else None
+
+
+def _code(error: Any) -> int | str | None:
+    code = error.code if issubclass(type(error), SystemExit) else None
+    return code if code is None or type(code) is int else str.__str__(str(code))
+
+
+def _construct(kind: Any, number: int | None, message: str) -> BaseException:
     error = kind(number, message) if number is not None else kind(message)
-    if message not in str(error):
-        raise TypeError(f"{kind.__name__} loses its message")
+    if not _passes(error) or message not in str.__str__(str(error)):
+        raise TypeError("an exception that cannot be had again")
     return error
 
 
-def _rebuild(pickled: bytes, number: int | None, message: str) -> BaseException:
+def _passes(error: BaseException) -> bool:
+    """Whether it is an exception that can be raised through any code.
+
+    Context managers set the traceback of those that pass them: one whose class forbids that
+    would become another on its way, which the ranks have not agreed on.
+    """
+
+    def set_as_they_do() -> bool:
+        error.__traceback__ = error.__traceback__
+        return issubclass(type(error), BaseException)
+
+    return bool(asked(set_as_they_do))
+
+
+def _rebuild(described: _Described, others: str = "") -> BaseException:
     # Only a class travels: every rank runs the same program and has it too, or nearly.
+    message = described.message + others
     try:
-        return _construct(pickle.loads(pickled), number, message)
-    except Exception:
+        error = _construct(pickle.loads(described.pickled), described.number, message)
+    except BaseException:
         return RankError(message)
+    if issubclass(type(error), SystemExit):
+        asked(setattr, error, "code", described.code)
+    return error
 
 
 def from_rank(
@@ -218,11 +278,18 @@ def from_rank(
 
     `given` must look the same on all ranks, as in `Together`.
     """
-    result = None
+    result, packed = None, b""
     with Together(comm, action, given):
         if comm.rank == root:
             result = work(*args)
-    return comm.bcast(result, root)
+            packed = pickle.dumps(result, pickle.HIGHEST_PROTOCOL) if comm.size > 1 else b""
+    if comm.size == 1:
+        return result
+    packed = comm.bcast(packed, root)
+    with Together(comm, action):  # what is in it may have code of its own
+        if comm.rank != root:
+            result = pickle.loads(packed)
+    return result
 
 
 def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from functools import cache
 from typing import Any
@@ -12,6 +13,8 @@ from mpi4py import MPI
 from . import waiting
 from .ending import attend, dismiss, end_alone
 from .errors import CollectiveMismatchError
+from .quiet import quietly
+from .segments import Segments
 from .shown import shown
 from .watch import WARN, Watch
 
@@ -19,17 +22,73 @@ __all__ = ["Shared", "acquire", "release"]
 
 
 _log = logging.getLogger("mpimages")
+# Of the threads of a process one at a time looks whether a communicator has its duplicate.
+_claiming = threading.Lock()
 
 
 class Shared:
-    """A communicator's duplicate, the watch over its ranks, and how many contexts use them."""
+    """What the contexts of one communicator share: duplicates of it, the watch over its ranks.
 
-    def __init__(self, origin: MPI.Intracomm, limit: float | None) -> None:
+    Attributes
+    ----------
+    comm, node : mpi4py.MPI.Comm
+        Of all ranks, and of those of this rank's node.
+    watch : Watch
+    segments : Segments
+    users : int
+        How many contexts use it.
+    made : int
+        How many have: each has a number, the same on all ranks that are in step.
+    """
+
+    comm: MPI.Intracomm
+    node: MPI.Comm
+    watch: Watch
+    segments: Segments
+
+    def __init__(self, origin: MPI.Intracomm) -> None:
         self.origin = origin
-        self.comm = _duplicate(origin, limit)
-        self.watch = Watch(self.comm)
+        self.users = self.made = 0
+        self._thread = threading.current_thread()
+
+    def make(self, limit: float | None) -> None:
+        """Duplicate the communicator. Collective."""
+        try:
+            self.comm = _duplicate(self.origin, limit)
+            self.node = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+            self.watch = Watch(self.comm)
+        except MPI.Exception as error:
+            raise RuntimeError(
+                f"MPI makes no more communicators: {error}. Close the contexts that are no longer "
+                "needed (tsc.close(), or with ThunderContext(...) as tsc), and free communicators; "
+                "contexts of one communicator share what they need"
+            ) from error
+        self.segments = Segments(self.comm, self.node)
         waiting.attend(self.comm, self.watch.look_about)
-        self.users = 0
+
+    @property
+    def in_step(self) -> bool:
+        """Whether its ranks are, as far as is known; True while it is being made. Local."""
+        return not (hasattr(self, "watch") and self.watch.broken)
+
+    def check_thread(self) -> None:
+        """RuntimeError in another thread than the one that made it. Local.
+
+        Collective calls of two threads would come in another order on each rank.
+        """
+        if threading.current_thread() is not self._thread:
+            raise RuntimeError(
+                "the contexts of a communicator are used by one thread, that of the first of them "
+                f"({self._thread.name}), and not by {threading.current_thread().name}: give each "
+                "thread a communicator, comm.Dup(), of which it makes a ThunderContext itself"
+            )
+
+    def free(self) -> None:
+        """Free what was made. Collective."""
+        self.watch.close()
+        waiting.dismiss(self.comm)
+        self.node.Free()
+        self.comm.Free()
 
 
 def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
@@ -74,19 +133,32 @@ def acquire(comm: Any, limit: float | None = None) -> Shared:
     ------
     TypeError
         Where it is no intracommunicator.
+    RuntimeError
+        Where another thread uses it, or MPI makes no more communicators.
     CollectiveMismatchError
         Where one of its ranks is known to have ended, or does not come within the limit.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
         raise TypeError(f"comm is an mpi4py intracommunicator, not {shown(comm)}")
-    shared: Any = comm.Get_attr(_keyval())
-    if shared is not None and shared.watch.left:
-        raise CollectiveMismatchError("another rank has ended: the others cannot work together")
-    if shared is None or shared.watch.broken:
-        shared = Shared(comm, limit)
-        comm.Set_attr(_keyval(), shared)
+    with _claiming:
+        shared: Any = comm.Get_attr(_keyval())
+        new = shared is None or not shared.in_step
+        if not new:
+            shared.check_thread()
+        elif shared is not None and shared.watch.left:
+            raise CollectiveMismatchError("another rank has ended: the others cannot work together")
+        else:
+            shared = Shared(comm)
+            comm.Set_attr(_keyval(), shared)
+    if new:
+        try:
+            shared.make(limit)
+        except BaseException:
+            quietly(comm.Delete_attr, _keyval())
+            raise
         attend(shared.watch)
     shared.users += 1
+    shared.made += 1
     return shared
 
 
@@ -100,8 +172,6 @@ def release(shared: Shared) -> None:
         dismiss(shared.watch)
         if shared.watch.broken:
             return
-        shared.watch.close()
         if shared.origin != MPI.COMM_NULL:  # the user may have freed it meanwhile
-            shared.origin.Delete_attr(_keyval())
-        waiting.dismiss(shared.comm)
-        shared.comm.Free()
+            quietly(shared.origin.Delete_attr, _keyval())
+        shared.free()

@@ -31,7 +31,8 @@ class ThunderContext:
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm, optional
-        Default: COMM_WORLD. It is duplicated once; the duplicate is freed by `close`.
+        Default: COMM_WORLD. It is duplicated once, for all contexts of it; the last one's `close`
+        frees the duplicate.
     memory : int or str, optional
         What each rank may take: bytes, or a text such as ``'4GB'``. Default: what the batch
         system, the container and the node allow, shared among the ranks of a node.
@@ -48,6 +49,10 @@ class ThunderContext:
 
     Notes
     -----
+    Contexts of one communicator are used by one thread, the one that made the first of them. Other
+    threads make contexts of communicators of their own (``comm.Dup()``). The ranks must use the
+    same one of several contexts: otherwise all raise CollectiveMismatchError.
+
     While contexts of several ranks are open, an uncaught exception ends the job with a
     non-zero exit code, and its traceback is printed once (``sys.excepthook``). Without a context, a
     rank that ends of one is ended by SIGALRM where MPI's end takes longer than 5 s.
@@ -93,13 +98,13 @@ class ThunderContext:
 
     @property
     def rank(self) -> int:
-        """This process among all, from 0. Local."""
-        return self.comm.rank
+        """This process among all, from 0. Local; of a closed context too."""
+        return self._session.rank
 
     @property
     def size(self) -> int:
-        """The number of ranks. Local."""
-        return self.comm.size
+        """The number of ranks. Local; of a closed context too."""
+        return self._session.size
 
     @property
     def memory(self) -> int:

@@ -32,6 +32,7 @@ from .partition import Partition
 from .phases import phase
 from .plan import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .progress import Progress, Recorder
+from .quiet import quietly
 from .sources import FileSource, MemorySource
 from .streamed import Streamed
 from .transposed import ExchangeSource
@@ -242,8 +243,8 @@ class _Conversion:
             buffers.exchange = exchange.buffers(self.comm.rank, part, self.workspace)
             buffers.make(width)
         recorder = self.progress.recorder("done", self.writer.flush)
-        with ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer") as executor, \
-                self._piece(missing.count) as tick:
+        executor = ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer")
+        with self._piece(missing.count) as tick:
             behind = Behind(executor if self.writer.threaded else None)
             try:
                 self._rounds(pieces, buffers, layout, behind, recorder, tick)
@@ -252,6 +253,7 @@ class _Conversion:
                 bands.close()
                 behind.give_up()
                 recorder.give_up()
+                quietly(executor.shutdown)
 
     def _piece(self, pixels: int) -> AbstractContextManager[Tick]:
         """The bytes of so many pixels, to be shown. Local."""

@@ -22,7 +22,9 @@ from typing import Any, NoReturn
 
 from mpi4py import MPI
 
+from .collective import teller_of
 from .deadline import GRACE
+from .quiet import asked
 from .waiting import PAUSE
 from .watch import Watch
 
@@ -102,7 +104,7 @@ def _hook(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Print what no rank has printed, and remember that this rank ends of it."""
-    comm, teller = getattr(error, "agreed_by", (None, 0))
+    comm, teller = teller_of(error)
     show = _attended.before or sys.__excepthook__
 
     def tell() -> None:
@@ -113,8 +115,8 @@ def _hook(
     else:
         _attended.untold = tell
     _flush()
-    lines = str(error).splitlines() or [""]
-    _attended.failure = f"{kind.__name__}: {lines[0][:200]}"
+    said = asked(lambda: f"{kind.__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+    _attended.failure = said or "an exception"
     _attended.alone = comm is None
 
 

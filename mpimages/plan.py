@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import budget
@@ -97,12 +98,37 @@ def lay_out(
     unit = buffered + blocks * record / size
     spare = free - blocks * grain * record  # a rank's part is rounded up to the grain
     width = min(pixels, max(grain, int(spare / unit) // grain * grain))
-    budget.check_fits(
-        need(width), memory, action, "use more ranks, or give more with memory="
-    )
+    if need(width) > memory:
+        budget.check_fits(need(width), memory, action, _instead(
+            lambda ranks: _narrowest(way, -(-sum(counts) // ranks), ranks, pixels, itemsize, record,
+                                     grain, memory),
+            size, max(sum(counts), pixels), memory,
+        ))
     scratch = sum(counts) * pixels * itemsize if way == "frames" else 0
     rounds = -(-pixels // width)
     return Layout(way, width, grain, rounds, blocks, exchange, need(width), scratch)
+
+
+def _narrowest(
+    way: str, most: int, size: int, pixels: int, itemsize: int, record: int, grain: int, memory: int
+) -> int:
+    """What the narrowest band takes on each of `size` ranks that have `most` images at most."""
+    held = most * pixels * itemsize if way == "share" else 0
+    sent = -(-pixels * record // size)
+    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
+    buffered = 0 if way in ("memory", "share") else most * itemsize
+    return held + 2 * exchange + min(pixels, grain) * buffered + grain * record
+
+
+def _instead(need: Callable[[int], int], size: int, most: int, memory: int) -> str:
+    """What to do where need(size) bytes are too many. A rank holds one series at least, and two
+    ranks exchange what one has already: more of them do not always help."""
+    ranks = 2 * size
+    while ranks <= 2 * most and need(ranks) > memory:
+        ranks *= 2
+    if ranks > 2 * most:
+        return "give more with memory=, or take fewer images"
+    return f"give more with memory=, or use {ranks} ranks or more that each have as much"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from contextlib import suppress
 import numpy as np
 from mpi4py import MPI
 
+from .quiet import quietly
 from .waiting import complete
 
 __all__ = ["HEAD", "Segments"]
@@ -34,7 +35,8 @@ class Segments:
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
+    comm, node : mpi4py.MPI.Intracomm
+        Of all ranks, and of those of this rank's node.
 
     Attributes
     ----------
@@ -46,31 +48,31 @@ class Segments:
         Whether there are ranks on several nodes; the same on all ranks.
     usable : bool
         Whether this is a way at all; the same on all ranks.
-
-    Notes
-    -----
-    With ``MPIMAGES_SHARED_MEMORY=0`` in the environment of any rank there are only messages. So
-    there are where ranks share a core, as they would wait for each other in every turn; 1
-    asks for segments even then.
     """
 
-    def __init__(self, comm: MPI.Intracomm) -> None:
+    def __init__(self, comm: MPI.Intracomm, node: MPI.Comm) -> None:
         self._comm = comm
-        self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self._node = node
         own = os.sched_getaffinity(0)
         there = self._node.allgather((comm.rank, own))
         self.near = tuple(rank for rank, _ in there)
         self.nodes = tuple(comm.allgather(self.near[0]))
-        sharing = sum(1 for _, cores in there if own & cores)
-        wanted = {"0": False, "1": True}.get(
-            os.environ.get("MPIMAGES_SHARED_MEMORY", ""), sharing <= len(own)
-        )
+        self._crowded = sum(1 for _, cores in there if own & cores) > len(own)
         self.far = len(set(self.nodes)) > 1
-        apart = len(set(self.nodes)) == comm.size  # no rank has another beside it
-        self.usable = not apart and self._all(wanted)
+        self.usable = len(set(self.nodes)) < comm.size  # else no rank has another beside it
         self._size = 0
         self._maps: dict[int, np.ndarray] = {}
         self._turn = 0
+
+    def are_wanted(self) -> bool:
+        """Whether a new context is to exchange through them; the same on all ranks. Collective.
+
+        With ``MPIMAGES_SHARED_MEMORY=0`` in the environment of any rank there are only messages.
+        So there are where ranks share a core, as they would wait for each other in every turn; 1
+        asks for segments even then.
+        """
+        given = os.environ.get("MPIMAGES_SHARED_MEMORY", "")
+        return self._all({"0": False, "1": True}.get(given, not self._crowded))
 
     @property
     def most(self) -> int:
@@ -104,7 +106,7 @@ class Segments:
             memory = _opened(process, descriptor, each, token, node.rank)
         self.usable = self._all(memory is not None)
         if made >= 0:
-            os.close(made)
+            quietly(os.close, made)
         if self.usable and memory is not None:
             self._size = each
             self._maps = dict(zip(self.near, memory.reshape(node.size, each), strict=True))
@@ -135,12 +137,6 @@ class Segments:
         """Give up the memory. Local; all ranks do it alike."""
         self._maps, self._size = {}, 0
 
-    def close(self) -> None:
-        """Give up everything. Collective."""
-        self.trim()
-        self.usable = False
-        self._node.Free()
-
 
 def _made(size: int, token: bytes) -> int:
     """A descriptor of new anonymous memory that begins with the token."""
@@ -149,7 +145,7 @@ def _made(size: int, token: bytes) -> int:
         os.ftruncate(descriptor, size)
         os.pwrite(descriptor, token, 0)
     except BaseException:
-        os.close(descriptor)
+        quietly(os.close, descriptor)
         raise
     return descriptor
 
@@ -167,4 +163,4 @@ def _opened(process: int, descriptor: int, size: int, token: bytes, part: int) -
         os.posix_fallocate(opened, part * size, size)
         return np.frombuffer(mmap.mmap(opened, 0), dtype=np.uint8)
     finally:
-        os.close(opened)
+        quietly(os.close, opened)

@@ -11,7 +11,7 @@ from mpi4py import MPI
 from . import communicators
 from .arguments import as_flag, as_number
 from .budget import agreed_budget
-from .collective import Together, from_rank
+from .collective import Together, from_rank, is_agreed, moment
 from .ending import end_of_interrupt
 from .meter import Meter, chosen
 from .phases import Timings, measuring
@@ -46,6 +46,8 @@ class Session:
         This rank's, where they are counted.
     loaded : int
         How many recordings were loaded.
+    rank, size : int
+        Known after `close`, too: what handles an error may print them.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Session:
         self._process = os.getpid()
         first = _first_limit(timeout)
         self._shared: communicators.Shared | None = communicators.acquire(comm, first)
+        self._number = self._shared.made
+        self.rank, self.size = comm.rank, comm.size
         self.stopping = Stopping(self._shared.watch)
         self.segments: Segments | None = None
         self._limit: float | None = None
@@ -66,10 +70,11 @@ class Session:
             with Together(self.comm, "ThunderContext", timings):
                 self.timings = Timings() if as_flag(timings, "timings") else None
                 self._limit = _seconds(timeout)
-            self.memory = agreed_budget(self.comm, memory)
+            self.memory = agreed_budget(self.comm, self._shared.node, memory)
             with Together(self.comm, "ThunderContext"):
-                threads = threads_per_rank(self.comm)
-            self.segments = Segments(self.comm)
+                threads = threads_per_rank(self._shared.node)
+            if self._shared.segments.are_wanted():
+                self.segments = self._shared.segments
             shown = from_rank(self.comm, 0, "ThunderContext", chosen, progress)
         except BaseException:
             self.close()
@@ -102,36 +107,50 @@ class Session:
         Raises
         ------
         CollectiveMismatchError
-            Where other ranks are in other actions, or have left.
+            Where other ranks are in other actions, or of another context, or have left.
+        RuntimeError
+            In another thread than the one that made the communicator's first context.
         """
         _ = self.comm  # refuses where the context is closed
         assert self._shared is not None
+        self._shared.check_thread()
         watch = self._shared.watch
         with nullcontext() if watch.depth else measuring(self.timings):
-            watch.enter(name, self._limit)
+            watch.enter(self._told(name), self._limit)
             watch.depth += 1
+            began = moment()
             try:
                 yield
-            except KeyboardInterrupt as error:
-                # One that the ranks have agreed on leaves them in step; after any other they
-                # may be anywhere in the action, and nothing may follow.
-                if not (watch.alone or hasattr(error, "agreed")):
-                    watch.broken = True
-                    end_of_interrupt()
+            except BaseException as error:
+                # One that the ranks have agreed on leaves them in step; and so may one that all
+                # of them raise alike.
+                if watch.depth == 1 and not is_agreed(error, since=began):
+                    watch.leave()
+                    # After this they may be anywhere in the action, and nothing may follow.
+                    if issubclass(type(error), KeyboardInterrupt) and not watch.alone:
+                        watch.broken = True
+                        end_of_interrupt()
                 raise
             finally:
                 watch.depth -= 1
+
+    def _told(self, name: str) -> str:
+        """The name of an action, with the number of the context if it is not the first. Local.
+
+        The ranks compare it: collections of two contexts look alike in everything else.
+        """
+        return name if self._number == 1 else f"{name} of context {self._number}"
 
     def close(self) -> None:
         """Give back communicator, memory and threads. Collective; may be called twice."""
         if self._shared is None:
             return
-        self.workspace.close()
+        self._shared.check_thread()
         shared, self._shared = self._shared, None
+        self.workspace.close()
         if not shared.watch.broken:
-            shared.watch.enter("ThunderContext.close", self._limit)
-            if self.segments is not None:
-                self.segments.close()
+            shared.watch.enter(self._told("ThunderContext.close"), self._limit)
+            shared.segments.trim()
         communicators.release(shared)
 
 

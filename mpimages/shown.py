@@ -7,6 +7,8 @@ import re
 import sys
 from typing import Any
 
+from .quiet import asked
+
 __all__ = ["WHOLE", "comparable", "shown"]
 
 LONGEST = 200
@@ -22,19 +24,28 @@ def shown(value: Any, longest: int = LONGEST) -> str:
     Local. An object whose repr fails, on one rank only perhaps, is shown as its type: a message
     about an argument must not itself be what breaks.
     """
-    try:
-        text = repr(value)
-        if not isinstance(value, str | bytes):
-            text = _ADDRESS.sub("", text)
-    except Exception:
-        text = f"<{type(value).__name__}>"
+    return asked(_repr, value, longest, otherwise=None) or asked(_type, value, otherwise="<?>")
+
+
+def _repr(value: Any, longest: int) -> str:
+    text = str.__str__(repr(value))
+    if not isinstance(value, str | bytes):
+        text = _ADDRESS.sub("", text)
     return text if len(text) <= longest else text[: longest - 2] + " …"
 
 
+def _type(value: Any) -> str:
+    return str.__str__(f"<{type(value).__name__}>")
+
+
 def comparable(path: Any) -> object:
-    """Paths as what they say, so that ranks can compare them. Local."""
+    """Paths as what they say, so that ranks can compare them; never raises. Local."""
+    return asked(_comparable, path, otherwise=None) or asked(_type, path, otherwise="<?>")
+
+
+def _comparable(path: Any) -> object:
     if isinstance(path, os.PathLike):
         return os.fspath(path)
     if isinstance(path, (list, tuple)):
-        return [comparable(part) for part in path]
+        return [_comparable(part) for part in path]
     return path if isinstance(path, str) else type(path).__name__

@@ -17,6 +17,7 @@ from .phases import phase
 from .session import Session
 from .sources import CacheSource, LocalSource, MemorySource, uncached
 from .steps import Apply, Unlike, different
+from .watch import calling
 
 __all__ = ["Streamed"]
 
@@ -96,7 +97,7 @@ class Streamed:
         start, stop = partition.bounds(comm.rank)
         kept = np.zeros(stop - start, dtype=np.uint8)
         if isinstance(selector, FilterKeys):
-            with Together(comm, self._name(action)):
+            with Together(comm, self._name(action)), calling():
                 for i, key in enumerate(chain.keys[start:stop]):
                     kept[i] = bool(selector.func(self._key(key)))
         else:
@@ -149,7 +150,7 @@ class Streamed:
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
-                with phase("compute", batch.nbytes):
+                with calling(), phase("compute", batch.nbytes):
                     with self._session.stopping.at_once():
                         result = chain.run(first, batch, wanted)
                     if result is not wanted:
@@ -170,7 +171,7 @@ class Streamed:
                     for batch in batches:
                         work(batch)
                         tick(len(batch))
-            if isinstance(together.failure, Unlike):
+            if type(together.failure) is Unlike:
                 together.failure = None  # `_learn` finds out which record it is
             together.agree()
         self._learn(chain)
@@ -235,8 +236,7 @@ class Streamed:
             if block is None:
                 budget.check_fits(
                     max(partition.counts) * batch[:1].nbytes, self._session.memory,
-                    self._name(action),
-                    "declare dims and dtype of what apply's function returns, or use more ranks",
+                    self._name(action), self._instead(chain, action, batch[:1].nbytes),
                 )
                 block = empty((stop - start, *batch.shape[1:]), batch.dtype)
             block[first - start : first - start + len(batch)] = batch
@@ -300,7 +300,7 @@ class Streamed:
         self._check_record(chain, action)
         budget.check_fits(
             self._share_bytes(chain, copied), self._session.memory, self._name(action),
-            "use more ranks or nodes, or give the context more with memory=",
+            self._instead(chain, action, self._record_bytes(chain)),
         )
 
     def _check_record(self, chain: Chain, action: str, memory: int | None = None) -> None:
@@ -313,6 +313,18 @@ class Streamed:
                 f"{self._name(action)}: one record of shape {source.dims} and dtype "
                 f"{source.dtype}", source.advice(),
             )
+
+    def _instead(self, chain: Chain, action: str, record: int) -> str:
+        """What to do where a share of records of so many bytes is too large. Local."""
+        words = "give the context more with memory=, or take fewer or smaller records"
+        if action.startswith("save"):  # which then holds no share
+            words = f"declare dims and dtype of what apply's function returns, {words}"
+        there = self._session.memory // max(1, record)
+        # What is gathered no number of ranks makes smaller, and memory is where its rank is.
+        if not there or chain.source.partition is not None or \
+                not (action.startswith("save") or action in ("cache", "toSeries")):
+            return words
+        return f"{words}, or use {-(-(chain.count or 0) // there)} ranks that each have as much"
 
     def _record_bytes(self, chain: Chain) -> int:
         """What a record takes; 0 while only an action can tell. Local."""

@@ -11,9 +11,11 @@ is no mistake: that rank may be slow.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +27,7 @@ from .phases import phase
 from .reports import Reports
 from .waiting import PAUSE, spin
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "calling"]
 
 # Seconds: until a waiting rank sends its place; until it warns, and again each time; to learn
 # where the others are, where all have come, or some; that an agreement may take to arrive.
@@ -42,13 +44,37 @@ PLACE = 0
 _log = logging.getLogger("mpimages")
 
 
+class _Here(threading.local):
+    """What this thread is doing."""
+
+    calling = False
+
+
+_here = _Here()
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Call functions of the user's, each for some records of this rank, in the block. Local.
+
+    Other ranks call them for other records, and not as often: no collective call may be in them.
+    """
+    before, _here.calling = _here.calling, True
+    try:
+        yield
+    finally:
+        _here.calling = before
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where a rank is: in which of its actions, or how it has left."""
 
     sequence: int
     token: int
-    kind: str  # 'in', 'ended', 'failed'; 'stop' asks the others to stop this action
+    # 'in'; 'left' by an error of its own, or 'out' because of another that had; 'ended', 'failed';
+    # 'stop' asks the others to stop this action.
+    kind: str
     text: str
 
 
@@ -82,7 +108,7 @@ class Watch:
         self.meanwhile: Callable[[], None] | None = None
         self._pieces = 0
         self._parted = False  # whether the last handshake was no meeting
-        self._ahead_since: float | None = None
+        self._gone_since: float | None = None
         self._sequence = 0
         self._last = "ThunderContext"
         self._mine = _Place(0, 0, "in", self._last)
@@ -91,11 +117,12 @@ class Watch:
         self._places: dict[int, _Place] = {}
         self._stop: _Place | None = None
         self._sending: list[MPI.Request] = []
-        self._sent = 0
+        self._sent = 0  # to all others; and to the next rank alone
+        self._told_next = 0
         self._received = np.zeros(comm.size, dtype=np.int64)
         self._posted: MPI.Request | None = None
         self._words = np.zeros(2, dtype=np.int64)
-        self._counts = np.zeros((comm.size, 2), dtype=np.int64)
+        self._counts = np.zeros((comm.size, 3), dtype=np.int64)
         self._counting: MPI.Request | None = None
 
     # -- actions ---------------------------------------------------------------------------
@@ -113,8 +140,17 @@ class Watch:
         ------
         CollectiveMismatchError
             Where others are in other actions or have left; the watch is broken then.
+        RuntimeError
+            Within `calling`.
         """
-        if self.alone or self.depth:
+        if self.alone:
+            return
+        if _here.calling:
+            raise RuntimeError(
+                f"{action} is called by all ranks together, and not by a function that runs on one "
+                "record of another action: call it before, and let the function use its result"
+            )
+        if self.depth:
             return
         self._pieces = 0
         self._post(action, "in", action)
@@ -127,7 +163,7 @@ class Watch:
             self._learn_places(ASK)
             self._raise_mismatch()
         self._last = action
-        self._ahead_since = None
+        self._gone_since = None
 
     def next_piece(self) -> int:
         """The number of the next piece of work; the same on all ranks. Local."""
@@ -176,11 +212,13 @@ class Watch:
             self._announced = self._sequence
             self._send(self._mine)
 
-    def _send(self, place: _Place) -> None:
+    def _send(self, place: _Place, ranks: Iterable[int] | None = None) -> None:
         self._sending = [request for request in self._sending if not request.Test()]
-        self._sending += [self.comm.isend(place, rank, PLACE) for rank in range(self.comm.size)
+        others = range(self.comm.size) if ranks is None else ranks
+        self._sending += [self.comm.isend(place, rank, PLACE) for rank in others
                           if rank != self.comm.rank]
-        self._sent += 1
+        if ranks is None:
+            self._sent += 1
 
     def _listen(self) -> None:
         """Take what has been sent. Local."""
@@ -222,15 +260,15 @@ class Watch:
     def _raise_mismatch(self) -> None:
         self.broken = self._parted = True
         here = {rank: place for rank, place in self._places.items() if self._differs(place)}
-        failed = [rank for rank, place in here.items() if place.kind == "failed"]
-        self.left = any(place.kind != "in" for place in here.values())
+        first = [rank for rank, place in here.items() if place.kind in ("failed", "out")]
+        self.left = any(place.kind in ("ended", "failed") for place in here.values())
         waiting = [rank for rank, place in self._places.items()
                    if place.sequence == self._sequence and place.kind == "in"]
         error = CollectiveMismatchError(
             f"the ranks called different methods, or one has left: {self._told()}. A collective "
             "method is to be called by all ranks; the context is closed now"
         )
-        raise mark_agreed(error, self.comm, min(failed or [self.comm.rank, *waiting]))
+        raise mark_agreed(error, self.comm, min(first or [self.comm.rank, *waiting]))
 
     def _raise_silence(self, waited: float) -> None:
         raise CollectiveMismatchError(
@@ -241,27 +279,56 @@ class Watch:
     def look_about(self) -> None:
         """Called by a rank that waits within an action: raise where another has left it. Local.
 
-        An agreement that one rank has passed all have come to. So where one is in a later action
-        and this rank goes on waiting, that one has left by an error of its own.
+        An agreement that one rank has passed all have come to. So where one is in a later action,
+        or says that it has left this one, and this rank goes on waiting, that one has left by an
+        error of its own.
         """
         if self.meanwhile is not None:
             self.meanwhile()
         self._listen()
-        ahead = [rank for rank, p in self._places.items() if p.sequence > self._sequence]
-        if not ahead:
+        gone = [rank for rank, place in self._places.items() if self._is_gone(place)]
+        if not gone:
             return
         now = time.monotonic()
-        self._ahead_since = self._ahead_since or now
-        if now - self._ahead_since > ARRIVE:
-            self.broken = True
-            place = self._places[min(ahead)]
-            error = CollectiveMismatchError(
-                f"rank {min(ahead)} has left {self._mine.text}, in which rank {self.comm.rank} "
-                f"waits for it, and {'is in ' if place.kind == 'in' else ''}{place.text}: it may "
-                "have been given other arguments. The context is closed now"
-            )
-            waiting = set(range(self.comm.size)) - set(ahead)
-            raise mark_agreed(error, self.comm, min(waiting))
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since > ARRIVE:
+            # Those that have found it out are no better off than this one.
+            found = {rank for rank in gone if self._places[rank].kind == "out"}
+            first = min(set(gone) - found or found)
+            error = CollectiveMismatchError(self._told_gone(first))
+            self._part(f"has found that rank {first} had left {self._mine.text}")
+            raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
+
+    def _is_gone(self, place: _Place) -> bool:
+        return place.sequence > self._sequence or \
+            (place.sequence == self._sequence and place.kind == "left")
+
+    def _told_gone(self, rank: int) -> str:
+        place = self._places[rank]
+        now = "" if place.kind == "left" else \
+            f", and {'is in ' if place.kind == 'in' else ''}{place.text}"
+        return (f"rank {rank} has left {self._mine.text}, in which rank {self.comm.rank} waits for "
+                f"it{now}: it has met an error alone, or may have been given other arguments. The "
+                "context is closed now")
+
+    def _part(self, text: str) -> None:
+        """Nothing may follow: let the others know, in whatever they wait for this rank. Local."""
+        if self.broken:
+            return
+        self.broken = self._parted = True
+        self._post("out of step", "out", text)
+        self._announce()
+
+    def leave(self) -> None:
+        """This rank alone, it may be, leaves an action by an error: tell the next. Local.
+
+        It is no news to ranks that leave it alike. One that does not will tell all.
+        """
+        if self.alone or self.broken:
+            return
+        place = _Place(self._sequence, self._mine.token, "left", f"has left {self._last}")
+        self._send(place, [(self.comm.rank + 1) % self.comm.size])
+        self._told_next += 1
 
     # -- stopping --------------------------------------------------------------------------
 
@@ -312,14 +379,17 @@ class Watch:
             if self._words[0] != -self._words[1]:
                 self._announce()
         if self._counting is None:
-            sent = np.array([self._sent, self.reports.sent], dtype=np.int64)
+            sent = np.array([self._sent, self._told_next, self.reports.sent], dtype=np.int64)
             self._counting = self.comm.Iallgather(sent, self._counts)
         if not self._counting.Test():
             return False
-        self._counts[self.comm.rank] = 0
+        before = (self.comm.rank - 1) % self.comm.size
+        expected = self._counts[:, 0].copy()
+        expected[before] += self._counts[before, 1]
+        expected[self.comm.rank] = 0
         self.reports.take()
-        told = self.comm.rank > 0 or (self.reports.received >= self._counts[:, 1]).all()
-        return bool(told and (self._received >= self._counts[:, 0]).all()) and \
+        told = self.comm.rank > 0 or (self.reports.received[1:] >= self._counts[1:, 2]).all()
+        return bool(told and (self._received >= expected).all()) and \
             self.reports.delivered() and all(request.Test() for request in self._sending)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from .phases import carried, phase
 from .pool import Pool
+from .quiet import quietly
 
 __all__ = ["Work", "Workspace", "threads_per_rank"]
 
@@ -50,9 +51,9 @@ class Workspace:
     def close(self) -> None:
         """Give up the memory and end the threads; may be called twice."""
         self._pool.clear()
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            quietly(executor.shutdown)
 
 
 class Work:
@@ -82,15 +83,13 @@ class Work:
         wait(self._futures)
 
 
-def threads_per_rank(comm: MPI.Intracomm) -> int:
-    """The cores that this rank may use, shared among the ranks that share them. Collective.
+def threads_per_rank(node: MPI.Comm) -> int:
+    """The cores that this rank may use, shared among the node's ranks that do. Collective.
 
     MPIMAGES_THREADS in the environment overrides it; ValueError where that is no number.
     """
     own = os.sched_getaffinity(0)
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     sharing = sum(1 for other in node.allgather(own) if own & other)
-    node.Free()
     given = os.environ.get("MPIMAGES_THREADS")
     if given is None:
         return max(1, len(own) // sharing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -166,3 +167,40 @@ def test_what_was_printed_before_an_abort_arrives():
     with ThreadPoolExecutor(4) as threads:
         for output in threads.map(said, range(40)):
             assert "the reason\n" in output
+
+
+def of_contexts(ranks, case, *arguments):
+    """What each rank met, once all had gone on."""
+    with Job(ranks, "contexts.py", case, *arguments) as job:
+        assert job.wait(SECONDS) == 0, job.output
+    return json.loads(job.output.splitlines()[-1])
+
+
+@pytest.mark.parametrize("shared", ["0", "1"])
+@pytest.mark.parametrize("case", ["mean", "toArray", "series", "save", "load",
+                                  "closes_in_another_order"])
+def test_collections_of_two_contexts_are_told_apart(tmp_path, monkeypatch, case, shared):
+    monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", shared)
+    assert of_contexts(2, case, tmp_path / "out") == ["CollectiveMismatchError"] * 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("case", "said"), [
+    ("of_duplicates", "3.0"), ("within_a_function", "RuntimeError"),
+    ("threads_of_one", "RuntimeError/RuntimeError/RuntimeError/RuntimeError/9.0"),
+    ("threads_of_their_own", "1.0/2.0/3.0"), ("never_closed", "7.0"),
+    ("never_closed_duplicates", "RuntimeError7.0"),
+])
+def test_many_contexts(case, said):
+    assert of_contexts(2, case) == [said] * 2
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_exceptions_whose_own_code_fails(tmp_path, ranks):
+    found = of_contexts(ranks, "exceptions", tmp_path / "out")
+    assert found == [found[0]] * ranks
+    for name, said in found[0].items():
+        kind, after = said.split()
+        assert not kind[0].isdigit(), (name, said)  # it was raised
+        assert after == "1.0", (name, said)  # and the ranks went on
+    assert list(tmp_path.iterdir()) == []

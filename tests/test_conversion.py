@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 
 import h5py
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpimages import verify
+from mpimages.partition import Partition
 from mpimages.plan import lay_out
 from mpimages.ranges import Ranges
 from mpimages.writers.journal import Journal, begin_job, read_job
@@ -318,3 +320,28 @@ def test_functions_that_differ_in_a_constant_differ(tsc):
 
     assert described(lambda v: v + 1) != described(lambda v: v + 2)
     assert described(lambda v: v + 1) == described(lambda v: v + 1)
+
+
+@pytest.mark.parametrize("way", ["memory", "share", "bands", "frames"])
+@pytest.mark.parametrize("ranks", [1, 2, 7])
+def test_more_ranks_are_advised_where_they_help(way, ranks):
+    """Two ranks exchange what one has: they may need more, and a series is always held whole."""
+
+    def attempt(ranks, memory):
+        counts = Partition.balanced(100, ranks).counts
+        return lay_out(way, counts, 5000, 2, 200, 10, memory, "saveAsHDF5")
+
+    advised = set()
+    for memory in range(1000, 60_000, 1000):
+        try:
+            attempt(ranks, memory)
+        except MemoryError as error:
+            found = re.search(r"use (\d+) ranks", str(error))
+            advised.add(found is not None)
+            if found:
+                attempt(int(found[1]), memory)
+            else:
+                for more in (2, 4, 100, 5000):
+                    with pytest.raises(MemoryError):
+                        attempt(ranks * more, memory)
+    assert False in advised

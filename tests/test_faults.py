@@ -119,3 +119,15 @@ def test_twenty_descriptors_may_do(source, tmp_path, method):
     ("nolock", "saveAsBinarySeries"), ("nosys", "saveAsHDF5"), ("nosys", "saveAsTifs")])
 def test_locks_that_are_not_available(source, tmp_path, method, fault):
     assert suffer(2, fault, method, source, tmp_path / "out") is None
+
+
+@pytest.mark.parametrize(("kind", "least"), [("read", 80), ("written", 50), ("joined", 6)])
+def test_closing_fails(tmp_path, kind, least):
+    lines = run(2, "unclosed.py", tmp_path, kind, MPIMAGES_PROGRESS="0").splitlines()
+    for _, _, _, said, doubled, there in map(json.loads, lines):
+        count("faults injected")
+        assert len(said) == 1, said  # on both ranks the same
+        assert (said == ["None"]) == there or not there
+        assert doubled == 0  # no number is closed twice: it may be another file's by then
+        assert said == ["None"] or (kind == "written" and said[0].startswith("OSError"))
+    assert len(lines) >= least

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mpimages.segments
+from mpimages import ThunderContext
 from mpimages.exchange import ExchangePlan
 from mpimages.partition import Partition
 from mpimages.segments import Segments
@@ -24,9 +25,9 @@ pytestmark = pytest.mark.ranks
 def segments(tsc, monkeypatch):
     """Even where ranks share cores."""
     monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "1")
-    made = Segments(tsc.comm)
+    made = Segments(tsc.comm, tsc._session._shared.node)
     yield made
-    made.close()
+    made.trim()
 
 
 def exchanged(tsc, array, images, limit, segments):
@@ -55,10 +56,10 @@ def test_any_turns_and_any_distribution(tsc, count, dims, dtype, limit, turn, ru
         patch.setenv("MPIMAGES_SHARED_MEMORY", "1")
         patch.setattr("mpimages.exchange.TURN_BYTES", turn)
         patch.setattr("mpimages.exchange.RUN_BYTES", run)
-        segments = Segments(tsc.comm)
+        segments = Segments(tsc.comm, tsc._session._shared.node)
         for _ in range(2):  # the second finds the segments in use already
             assert everywhere(tsc, exchanged(tsc, array, images, limit, segments))
-        segments.close()
+        segments.trim()
 
 
 def test_segments_are_used_where_a_node_has_several_ranks(tsc, segments):
@@ -98,11 +99,10 @@ def test_halves_have_what_was_asked_for(tsc, segments, around):
 def test_zero_asks_for_messages(tsc, monkeypatch):
     if tsc.rank == tsc.size - 1:
         monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "0")
-    segments = Segments(tsc.comm)
-    assert not segments.usable
-    array = recording(9, (7, 8), "uint16")
-    assert exchanged(tsc, array, Partition.balanced(9, tsc.size), 500, segments)
-    segments.close()
+    with ThunderContext(tsc.comm, memory="1GB") as asked:
+        assert asked._session.segments is None
+        array = recording(9, (7, 8), "uint16")
+        assert exchanged(asked, array, Partition.balanced(9, tsc.size), 500, None)
 
 
 def no_memory(*_):

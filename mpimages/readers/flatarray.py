@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import FormatError
+from ..quiet import quietly
 from .base import Handle, Header, Places, Scratch, cut_planes
 from .options import Options
 from .rawio import byteswap, copy_axes, open_file, product, read_into, transpose_matrix
@@ -96,9 +97,9 @@ class FlatHandle(Handle):
             )
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        descriptor, self._fd = self._fd, None
+        if descriptor is not None:
+            quietly(os.close, descriptor)
 
     def _find_places(self, start: int, stop: int) -> Places | None:
         record = self.axes.removeprefix("T")

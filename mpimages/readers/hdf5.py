@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..phases import phase
+from ..quiet import quietly
 from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
 from .hdf5links import open_item, refuse_outside
@@ -78,7 +79,7 @@ def open_hdf5(path: str) -> Iterator[Any]:
         with told_as_damage(path):
             yield file
     finally:
-        file.close()
+        quietly(file.close)
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def open_hdf5_file(path: str) -> Any:
     import h5py
 
     fd, _ = open_file(path)  # raises what says more than the library does
-    os.close(fd)
+    quietly(os.close, fd)
     try:
         try:
             return h5py.File(path, "r", locking=False)
@@ -293,13 +294,13 @@ class Hdf5Handle(Handle):
                 self._dataset = self._file[name]
             refuse_short_chunks(path, self._dataset)
         except BaseException:
-            self._file.close()
+            quietly(self._file.close)
             raise
         # Where nplanes cuts the Z axis into images and planes, these are one axis of the file.
         self._planes = shape[axes.index("Z")] if len(shape) > self._dataset.ndim else 1
 
     def close(self) -> None:
-        self._file.close()
+        quietly(self._file.close)
 
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         order = [self.axes.index(axis) for axis in "TYXZ" if axis in self.axes]

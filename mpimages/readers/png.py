@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..phases import counted, phase
+from ..quiet import quietly
 from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import require_given
 from .greyramp import is_grey_ramp
@@ -112,7 +113,7 @@ def _read_head(path: str) -> _Head:
         head = os.pread(fd, 33, 0)
         palette = _read_palette(fd, size) if head[25:26] == bytes([PALETTE]) else None
     finally:
-        os.close(fd)
+        quietly(os.close, fd)
     if head[:8] != SIGNATURE or head[8:16] != b"\0\0\0\x0dIHDR" or len(head) < 33:
         raise FormatError(f"{path}: not a PNG: it begins with {head[:8]!r}")
     columns, rows, bits, kind = struct.unpack_from(">IIBB", head, 16)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..phases import counted
+from ..quiet import quietly
 
 __all__ = [
     "byteswap",
@@ -44,7 +45,7 @@ def open_file(path: str) -> tuple[int, int]:
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
         return fd, status.st_size
-    os.close(fd)
+    quietly(os.close, fd)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     raise ValueError(f"{path}: not a regular file")

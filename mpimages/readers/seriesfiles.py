@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import FormatError
+from ..quiet import quietly
 from .listing import natural_key
 from .rawio import open_file, product, read_into
 
@@ -82,6 +83,6 @@ class FileSequence:
 
     def close(self) -> None:
         """Close the file that is open."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = self._open = -1
+        descriptor, self._fd, self._open = self._fd, -1, -1
+        if descriptor >= 0:
+            quietly(os.close, descriptor)

@@ -9,6 +9,7 @@ import numpy as np
 from ..dims import pixel_boxes
 from ..errors import FormatError
 from ..phases import phase
+from ..quiet import quietly
 from .base import Scratch
 from .hdf5 import (
     as_text,
@@ -104,9 +105,9 @@ class ContiguousHandle(SeriesHandle):
     def close(self) -> None:
         import os
 
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            quietly(os.close, descriptor)
 
 
 class DatasetHandle(SeriesHandle):
@@ -120,11 +121,11 @@ class DatasetHandle(SeriesHandle):
                 self._dataset = self._file[header.layout["dataset"]]
             refuse_short_chunks(header.path, self._dataset)
         except BaseException:
-            self._file.close()
+            quietly(self._file.close)
             raise
 
     def close(self) -> None:
-        self._file.close()
+        quietly(self._file.close)
 
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         done = 0

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..quiet import quietly
 from .base import Scratch
 from .options import checked_dtype, image_dtype, positive_int
 from .rawio import open_file, product, read_into
@@ -93,7 +94,7 @@ def scan_files(header: SeriesHeader, start: int, stop: int) -> np.ndarray:
                 read_into(fd, number * record, key, path)
                 scans[k - start, place : place + nkeys] = _whole_keys(path, key)
         finally:
-            os.close(fd)
+            quietly(os.close, fd)
         scans[k - start, -1] = counts[k]
     return scans
 

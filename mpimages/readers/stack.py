@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..quiet import quietly
 from .base import Handle, Header, Reader, Scratch, cut_planes
 from .flatarray import FlatHandle, image_shape, scratch_bytes, whole_images
 from .options import Options, checked_dims, checked_dtype, image_dtype
@@ -98,7 +99,7 @@ def _count_values(
 ) -> int:
     """How many values a file has; FormatError where they are not those of `dims`."""
     fd, size = open_file(path)
-    os.close(fd)
+    quietly(os.close, fd)
     need = product(dims) * stored.itemsize
     if size > need or (size < need and options.incomplete is None):
         raise FormatError(

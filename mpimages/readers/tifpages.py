@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..phases import phase
+from ..quiet import quietly
 from .base import Closing, check_claim
 from .rawio import byteswap, open_file, read_into
 from .tifgeometry import (
@@ -126,12 +127,12 @@ class TifPages(Closing):
     def close(self) -> None:
         """Close the file; may be called twice."""
         if self._tifffile is not None:
-            self._tifffile.close()
-            self._again.close()
+            quietly(self._tifffile.close)
+            quietly(self._again.close)
             self._tifffile = None
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        descriptor, self._fd = self._fd, None
+        if descriptor is not None:
+            quietly(os.close, descriptor)
 
     def _open_fd(self) -> int:
         if self._fd is None:

@@ -31,6 +31,7 @@ from mpi4py import MPI
 
 from ..collective import Together
 from ..errors import Interrupted
+from ..quiet import quietly
 from ..shown import comparable, shown
 from .journal import read_job, remove_job
 from .ownership import (
@@ -175,7 +176,7 @@ def resumable(
         if begun is not None and not stage.complete:
             # What is to be overwritten is still there: resuming would find it, and stop.
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt)) and not overwrite
-            begun.leave(bool(resume) or stopped)
+            quietly(begun.leave, bool(resume) or stopped)
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
         comm.Barrier()  # no rank may find the partial output still there
@@ -274,9 +275,9 @@ class _Stage:
 
     def unlock(self) -> None:
         """Let go of the mark, and with it of the lock."""
-        if self.lock is not None:
-            os.close(self.lock)
-            self.lock = None
+        descriptor, self.lock = self.lock, None
+        if descriptor is not None:
+            quietly(os.close, descriptor)
 
     def _check_target(self, overwrite: bool) -> None:
         if not os.path.lexists(self.path):
@@ -295,7 +296,7 @@ class _Stage:
             if not _try_lock(descriptor):
                 raise self._is_locked()
         finally:
-            os.close(descriptor)
+            quietly(os.close, descriptor)
 
     def _is_locked(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from ..quiet import closing_written, quietly
+
 __all__ = ["OutputFiles", "check_size", "create_file", "naming_file"]
 
 
@@ -23,11 +25,8 @@ def naming_file(path: str) -> Iterator[None]:
 def create_file(path: str, size: int = 0) -> None:
     """Create a file of `size` zero bytes, which may be holes; it must not exist."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with naming_file(path):
-            os.ftruncate(descriptor, size)
-    finally:
-        os.close(descriptor)
+    with naming_file(path), closing_written(descriptor):
+        os.ftruncate(descriptor, size)
 
 
 def check_size(path: str, size: int) -> None:
@@ -61,7 +60,7 @@ class OutputFiles:
     def descriptor(self, number: int) -> int:
         """A descriptor of file `number`, valid until the next call."""
         if self._current is None or self._current[0] != number:
-            self.close()
+            self._close_written()
             self._current = (number, os.open(self.paths[number], os.O_WRONLY))
             self._touched.add(number)
         return self._current[1]
@@ -69,12 +68,9 @@ class OutputFiles:
     def flush(self, numbers: Iterable[int]) -> None:
         """Bring some files to the disk; from any thread."""
         for number in sorted(set(numbers)):
-            with naming_file(self.paths[number]):
-                descriptor = os.open(self.paths[number], os.O_WRONLY)
-                try:
-                    os.fdatasync(descriptor)
-                finally:
-                    os.close(descriptor)
+            with naming_file(self.paths[number]), \
+                    closing_written(os.open(self.paths[number], os.O_WRONLY)) as descriptor:
+                os.fdatasync(descriptor)
 
     def sync(self) -> None:
         """Bring what this rank wrote to the disk, and close."""
@@ -82,15 +78,19 @@ class OutputFiles:
         for number in sorted(self._touched):
             with naming_file(self.paths[number]):
                 os.fsync(self.descriptor(number))
-        self.close()
+        self._close_written()
         self._touched.clear()
 
-    def close(self) -> None:
-        """Close without flushing."""
+    def _close_written(self) -> None:
+        """Close the file that is open, and tell what the system says of it."""
         if self._current is not None:
-            descriptor = self._current[1]
-            self._current = None
-            os.close(descriptor)
+            (number, descriptor), self._current = self._current, None
+            with naming_file(self.paths[number]):
+                os.close(descriptor)
+
+    def close(self) -> None:
+        """Close without flushing, after an error. It never raises."""
+        quietly(self._close_written)
 
     def __del__(self) -> None:
         self.close()

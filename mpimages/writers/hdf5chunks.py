@@ -19,6 +19,7 @@ import numpy as np
 
 from ..collective import from_rank
 from ..marks import CHUNK_FILE
+from ..quiet import quietly
 from .files import naming_file
 from .hdf5base import DatasetWriter
 from .hdf5file import check_same, create_dataset, fill_checksums
@@ -194,13 +195,13 @@ class CompressedWriter(DatasetWriter):
                 path = self._file(generation, rank)
                 if current != (generation, rank):
                     if descriptor >= 0:
-                        os.close(descriptor)
+                        quietly(os.close, descriptor)
                     descriptor = os.open(path, os.O_RDONLY)
                     current = (generation, rank)
                 yield _read(path, descriptor, offset, length)
         finally:
             if descriptor >= 0:
-                os.close(descriptor)
+                quietly(os.close, descriptor)
 
     def _remove_chunk_files(self) -> None:
         for name in os.listdir(self._directory):
@@ -211,9 +212,9 @@ class CompressedWriter(DatasetWriter):
         """Let go of the files without finishing: after an error. Local; may be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            quietly(os.close, descriptor)
         if self._executor is not None:
-            self._executor.shutdown()
+            quietly(self._executor.shutdown)
 
 
 def _read(path: str, descriptor: int, offset: int, length: int) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..quiet import quietly
 from ..shown import shown
 
 __all__ = ["Encoded", "Filters", "chunk_encoder", "parse_compression"]
@@ -239,7 +240,7 @@ class _Pipeline:
             self._corner = (0,) * len(chunk)
             self._dataset.write(space, space, np.zeros(chunk, dtype))
         except (OSError, ValueError, RuntimeError) as error:
-            self._file.close()
+            quietly(self._file.close)
             raise ValueError(
                 f"the filter {filters.number} with options {filters.options} does not take chunks "
                 f"of {chunk} values of {dtype}: {error}"

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import FormatError
+from ..quiet import closing_written, quietly
+from .files import naming_file
 from .plain import TEMPORARY, sync_directory
 
 __all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
@@ -132,12 +134,13 @@ def open_hidden(path: str, mode: str) -> Iterator[Any]:
             yield file
         if mode != "r":
             raw.sync()
+            raw.close()  # what was written counts as written when that succeeds
     except Exception as error:
         if raw.failure is not None and error is not raw.failure:
             raise raw.failure from error
         raise
     finally:
-        raw.close()
+        quietly(raw.close)
 
 
 @contextmanager
@@ -185,11 +188,6 @@ def reveal(path: str) -> None:
 
 def _write_signature(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY)
-    try:
+    with naming_file(path), closing_written(descriptor):
         os.pwrite(descriptor, content, 0)
         os.fsync(descriptor)
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from mpi4py import MPI
 
 from ..collective import Together, from_rank
 from ..kernels.runs import begin_writeback
+from ..quiet import quietly
 from .boxes import WRITEBACK_BYTES
 from .files import OutputFiles
 from .hdf5base import DatasetWriter
@@ -76,7 +77,7 @@ class MpioWriter(DatasetWriter):
 
     def _complete(self, checksums: np.ndarray) -> None:
         with Together(self.comm, "MpioWriter.finish"):
-            self.close()
+            self._close()
             self.sync()
         from_rank(self.comm, 0, "MpioWriter.finish", self._seal, checksums)
 
@@ -88,6 +89,9 @@ class MpioWriter(DatasetWriter):
     def close(self) -> None:
         """Let go of the file. Collective, as closing is in MPI-IO; may be called twice."""
         self._files.close()
+        quietly(self._close)
+
+    def _close(self) -> None:
         file, self._file = self._file, None
         if file is None:
             return

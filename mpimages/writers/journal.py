@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..marks import CHUNK_FILE
+from ..quiet import quietly
 from .plain import sync_directory, to_json, write_small
 
 __all__ = [
@@ -116,6 +117,6 @@ class Journal:
 
     def close(self) -> None:
         """Close it; may be called twice."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            quietly(os.close, descriptor)

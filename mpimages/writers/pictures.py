@@ -14,6 +14,7 @@ from mpi4py import MPI
 from ..checksum import crc32
 from ..collective import Together, from_rank
 from ..marks import MANIFEST, PICTURES_FORMAT, with_own_checksum
+from ..quiet import closing_written
 from .files import naming_file
 from .naming import Naming, ranges_of
 from .plain import sync_directory, to_json, write_small
@@ -131,8 +132,5 @@ def _size_and_crc(path: str) -> tuple[int, int]:
 def _sync_file(path: str) -> None:
     # Only now, for all files together: their data are then mostly on the disk already.
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with naming_file(path):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with naming_file(path), closing_written(descriptor):
+        os.fsync(descriptor)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..quiet import quietly
+
 __all__ = ["plain_index", "plain_metadata", "sync_directory", "to_json", "write_small"]
 
 TEMPORARY = ".mpimages-tmp"
@@ -95,4 +97,4 @@ def sync_directory(path: str) -> None:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
             raise
     finally:
-        os.close(descriptor)
+        quietly(os.close, descriptor)
