@@ -7,33 +7,27 @@ place in the file: the library would take its global lock for each read.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from ..errors import FormatError
 from ..phases import phase
 from .base import Handle, Header, Reader, Scratch, check_claim
 from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
-from .hdf5links import open_item, refuse_outside
+from .hdf5links import open_item, require_readable
+from .hdf5open import HDF5_ENDINGS, open_hdf5, open_hdf5_file, told_as_damage
 from .options import Options, image_dtype
-from .rawio import byteswap, copy_axes, open_file, product
+from .rawio import byteswap, copy_axes, product
 
-__all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
-           "read_values", "refuse_short_chunks", "told_as_damage"]
-
-# At the end of a chunk that has passed the filter fletcher32.
-CHECKSUM_BYTES = 4
+__all__ = ["Hdf5Reader", "as_text", "dataset_offset", "find_dataset", "plain_metadata",
+           "read_metadata", "read_values"]
 
 
 class Hdf5Reader(Reader):
     """The reader of HDF5 files: a movie or an image each."""
 
     name = "hdf5"
-    extensions = (".h5", ".hdf5", ".hdf")
+    extensions = HDF5_ENDINGS
     takes = frozenset({"dims", "dtype", "nplanes", "dataset", "axes"})
 
     def inspect(self, path: str, options: Options) -> Header:
@@ -67,51 +61,6 @@ class Hdf5Reader(Reader):
         return scratch_bytes(header)
 
 
-@contextmanager
-def open_hdf5(path: str) -> Iterator[Any]:
-    """An HDF5 file opened for reading, and closed at the end.
-
-    What h5py raises in between, of whatever type, becomes a FormatError that names the file.
-    """
-    file = open_hdf5_file(path)
-    try:
-        with told_as_damage(path):
-            yield file
-    finally:
-        file.close()
-
-
-@contextmanager
-def told_as_damage(path: str, what: str = "damaged") -> Iterator[None]:
-    """Turn whatever h5py raises on a damaged file into a FormatError that names it."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        if isinstance(error, (ValueError, TypeError)) and path in str(error):
-            raise  # our own
-        raise FormatError(f"{path}: {what}: {error}") from None
-
-
-def open_hdf5_file(path: str) -> Any:
-    """An HDF5 file opened for reading, without file locks, which many clusters lack."""
-    import h5py
-
-    fd, _ = open_file(path)  # raises what says more than the library does
-    os.close(fd)
-    try:
-        try:
-            return h5py.File(path, "r", locking=False)
-        except OSError as error:
-            if "locking flag" not in str(error):
-                raise
-            # This process has the file open with locks already: then they work here.
-            return h5py.File(path, "r")
-    except OSError as error:
-        raise FormatError(f"{path}: not an HDF5 file, or damaged: {error}") from None
-
-
 def _datasets(file: Any) -> dict[str, Any]:
     """Every dataset of the file by its name, nested groups too; links out are not followed."""
     import h5py
@@ -139,14 +88,14 @@ def find_dataset(path: str, file: Any, name: str | None, ranks: tuple[int, ...])
     if name is not None:
         item = open_item(path, file, name)
         if isinstance(item, h5py.Dataset):
-            refuse_outside(path, item)
+            require_readable(path, file, item)
             return item
         raise ValueError(f"{path}: has no dataset {name!r}; it has {_listed(_datasets(file))}")
     datasets = _datasets(file)
     fitting = {n: d for n, d in datasets.items() if d.ndim in ranks and _is_numeric(d)}
     if len(fitting) == 1:
         dataset = next(iter(fitting.values()))
-        refuse_outside(path, dataset)
+        require_readable(path, file, dataset)
         return dataset
     kinds = " or ".join(f"{rank}-D" for rank in ranks)
     if not fitting:
@@ -239,29 +188,6 @@ def dataset_offset(dataset: Any) -> int | None:
     return dataset.id.get_offset() if plain else None
 
 
-def refuse_short_chunks(path: str, dataset: Any) -> None:
-    """Refuse chunks that are shorter than the checksum at their end: the library would crash.
-
-    Local.
-    """
-    import h5py
-
-    plist = dataset.id.get_create_plist()
-    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
-    if h5py.h5z.FILTER_FLETCHER32 not in filters:
-        return
-    sizes: list[int] = []
-    with told_as_damage(path, f"dataset {dataset.name}"):
-        if hasattr(dataset.id, "chunk_iter"):
-            dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
-        else:  # an older HDF5
-            number = range(dataset.id.get_num_chunks())
-            sizes += [dataset.id.get_chunk_info(i).size for i in number]
-    if sizes and min(sizes) < CHECKSUM_BYTES:
-        raise FormatError(f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "
-                          "the file is damaged; restore it")
-
-
 def read_values(dataset: Any, out: np.ndarray, selection: tuple[slice, ...]) -> None:
     """Read a part of a dataset through the library into `out`, of its dtype in native order.
 
@@ -291,7 +217,6 @@ class Hdf5Handle(Handle):
         try:
             with told_as_damage(path):
                 self._dataset = self._file[name]
-            refuse_short_chunks(path, self._dataset)
         except BaseException:
             self._file.close()
             raise

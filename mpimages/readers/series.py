@@ -16,6 +16,7 @@ from ..errors import not_found
 from ..marks import refuse_unfinished
 from ..shown import shown
 from .base import Scratch
+from .hdf5open import HDF5_ENDINGS
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = [
@@ -27,8 +28,6 @@ __all__ = [
     "scan_keys",
     "with_keys",
 ]
-
-HDF5_EXTENSIONS = (".h5", ".hdf5", ".hdf")
 
 
 def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
@@ -76,7 +75,7 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
     if not os.path.isdir(path):
         if input_format == "binary":
             raise ValueError(f"{path}: a binary Series is a directory")
-        if input_format is None and not path.lower().endswith(HDF5_EXTENSIONS):
+        if input_format is None and not path.lower().endswith(HDF5_ENDINGS):
             raise ValueError(
                 f"{path}: a Series is a directory or an HDF5 file; give inputFormat='hdf5' if "
                 f"it is one"
@@ -88,7 +87,7 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
         files = [
             entry.path
             for entry in entries
-            if entry.name.lower().endswith(HDF5_EXTENSIONS) and not entry.name.startswith(".")
+            if entry.name.lower().endswith(HDF5_ENDINGS) and not entry.name.startswith(".")
         ]
     if len(files) > 1:
         raise ValueError(f"{path}: has {len(files)} HDF5 files; name one of them")

@@ -14,13 +14,10 @@ from .hdf5 import (
     as_text,
     dataset_offset,
     find_dataset,
-    open_hdf5,
-    open_hdf5_file,
     read_metadata,
     read_values,
-    refuse_short_chunks,
-    told_as_damage,
 )
+from .hdf5open import open_hdf5, open_hdf5_file, told_as_damage
 from .options import image_dtype
 from .rawio import byteswap, open_file, product, read_into, transpose_matrix
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
@@ -117,8 +114,8 @@ class DatasetHandle(SeriesHandle):
         self._file = open_hdf5_file(header.path)
         try:
             with told_as_damage(header.path):
-                self._dataset = self._file[header.layout["dataset"]]
-            refuse_short_chunks(header.path, self._dataset)
+                name = header.layout["dataset"]
+                self._dataset = find_dataset(header.path, self._file, name, (2, 3, 4))
         except BaseException:
             self._file.close()
             raise
