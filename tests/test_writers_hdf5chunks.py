@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
+from mpimages.dims import pixel_grain
 from mpimages.plugins import require_filters
 from mpimages.writers import hdf5filters
-from mpimages.writers.chunks import pixel_grain
 from mpimages.writers.hdf5 import hdf5_writer
 from mpimages.writers.hdf5chunks import CompressedWriter
 from mpimages.writers.hdf5filters import Filters, chunk_encoder, parse_compression

@@ -29,6 +29,7 @@ OPTIONS = {
     "inputFormat": "--format", "startIdx": "--start", "stopIdx": "--stop",
     "nplanes": "--nplanes", "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
     "dims": "--dims", "dtype": "--dtype", "chunks": "--chunks", "compression": "--compression",
+    "shape": "--shape", "ext": "--ext",
     "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
     "overwrite": "--overwrite",
 }

@@ -32,6 +32,7 @@ class PngReader(Reader):
 
     name = "png"
     extensions = (".png",)
+    signatures = (b"\x89PNG\r\n\x1a\n",)
     takes = frozenset()
 
     def inspect(self, path: str, options: Options) -> Header:

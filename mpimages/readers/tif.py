@@ -38,6 +38,7 @@ class TifReader(Reader):
 
     name = "tif"
     extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+    signatures = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     takes = frozenset({"nplanes", "channel"})
 
     def __init__(self) -> None:
