@@ -64,7 +64,7 @@ class Source(Protocol):
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, room: int = 0,
     ) -> Generator[np.ndarray]:
         """Yield this rank's share of the selected records, in order, a batch at a time.
 
@@ -77,6 +77,9 @@ class Source(Protocol):
             About how many bytes a batch may take; a batch has one record at least.
         workspace : Workspace
             Where large arrays and threads come from.
+        room : int
+            How many bytes reading may take, in all, where records that are stored together are
+            to be read together although they take more than a batch.
 
         Yields
         ------

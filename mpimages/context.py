@@ -176,6 +176,7 @@ class ThunderContext:
         confFilename: str = "conf.json",
         nchannels: int | None = None,
         incomplete: str | None = None,
+        shape: Sequence[int] | None = None,
     ) -> Images:
         """Images in files. Collective; reads the names and the first header, no pixels.
 
@@ -185,11 +186,12 @@ class ThunderContext:
             Directories, files, or patterns with wildcards. Within each, files sort naturally
             (``img2`` before ``img10``); a list keeps its order.
         dims, dtype : optional
-            Of the images; needed for flat binary files without a ``conf.json``.
+            Of the images; needed for flat binary files without a ``conf.json``, which are then
+            column-major, the first axis fastest, as in Thunder. Of other files they are checked.
         inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy'}, optional
             Default: told by the files' names.
         ext : str, optional
-            Only files that end so.
+            Only files that end so, whatever the format's usual endings are.
         startIdx, stopIdx : int, optional
             Half-open slice of the sequence of images, as in Python; the keys begin at 0.
         recursive : bool
@@ -200,7 +202,8 @@ class ThunderContext:
         channel : int, optional
             Which channel of a file with several, from 0.
         dataset, axes : str, optional
-            Of HDF5 and NPY files: which dataset, and the order of its axes, as ``'TZYX'``.
+            Of HDF5 and NPY files: which dataset, and the order of its axes, slowest first, as
+            ``'TZYX'``, or ``'TZCYX'`` with `channel`; axes of length 1 may be left out.
         confFilename : str
             The description beside flat binary files.
         nchannels : int, optional
@@ -210,6 +213,8 @@ class ThunderContext:
             Leave out what a TIFF, NPY or flat binary file has at its end of an image that is
             not whole, as of a recording that was stopped or is still being written; one line is
             logged. By default that is an error, unless `stopIdx` is before it.
+        shape : optional
+            In place of `dims`, where flat binary files are row-major, the last axis fastest.
 
         Raises
         ------
@@ -225,7 +230,7 @@ class ThunderContext:
                 self._session, dataPath,
                 {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
                  "dataset": dataset, "axes": axes, "confFilename": confFilename,
-                 "nchannels": nchannels, "incomplete": incomplete},
+                 "nchannels": nchannels, "incomplete": incomplete, "shape": shape},
                 inputFormat, ext, as_flag(recursive, "recursive"), (startIdx, stopIdx),
             )
 

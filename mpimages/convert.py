@@ -29,6 +29,7 @@ from .slabs import Slabs
 from .sources import runs
 from .transposed import ExchangeSource
 from .writers.binaryseries import BinarySeriesWriter
+from .writers.chunks import as_chunks
 from .writers.commit import Stage, resumable
 from .writers.hdf5 import DatasetWriter, hdf5_grain, hdf5_writer
 from .writers.plain import plain_metadata
@@ -113,7 +114,7 @@ def save_series_hdf5(
             resume=stage.resumed, threads=series._session.workspace.threads,
         )
 
-    options = {"dataset": dataset, "layout": layout, "chunks": shown(chunks, WHOLE),
+    options = {"dataset": dataset, "layout": layout, "chunks": shown(as_chunks(chunks), WHOLE),
                "compression": _plain_compression(compression),
                **_layout_options(shape, chain, index, series)}
     _save(_Saving(series, chain, action, "hdf5", options, target), make)
@@ -306,7 +307,7 @@ def save_frames(
     def write(saving: _Saving, writer: Any, progress: Progress, memory: int) -> None:
         _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress, memory)
 
-    options = {"dataset": dataset, "layout": "frames", "chunks": shown(chunks, WHOLE),
+    options = {"dataset": dataset, "layout": "frames", "chunks": shown(as_chunks(chunks), WHOLE),
                "compression": _plain_compression(compression),
                **_layout_options(shape, chain, index, images)}
     _save(_Saving(images, chain, action, "hdf5", options, target), make, write)

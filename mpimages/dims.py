@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Dims", "pixel_boxes"]
+__all__ = ["Box", "Dims", "box_shape", "boxes", "pixel_boxes", "pixel_grain"]
+
+Box = tuple[tuple[int, ...], tuple[int, ...]]  # start and extent along each axis
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Dims:
 
 def pixel_boxes(
     dims: Sequence[int], first: int, stop: int
-) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+) -> Iterator[Box]:
     """The pixels [first, stop), in C order of `dims`, as few boxes: (start, extent) of each.
 
     In ascending order: the boxes' pixels, one after the other, are the range's. At most
@@ -73,3 +76,51 @@ def pixel_boxes(
         start = tuple(first // math.prod(dims[i + 1 :]) % n for i, n in enumerate(dims))
         yield start, ((1,) * axis + (extent, *dims[axis + 1 :]))
         first += extent * inner
+
+
+def pixel_grain(dims: Sequence[int], chunk: Sequence[int]) -> int:
+    """Ranges of pixels that are cut at multiples of this hold whole chunks.
+
+    Parameters
+    ----------
+    dims, chunk : sequence of int
+        Of the images and of a chunk, along the pixels' axes alone.
+
+    Examples
+    --------
+    >>> pixel_grain((10, 12), (2, 5)), pixel_grain((10, 12), (1, 4)), pixel_grain((10, 12), (1, 5))
+    (24, 4, 12)
+    """
+    axis = next((i for i, n in enumerate(chunk) if n > 1), len(dims) - 1)
+    inner = math.prod(dims[axis + 1 :])
+    # The last chunk of a row may be cut short, and so ranges must end with the row; but not
+    # along the first axis, whose end is the end of all.
+    divides = axis == 0 or dims[axis] % chunk[axis] == 0
+    return (chunk[axis] if divides else dims[axis]) * inner
+
+
+def box_shape(
+    shape: Sequence[int], chunk: Sequence[int], itemsize: int, limit: int
+) -> tuple[int, ...]:
+    """The largest box of whole chunks within `limit` bytes that has the longest runs.
+
+    One chunk at least, as far as it lies within `shape`.
+    """
+    extent = [min(c, n) for c, n in zip(chunk, shape, strict=True)]
+    for axis in reversed(range(len(shape))):
+        room = limit // (itemsize * math.prod(extent))
+        extent[axis] = min(shape[axis], extent[axis] * max(1, room))
+        if extent[axis] < shape[axis]:
+            break
+    return tuple(extent)
+
+
+def boxes(start: Sequence[int], extent: Sequence[int], step: Sequence[int]) -> Iterator[Box]:
+    """The box at `start` in boxes of the shape `step`; those at its end may be smaller."""
+    counts = [-(-n // s) for n, s in zip(extent, step, strict=True)]
+    for number in itertools.product(*map(range, counts)):
+        low = [i * s for i, s in zip(number, step, strict=True)]
+        yield (
+            tuple(a + o for a, o in zip(start, low, strict=True)),
+            tuple(min(s, n - o) for s, n, o in zip(step, extent, low, strict=True)),
+        )

@@ -93,8 +93,9 @@ def _inputs(
     options = {"inputFormat": name, "startIdx": bounds[0], "stopIdx": bounds[1], **asked}
     if options["dtype"] is not None:
         options["dtype"] = str(np.dtype(options["dtype"]))
-    if options["dims"] is not None:
-        options["dims"] = [int(n) for n in options["dims"]]
+    for name in ("dims", "shape"):
+        if options[name] is not None:
+            options[name] = [int(n) for n in options[name]]
     given = {key: value if value is None or isinstance(value, (str, list)) else int(value)
              for key, value in options.items()}
     return {"inputs": {"count": len(paths), "names": names}, "options": given}

@@ -367,7 +367,7 @@ class Series(Collection):
             Its name in the file.
         layout : {'series', 'images'}
             dims + (T,), or frame-major, (T,) + dims.
-        chunks : tuple of int, True, or None
+        chunks : tuple of int, True or 'auto', or None
             Shape of a chunk in the dataset's axes; True: a sensible one; None: contiguous.
         overwrite : bool
             Replace what mpimages wrote there before, and nothing else.

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from .chain import Chain, Positions, Shape
 from .kernels.runs import Paths
 from .partition import Partition
 from .phases import phase
-from .readers.base import Handle, Scratch
+from .readers.base import Handle, Scratch, consecutive
 from .readers.series import SeriesHeader, open_series
 from .workspace import Work, Workspace
 
@@ -54,7 +55,7 @@ class LocalSource:
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, room: int = 0,
     ) -> Generator[np.ndarray]:
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
@@ -62,23 +63,41 @@ class LocalSource:
             return
         size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
         step = max(1, min(len(own), limit // size))
-        pieces = [own[i : i + step] for i in range(0, len(own), step)]
-        # Two buffers in turn: the threads fill one while the other is computed on. Of records
-        # that are too large for that, one.
-        ahead = 2 if size <= limit else 1
-        buffers = [workspace.empty((step, *self.dims), self.dtype) for _ in pieces[:ahead]]
-        batch = buffers[0][: len(pieces[0])]
-        work = self._begin(pieces[0], batch, workspace)
+        cuts = self._cuts(own, step, max(step, room // size))
+        longest = max(b - a for a, b in cuts)
+        # Where a record, or what is stored together, would not fit twice, nothing is read ahead.
+        ahead = (longest <= step and size <= limit) or 2 * longest * size <= room
+        with closing(self._pieces(own, cuts, ahead, workspace)) as pieces:
+            for piece in pieces:
+                for first in range(0, len(piece), step):
+                    yield piece[first : first + step]
+
+    def _pieces(
+        self, own: Positions, cuts: list[tuple[int, int]], ahead: bool, workspace: Workspace
+    ) -> Generator[np.ndarray]:
+        """The records own[a:b] for each (a, b) of `cuts`."""
+        longest = max(b - a for a, b in cuts)
+        # Two buffers in turn: the threads fill one while the other is computed on.
+        buffers = [workspace.empty((longest, *self.dims), self.dtype)
+                   for _ in cuts[: 2 if ahead else 1]]
+        pieces = [buffers[i % len(buffers)][: b - a] for i, (a, b) in enumerate(cuts)]
+
+        def begin(number: int) -> Work:
+            a, b = cuts[number]
+            parts = self._parts(own[a:b], workspace.threads)
+            return workspace.submit((self.fill, (own[a + c : a + d], pieces[number][c:d]))
+                                    for c, d in parts)
+
+        work = begin(0)
         try:
-            for number, following in enumerate([*pieces[1:], None]):
+            for number, piece in enumerate(pieces):
                 work.finish()
-                ready = batch
-                if following is not None and ahead == 2:
-                    batch = buffers[(number + 1) % 2][: len(following)]
-                    work = self._begin(following, batch, workspace)
-                yield ready
-                if following is not None and ahead == 1:
-                    work = self._begin(following, batch, workspace)
+                more = number + 1 < len(pieces)
+                if more and ahead:
+                    work = begin(number + 1)
+                yield piece
+                if more and not ahead:
+                    work = begin(number + 1)
         finally:
             work.give_up()  # nobody may write into a buffer that is used for something else
 
@@ -90,11 +109,33 @@ class LocalSource:
         """What to do where a record does not fit."""
         return "give the context more with memory="
 
-    def _begin(self, positions: Positions, out: np.ndarray, workspace: Workspace) -> Work:
-        """Fill out on the threads, each taking its part of the records."""
-        cuts = Partition.balanced(len(positions), min(len(positions), workspace.threads))
-        parts = [cuts.bounds(part) for part in range(cuts.parts)]
-        return workspace.submit((self.fill, (positions[a:b], out[a:b])) for a, b in parts)
+    def _groups(self, own: Positions) -> np.ndarray | None:
+        """Where in `own` those begin that are stored together with the ones after; None: each."""
+        return None
+
+    def _cuts(self, own: Positions, step: int, most: int) -> list[tuple[int, int]]:
+        """`own` in pieces of about `step` records that cut no group of `most` or fewer."""
+        groups = self._groups(own)
+        if groups is None:
+            return [(a, min(a + step, len(own))) for a in range(0, len(own), step)]
+        cuts: list[tuple[int, int]] = []
+        begin = last = 0
+        for end in [*groups[1:].tolist(), len(own)]:
+            if end - begin > step and last > begin:
+                cuts.append((begin, last))
+                begin = last
+            while end - begin > most:
+                cuts.append((begin, begin + most))
+                begin += most
+            last = end
+        return [*cuts, (begin, len(own))]
+
+    def _parts(self, own: Positions, most: int) -> list[tuple[int, int]]:
+        """`own` in at most so many parts, which cut no group."""
+        groups = self._groups(own)
+        groups = np.arange(len(own) + 1) if groups is None else np.append(groups, len(own))
+        parts = Partition.balanced(len(groups) - 1, min(len(groups) - 1, most))
+        return [(int(groups[a]), int(groups[b])) for a, b in map(parts.bounds, range(parts.parts))]
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
@@ -104,8 +145,7 @@ class LocalSource:
         if stop == start:
             return
         own = positions[start:stop]
-        parts = min(len(own), max(workspace.threads, -(-out.nbytes // max(1, limit))))
-        cuts = [Partition.balanced(len(own), parts).bounds(part) for part in range(parts)]
+        cuts = self._parts(own, max(workspace.threads, -(-out.nbytes // max(1, limit))))
         work = workspace.submit((self.fill, (own[a:b], out[a:b])) for a, b in cuts)
         try:
             for number in work.in_turn():
@@ -268,9 +308,26 @@ class FileSource(LocalSource):
         )
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
-        for file, image, place, number in self.visits(positions):
-            with phase("read"), self.open(file) as handle:
-                handle.read_batch(image, image + number, out[place : place + number])
+        files, images = self._located(positions)
+        breaks = np.flatnonzero(np.diff(files)) + 1
+        for a, b in itertools.pairwise([0, *breaks.tolist(), len(files)]):
+            with phase("read"), self.open(int(files[a])) as handle:
+                handle.read_images(images[a:b], out[a:b])
+
+    def _located(self, positions: Positions) -> tuple[np.ndarray, np.ndarray]:
+        """The file that holds the image at each position, and the image's number in it."""
+        files = self.files_of(positions)
+        if self.ends is None:
+            return files, np.zeros_like(files)
+        begins = np.append(np.zeros(1, np.int64), self.ends)[files]
+        return files, np.asarray(positions, dtype=np.int64) - begins
+
+    def _groups(self, own: Positions) -> np.ndarray | None:
+        if self.header.grain == 1:
+            return None
+        files, images = self._located(own)
+        number = images // self.header.grain
+        return np.flatnonzero(np.diff(files, prepend=-1) | np.diff(number, prepend=-1))
 
     def _run(self, positions: Positions, place: int, file: int) -> int:
         """How many positions from `place` on are consecutive images of this file."""
@@ -293,9 +350,13 @@ class SeriesSource(LocalSource):
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         with phase("read"), open_series(self.header, self._scratch.scratch) as handle:
-            for start, stop in runs(positions):
-                first = int(positions[start])
-                handle.read(first, first + stop - start, out[start:stop])
+            handle.read_pixels(np.asarray(positions, dtype=np.int64), out)
+
+    def _groups(self, own: Positions) -> np.ndarray | None:
+        if self.header.grain == 1:
+            return None
+        number = np.asarray(own, dtype=np.int64) // self.header.grain
+        return np.flatnonzero(np.diff(number, prepend=-1))
 
 
 def runs(positions: Positions) -> Iterator[tuple[int, int]]:
@@ -305,9 +366,7 @@ def runs(positions: Positions) -> Iterator[tuple[int, int]]:
     if isinstance(positions, range) and positions.step == 1:
         yield 0, len(positions)
         return
-    breaks = np.flatnonzero(np.diff(np.asarray(positions)) != 1) + 1
-    edges = [0, *breaks.tolist(), len(positions)]
-    yield from itertools.pairwise(edges)
+    yield from consecutive(np.asarray(positions))
 
 
 class MemorySource:
@@ -335,7 +394,7 @@ class MemorySource:
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, room: int = 0,
     ) -> Generator[np.ndarray]:
         assert self.partition is not None
         start, stop = partition.bounds(rank)

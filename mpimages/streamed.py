@@ -28,6 +28,8 @@ BATCH_BYTES = 32 << 20
 BATCH_PART = 8
 # A record that takes more of the budget is not read ahead of what is done with another.
 RECORD_PART = 4
+# Records that are stored together are read together, if the two batches then take no larger part.
+ROOM_PART = BATCH_PART // 2
 # Of records in memory that go through steps: so few that what the steps make of them stays in
 # the cache and in memory that was used before; but of large records several groups of eight.
 STEP_BYTES = 1 << 20
@@ -141,7 +143,8 @@ class Streamed:
             if isinstance(step, Apply):
                 step.seen = []  # an action that failed may have left something here
         batches = source.batches(
-            chain.positions, partition, comm.rank, limit, self._session.workspace
+            chain.positions, partition, comm.rank, limit, self._session.workspace,
+            allowed // ROOM_PART,
         )
 
         def work(batch: np.ndarray) -> None:

@@ -89,7 +89,7 @@ class ExchangeSource:
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace,
+        workspace: Workspace, room: int = 0,
     ) -> Generator[np.ndarray]:
         block, plan = self._plan(partition, limit)
         yield from plan.execute(self.comm, block, positions, workspace)

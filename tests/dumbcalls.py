@@ -66,7 +66,8 @@ PICTURES = {**PATH, "filePrefix": ("filePrefix|prefix|file name", [*d.TEXT, "../
 LOAD_IMAGES = wrong(
     dataPath=("dataPath|path|no such", [*d.PATH, b"x", "missing", "x" * 5000, [None],
                                           [["a"]], [""]]),
-    dims=d.DIMS, dtype=d.DTYPE, inputFormat=d.CHOICE, ext=("ext|ending", [*d.TEXT, "nonsense"]),
+    dims=d.DIMS, shape=d.DIMS, dtype=d.DTYPE, inputFormat=d.CHOICE,
+    ext=("ext|ending", [*d.TEXT, "nonsense"]),
     startIdx=[*d.INTEGER, 2**70, 6], stopIdx=[*d.INTEGER, 0, -(2**70)],
     recursive=d.FLAG, nplanes=[*d.COUNT, 5, 2**70], channel=[*d.INDEX, 3],
     dataset=d.TEXT, axes=[*d.TEXT, "TT", "Q", "YXC"], confFilename=d.TEXT,

@@ -109,8 +109,13 @@ def tif_imagej(directory, dtype):
 
 def array_file(directory, dtype, name, shape, axes, images, **given):
     """Images in one file of the shape and axes, written by NumPy or h5py."""
-    order = ["TYXZ".index(axis) for axis in axes] if "T" in axes else ["YXZ".index(a) for a in axes]
+    plain = axes.replace("C", "")
+    order = [("TYXZ" if "T" in axes else "YXZ").index(axis) for axis in plain]
     array = (images if "T" in axes else images[0]).transpose(order).astype(dtype)
+    options = {"axes": axes}
+    if "C" in axes:  # of two channels the second
+        array = np.stack([array // 2, array], axes.index("C"))
+        options["channel"] = 1
     assert array.shape == shape
     path = directory / "array"
     if name == "npy":
@@ -121,12 +126,13 @@ def array_file(directory, dtype, name, shape, axes, images, **given):
 
         with h5py.File(path, "w") as file:
             file.create_dataset("movie", data=array, **given)
-    return source_of(name, [path], axes=axes), images
+    return source_of(name, [path], **options), images
 
 
 ARRAYS = {
     "TYX": (4, 6, 5), "ZYX": (3, 6, 5), "TZYX": (4, 3, 6, 5), "YXZ": (6, 5, 3),
-    "TYXZ": (4, 6, 5, 3),
+    "TYXZ": (4, 6, 5, 3), "ZTYX": (3, 4, 6, 5), "TCYX": (4, 2, 6, 5), "CTYX": (2, 4, 6, 5),
+    "TZCYX": (4, 3, 2, 6, 5), "TCZYX": (4, 2, 3, 6, 5), "CTYXZ": (2, 4, 6, 5, 3),
 }  # fmt: skip
 
 
@@ -160,12 +166,13 @@ CASES = [
     tif_single, tif_big, tif_strips, tif_volumes, tif_volumes_of_strips, tif_movies,
     tif_movie_of_volumes, tif_imagej, npy_single, flat_binary,
     *(array_case("npy", axes) for axes in ARRAYS),
-    *(array_case("hdf5", axes) for axes in ("TYX", "TZYX", "TYXZ")),
+    *(array_case("hdf5", axes) for axes in ("TYX", "TZYX", "TYXZ", "TZCYX")),
 ]  # fmt: skip
 
 # Whether the planes of a volume lie apart in the file.
 INTERLEAVED = {"tif_volumes", "tif_volumes_of_strips", "tif_movie_of_volumes", "npy-ZYX",
-               "npy-TZYX", "hdf5-TZYX"}  # fmt: skip
+               "npy-TZYX", "hdf5-TZYX", "npy-ZTYX", "npy-TZCYX", "npy-TCZYX",
+               "hdf5-TZCYX"}  # fmt: skip
 
 
 def cuts_of(found):
@@ -313,6 +320,10 @@ def time_last(directory):
     return array_file(directory, "u2", "npy", (6, 5, 4), "YXT", images_of(4, (6, 5), "u2"))[0]
 
 
+def channels_last(directory):
+    return array_file(directory, "u2", "npy", (4, 6, 5, 2), "TYXC", images_of(4, (6, 5), "u2"))[0]
+
+
 def column_major(directory):
     files = write_each(directory, [bytes(60)] * 2)
     write_json(directory / "conf.json", {"dims": [6, 5], "dtype": "uint16"})
@@ -322,7 +333,7 @@ def column_major(directory):
 @pytest.mark.parametrize(
     "case",
     [tif_deflate, tif_tiles, tif_uneven_planes, tif_gaps_between_strips, two_orders, one_of_many,
-     chunks, time_last, column_major],
+     chunks, time_last, channels_last, column_major],
 )  # fmt: skip
 def test_what_cannot_be_read_in_part(tmp_path, workspace, case):
     source = case(tmp_path)

@@ -186,8 +186,45 @@ def outside_virtual(file, secret):
     file.create_virtual_dataset("series", layout)
 
 
-@pytest.mark.parametrize("outside", [outside_external, outside_group, outside_circle,
-                                     outside_storage, outside_virtual])
+def virtual(file, name, *sources, printed="{}"):
+    """A virtual dataset of others of the same file, whatever these are."""
+    layout = h5py.VirtualLayout((4, 5, 6), "u1")
+    for i, source in enumerate(sources):
+        layout[i::len(sources)] = h5py.VirtualSource(
+            ".", printed.format(source), (4, 5, 6))[i::len(sources)]
+    file.create_virtual_dataset(name, layout)
+
+
+def outside_behind(outside):
+    """What leads out of the file only behind two virtual datasets, and beside a harmless one."""
+
+    def make(file, secret):
+        outside(file, secret)
+        file.move("series", "100%")
+        file["plain"] = recording(4, (5, 6), "uint8")
+        file["100%%"] = file["plain"]  # in the name of a source, %% stands for %
+        file["soft"] = h5py.SoftLink("/100%")
+        virtual(file, "first", "100%%" if outside is outside_storage else "soft")
+        virtual(file, "series", "plain", "first")
+
+    make.__name__ = f"behind_{outside.__name__}"
+    return make
+
+
+def circle_of_one(file, secret):
+    virtual(file, "series", "series")
+
+
+def circle_of_two(file, secret):
+    virtual(file, "series", "other")
+    virtual(file, "other", "series")
+
+
+OUTSIDE = [outside_external, outside_group, outside_circle, outside_storage, outside_virtual]
+
+
+@pytest.mark.parametrize(
+    "outside", [*OUTSIDE, *map(outside_behind, OUTSIDE), circle_of_one, circle_of_two])
 @pytest.mark.parametrize("chosen", [True, False])
 def test_hdf5_leads_to_no_other_file(tsc, comm, shared_path, outside, chosen):
     path = shared_path / "a.h5"

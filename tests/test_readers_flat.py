@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import struct
 import warnings
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpimages.errors import FormatError
-from mpimages.readers import Options, flatarray, get
+from mpimages.readers import Options, flatarray, get, hdf5handle
 from mpimages.readers.serieshdf5 import inspect_hdf5, open_hdf5_series
 from mpimages.readers.seriesheader import SeriesOptions
 from tests.data import DTYPES, recording
@@ -26,7 +27,9 @@ def attempt(name, path, **given):
 
 
 def as_images(array, axes):
-    """An array with named axes as images (T, Y, X[, Z])."""
+    """An array with named axes as images (T, Y, X[, Z]); of channels the last."""
+    if "C" in axes:
+        array, axes = array.take(-1, axes.index("C")), axes.replace("C", "")
     if "T" not in axes:
         array, axes = array[np.newaxis], "T" + axes
     return array.transpose([axes.index(axis) for axis in "TYXZ" if axis in axes])
@@ -159,12 +162,28 @@ def test_stack_explicit_wins(tmp_path):
     image = recording(1, (6, 4), "int16")[0]
     path = tmp_path / "a.bin"
     path.write_bytes(image.tobytes())
-    np.testing.assert_array_equal(read_all("stack", path, dims=(6, 4), dtype="int16")[0], image)
-    write_json(tmp_path / "my.json", {"shape": [8, 3], "dtype": "uint16"})
-    found = read_all("stack", path, dims=(6, 4), dtype="int16", confFilename="my.json")
-    np.testing.assert_array_equal(found[0], image)
-    found = read_all("stack", path, dims=(6, 4), confFilename="my.json")
-    np.testing.assert_array_equal(found[0], image.view("u2"))
+    column_major = image.reshape((6, 4), order="F")
+    for conf in (None, {"shape": [8, 3], "dtype": "uint16"}, {"dims": [8, 3], "dtype": "uint16"}):
+        given = {}
+        if conf is not None:
+            write_json(tmp_path / "my.json", conf)
+            given["confFilename"] = "my.json"
+        for name, expected in (("dims", column_major), ("shape", image)):
+            found = read_all("stack", path, dtype="int16", **{name: (6, 4)}, **given)
+            np.testing.assert_array_equal(found[0], expected)
+            if conf is not None:
+                found = read_all("stack", path, **{name: (6, 4)}, **given)
+                np.testing.assert_array_equal(found[0], expected.view("u2"))
+
+
+@pytest.mark.parametrize("name", ["dims", "shape"])
+def test_dims_and_shape_are_checks_of_files_that_say_it_themselves(tmp_path, name):
+    path, image = tmp_path / "a.npy", recording(1, (6, 4), "int16")[0]
+    np.save(path, image)
+    np.testing.assert_array_equal(read_all("npy", path, **{name: (6, 4)})[0], image)
+    assert f"{name}=(4, 6)" in str(attempt("npy", path, **{name: (4, 6)}))
+    (tmp_path / "a.png").write_bytes(png_bytes(np.zeros((6, 4)), 8))
+    assert f"{name}=(4, 6)" in str(attempt("png", tmp_path / "a.png", **{name: (4, 6)}))
 
 
 @pytest.mark.parametrize(
@@ -214,23 +233,41 @@ def test_stack_file_of_another_size(tmp_path):
 
 PERMUTATIONS = [
     "".join(axes)
-    for letters in ("YX", "TYX", "ZYX", "TZYX")
+    for letters in ("YX", "TYX", "ZYX", "CYX", "TZYX", "TCYX", "TZCYX")
     for axes in itertools.permutations(letters)
 ]
+
+
+def with_axes(axes):
+    """An array with these axes, and how to read it."""
+    sizes = {"T": 7, "Y": 5, "X": 9, "Z": 3, "C": 2}
+    array = recording(1, tuple(sizes[axis] for axis in axes), "int16")[0]
+    return array, {"axes": axes} | ({"channel": 1} if "C" in axes else {})
+
+
+def read_some(name, path, **given):
+    """Every third image."""
+    options = Options(**given)
+    header = get(name).inspect(str(path), options)
+    images = np.arange(0, header.count, 3)
+    out = np.full((len(images), *header.dims), 77, header.dtype)
+    with get(name).open(str(path), options, header) as handle:
+        handle.read_images(images, out)
+    return out
 
 
 @pytest.mark.parametrize("axes", PERMUTATIONS)
 @pytest.mark.parametrize("memory", "CF")
 def test_npy_axes(tmp_path, axes, memory, monkeypatch):
-    sizes = {"T": 7, "Y": 5, "X": 9, "Z": 3}
-    array = recording(1, tuple(sizes[axis] for axis in axes), "int16")[0]
+    array, given = with_axes(axes)
     path = tmp_path / "a.npy"
     np.save(path, np.asarray(array, order=memory))
-    np.testing.assert_array_equal(read_all("npy", path, axes=axes), as_images(array, axes))
+    np.testing.assert_array_equal(read_all("npy", path, **given), as_images(array, axes))
     # As a file that is far larger than what is read at once.
     monkeypatch.setattr(flatarray, "BAND_BYTES", 50)
     monkeypatch.setattr(flatarray, "RUN_BYTES", 40)
-    np.testing.assert_array_equal(read_all("npy", path, axes=axes), as_images(array, axes))
+    np.testing.assert_array_equal(read_all("npy", path, **given), as_images(array, axes))
+    np.testing.assert_array_equal(read_some("npy", path, **given), as_images(array, axes)[::3])
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, ">u2", ">f8", "bool"])
@@ -340,6 +377,114 @@ def test_axes_that_do_not_fit(tmp_path, shape, axes):
     assert "axes" in str(attempt("npy", path, axes=axes))
 
 
+# ---- axes that are left out, channels, and what hardly can be meant
+
+
+def write_array(directory, name, array):
+    path = directory / f"a.{name}"
+    if name == "npy":
+        np.save(path, array)
+    else:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("movie", data=array, chunks=array.shape)
+            file["times"] = np.arange(9)
+    return path
+
+
+FORMATS = pytest.mark.parametrize("name", ["npy", "hdf5"])
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    ("shape", "axes", "found"),
+    [
+        ((4, 5, 6, 1), "TYX", (4, 5, 6)), ((4, 5, 6, 1), "TYXC", (4, 5, 6)),
+        ((1, 4, 5, 6), "TYX", (4, 5, 6)), ((4, 1, 5, 6), "TCYX", (4, 5, 6)),
+        ((4, 1, 5, 6), "TYX", (4, 5, 6)), ((1, 5, 6), "YX", (1, 5, 6)),
+        ((4, 1, 5, 6, 1), "TYX", (4, 5, 6)),
+        ((1, 1, 5, 6), "TYX", (1, 5, 6)), ((4, 1, 1, 3, 5, 6), "TZYX", (4, 5, 6, 3)),
+    ],
+)
+def test_axes_of_length_1_may_be_left_out(tmp_path, name, shape, axes, found):
+    array = recording(1, shape, "uint16")[0]
+    got = read_all(name, write_array(tmp_path, name, array), axes=axes)
+    expected = np.moveaxis(array.reshape(4, 3, 5, 6), 1, -1) if found[-1] == 3 else array
+    np.testing.assert_array_equal(got, expected.reshape(found))
+    if "C" in axes:  # its one channel may be named
+        path = write_array(tmp_path, name, array)
+        np.testing.assert_array_equal(read_all(name, path, axes=axes, channel=0), got)
+
+
+CALL = re.compile(r"axes='(\w+)'(?: with channel=(\d+))?")
+
+
+@FORMATS
+@pytest.mark.parametrize("shape", [
+    (6, 8, 9, 2), (6, 8, 9, 1), (5, 6, 7, 3), (9, 8, 3), (9, 8, 1), (2, 3, 4, 5, 6),
+])
+def test_a_shape_that_hardly_is_in_the_usual_order_is_asked_about(tmp_path, name, shape):
+    array = recording(1, shape, "uint16")[0]
+    path = write_array(tmp_path, name, array)
+    error = attempt(name, path)
+    calls = CALL.findall(str(error))
+    assert len(calls) > (0 if len(shape) > 4 else 1), error
+    for axes, channel in calls:
+        given = {"axes": axes} | ({"channel": int(channel)} if channel else {})
+        if "C" in axes and not channel:
+            given["channel"] = 0
+        found = read_all(name, path, **given)
+        if len(axes) == len(shape):
+            first = array.take(0, axes.index("C")) if "C" in axes else array
+            np.testing.assert_array_equal(found, as_images(first, axes.replace("C", "")))
+        else:
+            np.testing.assert_array_equal(found, array.reshape(found.shape))
+
+
+@FORMATS
+@pytest.mark.parametrize("shape", [(6, 5, 4), (5, 9, 4, 3), (2, 6, 8, 9), (512, 9, 10)])
+def test_a_shape_that_may_be_in_the_usual_order_is_read(tmp_path, name, shape):
+    array = recording(1, shape, "uint16")[0]
+    found = read_all(name, write_array(tmp_path, name, array))
+    np.testing.assert_array_equal(found, as_images(array, {3: "TYX", 4: "TZYX"}[len(shape)]))
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"axes": "TYXC"}, r"2 channels; say which one by channel=0 \(or 1\)"),
+        ({"axes": "TYXC", "channel": 2}, "no channel 2: it has 2 channels, from 0"),
+        ({"axes": "TYXZ", "channel": 1}, "means nothing.*axes='TYXC'"),
+        ({"axes": "TYXZ", "channel": 0}, "means nothing.*axes='TYXC'"),
+        ({"axes": "TYX"}, "does not have the axes 'TYX'.*axes='TZYX'"),
+    ],
+)
+def test_channels_that_are_not_there(tmp_path, name, given, told):
+    path = write_array(tmp_path, name, recording(6, (8, 9, 2), "uint16"))
+    assert re.search(told, str(attempt(name, path, **given)))
+
+
+@FORMATS
+def test_which_axis_is_left_out_must_be_told(tmp_path, name):
+    array = recording(1, (1, 5, 6, 1), "uint16")[0]
+    path = write_array(tmp_path, name, array)
+    error = attempt(name, path, axes="TYX")
+    assert "axes='CTYX' or axes='TYXC'" in str(error)
+    assert read_all(name, path, axes="CTYX").shape == (5, 6, 1)
+    assert read_all(name, path, axes="TYXC").shape == (1, 5, 6)
+
+
+def test_hdf5_dataset_that_has_the_named_axes_is_taken(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["movie"] = recording(2, (3, 4, 5, 6), "uint8")
+        file["mask"] = recording(1, (5, 6), "uint8")[0]
+        file["volume"] = recording(4, (5, 6), "uint8")
+    assert read_all("hdf5", path, axes="TCZYX", channel=2).shape == (2, 5, 6, 4)
+    assert read_all("hdf5", path, axes="TYX").shape == (4, 5, 6)
+    assert "several datasets, none of them 4-D" in str(attempt("hdf5", path, axes="TZYX"))
+
+
 # ---- HDF5
 
 
@@ -351,15 +496,18 @@ HDF5_WAYS = {
 
 
 @pytest.mark.parametrize("axes", PERMUTATIONS)
-@pytest.mark.parametrize("way", HDF5_WAYS)
-def test_hdf5_axes(tmp_path, axes, way):
-    sizes = {"T": 7, "Y": 5, "X": 9, "Z": 3}
-    array = recording(1, tuple(sizes[axis] for axis in axes), "int16")[0]
+@pytest.mark.parametrize("way", [*HDF5_WAYS, "by threes"])
+def test_hdf5_axes(tmp_path, axes, way, monkeypatch):
+    array, given = with_axes(axes)
     path = tmp_path / "a.h5"
+    monkeypatch.setattr(hdf5handle, "BAND_BYTES", 200)
     with h5py.File(path, "w") as file:
-        file.create_dataset("group/movie", data=array, **HDF5_WAYS[way])
-    found = read_all("hdf5", path, axes=axes, dataset="group/movie")
+        threes = {"chunks": tuple(min(3, n) for n in array.shape)}
+        file.create_dataset("group/movie", data=array, **HDF5_WAYS.get(way, threes))
+    found = read_all("hdf5", path, dataset="group/movie", **given)
     np.testing.assert_array_equal(found, as_images(array, axes))
+    some = read_some("hdf5", path, dataset="group/movie", **given)
+    np.testing.assert_array_equal(some, found[::3])
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, ">u2", ">f4", "bool"])
@@ -454,9 +602,8 @@ def test_hdf5_with_a_chunk_shorter_than_its_checksum(tmp_path, size):
     failure = attempt("hdf5", path)
     assert isinstance(failure, FormatError)
     assert "shorter than its checksum" in str(failure)
-    header = inspect_hdf5(str(path), SeriesOptions(dataset="d"))
     with pytest.raises(FormatError, match="shorter than its checksum"):
-        open_hdf5_series(header, None)
+        inspect_hdf5(str(path), SeriesOptions(dataset="d"))
 
 
 def test_hdf5_damaged_and_odd(tmp_path):

@@ -253,6 +253,9 @@ def test_detect_of_nothing():
         ({"dataset": 3}, TypeError),
         ({"dataset": ""}, ValueError),
         ({"axes": "TYC"}, ValueError),
+        ({"axes": "TYXS"}, ValueError),
+        ({"shape": (2, 3), "dims": (2, 3)}, ValueError),
+        ({"shape": 3}, TypeError),
         ({"axes": "TYXY"}, ValueError),
         ({"axes": "TX"}, ValueError),
         ({"axes": 3}, TypeError),
@@ -283,3 +286,33 @@ def test_many_files_are_listed_in_an_instant(tmp_path):
     assert time.perf_counter() - start < 2  # about 0.1 s on an idle machine
     assert paths[2].endswith("img2.tif")
     assert len(paths) == 20_000
+
+
+# ---- endings that the format's files do not have usually
+
+
+@pytest.mark.parametrize("path", ["", "*.nwb", "run*"])
+def test_a_format_that_is_named_is_read_whatever_its_files_end_in(tmp_path, path):
+    for name in ("run0", "run1"):
+        (tmp_path / f"{name}.dat").write_bytes(b"\x93NUMPY\x01\x00")
+        (tmp_path / f"{name}.nwb").write_bytes(bytes(512) + b"\x89HDF\r\n\x1a\n")
+    touch(tmp_path, "runs.txt", "conf.json")
+    (tmp_path / "runs.tmp").symlink_to(tmp_path / "gone")
+    found = find_input(os.path.join(tmp_path, path), "hdf5")
+    assert found == ("hdf5", [str(tmp_path / f"run{i}.nwb") for i in (0, 1)])
+    if path != "*.nwb":
+        found = find_input(os.path.join(tmp_path, path), "npy")[1]
+        assert names(found, tmp_path) == ["run0.dat", "run1.dat"]
+        with pytest.raises(FileNotFoundError, match=r"\.png.*it has run0\.dat"):
+            find_input(os.path.join(tmp_path, path), "png")
+    os.rename(tmp_path / "run1.nwb", tmp_path / "run1.nxs")
+    assert find_input(tmp_path, "hdf5", ext="nwb")[1] == [str(tmp_path / "run0.nwb")]
+
+
+def test_a_pattern_in_another_case_says_so(tmp_path):
+    touch(tmp_path, "a1.TIF", "a2.TIF", "a3.TIF", "a4.TIF")
+    with pytest.raises(FileNotFoundError, match=r"upper and lower case.*a1\.TIF.*and 1 more"):
+        find_input(tmp_path / "*.tif")
+    with pytest.raises(FileNotFoundError) as caught:
+        find_input(tmp_path / "*.png")
+    assert "upper" not in str(caught.value)

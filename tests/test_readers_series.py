@@ -416,3 +416,29 @@ def test_reading_outside_and_into_the_wrong_memory(tmp_path):
         for bad in (np.empty((2, 6), "i2"), np.empty((2, 5), "u2"), np.empty((5, 2), "i2").T):
             with pytest.raises(ValueError, match="read"):
                 handle.read(0, 2, bad)
+
+
+def test_the_one_file_of_a_binary_series_stands_for_it(tmp_path):
+    series = make((4, 3), 6)
+    for name in ("series-00000.bin", "values.bin"):
+        where = tmp_path / name.removesuffix(".bin")
+        where.mkdir()
+        (where / name).write_bytes(series.tobytes())
+        with pytest.raises(FileNotFoundError, match=r'conf\.json.*"shape": \['):
+            inspect(where / name)
+        write_json(where / "conf.json", {"shape": [4, 3, 6], "dtype": "int16"})
+        for path in (where, where / name):
+            np.testing.assert_array_equal(read(inspect(path)), series.reshape(12, 6))
+    (where / "more.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"not all of a binary Series.*2 data files; load {where}"):
+        inspect(where / "values.bin")
+
+
+def test_hdf5_series_of_any_ending_where_the_format_is_named(tmp_path):
+    series = make((4, 3), 6)
+    with h5py.File(tmp_path / "a.xyz", "w") as file:
+        file["series"] = series
+    (tmp_path / "notes.txt").write_text("none")
+    for path in (tmp_path, tmp_path / "a.xyz"):
+        header = inspect(path, inputFormat="hdf5")
+        np.testing.assert_array_equal(read(header), series.reshape(12, 6))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -10,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
+from mpimages.dims import pixel_grain
+from mpimages.plugins import require_filters
 from mpimages.writers import hdf5filters
-from mpimages.writers.chunks import pixel_grain
 from mpimages.writers.hdf5 import hdf5_writer
 from mpimages.writers.hdf5chunks import CompressedWriter
 from mpimages.writers.hdf5filters import Filters, chunk_encoder, parse_compression
@@ -195,6 +198,78 @@ def test_plugins(comm, shared_path, tmp_path, name, layout):
     assert path.read_bytes() == alone.read_bytes()
     np.testing.assert_array_equal(load(path)[0], laid_out(array, layout))
     assert_sound(path)
+
+
+READ = """if 1:
+    import numpy as np
+    from mpimages import ThunderContext, verify
+    from mpimages.readers.hdf5 import Hdf5Reader
+    with ThunderContext() as tsc:
+        assert (tsc.loadSeries('o.h5').toArray() == np.load('o.npy')).all()
+        images = tsc.loadImages('virtual.h5', dataset='virtual', axes='YXT').toArray()
+        assert (images == np.moveaxis(np.load('o.npy'), -1, 0)).all()
+    assert verify('o.h5').ok
+"""
+
+
+def alone(tmp_path, code):
+    """What a new process says, in which nobody has imported hdf5plugin yet."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=60)
+    return done.stderr
+
+
+def test_what_a_plugin_has_written_is_read_in_a_new_process(tmp_path):
+    plugin = pytest.importorskip("hdf5plugin").Bitshuffle()
+    array = noise((5, 7, 40), "u2")
+    save(MPI.COMM_SELF, tmp_path / "o.h5", array, [], chunks=(2, 3, 30), compression=plugin)
+    np.save(tmp_path / "o.npy", array)
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        file.create_dataset("source", data=array, chunks=(2, 3, 30), **plugin)
+        layout = h5py.VirtualLayout(array.shape, array.dtype)
+        layout[...] = h5py.VirtualSource(".", "source", array.shape)
+        file.create_virtual_dataset("virtual", layout)
+    assert alone(tmp_path, READ) == ""
+
+
+def test_without_the_plugin_its_filter_and_the_package_are_named(tmp_path):
+    plugin = pytest.importorskip("hdf5plugin").Bitshuffle()
+    array = noise((5, 7, 40), "u2")
+    save(MPI.COMM_SELF, tmp_path / "o.h5", array, [], chunks=(2, 3, 30), compression=plugin)
+    code = """if 1:
+        import sys
+        sys.modules['hdf5plugin'] = None
+        from mpimages import FormatError, ThunderContext, verify
+        with ThunderContext() as tsc:
+            for load in (tsc.loadSeries, tsc.loadImages):
+                try:
+                    load('o.h5')
+                except FormatError as error:
+                    assert 'o.h5' in str(error), error
+                    assert 'filter 32008 (bitshuffle)' in str(error), error
+                    assert 'the package hdf5plugin' in str(error), error
+                else:
+                    raise AssertionError
+            try:
+                tsc.loadExample('fish-images').saveAsHDF5('p.h5', compression=32008)
+            except ValueError as error:
+                assert 'the package hdf5plugin' in str(error), error
+        (problem,) = verify('o.h5').problems
+        assert 'bitshuffle' in problem, problem
+    """
+    assert alone(tmp_path, code) == ""
+
+
+def test_a_filter_that_is_missing_but_was_left_out_is_not_needed(tmp_path, monkeypatch):
+    array = noise((5, 7, 40), "u2")
+    with h5py.File(tmp_path / "o.h5", "w") as file:
+        dataset = file.create_dataset("series", (5, 7, 40), "u2", chunks=(5, 7, 40),
+                                      compression="lzf")
+        dataset.id.write_direct_chunk((0, 0, 0), array.tobytes(), filter_mask=1)
+    monkeypatch.setattr(h5py.h5z, "filter_avail", lambda number: False)
+    with h5py.File(tmp_path / "o.h5") as file:
+        require_filters("o.h5", file["series"])
+        np.testing.assert_array_equal(file["series"], array)
 
 
 @pytest.mark.parametrize("layout", ["series", "images"])

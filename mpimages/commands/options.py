@@ -89,14 +89,20 @@ _READING = (
                  "files, and say so."),
     click.option("--recursive", is_flag=True, help="Search the directories below PATH as well."),
     click.option("--dims", callback=ints, metavar="R,C[,P]",
-                 help="Rows, columns[, pages] of flat binary files without a conf.json."),
+                 help="Rows, columns[, pages] of flat binary files without a conf.json: "
+                 "column-major, rows fastest."),
+    click.option("--shape", callback=ints, metavar="R,C[,P]",
+                 help="The same of row-major ones, where the last axis is the fastest."),
     click.option("--dtype", callback=_dtypes, metavar="TYPE",
                  help="Of flat binary files without a conf.json, such as uint16."),
     click.option("--dataset", metavar="NAME", help="Which dataset of HDF5 files."),
-    click.option("--axes", metavar="AXES", help="Order of the axes of HDF5 and NPY, as TZYX."),
+    click.option("--axes", metavar="AXES", help="Order of the axes of HDF5 and NPY, slowest "
+                 "first, as TZYX; with channels C."),
+    click.option("--ext", metavar="EXT", help="Only files that end so, with --format whatever "
+                 "that format's usual endings are."),
 )
 _NAMES = ("inputFormat", "nplanes", "nchannels", "channel", "startIdx", "stopIdx", "incomplete",
-          "recursive", "dims", "dtype", "dataset", "axes")
+          "recursive", "dims", "shape", "dtype", "dataset", "axes", "ext")
 
 
 def reads(function: Command) -> Command:

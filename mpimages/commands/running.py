@@ -30,6 +30,7 @@ OPTIONS = {
     "nplanes": "--nplanes", "nchannels": "--nchannels", "incomplete": "--incomplete",
     "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
     "dims": "--dims", "dtype": "--dtype", "chunks": "--chunks", "compression": "--compression",
+    "shape": "--shape", "ext": "--ext",
     "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
     "overwrite": "--overwrite",
 }

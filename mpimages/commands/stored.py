@@ -25,19 +25,19 @@ def is_series(context: ThunderContext, path: str) -> bool:
 
 def _looks_like_series(path: str) -> bool:
     from ..marks import CONF, SERIES_FILE
+    from ..readers.hdf5links import open_item
+    from ..readers.hdf5open import HDF5_ENDINGS, open_hdf5
 
     if os.path.isdir(path):
         names = os.listdir(path)
         return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
-    if not os.path.isfile(path) or not path.lower().endswith((".h5", ".hdf5")):
+    if not os.path.isfile(path) or not path.lower().endswith(HDF5_ENDINGS):
         return False
-    import h5py
-
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            attributes = file["series"].attrs if "series" in file else {}
-            return "mpimages_format" in attributes
-    except OSError:
+        with open_hdf5(path) as file:
+            item = open_item(path, file, "series")
+            return item is not None and "mpimages_format" in item.attrs
+    except (OSError, ValueError):
         return False  # what is wrong with it the reader says
 
 

@@ -29,7 +29,7 @@ HDF5_ENDINGS = (".h5", ".hdf5")
 
 
 def _chunks(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    return True if text == "auto" else ints(ctx, parameter, text)
+    return text if text == "auto" else ints(ctx, parameter, text)
 
 
 def _compression(_: click.Context, parameter: click.Parameter, text: str | None) -> Any:

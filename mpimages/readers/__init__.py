@@ -97,7 +97,8 @@ def find_input(
     data_path : path or sequence of paths
         As `loadImages`' dataPath.
     input_format : str, optional
-        A name in the registry; None detects it by the files' names.
+        A name in the registry; None detects it by the files' names. Where it is given and no file
+        of a directory has one of its endings, those are taken that have its signature.
     ext : str, optional
         Only files of a directory or pattern that end so: ``'tif'`` or ``'.tif'``.
     recursive : bool
@@ -125,7 +126,10 @@ def find_input(
         # Flat binary has no extension of its own: all files there are, or the format's.
         flat = reader is None or reader.name == "stack"
         endings = None if reader is None or flat else reader.extensions
-    paths = list_files(data_path, endings, bool(recursive), ignored)
+    # Who names the format may have files that end otherwise.
+    recognises = None if reader is None or endings is None or ext is not None else \
+        reader.recognises
+    paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
     if reader is not None:
         return reader.name, paths
     name = detect(paths)

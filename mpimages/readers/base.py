@@ -5,8 +5,10 @@ Readers are plain local code: they know no collection and no communicator.
 
 from __future__ import annotations
 
+import itertools
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +18,7 @@ import numpy as np
 from ..errors import FormatError
 from .options import ALL_PLANES, Options
 from .places import Places
+from .rawio import open_file
 
 __all__ = [
     "Closing",
@@ -25,7 +28,9 @@ __all__ = [
     "Reader",
     "Scratch",
     "check_claim",
+    "consecutive",
     "cut_planes",
+    "has_gaps",
 ]
 
 MINIMUM_CLAIM = 1 << 24
@@ -59,6 +64,12 @@ class Header:
     count: int
     metadata: dict[str, Any] = field(default_factory=dict)
     layout: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def grain(self) -> int:
+        """How many images of a file, counted from its first, are stored together, so that to read
+        one is to read all of them; 1 where each can be read alone."""
+        return int(self.layout.get("grain", 1))
 
     @property
     def image_bytes(self) -> int:
@@ -129,6 +140,18 @@ class Closing:
         self.close()
 
 
+def consecutive(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
+    """The places [start, stop) at which ascending numbers run on without a gap."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    edges = [0, *breaks.tolist(), len(numbers)]
+    yield from itertools.pairwise(edges if len(numbers) else [])
+
+
+def has_gaps(numbers: np.ndarray) -> bool:
+    """Whether some are left out between the first and the last of ascending numbers."""
+    return len(numbers) > 0 and int(numbers[-1] - numbers[0]) != len(numbers) - 1
+
+
 class Handle(Closing, ABC):
     """One open file. A context manager; at most one file descriptor is held.
 
@@ -174,6 +197,11 @@ class Handle(Closing, ABC):
         if stop > start:
             self._read_batch(start, stop, out)
 
+    def read_images(self, images: np.ndarray, out: np.ndarray) -> None:
+        """Read the images with these ascending numbers into out, (len(images),) + dims."""
+        for a, b in consecutive(images):
+            self.read_batch(int(images[a]), int(images[b - 1]) + 1, out[a:b])
+
     @abstractmethod
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         """As `read_batch`, which has checked the arguments."""
@@ -213,6 +241,10 @@ class Reader(ABC):
         As in ``inputFormat``.
     extensions : tuple of str
         Lower case, with the dot, most usual first.
+    signatures : tuple of bytes
+        With one of them each file begins; empty where files have none.
+    signature_places : tuple of int
+        At which bytes it may stand.
     takes : frozenset of str
         The options that mean something for this format; `check` refuses the others.
     several : bool
@@ -226,6 +258,20 @@ class Reader(ABC):
     takes: frozenset[str]
     several: bool = True
     sparse: bool = False
+    signatures: tuple[bytes, ...] = ()
+    signature_places: tuple[int, ...] = (0,)
+
+    def recognises(self, path: str) -> bool:
+        """Whether a file has this format's signature, whatever its name."""
+        try:
+            fd, _ = open_file(path)
+        except (OSError, ValueError):
+            return False  # what is wrong with it nobody asks who has not named it
+        with os.fdopen(fd, "rb") as file:
+            return any(
+                os.pread(file.fileno(), len(signature), place) == signature
+                for place in self.signature_places for signature in self.signatures
+            )
 
     @abstractmethod
     def inspect(self, path: str, options: Options) -> Header:
@@ -245,9 +291,8 @@ class Reader(ABC):
             if name not in self.takes and getattr(options, name) is not None:
                 raise ValueError(f"{name}={getattr(options, name)!r} means nothing for "
                                  f"inputFormat={self.name!r} ({header.path})")
-        if "dims" not in self.takes and options.dims not in (None, header.dims):
-            raise ValueError(f"{header.path}: dims={options.dims} was given, but its images "
-                             f"are {header.dims}")
+        if "dims" not in self.takes:  # a reader takes shape with it
+            options.require_dims(header.path, header.dims)
         if "dtype" not in self.takes and options.dtype is not None \
                 and options.dtype.newbyteorder("=") != header.dtype:
             raise ValueError(f"{header.path}: dtype={options.dtype} was given, but it holds "

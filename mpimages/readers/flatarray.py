@@ -9,16 +9,13 @@ import numpy as np
 
 from ..errors import FormatError
 from ..quiet import quietly
-from .base import Handle, Header, Places, Scratch, cut_planes
-from .options import Options
+from .arrayaxes import LEFT_OUT, image_shape
+from .base import Handle, Header, Places, Scratch, has_gaps
 from .rawio import byteswap, copy_axes, open_file, product, read_into, transpose_matrix
 
 __all__ = [
     "FlatHandle",
-    "check_axes",
-    "cut_array",
-    "image_shape",
-    "require_given",
+    "image_grain",
     "scratch_bytes",
     "whole_images",
 ]
@@ -29,29 +26,16 @@ BAND_BYTES = 1 << 24
 RUN_BYTES = 1 << 15
 
 
-def check_axes(path: str, shape: Sequence[int], axes: str | None, default: str) -> str:
-    """The axes string of an array of `shape`: what was given, or the default's end.
+def image_grain(shape: Sequence[int], axes: str, itemsize: int) -> int:
+    """How many images to read together, so that no byte is read again for the next ones.
 
-    Raises
-    ------
-    ValueError
-        If it does not fit the array.
+    1 where each lies in one piece. Where they are strewn over the file, the values of so many
+    that lie together are worth a read of their own; all, where these are too few.
     """
-    if axes is None:
-        axes = {2: default[-2:], 3: "T" + default[-2:], 4: default}.get(len(shape), "")
-    if len(axes) != len(shape) or not axes:
-        raise ValueError(
-            f"{path}: an array of shape {tuple(shape)} does not have the axes {axes or default!r}; "
-            f"say what its {len(shape)} axes are by axes=, as in axes='TYX'"
-        )
-    return axes
-
-
-def image_shape(shape: Sequence[int], axes: str) -> tuple[int, tuple[int, ...]]:
-    """(images, dims) of an array with these axes; dims are (row, column[, page])."""
-    extent = dict(zip(axes, (int(n) for n in shape), strict=True))
-    dims = tuple(extent[axis] for axis in "YXZ" if axis in extent)
-    return extent.get("T", 1), dims
+    count, _ = image_shape(shape, axes)
+    run = itemsize * product(shape[axes.find("T") + 1 :])
+    strewn = axes[: max(0, axes.find("T"))].strip(LEFT_OUT + "C")
+    return min(count, -(-RUN_BYTES // run)) if strewn else 1
 
 
 class FlatHandle(Handle):
@@ -65,9 +49,11 @@ class FlatHandle(Handle):
         Where the array begins, in bytes.
     shape : sequence of int
     axes : str
-        The meaning of each axis, slowest first: Y and X, and T or Z or both.
+        The meaning of each axis, slowest first, as `array_axes` gives it.
     stored : numpy.dtype
         The dtype as stored, byte order included.
+    channel : int, optional
+        Which of C, where that is an axis.
     """
 
     def __init__(
@@ -79,12 +65,15 @@ class FlatHandle(Handle):
         axes: str,
         stored: np.dtype,
         scratch: Scratch | None = None,
+        channel: int | None = None,
     ) -> None:
         count, _ = image_shape(shape, axes)
         super().__init__(path, header, count, scratch)
         self.offset = offset
-        self.shape = tuple(int(n) for n in shape)
-        self.axes = axes
+        kept = [i for i, axis in enumerate(axes) if axis != LEFT_OUT]
+        self.shape = tuple(int(shape[i]) for i in kept)
+        self.axes = "".join(axes[i] for i in kept)
+        self.channel = channel or 0
         self.stored = stored
         self._fd: int | None = None
         self._fd, size = open_file(path)
@@ -102,23 +91,33 @@ class FlatHandle(Handle):
             quietly(os.close, descriptor)
 
     def _find_places(self, start: int, stop: int) -> Places | None:
-        record = self.axes.removeprefix("T")
-        if record not in ("YX", "YXZ", "ZYX") or self._fd is None:
+        inner = "YXZ" if self.axes.endswith("YXZ") else "YX"
+        if not self.axes.endswith(inner) or self._fd is None:
             return None
-        planes = self.shape[-3] if record == "ZYX" else 1
-        plane = product(self.header.dims) // planes * self.stored.itemsize
+        item = self.stored.itemsize
+        stride = {axis: item * product(self.shape[i + 1 :]) for i, axis in enumerate(self.axes)}
+        paged = inner == "YX" and "Z" in self.axes
+        planes = self.shape[self.axes.index("Z")] if paged else 1
         status = os.fstat(self._fd)
-        first = self.offset + planes * plane * np.arange(start, stop, dtype=np.int64)
-        stride = np.full(stop - start, plane if planes > 1 else 0, dtype=np.int64)
+        first = self.offset + self.channel * stride.get("C", 0) \
+            + stride.get("T", 0) * np.arange(start, stop, dtype=np.int64)
+        between = np.full(stop - start, stride["Z"] if planes > 1 else 0, dtype=np.int64)
         stored = np.dtype(np.uint8) if self.stored.kind == "b" else self.stored
-        return Places(first, stride, planes, stored, status.st_size, status.st_mtime_ns)
+        return Places(first, between, planes, stored, status.st_size, status.st_mtime_ns)
 
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         order = [self.axes.index(axis) for axis in "TYXZ" if axis in self.axes]
-        if self.axes.find("T") <= 0:
+        if self.axes.find("T") <= 0 and "C" not in self.axes:
             self._read_whole(start, stop, out, order)
         else:
-            self._read_strewn(_Batch(self.axes, order, start, stop, out))
+            self._read_strewn(_Batch(self, range(start, stop), out))
+
+    def read_images(self, images: np.ndarray, out: np.ndarray) -> None:
+        if self.header.grain == 1 or not has_gaps(images):
+            super().read_images(images, out)
+        else:  # strewn over the file, which is not read again for each of them
+            self._check_range(int(images[0]), int(images[-1]) + 1)
+            self._read_strewn(_Batch(self, images, out))
 
     def _read_raw(self, item: int, out: np.ndarray) -> None:
         """Read consecutive values from value number `item` on."""
@@ -142,82 +141,88 @@ class FlatHandle(Handle):
             copy_axes(stored, order, out[image - start])
 
     def _read_strewn(self, batch: _Batch, prefix: tuple[int, ...] = ()) -> None:
-        """Values of one image lie apart: read the file in bands of its leading axes.
+        """Values of one image lie apart, or others between them: read bands of leading axes.
 
         `prefix` are the indices of the leading axes that are fixed so far.
         """
         axis = len(prefix)
-        if axis == batch.time:
-            self._read_times(batch, prefix)
-            return
+        wanted = batch.wanted[axis]
         slab = product(self.shape[axis + 1 :]) * self.stored.itemsize
-        run = product(self.shape[batch.time + 1 :]) * self.stored.itemsize
-        run *= batch.stop - batch.start
-        part_only = run >= RUN_BYTES and batch.stop - batch.start < self.shape[batch.time]
-        if slab > BAND_BYTES or part_only:
-            for index in range(self.shape[axis]):
-                self._read_strewn(batch, (*prefix, index))
-            return
-        step = max(1, BAND_BYTES // slab)
-        for first in range(0, self.shape[axis], step):
-            self._read_band(batch, prefix, first, min(first + step, self.shape[axis]))
-
-    def _read_times(self, batch: _Batch, prefix: tuple[int, ...]) -> None:
-        """Read the wanted times, and no others, of one place of the leading axes."""
-        slab = product(self.shape[batch.time + 1 :]) * self.stored.itemsize
-        step = max(1, BAND_BYTES // slab)
-        for first in range(batch.start, batch.stop, step):
-            self._read_band(batch, prefix, first, min(first + step, batch.stop))
+        parted = batch.parted(axis)
+        if parted is not None:  # of what lies here only a part is wanted
+            run = batch.run(parted) * product(self.shape[parted + 1 :]) * self.stored.itemsize
+            if slab > BAND_BYTES or run >= RUN_BYTES:
+                for index in wanted:
+                    self._read_strewn(batch, (*prefix, int(index)))
+                return
+        step = max(1, BAND_BYTES // slab) if isinstance(wanted, range) else 1
+        for place in range(0, len(wanted), step):
+            part = wanted[place : place + step]
+            self._read_band(batch, prefix, int(part[0]), int(part[-1]) + 1)
 
     def _read_band(self, batch: _Batch, prefix: tuple[int, ...], first: int, last: int) -> None:
         """Read [first, last) of the axis after `prefix`, and put it where it belongs."""
         axis = len(prefix)
-        stored = self.scratch.take((last - first, *self.shape[axis + 1 :]), batch.out.dtype)
         corner = (*prefix, first) + (0,) * (len(self.shape) - axis - 1)
-        self._read_raw(int(np.ravel_multi_index(corner, self.shape)), stored)
-        if axis == batch.time:
-            batch.view[prefix][first - batch.start : last - batch.start] = stored
+        item = int(np.ravel_multi_index(corner, self.shape))
+        target = batch.target(prefix, first, last)
+        if batch.parted(axis) is None and target.flags.c_contiguous:
+            self._read_raw(item, target)
             return
-        times = slice(batch.start, batch.stop)
-        if batch.matrix:
-            pixels = stored.reshape(-1, self.shape[-1])[:, times]
+        stored = self.scratch.take((last - first, *self.shape[axis + 1 :]), batch.out.dtype)
+        self._read_raw(item, stored)
+        chosen = batch.chosen(axis + 1)
+        if batch.matrix and chosen:
+            times = chosen[-1]
+            pixels = stored.reshape(-1, self.shape[-1])
+            pixels = pixels[:, times] if isinstance(times, slice) else pixels.take(times, axis=1)
             begin = int(np.ravel_multi_index(corner[:-1], self.shape[:-1]))
             images = batch.out.reshape(len(batch.out), -1)
             transpose_matrix(pixels, images[:, begin : begin + len(pixels)])
             return
-        chosen: tuple[slice, ...] = (slice(None),) * (batch.time - axis) + (times,)
-        batch.view[prefix][first:last] = stored[chosen]
+        target[...] = stored[:, *chosen]
 
 
 class _Batch:
-    """Where the images [start, stop) go, when time is not the slowest axis."""
+    """Where images go, when others or other channels lie among them."""
 
-    def __init__(self, axes: str, order: list[int], start: int, stop: int, out: np.ndarray):
-        self.start, self.stop, self.out = start, stop, out
-        self.time = axes.index("T")
+    def __init__(self, handle: FlatHandle, images: range | np.ndarray, out: np.ndarray) -> None:
+        axes, channel = handle.axes, handle.channel
+        parts: dict[str, range | np.ndarray] = {"T": images, "C": range(channel, channel + 1)}
+        self.out = out
+        self.wanted = [parts.get(axis, range(n))
+                       for axis, n in zip(axes, handle.shape, strict=True)]
+        self._whole = [len(wanted) == n
+                       for wanted, n in zip(self.wanted, handle.shape, strict=True)]
         # The same memory with its axes in the file's order.
-        self.view = out.transpose(np.argsort(order))
+        order = [axes.replace("C", "").index(axis) for axis in "TYXZ" if axis in axes]
+        self.view = (out if "T" in axes else out[0]).transpose(np.argsort(order))
+        if "C" in axes:
+            self.view = np.expand_dims(self.view, axes.index("C"))
         # Time is fastest and the rest in order: a plain matrix transposition.
-        self.matrix = order == [len(order) - 1, *range(len(order) - 1)]
+        self.matrix = axes in ("YXT", "YXZT")
 
+    def parted(self, axis: int) -> int | None:
+        """The first axis after `axis` of which only a part is wanted; None where there is none."""
+        return next((i for i in range(axis + 1, len(self._whole)) if not self._whole[i]), None)
 
-def cut_array(
-    path: str, shape: Sequence[int], axes: str, options: Options
-) -> tuple[tuple[int, ...], str]:
-    """The array's shape and axes when its volumes are cut into images of nplanes planes."""
-    shape = tuple(int(n) for n in shape)
-    if options.nplanes is None or ("Z" not in axes and options.nplanes == 1):
-        return shape, axes
-    if "T" in axes or "Z" not in axes:
-        raise ValueError(
-            f"{path}: nplanes={options.nplanes} cuts volumes of pages, but its axes are {axes}; "
-            f"say which axis is Z by axes="
-        )
-    depth = axes.index("Z")
-    images, planes = cut_planes(path, shape[depth], options, droppable=depth == 0)
-    cut = (images,) if planes == 1 else (images, planes)
-    letters = "T" if planes == 1 else "TZ"
-    return shape[:depth] + cut + shape[depth + 1 :], axes[:depth] + letters + axes[depth + 1 :]
+    def run(self, axis: int) -> int:
+        """How many that are wanted lie together along an axis."""
+        wanted = self.wanted[axis]
+        return len(wanted) if isinstance(wanted, range) else 1
+
+    def chosen(self, axis: int) -> tuple[slice | np.ndarray, ...]:
+        """What is wanted of the axes from `axis` on."""
+        return tuple(slice(wanted.start, wanted.stop) if isinstance(wanted, range) else wanted
+                     for wanted in self.wanted[axis:])
+
+    def target(self, prefix: tuple[int, ...], first: int, last: int) -> np.ndarray:
+        """The memory for [first, last) of the axis after `prefix`."""
+        place = [index - wanted.start if isinstance(wanted, range) else
+                 int(np.searchsorted(wanted, index))
+                 for wanted, index in zip(self.wanted, (*prefix, first), strict=False)]
+        found: np.ndarray = self.view[tuple(place[:-1])][place[-1] : place[-1] + last - first]
+        return found
 
 
 def whole_images(shape: Sequence[int], axes: str, values: int) -> tuple[tuple[int, ...], str]:
@@ -230,16 +235,6 @@ def whole_images(shape: Sequence[int], axes: str, values: int) -> tuple[tuple[in
     time = axes.index("T")
     images = values // product(shape[1:]) if time == 0 else 0
     return (*shape[:time], images, *shape[time + 1 :]), axes
-
-
-def require_given(path: str, dims: tuple[int, ...], dtype: np.dtype, options: Options) -> None:
-    """Raise ValueError where dims or dtype were given and the file says otherwise."""
-    if options.dims is not None and options.dims != dims:
-        raise ValueError(f"{path}: dims={options.dims} was given, but its images are {dims}")
-    if options.dtype is not None and options.dtype.newbyteorder("=") != dtype:
-        raise ValueError(f"{path}: dtype={options.dtype} was given, but it holds {dtype}")
-    if options.channel:
-        raise ValueError(f"{path}: there is no channel {options.channel}: it has one channel")
 
 
 def scratch_bytes(header: Header) -> int:

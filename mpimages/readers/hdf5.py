@@ -7,53 +7,51 @@ place in the file: the library would take its global lock for each read.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ..errors import FormatError
-from ..phases import phase
-from ..quiet import quietly
+from .arrayaxes import array_axes, can_have, cut_array, image_shape, require_kind
 from .base import Handle, Header, Reader, Scratch, check_claim
-from .flatarray import FlatHandle, check_axes, cut_array, image_shape, require_given, scratch_bytes
-from .hdf5links import open_item, refuse_outside
+from .flatarray import FlatHandle, image_grain, scratch_bytes
+from .hdf5handle import Hdf5Handle, chunk_grain
+from .hdf5links import open_item, require_readable
+from .hdf5open import HDF5_ENDINGS, open_hdf5
 from .options import Options, image_dtype
-from .rawio import byteswap, copy_axes, open_file, product
+from .rawio import product
 
-__all__ = ["Hdf5Reader", "dataset_offset", "find_dataset", "open_hdf5", "open_hdf5_file",
-           "read_values", "refuse_short_chunks", "told_as_damage"]
-
-# At the end of a chunk that has passed the filter fletcher32.
-CHECKSUM_BYTES = 4
+__all__ = ["Hdf5Reader", "as_text", "dataset_offset", "find_dataset", "plain_metadata",
+           "read_metadata"]
 
 
 class Hdf5Reader(Reader):
     """The reader of HDF5 files: a movie or an image each."""
 
     name = "hdf5"
-    extensions = (".h5", ".hdf5", ".hdf")
-    takes = frozenset({"dims", "dtype", "nplanes", "dataset", "axes"})
+    extensions = HDF5_ENDINGS
+    signatures = (b"\x89HDF\r\n\x1a\n",)
+    signature_places = (0, *(1 << power for power in range(9, 24)))  # behind a block of the user's
+    takes = frozenset({"dims", "dtype", "nplanes", "channel", "dataset", "axes", "incomplete"})
 
     def inspect(self, path: str, options: Options) -> Header:
         with open_hdf5(path) as file:
-            dataset = find_dataset(path, file, options.dataset, (3, 4))
+            dataset = _images(path, file, options)
             shape, axes = _describe(path, dataset, options)
             dtype = image_dtype(dataset.dtype, path)
             metadata = read_metadata(dataset)
+            plain = dataset_offset(dataset) is not None
+            grain = image_grain(shape, axes, dtype.itemsize) if plain else \
+                chunk_grain(dataset, shape, axes)
         count, dims = image_shape(shape, axes)
-        require_given(path, dims, dtype, options)
+        require_kind(path, dims, dtype, options)
         if "pixelSize" in metadata and len(metadata["pixelSize"]) != len(dims):
             del metadata["pixelSize"]
-        return Header(path, dims, dtype, count, metadata, {"axes": axes})
+        return Header(path, dims, dtype, count, metadata, {"axes": axes, "grain": grain})
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
         with open_hdf5(path) as file:
-            dataset = find_dataset(path, file, options.dataset, (3, 4))
+            dataset = _images(path, file, options)
             shape, axes = _describe(path, dataset, options)
             count, dims = image_shape(shape, axes)
             header.require(path, dims, image_dtype(dataset.dtype, path))
@@ -61,56 +59,11 @@ class Hdf5Reader(Reader):
                 header.require_count(path, count)
             offset, stored, name = dataset_offset(dataset), dataset.dtype, dataset.name
         if offset is not None:
-            return FlatHandle(path, header, offset, shape, axes, stored, scratch)
-        return Hdf5Handle(path, header, name, shape, axes, scratch)
+            return FlatHandle(path, header, offset, shape, axes, stored, scratch, options.channel)
+        return Hdf5Handle(path, header, name, shape, axes, scratch, options.channel)
 
     def scratch_bytes(self, header: Header) -> int:
         return scratch_bytes(header)
-
-
-@contextmanager
-def open_hdf5(path: str) -> Iterator[Any]:
-    """An HDF5 file opened for reading, and closed at the end.
-
-    What h5py raises in between, of whatever type, becomes a FormatError that names the file.
-    """
-    file = open_hdf5_file(path)
-    try:
-        with told_as_damage(path):
-            yield file
-    finally:
-        quietly(file.close)
-
-
-@contextmanager
-def told_as_damage(path: str, what: str = "damaged") -> Iterator[None]:
-    """Turn whatever h5py raises on a damaged file into a FormatError that names it."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        if isinstance(error, (ValueError, TypeError)) and path in str(error):
-            raise  # our own
-        raise FormatError(f"{path}: {what}: {error}") from None
-
-
-def open_hdf5_file(path: str) -> Any:
-    """An HDF5 file opened for reading, without file locks, which many clusters lack."""
-    import h5py
-
-    fd, _ = open_file(path)  # raises what says more than the library does
-    quietly(os.close, fd)
-    try:
-        try:
-            return h5py.File(path, "r", locking=False)
-        except OSError as error:
-            if "locking flag" not in str(error):
-                raise
-            # This process has the file open with locks already: then they work here.
-            return h5py.File(path, "r")
-    except OSError as error:
-        raise FormatError(f"{path}: not an HDF5 file, or damaged: {error}") from None
 
 
 def _datasets(file: Any) -> dict[str, Any]:
@@ -127,8 +80,23 @@ def _datasets(file: Any) -> dict[str, Any]:
     return found
 
 
-def find_dataset(path: str, file: Any, name: str | None, ranks: tuple[int, ...]) -> Any:
+def _images(path: str, file: Any, options: Options) -> Any:
+    """The dataset that was named, or the only one that images can be in."""
+    axes = options.axes
+    if axes is None:
+        return find_dataset(path, file, options.dataset, (3, 4), lambda shape: len(shape) > 4)
+    return find_dataset(path, file, options.dataset, (len(axes),),
+                        lambda shape: can_have(shape, axes), lambda shape: len(shape) > 2)
+
+
+def find_dataset(
+    path: str, file: Any, name: str | None, ranks: tuple[int, ...],
+    *otherwise: Callable[[tuple[int, ...]], bool],
+) -> Any:
     """The dataset that was named, or the only one with so many axes.
+
+    Where none has so many, the only one whose shape the first of `otherwise` accepts that accepts
+    any.
 
     Raises
     ------
@@ -140,23 +108,26 @@ def find_dataset(path: str, file: Any, name: str | None, ranks: tuple[int, ...])
     if name is not None:
         item = open_item(path, file, name)
         if isinstance(item, h5py.Dataset):
-            refuse_outside(path, item)
+            require_readable(path, file, item)
             return item
         raise ValueError(f"{path}: has no dataset {name!r}; it has {_listed(_datasets(file))}")
     datasets = _datasets(file)
-    fitting = {n: d for n, d in datasets.items() if d.ndim in ranks and _is_numeric(d)}
+    numeric = {n: d for n, d in datasets.items() if d.shape and _is_numeric(d)}
+    fitting = {n: d for n, d in numeric.items() if d.ndim in ranks}
+    for accepts in otherwise:
+        fitting = fitting or {n: d for n, d in numeric.items() if accepts(d.shape)}
     if len(fitting) == 1:
         dataset = next(iter(fitting.values()))
-        refuse_outside(path, dataset)
+        require_readable(path, file, dataset)
         return dataset
     kinds = " or ".join(f"{rank}-D" for rank in ranks)
     if not fitting:
         raise ValueError(
             f"{path}: has no {kinds} dataset; it has {_listed(datasets)}; name one by dataset="
         )
-    raise ValueError(
-        f"{path}: has several {kinds} datasets: {_listed(fitting)}; name one by dataset="
-    )
+    several = f"{kinds} datasets" if next(iter(fitting.values())).ndim in ranks else \
+        f"datasets, none of them {kinds}"
+    raise ValueError(f"{path}: has several {several}: {_listed(fitting)}; name one by dataset=")
 
 
 def _is_numeric(dataset: Any) -> bool:
@@ -183,7 +154,7 @@ def _describe(path: str, dataset: Any, options: Options) -> tuple[tuple[int, ...
     axes = options.axes
     if axes is None and "mpimages_format" in dataset.attrs:
         axes = written_axes(dataset)
-    axes = check_axes(f"{path}, dataset {dataset.name}", shape, axes, "TZYX")
+    axes = array_axes(f"{path}, dataset {dataset.name}", shape, axes, options.channel)
     _, dims = image_shape(shape, axes)
     check_claim(path, product(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())
     return cut_array(path, shape, axes, options)
@@ -238,84 +209,3 @@ def dataset_offset(dataset: Any) -> int | None:
         and dataset.id.get_storage_size() == product(dataset.shape) * dataset.dtype.itemsize
     )
     return dataset.id.get_offset() if plain else None
-
-
-def refuse_short_chunks(path: str, dataset: Any) -> None:
-    """Refuse chunks that are shorter than the checksum at their end: the library would crash.
-
-    Local.
-    """
-    import h5py
-
-    plist = dataset.id.get_create_plist()
-    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
-    if h5py.h5z.FILTER_FLETCHER32 not in filters:
-        return
-    sizes: list[int] = []
-    with told_as_damage(path, f"dataset {dataset.name}"):
-        if hasattr(dataset.id, "chunk_iter"):
-            dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
-        else:  # an older HDF5
-            number = range(dataset.id.get_num_chunks())
-            sizes += [dataset.id.get_chunk_info(i).size for i in number]
-    if sizes and min(sizes) < CHECKSUM_BYTES:
-        raise FormatError(f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "
-                          "the file is damaged; restore it")
-
-
-def read_values(dataset: Any, out: np.ndarray, selection: tuple[slice, ...]) -> None:
-    """Read a part of a dataset through the library into `out`, of its dtype in native order.
-
-    Local. Bytes are swapped here: where the library swaps them, it leaves padding bits in.
-    """
-    dataset.read_direct(out.view(dataset.dtype), selection)
-    byteswap(out, dataset.dtype)
-
-
-class Hdf5Handle(Handle):
-    """A dataset that must be read through the library: chunked or compressed."""
-
-    def __init__(
-        self,
-        path: str,
-        header: Header,
-        name: str,
-        shape: tuple[int, ...],
-        axes: str,
-        scratch: Scratch | None,
-    ) -> None:
-        count, _ = image_shape(shape, axes)
-        super().__init__(path, header, count, scratch)
-        self.shape, self.axes = shape, axes
-        self._name = name
-        self._file = open_hdf5_file(path)
-        try:
-            with told_as_damage(path):
-                self._dataset = self._file[name]
-            refuse_short_chunks(path, self._dataset)
-        except BaseException:
-            quietly(self._file.close)
-            raise
-        # Where nplanes cuts the Z axis into images and planes, these are one axis of the file.
-        self._planes = shape[axes.index("Z")] if len(shape) > self._dataset.ndim else 1
-
-    def close(self) -> None:
-        quietly(self._file.close)
-
-    def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
-        order = [self.axes.index(axis) for axis in "TYXZ" if axis in self.axes]
-        time = self.axes.find("T")
-        stored, selected = list(self.shape), list(self._dataset.shape)
-        selection = [slice(None)] * len(selected)
-        if time >= 0:
-            stored[time] = stop - start
-            selected[time] = (stop - start) * self._planes
-            selection[time] = slice(start * self._planes, stop * self._planes)
-        natural = order == sorted(order)
-        values = out if natural else self.scratch.take(stored, out.dtype)
-        target = values.reshape(selected)
-        damage = told_as_damage(self.path, f"dataset {self._name}")
-        with damage, phase("decode", target.nbytes):
-            read_values(self._dataset, target, tuple(selection))
-        if not natural:
-            copy_axes(values, order, out if time >= 0 else out[0])

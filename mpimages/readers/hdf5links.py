@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["open_item", "refuse_outside"]
+from ..plugins import require_filters
+from .hdf5open import refuse_short_chunks
 
-# Soft links may form a circle.
+__all__ = ["open_item", "require_readable"]
+
+# Soft links, and virtual datasets, may form a circle.
 MOST_LINKS = 32
 
 
@@ -52,17 +55,62 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def refuse_outside(path: str, dataset: Any) -> None:
-    """Raise ValueError where a dataset's values stand in other files."""
-    if dataset.external:
-        others = [str(item[0]) for item in dataset.external]
-    elif dataset.is_virtual:
-        others = [source.file_name for source in dataset.virtual_sources()]
-        others = [other for other in others if other != "."]
-    else:
-        return
-    if others:
+def require_readable(path: str, file: Any, dataset: Any) -> None:
+    """Refuse a dataset whose values stand in other files, or that cannot be read here.
+
+    A virtual dataset is made of others, which may be virtual too: all that it leads to must stand
+    in this file, with filters that are there. The library would follow a circle until it crashes.
+
+    Raises
+    ------
+    ValueError
+        If a way leads out of the file, or in a circle.
+    FormatError
+        If a filter is not there, or a chunk is damaged such that the library would crash.
+    """
+    _follow(path, file, dataset, [], set())
+
+
+def _follow(path: str, file: Any, dataset: Any, way: list[int], seen: set[int]) -> None:
+    """As `require_readable`; `way` leads to the dataset, and `seen` need not be followed again."""
+    import h5py
+
+    place = h5py.h5o.get_info(dataset.id).addr
+    if place in way or len(way) > MOST_LINKS:
         raise ValueError(
-            f"{path}: the values of dataset {dataset.name} stand in another file, {others[0]!r}, "
-            "which is not followed; load that file, or copy the values into one"
+            f"{path}: the virtual dataset {dataset.name} is made of itself, or through more than "
+            f"{MOST_LINKS} others; copy the values into one dataset"
         )
+    if place in seen:
+        return
+    if dataset.external:
+        _refuse_outside(path, dataset, str(dataset.external[0][0]))
+    for name in _sources(path, dataset) if dataset.is_virtual else ():
+        source = open_item(path, file, name)
+        if isinstance(source, h5py.Dataset):  # where there is none, its part has the fill value
+            _follow(path, file, source, [*way, place], seen)
+    require_filters(path, dataset)
+    refuse_short_chunks(path, dataset)
+    seen.add(place)
+
+
+def _sources(path: str, dataset: Any) -> list[str]:
+    """The names of the datasets that a virtual one is made of, each once."""
+    names: dict[str, None] = {}
+    for source in dataset.virtual_sources():
+        if source.file_name != ".":
+            _refuse_outside(path, dataset, source.file_name)
+        if "%b" in source.dset_name.replace("%%", ""):
+            raise ValueError(
+                f"{path}: the virtual dataset {dataset.name} is made of those whose names fit "
+                f"{source.dset_name!r}, which are not looked for; copy the values into one dataset"
+            )
+        names[source.dset_name.replace("%%", "%")] = None
+    return list(names)
+
+
+def _refuse_outside(path: str, dataset: Any, other: str) -> None:
+    raise ValueError(
+        f"{path}: the values of dataset {dataset.name} stand in another file, {other!r}, "
+        "which is not followed; load that file, or copy the values into one"
+    )

@@ -6,7 +6,7 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -108,6 +108,7 @@ def list_files(
     extensions: Sequence[str] | None = None,
     recursive: bool = False,
     ignored: Sequence[str] = (),
+    recognises: Callable[[str], bool] | None = None,
 ) -> list[str]:
     """The files that `data_path` stands for.
 
@@ -123,6 +124,9 @@ def list_files(
         Whether a directory's directories are searched too.
     ignored : sequence of str
         Names that are never an input.
+    recognises : callable, optional
+        Which files are meant where none has one of the extensions: those for which it is true. A
+        pattern with an ending of its own, such as ``*.nwb``, then means whatever fits it.
 
     Returns
     -------
@@ -138,13 +142,14 @@ def list_files(
     """
     files: list[str] = []
     for path in path_list(data_path):
-        files += _one(path, extensions, recursive, frozenset(ignored))
+        files += _one(path, extensions, recursive, frozenset(ignored), recognises)
     refuse_unfinished({os.path.dirname(file) for file in files})
     return files
 
 
 def _one(
-    path: str, extensions: Sequence[str] | None, recursive: bool, ignored: frozenset[str]
+    path: str, extensions: Sequence[str] | None, recursive: bool, ignored: frozenset[str],
+    recognises: Callable[[str], bool] | None,
 ) -> list[str]:
     if os.path.isdir(path):
         refuse_unfinished([path])  # before it is found to hold no images
@@ -158,11 +163,20 @@ def _one(
         found = list(_matching(path))
         kind = "pattern"
     found = [name for name in found if os.path.basename(name) not in ignored]
-    files = files_with(found, extensions)
+    named = kind == "pattern" and recognises is not None and _names_ending(path)
+    files = found if named else files_with(found, extensions)
+    if not files and recognises is not None:
+        files = [name for name in found if recognises(name)]
     if not files:
         raise FileNotFoundError(_nothing(path, kind, found, extensions, recursive))
     files.sort(key=natural_key)
     return files
+
+
+def _names_ending(pattern: str) -> bool:
+    """Whether a pattern says how the names end."""
+    ending = os.path.splitext(os.path.basename(pattern))[1]
+    return len(ending) > 1 and not glob.has_magic(ending)
 
 
 def _scan(directory: str, recursive: bool) -> Iterator[str]:
@@ -198,7 +212,7 @@ def _unseen(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _matching(pattern: str) -> Iterator[str]:
+def _matching(pattern: str, ignore_case: bool = False) -> Iterator[str]:
     """The visible files that match a pattern."""
     head, tail = os.path.split(pattern)
     if tail == "**":
@@ -206,7 +220,7 @@ def _matching(pattern: str) -> Iterator[str]:
         head = os.path.join(head, "**")
     # Like a shell: a wildcard does not stand for a leading dot, unless it is written.
     hidden = tail.startswith(".")
-    matches = re.compile(fnmatch.translate(tail)).match
+    matches = re.compile(fnmatch.translate(tail), re.IGNORECASE if ignore_case else 0).match
     for directory in _directories(head):
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -238,10 +252,18 @@ def _nothing(
     )
     if kind == "pattern" and "[" in path:
         message += "; brackets are wildcards too: a [ that is part of a name is written [[]"
+    others = [] if kind == "directory" or found else list(_matching(path, ignore_case=True))
+    if others:
+        message += (f"; upper and lower case differ in a pattern, and {_some(others)} would match "
+                    "otherwise: give the pattern in their case, or the directory")
     if kind == "directory" and not recursive:
         message += " (recursive=True searches the directories below)"
     if found:
-        names = sorted((os.path.basename(name) for name in found), key=natural_key)
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        message += f"; it has {', '.join(names[:3])}{more}"
+        message += f"; it has {_some(found)}"
     return message
+
+
+def _some(found: Sequence[str]) -> str:
+    names = sorted((os.path.basename(name) for name in found), key=natural_key)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"

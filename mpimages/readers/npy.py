@@ -11,16 +11,9 @@ import warnings
 import numpy as np
 
 from ..errors import FormatError
+from .arrayaxes import array_axes, cut_array, image_shape, require_kind
 from .base import Handle, Header, Reader, Scratch
-from .flatarray import (
-    FlatHandle,
-    check_axes,
-    cut_array,
-    image_shape,
-    require_given,
-    scratch_bytes,
-    whole_images,
-)
+from .flatarray import FlatHandle, image_grain, scratch_bytes, whole_images
 from .options import Options, image_dtype
 from .rawio import open_file, product
 
@@ -34,13 +27,15 @@ class NpyReader(Reader):
 
     name = "npy"
     extensions = (".npy",)
-    takes = frozenset({"dims", "dtype", "nplanes", "axes", "incomplete"})
+    signatures = (MAGIC,)
+    takes = frozenset({"dims", "dtype", "nplanes", "channel", "axes", "incomplete"})
 
     def inspect(self, path: str, options: Options) -> Header:
         _, shape, axes, stored = _describe(path, options)
         count, dims = image_shape(shape, axes)
-        require_given(path, dims, image_dtype(stored), options)
-        return Header(path, dims, image_dtype(stored), count, layout={"axes": axes})
+        require_kind(path, dims, image_dtype(stored), options)
+        layout = {"axes": axes, "grain": image_grain(shape, axes, stored.itemsize)}
+        return Header(path, dims, image_dtype(stored), count, layout=layout)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
@@ -50,7 +45,7 @@ class NpyReader(Reader):
         header.require(path, dims, image_dtype(stored))
         if not self.multiple(options, header):
             header.require_count(path, count)
-        return FlatHandle(path, header, offset, shape, axes, stored, scratch)
+        return FlatHandle(path, header, offset, shape, axes, stored, scratch, options.channel)
 
     def scratch_bytes(self, header: Header) -> int:
         return scratch_bytes(header)
@@ -60,7 +55,7 @@ def _describe(path: str, options: Options) -> tuple[int, tuple[int, ...], str, n
     """(offset, shape, axes, stored dtype) of the array as it lies in the file."""
     offset, shape, fortran, stored, there = _read_head(path)
     image_dtype(stored, path)
-    axes = check_axes(path, shape, options.axes, "TZYX")
+    axes = array_axes(path, shape, options.axes, options.channel)
     if fortran:
         shape, axes = shape[::-1], axes[::-1]
     shape, axes = cut_array(path, shape, axes, options)

@@ -102,8 +102,9 @@ class Options:
 
     Parameters
     ----------
-    dims : tuple of int, optional
-        The shape of one image, or of one flat binary file: (row, column[, page]).
+    dims, shape : tuple of int, optional
+        The extent of one image, or of one flat binary file: (row, column[, page]). One of them:
+        in flat binary files `dims` is column-major, the first axis fastest, `shape` row-major.
     dtype : numpy.dtype, optional
         The dtype of the values as stored, byte order included.
     nplanes : int or 'all', optional
@@ -111,14 +112,14 @@ class Options:
     nchannels : int, optional
         How many channels a file's pages are of: one page of each channel in turn.
     channel : int, optional
-        The channel to read, from 0.
+        The channel to read, from 0: of TIFF files, and of arrays with an axis C.
     incomplete : 'drop', optional
         Leave out what a file has at its end of an image that is not whole.
     dataset : str, optional
         The HDF5 dataset.
     axes : str, optional
-        The meaning of the axes of an HDF5 dataset or NPY array, slowest first: a
-        permutation of ``'YX'``, ``'TYX'``, ``'ZYX'`` or ``'TZYX'``.
+        The meaning of the axes of an HDF5 dataset or NPY array, slowest first: Y and X, and T,
+        Z and C where it has them, in any order. Axes of length 1 may be left out.
     confFilename : str
         The name of the description beside flat binary files.
     """
@@ -132,10 +133,12 @@ class Options:
     dataset: str | None = None
     axes: str | None = None
     confFilename: str = "conf.json"
+    shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         checks: dict[str, Any] = {
             "dims": lambda v: checked_dims(v),
+            "shape": lambda v: checked_dims(v, "shape"),
             "dtype": lambda v: checked_dtype(v, "dtype"),
             "nplanes": lambda v: _checked_nplanes(v),
             "nchannels": lambda v: positive_int(v, "nchannels"),
@@ -149,13 +152,22 @@ class Options:
             if value is not None:
                 object.__setattr__(self, name, check(value))
         checked_text(self.confFilename, "confFilename")
+        if self.dims is not None and self.shape is not None:
+            raise ValueError("dims= and shape= say the same in two orders: give one of them")
+
+    def require_dims(self, path: str, found: tuple[int, ...]) -> None:
+        """Raise ValueError where dims or shape was given and the images of `path` have another."""
+        for name in ("dims", "shape"):
+            if getattr(self, name) not in (None, found):
+                raise ValueError(f"{path}: {name}={getattr(self, name)} was given, but its images "
+                                 f"are {found}")
 
 
-def checked_dims(value: Any) -> tuple[int, ...]:
+def checked_dims(value: Any, name: str = "dims") -> tuple[int, ...]:
     """`value` as (row, column) or (row, column, page); TypeError or ValueError otherwise."""
-    dims = positive_ints(value, "dims")
+    dims = positive_ints(value, name)
     if len(dims) not in (2, 3):
-        raise ValueError(f"dims must be (row, column) or (row, column, page), got {dims}")
+        raise ValueError(f"{name} must be (row, column) or (row, column, page), got {dims}")
     return dims
 
 
@@ -193,9 +205,9 @@ def checked_text(value: Any, name: str) -> str:
 
 def _checked_axes(value: Any) -> str:
     axes = checked_text(value, "axes").upper()
-    if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZYX"):
+    if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZCYX"):
         raise ValueError(
-            f"axes names each axis once, slowest first: Y and X, and T or Z where there "
-            f"are several images or pages; got {shown(value)}"
+            f"axes names each axis once, slowest first: Y and X, and T, Z or C where there "
+            f"are several images, pages or channels; got {shown(value)}"
         )
     return axes

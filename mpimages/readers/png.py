@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import FormatError
 from ..phases import counted, phase
 from ..quiet import quietly
+from .arrayaxes import require_kind
 from .base import Handle, Header, Reader, Scratch, cut_planes
-from .flatarray import require_given
 from .greyramp import is_grey_ramp
 from .options import Options
 from .rawio import open_file
@@ -36,13 +36,14 @@ class PngReader(Reader):
 
     name = "png"
     extensions = (".png",)
+    signatures = (b"\x89PNG\r\n\x1a\n",)
     takes = frozenset()
     several = False
 
     def inspect(self, path: str, options: Options) -> Header:
         head = _read_head(path)
         cut_planes(path, 1, options)
-        require_given(path, head.dims, head.dtype, options)
+        require_kind(path, head.dims, head.dtype, options)
         return Header(path, head.dims, head.dtype, 1)
 
     def open(

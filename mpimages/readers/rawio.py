@@ -19,6 +19,7 @@ __all__ = [
     "byteswap",
     "copy_axes",
     "open_file",
+    "place_axes",
     "product",
     "read_conf",
     "read_into",
@@ -116,6 +117,20 @@ def copy_axes(src: np.ndarray, order: Sequence[int], out: np.ndarray) -> None:
     turned = out.reshape(count, columns, rows)
     for k in range(count):
         transpose_matrix(matrices[k], turned[k])
+
+
+def place_axes(src: np.ndarray, order: Sequence[int], out: np.ndarray) -> None:
+    """As `copy_axes`, where out may be a part of a larger array."""
+    if out.flags.c_contiguous:
+        copy_axes(src, order, out)
+        return
+    if tuple(order) == (len(order) - 1, *range(len(order) - 1)):
+        flat = out.reshape(len(out), -1)
+        # It may be a copy, or a column.
+        if np.may_share_memory(flat, out) and flat.strides[-1] == flat.itemsize:
+            transpose_matrix(src.reshape(-1, src.shape[-1]), flat)
+            return
+    out[...] = src.transpose(tuple(order))
 
 
 def product(numbers: Iterable[int]) -> int:

@@ -16,6 +16,7 @@ from ..errors import not_found
 from ..marks import refuse_unfinished
 from ..shown import shown
 from .base import Scratch
+from .hdf5open import HDF5_ENDINGS
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
     "with_keys",
 ]
 
-HDF5_EXTENSIONS = (".h5", ".hdf5", ".hdf")
-
 
 def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
     """What a Series on disk is; no values are read.
@@ -37,7 +36,8 @@ def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
     Parameters
     ----------
     data_path : path
-        A directory of binary files, or an HDF5 file (or a directory with one).
+        A directory of binary files, or an HDF5 file (or a directory with one); the one ``.bin``
+        file of a directory stands for it.
     options : SeriesOptions
 
     Raises
@@ -52,7 +52,7 @@ def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
     from .seriesbinary import inspect_binary
     from .serieshdf5 import inspect_hdf5
 
-    path = _single_path(data_path)
+    path = _whole(_single_path(data_path), options)
     file = _hdf5_file(path, options.inputFormat)
     if file is not None:
         return inspect_hdf5(file, options)
@@ -71,12 +71,27 @@ def _single_path(data_path: Any) -> str:
     return path
 
 
+def _whole(path: str, options: SeriesOptions) -> str:
+    """The directory of a binary Series of which `path` is the only file; else `path`."""
+    directory, name = os.path.split(path)
+    if os.path.isdir(path) or options.inputFormat == "hdf5" or not name.lower().endswith(".bin"):
+        return path
+    from .seriesfiles import data_files
+
+    whole = directory or "."
+    names = data_files(whole, options.confFilename, "series-")
+    if names != [name]:
+        raise ValueError(f"{path}: is not all of a binary Series, which is the directory with all "
+                         f"of its {len(names)} data files; load {whole}")
+    return whole
+
+
 def _hdf5_file(path: str, input_format: str | None) -> str | None:
     """The HDF5 file that a path stands for; None where it is a directory of binary files."""
     if not os.path.isdir(path):
         if input_format == "binary":
             raise ValueError(f"{path}: a binary Series is a directory")
-        if input_format is None and not path.lower().endswith(HDF5_EXTENSIONS):
+        if input_format is None and not path.lower().endswith(HDF5_ENDINGS):
             raise ValueError(
                 f"{path}: a Series is a directory or an HDF5 file; give inputFormat='hdf5' if "
                 f"it is one"
@@ -85,11 +100,12 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
     if input_format == "binary":
         return None
     with os.scandir(path) as entries:
-        files = [
-            entry.path
-            for entry in entries
-            if entry.name.lower().endswith(HDF5_EXTENSIONS) and not entry.name.startswith(".")
-        ]
+        visible = [entry.path for entry in entries if not entry.name.startswith(".")]
+    files = [name for name in visible if name.lower().endswith(HDF5_ENDINGS)]
+    if not files and input_format == "hdf5":
+        from . import get
+
+        files = [name for name in visible if get("hdf5").recognises(name)]
     if len(files) > 1:
         raise ValueError(f"{path}: has {len(files)} HDF5 files; name one of them")
     if not files and input_format == "hdf5":

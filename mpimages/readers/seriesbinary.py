@@ -35,8 +35,9 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
     if conf is None:
         if options.nkeys is None or options.nvalues is None:
             raise FileNotFoundError(
-                f"{conf_path}: does not exist; a binary Series needs it, or nkeys and nvalues "
-                f"if it is one of Thunder 0.x"
+                f"{conf_path}: does not exist; a binary Series needs it to say what the values "
+                f'are, as {{"shape": [rows, columns, values], "dtype": "int16"}}, or nkeys and '
+                f"nvalues if it is one of Thunder 0.x"
             )
         return inspect_keyed(path, {}, options)
     if conf.get("format") == FORMAT:

@@ -6,22 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ..dims import pixel_boxes
+from ..dims import box_shape, boxes, pixel_boxes, pixel_grain
 from ..errors import FormatError
 from ..phases import phase
 from ..quiet import quietly
-from .base import Scratch
+from .base import Scratch, has_gaps
+from .flatarray import BAND_BYTES
 from .hdf5 import (
     as_text,
     dataset_offset,
     find_dataset,
-    open_hdf5,
-    open_hdf5_file,
     read_metadata,
-    read_values,
-    refuse_short_chunks,
-    told_as_damage,
 )
+from .hdf5handle import read_values
+from .hdf5open import open_hdf5, open_hdf5_file, told_as_damage
 from .options import image_dtype
 from .rawio import byteswap, open_file, product, read_into, transpose_matrix
 from .seriesheader import SeriesHandle, SeriesHeader, SeriesOptions
@@ -49,6 +47,7 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
             "images": images,
             "offset": None if images else offset,
             "stored": dataset.dtype.str,
+            "grain": _grain(dataset, shape[:-1], images),
         }
         metadata = read_metadata(dataset)
     if options.nvalues not in (None, shape[-1]):
@@ -68,6 +67,15 @@ def _shape(path: str, dataset: Any) -> tuple[tuple[int, ...], bool]:
     images = as_text(dataset.attrs.get("layout")) == "images"
     shape = tuple(int(n) for n in shape)
     return (shape[1:] + shape[:1] if images else shape), images
+
+
+def _grain(dataset: Any, dims: tuple[int, ...], images: bool) -> int:
+    """Ranges of pixels that are cut at multiples of this hold whole chunks."""
+    if dataset.chunks is None:
+        return 1
+    chunk = dataset.chunks[1:] if images else dataset.chunks[:-1]
+    grain = pixel_grain(dims, [min(c, n) for c, n in zip(chunk, dims, strict=True)])
+    return min(grain, product(dims))
 
 
 def _index(path: str, dataset: Any, length: int) -> np.ndarray | None:
@@ -118,8 +126,8 @@ class DatasetHandle(SeriesHandle):
         self._file = open_hdf5_file(header.path)
         try:
             with told_as_damage(header.path):
-                self._dataset = self._file[header.layout["dataset"]]
-            refuse_short_chunks(header.path, self._dataset)
+                name = header.layout["dataset"]
+                self._dataset = find_dataset(header.path, self._file, name, (2, 3, 4))
         except BaseException:
             quietly(self._file.close)
             raise
@@ -127,22 +135,73 @@ class DatasetHandle(SeriesHandle):
     def close(self) -> None:
         quietly(self._file.close)
 
+    def read_pixels(self, pixels: np.ndarray, out: np.ndarray) -> None:
+        if self.header.grain == 1 or not has_gaps(pixels):
+            super().read_pixels(pixels, out)
+        else:  # of chunks that several share, not one after the other
+            self._read_boxes(*self._widened(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
+
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
+        regions = list(pixel_boxes(self.header.dims, first, stop))
+        if len(regions) > 1 and (first, stop) != self._widened(first, stop):
+            # They have parts of the same chunks.
+            self._read_boxes(*self._widened(first, stop), np.arange(first, stop), out)
+            return
+        if self.header.layout["images"]:
+            self._read_boxes(first, stop, np.arange(first, stop), out)
+            return
         done = 0
-        for start, extent in pixel_boxes(self.header.dims, first, stop):
+        for start, extent in regions:
             count = product(extent)
-            part = out[done : done + count]
-            box = tuple(slice(a, a + n) for a, n in zip(start, extent, strict=True))
-            name = f"dataset {self.header.layout['dataset']}"
-            with told_as_damage(self.header.path, name), phase("decode", part.nbytes):
-                self._read_box(box, extent, part)
+            part = out[done : done + count].reshape(*extent, self.header.length)
+            self._read_box((*start, 0), part)
             done += count
 
-    def _read_box(self, box: tuple[slice, ...], extent: tuple[int, ...], part: np.ndarray) -> None:
-        length = self.header.length
-        if not self.header.layout["images"]:
-            read_values(self._dataset, part.reshape(*extent, length), (*box, slice(None)))
-            return
-        frames = self.scratch.take((length, *extent), part.dtype)
-        read_values(self._dataset, frames, (slice(None), *box))
-        transpose_matrix(frames.reshape(length, -1), part)
+    def _widened(self, first: int, stop: int) -> tuple[int, int]:
+        """The pixels of all chunks in which those of [first, stop) lie."""
+        grain = self.header.grain
+        return first // grain * grain, min(self.header.pixels, -(-stop // grain) * grain)
+
+    def _read_boxes(self, first: int, stop: int, pixels: np.ndarray, out: np.ndarray) -> None:
+        """Read those `pixels` that lie in [first, stop) through memory of about BAND_BYTES."""
+        dims, length, images = self.header.dims, self.header.length, self.header.layout["images"]
+        places = np.stack(np.unravel_index(pixels, dims), axis=1)
+        for corner, extent in pixel_boxes(dims, first, stop):
+            whole = (length, *extent) if images else (*extent, length)
+            unit = self._dataset.chunks or (1,) * len(whole)
+            step = box_shape(whole, unit, out.dtype.itemsize, BAND_BYTES)
+            origin = (0, *corner) if images else (*corner, 0)
+            for low, size in boxes(origin, whole, step):
+                begin, number = (low[1:], size[1:]) if images else (low[:-1], size[:-1])
+                inside = places - np.array(begin)
+                rows = np.flatnonzero(((inside >= 0) & (inside < number)).all(axis=1))
+                if len(rows) == 0:
+                    continue
+                values = self.scratch.take(size, out.dtype)
+                self._read_box(low, values)
+                time = slice(low[0], low[0] + size[0]) if images else \
+                    slice(low[-1], low[-1] + size[-1])
+                columns = np.ravel_multi_index(tuple(inside[rows].T), number)
+                _put(values, images, columns, out, rows, time)
+
+    def _read_box(self, low: tuple[int, ...], out: np.ndarray) -> None:
+        """Read the part of the dataset that begins at `low` into out, of its shape."""
+        part = tuple(slice(a, a + n) for a, n in zip(low, out.shape, strict=True))
+        name = f"dataset {self.header.layout['dataset']}"
+        with told_as_damage(self.header.path, name), phase("decode", out.nbytes):
+            read_values(self._dataset, out, part)
+
+
+def _put(
+    values: np.ndarray, images: bool, columns: np.ndarray, out: np.ndarray, rows: np.ndarray,
+    time: slice,
+) -> None:
+    """Put the pixels number `columns` of a box where they belong: out[rows, time]."""
+    if not images:
+        out[rows, time] = values.reshape(-1, values.shape[-1])[columns]
+        return
+    frames = values.reshape(len(values), -1)
+    if len(columns) == frames.shape[1] == rows[-1] - rows[0] + 1:
+        transpose_matrix(frames, out[rows[0] : rows[-1] + 1, time])
+    else:
+        out[rows, time] = frames[:, columns].T

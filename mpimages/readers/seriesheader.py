@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Closing, Scratch
+from .base import Closing, Scratch, consecutive
 from .options import checked_dtype, checked_text, positive_int
 
 __all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
@@ -92,6 +92,12 @@ class SeriesHeader:
     layout: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def grain(self) -> int:
+        """How many pixels, counted from the first, are stored together, so that to read one is to
+        read all of them; 1 where each can be read alone."""
+        return int(self.layout.get("grain", 1))
+
+    @property
     def needs_keys(self) -> bool:
         """Whether `scan_keys` of all files and `with_keys` must come before reading."""
         return self.kind == "keyed" and not self.dims
@@ -145,6 +151,11 @@ class SeriesHandle(Closing, ABC):
             raise ValueError("series are read into C-contiguous, writeable memory only")
         if stop > first:
             self._read(first, stop, out)
+
+    def read_pixels(self, pixels: np.ndarray, out: np.ndarray) -> None:
+        """Read the series of these ascending pixels into out, (len(pixels), length)."""
+        for a, b in consecutive(pixels):
+            self.read(int(pixels[a]), int(pixels[b - 1]) + 1, out[a:b])
 
     @abstractmethod
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:

@@ -1,9 +1,8 @@
 """Flat binary images: a directory of headerless files, one image each, and conf.json.
 
 Thunder 0.x wrote ``{"dims": [...], "dtype": ...}`` and files in column-major order (axis 0
-fastest), Thunder 1.x ``{"shape": [...], "dtype": ...}`` and row-major files. The key tells
-which. What is given explicitly wins over the conf.json, except the order, of which only
-the conf.json knows; without one the files are row-major.
+fastest), Thunder 1.x ``{"shape": [...], "dtype": ...}`` and row-major files. The name tells
+which, in the conf.json and of the arguments, which win over it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class StackReader(Reader):
 
     name = "stack"
     extensions = (".bin", ".stack", ".raw", ".dat")
-    takes = frozenset({"dims", "dtype", "nplanes", "incomplete"})
+    takes = frozenset({"dims", "shape", "dtype", "nplanes", "incomplete"})
     several = False  # but those that the dims of all files are cut into
 
     def inspect(self, path: str, options: Options) -> Header:
@@ -73,11 +72,12 @@ def _describe(
     if "nkeys" in found or found.get("format") == "mpimages-series":
         raise ValueError(f"{conf_path}: describes a Series; load it by loadSeries")
     key = "dims" if "dims" in found else "shape"
+    given = options.dims or options.shape
     if "dims" in found and "shape" in found and found["shape"] != found["dims"]:
         raise FormatError(f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
                           "contradict each other")
     try:
-        dims = options.dims or (checked_dims(found[key]) if key in found else None)
+        dims = given or (checked_dims(found[key], key) if key in found else None)
         dtype = options.dtype or (
             checked_dtype(found["dtype"], "dtype") if "dtype" in found else None
         )
@@ -90,8 +90,9 @@ def _describe(
         where = f"{conf_path} does not exist" if conf is None else f"{conf_path} does not say"
         raise ValueError(
             f"{path}: flat binary files need {missing}, and {where}; give {missing} to loadImages"
+            f"{'' if dims else ': dims= where the first axis is the fastest, else shape='}"
         )
-    return dims, dtype, key == "dims" and key in found
+    return dims, dtype, options.dims is not None if given else key == "dims"
 
 
 def _count_values(

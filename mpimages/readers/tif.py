@@ -8,14 +8,14 @@ they are, and `tifpages` reads them.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
+from .arrayaxes import require_kind
 from .base import Handle, Header, Places, Reader, Scratch
-from .flatarray import require_given
 from .options import Options
 from .rawio import copy_axes
 from .tifaxes import make_plan
@@ -42,6 +42,7 @@ class TifReader(Reader):
 
     name = "tif"
     extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+    signatures = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
     sparse = True
 
@@ -65,7 +66,7 @@ class TifReader(Reader):
             logger.warning(
                 "%s: pages that are marked as masks are left out: %d", path, pages.index.masks
             )
-        require_given(path, dims, dtype, replace(options, channel=None))
+        require_kind(path, dims, dtype, options)
         metadata = dict(plan.metadata)
         if "pixelSize" in metadata:
             metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ..checksum import parts_of_pieces
+from ..dims import Box, box_shape, boxes
 from ..phases import phase
 from .findings import Findings
 from .pieces import WRONG, together
@@ -23,8 +24,6 @@ __all__ = ["damaged_boxes"]
 
 BOX_BYTES = 64 << 20
 
-Box = tuple[tuple[int, ...], tuple[int, ...]]  # start and extent along each axis
-
 
 def damaged_boxes(
     dataset: Any, piece: int, crcs: np.ndarray, findings: Findings
@@ -32,7 +31,9 @@ def damaged_boxes(
     """What is wrong: bytes [first, stop) of the values in C order, and why."""
     check = _Check(dataset, piece, crcs)
     packed = dataset.id.get_storage_size() / check.size
-    for box in _boxes((0,) * dataset.ndim, dataset.shape, _box_shape(dataset)):
+    unit = _unit(dataset) or (1,) * dataset.ndim
+    shape = box_shape(dataset.shape, unit, dataset.dtype.itemsize, BOX_BYTES)
+    for box in boxes((0,) * dataset.ndim, dataset.shape, shape):
         before = check.bytes
         check.read(box)
         findings.tick(int((check.bytes - before) * packed))
@@ -40,36 +41,11 @@ def damaged_boxes(
     return together(check.wrong(), piece, check.size)
 
 
-def _box_shape(dataset: Any) -> list[int]:
-    """The largest box of whole chunks below `BOX_BYTES` that has the longest runs."""
-    shape = dataset.shape
-    extent = list(_unit(dataset) or (1,) * len(shape))
-    for axis in reversed(range(len(shape))):
-        room = BOX_BYTES // (dataset.dtype.itemsize * math.prod(extent))
-        extent[axis] = min(shape[axis], extent[axis] * max(1, room))
-        if extent[axis] < shape[axis]:
-            break
-    return extent
-
-
 def _unit(dataset: Any) -> tuple[int, ...] | None:
     """The shape of a chunk inside the dataset; None where it is not chunked."""
     if dataset.chunks is None:
         return None
     return tuple(min(c, n) for c, n in zip(dataset.chunks, dataset.shape, strict=True))
-
-
-def _boxes(
-    start: Sequence[int], extent: Sequence[int], step: Sequence[int]
-) -> Iterator[Box]:
-    """The box at `start` in boxes of the shape `step`; those at its end may be smaller."""
-    counts = [-(-n // s) for n, s in zip(extent, step, strict=True)]
-    for number in np.ndindex(*counts):
-        low = [i * s for i, s in zip(number, step, strict=True)]
-        yield (
-            tuple(a + o for a, o in zip(start, low, strict=True)),
-            tuple(min(s, n - o) for s, n, o in zip(step, extent, low, strict=True)),
-        )
 
 
 class _Check:
@@ -92,7 +68,7 @@ class _Check:
             values = self._values(box)
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             unit = _unit(self.dataset)
-            parts = [box] if unit is None else list(_boxes(*box, unit))
+            parts = [box] if unit is None else list(boxes(*box, unit))
             if len(parts) > 1:
                 for part in parts:
                     self.read(part)

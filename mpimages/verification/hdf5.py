@@ -7,12 +7,13 @@ Contiguous ones are read past the HDF5 library; others through it, see `boxes`.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
+from ..plugins import require_filters
+from ..readers.hdf5open import open_hdf5_file
 from .boxes import damaged_boxes
 from .findings import Findings
 from .pieces import Stored, damaged
@@ -35,14 +36,12 @@ def verify_hdf5(path: str, findings: Findings) -> None:
     FormatError
         When mpimages wrote none of its datasets.
     """
-    import h5py
-
     real = os.path.realpath(path)
     findings.files += 1
     try:
-        file = h5py.File(real, "r", locking=False)
+        file = open_hdf5_file(real)
     except _DAMAGE as error:
-        findings.problem(f"cannot be opened as HDF5, it is damaged or truncated: {_line(error)}")
+        findings.problem(f"cannot be opened as HDF5: {_line(error)}")
         return
     with file:
         try:
@@ -96,7 +95,7 @@ def _verify_dataset(path: str, dataset: Any, findings: Findings) -> None:
         runs = [Stored(path, offset, size, piece, crcs.tolist(), present)]
         found = [(first, stop, why) for _, first, stop, why in damaged(runs, findings)]
     else:
-        _require_filters(dataset)
+        require_filters(path, dataset)
         found = damaged_boxes(dataset, piece, crcs, findings)
     for first, stop, why in found:
         item = dataset.dtype.itemsize
@@ -151,21 +150,3 @@ def _checksums(dataset: Any, size: int) -> tuple[int, np.ndarray]:
             f"its attribute checksum has not one number for each piece of {piece} bytes"
         )
     return piece, np.asarray(attributes["checksum"]).astype(np.int64)
-
-
-def _require_filters(dataset: Any) -> None:
-    """Raise unless all filters by which a dataset was stored are there."""
-    import h5py
-
-    properties = dataset.id.get_create_plist()
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if all(h5py.h5z.filter_avail(number) for number in filters):
-        return
-    with suppress(ImportError):
-        import hdf5plugin  # noqa: F401
-    for number in filters:
-        if not h5py.h5z.filter_avail(number):
-            raise FormatError(
-                f"is stored by HDF5's filter {number}, which is not available here, so that it "
-                "cannot be verified; install hdf5plugin"
-            )

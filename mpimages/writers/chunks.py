@@ -9,7 +9,7 @@ from typing import Any
 
 from ..shown import shown
 
-__all__ = ["chunk_shape", "pixel_grain"]
+__all__ = ["as_chunks", "chunk_shape"]
 
 TARGET_BYTES = 1 << 20
 MAX_BYTES = (1 << 32) - 1  # HDF5 stores a chunk's size in 32 bits
@@ -23,9 +23,9 @@ def chunk_shape(
 
     Parameters
     ----------
-    chunks : None, False, True or sequence of int
-        True: about 1 MiB. In a series layout the whole time axis of neighbouring pixels, in an
-        images layout whole frames.
+    chunks : None, False, True, 'auto' or sequence of int
+        True and 'auto': about 1 MiB. In a series layout the whole time axis of neighbouring
+        pixels, in an images layout whole frames.
     shape : sequence of int
         The dataset's.
 
@@ -39,7 +39,7 @@ def chunk_shape(
     """
     if chunks is None or chunks is False:
         return None
-    if chunks is True:
+    if as_chunks(chunks) is True:
         return _default(tuple(shape), itemsize, layout)
     try:
         if isinstance(chunks, str | bytes | dict) or any(isinstance(n, bool) for n in chunks):
@@ -47,7 +47,7 @@ def chunk_shape(
         wanted = tuple(operator.index(n) for n in chunks)
     except Exception:  # of any type: it is the argument that is asked for its items
         raise TypeError(
-            f"chunks must be True, None or one int per axis, got {shown(chunks)}"
+            f"chunks must be True or 'auto', None, or one int per axis, got {shown(chunks)}"
         ) from None
     if len(wanted) != len(shape) or any(
         not 1 <= n <= whole for n, whole in zip(wanted, shape, strict=True)
@@ -64,6 +64,11 @@ def chunk_shape(
     return wanted
 
 
+def as_chunks(chunks: Any) -> Any:
+    """`chunks`, with 'auto', the command's word and dask's, as True, h5py's."""
+    return True if isinstance(chunks, str) and chunks == "auto" else chunks
+
+
 def _default(shape: tuple[int, ...], itemsize: int, layout: str) -> tuple[int, ...]:
     # The axes are taken whole from the one that must not be cut, then the others from the last,
     # so that a chunk is one range of pixels: a block of pixels then covers whole chunks.
@@ -77,24 +82,3 @@ def _default(shape: tuple[int, ...], itemsize: int, layout: str) -> tuple[int, .
         chunk[axis] = max(1, min(shape[axis], limit // size))
         size *= chunk[axis]
     return tuple(chunk)
-
-
-def pixel_grain(dims: Sequence[int], chunk: Sequence[int]) -> int:
-    """Ranges of pixels that are cut at multiples of this hold whole chunks.
-
-    Parameters
-    ----------
-    dims, chunk : sequence of int
-        Of the images and of a chunk, along the pixels' axes alone.
-
-    Examples
-    --------
-    >>> pixel_grain((10, 12), (2, 5)), pixel_grain((10, 12), (1, 4)), pixel_grain((10, 12), (1, 5))
-    (24, 4, 12)
-    """
-    axis = next((i for i, n in enumerate(chunk) if n > 1), len(dims) - 1)
-    inner = math.prod(dims[axis + 1 :])
-    # The last chunk of a row may be cut short, and so ranges must end with the row; but not
-    # along the first axis, whose end is the end of all.
-    divides = axis == 0 or dims[axis] % chunk[axis] == 0
-    return (chunk[axis] if divides else dims[axis]) * inner

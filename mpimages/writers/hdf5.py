@@ -17,8 +17,9 @@ import numpy as np
 from mpi4py import MPI
 
 from ..collective import Together, broadcast_array, from_rank
+from ..dims import pixel_grain
 from .boxes import write_box
-from .chunks import chunk_shape, pixel_grain
+from .chunks import chunk_shape
 from .files import OutputFiles, naming_file
 from .hdf5base import DatasetWriter
 from .hdf5chunks import CompressedWriter

@@ -11,11 +11,11 @@ import numpy as np
 from mpi4py import MPI
 
 from ..collective import Together
-from ..dims import pixel_boxes
+from ..dims import pixel_boxes, pixel_grain
 from ..kernels.transpose import transpose
 from ..shown import shown
 from .binaryseries import check_block, check_series
-from .chunks import chunk_shape, pixel_grain
+from .chunks import chunk_shape
 from .hdf5file import (
     DatasetPlan,
     check_same,

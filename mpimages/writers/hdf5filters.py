@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..plugins import has_filter
 from ..quiet import quietly
 from ..shown import shown
 
@@ -177,10 +178,10 @@ def _options(number: int, options: Any) -> tuple[int, ...]:
 def _available(number: int) -> int:
     from h5py import h5z
 
-    if not 0 < number < 1 << 16 or not h5z.filter_avail(number):
+    if not 0 < number < 1 << 16 or not has_filter(number):
         raise ValueError(
-            f"compression: HDF5's filter {number} is not available here: import hdf5plugin on "
-            "all ranks before, or install the plug-in"
+            f"compression: HDF5's filter {number} is not available here: install the package "
+            "hdf5plugin for all ranks"
         )
     if not h5z.get_filter_info(number) & h5z.FILTER_CONFIG_ENCODE_ENABLED:
         raise ValueError(f"HDF5's filter {number} can only read here, not write")

@@ -1,0 +1,168 @@
+"""What the axes of an array in a file mean: HDF5 and NPY do not say it themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from .base import cut_planes
+from .options import Options
+
+__all__ = ["LEFT_OUT", "array_axes", "can_have", "cut_array", "image_shape", "require_kind"]
+
+# Stands for an axis of length 1 that means nothing.
+LEFT_OUT = "-"
+# What is taken where nothing is said, and what to say of arrays of more axes.
+DEFAULTS = {2: "YX", 3: "TYX", 4: "TZYX"}
+EXAMPLES = {**DEFAULTS, 5: "TZCYX"}
+# An image is hardly so narrow, if it is at least so many times as high.
+NARROW, HIGH = 4, 2
+
+
+def array_axes(path: str, shape: Sequence[int], axes: str | None, channel: int | None) -> str:
+    """A letter for each axis of an array of `shape`, `LEFT_OUT` for one that means nothing.
+
+    Parameters
+    ----------
+    path : str
+        The file, for messages.
+    shape : sequence of int
+    axes : str, optional
+        As in `Options`; None: the default order, unless the array hardly can have it.
+    channel : int, optional
+        Which of C; without it a C of several channels is refused.
+
+    Raises
+    ------
+    ValueError
+        If the axes are not the array's, or channel and axes contradict each other.
+    """
+    shape = tuple(int(n) for n in shape)
+    found = _default(path, shape) if axes is None else _named(path, shape, axes)
+    length = dict(zip(found, shape, strict=True)).get("C")
+    if length is None and channel is not None:
+        hint = f", as in axes={_with_channels(found)!r}" if "Z" in found or "T" in found else ""
+        raise ValueError(
+            f"{path}: channel={channel} means nothing where no axis is C: the axes are "
+            f"{_plain(found)}; say which axis has the channels by axes={hint}"
+        )
+    if channel is None and length is not None and length > 1:
+        raise ValueError(f"{path}: it has {length} channels; say which one by "
+                         f"{_channel_choice(length)}")
+    if length is not None and (channel or 0) >= length:
+        channels = "one channel" if length == 1 else f"{length} channels"
+        raise ValueError(f"{path}: there is no channel {channel}: it has {channels}, from 0")
+    return found.replace("C", LEFT_OUT) if length == 1 else found
+
+
+def _default(path: str, shape: tuple[int, ...]) -> str:
+    """The default order; ValueError where the array hardly can have it."""
+    axes = DEFAULTS.get(len(shape))
+    if axes is None:
+        raise ValueError(f"{path}: an array of shape {shape} has no usual order of axes; "
+                         f"{_how_to_name(shape)}")
+    if len(shape) > 2 and shape[-1] <= NARROW and shape[-2] >= HIGH * shape[-1]:
+        before = DEFAULTS[len(shape) - 1]
+        if shape[-1] == 1:
+            calls = f"axes={before!r} leaves it out"
+        else:
+            pages = "TYXZ" if len(shape) == 4 else "YXT"
+            calls = (f"axes={before + 'C'!r} with {_channel_choice(shape[-1])} reads one channel, "
+                     f"axes={pages!r} takes it for {'pages' if pages[-1] == 'Z' else 'times'}")
+        raise ValueError(
+            f"{path}: has shape {shape}: its last axis, of length {shape[-1]}, is hardly the X of "
+            f"{axes}, the order that is taken where none is said; {calls}, and axes={axes!r} "
+            "reads it as it stands"
+        )
+    return axes
+
+
+def _named(path: str, shape: tuple[int, ...], axes: str) -> str:
+    """The axes that were named, with those left out that have length 1."""
+    if not can_have(shape, axes):
+        raise ValueError(f"{path}: an array of shape {shape} does not have the axes {axes!r}; "
+                         f"{_how_to_name(shape)}")
+    ones = [i for i, n in enumerate(shape) if n == 1]
+    ways: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for left in combinations(ones, len(shape) - len(axes)):
+        ways.setdefault(tuple(n for i, n in enumerate(shape) if i not in left), left)
+        if len(ways) > 1:
+            raise ValueError(
+                f"{path}: axes={axes!r} leaves open which of the axes of length 1 of shape {shape} "
+                f"is left out; name them all{_all_named(shape, axes, ways)}"
+            )
+    left = next(iter(ways.values()))
+    letters = iter(axes)
+    return "".join(LEFT_OUT if i in left else next(letters) for i in range(len(shape)))
+
+
+def can_have(shape: Sequence[int], axes: str) -> bool:
+    """Whether an array has the axes, once some of length 1 are left out."""
+    return 0 <= len(shape) - len(axes) <= sum(n == 1 for n in shape)
+
+
+def _all_named(
+    shape: tuple[int, ...], axes: str, ways: dict[tuple[int, ...], tuple[int, ...]]
+) -> str:
+    """How to name what is left out, where one axis is, which C can stand for."""
+    if len(shape) - len(axes) != 1 or "C" in axes:
+        return ""
+    calls = (f"axes={axes[:left[0]] + 'C' + axes[left[0]:]!r}" for left in ways.values())
+    return f": {' or '.join(calls)}"
+
+
+def _how_to_name(shape: tuple[int, ...]) -> str:
+    if len(shape) < 2:
+        return "an image has two axes at least"
+    example = EXAMPLES.get(len(shape))
+    if example is None:
+        return "images have five axes at most, but for those of length 1: T, Z, C, Y and X"
+    left = "; axes of length 1 may be left out" if 1 in shape else ""
+    return f"say what its {len(shape)} axes are by axes=, as in axes={example!r}{left}"
+
+
+def _with_channels(axes: str) -> str:
+    return _plain(axes).replace("Z" if "Z" in axes else "T", "C")
+
+
+def _plain(axes: str) -> str:
+    return axes.replace(LEFT_OUT, "")
+
+
+def _channel_choice(count: int) -> str:
+    return f"channel=0 ({'or' if count == 2 else 'to'} {count - 1})"
+
+
+def image_shape(shape: Sequence[int], axes: str) -> tuple[int, tuple[int, ...]]:
+    """(images, dims) of an array with these axes; dims are (row, column[, page])."""
+    extent = dict(zip(axes, (int(n) for n in shape), strict=True))
+    dims = tuple(extent[axis] for axis in "YXZ" if axis in extent)
+    return extent.get("T", 1), dims
+
+
+def cut_array(
+    path: str, shape: Sequence[int], axes: str, options: Options
+) -> tuple[tuple[int, ...], str]:
+    """The array's shape and axes when its volumes are cut into images of nplanes planes."""
+    shape = tuple(int(n) for n in shape)
+    if options.nplanes is None or ("Z" not in axes and options.nplanes == 1):
+        return shape, axes
+    if "T" in axes or "Z" not in axes:
+        raise ValueError(
+            f"{path}: nplanes={options.nplanes} cuts volumes of pages, but its axes are "
+            f"{_plain(axes)}; say which axis is Z by axes="
+        )
+    depth = axes.index("Z")
+    images, planes = cut_planes(path, shape[depth], options, droppable=depth == 0)
+    cut = (images,) if planes == 1 else (images, planes)
+    letters = "T" if planes == 1 else "TZ"
+    return shape[:depth] + cut + shape[depth + 1 :], axes[:depth] + letters + axes[depth + 1 :]
+
+
+def require_kind(path: str, dims: tuple[int, ...], dtype: np.dtype, options: Options) -> None:
+    """Raise ValueError where dims or dtype were given and the file says otherwise."""
+    options.require_dims(path, dims)
+    if options.dtype is not None and options.dtype.newbyteorder("=") != dtype:
+        raise ValueError(f"{path}: dtype={options.dtype} was given, but it holds {dtype}")
