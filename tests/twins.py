@@ -233,5 +233,6 @@ def percentile_row(values, q):
 
 def running_percentile(values, window, q):
     """A row's percentile in the window around each time, cut at the ends."""
-    starts = [t - window // 2 for t in range(len(values))]
-    return np.array([percentile_row(values[max(0, s) : s + window], q) for s in starts])
+    half = window // 2
+    return np.array([percentile_row(values[max(0, t - half) : t + half + 1], q)
+                     for t in range(len(values))])
