@@ -22,7 +22,7 @@ from mpi4py import MPI
 from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
 from .phases import phase
-from .shown import WHOLE, shown
+from .shown import WHOLE, escape_message, shown
 from .waiting import complete
 
 __all__ = [
@@ -107,6 +107,8 @@ class Together:
 
     def _raise_everywhere(self, lowest: int) -> NoReturn:
         comm, own = self.comm, self.failure
+        if own is not None:
+            escape_message(own)
         failures = comm.allreduce(int(self.failed))
         if comm.size == 1:
             assert own is not None
