@@ -14,7 +14,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
-DATA   ?=
+export DATA ?=
 MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
 KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kernels/*.pyx mpimages/kernels/*.pxd)
@@ -40,7 +40,7 @@ $(READY): $(KERNELS)
 	touch $@
 
 demo: $(READY)
-	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $(DATA)
+	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${DATA:+"$$DATA"}
 
 $(TMPDIR):
 	mkdir -p $@

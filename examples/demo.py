@@ -59,7 +59,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="Images to time series and back: a demo.")
     parser.add_argument("data", nargs="?", default="fish-images", metavar="DATA",
                         help="directory, file or pattern of images, or the name of an example")
-    parser.add_argument("--out", default="demo-output", metavar="DIR", help="where results go")
+    parser.add_argument("--out", default="demo-output", metavar="DIR", type=os.path.expanduser,
+                        help="where results go")
     parser.add_argument("--nplanes", type=int, metavar="N",
                         help="cut each file into images of N planes (a movie in one file: 1)")
     return parser.parse_args()

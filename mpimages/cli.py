@@ -10,11 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import StringIO
 from typing import Any
 
 import click
 
 from .commands.running import INTERRUPTED, Run, progress_option
+from .shown import printable
 
 __all__ = ["cli", "main"]
 
@@ -75,7 +77,9 @@ class Commands(click.Group):
             code = super().main(arguments, name, **extra)
         except click.ClickException as error:
             if run.speaks:
-                error.show()
+                text = StringIO()
+                error.show(text)
+                click.echo(printable(text.getvalue()), err=True, nl=False)
             return error.exit_code
         except (click.Abort, KeyboardInterrupt) as error:
             return run.fail(error, INTERRUPTED)

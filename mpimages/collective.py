@@ -24,7 +24,7 @@ from .errors import CollectiveMismatchError, RankError
 from .partition import Partition
 from .phases import phase
 from .quiet import asked
-from .shown import WHOLE, shown
+from .shown import WHOLE, escape_message, shown
 from .waiting import complete
 
 __all__ = [
@@ -112,6 +112,8 @@ class Together:
 
     def _raise_everywhere(self, lowest: int) -> NoReturn:
         comm, own = self.comm, self.failure
+        if own is not None:
+            escape_message(own)
         failures = comm.allreduce(int(self.failed))
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
         if comm.size == 1:

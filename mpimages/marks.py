@@ -17,12 +17,14 @@ __all__ = [
     "PARTIAL_SUFFIX",
     "PARTIAL_TEXT",
     "PICTURES_FORMAT",
+    "REPORT_END",
     "REPORT_START",
     "SEALED",
     "SERIES_FILE",
     "SERIES_FORMAT",
     "STATS",
     "STATS_FORMAT",
+    "STATS_PICTURES",
     "SUCCESS",
     "partial_path",
     "refuse_unfinished",
@@ -39,8 +41,12 @@ MANIFEST = ".mpimages.json"
 PICTURES_FORMAT = "mpimages-images"
 STATS = "stats.json"
 STATS_FORMAT = "mpimages-stats"
+STATS_PICTURES = tuple(f"{name}.{kind}" for name in ("mean", "stdev", "max", "min")
+                       for kind in ("tif", "png"))
 # How a report begins: by this it is known as one.
 REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
+# How it ends: the CRC-32 of all the bytes before.
+REPORT_END = re.compile(rb"<!-- crc32 ([0-9a-f]{8}) -->\n\Z")
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 PARTIAL_SUFFIX = ".mpimages-partial"

@@ -492,9 +492,11 @@ class TimeSeries(Series):
         ----------
         baseline : {'percentile', 'mean', 'window'}
             The percentile `perc` of the series, its mean, or at each time the percentile of
-            the `window` samples from ``t - window // 2`` on, cut at the ends.
+            the samples from ``t - window // 2`` to ``t + window // 2``, both included, cut at
+            the ends.
         window : int
-            For ``'window'`` alone, which needs it.
+            For ``'window'`` alone, which needs it. As in Thunder an even one takes one sample
+            more: 4 is t - 2 … t + 2.
         perc : float
             0 … 100; linear interpolation.
 

@@ -141,8 +141,8 @@ int mpim_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t
                          ptrdiff_t stride, const double *q, size_t nq, double *out,
                          ptrdiff_t out_stride);
 
-/* For each row and time the percentile q of the samples [time - window / 2, time - window / 2 +
- * window) cut at the row's ends: out[k][t]. window >= 1. A window with a NaN gives NaN. */
+/* For each row and time the percentile q of the samples from time - window / 2 to time + window / 2,
+ * both included, cut at the row's ends: out[k][t]. window >= 1. A window with a NaN gives NaN. */
 int mpim_running_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t t,
                                  ptrdiff_t stride, size_t window, double q, double *out,
                                  ptrdiff_t out_stride);

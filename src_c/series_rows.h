@@ -153,8 +153,8 @@ static int TFN(running)(const char *block, size_t k, size_t t, ptrdiff_t stride,
 {
     /* A window of more than two rows' length sees the whole row at all times, as this does. */
     const size_t before = window / 2;
-    const size_t after = window - before; /* >= 1 */
-    struct TFN(window) w = {malloc(smaller(t, window) * sizeof(KEY)), 0, 0};
+    const size_t after = before + 1; /* the time itself among them */
+    struct TFN(window) w = {malloc(smaller(t, before + after) * sizeof(KEY)), 0, 0};
     if (!w.keys)
         return MPIM_NO_MEMORY;
     for (size_t i = 0; i < k; i++) {

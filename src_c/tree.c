@@ -11,6 +11,10 @@
  * No other additions occur, so that neither the batches nor the ranks between which the records
  * are cut can change a bit. S + C is the sum as if added in twice the precision.
  *
+ * Where finite records add up to more than a double holds, S stays the greatest double and C becomes
+ * NaN, so that S is not finite only where a record is not. The sum and the mean are then infinite,
+ * and so is the variance: as in NumPy, but that nothing can cancel to NaN.
+ *
  * Of float32, sums below level 5 (of up to 32 records) are taken as exact: C stays 0. They are, in
  * float64, unless the records' exponents differ by more than 24, and what is lost then is below
  * 2^-48 of the largest of them, whose own rounding to float32 is 2^23 times as much.

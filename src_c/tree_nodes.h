@@ -3,7 +3,16 @@
 /* A NaN's sign and payload depend on the order of operands, which is the compiler's choice. */
 static inline double FN(canonical)(double x) { return x == x ? x : (double)NAN; }
 
-/* a + b - fl(a + b), exactly (Knuth, TAOCP 2, 4.2.2, theorem B); NaN once the sum is not finite. */
+/* a + b; of finite a and b it is the greatest double where it would be infinite, so that a sum is
+ * finite as long as the records are. */
+static inline double FN(sum)(double a, double b)
+{
+    const double sum = a + b;
+    const int over = (fabs(sum) > DBL_MAX) & (fabs(a) <= DBL_MAX) & (fabs(b) <= DBL_MAX);
+    return over ? copysign(DBL_MAX, sum) : sum;
+}
+
+/* a + b - fl(a + b), exactly (Knuth, TAOCP 2, 4.2.2, theorem B); NaN once that is not finite. */
 static inline double FN(lost)(double a, double b)
 {
     const double sum = a + b, part = sum - a;
@@ -30,7 +39,7 @@ static void FN(merge_first)(const double *restrict as, const double *restrict bs
     for (size_t i = 0; i < width; i++) {
         const double a = as[i], b = bs[i], d = b - a;
         c[i] = FN(lost)(a, b);
-        s[i] = a + b;
+        s[i] = FN(sum)(a, b);
         m[i] = (am[i] + bm[i]) + d * d * scale;
     }
 }
@@ -43,7 +52,7 @@ static void FN(merge_moments)(struct FN(tile) x, struct FN(tile) y, double scale
     for (size_t i = 0; i < width; i++) {
         const double d = (bs[i] - as[i]) + (bc[i] - ac[i]);
         c[i] = (ac[i] + bc[i]) + FN(lost)(as[i], bs[i]);
-        s[i] = as[i] + bs[i];
+        s[i] = FN(sum)(as[i], bs[i]);
         m[i] = (am[i] + bm[i]) + d * d * scale;
     }
 }
@@ -55,12 +64,12 @@ static void FN(merge_sums)(const double *restrict as, const double *restrict ac,
     if (first)
         for (size_t i = 0; i < width; i++) {
             c[i] = FN(lost)(as[i], bs[i]);
-            s[i] = as[i] + bs[i];
+            s[i] = FN(sum)(as[i], bs[i]);
         }
     else
         for (size_t i = 0; i < width; i++) {
             c[i] = (ac[i] + bc[i]) + FN(lost)(as[i], bs[i]);
-            s[i] = as[i] + bs[i];
+            s[i] = FN(sum)(as[i], bs[i]);
         }
 }
 
@@ -185,13 +194,18 @@ static void FN(fold)(struct mpim_nodes a, double na, struct mpim_nodes b, double
             to.m[i] = FN(canonical)((x.m[i] + y.m[i]) + d * d * weight);
         }
         to.c[i] = FN(canonical)((xc + yc) + FN(lost)(xs, ys));
-        to.s[i] = FN(canonical)(xs + ys);
+        to.s[i] = FN(canonical)(FN(sum)(xs, ys));
     }
 }
 
-/* The sum of the records of a node. Once it is not finite, what it lost is no number. */
+/* Whether finite records add up to more than a double holds: S is finite, what it lost no number. */
+static inline int FN(overflown)(double s, double c) { return isfinite(s) && !isfinite(c); }
+
+/* The sum of the records of a node. */
 static inline double FN(total)(double s, double c)
 {
+    if (FN(overflown)(s, c))
+        return copysign((double)INFINITY, s);
     return FN(canonical)(isfinite(c) ? s + c : s);
 }
 
@@ -202,10 +216,13 @@ static inline double FN(average)(double s, double c, double count)
     return FN(canonical)(isfinite(more) ? q + more : q);
 }
 
-/* Their population variance: NaN where the mean is not finite (inf - inf, as in NumPy). */
-static inline double FN(spread)(double mean, double m, double count)
+/* Their population variance, as in NumPy: NaN where a record is not finite (inf - inf), infinite where
+ * the mean alone is not. */
+static inline double FN(spread)(double s, double c, double m, double count)
 {
-    return isfinite(mean) ? FN(canonical)(m / count) : (double)NAN;
+    if (FN(overflown)(s, c))
+        return (double)INFINITY;
+    return isfinite(s) ? FN(canonical)(m / count) : (double)NAN;
 }
 
 /* Sum, mean and variance (where they are not NULL) of a node of `count` records. */
@@ -220,6 +237,6 @@ static void FN(finish)(struct mpim_nodes node, int parts, double count, size_t m
         if (mean)
             mean[i] = average;
         if (variance)
-            variance[i] = FN(spread)(average, from.m[i], count);
+            variance[i] = FN(spread)(from.s[i], from.c[i], from.m[i], count);
     }
 }

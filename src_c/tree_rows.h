@@ -59,6 +59,54 @@ static void TFN(leaves_sums)(const char *base, ptrdiff_t stride, size_t width, d
     }
 }
 
+/* The same node of one pixel, sum by sum as siblings merge anywhere else. */
+static void TFN(leaves_of)(const char *base, ptrdiff_t stride, struct FN(tile) node)
+{
+    double memory[2][3][GROUP] = {{{0}}};
+    int from = 0;
+    for (int r = 0; r < GROUP; r++)
+        memory[0][0][r] = *ROW(r);
+    for (unsigned level = 0; GROUP >> level > 1; level++, from = !from)
+        for (int r = 0; r < GROUP >> (level + 1); r++) {
+            struct FN(tile) at[3];
+            for (int i = 0; i < 3; i++) {
+                double(*part)[GROUP] = memory[i < 2 ? from : !from];
+                const int place = i < 2 ? 2 * r + i : r;
+                at[i] = (struct FN(tile)){part[0] + place, part[1] + place,
+                                          node.m ? part[2] + place : NULL};
+            }
+            FN(merge)(at[0], at[1], level, 0, 1, at[2]);
+        }
+    *node.s = memory[from][0][0];
+    *node.c = memory[from][1][0];
+    if (node.m)
+        *node.m = memory[from][2][0];
+}
+
+/* Whether a sum is not finite, for another reason than that a record is NaN. */
+static inline uint64_t TFN(was_left)(const char *base, ptrdiff_t stride, size_t i, double sum)
+{
+    uint64_t nan = 0;
+#pragma GCC unroll 8
+    for (int r = 0; r < GROUP; r++)
+        nan |= ROW(r)[i] != ROW(r)[i];
+    return !nan & !(fabs(sum) <= DBL_MAX);
+}
+
+/* What was summed without a look at the range of doubles is done again where it was left. */
+static void TFN(mend)(const char *base, ptrdiff_t stride, size_t width, struct FN(tile) node)
+{
+    uint64_t beyond = 0, left = 0;
+    for (size_t i = 0; i < width; i++)
+        beyond |= !(fabs(node.s[i]) <= DBL_MAX);
+    for (size_t i = 0; beyond && i < width; i++)
+        left |= TFN(was_left)(base, stride, i, node.s[i]);
+    for (size_t i = 0; left && i < width; i++)
+        if (TFN(was_left)(base, stride, i, node.s[i]))
+            TFN(leaves_of)(base + i * sizeof(T), stride,
+                           (struct FN(tile)){node.s + i, node.c + i, node.m ? node.m + i : NULL});
+}
+
 static void TFN(leaf)(const char *base, size_t width, struct FN(tile) node)
 {
     const TFN(in) *row = (const TFN(in) *)base;
@@ -85,6 +133,9 @@ static void TFN(leaves)(const char *base, ptrdiff_t stride, size_t width, struct
             TFN(leaves_sums)(base, stride, STEP, node.s + at, node.c + at);
         else
             TFN(leaves_sums)(base, stride, n, node.s + at, node.c + at);
+        if (!EXACT) /* sums of float32 stay far within the range */
+            TFN(mend)(base, stride, n,
+                      (struct FN(tile)){node.s + at, node.c + at, node.m ? node.m + at : NULL});
     }
 }
 

@@ -270,6 +270,78 @@ def test_project_to_pictures_along_another_axis(command, rec):
     assert not os.path.exists("q")
 
 
+def test_what_stats_wrote_is_replaced_and_what_it_did_not_is_kept(command, rec, comm):
+    command("stats", "rec", "out")
+    for words in (["to-series", "rec", "out"], ["project", "rec", "out"], ["stats", "rec", "out"],
+                  ["example", "out"], ["stats", "rec", "out"]):
+        command(*words, "--overwrite")
+        assert "sound" in command("verify", "out")
+    if comm.rank == 0:
+        Path("out/notes").touch()
+    comm.Barrier()
+    for words in (["to-series", "rec", "out"], ["stats", "rec", "out"]):
+        assert "notes" in command(*words, "--overwrite", code=1)
+
+
+def test_a_report_is_verified(command, rec, comm):
+    command("report", "rec", "r.html")
+    assert "sound" in command("verify", "r.html")
+    if comm.rank == 0:
+        page = Path("r.html").read_bytes()
+        Path("cut.html").write_bytes(page[:-1])
+        Path("other.html").write_bytes(page.replace(b"Pictures", b"pictures"))
+    comm.Barrier()
+    assert "earlier version" in command("verify", "cut.html", code=1)
+    assert "checksum at its end" in command("verify", "other.html", code=1)
+
+
+def test_tilde_is_the_home_directory_in_every_output(command, rec, tsc, comm, monkeypatch):
+    home = Path.cwd() / "home"
+    if comm.rank == 0:
+        home.mkdir()
+    comm.Barrier()
+    monkeypatch.setenv("HOME", str(home))
+    images = tsc.loadImages("rec")
+    images.saveAsTifs("~/tifs")
+    images.maxProjection().saveAsTif(Path("~/one.tif"))
+    images.maxProjection().saveAsPngs("~/pngs")
+    images.saveAsBinarySeries("~/series")
+    images.toSeries().saveAsHDF5("~/series.h5")
+    images.report("~/r.html")
+    command("stats", "rec", "-o", "~/stats")
+    command("slurm", "-o", "~/job.sh", "stats", "rec", "out")
+    comm.Barrier()
+    assert {path.name for path in home.iterdir()} == {
+        "tifs", "one.tif", "pngs", "series", "series.h5", "r.html", "stats", "job.sh"}
+    with pytest.raises(ValueError, match="no such home directory"):
+        images.saveAsTifs("~nobody-of-that-name")
+    command("example", "~nobody-of-that-name", code=2)
+    assert not list(Path.cwd().glob("~*"))
+
+
+def test_control_characters_of_names_are_shown_escaped(command, rec, tsc, comm, caplog):
+    import tifffile
+
+    name = "a\x1b[31m\x07\u202e\x9b"
+    if comm.rank == 0:
+        for directory in ("odd", "bad"):
+            Path(directory).mkdir()
+        tifffile.imwrite(f"odd/{name}.tif", np.zeros((20, 20), np.uint8))
+        Path(f"bad/{name}.tif").write_bytes(b"II*\0 damaged")
+        Path(f"bad/{name}.txt").touch()
+    comm.Barrier()
+    said = [command("info", "odd"), command("info", f"odd/{name}.tif", "--nplanes", "1"),
+            command("info", "bad", code=1), command("verify", f"odd/{name}.tif", code=1),
+            command("info", f"none/{name}", code=1), command("stats", f"{name}.h5", code=2),
+            command("example", f"none/{name}", code=1), command("report", "odd", f"{name}.html")]
+    for text in said:
+        assert not re.search("[\x07\x1b\u202e\x9b]", text)
+    assert "a\\x1b[31m\\x07\\u202e\\x9b.tif" in said[0]
+    with pytest.raises(ValueError, match=r"\\x1b\[31m") as caught:
+        tsc.loadImages("bad")
+    assert "\x1b" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["to-series", "stats", "project", "report"])
 def test_an_out_among_the_inputs(command, rec, comm, name):
     before = sorted(os.listdir("rec"))

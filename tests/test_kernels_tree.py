@@ -207,6 +207,27 @@ def test_finish_knows_what_is_not_finite():
     assert np.array_equal(variance, [np.nan, np.nan, np.nan, 4.0], equal_nan=True)
 
 
+@pytest.mark.parametrize("values", [
+    [1e308] * 4, [1e308, 1e308, -1e308, -1e308] * 5, [1.7e308, -1.7e308] * 9, [1e308] * 37,
+    [1e308, 1e308, -np.inf] + [1.0] * 30, [-1e308] * 30 + [np.nan], [np.inf] + [1e308] * 9,
+])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_sums_beyond_the_range_are_infinite_however_they_are_cut(level, values, parts):
+    n, records = len(values), np.repeat(np.array(values)[:, None], 40, axis=1)
+    whole = nodes_of(0, n, *push_range(records, 0, n, [], parts))
+    single = nodes_of(0, n, *push_range(records, 0, n, list(range(1, n)), parts))
+    assert all(twins.same_bits(single[key], node) for key, node in whole.items())
+    total, mean, variance = twins.finish(twins.tree_moments(records), n)
+    with np.errstate(all="ignore"):
+        expected = np.mean(records, axis=0), np.var(records, axis=0)
+    if np.isfinite(values).all():  # inf or right, and never NaN
+        assert not np.isnan([total, mean, variance]).any()
+        assert np.isinf(variance).all()
+    else:
+        assert np.isnan([variance, expected[1]]).all()
+        assert np.isnan(mean).all() == np.isnan(values).any()
+
+
 def test_merge_and_fold_write_over_either_operand(level):
     rng = np.random.default_rng(12)
     a, b = rng.normal(size=(2, 3, 600))

@@ -209,6 +209,19 @@ def test_statistics_over_ranks_are_those_of_one(tsc, dtype, dims):
 
 
 @pytest.mark.ranks
+def test_finite_floats_whose_sum_overflows_have_no_nan(tsc):
+    signs = np.array([[1] * 13, [1, 1, -1, -1] * 3 + [1], [1, -1] * 6 + [1]], float).T
+    array = np.ascontiguousarray(1e308 * signs[..., None])
+    found = tsc.loadImagesFromArray(array).stats()
+    assert np.isinf([found["variance"], found["stdev"]]).all()
+    assert not np.isnan([found["sum"], found["mean"]]).any()
+    assert np.isinf(found["mean"][0, 0])
+    assert found["sum"][2, 0] == 1e308  # every second one takes the other back
+    array[7] = np.inf
+    assert np.isnan(tsc.loadImagesFromArray(array).variance()).all()
+
+
+@pytest.mark.ranks
 @pytest.mark.parametrize(("dtype", "place"), [("uint64", 0), ("int64", 8)])
 def test_a_sum_that_fits_on_no_rank_is_refused_on_all(tsc, dtype, place):
     array = np.zeros((4, 3, 3), dtype=dtype)

@@ -206,6 +206,48 @@ def test_every_fault_is_found(tsc, bad, shared_path):
     assert all(finding["text"] in page.decode() for finding in found["findings"])
 
 
+def still_cells(rng, count, side, noise, brightness):
+    """A faint, uneven background on which few cells fire, each by itself."""
+    y, x = np.mgrid[:side, :side]
+    cells = [np.exp(-((y - r) ** 2 + (x - c) ** 2) / 12)
+             for r, c in rng.randint(3, side - 3, (20, 2))]
+    active = (rng.random_sample((count, 20)) < 0.1) * brightness
+    light = 120 + 60 * np.exp(-((y - side / 2) ** 2 + (x - side / 2) ** 2) / (30 * side))
+    movie = light + np.tensordot(active, np.stack(cells), 1)
+    return (movie + rng.standard_normal(movie.shape) * noise).clip(0, 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize(("noise", "brightness"), [(12, 80), (1, 200), (3, 2000), (30, 0)])
+@pytest.mark.parametrize("count", [12, 60])
+def test_a_still_recording_does_not_move(tsc, noise, brightness, count):
+    for seed in range(5):
+        movie = still_cells(np.random.RandomState(seed), count, 64, noise, brightness)
+        found = judge(gathered(spread(tsc, movie)), [])
+        assert [one.text for one in found.findings
+                if one.level == "warning" and one.topic == "shift"] == []
+
+
+@pytest.mark.parametrize("noise", [2, 10])
+@pytest.mark.parametrize("shift", [(3, 0), (-1.2, 1.6), (2, -5)])
+@pytest.mark.parametrize("kind", ["texture", "cells", "volumes"])
+def test_what_moves_is_said_to_move(tsc, noise, shift, kind):
+    rng = np.random.RandomState(8)
+    image = scene(80, 72)
+    if kind == "cells":
+        image = still_cells(rng, 2, 80, 0, 0)[0] + 0.0
+        y, x = np.mgrid[:80, :80]
+        for r, c in rng.randint(0, 80, (25, 2)):
+            image += 120 * np.exp(-((y - r) ** 2 + (x - c) ** 2) / 12)
+    frames = np.stack([moved(image, *(shift if i % 15 == 3 else (0, 0))) for i in range(60)])
+    frames = (frames + rng.standard_normal(frames.shape) * noise).clip(0, 65535).astype(np.uint16)
+    frames = frames[:, 8:-8, 8:-8]
+    if kind == "volumes":
+        frames = np.stack([frames, frames], axis=-1)
+    judged = judge(gathered(spread(tsc, frames)), [])
+    assert judged.figures["shift"]["largest"] == pytest.approx(np.hypot(*shift), abs=0.6)
+    assert judged.figures["shift"]["above_one_pixel"] == 4
+
+
 def test_a_good_recording_has_nothing_conspicuous(tsc, shared_path):
     image = scene(48, 40) * 5
     frames = image + np.random.RandomState(0).standard_normal((60, 48, 40)) * 10
@@ -430,7 +472,7 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_odd_recordings_have_a_page(tsc, shared_path, name):
     found, page = report(spread(tsc, ODD[name]), shared_path / "r.html")
-    assert page.endswith(b"</html>\n")
+    assert re.search(rb"</html>\n<!-- crc32 [0-9a-f]{8} -->\n\Z", page)
     assert found["recording"]["images"] == len(ODD[name])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     if "NaN" in name:

@@ -237,7 +237,7 @@ def test_normalize(tsc, dtype, baseline, options):
         b = np.percentile(wide, perc, axis=-1, keepdims=True)
     else:
         w = options["window"]
-        b = np.stack([np.percentile(wide[..., max(0, t - w // 2) : t - w // 2 + w], perc, axis=-1)
+        b = np.stack([np.percentile(wide[..., max(0, t - w // 2) : t + w // 2 + 1], perc, axis=-1)
                       for t in range(13)], axis=-1)
     result = series.normalize(baseline, **options)
     small = dtype in ("float16", "float32")

@@ -100,12 +100,19 @@ def lost(a, b):
     return (a - (total - part)) + (b - part)
 
 
+def summed(a, b):
+    """a + b; the greatest double where finite ones would give more."""
+    total, most = a + b, np.finfo(np.float64).max
+    over = np.isinf(total) & np.isfinite(a) & np.isfinite(b)
+    return np.where(over, np.copysign(most, total), total)
+
+
 def merge(a, b, level, exact=0):
     """The parent of two sibling nodes (S, C, M2) of a level."""
     with np.errstate(all="ignore"):
         d = (b[0] - a[0]) + (b[1] - a[1])
         rest = a[1] if level < exact else (a[1] + b[1]) + lost(a[0], b[0])
-        return a[0] + b[0], rest, (a[2] + b[2]) + d * d / (2 * 2**level)
+        return summed(a[0], b[0]), rest, (a[2] + b[2]) + d * d / (2 * 2**level)
 
 
 def node(records, level, index):
@@ -135,18 +142,20 @@ def fold(a, na, b, nb):
         p = nb * q
         d = ((b[0] - p) - _fma(float(nb), q, -p) + b[1]) / nb - a[1] / na
         rest = (a[1] + b[1]) + lost(a[0], b[0])
-        return a[0] + b[0], rest, (a[2] + b[2]) + d * d * (na * nb / (na + nb))
+        return summed(a[0], b[0]), rest, (a[2] + b[2]) + d * d * (na * nb / (na + nb))
 
 
 def finish(total, count):
     """Sum, mean and variance of a node."""
     s, c, m2 = total
     with np.errstate(all="ignore"):
-        whole = np.where(np.isfinite(c), s + c, s)
+        over = np.isfinite(s) & ~np.isfinite(c)
+        whole = np.where(over, np.copysign(np.inf, s), np.where(np.isfinite(c), s + c, s))
         q = whole / count
         more = (_fma(-q, float(count), s) + c) / count
         mean = np.where(np.isfinite(more), q + more, q)
-        return whole, mean, np.where(np.isfinite(mean), m2 / count, np.nan)
+        variance = np.where(np.isfinite(s), np.where(over, np.inf, m2 / count), np.nan)
+        return whole, mean, variance
 
 
 def decomposition(first, stop):
@@ -233,5 +242,6 @@ def percentile_row(values, q):
 
 def running_percentile(values, window, q):
     """A row's percentile in the window around each time, cut at the ends."""
-    starts = [t - window // 2 for t in range(len(values))]
-    return np.array([percentile_row(values[max(0, s) : s + window], q) for s in starts])
+    half = window // 2
+    return np.array([percentile_row(values[max(0, t - half) : t + half + 1], q)
+                     for t in range(len(values))])

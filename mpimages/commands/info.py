@@ -47,7 +47,8 @@ def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None
     rows = {"path": path, **found, "dims": " x ".join(map(str, found["dims"]))}
     for name, value in rows.items():
         if value not in (None, {}, ""):
-            run.say(f"{name.replace('_', ' '):14} {_shown(name, value)}")
+            told = _shown(name, value).replace("\n", "\\n")
+            run.say(f"{name.replace('_', ' '):14} {told}")
 
 
 def _shown(name: str, value: Any) -> str:

@@ -263,11 +263,16 @@ def named(path: str, name: str) -> str:
     Raises
     ------
     click.UsageError
-        Where it is empty.
+        Where it is empty, or nobody's home.
     """
     if not path or "\0" in path:
         raise click.UsageError(f"{name} is empty.")
-    return os.path.expanduser(path)
+    from ..shown import expanded
+
+    try:
+        return expanded(path)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _several(paths: Sequence[str]) -> click.UsageError:

@@ -15,6 +15,7 @@ import click
 
 from ..deadline import end_within
 from ..launch import OVERRIDE, told
+from ..shown import printable
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -89,9 +90,9 @@ class Run:
         return self._comm is None or self._comm.rank == 0
 
     def say(self, text: object, colour: bool | None = None) -> None:
-        """Print on rank 0. Local. Colours are kept where the terminal has them, or as told."""
+        """Print on rank 0. Local. With `colour` as it is: what others have named is not in it."""
         if self.speaks:
-            click.echo(str(text), color=colour)
+            click.echo(printable(str(text)) if colour is None else str(text), color=colour)
 
     def answer(self, fields: Any, indent: int | None = 2) -> None:
         """Print what a program may read, on rank 0. Local."""
@@ -101,12 +102,12 @@ class Run:
     def warn(self, text: str) -> None:
         """Print one line of what may not be meant, on rank 0, beside the output. Local."""
         if self.speaks:
-            click.echo(f"Note: {text}", err=True)
+            click.echo(f"Note: {printable(text)}", err=True)
 
     def complain(self, text: str) -> None:
         """Print one line of what is wrong, on rank 0. Local."""
         if self.speaks:
-            click.echo(f"Error: {' '.join(text.split())}", err=True)
+            click.echo(f"Error: {printable(' '.join(text.split()))}", err=True)
 
     def world(self) -> Any:
         """COMM_WORLD; from now on rank 0 of it prints. Collective."""
@@ -142,13 +143,13 @@ class Run:
         if self.debug and (self.speaks or not alike):
             import traceback
 
-            traceback.print_exception(error)
+            click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
         text = text_of(error) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
             from ..ending import abort
 
-            click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: {text}",
-                       err=True)
+            click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: "
+                       f"{printable(text)}", err=True)
             abort(comm, code)
         if comm is None:  # an interrupted import may have started MPI all the same
             end_within(PATIENCE)

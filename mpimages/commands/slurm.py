@@ -12,6 +12,7 @@ import click
 
 from ..launch import told
 from .batch import LONGEST_MARK, MARK, Script, mpiexec_here, program_here
+from .options import named
 from .rehearsal import Word, absolute, rehearse, valued, words
 from .running import Run, pass_run
 
@@ -201,9 +202,9 @@ def command(
         margin=margin if resumes else None, mpiexec=mpiexec_here() or "mpiexec",
     )
     if out is None:
-        run.say(str(script).rstrip("\n"))
+        run.say(str(script).rstrip("\n"), colour=True)  # a program, to the letter
         return
-    path = os.path.expanduser(out)
+    path = named(out, "FILE")
     _write(path, str(script), overwrite)
     run.say(f"{path}: submit it with `sbatch {path}`")
 

@@ -1,12 +1,11 @@
 """The statistics of a recording as a directory of pictures. Local: one rank writes.
 
 Like other outputs it is prepared in a hidden directory beside its final name and renamed, and
-replaces only its like: a directory with a ``stats.json`` of mpimages and the pictures named here.
+replaces only what mpimages wrote.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,12 +16,12 @@ import numpy as np
 
 from ..checksum import crc32
 from ..marks import STATS, STATS_FORMAT, with_own_checksum
+from ..writers.ownership import check_ours
 from .drawings import is_there, montage
 
 __all__ = ["Summary", "prepare"]
 
 NAMES = ("mean", "stdev", "max", "min")
-FILES = {STATS, *(f"{name}.{kind}" for name in NAMES for kind in ("tif", "png"))}
 # Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.
 CONTRAST = (0.5, 99.8)
 
@@ -35,35 +34,10 @@ def prepare(out: str, overwrite: bool) -> None:
     FileNotFoundError, NotADirectoryError
         Where its parent is missing.
     FileExistsError
-        Where it exists and is not to be replaced, or is no such output.
+        Where it exists and is not to be replaced, or is not an output of mpimages.
     """
-    foreign = _foreign(os.path.abspath(out)) if is_there(out, overwrite) else None
-    if foreign is not None:
-        raise FileExistsError(f"{out}: refusing to replace it, {foreign}. Choose another path, or "
-                              "remove it yourself")
-
-
-def _foreign(path: str) -> str | None:
-    """Why `path` is not wholly an output of this kind; None where it is, or is empty."""
-    if os.path.islink(path) or not os.path.isdir(path):
-        return "it is not a directory"
-    with os.scandir(path) as entries:
-        kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
-    other = sorted(name for name, regular in kinds.items() if name not in FILES or not regular)
-    if other:
-        return f"it holds {other[0]!r}, which `mpimages stats` does not write"
-    if kinds and not _is_described(os.path.join(path, STATS)):
-        return f"it has no {STATS} of mpimages"
-    return None
-
-
-def _is_described(path: str) -> bool:
-    try:
-        with open(path, encoding="ascii") as file:
-            fields = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and fields.get("format") == STATS_FORMAT
+    if is_there(out, overwrite):
+        check_ours(os.path.abspath(out))
 
 
 @dataclass(frozen=True)

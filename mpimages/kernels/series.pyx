@@ -79,8 +79,8 @@ def running_percentile_rows(block, window, q, out):
     block : (k, T) ndarray
         As for `percentile_rows`.
     window : int
-        Samples in a window, >= 1: those in [t - window // 2, t - window // 2 + window), cut at the
-        row's ends.
+        >= 1: the samples from t - window // 2 to t + window // 2, both included (one more than
+        an even window says), cut at the row's ends.
     q : float
         In 0 ... 100.
     out : (k, T) ndarray of float64

@@ -13,6 +13,7 @@ import numpy as np
 
 from .counts import Counts
 from .gathered import Recording
+from .shifts import CLAIMED
 from .trends import Trend, outliers, repeats, runs_of, trend
 from .words import frames_text, number_text, percent_text
 
@@ -21,8 +22,8 @@ __all__ = ["Finding", "Judged", "ceiling_of", "judge"]
 # As parts of one.
 SATURATED, AT_FLOOR, NOT_FINITE, UNCHANGED = 1e-5, 0.05, 0.0, 1e-3
 CHANGE, STEP = 0.03, 0.05
-# In pixels; and which part of the images must tell their shift.
-SHIFT, TOLD = 1.0, 0.5
+# Which part of the images must tell their shift.
+TOLD = 0.5
 # A value that is met so many times as often as the ones below it is where values were cut off.
 PILE, BELOW = 5, 8
 # With fewer different values than this nothing can be said of piles.
@@ -235,11 +236,12 @@ def _motion(
     figures["shift"] = {"told": part, "largest": None, "frame": None, "above_one_pixel": 0}
     if part < TOLD:
         yield Finding("shift", NOTE, "Whether it moves cannot be told for "
-                      f"{percent_text(1 - part)} of the frames: they are too unlike its middle.")
+                      f"{percent_text(1 - part)} of the frames: they show too little, or are too "
+                      "unlike its middle.")
     if not told.any():
         return
     place = int(np.nanargmax(size))
-    largest, moved = float(size[place]), int((size > SHIFT).sum())
+    largest, moved = float(size[place]), int((size > CLAIMED).sum())
     figures["shift"] |= {"largest": round(largest, 3), "frame": int(recording.keys[place]),
                          "above_one_pixel": moved}
     if moved:

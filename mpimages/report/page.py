@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from ..checksum import crc32
 from ..marks import REPORT_START
 from .described import Description
 from .drawing import drawing
@@ -28,7 +29,7 @@ def page(recording: Recording, judged: Judged, description: Description) -> byte
             _table(description),
         ]
     title = escape(f"{description.title} – report")
-    return (
+    text = (
         REPORT_START.decode()
         + '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -38,6 +39,7 @@ def page(recording: Recording, judged: Judged, description: Description) -> byte
         + "\n<footer>Made by <code>mpimages report</code>. Frames are numbered by key, from 0; "
         "pixels are (row, column[, plane]), from 0.</footer>\n</main>\n</body>\n</html>\n"
     ).encode("utf-8", "backslashreplace")
+    return text + b"<!-- crc32 %08x -->\n" % crc32(text)
 
 
 def _of_pictures(judged: Judged) -> str:

@@ -5,10 +5,20 @@ exp(-2 pi i f d), and its inverse transform a peak at d (Kuglin and Hines, Proc.
 Cybernetics and Society, 1975). Here it is weighted by a Gaussian, so that the peak is one of known
 width, whose place between the pixels three points tell: with p the logarithms of the greatest
 value and its two neighbours, (p[-1] - p[1]) / (2 (p[-1] - 2 p[0] + p[1])).
+
+That there is a peak does not say where: noise moves about one that is faint and broad. So a shift
+is claimed only if squares all over the picture say that it is like the moved reference rather than
+the reference itself. With a and b the squared errors of the unmoved and of the moved one in a
+square, and g = (a - b) / (a + b), the sum of all g must exceed `CLEAR` times the root of the sum of
+g^2. Where nothing has moved a g is negative at least as often as positive, and x is exceeded with a
+probability of less than exp(-x^2 / 2), whatever the sizes of g (B. Efron, J. Am. Stat. Assoc. 64,
+1969). What changes in one place, such as a cell that fires, makes for no more than one g.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +27,7 @@ import numpy as np
 from ..chain import Shape
 from .neighbours import filled
 
-__all__ = ["LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]
+__all__ = ["CLAIMED", "LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]
 
 # Pixels of the small picture along an axis, at most: of long recordings fewer, or their shifts
 # would take longer than all the rest. What exceeds so many of the image's is cut off.
@@ -37,6 +47,11 @@ CLIP = (1.0, 98.0)
 FARTHEST = 0.25
 # So many standard deviations of the surface of unrelated pictures a peak must reach.
 RELIABLE = 9.0
+# In pixels of the image: what is shifted by more is said to move, and must be clear.
+CLAIMED = 1.0
+CLEAR = 4.5
+# So many squares along an axis, but of no fewer pixels of the small picture along an axis.
+SQUARES, SQUARE = 32, 2
 # Spectral values below this part of the greatest, and below the second in any case, count less.
 NOTHING = 1e-9
 TINY = 1e-30
@@ -128,19 +143,25 @@ class ShiftFinder:
         down = np.fft.fftfreq(rows)[:, None]
         across = np.fft.fftfreq(columns)[None, :]
         weights = np.exp(-2 * (np.pi * WIDTH) ** 2 * (down**2 + across**2))
+        self.down, self.across = down, across[:, : columns // 2 + 1]
         self.noise = float(np.sqrt(np.sum(weights**2))) / weights.size
         self.weights = weights[:, : columns // 2 + 1]
         near = np.abs(down) <= FARTHEST
         self.near = near & (np.abs(across) <= FARTHEST)
-        self.reference = np.conj(self._spectra(reference[None])[0])
+        values = self._clipped(reference[None])
+        self.unmoved = values[0]
+        self.reference = np.conj(self._spectra(values)[0])
 
-    def _spectra(self, pictures: np.ndarray) -> np.ndarray:
+    def _clipped(self, pictures: np.ndarray) -> np.ndarray:
+        """In a range that they have in common, with mean 0."""
         values = _standard(pictures)
         if self.range[0] < self.range[1]:
             np.clip(values, *self.range, out=values)
         values -= values.mean(axis=(1, 2), keepdims=True)
-        values *= self.window
-        return np.fft.rfft2(values)
+        return values
+
+    def _spectra(self, values: np.ndarray) -> np.ndarray:
+        return np.fft.rfft2(values * self.window)
 
     def find(self, pictures: np.ndarray) -> np.ndarray:
         """The shifts of (k, rows, columns) pictures: (k, 3) float64.
@@ -150,15 +171,49 @@ class ShiftFinder:
         rows of (down, right, strength)
             In the image's pixels, positive where what is seen has moved to higher rows and
             columns; NaN where the strength, in standard deviations of what unrelated
-            pictures give, does not reach `RELIABLE`.
+            pictures give, does not reach `RELIABLE`, or a shift is not clear.
         """
         step = max(1, PIECE_BYTES * len(pictures) // max(1, pictures.nbytes))
-        found = [self._peak(surface) for i in range(0, len(pictures), step)
-                 for surface in self._surfaces(pictures[i : i + step])]
+        found = [one for i in range(0, len(pictures), step)
+                 for one in self._find(pictures[i : i + step])]
         return np.array(found).reshape(-1, 3)
 
-    def _surfaces(self, pictures: np.ndarray) -> np.ndarray:
-        cross = self._spectra(pictures) * self.reference
+    def _find(self, pictures: np.ndarray) -> Iterator[tuple[float, float, float]]:
+        values = self._clipped(pictures)
+        for picture, surface in zip(values, self._surfaces(values), strict=True):
+            down, right, strength = self._peak(surface)
+            size = np.hypot(down * self.bins[0], right * self.bins[1])
+            if size > CLAIMED and not self._is_clear(picture, down, right):
+                down = right = np.nan
+            yield down * self.bins[0], right * self.bins[1], strength
+
+    def _is_clear(self, picture: np.ndarray, down: float, right: float) -> bool:
+        """Whether squares all over a picture say that it has moved so far."""
+        turns = np.exp(-2j * np.pi * (self.down * down + self.across * right))
+        moved = np.fft.irfft2(np.fft.rfft2(self.unmoved) * turns, s=self.shape)
+        # Not what came in from the other side.
+        whole = tuple(slice(math.ceil(abs(by)), n - math.ceil(abs(by)))
+                      for by, n in zip((down, right), self.shape, strict=True))
+        seen, moved, unmoved = picture[whole], moved[whole], self.unmoved[whole]
+        weights = self.window[whole]
+        # Both as bright as what lies between them fits best, so that neither is favoured.
+        between = moved + unmoved
+        part = between * weights
+        bright = 2 * np.vdot(part, seen) / max(np.vdot(part, between), TINY)
+        a = self._in_squares((seen - bright * unmoved) ** 2 * weights)
+        b = self._in_squares((seen - bright * moved) ** 2 * weights)
+        gains = (a - b) / np.maximum(a + b, TINY)
+        return bool(gains.sum() > CLEAR * np.sqrt((gains**2).sum()))
+
+    def _in_squares(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the squares of a part of a picture."""
+        for axis, n in enumerate(self.shape):
+            starts = np.arange(0, values.shape[axis], max(SQUARE, n // SQUARES))
+            values = np.add.reduceat(values, starts, axis=axis)
+        return values
+
+    def _surfaces(self, values: np.ndarray) -> np.ndarray:
+        cross = self._spectra(values) * self.reference
         size = np.sqrt(cross.real**2 + cross.imag**2)
         # What is next to nothing is a rounding error; so is all of an even picture.
         least = np.maximum(size.max(axis=(1, 2), keepdims=True) * NOTHING, TINY)
@@ -172,9 +227,7 @@ class ShiftFinder:
         strength = highest / self.noise
         if not strength >= RELIABLE:
             return np.nan, np.nan, strength
-        down = _between(surface[:, column], row) * self.bins[0]
-        right = _between(surface[row], column) * self.bins[1]
-        return float(down), float(right), strength
+        return _between(surface[:, column], row), _between(surface[row], column), strength
 
 
 def _standard(pictures: np.ndarray) -> np.ndarray:

@@ -11,17 +11,21 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from zlib import crc32
 
 from ..errors import FormatError, not_found
 from ..marks import (
     CONF,
     MANIFEST,
+    REPORT_END,
+    REPORT_START,
     SERIES_FORMAT,
     STATS,
     STATS_FORMAT,
     partial_path,
     refuse_unfinished,
 )
+from ..shown import printable
 from .findings import Findings, read_description
 
 __all__ = ["Verified", "verify"]
@@ -30,6 +34,7 @@ _KINDS = {
     "binaryseries": "binary series",
     "hdf5": "HDF5",
     "png": "directory of PNGs",
+    "report": "report",
     "stats": "statistics",
     "tif": "directory of TIFFs",
     "tifstack": "multi-page TIFF",
@@ -51,7 +56,7 @@ class Verified:
     ----------
     path : str
         What was looked at.
-    kind : {'binaryseries', 'hdf5', 'png', 'stats', 'tif', 'tifstack'}
+    kind : {'binaryseries', 'hdf5', 'png', 'report', 'stats', 'tif', 'tifstack'}
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str
@@ -74,7 +79,7 @@ class Verified:
         verdict = "sound" if self.ok else f"{count} problem{'s' if count > 1 else ''}"
         files = f"{self.files} file{'' if self.files == 1 else 's'}"
         head = f"{self.path}: {_KINDS[self.kind]}, {files}, {self.bytes:,} bytes checked: {verdict}"
-        return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
+        return printable("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
 
 
 def verify(
@@ -85,8 +90,8 @@ def verify(
     Parameters
     ----------
     path : path
-        A binary series, a directory of pictures or of statistics as a whole, an HDF5 file, or a
-        multi-page TIFF.
+        A binary series, a directory of pictures or of statistics as a whole, an HDF5 file, a
+        multi-page TIFF, or a report.
     tick : callable, optional
         Is told now and then how many more bytes of the files were read.
 
@@ -172,7 +177,11 @@ def _verify_file(path: str, findings: Findings) -> str:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise FormatError(f"{path}: is neither a file nor a directory")
     with open(path, "rb") as file:
-        signature = file.read(len(_HDF5_SIGNATURE))
+        start = file.read(len(REPORT_START))
+    if start == REPORT_START:
+        _verify_report(path, findings)
+        return "report"
+    signature = start[: len(_HDF5_SIGNATURE)]
     if signature[:4] in _TIFF_SIGNATURES:
         from .tifstack import verify_tifstack
 
@@ -184,10 +193,23 @@ def _verify_file(path: str, findings: Findings) -> str:
         )
     if signature != _HDF5_SIGNATURE:
         raise FormatError(
-            f"{path}: is neither an HDF5 file nor a TIFF, or its first bytes are damaged; of a "
-            "binary series or of pictures give the directory"
+            f"{path}: is neither an HDF5 file, a TIFF nor a report of mpimages, or its first bytes "
+            "are damaged; of a binary series or of pictures give the directory"
         )
     from .hdf5 import verify_hdf5
 
     verify_hdf5(path, findings)
     return "hdf5"
+
+
+def _verify_report(path: str, findings: Findings) -> None:
+    with open(path, "rb") as file:
+        page = file.read()
+    findings.files, findings.bytes = 1, len(page)
+    findings.tick(len(page))
+    end = REPORT_END.search(page)
+    if end is None:
+        findings.problem("does not end with its checksum: it is cut off, or an earlier version "
+                         "wrote it, so that it cannot be verified")
+    elif int(end[1], 16) != crc32(page[: end.start()]):
+        findings.problem(f"bytes [0, {end.start()}) do not have the checksum at its end")

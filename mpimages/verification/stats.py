@@ -6,14 +6,13 @@ import os
 from typing import Any
 
 from ..errors import FormatError
-from ..marks import STATS
+from ..marks import STATS, STATS_PICTURES
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
 __all__ = ["verify_stats"]
 
 NAMES = ("mean", "stdev", "max", "min")
-KINDS = ("tif", "png")
 MOST = 1 << 62
 
 
@@ -21,7 +20,7 @@ def verify_stats(directory: str, findings: Findings) -> None:
     """Add to `findings` what is wrong with a directory of statistics."""
     described = own_json(directory, STATS, findings)
     findings.files += 1
-    names = [f"{name}.{kind}" for name in NAMES for kind in KINDS]
+    names = list(STATS_PICTURES)
     check_names(directory, {STATS, *names}, findings)
     if described is None:
         return

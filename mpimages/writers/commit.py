@@ -32,7 +32,7 @@ from mpi4py import MPI
 from ..collective import Together
 from ..errors import Interrupted
 from ..quiet import quietly
-from ..shown import comparable, shown
+from ..shown import comparable, expanded, shown
 from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
@@ -92,7 +92,7 @@ def staged(
     ----------
     comm : mpi4py.MPI.Intracomm
     path : str or path-like
-        Its parent must exist.
+        Its parent must exist; ~ is expanded.
     kind : {'binaryseries', 'hdf5', 'png', 'report', 'tif', 'tifstack'}
     overwrite : bool
         Replace an output of mpimages, of any kind, or an empty directory.
@@ -195,7 +195,7 @@ class _Stage:
             raise TypeError(f"the path must be text, got {type(path).__name__}")
         if kind not in KINDS:
             raise ValueError(f"unknown kind of output {kind!r}: one of {', '.join(KINDS)}")
-        self.path = os.path.abspath(path)
+        self.path = os.path.abspath(expanded(path))
         self.is_file = KINDS[kind]
         self.parent, name = os.path.split(self.path)
         if not path or not name or name.startswith(".mpimages") or "\0" in path:

@@ -1,8 +1,9 @@
 """What mpimages wrote, recognised by its marks; and the only place that removes anything.
 
-A directory carries one of three marks: ``conf.json`` of a binary series, the hidden manifest
-of a directory of pictures, or the mark of a partial output. Each says which names belong; one
-other name, a link or a directory inside, and the whole is not ours to remove.
+A directory carries one of four marks: ``conf.json`` of a binary series, the hidden manifest
+of a directory of pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says
+which names belong; one other name, a link or a directory inside, and the whole is not ours to
+remove.
 A file is HDF5 with nothing but our datasets, or a report, which its first lines tell.
 """
 
@@ -25,6 +26,9 @@ from ..marks import (
     SEALED,
     SERIES_FILE,
     SERIES_FORMAT,
+    STATS,
+    STATS_FORMAT,
+    STATS_PICTURES,
     SUCCESS,
     partial_path,
 )
@@ -80,7 +84,7 @@ def remove_ours(path: str) -> None:
         os.unlink(path)
         return
     names = _names_of(path)
-    marks = [name for name in (MANIFEST, CONF, PARTIAL_MARK) if name in names]
+    marks = [name for name in (MANIFEST, CONF, STATS, PARTIAL_MARK) if name in names]
     first = [SUCCESS] if SUCCESS in names else []
     for name in [*first, *sorted(names - {*marks, *first}), *marks]:
         os.unlink(os.path.join(path, name))
@@ -127,6 +131,8 @@ def _rules(directory: str, names: set[str]) -> list[Belongs]:
         manifest = _read_json(directory, MANIFEST)
         if manifest.get("format") == PICTURES_FORMAT:
             rules.append(_pictures_rule(manifest))
+    if STATS in names and _read_json(directory, STATS).get("format") == STATS_FORMAT:
+        rules.append(lambda name: name == STATS or name in STATS_PICTURES)
     if PARTIAL_MARK in names and _is_partial_mark(directory, alone=len(names) == 1):
         rules.append(_partial_rule(directory))
     return rules
