@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import FormatError
+from .files import let_go, naming_file, write_all
 from .plain import TEMPORARY, sync_directory
 
 __all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
@@ -54,8 +55,10 @@ class HiddenFile:
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` from the position on, as far as the file goes."""
         view = memoryview(buffer).cast("B")
+        count = 0
         with self._noting():
-            count = os.preadv(self._descriptor, [view], self._position)
+            while got := os.preadv(self._descriptor, [view[count:]], self._position + count):
+                count += got
         shown = SIGNATURE[self._position : self._position + count]
         view[: len(shown)] = shown
         self._position += count
@@ -69,10 +72,8 @@ class HiddenFile:
             hidden = min(len(SIGNATURE) - self._position, count)
             view = memoryview(bytes(hidden) + bytes(view[hidden:]))
         with self._noting():
-            while view:
-                written = os.pwrite(self._descriptor, view, self._position)
-                self._position += written
-                view = view[written:]
+            write_all(self._descriptor, view, self._position)
+        self._position += count
         return count
 
     def truncate(self, size: int) -> int:
@@ -93,7 +94,7 @@ class HiddenFile:
         """Close the file; may be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            let_go(descriptor)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -186,10 +187,8 @@ def reveal(path: str) -> None:
 def _write_signature(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        os.pwrite(descriptor, content, 0)
-        os.fsync(descriptor)
-    except OSError as error:
-        error.filename = path
-        raise
+        with naming_file(path):
+            write_all(descriptor, content, 0)
+            os.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
