@@ -12,7 +12,10 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-__all__ = ["PIECE", "Fragments", "combine", "crc32", "merge_fragments", "parts_of_pieces"]
+__all__ = [
+    "PIECE", "Fragments", "combine", "crc32", "fragment_rows", "merge_fragments",
+    "parts_of_pieces",
+]
 
 PIECE = 4 << 20
 
@@ -186,14 +189,18 @@ class Fragments:
 
     def rows(self) -> np.ndarray:
         """(n, 4) int64: file, offset, length and CRC of each fragment."""
-        rows = self._closed + ([self._open] if self._open is not None else [])
-        return np.array(rows, dtype=np.int64).reshape(-1, 4)
+        return fragment_rows(self._closed + ([self._open] if self._open is not None else []))
 
     def take(self) -> np.ndarray:
         """The `rows` since the last call, which are then forgotten."""
         rows = self.rows()
         self._closed, self._open = [], None
         return rows
+
+
+def fragment_rows(listed: Sequence[Sequence[int]]) -> np.ndarray:
+    """Fragments as lists, as (n, 4) int64."""
+    return np.array(listed, dtype=np.int64).reshape(-1, 4)
 
 
 def merge_fragments(

@@ -59,6 +59,8 @@ def convert(
     """
     conversion = _Conversion(images, series, writer, progress, memory, action)
     conversion.workspace.trim()
+    if progress.done.count == conversion.pixels:
+        return
     bands, layout = conversion.open_bands()
     conversion.run(bands, layout)
 
@@ -271,9 +273,8 @@ class _Conversion:
         recorder: Recorder, tick: Tick,
     ) -> None:
         def write(first: int, values: np.ndarray) -> None:
-            with phase("write", values.nbytes):
+            with recorder.writing(first, first + len(values)), phase("write", values.nbytes):
                 self.writer.write(first, values)
-            recorder.wrote(first, first + len(values))
 
         together = Together(self.comm, self.action)
         series_bytes = self.partition.count * self.dtype.itemsize

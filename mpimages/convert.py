@@ -266,9 +266,8 @@ def _stream_into(
     write, grain = into
 
     def record(place: int, records: np.ndarray) -> None:
-        with phase("write", records.nbytes):
+        with recorder.writing(place, place + len(records)), phase("write", records.nbytes):
             write(place, np.ascontiguousarray(records))
-        recorder.wrote(place, place + len(records))
 
     slabs = Slabs(grain, count, places, chain.partition(comm.size), record)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from . import readers
 from .bands import FileBands
 from .chain import Chain
+from .checksum import Fragments, fragment_rows
 from .collective import Together
 from .phases import phase
 from .progress import Progress
@@ -23,8 +25,9 @@ from .sources import FileSource, PathTable
 from .streamed import Streamed
 from .workspace import Workspace
 from .writers.boxes import write_run
-from .writers.files import OutputFiles, check_size, create_file, naming_file
+from .writers.files import OutputFiles, are_of, holds, naming_file
 from .writers.journal import FRAMES
+from .writers.plain import TEMPORARY, sync_directory
 
 __all__ = ["frame_bands", "write_frames"]
 
@@ -48,31 +51,35 @@ def write_frames(
     assert chain.count is not None
     size = math.prod(chain.dims) * chain.dtype.itemsize
     header = _header(chain)
+
+    def is_there(entry: Mapping[str, Any]) -> bool:
+        rows = fragment_rows(entry["fragments"])
+        return are_of(entry["frames"], size, rows[:, 1], rows[:, 2]) \
+            and holds([path], rows, len(header))
+
     with Together(comm, action):
-        if comm.rank == 0 and os.path.lexists(path):
-            check_size(path, len(header) + chain.count * size)
-        elif comm.rank == 0:
-            create_file(path, len(header) + chain.count * size)
-            with open(path, "r+b") as file:
-                file.write(header)
-    missing = progress.frames.missing(chain.count)
+        if comm.rank == 0:
+            _prepare(path, header, len(header) + chain.count * size)
+    missing = progress.confirm("frames", is_there)[0].missing(chain.count)
     if missing.count == 0:
         return path
     places = np.concatenate([np.arange(a, b) for a, b in missing])
-    frames = OutputFiles([path])
+    frames, fragments = OutputFiles([path]), Fragments()
 
     def flush() -> dict[str, Any]:
-        frames.flush([0])
-        return {}
+        frames.sync()
+        return {"fragments": fragments.take().tolist()}
 
     recorder = progress.recorder("frames", flush)
 
     def keep(first: int, batch: np.ndarray) -> None:
-        with naming_file(path):
-            for place, image in zip(places[first:].tolist(), batch, strict=False):
-                with phase("write", image.nbytes):
-                    write_run(frames.descriptor(0), len(header) + place * size, image)
-                recorder.wrote(place, place + 1)
+        def observe(position: int, data: memoryview) -> None:
+            fragments.add(0, position - len(header), data)
+
+        for place, image in zip(places[first:].tolist(), batch, strict=False):
+            with recorder.writing(place, place + 1), phase("write", image.nbytes), \
+                    naming_file(path):
+                write_run(frames.descriptor(0), len(header) + place * size, image, observe)
 
     try:
         images._stream(chain.select(places), action, keep, memory=memory)
@@ -82,6 +89,25 @@ def write_frames(
         recorder.give_up()
         frames.close()
     return path
+
+
+def _prepare(path: str, header: bytes, size: int) -> None:
+    """Let the scratch file be there with its header; what an interrupted job put in stays. Local.
+
+    It gets its name when it has its header. What is there and is not as it should be is made anew.
+    """
+    if os.path.lexists(path):
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == size and file.read(len(header)) == header:
+                return
+    temporary = path + TEMPORARY
+    with open(temporary, "wb") as file, naming_file(temporary):
+        file.truncate(size)
+        file.write(header)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_directory(os.path.dirname(path))
 
 
 def frame_bands(

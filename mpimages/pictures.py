@@ -133,6 +133,9 @@ def _save_pictures(
                 with phase("write", image.nbytes), naming_file(file):
                     write(file, image)
 
-        images._stream(chain, action, write_batch)
-        with phase("write"):
-            pictures.finish()
+        try:
+            images._stream(chain, action, write_batch)
+            with phase("write"):
+                pictures.finish()
+        finally:
+            pictures.close()

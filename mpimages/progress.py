@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from bisect import bisect, insort
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from mpi4py import MPI
@@ -14,8 +17,13 @@ from .phases import phase
 from .ranges import Range, Ranges
 from .writers.commit import Stage
 from .writers.journal import JOB, Journal, begin_job, read_job
+from .writers.plain import sync_directory
 
 __all__ = ["Progress", "Recorder", "Writer"]
+
+Entry = dict[str, Any]
+
+_log = logging.getLogger("mpimages")
 
 # Of a rank's writing time at most about this part goes into flushing before the end; and at
 # most so many seconds of work are lost when the job is killed. Less than the least is no loss.
@@ -31,6 +39,9 @@ class Writer(Protocol):
 
     def flush(self) -> dict[str, Any]:
         """Bring to the disk what was written since the last call; what to record of it."""
+
+    def holds(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what an earlier job recorded is on the disk: it is read again."""
 
     def restore(self, entry: Mapping[str, Any]) -> None:
         """Take over what an earlier job recorded."""
@@ -52,7 +63,7 @@ class Progress:
     ----------
     done, frames : Ranges
         The records that were written, and those that wait decoded in the scratch file, when
-        this job began.
+        this job began: what the journals say, until `begin` and `confirm` have looked.
 
     Raises
     ------
@@ -67,7 +78,7 @@ class Progress:
         self._comm = comm
         self._described = described
         self._action = action
-        self._entries: list[dict[str, Any]] = []
+        self._entries: list[Entry] = []
         found = from_rank(comm, 0, action, self._take_up)
         self.done, self.frames, self.attempt = found
         self._journal: Journal | None = None
@@ -86,25 +97,51 @@ class Progress:
                 f"since: it cannot be resumed. Give the job what it was given then, or remove "
                 f"that directory to begin anew ({JOB} in it says what was given)"
             )
-        done = Ranges(span for entry in self._entries for span in entry.get("done", ()))
-        frames = Ranges(span for entry in self._entries for span in entry.get("frames", ()))
-        return done, frames, attempt
+        return _said(self._entries, "done"), _said(self._entries, "frames"), attempt
 
     def begin(self, writer: Writer) -> None:
         """Go on with a writer whose files are there: from now on the job can be resumed.
 
         Collective.
         """
+        self.done, entries = self.confirm("done", writer.holds)
         with Together(self._comm, self._action):
-            if self._comm.rank == 0:
-                for entry in self._entries:
-                    if "done" in entry:
-                        writer.restore(entry)
-                self._entries = []
-                if not self.stage.resumed:
-                    begin_job(self.stage.partial, self._described)
+            for entry in entries:
+                writer.restore(entry)
+            if self._comm.rank == 0 and not self.stage.resumed:
+                begin_job(self.stage.partial, self._described)
         with Together(self._comm, self._action):
             self._journal = Journal(self.stage.partial, self.attempt, self._comm.rank)
+        with Together(self._comm, self._action):
+            if self._comm.rank == 0:
+                sync_directory(self.stage.partial)
+
+    def confirm(
+        self, kind: str, holds: Callable[[Mapping[str, Any]], bool]
+    ) -> tuple[Ranges, list[Entry]]:
+        """Read again what the journals say of one kind of work; what is not there, is void.
+
+        Collective: the ranks share the entries.
+
+        Returns
+        -------
+        Ranges, list
+            The records that are there, and on rank 0 the entries that say so, each record once.
+        """
+        comm = self._comm
+        said = [entry for entry in self._entries if kind in entry]
+        own = comm.scatter([said[rank :: comm.size] for rank in range(comm.size)])
+        there: list[Entry] = []
+        with Together(comm, self._action):
+            there = [entry for entry in own if _is_there(entry, holds)]
+        gathered = [entry for part in comm.gather(there) or () for entry in part]
+        kept = _apart(gathered, kind)
+        ranges = comm.bcast(_said(kept, kind))
+        missing = _said(said, kind).count - ranges.count
+        if missing > 0:
+            _log.warning("%s: %d records that its journal speaks of are not on the disk, and are "
+                         "done again", self.stage.partial, missing)
+        return ranges, kept
 
     def recorder(self, kind: str, flush: Callable[[], Mapping[str, Any]]) -> Recorder:
         """What keeps account of one kind of work of this rank. Local."""
@@ -135,33 +172,83 @@ class Recorder:
         self._kind = kind
         self._flush = flush
         self._waiting: list[Range] = []
+        self._failed = False
         self._flushed, self._took = time.monotonic(), 0.0
 
-    def wrote(self, start: int, stop: int) -> None:
-        """Records [start, stop) were handed to the system; now and then they are flushed."""
-        if self._waiting and self._waiting[-1][1] == start:
-            start = self._waiting.pop()[0]
-        self._waiting.append((start, stop))
-        since = time.monotonic() - self._flushed
-        if since > min(FLUSH_SECONDS, max(FLUSH_LEAST, self._took / FLUSH_SHARE)):
-            self.flush()
+    @contextmanager
+    def writing(self, start: int, stop: int) -> Iterator[None]:
+        """Records [start, stop) are handed to the system; now and then they are flushed.
+
+        Where that fails nothing more is recorded: what else the disk took is not known.
+        """
+        try:
+            yield
+            if self._waiting and self._waiting[-1][1] == start:
+                start = self._waiting.pop()[0]
+            self._waiting.append((start, stop))
+            since = time.monotonic() - self._flushed
+            if since > min(FLUSH_SECONDS, max(FLUSH_LEAST, self._took / FLUSH_SHARE)):
+                self.flush()
+        except BaseException:
+            self._failed = True
+            raise
 
     def flush(self) -> None:
         """Bring what was written to the disk and record it."""
-        if not self._waiting:
+        if not self._waiting or self._failed:
             return
         began = time.monotonic()
         spans, self._waiting = self._waiting, []
+        self._failed = True  # until it is recorded
         with phase("write"):
             said = self._flush()
         self._journal.record({self._kind: list(Ranges(spans)), **said})
+        self._failed = False
         self._flushed = time.monotonic()
         self._took = self._flushed - began
 
     def give_up(self) -> None:
-        """Record what can be recorded, after a failure: that one is what counts."""
-        with suppress(Exception):
-            self.flush()
+        """Record what can be recorded, after a failure: that one is what counts. Local.
+
+        Called while it is handled. After a system's error, on any rank, that is nothing: of what
+        others wrote to the same disk this rank need not have been told.
+        """
+        if not isinstance(sys.exc_info()[1], OSError):
+            with suppress(Exception):
+                self.flush()
+
+
+def _said(entries: list[Entry], kind: str) -> Ranges:
+    return Ranges(span for entry in entries for span in entry.get(kind, ()))
+
+
+def _is_there(entry: Entry, holds: Callable[[Mapping[str, Any]], bool]) -> bool:
+    try:
+        return holds(entry)
+    except OSError:  # what cannot be read is written again
+        return False
+
+
+def _apart(entries: list[Entry], kind: str) -> list[Entry]:
+    """The entries without those that speak of a record again. Local.
+
+    What was void when one job looked may be there when the next does, and is recorded twice.
+    """
+    kept: list[Entry] = []
+    taken: list[Range] = []
+    for entry in entries:
+        spans = [(int(a), int(b)) for a, b in entry[kind]]
+        if all(_is_free(span, taken) for span in spans):
+            kept.append(entry)
+            for span in spans:
+                insort(taken, span)
+    return kept
+
+
+def _is_free(span: Range, taken: list[Range]) -> bool:
+    place = bisect(taken, span)
+    return (place == 0 or taken[place - 1][1] <= span[0]) and \
+        (place == len(taken) or span[1] <= taken[place][0])
 
 
 def _listed(names: list[str]) -> str:

@@ -331,7 +331,8 @@ class Series(Collection):
         resume : bool
             Go on with what an interrupted job left; begin where there is nothing, and succeed
             at once where all is there. The result is the same, byte for byte, as of one job
-            that was not interrupted, whatever the ranks and the budgets.
+            that was not interrupted, whatever the ranks and the budgets: what was left is read
+            once, and done again where it does not have its checksums.
         memory : int or str, optional
             Bytes that each rank may take, such as ``'2GB'``; by default the context's budget.
             It decides the number of rounds, and nothing about the output.

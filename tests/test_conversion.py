@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpimages import verify
+from mpimages.marks import PARTIAL_MARK
 from mpimages.partition import Partition
 from mpimages.plan import lay_out
 from mpimages.ranges import Ranges
@@ -347,3 +349,87 @@ def test_more_ranks_are_advised_where_they_help(way, ranks):
                     with pytest.raises(MemoryError):
                         attempt(ranks * more, memory)
     assert False in advised
+
+
+# -- a journal, and what it speaks of ------------------------------------------------------
+
+
+# Each: the name of the output, and what it is given.
+OUTPUTS = {
+    "series": ("s", {"blockSize": 1000}),
+    "contiguous": ("s.h5", {}),
+    "chunks": ("s.h5", {"chunks": (2, 5, 2, 6)}),
+    "gzip": ("s.h5", {"chunks": (1, 7, 2, 9), "compression": "gzip"}),
+    "images": ("s.h5", {"layout": "images"}),
+    "images in chunks": ("s.h5", {"layout": "images", "chunks": (3, 5, 4, 2)}),
+    "compressed images": ("s.h5", {"layout": "images", "compression": "gzip"}),
+}
+DAMAGES = {
+    "gone": os.unlink,
+    "empty": lambda file: os.truncate(file, 0),
+    "cut": lambda file: os.truncate(file, os.path.getsize(file) // 2),
+    "zeros": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+    "other": lambda file: file.write_bytes(bytes(b ^ 85 for b in file.read_bytes())),
+}
+
+
+def save_until(tsc, path, kind, limit, **options):
+    """Save as one of `OUTPUTS`, with a step that fails from its call number `limit` on."""
+    output, given = OUTPUTS[kind]
+    calls = iter(range(10**6))
+
+    def step(record):
+        if next(calls) >= limit:
+            raise Stop
+        return record
+
+    images = tsc.loadImages(str(path / "zlib"))
+    if given.get("layout") == "images":
+        what = images.apply(step, dims=DIMS, dtype="uint16")
+    else:
+        what = images.toSeries().apply(step, index=range(COUNT), dtype="uint16")
+    save = what.saveAsBinarySeries if output == "s" else what.saveAsHDF5
+    save(path / output, **given, **options)
+
+
+@ranks
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
+    tsc, files, kind, monkeypatch
+):
+    path, _ = files
+    output = path / OUTPUTS[kind][0]
+    partial = path / f".{output.name}.mpimages-partial"
+    by_images = OUTPUTS[kind][1].get("layout") == "images"
+    save_until(tsc, path, kind, 10**6)
+    whole = contents(output)
+    monkeypatch.setattr("mpimages.progress.FLUSH_LEAST", -1.0)
+    monkeypatch.setattr("mpimages.streamed.BATCH_BYTES", 1)
+    tsc.comm.Barrier()
+    if tsc.rank == 0:
+        shutil.rmtree(output) if output.is_dir() else output.unlink()
+    tsc.comm.Barrier()
+    budget = {"memory": 6_000}
+    with pytest.raises(Stop):
+        save_until(tsc, path, kind, 4 if by_images else 40, resume=True, **budget)
+    names = tsc.comm.bcast(sorted(os.listdir(partial)), 0)
+    kept = path / "kept"
+    if tsc.rank == 0:
+        os.rename(partial, kept)
+        said = {name for entry in read_job(str(kept))[1] for name in entry}
+        assert said >= {"done"} if by_images else {"done", "frames"}
+    for number, name in enumerate(name for name in names if name != PARTIAL_MARK):
+        # All of them on one rank, one on many, which take longer.
+        every = list(DAMAGES.values())
+        for damage in every if tsc.size == 1 else every[number % len(every) :][:1]:
+            if tsc.rank == 0:
+                shutil.copytree(kept, partial)
+                damage(partial / name)
+            tsc.comm.Barrier()
+            save_until(tsc, path, kind, 10**6, resume=True, **budget)
+            assert list(contents(output).values()) == list(whole.values()), (name, damage)
+            tsc.comm.Barrier()
+            if tsc.rank == 0:
+                shutil.rmtree(output) if output.is_dir() else output.unlink()
+                assert not partial.exists()
+            tsc.comm.Barrier()

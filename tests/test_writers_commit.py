@@ -13,8 +13,10 @@ import h5py
 import numpy as np
 import pytest
 
+from mpimages.writers import ownership
 from mpimages.writers.binaryseries import BinarySeriesWriter
-from mpimages.writers.commit import staged
+from mpimages.writers.commit import resumable, staged
+from mpimages.writers.files import OutputFiles, create_file, write_all
 from mpimages.writers.hdf5 import Hdf5Writer
 from mpimages.writers.pictures import PictureWriter
 from mpimages.writers.png import ImshowMapping, write_png
@@ -549,3 +551,165 @@ def test_a_beginning_that_fails_leaves_nothing_and_can_be_tried_again(tmp_path, 
     assert list(tmp_path.iterdir()) == []
     save()
     assert (tmp_path / "out" / "SUCCESS").exists()
+
+
+# Two jobs with one output, and other users.
+
+
+def outcome(work):
+    try:
+        work()
+    except FileExistsError:
+        return 3
+    except BaseException:
+        return 1
+    return 0
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_that_comes_at_any_point_of_another_leaves_one_winner(
+    comm, tmp_path, kind, overwrite, monkeypatch
+):
+    """The other is a process of its own: a lock is no hindrance to who holds it."""
+    if comm.rank:
+        pytest.skip("about rank 0's part alone")
+    real = {name: getattr(os, name) for name in CHANGES}
+    for limit in itertools.count():
+        home = tmp_path / str(limit)
+        home.mkdir()
+        path = home / "out"
+        if overwrite:
+            write_output(Alone(), path, kind, 1)
+        other = []
+
+        def come(path=path, other=other):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                child = os.fork()
+            if child == 0:
+                for name, function in real.items():
+                    setattr(os, name, function)
+                os._exit(outcome(lambda: write_output(Alone(), path, kind, 3, overwrite)))
+            other.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        changes = itertools.count()
+        for name, function in real.items():
+            def call(*args, function=function, come=come, limit=limit, changes=changes, **options):
+                if next(changes) == limit:
+                    come()
+                return function(*args, **options)
+
+            monkeypatch.setattr(os, name, call)
+        own = outcome(lambda p=path: write_output(Alone(), p, kind, 2, overwrite))
+        monkeypatch.undo()
+        if not other:
+            break
+        won = {value for value, code in ((2, own), (3, other[0])) if code == 0}
+        assert {own, *other} <= {0, 3}, limit
+        assert won == {2, 3} if own == other[0] == 0 else len(won) == 1, limit
+        assert overwrite or len(won) == 1, limit
+        assert value_of(path) in won
+        assert os.listdir(home) == ["out"]
+    assert limit > 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("name", ["partial", "old", "lock"])
+def test_what_belongs_to_another_user_is_neither_taken_up_nor_removed(
+    tmp_path, name, monkeypatch
+):
+    hidden = tmp_path / f".out.mpimages-{name}"
+    if name == "lock":
+        hidden.write_bytes(b"")
+    else:
+        hidden.mkdir()
+        (hidden / ".mpimages-partial.json").write_bytes(
+            b'{"format": "mpimages-partial", "version": 1}\n')
+    os.chown(hidden if name != "partial" else hidden / ".mpimages-partial.json", 65534, 65534)
+    before = snapshot(tmp_path)
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        overwrite, resume = options.get("overwrite", False), options.get("resume", False)
+        with pytest.raises(FileExistsError, match="belongs to another user"), resumable(
+            Alone(), tmp_path / "out", "binaryseries", overwrite, resume, "test"
+        ):
+            pass
+        assert snapshot(tmp_path) == before
+    # A file system that shows all files as another's does not keep a job from going on.
+    monkeypatch.setattr(ownership, "_shown_owner", lambda path: 65534)
+    write_output(Alone(), tmp_path / "out", "binaryseries", 1, overwrite=name == "old")
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "link"])
+def test_what_has_the_locks_name_and_is_none_is_kept(tmp_path, what):
+    lock = tmp_path / ".out.mpimages-lock"
+    if what == "file":
+        lock.write_text("mine")
+    elif what == "directory":
+        lock.mkdir()
+    else:
+        os.symlink(tmp_path / "precious", lock)
+    refuses(tmp_path, "mpimages-lock is not of mpimages")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_system_that_takes_little_at_a_time(tmp_path, kind, monkeypatch):
+    def shortened(function):
+        return lambda descriptor, data, *place: function(
+            descriptor, memoryview(data).cast("B")[:3], *place)
+
+    for name in ("write", "pwrite"):
+        monkeypatch.setattr(os, name, shortened(getattr(os, name)))
+    write_output(Alone(), tmp_path / "out", kind, 1)
+    monkeypatch.undo()
+    assert value_of(tmp_path / "out") == 1
+    write_output(Alone(), tmp_path / "out", kind, 2, overwrite=True)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_resuming_what_is_complete_removes_what_is_left_beside_it(tmp_path):
+    write_output(Alone(), tmp_path / "out", "binaryseries", 1)
+    partial = tmp_path / ".out.mpimages-partial"
+    partial.mkdir()
+    (partial / ".mpimages-partial.json").write_bytes(
+        b'{"format": "mpimages-partial", "version": 1}\n')
+    (partial / "series-00000.bin").write_bytes(b"left")
+    (tmp_path / ".out.mpimages-lock").write_bytes(b"")
+    with resumable(Alone(), tmp_path / "out", "binaryseries", False, True, "test") as stage:
+        assert stage.complete
+    assert os.listdir(tmp_path) == ["out"]
+    assert value_of(tmp_path / "out") == 1
+
+
+def test_a_file_is_flushed_through_what_wrote_it(tmp_path, monkeypatch):
+    """Others are told nothing of what the disk has refused before they were opened."""
+    paths = [str(tmp_path / str(number)) for number in range(40)]
+    for path in paths:
+        create_file(path, 8)
+    opened, waiting = os.open, {}
+
+    def open_file(path, *args, **options):
+        descriptor = opened(path, *args, **options)
+        assert descriptor not in waiting, "closed before it was flushed"
+        return descriptor
+
+    synced, written = os.fdatasync, os.pwrite
+
+    def write(descriptor, *args):
+        waiting[descriptor] = True
+        return written(descriptor, *args)
+
+    def sync(descriptor):
+        synced(descriptor)
+        waiting.pop(descriptor, None)
+
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "pwrite", write)
+    monkeypatch.setattr(os, "fdatasync", sync)
+    files = OutputFiles(paths)
+    for number in [*range(40), *range(40)]:
+        write_all(files.descriptor(number), b"12345678", 0)
+    assert waiting
+    files.sync()
+    assert not waiting

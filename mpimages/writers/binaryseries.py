@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..checksum import PIECE, Fragments, merge_fragments
+from ..checksum import PIECE, Fragments, fragment_rows, merge_fragments
 from ..collective import Together, from_rank
 from ..marks import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
 from .boxes import write_run
-from .files import OutputFiles, check_size, create_file, naming_file
+from .files import OutputFiles, are_of, create_file, holds, naming_file, prepare_file
 from .plain import plain_index, plain_metadata, sync_directory, to_json, write_small
 
 __all__ = ["BinarySeriesWriter"]
@@ -44,7 +44,8 @@ class BinarySeriesWriter:
     block_bytes : int
         How large a file may be: it holds as many whole pixels as fit, one at least.
     resume : bool
-        The files are there already, from an earlier job with the same arguments.
+        Files of an earlier job with the same arguments are taken up; `holds` tells what of it
+        is in them.
 
     Attributes
     ----------
@@ -86,7 +87,7 @@ class BinarySeriesWriter:
             self._divide(int(block_bytes))
             paths = [os.path.join(directory, name) for name in self.names]
             if comm.rank == 0:
-                prepare = check_size if resume else create_file
+                prepare = prepare_file if resume else create_file
                 for path, size in zip(paths, self._sizes(), strict=True):
                     prepare(path, size)
         self._files = OutputFiles(paths)
@@ -148,14 +149,21 @@ class BinarySeriesWriter:
 
         Local; from any thread, while none writes.
         """
+        self._files.sync()
         rows = self._fragments.take()
-        self._files.flush(rows[:, 0].tolist())
         self._flushed.append(rows)
         return {"fragments": rows.tolist()}
 
+    def holds(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what an earlier job's journal says was written is on the disk. Local."""
+        rows = fragment_rows(entry["fragments"])
+        begins = rows[:, 0] * self.per_file * self.pixel_bytes + rows[:, 1]
+        return are_of(entry["done"], self.pixel_bytes, begins, rows[:, 2]) \
+            and holds(self._files.paths, rows)
+
     def restore(self, entry: Mapping[str, Any]) -> None:
         """Take over what an earlier job's journal says was written. Local; on one rank."""
-        self._flushed.append(np.array(entry["fragments"], dtype=np.int64).reshape(-1, 4))
+        self._flushed.append(fragment_rows(entry["fragments"]))
 
     def finish(self) -> None:
         """Flush, gather the checksums, write ``conf.json`` and last ``SUCCESS``. Collective."""
@@ -168,6 +176,7 @@ class BinarySeriesWriter:
         pieces = merge_fragments(rows, self._sizes())
         conf = with_own_checksum(to_json(self._conf(pieces)))
         write_small(os.path.join(self.directory, CONF), conf)
+        sync_directory(self.directory)
         write_small(os.path.join(self.directory, SUCCESS), b"")
         sync_directory(self.directory)
 

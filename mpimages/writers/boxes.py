@@ -6,19 +6,17 @@ HDF5, series-major and frame-major.
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from ..kernels.runs import begin_writeback
+from .files import PIECE_BYTES, read_run, write_all
 
-__all__ = ["little_pieces", "write_box", "write_run"]
+__all__ = ["little_pieces", "read_box", "write_box", "write_run"]
 
-# Linux writes 2 GiB at most in one call; and what must be converted is converted in pieces.
-PIECE_BYTES = 1 << 30
+# What must be converted is converted in pieces.
 CONVERSION_BYTES = 1 << 24
 # Runs of this length are on their way to the disk while the next is computed; of shorter ones the
 # system makes longer ones first.
@@ -61,6 +59,30 @@ def write_box(
     -----
     Axes that the box covers wholly merge with the one before: one write per contiguous run.
     """
+    for place, run in _runs(offset, shape, start, array):
+        write_run(descriptor, place, run, observe)
+
+
+def read_box(
+    descriptor: int, offset: int, shape: Sequence[int], start: Sequence[int], array: np.ndarray
+) -> bool:
+    """Fill `array`, C-contiguous and little-endian, with what `write_box` wrote from one like it.
+
+    Returns
+    -------
+    bool
+        False where the file ends before.
+    """
+    return all(
+        read_run(descriptor, run.reshape(-1).view(np.uint8).data, place)
+        for place, run in _runs(offset, shape, start, array)
+    )
+
+
+def _runs(
+    offset: int, shape: Sequence[int], start: Sequence[int], array: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The parts of a box that are one run of the file each: where it begins, and its values."""
     if not len(shape) == len(start) == array.ndim:
         raise ValueError(f"a box of {array.ndim} axes at {start} of an array of {shape}")
     if any(
@@ -74,8 +96,8 @@ def write_box(
     strides = [array.itemsize * math.prod(shape[axis + 1 :]) for axis in range(array.ndim)]
     first = offset + sum(a * stride for a, stride in zip(start, strides, strict=True))
     for position in np.ndindex(array.shape[:outer]):
-        place = first + sum(i * stride for i, stride in zip(position, strides, strict=False))
-        write_run(descriptor, place, array[position], observe)
+        run = first + sum(i * stride for i, stride in zip(position, strides, strict=False))
+        yield run, array[position]
 
 
 def write_run(
@@ -84,7 +106,9 @@ def write_run(
     """Write all of `values`, in C order and little-endian, at byte `position`."""
     for piece in little_pieces(values):
         data = piece.view(np.uint8).data
-        _write_all(descriptor, position, data)
+        write_all(descriptor, data, position)
+        if len(data) >= WRITEBACK_BYTES:
+            begin_writeback(descriptor, position, len(data))
         if observe is not None:
             observe(position, data)
         position += len(data)
@@ -109,15 +133,3 @@ def little_pieces(values: np.ndarray) -> Iterator[np.ndarray]:
         step = CONVERSION_BYTES // per_item
         for start in range(0, len(values), step):
             yield from little_pieces(values[start : start + step])
-
-
-def _write_all(descriptor: int, position: int, data: memoryview) -> None:
-    first, size = position, len(data)
-    while data:
-        written = os.pwrite(descriptor, data[:PIECE_BYTES], position)
-        if written <= 0:
-            raise OSError(errno.EIO, "the system wrote nothing")
-        position += written
-        data = data[written:]
-    if size >= WRITEBACK_BYTES:
-        begin_writeback(descriptor, first, size)

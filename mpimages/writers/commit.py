@@ -15,6 +15,11 @@ sealed                NAME, no old              removes it when it overwrites, e
 none                  old and NAME              removes the old
 none                  old, no NAME              puts the old one back
 ====================  ========================  =========================================
+
+All of this, from the first look to the last removal, is done by who holds the lock of an empty
+file beside them, ``.NAME.mpimages-lock``. It goes with the job; after one that was killed it
+remains, unlocked, until the next. Nothing under the hidden names is taken up or removed that
+belongs to another user.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,12 +39,14 @@ from ..collective import Together
 from ..errors import Interrupted
 from ..quiet import quietly
 from ..shown import comparable, expanded, shown
+from .files import let_go, write_all
 from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
     PARTIAL_TEXT,
     SEALED,
     check_ours,
+    check_owner,
     has_all_marks,
     partial_path,
     remove_ours,
@@ -172,6 +180,7 @@ def resumable(
         with Together(comm, action):
             if begun is not None and not stage.complete:
                 begun.commit(bool(overwrite))
+                begun.lock.release()
     except BaseException as error:
         if begun is not None and not stage.complete:
             # What is to be overwritten is still there: resuming would find it, and stop.
@@ -179,11 +188,12 @@ def resumable(
             quietly(begun.leave, bool(resume) or stopped)
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
+            begun.lock.release()
         comm.Barrier()  # no rank may find the partial output still there
         raise
     finally:
         if begun is not None:
-            begun.unlock()
+            begun.lock.release()
 
 
 class _Stage:
@@ -203,7 +213,7 @@ class _Stage:
         self.partial = partial_path(self.path)
         self.old = os.path.join(self.parent, f".{name}.mpimages-old")
         self.output = os.path.join(self.partial, name) if self.is_file else self.partial
-        self.lock: int | None = None
+        self.lock = _Lock(os.path.join(self.parent, f".{name}.mpimages-lock"))
         self.begun = False
 
     def begin(self, overwrite: bool, resume: bool = False) -> Stage:
@@ -213,41 +223,46 @@ class _Stage:
             raise (FileNotFoundError if missing else NotADirectoryError)(
                 f"{self.path}: its parent {self.parent} is not a directory; create it first"
             )
-        self._refuse_if_locked()
+        if not self.lock.take():
+            raise self._is_taken()
         self._repair()
         if resume and os.path.lexists(self.path):
             check_ours(self.path)
             if os.path.isdir(self.path) and not has_all_marks(self.path):
                 raise FileExistsError(f"{self.path} exists, but is not whole; remove it")
+            self._remove_partial()  # of a job that was to replace it
+            self.lock.release()
             return Stage(self.path, self.partial, complete=True)
         self._check_target(overwrite)
         resumed = resume and read_job(self.partial) is not None
         if not resumed:
+            self._remove_partial()
             self._make_partial()
-        mark = os.path.join(self.partial, PARTIAL_MARK)
-        self.lock = os.open(mark, os.O_RDWR | os.O_NOFOLLOW)
-        if not _try_lock(self.lock):
-            raise self._is_locked()
         return Stage(self.output, self.partial, resumed)
 
-    def _make_partial(self) -> None:
+    def _remove_partial(self) -> None:
         if os.path.lexists(self.partial):
             remove_ours(self.partial)
-        os.mkdir(self.partial)
+
+    def _make_partial(self) -> None:
+        try:
+            os.mkdir(self.partial)
+        except FileExistsError:  # where locks do not work, this is what only one of two can do
+            raise self._is_taken() from None
         self.begun = True
         mark = os.path.join(self.partial, PARTIAL_MARK)
         descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            os.write(descriptor, PARTIAL_TEXT)
+            write_all(descriptor, PARTIAL_TEXT)
         finally:
-            os.close(descriptor)
+            let_go(descriptor)
+        sync_directory(self.parent)
 
     def commit(self, overwrite: bool) -> None:
         """Seal the output and put it in its place."""
         if not (os.path.isfile(self.output) or has_all_marks(self.output)):
             raise RuntimeError(f"internal error: {self.path} was not finished by its writer")
         self._check_target(overwrite)
-        self.unlock()  # NFS keeps an open file, under another name, when it is removed
         if self.is_file:
             os.rename(self.output, os.path.join(self.partial, SEALED))
         sync_directory(self.partial)
@@ -255,29 +270,21 @@ class _Stage:
 
     def leave(self, resume: bool) -> None:
         """After a failure: remove the partial output, unless it is to be resumed and can be."""
-        self.unlock()
-        if resume and read_job(self.partial) is not None:
-            return
         try:
-            if os.path.lexists(self.partial):
-                remove_ours(self.partial)
+            if resume and (read_job(self.partial) is not None or self._sealed() is not None):
+                return
+            self._remove_partial()
         except Exception as error:  # what made the job fail is what the user must see
             _log.warning("could not remove the partial output %s: %s", self.partial, error)
 
     def abandon(self) -> None:
         """Undo a beginning that failed half-way, where not even the mark may be whole."""
-        self.unlock()
         if self.begun:
             with suppress(OSError):
                 os.unlink(os.path.join(self.partial, PARTIAL_MARK))
             with suppress(OSError):
                 os.rmdir(self.partial)
-
-    def unlock(self) -> None:
-        """Let go of the mark, and with it of the lock."""
-        descriptor, self.lock = self.lock, None
-        if descriptor is not None:
-            quietly(os.close, descriptor)
+        self.lock.release()
 
     def _check_target(self, overwrite: bool) -> None:
         if not os.path.lexists(self.path):
@@ -286,19 +293,7 @@ class _Stage:
             raise FileExistsError(f"{self.path} exists; overwrite=True replaces it")
         check_ours(self.path)
 
-    def _refuse_if_locked(self) -> None:
-        try:
-            mark = os.path.join(self.partial, PARTIAL_MARK)
-            descriptor = os.open(mark, os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:
-            return
-        try:
-            if not _try_lock(descriptor):
-                raise self._is_locked()
-        finally:
-            quietly(os.close, descriptor)
-
-    def _is_locked(self) -> FileExistsError:
+    def _is_taken(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")
 
     def _sealed(self) -> str | None:
@@ -331,21 +326,23 @@ class _Stage:
                 os.rename(self.old, self.path)
             raise
         # The output is there: what is left over must not fail the job. The next run takes it up.
-        try:
-            sync_directory(self.parent)
-            if os.path.lexists(self.partial):
-                remove_ours(self.partial)
-            if os.path.lexists(self.old):
-                remove_ours(self.old)
-        except OSError as error:
-            _log.warning("%s is complete, but what it replaced remains: %s", self.path, error)
+        for work in (lambda: sync_directory(self.parent), self._remove_partial, self._remove_old):
+            try:
+                work()
+            except OSError as error:
+                _log.warning("%s is complete, but what it replaced may remain: %s", self.path,
+                             error)
+
+    def _remove_old(self) -> None:
+        if os.path.lexists(self.old):
+            remove_ours(self.old)
 
     def _repair(self) -> None:
         """Bring a swap that was interrupted to its end, or back."""
-        if os.path.lexists(self.partial):
-            check_ours(self.partial)
-        if os.path.lexists(self.old):
-            check_ours(self.old)
+        for hidden in (self.partial, self.old):
+            if os.path.lexists(hidden):
+                check_owner(hidden)
+                check_ours(hidden)
         if not os.path.lexists(self.path):
             sealed = self._sealed()
             if sealed is not None:
@@ -354,8 +351,73 @@ class _Stage:
             elif os.path.lexists(self.old):
                 os.rename(self.old, self.path)
             sync_directory(self.parent)
-        if os.path.lexists(self.old):
-            remove_ours(self.old)
+        self._remove_old()
+
+
+class _Lock:
+    """What one process at a time can hold: an empty file, which is there as long. Local."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Whether no other running job holds it; True as well where locks do not work.
+
+        Raises
+        ------
+        FileExistsError
+            Where something else has its name, or it belongs to another user.
+        """
+        while True:
+            descriptor = self._open()
+            try:
+                if not _try_lock(descriptor):
+                    return False
+                # Its holder may have removed it between the two: then it is no lock any more.
+                if _is_at(descriptor, self._path):
+                    self._descriptor = descriptor
+                    return True
+            finally:
+                if self._descriptor is None:
+                    let_go(descriptor)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(self._path, flags, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise self._is_foreign() from None
+            raise
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size:
+                raise self._is_foreign()
+            check_owner(self._path, status)
+        except BaseException:
+            let_go(descriptor)
+            raise
+        return descriptor
+
+    def _is_foreign(self) -> FileExistsError:
+        return FileExistsError(f"{self._path} is not of mpimages' making; remove it yourself")
+
+    def release(self) -> None:
+        """Let go of it; may be called twice."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            # Its name first: who takes the lock afterwards sees that it is none.
+            with suppress(OSError):
+                os.unlink(self._path)
+            let_go(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from mpi4py import MPI
 
 from ..collective import Together, broadcast_array, from_rank
 from ..dims import pixel_grain
-from .boxes import write_box
+from .boxes import read_box, write_box
 from .chunks import chunk_shape
-from .files import OutputFiles, naming_file
+from .files import OutputFiles, let_go, naming_file, open_again
 from .hdf5base import DatasetWriter
 from .hdf5chunks import CompressedWriter
 from .hdf5file import fill_checksums, find_places
@@ -54,25 +54,42 @@ class Hdf5Writer(DatasetWriter):
 
     def _put(self, start: Sequence[int], array: np.ndarray) -> None:
         descriptor = self._files.descriptor(0)
+        with naming_file(self.path):
+            for place, cell, within, part in self._parts(start, array):
+                write_box(descriptor, place, cell, within, part)
+
+    def _get(self, start: Sequence[int], array: np.ndarray) -> bool:
+        descriptor = open_again(self.path)
+        try:
+            for place, cell, within, part in self._parts(start, array):
+                values = np.empty(part.shape, part.dtype)
+                if not read_box(descriptor, place, cell, within, values):
+                    return False
+                part[...] = values
+        finally:
+            let_go(descriptor)
+        return True
+
+    def _parts(
+        self, start: Sequence[int], array: np.ndarray
+    ) -> Iterator[tuple[int, Sequence[int], list[int], np.ndarray]]:
+        """The parts of a box in each chunk: where it begins, its shape, the place in it, a view."""
         cell = self._plan.chunk or self.shape
         touched = [
             range(a // c, -(-(a + n) // c))
             for a, n, c in zip(start, array.shape, cell, strict=True)
         ]
-        with naming_file(self.path):
-            for number in itertools.product(*touched):
-                corner = [i * c for i, c in zip(number, cell, strict=True)]
-                low = [max(a, o) for a, o in zip(start, corner, strict=True)]
-                part = array[
-                    tuple(
-                        slice(lo - a, min(o + c - a, n))
-                        for lo, a, o, c, n in zip(
-                            low, start, corner, cell, array.shape, strict=True
-                        )
-                    )
-                ]
-                within = [lo - o for lo, o in zip(low, corner, strict=True)]
-                write_box(descriptor, int(self._places[number]), cell, within, part)
+        for number in itertools.product(*touched):
+            corner = [i * c for i, c in zip(number, cell, strict=True)]
+            low = [max(a, o) for a, o in zip(start, corner, strict=True)]
+            part = array[
+                tuple(
+                    slice(lo - a, min(o + c - a, n))
+                    for lo, a, o, c, n in zip(low, start, corner, cell, array.shape, strict=True)
+                )
+            ]
+            within = [lo - o for lo, o in zip(low, corner, strict=True)]
+            yield int(self._places[number]), cell, within, part
 
     def sync(self) -> None:
         """Bring what this rank has written to the disk. Local."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from ..checksum import fragment_rows
 from ..collective import Together
 from ..dims import pixel_boxes, pixel_grain
+from ..errors import FormatError
 from ..kernels.transpose import transpose
 from ..shown import shown
 from .binaryseries import check_block, check_series
@@ -27,12 +30,18 @@ from .hdf5filters import Filters
 from .hdf5hidden import hide, new_file, open_hidden
 from .piecesums import PieceSums
 
-__all__ = ["DatasetWriter"]
+__all__ = ["INDEX_COLUMNS", "DatasetWriter"]
+
+_log = logging.getLogger("mpimages")
 
 LAYOUTS = ("series", "images")
+# Of a row of the index: see `CompressedWriter`.
+INDEX_COLUMNS = 7
 # A block is turned frame-major in pieces: small beside the block, whole cache lines wide.
 TURN_BYTES = 1 << 22
 LINE_BYTES = 64
+# What an earlier job wrote is read again in pieces.
+READ_BYTES = 1 << 24
 
 
 class DatasetWriter:
@@ -62,8 +71,9 @@ class DatasetWriter:
     attributes : mapping or None
         Further attributes of the dataset: numbers and text.
     resume : bool
-        Take up the file of an earlier job where there is one. Its values stay; those that the
-        job has not written are undefined. To be told what it did: `add_fragments`, `add_index`.
+        Take up the file of an earlier job where there is one that can be; else it is made anew.
+        Its values stay, and `holds` tells whether they are what the job wrote; those that it has
+        not written are undefined. To be told what it did: `restore`.
     filters : Filters or None
         See `hdf5filters.parse_compression`.
     threads : int
@@ -115,6 +125,7 @@ class DatasetWriter:
         self.path = path
         self.resume = bool(resume)
         self.threads = threads
+        self._of = "pixels"  # what records are: the pixels of `write`, the images of `write_images`
         self._action = type(self).__name__
         with Together(comm, self._action):
             (*dims, self.times), self.dtype = check_series(shape, dtype)
@@ -159,6 +170,13 @@ class DatasetWriter:
         """
         raise NotImplementedError
 
+    def _get(self, start: Sequence[int], array: np.ndarray) -> bool:
+        """Read a box of the dataset that is contiguous and little-endian; False: it is not there.
+
+        Local.
+        """
+        raise NotImplementedError
+
     def _complete(self, checksums: np.ndarray) -> None:
         """Make the file whole; what the ranks wrote is on the disk. Collective."""
         raise NotImplementedError
@@ -184,6 +202,7 @@ class DatasetWriter:
         OSError
             As the system reports it, naming the file.
         """
+        self._of = "pixels"
         pixels = math.prod(self.dims)
         check_block(block, first_pixel, pixels, self.times, self.dtype)
         _check_grain(first_pixel, len(block), self.grain, pixels)
@@ -227,6 +246,7 @@ class DatasetWriter:
         """
         if self.layout != "images":
             raise ValueError("images can be written whole only into layout='images'")
+        self._of = "images"
         if images.shape[1:] != self.dims or images.dtype.newbyteorder("=") != self.dtype:
             raise ValueError(
                 f"images of shape {images.shape} and dtype {images.dtype} for a dataset of "
@@ -255,11 +275,11 @@ class DatasetWriter:
         self._sums.give(rows)
 
     def take_index(self) -> np.ndarray:
-        """(n, 6) int64: where the chunks are that this rank wrote since the last call. Local.
+        """(n, 7) int64: where the chunks are that this rank wrote since the last call. Local.
 
         Empty where chunks have their places in the file from the beginning.
         """
-        return np.empty((0, 6), dtype=np.int64)
+        return np.empty((0, INDEX_COLUMNS), dtype=np.int64)
 
     def add_index(self, rows: np.ndarray) -> None:
         """Add what an earlier job took from `take_index`; each once, on any rank. Local."""
@@ -272,12 +292,56 @@ class DatasetWriter:
         Local; in the thread that writes.
         """
         self.sync()
-        return {"fragments": self.take_fragments().tolist(), "index": self.take_index().tolist()}
+        return {"fragments": self.take_fragments().tolist(), "index": self.take_index().tolist(),
+                "of": self._of}
+
+    def holds(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what an earlier job's journal says was written is on the disk. Local."""
+        sums = PieceSums(self._sums.size)
+        record = self.dims if entry["of"] == "images" else (self.times,)
+        step = max(1, READ_BYTES // (math.prod(record) * self.dtype.itemsize))
+        for first, stop in entry["done"]:
+            for low in range(first, stop, step):
+                high = min(low + step, stop)
+                read = self._read_images if entry["of"] == "images" else self._read_pixels
+                if not read(low, high, sums):
+                    return False
+        found, said = sums.take(), fragment_rows(entry["fragments"])
+        return np.array_equal(found, said[np.argsort(said[:, 1], kind="stable")])
+
+    def _read_pixels(self, first: int, stop: int, sums: PieceSums) -> bool:
+        """Add to `sums` the values of pixels that are in the file. Local."""
+        for start, extent in pixel_boxes(self.dims, first, stop):
+            series = self.layout == "series"
+            corner = (*start, 0) if series else (0, *start)
+            box = np.empty((*extent, self.times) if series else (self.times, *extent), self._stored)
+            if not self._get(corner, box):
+                return False
+            if series:
+                sums.add(first * self.times * self.dtype.itemsize, box)
+            else:
+                for time, frame in enumerate(box):
+                    place = time * math.prod(self.dims) + first
+                    sums.add(place * self.dtype.itemsize, frame)
+            first += math.prod(extent)
+        return True
+
+    def _read_images(self, first: int, stop: int, sums: PieceSums) -> bool:
+        """Add to `sums` the values of images that are in the file. Local."""
+        box = np.empty((stop - first, *self.dims), self._stored)
+        if not self._get((first,) + (0,) * len(self.dims), box):
+            return False
+        sums.add(first * math.prod(self.dims) * self.dtype.itemsize, box)
+        return True
+
+    @property
+    def _stored(self) -> np.dtype:
+        return self.dtype.newbyteorder("<")
 
     def restore(self, entry: Mapping[str, Any]) -> None:
         """Take over what an earlier job's journal says was written. Local; on one rank."""
-        self.add_fragments(np.array(entry["fragments"], dtype=np.int64).reshape(-1, 4))
-        self.add_index(np.array(entry["index"], dtype=np.int64).reshape(-1, 6))
+        self.add_fragments(fragment_rows(entry["fragments"]))
+        self.add_index(np.array(entry["index"], dtype=np.int64).reshape(-1, INDEX_COLUMNS))
 
     def finish(self) -> None:
         """Bring everything to the disk, and make the file whole. Collective."""
@@ -287,13 +351,24 @@ class DatasetWriter:
 
     def _create_or_take_up(self) -> None:
         """Leave at `path` a file with its dataset allocated and hidden. Local, on one rank."""
-        if self.resume and os.path.lexists(self.path):
-            with open_hidden(self.path, "r") as file:
-                self._allocated(check_same(self.path, file, self._plan))
+        if self.resume and self._take_up():
             hide(self.path)
         else:
             with new_file(self.path) as file:
                 self._allocated(create_dataset(file, self._plan))
+
+    def _take_up(self) -> bool:
+        """Whether an earlier job's file is there; one that is damaged is removed. Local."""
+        if not os.path.lexists(self.path):
+            return False
+        try:
+            with open_hidden(self.path, "r") as file:
+                self._allocated(check_same(self.path, file, self._plan))
+        except (FormatError, KeyError, RuntimeError) as error:
+            _log.warning("%s is made anew: %s", self.path, error)
+            os.unlink(self.path)
+            return False
+        return True
 
     def _allocated(self, raw: Any) -> None:
         """Take note of what the dataset in the open file is like. Local, on one rank."""

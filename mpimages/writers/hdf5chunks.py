@@ -12,19 +12,26 @@ import errno
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
+from ..checksum import crc32
 from ..collective import from_rank
+from ..errors import FormatError
 from ..marks import CHUNK_FILE
 from ..quiet import quietly
-from .files import naming_file
-from .hdf5base import DatasetWriter
+from ..verification.findings import Findings
+from ..verification.hdf5 import verify_hdf5
+from .files import let_go, naming_file, open_again, read_run, write_all
+from .hdf5base import INDEX_COLUMNS, DatasetWriter
 from .hdf5file import check_same, create_dataset, fill_checksums
 from .hdf5filters import Encoded, chunk_encoder
 from .hdf5hidden import has_signature, new_file, open_hidden
+from .plain import sync_directory
 
 __all__ = ["CompressedWriter"]
 
@@ -37,7 +44,7 @@ class CompressedWriter(DatasetWriter):
     Notes
     -----
     A row of the index is a chunk's number in C order, the generation and the rank of its file,
-    its offset and length there, and its filter mask.
+    its offset and length there, its filter mask, and the CRC-32 of its bytes.
     """
 
     def _prepare(self) -> None:
@@ -64,11 +71,12 @@ class CompressedWriter(DatasetWriter):
 
     def _look_around(self) -> tuple[int, bool]:
         """The number of this job among those that worked here, and whether all is done."""
-        whole = False
-        if self.resume and os.path.lexists(self.path):
-            whole = has_signature(self.path)
+        whole = self.resume and os.path.lexists(self.path) and _is_sound(self.path)
+        if whole:
             with open_hidden(self.path, "r") as file:
                 check_same(self.path, file, self._plan)
+        elif self.resume and os.path.lexists(self.path):
+            os.unlink(self.path)
         elif os.path.lexists(self.path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.path)
         names = map(CHUNK_FILE.fullmatch, os.listdir(self._directory))
@@ -126,13 +134,13 @@ class CompressedWriter(DatasetWriter):
                 self._file(self._generation, self.comm.rank),
                 os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666,
             )
+            sync_directory(self._directory)
         with naming_file(self._file(self._generation, self.comm.rank)):
-            left = memoryview(content)
-            while left:
-                left = left[os.write(self._descriptor, left) :]
+            write_all(self._descriptor, content)
         place = int(np.ravel_multi_index(number, self._plan.grid))
         self._rows.append(
-            (place, self._generation, self.comm.rank, self._end, len(content), mask)
+            (place, self._generation, self.comm.rank, self._end, len(content), mask,
+             crc32(content))
         )
         self._end += len(content)
 
@@ -142,13 +150,24 @@ class CompressedWriter(DatasetWriter):
     # -- the index ---------------------------------------------------------------------------
 
     def take_index(self) -> np.ndarray:
-        """(n, 6) int64: where the chunks are that this rank wrote since the last call. Local."""
+        """(n, 7) int64: where the chunks are that this rank wrote since the last call. Local."""
         taken, self._taken = self._taken, len(self._rows)
-        return np.array(self._rows[taken:], dtype=np.int64).reshape(-1, 6)
+        return _index(self._rows[taken:])
 
     def add_index(self, rows: np.ndarray) -> None:
         """Add what an earlier job took from `take_index`; each once, on any rank. Local."""
-        self._earlier.append(np.asarray(rows, dtype=np.int64).reshape(-1, 6))
+        self._earlier.append(_index(rows))
+
+    def holds(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what an earlier job's journal says was written is on the disk. Local."""
+        if self._whole:
+            return True  # the file has been looked at; those of the chunks may be gone
+        try:
+            for _ in self._contents(_index(entry["index"])):
+                pass
+        except FormatError:
+            return False
+        return True
 
     def sync(self) -> None:
         """Bring what this rank has written to the disk. Local."""
@@ -166,8 +185,7 @@ class CompressedWriter(DatasetWriter):
         self.close()
 
     def _complete(self, checksums: np.ndarray) -> None:
-        own = np.array(self._rows, dtype=np.int64).reshape(-1, 6)
-        rows = self.comm.gather(np.concatenate([own, *self._earlier]), 0)
+        rows = self.comm.gather(np.concatenate([_index(self._rows), *self._earlier]), 0)
         from_rank(self.comm, 0, "CompressedWriter.finish", self._assemble, rows, checksums)
 
     def _assemble(self, parts: list[np.ndarray], checksums: np.ndarray) -> None:
@@ -182,7 +200,8 @@ class CompressedWriter(DatasetWriter):
         with new_file(self.path, whole=True) as file:
             raw = create_dataset(file, self._plan)
             fill_checksums(raw, checksums)
-            for (place, *_, mask), content in zip(rows.tolist(), self._contents(rows), strict=True):
+            for row, content in zip(rows.tolist(), self._contents(rows), strict=True):
+                place, mask = row[0], row[5]
                 number = np.unravel_index(place, self._plan.grid)
                 corner = tuple(int(i) * c for i, c in zip(number, self._chunk, strict=True))
                 raw.write_direct_chunk(corner, content, mask)
@@ -191,17 +210,23 @@ class CompressedWriter(DatasetWriter):
         """The bytes of each row's chunk. One file is open at a time: there may be thousands."""
         current, descriptor = (-1, -1), -1
         try:
-            for _, generation, rank, offset, length, _ in rows.tolist():
+            for _, generation, rank, offset, length, _, crc in rows.tolist():
                 path = self._file(generation, rank)
                 if current != (generation, rank):
                     if descriptor >= 0:
-                        quietly(os.close, descriptor)
-                    descriptor = os.open(path, os.O_RDONLY)
+                        let_go(descriptor)
+                    descriptor = open_again(path)
                     current = (generation, rank)
-                yield _read(path, descriptor, offset, length)
+                content = memoryview(bytearray(length))
+                with naming_file(path):
+                    there = read_run(descriptor, content, offset)
+                if not there or crc32(content) != crc:
+                    raise FormatError(f"{path}: bytes [{offset}, {offset + length}) are not what "
+                                      "was written: it has been damaged")
+                yield bytes(content)
         finally:
             if descriptor >= 0:
-                quietly(os.close, descriptor)
+                let_go(descriptor)
 
     def _remove_chunk_files(self) -> None:
         for name in os.listdir(self._directory):
@@ -212,19 +237,20 @@ class CompressedWriter(DatasetWriter):
         """Let go of the files without finishing: after an error. Local; may be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            quietly(os.close, descriptor)
+            let_go(descriptor)
         if self._executor is not None:
             quietly(self._executor.shutdown)
 
 
-def _read(path: str, descriptor: int, offset: int, length: int) -> bytes:
-    parts: list[bytes] = []
-    while length:
-        with naming_file(path):
-            part = os.pread(descriptor, min(length, 1 << 30), offset)
-        if not part:
-            raise OSError(f"{path} ends before byte {offset + length}: it has been damaged")
-        parts.append(part)
-        offset += len(part)
-        length -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _index(rows: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
+    return np.array(rows, dtype=np.int64).reshape(-1, INDEX_COLUMNS)
+
+
+def _is_sound(path: str) -> bool:
+    """Whether a file of ours is whole, and each value as it was. Local."""
+    findings = Findings()
+    with suppress(FormatError):
+        if has_signature(path):
+            verify_hdf5(path, findings)
+            return not findings.problems()
+    return False

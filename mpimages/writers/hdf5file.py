@@ -190,6 +190,7 @@ def find_places(raw: Any, plan: DatasetPlan) -> np.ndarray:
             corner = tuple(i * c for i, c in zip(number, chunk, strict=True))
             offset = raw.get_chunk_info_by_coord(corner).byte_offset
             places[number] = -1 if offset is None else offset
-    if int(places.min()) < 0:
+    apart = np.diff(np.sort(places, axis=None))
+    if int(places.min()) < 0 or (apart < math.prod(chunk or ()) * plan.dtype.itemsize).any():
         raise RuntimeError("internal error: HDF5 did not allocate the dataset's storage")
     return places

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import FormatError
-from ..quiet import closing_written, quietly
-from .files import naming_file
+from ..quiet import quietly
+from .files import let_go, naming_file, write_all
 from .plain import TEMPORARY, sync_directory
 
 __all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
@@ -56,8 +56,10 @@ class HiddenFile:
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` from the position on, as far as the file goes."""
         view = memoryview(buffer).cast("B")
+        count = 0
         with self._noting():
-            count = os.preadv(self._descriptor, [view], self._position)
+            while got := os.preadv(self._descriptor, [view[count:]], self._position + count):
+                count += got
         shown = SIGNATURE[self._position : self._position + count]
         view[: len(shown)] = shown
         self._position += count
@@ -71,10 +73,8 @@ class HiddenFile:
             hidden = min(len(SIGNATURE) - self._position, count)
             view = memoryview(bytes(hidden) + bytes(view[hidden:]))
         with self._noting():
-            while view:
-                written = os.pwrite(self._descriptor, view, self._position)
-                self._position += written
-                view = view[written:]
+            write_all(self._descriptor, view, self._position)
+        self._position += count
         return count
 
     def truncate(self, size: int) -> int:
@@ -95,7 +95,7 @@ class HiddenFile:
         """Close the file; may be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            let_go(descriptor)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -188,6 +188,9 @@ def reveal(path: str) -> None:
 
 def _write_signature(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY)
-    with naming_file(path), closing_written(descriptor):
-        os.pwrite(descriptor, content, 0)
-        os.fsync(descriptor)
+    try:
+        with naming_file(path):
+            write_all(descriptor, content, 0)
+            os.fsync(descriptor)
+    finally:
+        let_go(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..collective import Together, from_rank
 from ..kernels.runs import begin_writeback
 from ..quiet import quietly
 from .boxes import WRITEBACK_BYTES
-from .files import OutputFiles
+from .files import OutputFiles, naming_file
 from .hdf5base import DatasetWriter
 from .hdf5file import fill_checksums
 from .hdf5hidden import hide, open_hidden, reveal
@@ -54,6 +55,8 @@ class MpioWriter(DatasetWriter):
         from_rank(self.comm, 0, "MpioWriter", reveal, self.path)
         try:
             with Together(self.comm, "MpioWriter"):
+                # Open before anything is written: it is told of all that the disk does not take.
+                self._descriptor = self._files.descriptor(0)
                 self._file = h5py.File(
                     self.path, "r+", driver="mpio", comm=self.comm, libver="earliest"
                 )
@@ -69,15 +72,25 @@ class MpioWriter(DatasetWriter):
             target.select_hyperslab(corner, part.shape)
             self._dataset.write(h5s.create_simple(part.shape), target, part)
             if part.nbytes >= WRITEBACK_BYTES:
-                begin_writeback(self._files.descriptor(0), 0, EVERYTHING)
+                begin_writeback(self._descriptor, 0, EVERYTHING)
+
+    def _get(self, start: Sequence[int], array: np.ndarray) -> bool:
+        from h5py import h5s
+
+        for corner, part in _pieces(tuple(start), array):
+            target = self._dataset.get_space()
+            target.select_hyperslab(corner, part.shape)
+            self._dataset.read(h5s.create_simple(part.shape), target, part)
+        return True
 
     def sync(self) -> None:
         """Bring what this rank has written to the disk. Local."""
-        self._files.flush([0])
+        with naming_file(self.path):
+            os.fdatasync(self._descriptor)
 
     def _complete(self, checksums: np.ndarray) -> None:
         with Together(self.comm, "MpioWriter.finish"):
-            self._close()
+            self._close_file()
             self.sync()
         from_rank(self.comm, 0, "MpioWriter.finish", self._seal, checksums)
 
@@ -89,9 +102,9 @@ class MpioWriter(DatasetWriter):
     def close(self) -> None:
         """Let go of the file. Collective, as closing is in MPI-IO; may be called twice."""
         self._files.close()
-        quietly(self._close)
+        quietly(self._close_file)
 
-    def _close(self) -> None:
+    def _close_file(self) -> None:
         file, self._file = self._file, None
         if file is None:
             return

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..marks import CHUNK_FILE
-from ..quiet import quietly
-from .plain import sync_directory, to_json, write_small
+from .files import let_go, naming_file, write_all
+from .plain import TEMPORARY, sync_directory, to_json, write_small
 
 __all__ = [
     "FRAMES", "JOB", "JOB_FORMAT", "Journal", "begin_job", "is_job_file", "read_job",
@@ -26,7 +26,7 @@ __all__ = [
 
 JOB = "job.json"
 JOB_FORMAT = "mpimages-job"
-VERSION = 1
+VERSION = 2
 # Images on their way through the disk, decoded, frame after frame.
 FRAMES = "frames"
 _JOURNAL = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
@@ -34,7 +34,9 @@ _JOURNAL = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
 
 def is_job_file(name: str) -> bool:
     """Whether a file of this name in a partial output belongs to its journal."""
-    return name in (JOB, FRAMES) or bool(_JOURNAL.fullmatch(name) or CHUNK_FILE.fullmatch(name))
+    return name.removesuffix(TEMPORARY) in (JOB, FRAMES) or bool(
+        _JOURNAL.fullmatch(name) or CHUNK_FILE.fullmatch(name)
+    )
 
 
 def begin_job(directory: str, described: Mapping[str, Any]) -> None:
@@ -97,7 +99,7 @@ class Journal:
 
     def __init__(self, directory: str, attempt: int, rank: int) -> None:
         self.path = os.path.join(directory, f"journal-{attempt:02d}-{rank:05d}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
         self._descriptor: int | None = os.open(self.path, flags, 0o666)
 
     def record(self, entry: Mapping[str, Any]) -> None:
@@ -110,13 +112,12 @@ class Journal:
         """
         assert self._descriptor is not None
         text = json.dumps(entry, separators=(",", ":")).encode("ascii")
-        line = b"%08x %s\n" % (zlib.crc32(text), text)
-        while line:
-            line = line[os.write(self._descriptor, line) :]
-        os.fdatasync(self._descriptor)
+        with naming_file(self.path):
+            write_all(self._descriptor, b"%08x %s\n" % (zlib.crc32(text), text))
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Close it; may be called twice."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            quietly(os.close, descriptor)
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            let_go(descriptor)

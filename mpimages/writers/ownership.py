@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ from ..marks import (
     partial_path,
 )
 from ..tifmark import read_mark
-from .journal import JOB, is_job_file
+from .journal import is_job_file
 from .naming import Naming
 from .plain import TEMPORARY
 
@@ -45,6 +46,7 @@ __all__ = [
     "SEALED",
     "SUCCESS",
     "check_ours",
+    "check_owner",
     "has_all_marks",
     "partial_path",
     "remove_ours",
@@ -72,6 +74,43 @@ def check_ours(path: str) -> None:
         _check_file(path)
     else:
         raise _refusal(path, "it is neither a file nor a directory")
+
+
+def check_owner(path: str, status: os.stat_result | None = None) -> None:
+    """Make sure that a hidden file or directory beside an output is of the user who runs this.
+
+    Anybody who may write into the directory above can give something such a name.
+
+    Parameters
+    ----------
+    path : str
+        Of a directory, all that is in it is looked at too.
+    status : os.stat_result, optional
+        Of `path`, where it is open.
+
+    Raises
+    ------
+    FileExistsError
+        When it belongs to another user.
+    """
+    found = [(path, status or os.lstat(path))]
+    if stat.S_ISDIR(found[0][1].st_mode):
+        with os.scandir(path) as entries:
+            found += [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
+    others = [(one, of.st_uid) for one, of in found if of.st_uid != os.geteuid()]
+    # Some file systems show what this user creates as another's: NFS that maps root, FUSE, CIFS.
+    if others and any(uid != _shown_owner(path) for _, uid in others):
+        one, uid = others[0]
+        raise FileExistsError(
+            f"{one} belongs to another user, of number {uid}, and so is neither taken up nor "
+            "removed; choose another path, or have its owner remove it"
+        )
+
+
+def _shown_owner(path: str) -> int:
+    """To whom a file belongs that this process makes beside `path`."""
+    with tempfile.TemporaryFile(dir=os.path.dirname(path)) as file:
+        return os.fstat(file.fileno()).st_uid
 
 
 def remove_ours(path: str) -> None:
@@ -170,7 +209,7 @@ def _partial_rule(directory: str) -> Belongs:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
     fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
-    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, JOB, final)}
+    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
     return lambda name: (
         name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
     )

@@ -5,6 +5,7 @@ The manifest has the checksum and the size of every file, in the order of the ke
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -13,9 +14,9 @@ from mpi4py import MPI
 
 from ..checksum import crc32
 from ..collective import Together, from_rank
+from ..kernels.runs import begin_writeback
 from ..marks import MANIFEST, PICTURES_FORMAT, with_own_checksum
-from ..quiet import closing_written
-from .files import naming_file
+from .files import let_go, naming_file
 from .naming import Naming, ranges_of
 from .plain import sync_directory, to_json, write_small
 
@@ -23,6 +24,8 @@ __all__ = ["PictureWriter"]
 
 VERSION = 1
 READ_BYTES = 1 << 20
+# So many pictures are flushed together: each waits for what the system does for all.
+MOST_WAITING = 64
 
 
 class PictureWriter:
@@ -57,6 +60,9 @@ class PictureWriter:
         # Key, size and CRC of each picture that is written, and the key of the one that is not.
         self._written: list[tuple[int, int, int]] = []
         self._current: int | None = None
+        # The descriptors of those that are not flushed yet: one that is opened later need not be
+        # told of what the disk has refused.
+        self._waiting: dict[str, int] = {}
         with Together(comm, "PictureWriter"):
             self.naming = Naming.up_to(prefix, kind, largest_key)
             if comm.rank == 0:
@@ -82,20 +88,46 @@ class PictureWriter:
         # that the final bytes never pass by in order.
         if self._current is not None:
             key, self._current = self._current, None
-            self._written.append((key, *_size_and_crc(self._path(key))))
+            path = self._path(key)
+            if len(self._waiting) >= MOST_WAITING:
+                self._flush()
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
+                self._flush()
+                descriptor = os.open(path, os.O_RDONLY)
+            self._waiting[path] = descriptor
+            with naming_file(path):
+                size, crc = _size_and_crc(descriptor)
+            begin_writeback(descriptor, 0, size)
+            self._written.append((key, size, crc))
+
+    def _flush(self) -> None:
+        """Bring the pictures that wait to the disk."""
+        for path, descriptor in list(self._waiting.items()):
+            with naming_file(path):
+                os.fsync(descriptor)
+            let_go(self._waiting.pop(path))
+
+    def close(self) -> None:
+        """Let go of the files without flushing: after an error. Local; may be called twice."""
+        while self._waiting:
+            let_go(self._waiting.popitem()[1])
 
     def finish(self) -> None:
         """Flush the files and complete the manifest. Collective."""
         with Together(self.comm, "PictureWriter.finish"):
             self._complete_current()
-            for key, _, _ in self._written:
-                _sync_file(self._path(key))
+            self._flush()
         rows = np.array(self._written, dtype=np.int64).reshape(-1, 3)
         gathered = self.comm.gather(rows, 0)
         from_rank(self.comm, 0, "PictureWriter.finish", self._complete, gathered)
 
     def _complete(self, gathered: list[np.ndarray]) -> None:
         rows = np.concatenate(gathered)
+        sync_directory(self.directory)
         self._write_manifest(rows[np.argsort(rows[:, 0])], complete=True)
         sync_directory(self.directory)
 
@@ -118,19 +150,11 @@ class PictureWriter:
         write_small(os.path.join(self.directory, MANIFEST), manifest)
 
 
-def _size_and_crc(path: str) -> tuple[int, int]:
+def _size_and_crc(descriptor: int) -> tuple[int, int]:
     """The length of a file, and the CRC-32 of its bytes."""
     size, crc = 0, 0
     buffer = memoryview(bytearray(READ_BYTES))
-    with open(path, "rb", buffering=0) as file, naming_file(path):
-        while count := file.readinto(buffer):
-            crc = crc32(buffer[:count], crc)
-            size += count
+    while count := os.preadv(descriptor, [buffer], size):
+        crc = crc32(buffer[:count], crc)
+        size += count
     return size, crc
-
-
-def _sync_file(path: str) -> None:
-    # Only now, for all files together: their data are then mostly on the disk already.
-    descriptor = os.open(path, os.O_RDONLY)
-    with naming_file(path), closing_written(descriptor):
-        os.fsync(descriptor)
