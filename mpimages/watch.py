@@ -300,8 +300,9 @@ class Watch:
             raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
 
     def _is_gone(self, place: _Place) -> bool:
-        return place.sequence > self._sequence or \
-            (place.sequence == self._sequence and place.kind == "left")
+        if place.kind == "left":  # as this rank may have, too
+            return place.sequence == self._sequence and self.depth > 0
+        return place.sequence > self._sequence
 
     def _told_gone(self, rank: int) -> str:
         place = self._places[rank]

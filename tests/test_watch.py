@@ -56,6 +56,20 @@ def test_what_is_known_needs_no_other_rank(tsc):
     assert images.filter(lambda key, _: key > 1).count() == 4
 
 
+def test_an_error_that_all_ranks_meet_leaves_them_in_step(tsc, monkeypatch):
+    monkeypatch.setattr("mpimages.watch.ARRIVE", 0.0)
+    images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
+    watch = tsc._session._shared.watch
+    for _ in range(3):
+        with pytest.raises(TypeError):
+            images["a"]
+        tsc.comm.Barrier()  # that the others have left, too, is on its way
+        watch.look_about()
+        watch.look_about()
+    assert images.count() == 6
+    assert tsc._session.is_open
+
+
 def test_one_meeting_for_actions_within_actions(tsc):
     images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
     watch = tsc._session._shared.watch
