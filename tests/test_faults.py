@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
+import sys
 
 import pytest
 import tifffile
@@ -119,3 +121,12 @@ def test_twenty_descriptors_may_do(source, tmp_path, method):
     ("nolock", "saveAsBinarySeries"), ("nosys", "saveAsHDF5"), ("nosys", "saveAsTifs")])
 def test_locks_that_are_not_available(source, tmp_path, method, fault):
     assert suffer(2, fault, method, source, tmp_path / "out") is None
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="its library needs a compiler")
+def test_some_faults_of_each_call_leave_right_outputs():
+    """What `make faults` does with more of them."""
+    command = [sys.executable, "-m", "tests.faults", "--count", "120", "--least", "120"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    count("faults injected", 120)

@@ -253,6 +253,7 @@ class _Stage:
         descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             write_all(descriptor, PARTIAL_TEXT)
+            os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
         finally:
             let_go(descriptor)
         sync_directory(self.parent)
@@ -351,6 +352,8 @@ class _Stage:
                 os.rename(self.old, self.path)
             sync_directory(self.parent)
         self._remove_old()
+        if read_job(self.partial) is None and self._sealed() is None:
+            self._remove_partial()  # nothing in it can be taken up
 
 
 class _Lock:
