@@ -391,6 +391,8 @@ class _Lock:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 raise self._is_foreign() from None
+            if error.errno == errno.EACCES and os.path.lexists(self._path):
+                check_owner(self._path)  # in a directory for all, Linux opens no file of others
             raise
         try:
             status = os.fstat(descriptor)
