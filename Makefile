@@ -4,6 +4,7 @@
 # make docs   the documentation, in build/docs
 # make test-slurm  jobs on a real SLURM, of this one machine, with both MPIs; only as root
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
+# make faults  each fault of a machine in each output, 1,600 of them, and jobs that start together
 # make bench  how fast it is, beside what the machine can do
 # Everything is set up in .venv, once; nothing outside this directory is written, but that
 # test-phdf5 and test-slurm, as root, install the Debian packages that they miss.
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz bench bench-mpio clean
+.PHONY: setup demo test lint test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio clean
 
 setup: $(READY)
 
@@ -45,7 +46,7 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz bench bench-mpio: | $(TMPDIR)
+test demo test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
 
 test: lint test-serial test-ranks
 
@@ -113,6 +114,9 @@ sanitize: $(READY)
 # SEED= for other files than the last time.
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults
 
 # One thread a rank, so that two ranks can show what they add to one.
 bench: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from mpimages import verify
 from mpimages.marks import PARTIAL_MARK
 from mpimages.partition import Partition
 from mpimages.plan import lay_out
+from mpimages.progress import Recorder
 from mpimages.ranges import Ranges
 from mpimages.writers.journal import Journal, begin_job, read_job
 
@@ -88,6 +90,53 @@ def test_a_journal_that_was_torn_tells_what_is_whole(tmp_path):
     assert len(read_job(str(tmp_path))[1]) == 1
     (tmp_path / "job.json").write_bytes(b"{")
     assert read_job(str(tmp_path)) is None
+
+
+def test_nothing_is_recorded_after_an_error_of_the_system(tmp_path):
+    def broken():
+        raise OSError(errno.EIO, "the disk has refused it")
+
+    def recorded():
+        return [entry["done"] for entry in read_job(str(tmp_path))[1]]
+
+    begin_job(str(tmp_path), {"output": "test"})
+    journal = Journal(str(tmp_path), 0, 0)
+    recorder = Recorder(journal, "done", dict)
+    for start in (0, 5):
+        with recorder.writing(start, start + 5):
+            pass
+    recorder.flush()
+    assert recorded() == [[[0, 10]]]
+    # What this rank wrote to the disk of another, which has failed.
+    with recorder.writing(10, 15):
+        pass
+    try:
+        broken()
+    except OSError:
+        recorder.give_up()
+    assert recorded() == [[[0, 10]]]
+    try:
+        raise Stop
+    except Stop:
+        recorder.give_up()
+    assert recorded() == [[[0, 10]], [[10, 15]]]
+    # What it wrote itself, in part only.
+    with recorder.writing(15, 20):
+        pass
+    with pytest.raises(OSError, match="refused"), recorder.writing(20, 25):
+        broken()
+    recorder.give_up()
+    recorder.flush()
+    # What a flush was told of is told once.
+    failing = Recorder(journal, "done", broken)
+    with failing.writing(30, 35):
+        pass
+    with pytest.raises(OSError, match="refused"):
+        failing.flush()
+    failing._flush = dict
+    failing.give_up()
+    assert recorded() == [[[0, 10]], [[10, 15]]]
+    journal.close()
 
 
 # -- every way, every budget ---------------------------------------------------------------

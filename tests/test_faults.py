@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
+import sys
 
 import pytest
 import tifffile
@@ -131,3 +133,12 @@ def test_closing_fails(tmp_path, kind, least):
         assert doubled == 0  # no number is closed twice: it may be another file's by then
         assert said == ["None"] or (kind == "written" and said[0].startswith("OSError"))
     assert len(lines) >= least
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="its library needs a compiler")
+def test_some_faults_of_each_call_leave_right_outputs():
+    """What `make faults` does with more of them."""
+    command = [sys.executable, "-m", "tests.faults", "--count", "120", "--least", "120"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    count("faults injected", 120)

@@ -257,6 +257,16 @@ def after(path, kind, overwrite, killed_over):
     assert os.listdir(path.parent) == ["out"]
 
 
+@pytest.mark.parametrize("mark", [b"", b'{"format": "mpim', bytes(22), b'{"form' + bytes(9), None])
+def test_a_mark_that_a_machine_which_went_down_has_lost_is_ours(tmp_path, mark):
+    partial = tmp_path / ".out.mpimages-partial"
+    partial.mkdir()
+    if mark is not None:
+        (partial / ".mpimages-partial.json").write_bytes(mark)
+    write_output(Alone(), tmp_path / "out", "hdf5", 1)
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_a_broken_file_of_a_killed_job_is_ours(tmp_path):
     partial = tmp_path / ".out.mpimages-partial"
     partial.mkdir()

@@ -39,7 +39,7 @@ from ..collective import Together
 from ..errors import Interrupted
 from ..quiet import quietly
 from ..shown import comparable, expanded, shown
-from .files import let_go, write_all
+from .files import write_all
 from .journal import read_job, remove_job
 from .ownership import (
     PARTIAL_MARK,
@@ -254,8 +254,9 @@ class _Stage:
         descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             write_all(descriptor, PARTIAL_TEXT)
+            os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
         finally:
-            let_go(descriptor)
+            quietly(os.close, descriptor)
         sync_directory(self.parent)
 
     def commit(self, overwrite: bool) -> None:
@@ -352,6 +353,8 @@ class _Stage:
                 os.rename(self.old, self.path)
             sync_directory(self.parent)
         self._remove_old()
+        if read_job(self.partial) is None and self._sealed() is None:
+            self._remove_partial()  # nothing in it can be taken up
 
 
 class _Lock:
@@ -380,7 +383,7 @@ class _Lock:
                     return True
             finally:
                 if self._descriptor is None:
-                    let_go(descriptor)
+                    quietly(os.close, descriptor)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -389,6 +392,8 @@ class _Lock:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 raise self._is_foreign() from None
+            if error.errno == errno.EACCES and os.path.lexists(self._path):
+                check_owner(self._path)  # in a directory for all, Linux opens no file of others
             raise
         try:
             status = os.fstat(descriptor)
@@ -396,7 +401,7 @@ class _Lock:
                 raise self._is_foreign()
             check_owner(self._path, status)
         except BaseException:
-            let_go(descriptor)
+            quietly(os.close, descriptor)
             raise
         return descriptor
 
@@ -410,7 +415,7 @@ class _Lock:
             # Its name first: who takes the lock afterwards sees that it is none.
             with suppress(OSError):
                 os.unlink(self._path)
-            let_go(descriptor)
+            quietly(os.close, descriptor)
 
 
 def _is_at(descriptor: int, path: str) -> bool:

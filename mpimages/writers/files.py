@@ -19,7 +19,7 @@ from ..quiet import quietly
 from ..ranges import Ranges
 
 __all__ = [
-    "OutputFiles", "are_of", "create_file", "holds", "let_go", "naming_file", "open_again",
+    "OutputFiles", "are_of", "create_file", "holds", "naming_file", "open_again",
     "prepare_file", "read_run", "write_all",
 ]
 
@@ -69,11 +69,6 @@ def read_run(descriptor: int, data: memoryview, position: int) -> bool:
     return True
 
 
-def let_go(descriptor: int) -> None:
-    """Close a descriptor of what is flushed already, or given up: nothing can fail any more."""
-    quietly(os.close, descriptor)
-
-
 def create_file(path: str, size: int = 0) -> None:
     """Create a file of `size` zero bytes, which may be holes; it must not exist."""
     _set_size(path, os.O_CREAT | os.O_EXCL, size)
@@ -91,7 +86,7 @@ def _set_size(path: str, flags: int, size: int) -> None:
             if os.fstat(descriptor).st_size != size:
                 os.ftruncate(descriptor, size)
     finally:
-        let_go(descriptor)
+        quietly(os.close, descriptor)
 
 
 class OutputFiles:
@@ -131,12 +126,12 @@ class OutputFiles:
             with naming_file(self.paths[number]):
                 os.fdatasync(descriptor)
             del self._open[number]
-            let_go(descriptor)
+            quietly(os.close, descriptor)
 
     def close(self) -> None:
         """Close without flushing; may be called twice."""
         while self._open:
-            let_go(self._open.popitem()[1])
+            quietly(os.close, self._open.popitem()[1])
 
     def __del__(self) -> None:
         self.close()
@@ -190,7 +185,7 @@ def holds(paths: list[str], rows: np.ndarray, first: int = 0) -> bool:
                 if _crc(descriptor, first + offset, length, buffer) != expected:
                     return False
         finally:
-            let_go(descriptor)
+            quietly(os.close, descriptor)
     return True
 
 

@@ -18,9 +18,10 @@ from mpi4py import MPI
 
 from ..collective import Together, broadcast_array, from_rank
 from ..dims import pixel_grain
+from ..quiet import quietly
 from .boxes import read_box, write_box
 from .chunks import chunk_shape
-from .files import OutputFiles, let_go, naming_file, open_again
+from .files import OutputFiles, naming_file, open_again
 from .hdf5base import DatasetWriter
 from .hdf5chunks import CompressedWriter
 from .hdf5file import fill_checksums, find_places
@@ -67,7 +68,7 @@ class Hdf5Writer(DatasetWriter):
                     return False
                 part[...] = values
         finally:
-            let_go(descriptor)
+            quietly(os.close, descriptor)
         return True
 
     def _parts(

@@ -26,7 +26,7 @@ from ..marks import CHUNK_FILE
 from ..quiet import quietly
 from ..verification.findings import Findings
 from ..verification.hdf5 import verify_hdf5
-from .files import let_go, naming_file, open_again, read_run, write_all
+from .files import naming_file, open_again, read_run, write_all
 from .hdf5base import INDEX_COLUMNS, DatasetWriter
 from .hdf5file import check_same, create_dataset, fill_checksums
 from .hdf5filters import Encoded, chunk_encoder
@@ -214,7 +214,7 @@ class CompressedWriter(DatasetWriter):
                 path = self._file(generation, rank)
                 if current != (generation, rank):
                     if descriptor >= 0:
-                        let_go(descriptor)
+                        quietly(os.close, descriptor)
                     descriptor = open_again(path)
                     current = (generation, rank)
                 content = memoryview(bytearray(length))
@@ -226,7 +226,7 @@ class CompressedWriter(DatasetWriter):
                 yield bytes(content)
         finally:
             if descriptor >= 0:
-                let_go(descriptor)
+                quietly(os.close, descriptor)
 
     def _remove_chunk_files(self) -> None:
         for name in os.listdir(self._directory):
@@ -237,7 +237,7 @@ class CompressedWriter(DatasetWriter):
         """Let go of the files without finishing: after an error. Local; may be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            let_go(descriptor)
+            quietly(os.close, descriptor)
         if self._executor is not None:
             quietly(self._executor.shutdown)
 

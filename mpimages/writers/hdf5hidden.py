@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import FormatError
 from ..quiet import quietly
-from .files import let_go, naming_file, write_all
+from .files import naming_file, write_all
 from .plain import TEMPORARY, sync_directory
 
 __all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
@@ -95,7 +95,7 @@ class HiddenFile:
         """Close the file; may be called twice."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            let_go(descriptor)
+            quietly(os.close, descriptor)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -193,4 +193,4 @@ def _write_signature(path: str, content: bytes) -> None:
             write_all(descriptor, content, 0)
             os.fsync(descriptor)
     finally:
-        let_go(descriptor)
+        quietly(os.close, descriptor)

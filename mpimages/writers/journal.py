@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..marks import CHUNK_FILE
-from .files import let_go, naming_file, write_all
+from ..quiet import quietly
+from .files import naming_file, write_all
 from .plain import TEMPORARY, sync_directory, to_json, write_small
 
 __all__ = [
@@ -120,4 +121,4 @@ class Journal:
         """Close it; may be called twice."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            let_go(descriptor)
+            quietly(os.close, descriptor)

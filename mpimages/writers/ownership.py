@@ -216,13 +216,15 @@ def _partial_rule(directory: str) -> Belongs:
 
 
 def _is_partial_mark(directory: str, alone: bool) -> bool:
-    # A job may have been killed while it wrote the mark, before it wrote anything else.
+    # A job may have been killed, or the machine, while it wrote the mark and nothing else yet.
     try:
         with open(os.path.join(directory, PARTIAL_MARK), "rb") as file:
             text = file.read(len(PARTIAL_TEXT) + 1)
     except OSError:
         return False
-    return text == PARTIAL_TEXT or (alone and PARTIAL_TEXT.startswith(text))
+    return text == PARTIAL_TEXT or (
+        alone and PARTIAL_TEXT.startswith(text.rstrip(b"\0"))
+    )
 
 
 def _read_json(directory: str, name: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from ..checksum import crc32
 from ..collective import Together, from_rank
 from ..kernels.runs import begin_writeback
 from ..marks import MANIFEST, PICTURES_FORMAT, with_own_checksum
-from .files import let_go, naming_file
+from ..quiet import quietly
+from .files import naming_file
 from .naming import Naming, ranges_of
 from .plain import sync_directory, to_json, write_small
 
@@ -109,12 +110,12 @@ class PictureWriter:
         for path, descriptor in list(self._waiting.items()):
             with naming_file(path):
                 os.fsync(descriptor)
-            let_go(self._waiting.pop(path))
+            quietly(os.close, self._waiting.pop(path))
 
     def close(self) -> None:
         """Let go of the files without flushing: after an error. Local; may be called twice."""
         while self._waiting:
-            let_go(self._waiting.popitem()[1])
+            quietly(os.close, self._waiting.popitem()[1])
 
     def finish(self) -> None:
         """Flush the files and complete the manifest. Collective."""
