@@ -1,7 +1,7 @@
 """Where a rank alone may not raise: cleaning up, and asking objects that are not ours. Local.
 
-Between two collective calls nothing may raise on some ranks only. What tidies up after an error, after
-what was only read, or after what has been flushed therefore goes through `quietly`. What exceptions
+Between two collective calls nothing may raise on some ranks only. What tidies up after an error,
+after what was only read, or after what has been flushed goes through `quietly`. What exceptions
 and arguments of the user's program say of themselves is asked for with `asked`: it may be code that
 fails.
 """
