@@ -71,6 +71,7 @@ LOAD_IMAGES = wrong(
     startIdx=[*d.INTEGER, 2**70, 6], stopIdx=[*d.INTEGER, 0, -(2**70)],
     recursive=d.FLAG, nplanes=[*d.COUNT, 5, 2**70], channel=[*d.INDEX, 3],
     dataset=d.TEXT, axes=[*d.TEXT, "TT", "Q", "YXC"], confFilename=d.TEXT,
+    nchannels=[*d.COUNT, 5, 2**70], incomplete=d.CHOICE,
 )
 LOAD_SERIES = wrong(
     dataPath=("path|no such", [*d.PATH, b"x", "missing", "x" * 5000, ["a"]]),

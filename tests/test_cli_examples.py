@@ -107,7 +107,7 @@ def test_wrong_usage_says_what_is_meant(tmp_path, monkeypatch, arguments, says):
 
 @pytest.mark.parametrize(("arguments", "says"), [
     (["info", "recording", "--start", "50"], "--start 50, no --stop select none"),
-    (["info", "recording", "--format", "stack"], "give --dims and --dtype\n"),
+    (["info", "recording", "--format", "stack"], "give --dims and --dtype: --dims where"),
     (["info", "recording", "--format", "stack", "--dims", "76,87,2"], "give --dtype\n"),
     (["to-series", "series", "s"], "describes a series, but this command takes images"),
     (["project", "movies", "p", "--nplanes", "1", "--axis", "1"], "have no axis 2"),

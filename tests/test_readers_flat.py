@@ -162,7 +162,7 @@ def test_stack_explicit_wins(tmp_path):
     image = recording(1, (6, 4), "int16")[0]
     path = tmp_path / "a.bin"
     path.write_bytes(image.tobytes())
-    column_major = image.reshape((6, 4), order="F")
+    column_major = image.reshape(-1).reshape((6, 4), order="F")
     for conf in (None, {"shape": [8, 3], "dtype": "uint16"}, {"dims": [8, 3], "dtype": "uint16"}):
         given = {}
         if conf is not None:

@@ -87,13 +87,13 @@ def _plain(path: str, index: TifIndex, options: Options) -> Plan:
     if options.nchannels is None:
         note = _refuse_mixed(path, header, options)
         return Plan("plain", np.arange(index.count)[np.newaxis], said=said, note=note)
-    channel = choose_channel(path, options.nchannels, options)
     whole, left = divmod(index.count, options.nchannels)
     if left and not options.incomplete:
         raise ValueError(
             f"{path}: its {index.count} pages are not of nchannels={options.nchannels} channels "
             f"in turn: the last {left} have no page of each"
         )
+    channel = choose_channel(path, options.nchannels, options)
     pages = np.arange(whole * options.nchannels).reshape(whole, options.nchannels)
     return Plan("plain", pages[np.newaxis, :, channel], said=said)
 
