@@ -411,7 +411,8 @@ OUTPUTS = {
     "gzip": ("s.h5", {"chunks": (1, 7, 2, 9), "compression": "gzip"}),
     "images": ("s.h5", {"layout": "images"}),
     "images in chunks": ("s.h5", {"layout": "images", "chunks": (3, 5, 4, 2)}),
-    "compressed images": ("s.h5", {"layout": "images", "compression": "gzip"}),
+    "compressed images": ("s.h5", {"layout": "images", "chunks": (2, 9, 7, 2),
+                                     "compression": "gzip"}),
 }
 DAMAGES = {
     "gone": os.unlink,
@@ -458,15 +459,17 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
     if tsc.rank == 0:
         shutil.rmtree(output) if output.is_dir() else output.unlink()
     tsc.comm.Barrier()
-    budget = {"memory": 6_000}
+    budget = {"memory": 2_500 if tsc.size <= 2 else 5_000}
     with pytest.raises(Stop):
-        save_until(tsc, path, kind, 4 if by_images else 40, resume=True, **budget)
-    names = tsc.comm.bcast(sorted(os.listdir(partial)), 0)
-    kept = path / "kept"
+        save_until(tsc, path, kind, 4 if by_images else 20, resume=True, **budget)
+    kept, names, said = path / "kept", [], set()
     if tsc.rank == 0:
         os.rename(partial, kept)
+        names = sorted(os.listdir(kept))
         said = {name for entry in read_job(str(kept))[1] for name in entry}
-        assert said >= {"done"} if by_images else {"done", "frames"}
+    names, said = tsc.comm.bcast((names, said), 0)
+    # The shares of more ranks would fit into their memory.
+    assert said >= ({"done"} if by_images or tsc.size > 2 else {"done", "frames"})
     for number, name in enumerate(name for name in names if name != PARTIAL_MARK):
         # All of them on one rank, one on many, which take longer.
         every = list(DAMAGES.values())
