@@ -162,7 +162,7 @@ def test_stack_explicit_wins(tmp_path):
     image = recording(1, (6, 4), "int16")[0]
     path = tmp_path / "a.bin"
     path.write_bytes(image.tobytes())
-    column_major = image.reshape((6, 4), order="F")
+    column_major = image.reshape(-1).reshape((6, 4), order="F")
     for conf in (None, {"shape": [8, 3], "dtype": "uint16"}, {"dims": [8, 3], "dtype": "uint16"}):
         given = {}
         if conf is not None:
@@ -421,6 +421,7 @@ CALL = re.compile(r"axes='(\w+)'(?: with channel=(\d+))?")
 @FORMATS
 @pytest.mark.parametrize("shape", [
     (6, 8, 9, 2), (6, 8, 9, 1), (5, 6, 7, 3), (9, 8, 3), (9, 8, 1), (2, 3, 4, 5, 6),
+    (1, 8, 9, 1), (6, 1, 9, 1), (1, 9, 1),
 ])
 def test_a_shape_that_hardly_is_in_the_usual_order_is_asked_about(tmp_path, name, shape):
     array = recording(1, shape, "uint16")[0]

@@ -65,8 +65,8 @@ def _default(path: str, shape: tuple[int, ...]) -> str:
                          f"{_how_to_name(shape)}")
     if len(shape) > 2 and shape[-1] <= NARROW and shape[-2] >= HIGH * shape[-1]:
         before = DEFAULTS[len(shape) - 1]
-        if shape[-1] == 1:
-            calls = f"axes={before!r} leaves it out"
+        if shape[-1] == 1:  # named, as others may be of length 1, too
+            calls = f"axes={before + 'C'!r} leaves it out"
         else:
             pages = "TYXZ" if len(shape) == 4 else "YXT"
             calls = (f"axes={before + 'C'!r} with {_channel_choice(shape[-1])} reads one channel, "
