@@ -158,6 +158,31 @@ def test_stack_is_cut_along_its_last_axis(tmp_path, nplanes, order):
     np.testing.assert_array_equal(found, expected[..., 0] if nplanes == 1 else expected)
 
 
+@pytest.mark.parametrize(("axes", "helps"), [
+    ("YX", {"nplanes": None}), ("TYX", {"axes": "ZYX"}), ("TZYX", {"nplanes": None}),
+])
+@pytest.mark.parametrize("name", ["npy", "hdf5"])
+def test_advice_for_arrays_that_are_no_volume_helps(tmp_path, name, axes, helps):
+    shape = tuple({"T": 4, "Z": 2, "Y": 8, "X": 9}[axis] for axis in axes)
+    path = write_array(tmp_path, name, recording(1, shape, "uint16")[0])
+    given = {"axes": axes, "nplanes": 2}
+    error = attempt(name, path, **given)
+    said = "leave nplanes= out" if "nplanes" in helps else "axes= with Z in place of T"
+    assert f"its axes are {axes}; {said}" in str(error)
+    read_all(name, path, **given | helps)
+
+
+@pytest.mark.parametrize("order", ["dims", "shape"])
+@pytest.mark.parametrize("further", [{}, {"incomplete": "drop"}])
+def test_an_image_without_pages_is_not_cut(tmp_path, order, further):
+    """Nor is it left out for that, and read all the same."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(bytes(4 * 5 * 2))
+    given = {order: (4, 5), "dtype": "uint16", "nplanes": 2}
+    error = attempt("stack", path, **given, **further)
+    assert re.search(r"its 1 pages cannot be cut into images of nplanes=2", str(error))
+
+
 def test_stack_explicit_wins(tmp_path):
     image = recording(1, (6, 4), "int16")[0]
     path = tmp_path / "a.bin"
@@ -421,6 +446,7 @@ CALL = re.compile(r"axes='(\w+)'(?: with channel=(\d+))?")
 @FORMATS
 @pytest.mark.parametrize("shape", [
     (6, 8, 9, 2), (6, 8, 9, 1), (5, 6, 7, 3), (9, 8, 3), (9, 8, 1), (2, 3, 4, 5, 6),
+    (1, 8, 9, 1), (6, 1, 9, 1), (1, 9, 1),
 ])
 def test_a_shape_that_hardly_is_in_the_usual_order_is_asked_about(tmp_path, name, shape):
     array = recording(1, shape, "uint16")[0]

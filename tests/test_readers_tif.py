@@ -287,6 +287,20 @@ def test_rgb_of_one_value_is_grey(tmp_path, way):
     check(path, pages)
 
 
+@pytest.mark.parametrize("bits", [4, 12, 16])
+def test_rgb_of_one_value_that_the_library_decodes(tmp_path, bits):
+    path = tmp_path / "a.tif"
+    pages = recording(2, (6, 8), "uint16") % 16
+    values = np.unpackbits(pages.astype(">u2").view("u1").reshape(2, 6, 8, 2), axis=-1)
+    stored = np.packbits(values[..., 16 - bits :].reshape(2, 6, -1), axis=-1)
+    reverse = bits == 16
+    if reverse:  # the bits of each byte in the other order
+        stored = np.packbits(np.unpackbits(stored, axis=-1, bitorder="little"), axis=-1)
+    extra = {256: (4, 8), 258: (3, bits), 262: (3, 2), 266: (3, 1 + reverse)}
+    path.write_bytes(tif_bytes(stored, order=">", extra=extra))
+    np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
+
+
 def test_masks_are_left_out(tmp_path, caplog):
     pages = recording(4, (32, 32), "uint16")
     masks = pages > 1000

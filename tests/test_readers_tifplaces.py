@@ -115,6 +115,26 @@ def test_strips_and_tiles_that_were_never_written(tmp_path, codec, ways, which):
     assert unwritten(path, nplanes=1) == {"tiles" if tiled else "strips": 1}
 
 
+@pytest.mark.parametrize("ways", LAYOUTS[1:3])
+@pytest.mark.parametrize("big", [False, True])
+def test_holes_that_make_the_file_smaller_than_a_page(tmp_path, ways, big):
+    """Plain values of which most were never written."""
+    path = tmp_path / "a.tif"
+    page = recording(1, (32, 32), "uint16")
+    write(path, page, bigtiff=big, **ways)
+    tiled = "tile" in ways
+    for field in (OFFSETS, LENGTHS):
+        change(path, 0, field[tiled], lambda old: [old[0], *[0] * (len(old) - 1)])
+    page[0, 16 if tiled else 8 :] = 0
+    page[0, :, 16 if tiled else 32 :] = 0
+    with tifffile.TiffFile(path) as file:
+        size = file.pages[0].dataoffsets[0] + (512 if tiled else 8 * 64)
+    path.write_bytes(path.read_bytes()[:size])
+    assert path.stat().st_size < page.nbytes
+    np.testing.assert_array_equal(read_all("tif", path), page)
+    assert unwritten(path) == {"tiles" if tiled else "strips": 3}
+
+
 def test_holes_are_zeros_whatever_value_stands_for_no_data(tmp_path):
     path = tmp_path / "a.tif"
     pages = recording(1, (32, 32), "uint16")

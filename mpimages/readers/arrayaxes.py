@@ -65,8 +65,8 @@ def _default(path: str, shape: tuple[int, ...]) -> str:
                          f"{_how_to_name(shape)}")
     if len(shape) > 2 and shape[-1] <= NARROW and shape[-2] >= HIGH * shape[-1]:
         before = DEFAULTS[len(shape) - 1]
-        if shape[-1] == 1:
-            calls = f"axes={before!r} leaves it out"
+        if shape[-1] == 1:  # named, as others may be of length 1, too
+            calls = f"axes={before + 'C'!r} leaves it out"
         else:
             pages = "TYXZ" if len(shape) == 4 else "YXT"
             calls = (f"axes={before + 'C'!r} with {_channel_choice(shape[-1])} reads one channel, "
@@ -150,15 +150,20 @@ def cut_array(
     if options.nplanes is None or ("Z" not in axes and options.nplanes == 1):
         return shape, axes
     if "T" in axes or "Z" not in axes:
-        raise ValueError(
-            f"{path}: nplanes={options.nplanes} cuts volumes of pages, but its axes are "
-            f"{_plain(axes)}; say which axis is Z by axes="
-        )
+        raise ValueError(f"{path}: nplanes={options.nplanes} cuts volumes of pages, but its axes "
+                         f"are {_plain(axes)}; {_how_to_cut(axes)}")
     depth = axes.index("Z")
     images, planes = cut_planes(path, shape[depth], options, droppable=depth == 0)
     cut = (images,) if planes == 1 else (images, planes)
     letters = "T" if planes == 1 else "TZ"
     return shape[:depth] + cut + shape[depth + 1 :], axes[:depth] + letters + axes[depth + 1 :]
+
+
+def _how_to_cut(axes: str) -> str:
+    """What helps where nplanes is given and the array is not one volume."""
+    if "Z" in axes or "T" not in axes:
+        return "leave nplanes= out"
+    return "axes= with Z in place of T says that these are pages"
 
 
 def require_kind(path: str, dims: tuple[int, ...], dtype: np.dtype, options: Options) -> None:

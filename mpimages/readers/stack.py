@@ -36,7 +36,8 @@ class StackReader(Reader):
         dims, stored, column_major = _describe(path, conf_path, conf, options)
         values = _count_values(path, dims, stored, options)
         pages = dims[2] if len(dims) == 3 else 1
-        count, planes = cut_planes(path, pages, options, droppable=column_major)
+        droppable = column_major and len(dims) == 3
+        count, planes = cut_planes(path, pages, options, droppable)
         shape, axes = _layout(dims, count, planes, column_major, options.nplanes is not None)
         extent = dict(zip(axes, shape, strict=True))
         image = tuple(extent[axis] for axis in "YXZ" if axis in extent)

@@ -171,7 +171,7 @@ class TifHandle(Handle):
             return ""  # it may be the only image that there is
         with TifPages(self.path) as pages:
             pages.index = self._pages.index
-            return INCOMPLETE if drop_damaged(pages) else ""
+            return INCOMPLETE if drop_damaged(pages) and pages.index.count else ""
 
     def _read_images(self, start: int, stop: int, out: np.ndarray) -> None:
         if len(self.header.dims) == 2:

@@ -253,6 +253,12 @@ class Geometry:
             return offsets == 0
         return (offsets == 0) | (lengths == 0)
 
+    def _has_holes(self, entries: Entries) -> bool:
+        """Whether strips or tiles of a page were never written."""
+        offsets = entries.integers(self.offsets_tag)[: self.segments]
+        lengths = entries.integers(self.counts_tag)[: self.segments]
+        return bool(self.unwritten(offsets, lengths if lengths.size else np.ones(1)).any())
+
     @classmethod
     def parse(cls, path: str, entries: Entries, size: int) -> Geometry:
         """The geometry that a directory tells.
@@ -315,12 +321,13 @@ class Geometry:
             colour,
             palette,
         )
-        geometry._check_size(path, size)
+        geometry._check_size(path, entries, size)
         return geometry
 
-    def _check_size(self, path: str, size: int) -> None:
+    def _check_size(self, path: str, entries: Entries, size: int) -> None:
         stored = -(-self.rows * self.columns * self.bits // 8)
-        if self.compression == NO_COMPRESSION and stored > size:
+        plainly = self.compression == NO_COMPRESSION
+        if plainly and stored > size and not self._has_holes(entries):
             raise FormatError(
                 f"{path}: truncated or damaged: a page of {self.rows} rows and {self.columns} "
                 f"columns of {self.dtype} takes {stored} bytes, but the file has {size}"

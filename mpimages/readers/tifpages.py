@@ -296,6 +296,8 @@ class TifPages(Closing):
         except Exception as error:
             # A MemoryError too: the page's size was checked, so the coded data claim too much.
             raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None
+        if found.shape == (*out.shape, 1):  # as of RGB with one sample
+            found = found[..., 0]
         if found.shape != out.shape or found.dtype.itemsize > out.dtype.itemsize:
             raise FormatError(
                 f"{self.path}: page {page} is decoded to shape {found.shape} and dtype "

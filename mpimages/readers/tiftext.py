@@ -24,12 +24,13 @@ def decoded(stored: bytes) -> str:
         if stored.startswith(beginning):
             text = stored[: len(stored) & ~1 if "16" in encoding else None]
             return text.decode(encoding, "replace").split("\0", 1)[0]
-    stored = stored.split(b"\0", 1)[0]
-    declared = DECLARED.match(stored)
+    end = stored.find(b"\0")
+    part = memoryview(stored)[: len(stored) if end < 0 else end]  # not copied: it may be long
+    declared = DECLARED.match(part)
     for encoding in ([declared[1].decode()] if declared else []) + ["utf-8"]:
         if not UNLIKELY.match(encoding):
             try:
-                return stored.decode(encoding)
+                return str(part, encoding)
             except (LookupError, ValueError):
                 continue
-    return stored.decode("latin-1")
+    return str(part, "latin-1")
