@@ -54,8 +54,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Side by side, as many tests wait for other processes.
 test-serial: $(READY)
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 3 --dist worksteal
 
 # On one rank they are a part of test-serial.
 test-ranks: $(READY)
