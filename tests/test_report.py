@@ -568,7 +568,7 @@ def test_what_is_replaced_and_what_is_not(tsc, comm, shared_path):
     if comm.rank == 0:
         path.write_bytes(b"<!DOCTYPE html>\n<p>somebody's own\n")
     comm.Barrier()
-    with pytest.raises(FileExistsError, match="no HDF5 file, TIFF or report"):
+    with pytest.raises(FileExistsError, match="no HDF5 file, TIFF, report"):
         images.report(path, overwrite=True)
     with pytest.raises(FileNotFoundError, match="create it first"):
         images.report(shared_path / "none" / "r.html")
