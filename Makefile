@@ -1,4 +1,5 @@
-# make demo   the main job on the example recording, with 2 ranks (DATA=… for your own)
+# make demo   the main job on the example recording, with 2 ranks (DATA=… for your own; of a
+#             movie in one file NPLANES=1, too)
 # make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
@@ -41,7 +42,8 @@ $(READY): $(KERNELS)
 	touch $@
 
 demo: $(READY)
-	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${DATA:+"$$DATA"}
+	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${NPLANES:+"--nplanes=$$NPLANES"} \
+		$${DATA:+-- "$$DATA"}
 
 $(TMPDIR):
 	mkdir -p $@

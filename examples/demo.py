@@ -31,6 +31,7 @@ def main():
 
         try:
             data = load(tsc, options)
+            os.makedirs(options.out, exist_ok=True)
         except (OSError, ValueError) as error:  # raised on all ranks alike; one says it
             sys.exit(f"demo: {error}" if speaks else 1)
         say(describe(tsc, data, options.data))
@@ -40,7 +41,6 @@ def main():
         series = data.toSeries().cache()  # the ranks exchange pixels; each keeps a block of them
         say(f"series     {series.count():,} pixels with {len(series.index)} values each\n")
 
-        os.makedirs(options.out, exist_ok=True)
         binary = os.path.join(options.out, "series-binary")
         hdf5 = os.path.join(options.out, "series.h5")
         series.saveAsBinarySeries(binary, overwrite=True)

@@ -17,6 +17,7 @@ __all__ = [
     "PARTIAL_SUFFIX",
     "PARTIAL_TEXT",
     "PICTURES_FORMAT",
+    "PNG_SIGNATURE",
     "REPORT_END",
     "REPORT_START",
     "SEALED",
@@ -26,6 +27,8 @@ __all__ = [
     "STATS_FORMAT",
     "STATS_PICTURES",
     "SUCCESS",
+    "VIEW_TEXT",
+    "is_view",
     "partial_path",
     "refuse_unfinished",
     "with_own_checksum",
@@ -47,6 +50,9 @@ STATS_PICTURES = tuple(f"{name}.{kind}" for name in ("mean", "stdev", "max", "mi
 REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
 # How it ends: the CRC-32 of all the bytes before.
 REPORT_END = re.compile(rb"<!-- crc32 ([0-9a-f]{8}) -->\n\Z")
+# What a picture of ``mpimages view`` says in a chunk of text.
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+VIEW_TEXT = b"Software\0mpimages view"
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 PARTIAL_SUFFIX = ".mpimages-partial"
@@ -57,6 +63,15 @@ def partial_path(path: str) -> str:
     """The directory beside `path` in which it is prepared."""
     parent, name = os.path.split(path)
     return os.path.join(parent, f".{name}{PARTIAL_SUFFIX}")
+
+
+def is_view(path: str) -> bool:
+    """Whether a file is a picture that ``mpimages view`` wrote."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        head = file.read(256)
+    return head.startswith(PNG_SIGNATURE) and b"tEXt" + VIEW_TEXT in head
 
 
 def refuse_unfinished(directories: Iterable[str]) -> None:

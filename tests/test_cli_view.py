@@ -92,6 +92,17 @@ def test_an_image_as_png(command, rec, comm):
     assert "create it first" in command("view", "rec", "--image", "0", "no/v.png", code=1)
 
 
+def test_what_any_command_wrote_is_recognised_by_the_others(command, rec):
+    command("report", "rec", "-o", "v.png")
+    command("view", "rec", "--image", "4", "--plane", "0", "v.png", "--overwrite")
+    said = command("verify", "v.png", code=1)
+    assert "is a picture of `mpimages view`, which has no checksums" in said
+    command("report", "rec", "-o", "v.png", "--overwrite")
+    assert "sound" in command("verify", "v.png")
+    Path("s.png").mkdir(exist_ok=True)
+    assert "directory" in command("view", "rec", "--image", "4", "s.png", "--overwrite", code=1)
+
+
 def test_a_curve_as_png(command, rec):
     assert "20 values, uint8, min 80, max 96" in command("view", "rec", "--pixel", "30,40,1",
                                                         "c.png")

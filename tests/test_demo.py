@@ -71,8 +71,9 @@ def test_on_a_movie_in_one_file(demo, comm):
 
 
 def test_what_is_not_there_is_said_in_one_line(demo, comm):
-    with pytest.raises(SystemExit) as ending:
-        demo("nowhere")
-    if comm.rank == 0:
-        assert "nowhere" in str(ending.value)
-    assert ending.value.code != 0
+    for arguments in (["nowhere"], ["fish-images", "--out", __file__]):
+        with pytest.raises(SystemExit) as ending:
+            demo(*arguments)
+        if comm.rank == 0:
+            assert arguments[-1] in str(ending.value)
+        assert ending.value.code != 0

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_png", "contrast", "is_there", "is_view", "montage", "png_of_image",
+from ..marks import PNG_SIGNATURE, VIEW_TEXT
+from ..writers.ownership import check_ours
+
+__all__ = ["check_png", "contrast", "is_there", "montage", "png_of_image",
            "png_of_series", "save_png"]
 
 # The display range, in per cent: few extreme pixels shall not spoil the contrast.
 PERCENTILES = (1.0, 99.5)
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-TEXT = b"Software\0mpimages view"
 
 
 def contrast(image: np.ndarray) -> tuple[float, float]:
@@ -72,9 +73,9 @@ def png_of_series(values: np.ndarray, index: np.ndarray, title: str) -> bytes:
 
 def _marked(png: bytes) -> bytes:
     """With a chunk of text after the header, which is the first and has 25 bytes."""
-    chunk = b"tEXt" + TEXT
-    made = len(TEXT).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
-    at = len(SIGNATURE) + 25
+    chunk = b"tEXt" + VIEW_TEXT
+    made = len(VIEW_TEXT).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    at = len(PNG_SIGNATURE) + 25
     return png[:at] + made + png[at:]
 
 
@@ -112,20 +113,14 @@ def check_png(out: str, overwrite: bool) -> None:
     FileNotFoundError, NotADirectoryError
         Where its parent is missing.
     FileExistsError
-        Where it exists and is not to be replaced, or is no such picture.
+        Where it exists and is not to be replaced, or mpimages did not write it.
     """
-    if is_there(out, overwrite) and not is_view(out):
-        raise FileExistsError(f"{out}: refusing to replace it, it is no picture that `mpimages "
-                              "view` wrote. Choose another path, or remove it yourself")
-
-
-def is_view(path: str) -> bool:
-    """Whether a file is a picture that `save_png` wrote."""
-    if os.path.islink(path) or not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        head = file.read(256)
-    return head.startswith(SIGNATURE) and b"tEXt" + TEXT in head
+    if is_there(out, overwrite):
+        path = os.path.abspath(out)
+        if os.path.isdir(path):
+            raise FileExistsError(f"{out}: refusing to replace a directory by a picture; choose "
+                                  "another path, or remove it yourself")
+        check_ours(path)
 
 
 def save_png(out: str, png: bytes, overwrite: bool) -> None:

@@ -219,8 +219,8 @@ def _are_alike(path: str, out: str) -> bool:
 
 
 def _is_ours(path: str) -> bool:
+    from ..marks import is_view
     from ..tifmark import read_mark
-    from .drawings import is_view
 
     try:
         with open(path, "rb") as file:

@@ -25,9 +25,11 @@ CHANGE, STEP = 0.03, 0.05
 # Which part of the images must tell their shift.
 TOLD = 0.5
 # A value that is met so many times as often as the ones below it is where values were cut off.
-PILE, BELOW = 5, 8
+PILE, BELOW, NEAREST = 5, 8, 4
 # With fewer different values than this nothing can be said of piles.
 LEAST_VALUES = 24
+# By chance alone, so many equal images may be expected among those of a recording.
+BY_CHANCE = 0.01
 # Fewer images are no recording whose pixels ought to change.
 FEW = 10
 WARNING, NOTE = "warning", "note"
@@ -81,37 +83,46 @@ def judge(
     changing = not blank.all()
     bleaching = trend(recording.column("mean"), ~blank) if changing else None
     figures: dict[str, Any] = {}
+    told_apart = WARNING if _are_told_apart(recording) else NOTE
     found = [
         *_saturation(recording, figures), *_floor(recording, figures),
-        *_not_finite(recording, figures), *_blank(recording, blank, figures),
-        *_repeats(recording, blank, figures), *_gaps(gaps, figures),
+        *_not_finite(recording, figures), *_blank(recording, blank, told_apart, figures),
+        *_repeats(recording, blank, told_apart, figures), *_gaps(gaps, figures),
         *_unwritten(unwritten or {}, figures),
         *_bleaching(recording, bleaching, figures), *_steps(recording, blank, figures),
         *_motion(recording, blank, figures), *_unchanged(recording, figures),
     ]
     found.sort(key=lambda finding: finding.level != WARNING)
-    return Judged(found, figures, blank, bleaching, ceiling_of(recording.counts))
+    ceiling = ceiling_of(recording.counts, recording.pixels.max)
+    return Judged(found, figures, blank, bleaching, ceiling)
 
 
-def ceiling_of(counts: Counts) -> int | None:
+def ceiling_of(counts: Counts, brightest: np.ndarray) -> int | None:
     """The value at which an exact histogram says that values were cut off, or None.
 
-    The dtype's greatest; or the greatest there is, where it is met five times as often as any
-    of the eight below it: what cameras of 10, 12 or 14 bits do.
+    The dtype's greatest, if it is met more than twice as often as the one below it, and by more
+    than three standard deviations of such a count (its root, as for all counts of what is rare):
+    the cut-off end of a distribution holds what would lie beyond. Or the greatest there is, where
+    it is met five times as often as any of the four values below it that are met at all: what
+    cameras of 10, 12 or 14 bits do. A few pixels that hardly change do so, too: there must be
+    more than five whose greatest value (`brightest`) this is.
     """
     if not counts.exact:
         return None
     there = np.flatnonzero(counts.counts)
     top, least = int(there[-1]), int(np.iinfo(counts.dtype).min)
+    often = int(counts.counts[top])
     if top == len(counts.counts) - 1:
-        return top + least
-    below = counts.counts[max(0, top - BELOW) : top]
-    piled = len(there) >= LEAST_VALUES and counts.counts[top] > PILE * max(1, int(below.max()))
-    return top + least if piled else None
+        below = int(counts.counts[top - 1])
+        return top + least if often > 2 * below + 3 * below**0.5 else None
+    if len(there) < LEAST_VALUES or np.count_nonzero(brightest == top + least) <= PILE:
+        return None
+    below = int(counts.counts[there[-1 - NEAREST : -1]].max())
+    return top + least if often > PILE * below else None
 
 
 def _saturation(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
-    ceiling = ceiling_of(recording.counts)
+    ceiling = ceiling_of(recording.counts, recording.pixels.max)
     figures["saturation"] = None
     if ceiling is None:
         return
@@ -131,7 +142,10 @@ def _floor(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
     counts = recording.counts.counts
     part = int(counts[0]) / int(counts.sum())
     figures["at_floor"] = part
-    if AT_FLOOR <= part < 1 and counts[0] > PILE * counts[1 : 1 + BELOW].max():
+    low = counts[1 : 1 + BELOW]
+    # Where most of the others are nearly 0, these are few photons.
+    apart = counts[0] > PILE * low.max() and 2 * low.sum() < counts[1:].sum()
+    if AT_FLOOR <= part < 1 and apart:
         yield Finding("floor", NOTE, f"{percent_text(part)} of all values are 0: dark values may "
                       "have been cut off, or masked.")
 
@@ -143,8 +157,22 @@ def _not_finite(recording: Recording, figures: dict[str, Any]) -> Iterator[Findi
         yield Finding("finite", WARNING, f"{percent_text(part)} of all values are NaN or infinite.")
 
 
+def _are_told_apart(recording: Recording) -> bool:
+    """Whether equal images are no chance: images of few pixels, or few photons, may well be.
+
+    Two values of a normal distribution of standard deviation s (in steps of its integers) are
+    equal with a probability of 1 / (2 sqrt(pi) s), two of a rare event's of 1 - 2 s^2; both are
+    less than 1 / sqrt(1 + 4 s^2). Of n images, whose pixels are independent, n^2 / 2 times the
+    product over the pixels are equal (as birthdays are).
+    """
+    if recording.dtype.kind == "f" or not recording.pixels.stdev.any():
+        return True
+    information = 0.5 * np.log1p(4 * recording.pixels.stdev**2).sum()
+    return bool(recording.count**2 / 2 * np.exp(-information) < BY_CHANCE)
+
+
 def _blank(
-    recording: Recording, blank: np.ndarray, figures: dict[str, Any]
+    recording: Recording, blank: np.ndarray, level: str, figures: dict[str, Any]
 ) -> Iterator[Finding]:
     runs = _labelled(recording, runs_of(np.flatnonzero(blank)))
     figures["blank"] = runs
@@ -153,11 +181,11 @@ def _blank(
             what = "Every frame is blank" if recording.count > 1 else "The image is blank"
         else:
             what = f"{frames_text(runs)} {'is' if blank.sum() == 1 else 'are'} blank"
-        yield Finding("blank", WARNING, f"{what}: no pixel differs from another.")
+        yield Finding("blank", level, f"{what}: no pixel differs from another.")
 
 
 def _repeats(
-    recording: Recording, blank: np.ndarray, figures: dict[str, Any]
+    recording: Recording, blank: np.ndarray, level: str, figures: dict[str, Any]
 ) -> Iterator[Finding]:
     marks = np.stack([recording.column(name) for name in ("checksum", "mean", "min", "max")], 1)
     marks[blank] = np.nan
@@ -166,14 +194,14 @@ def _repeats(
     pairs = [[int(recording.keys[a]), int(recording.keys[b])] for a, b in again]
     figures["identical"], figures["repeated"] = runs, pairs
     for first, last in runs[:3]:
-        yield Finding("identical", WARNING, f"Frames {first}–{last} are identical.")
+        yield Finding("identical", level, f"Frames {first}–{last} are identical.")
     if len(runs) > 3:
         frames = sum(b - a for a, b in standing[3:])
-        yield Finding("identical", WARNING, f"{frames:,} more frames in {len(runs) - 3:,} other "
+        yield Finding("identical", level, f"{frames:,} more frames in {len(runs) - 3:,} other "
                       "places are identical to the frame before.")
     if pairs:
         more = f" and {len(pairs) - 1:,} more repeat others" if len(pairs) > 1 else ""
-        yield Finding("repeated", WARNING,
+        yield Finding("repeated", level,
                       f"Frame {pairs[0][0]} repeats frame {pairs[0][1]}{more}.")
 
 
@@ -215,7 +243,12 @@ def _bleaching(
 def _steps(
     recording: Recording, blank: np.ndarray, figures: dict[str, Any]
 ) -> Iterator[Finding]:
-    found = outliers(recording.column("mean"), ~blank, STEP)
+    mean = recording.column("mean")
+    floor = 0.0
+    if recording.dtype.kind != "f" and not blank.all():  # n photons scatter by sqrt(n)
+        size = recording.pixels.mean.size
+        floor = np.sqrt(max(1.0, size * abs(float(np.median(mean[~blank]))))) / size
+    found = outliers(mean, ~blank, STEP, floor)
     runs = _labelled(recording, runs_of(np.flatnonzero(found)))
     figures["unlike_neighbours"] = runs
     if runs:
@@ -251,9 +284,12 @@ def _motion(
 
 
 def _unchanged(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
-    part = float(np.mean(recording.pixels.stdev == 0)) if recording.count > 1 else 0.0
+    stdev = recording.pixels.stdev
+    part = float(np.mean(stdev == 0)) if recording.count > 1 else 0.0
     figures["unchanged"] = part
-    if UNCHANGED <= part < 1 and recording.count >= FEW:
+    # By 1, at one time or two: where as many do, the others might have as well.
+    hardly = (stdev > 0) & (recording.count * stdev**2 < 2) & (recording.dtype.kind != "f")
+    if UNCHANGED <= part < 1 and recording.count >= FEW and np.mean(hardly) < part:
         yield Finding("unchanged", NOTE, f"{percent_text(part)} of the pixels never change.")
 
 

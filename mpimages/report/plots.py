@@ -102,7 +102,7 @@ def _slope_text(bleaching: Trend, interval: float | None) -> str:
     if interval is not None and bleaching.start > 0:
         minute = 60 / interval * bleaching.slope / bleaching.start
         text += f" ({number_text(100 * minute, 2)} % a minute)".replace("-", "−")
-    return text + ("." if bleaching.is_clear else "; no more than its scatter.")
+    return text + ("." if bleaching.is_clear else "; that may be chance.")
 
 
 def difference(recording: Recording, judged: Judged) -> Picture:

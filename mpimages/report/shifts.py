@@ -9,10 +9,12 @@ value and its two neighbours, (p[-1] - p[1]) / (2 (p[-1] - 2 p[0] + p[1])).
 That there is a peak does not say where: noise moves about one that is faint and broad. So a shift
 is claimed only if squares all over the picture say that it is like the moved reference rather than
 the reference itself. With a and b the squared errors of the unmoved and of the moved one in a
-square, and g = (a - b) / (a + b), the sum of all g must exceed `CLEAR` times the root of the sum of
-g^2. Where nothing has moved a g is negative at least as often as positive, and x is exceeded with a
-probability of less than exp(-x^2 / 2), whatever the sizes of g (B. Efron, J. Am. Stat. Assoc. 64,
-1969). What changes in one place, such as a cell that fires, makes for no more than one g.
+square, and g the root of abs(a - b) / (a + b) with the sign of a - b, the sum of all g must exceed
+`CLEAR` times the root of the sum of g^2. Where nothing has moved a g is negative at least as often
+as positive, and x is exceeded with a probability of less than exp(-x^2 / 2), whatever the sizes of
+g (B. Efron, J. Am. Stat. Assoc. 64, 1969). That holds of g that do not depend on each other. So
+there are no more than 64 squares, few of which share a cell that fires: cells that fire in turn
+look like one that has moved, and of small squares a few cells would fill enough.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ RELIABLE = 9.0
 # In pixels of the image: what is shifted by more is said to move, and must be clear.
 CLAIMED = 1.0
 CLEAR = 4.5
-# So many squares along an axis, but of no fewer pixels of the small picture along an axis.
-SQUARES, SQUARE = 32, 2
+# Along an axis: of the whole picture.
+SQUARES = 8
 # Spectral values below this part of the greatest, and below the second in any case, count less.
 NOTHING = 1e-9
 TINY = 1e-30
@@ -202,13 +204,13 @@ class ShiftFinder:
         bright = 2 * np.vdot(part, seen) / max(np.vdot(part, between), TINY)
         a = self._in_squares((seen - bright * unmoved) ** 2 * weights)
         b = self._in_squares((seen - bright * moved) ** 2 * weights)
-        gains = (a - b) / np.maximum(a + b, TINY)
+        gains = np.sign(a - b) * np.sqrt(np.abs(a - b) / np.maximum(a + b, TINY))
         return bool(gains.sum() > CLEAR * np.sqrt((gains**2).sum()))
 
     def _in_squares(self, values: np.ndarray) -> np.ndarray:
         """Sums over the squares of a part of a picture."""
         for axis, n in enumerate(self.shape):
-            starts = np.arange(0, values.shape[axis], max(SQUARE, n // SQUARES))
+            starts = np.arange(0, values.shape[axis], -(-n // SQUARES))
             values = np.add.reduceat(values, starts, axis=axis)
         return values
 

@@ -22,6 +22,7 @@ from ..marks import (
     SERIES_FORMAT,
     STATS,
     STATS_FORMAT,
+    is_view,
     partial_path,
     refuse_unfinished,
 )
@@ -191,6 +192,8 @@ def _verify_file(path: str, findings: Findings) -> str:
             f"{path}: is a TIFF without the mark of mpimages, which therefore did not write it as "
             "a whole; of a directory of TIFFs give the directory"
         )
+    if is_view(path):
+        raise FormatError(f"{path}: is a picture of `mpimages view`, which has no checksums")
     if signature != _HDF5_SIGNATURE:
         raise FormatError(
             f"{path}: is neither an HDF5 file, a TIFF nor a report of mpimages, or its first bytes "

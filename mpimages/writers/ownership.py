@@ -4,7 +4,8 @@ A directory carries one of four marks: ``conf.json`` of a binary series, the hid
 of a directory of pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says
 which names belong; one other name, a link or a directory inside, and the whole is not ours to
 remove.
-A file is HDF5 with nothing but our datasets, or a report, which its first lines tell.
+A file is HDF5 with nothing but our datasets, or a report, a view or a TIFF, which a mark in it
+tells.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ..marks import (
     STATS_FORMAT,
     STATS_PICTURES,
     SUCCESS,
+    is_view,
     partial_path,
 )
 from ..tifmark import read_mark
@@ -241,16 +243,16 @@ def _read_json(directory: str, name: str) -> dict[str, Any]:
 
 
 def _check_file(path: str) -> None:
-    """Refuse a file that is no report, no TIFF with our mark, and no HDF5 of our datasets alone."""
+    """Refuse a file but reports, views, TIFFs with our mark, and HDF5 of our datasets alone."""
     with open(path, "rb") as file:
         if read_mark(file) is not None:
             return
         file.seek(0)
         start = file.read(len(REPORT_START))
-    if start == REPORT_START:
+    if start == REPORT_START or is_view(path):
         return
     if not start.startswith(_HDF5_SIGNATURE):
-        raise _refusal(path, "it is no HDF5 file, TIFF or report with the mark of mpimages")
+        raise _refusal(path, "it is no HDF5 file, TIFF, report or view with the mark of mpimages")
     import h5py
 
     try:
