@@ -124,8 +124,16 @@ def test_a_programs_own_handlers_stay(tsc):
     assert caught == [1]
 
 
+@pytest.fixture
+def interruptible():
+    """What a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.ranks
-def test_handlers_are_put_back_and_a_signal_without_answer_is_raised_again(tsc):
+def test_handlers_are_put_back_and_a_signal_without_answer_is_raised_again(tsc, interruptible):
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     done = []
     with pytest.raises(KeyboardInterrupt), tsc._session.stopping.on_signals():
