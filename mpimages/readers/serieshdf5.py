@@ -143,12 +143,10 @@ class DatasetHandle(SeriesHandle):
 
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         regions = list(pixel_boxes(self.header.dims, first, stop))
-        if len(regions) > 1 and (first, stop) != self._widened(first, stop):
-            # They have parts of the same chunks.
-            self._read_boxes(*self._widened(first, stop), np.arange(first, stop), out)
-            return
-        if self.header.layout["images"]:
-            self._read_boxes(first, stop, np.arange(first, stop), out)
+        whole = self._widened(first, stop)
+        if self.header.layout["images"] or (len(regions) > 1 and (first, stop) != whole):
+            # Boxes of whole chunks, as several may have parts of the same ones.
+            self._read_boxes(*whole, np.arange(first, stop), out)
             return
         done = 0
         for start, extent in regions:
