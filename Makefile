@@ -83,7 +83,7 @@ test-phdf5: $(READY) $(PHDF5)/.ready
 	  echo "== $$n ranks, Open MPI and parallel HDF5"; \
 	  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \
 	  OMPI_MCA_mpi_yield_when_idle=1 \
-	  timeout 900 mpiexec.openmpi --oversubscribe -n $$n \
+	  timeout 1500 mpiexec.openmpi --oversubscribe -n $$n \
 	    $(PHDF5)/bin/python -m tests -m ranks $(COLLECTIVE); \
 	done
 
