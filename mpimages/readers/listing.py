@@ -49,11 +49,18 @@ def _directories_key(directory: str) -> tuple[_Name, ...]:
 
 def _name_key(name: str) -> _Name:
     stem, ending = os.path.splitext(name)
+    if "." not in stem:  # nearly always: a recording may have a hundred thousand names
+        return (_natural(stem),), _ending_key(ending)
     before, inner = os.path.splitext(stem)
     if inner.lower() in DOUBLE:
         stem, ending = before, inner + ending
     # Of other names with several dots, too, what stands before one comes first: a.b before a-1.b.
-    return tuple(_natural(part) for part in stem.split(".")), _natural(ending)
+    return tuple(_natural(part) for part in stem.split(".")), _ending_key(ending)
+
+
+@lru_cache(maxsize=64)
+def _ending_key(ending: str) -> str:
+    return _natural(ending)
 
 
 def _natural(text: str) -> str:
