@@ -17,7 +17,7 @@ READY  := $(VENV)/.ready
 PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
 # The files that have collective tests: each rank would collect the thousands of the others in vain.
-COLLECTIVE := $(shell grep -l 'mark\.ranks' tests/test_*.py)
+COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
 export DATA ?=
 MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
@@ -71,7 +71,7 @@ test-ranks: $(READY)
 	echo "== 4 ranks on two nodes, as MPICH sees them"
 	MPIR_CVAR_NUM_CLIQUES=2 timeout 900 $(MPIEXEC) -n 4 $(BIN)/python -m tests -m ranks $(COLLECTIVE)
 	echo "== 25 ranks: the tutorial"
-	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/test_tutorial.py
+	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/documents/test_tutorial.py
 
 # The other platform: the kernels are those of .venv, the tests run from this directory.
 $(PHDF5)/.ready: .ci/phdf5 | $(TMPDIR)
@@ -101,7 +101,7 @@ $(VENV)/.docs: $(READY) | $(TMPDIR)
 
 # Runs docs/tutorial.ipynb and stores what comes out.
 tutorial: $(READY)
-	$(BIN)/python -m tests.notebook
+	$(BIN)/python -m tests.support.notebook
 
 # 77 says that there can be no SLURM here.
 test-slurm: $(READY)
@@ -109,7 +109,7 @@ test-slurm: $(READY)
 	case $$code in 77) exit 0 ;; 0) ;; *) exit $$code ;; esac; \
 	$(MAKE) $(PHDF5)/.ready; \
 	PYTHON=$(PYTHON) MPIMAGES_TEST_SLURM=1 MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python \
-	  timeout --kill-after=30 600 .ci/slurm run $(BIN)/python -m pytest tests/test_slurm.py \
+	  timeout --kill-after=30 600 .ci/slurm run $(BIN)/python -m pytest tests/commands/test_slurm_jobs.py \
 	  || code=$$?; \
 	case $$code in 77) exit 0 ;; *) exit $$code ;; esac
 
@@ -118,7 +118,7 @@ sanitize: $(READY)
 
 # SEED= for other files than the last time.
 fuzz: $(READY)
-	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
+	$(BIN)/python -m tests.faults.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults

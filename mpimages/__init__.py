@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .deadline import guard as _guard
+from .spmd.deadline import guard as _guard
 
 if TYPE_CHECKING:
     from .colorize import Colorize

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from .commands.running import INTERRUPTED, Run, progress_option
-from .shown import printable
+from .core.text import printable
 
 __all__ = ["cli", "main"]
 

@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from .actions import action
-from .chain import Chain, Filter, FilterKeys, Positions
-from .collective import Together
-from .shown import shown
-from .sources import CacheSource, MemorySource, uncached
-from .summarized import Summarized
+from .core.text import shown
+from .engine.chain import Chain, Filter, FilterKeys, Positions
+from .engine.sources import CacheSource, MemorySource, uncached
+from .spmd.actions import action
+from .spmd.agreement import Together
+from .statistics.passes import Summarized
 
 __all__ = ["Collection", "View"]
 

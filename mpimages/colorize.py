@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import as_flag, as_int, as_number
-from .shown import shown
+from .core.arguments import as_flag, as_int, as_number
+from .core.text import shown
 
 __all__ = ["Colorize"]
 

@@ -11,14 +11,14 @@ import numpy as np
 from mpi4py import MPI
 
 from . import loading
-from .actions import action
-from .arguments import as_flag
+from .core.arguments import as_flag
+from .core.timers import phase
+from .engine.session import Session
 from .images import Images
-from .launch import check_launch
-from .phases import phase
+from .progress.timing_table import Table, over_ranks
 from .series import Series
-from .session import Session
-from .timings import Table, over_ranks
+from .spmd.actions import action
+from .spmd.launcher import check_launch
 
 __all__ = ["ThunderContext"]
 
@@ -61,7 +61,7 @@ class ThunderContext:
     ------
     LaunchError
         Where a launcher has started several processes, but each is alone in COMM_WORLD: before
-        any file is touched, on each of them. See ``mpimages.launch.check_launch``.
+        any file is touched, on each of them. See ``mpimages.spmd.launcher.check_launch``.
 
     Examples
     --------

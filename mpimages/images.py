@@ -9,23 +9,22 @@ from typing import Any, Self
 
 import numpy as np
 
-from .actions import action, stoppable
-from .arguments import as_axes, as_dtype, as_flag, as_int, image_key
-from .chain import Chain, Positions, Renumber, Shape
 from .collection import Collection
-from .collective import Together, allgather_rows
-from .convert import Target, plan_series, save_frames
+from .conversion.pictures import save_pngs, save_tif, save_tifs
+from .conversion.planning import Plan
+from .conversion.saving import Target, plan_series, save_frames
+from .core.arguments import as_axes, as_dtype, as_flag, as_int, image_key, positive_ints
+from .core.partition import Partition
+from .core.text import shown
 from .dims import Dims
-from .partition import Partition
-from .pictures import save_pngs, save_tif, save_tifs
-from .plan import Plan
-from .readers.options import positive_ints
-from .regions import region_means, regions_of
+from .engine.chain import Chain, Positions, Renumber, Shape
+from .engine.image_steps import Apply, Pixels, Projection
+from .exchange.source import ExchangeSource
 from .report import write_report
 from .series import Series, TimeSeries
-from .shown import shown
-from .steps import Apply, Pixels, Projection
-from .transposed import ExchangeSource
+from .spmd.actions import action, stoppable
+from .spmd.agreement import Together, allgather_rows
+from .statistics.regions import region_means, regions_of
 from .writers.png import check_imshow_options
 
 __all__ = ["Images"]

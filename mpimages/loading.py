@@ -13,16 +13,13 @@ import numpy as np
 from mpi4py import MPI
 
 from . import readers
-from .arguments import as_index
-from .chain import Chain, Shape, Source
-from .collective import Together, allgather_rows, from_rank, mark_agreed
-from .images import Images
-from .partition import Partition
-from .readers.series import SeriesOptions, inspect_series, scan_keys, with_keys
-from .series import Series
-from .session import Session
-from .shown import comparable, shown
-from .sources import (
+from .core.arguments import as_index
+from .core.partition import Partition
+from .core.text import comparable, shown
+from .engine.chain import Chain, Shape, Source
+from .engine.image_steps import is_record_dtype
+from .engine.session import Session
+from .engine.sources import (
     ExampleSeriesSource,
     ExampleSource,
     FileSource,
@@ -31,7 +28,10 @@ from .sources import (
     PathTable,
     SeriesSource,
 )
-from .steps import is_record_dtype
+from .images import Images
+from .readers.series.base import SeriesOptions, inspect_series, scan_keys, with_keys
+from .series import Series
+from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 
 __all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
 
@@ -185,7 +185,7 @@ def _with_keys(session: Session, header: Any, action: str) -> Any:
 
 def load_example(session: Session, name: str | None) -> Any:
     """See `ThunderContext.loadExample`. Collective."""
-    from . import example
+    from .simulated import example
 
     if name is None:
         return list(example.names())

@@ -8,21 +8,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import budget
-from .actions import action, stoppable
-from .arguments import as_dtype, as_index, as_number, as_percent, as_seed
-from .chain import Chain, Shape, Step
 from .collection import Collection
-from .collective import Together, allgather_rows, allreduce, from_rank
-from .convert import Target, save_binary_series, save_series_hdf5
+from .conversion.saving import Target, save_binary_series, save_series_hdf5
+from .core.arguments import as_dtype, as_index, as_number, as_percent, as_seed
+from .core.partition import Partition
+from .core.text import shown
 from .dims import Dims
-from .partition import Partition
-from .sample import Sample
-from .series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
-from .session import Session
-from .shown import shown
-from .steps import Apply
-from .transposed import ImageCollection
+from .engine.chain import Chain, Shape, Step
+from .engine.image_steps import Apply
+from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
+from .engine.session import Session
+from .exchange.source import ImageCollection
+from .spmd import memory_limit
+from .spmd.actions import action, stoppable
+from .spmd.agreement import Together, allgather_rows, allreduce, from_rank
+from .statistics.sample import Sample
 
 __all__ = ["Series", "TimeSeries"]
 
@@ -438,7 +438,7 @@ class Series(Collection):
         chain = self._settle("subset")
         drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed, given=seed)
         drawn_at_most = min(int(nsamples), chain.count or 0)
-        budget.check_fits(
+        memory_limit.check_fits(
             2 * drawn_at_most * self._record_bytes(chain), self._session.memory,
             self._name("subset"), "draw fewer, or give the context more with memory=",
         )

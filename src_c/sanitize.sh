@@ -12,11 +12,12 @@ copy=$(mktemp -d "$root/build/sanitize-XXXXXX")
 trap 'rm -rf "$copy"' EXIT
 
 cp -r "$root/setup.py" "$root/pyproject.toml" "$root/src_c" "$copy"
-mkdir -p "$copy/mpimages/kernels" "$copy/tests"
+mkdir -p "$copy/mpimages/kernels" "$copy/tests/support"
 cp "$root"/mpimages/kernels/*.py "$root"/mpimages/kernels/*.pyx "$root"/mpimages/kernels/*.pxd \
     "$copy/mpimages/kernels"
 touch "$copy/README.md" "$copy/LICENSE" "$copy/mpimages/__init__.py" "$copy/tests/__init__.py"
-cp "$root"/tests/test_kernels_*.py "$root/tests/twins.py" "$copy/tests"
+cp -r "$root/tests/kernels" "$copy/tests"
+cp "$root/tests/support/__init__.py" "$root/tests/support/twins.py" "$copy/tests/support"
 
 cd "$copy"
 MPIMAGES_SANITIZE=1 CC=$compiler "$python" setup.py -q build_ext --inplace

@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from .tallies import tallies
+from .support.tallies import tallies
 
 # Seconds after which a test counts as hung, and after which no rank waits for the others.
 LIMIT = int(os.environ.get("MPIMAGES_TEST_LIMIT", "120"))

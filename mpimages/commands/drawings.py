@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..marks import PNG_SIGNATURE, VIEW_TEXT
-from ..writers.ownership import check_ours
+from ..formats.output_names import PNG_SIGNATURE, VIEW_TEXT
+from ..writers.output.ownership import check_ours
 
 __all__ = ["check_png", "contrast", "is_there", "montage", "png_of_image",
            "png_of_series", "save_png"]
@@ -125,7 +125,7 @@ def check_png(out: str, overwrite: bool) -> None:
 
 def save_png(out: str, png: bytes, overwrite: bool) -> None:
     """Write it beside its name, then rename it."""
-    from ..writers.files import naming_file
+    from ..writers.output.files import naming_file
 
     parent, name = os.path.split(os.path.abspath(out))
     with naming_file(out), \

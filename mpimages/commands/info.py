@@ -10,7 +10,7 @@ import click
 
 from .options import json_option, load, path_of, reads
 from .running import Run, pass_run
-from .stored import is_series, load_series
+from .stored_series import is_series, load_series
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -52,7 +52,7 @@ def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None
 
 
 def _shown(name: str, value: Any) -> str:
-    from ..sizes import size_text
+    from ..core.sizes import size_text
 
     if name.startswith("bytes"):
         return size_text(value)
@@ -81,10 +81,10 @@ def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict
 
 
 def _images(images: Images) -> dict[str, Any]:
-    from ..collective import from_rank
-    from ..conversion import check_counts
-    from ..sources import FileSource
-    from ..unwritten import never_written
+    from ..conversion.rounds import check_counts
+    from ..engine.sources import FileSource
+    from ..engine.unwritten_data import never_written
+    from ..spmd.agreement import from_rank
 
     source = images._chain.source
     assert isinstance(source, FileSource)
@@ -114,6 +114,6 @@ def _bytes(values: int, dtype: Any) -> dict[str, int]:
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    from ..writers.plain import plain_metadata
+    from ..writers.output.plain import plain_metadata
 
     return dict(plain_metadata(metadata))

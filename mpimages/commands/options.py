@@ -39,7 +39,7 @@ def ints(_: click.Context, parameter: click.Parameter, text: str | None) -> tupl
 def sizes(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     """A size such as ``4GB``, checked."""
     if text is not None:
-        from ..sizes import parse_size
+        from ..core.sizes import parse_size
 
         try:
             parse_size(text)
@@ -129,8 +129,8 @@ def load(
     click.UsageError
         Where it is so likely a movie that the command `asks` what it is.
     """
-    from ..readers.tif import LIKELY_MOVIE
-    from ..sources import FileSource
+    from ..engine.sources import FileSource
+    from ..readers.tif.reader import LIKELY_MOVIE
 
     images = context.loadImages(path, **reading)
     source, dims = images._chain.source, images.dims
@@ -219,8 +219,8 @@ def _are_alike(path: str, out: str) -> bool:
 
 
 def _is_ours(path: str) -> bool:
-    from ..marks import is_view
-    from ..tifmark import read_mark
+    from ..formats.output_names import is_view
+    from ..formats.tif_checksums import read_mark
 
     try:
         with open(path, "rb") as file:
@@ -267,7 +267,7 @@ def named(path: str, name: str) -> str:
     """
     if not path or "\0" in path:
         raise click.UsageError(f"{name} is empty.")
-    from ..shown import expanded
+    from ..core.text import expanded
 
     try:
         return expanded(path)
@@ -309,8 +309,8 @@ def refuse_file_name(out: str, what: str = "of pictures") -> None:
 
 def refuse_inputs(images: Images, path: str, out: str) -> None:
     """Refuse an OUT that is, or holds, one of the files that are read. Collective."""
-    from ..collective import from_rank
-    from ..sources import FileSource
+    from ..engine.sources import FileSource
+    from ..spmd.agreement import from_rank
 
     source = images._chain.source
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..collective import Together, allgather_rows
-from ..conversion import survey
+from ..conversion.rounds import survey
+from ..spmd.agreement import Together, allgather_rows
 
 if TYPE_CHECKING:
     from ..images import Images

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from ..deadline import end_within
-from ..launch import OVERRIDE, told
-from ..shown import printable
+from ..core.text import printable
+from ..spmd.deadline import end_within
+from ..spmd.launcher import OVERRIDE, told
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -113,7 +113,7 @@ class Run:
         """COMM_WORLD; from now on rank 0 of it prints. Collective."""
         from mpi4py import MPI
 
-        from ..launch import launch_problem
+        from ..spmd.launcher import launch_problem
 
         if launch_problem() is None:  # otherwise each would be rank 0, and say the same
             self._silence.close()
@@ -146,7 +146,7 @@ class Run:
             click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
         text = text_of(error) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
-            from ..ending import abort
+            from ..spmd.exit import abort
 
             click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: "
                        f"{printable(text)}", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..launch import told
+from ..spmd.launcher import told
 from .batch import LONGEST_MARK, MARK, Script, mpiexec_here, program_here
 from .options import named
 from .rehearsal import Word, absolute, rehearse, valued, words

@@ -37,8 +37,8 @@ def command(
     """
     refuse_file_name(out)
     with run.context() as context:
-        from ..collective import from_rank
-        from ..phases import phase
+        from ..core.timers import phase
+        from ..spmd.agreement import from_rank
         from .summary import NAMES, Summary, prepare
 
         images = load(context, path, reading)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..checksum import crc32
-from ..marks import STATS, STATS_FORMAT, with_own_checksum
-from ..writers.ownership import check_ours
+from ..core.crc32 import crc32
+from ..formats.output_names import STATS, STATS_FORMAT, with_own_checksum
+from ..writers.output.ownership import check_ours
 from .drawings import is_there, montage
 
 __all__ = ["Summary", "prepare"]
@@ -102,9 +102,9 @@ class Summary:
         FileExistsError
             As `prepare`, which is asked again.
         """
-        from ..writers.files import naming_file
-        from ..writers.plain import sync_directory, to_json, write_small
-        from ..writers.tif import write_tif
+        from ..writers.output.files import naming_file
+        from ..writers.output.plain import sync_directory, to_json, write_small
+        from ..writers.tif.images import write_tif
 
         path = os.path.abspath(out)
         parent, name = os.path.split(path)

@@ -36,7 +36,7 @@ def _compression(_: click.Context, parameter: click.Parameter, text: str | None)
     """``gzip``, ``gzip:4``, ``lzf``; checked where that needs no data."""
     if text is None:
         return None
-    from ..writers.hdf5filters import parse_compression
+    from ..writers.hdf5.filters import parse_compression
 
     name, _colon, level = text.partition(":")
     if level and not level.isdecimal():
@@ -137,7 +137,7 @@ def _found(images: Images, out: str, seconds: float) -> dict[str, Any]:
 
 
 def _report(found: dict[str, Any]) -> str:
-    from ..sizes import size_text
+    from ..core.sizes import size_text
 
     return (f"{found['out']}: {found['series']:,} series of {found['values']:,} "
             f"value{'' if found['values'] == 1 else 's'}, {found['dtype']}, "

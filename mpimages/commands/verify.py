@@ -47,7 +47,7 @@ def _look_together(
     context: ThunderContext, outs: Sequence[str]
 ) -> list[list[tuple[str, dict[str, Any]]]]:
     """What each rank says of its share of the outputs. Collective."""
-    from ..collective import Together
+    from ..spmd.agreement import Together
 
     session, comm = context._session, context.comm
     with session.action("mpimages verify"):

@@ -16,13 +16,13 @@ from .options import (
     refuse_inputs,
 )
 from .running import Run, pass_run
-from .stored import is_series, load_series
+from .stored_series import is_series, load_series
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..images import Images
     from ..series import Series
-    from .viewed import Curve, Picture
+    from .view_output import Curve, Picture
 
 
 @click.command("view")
@@ -115,7 +115,7 @@ class _Input:
 
     def prepare(self, out: str, overwrite: bool) -> None:
         """Make sure that `out` can be written."""
-        from ..collective import from_rank
+        from ..spmd.agreement import from_rank
         from .drawings import check_png
 
         if self.images is not None:
@@ -124,7 +124,7 @@ class _Input:
 
     def save(self, out: str, shown: Picture | Curve, overwrite: bool) -> None:
         """Write the picture."""
-        from ..collective import from_rank
+        from ..spmd.agreement import from_rank
         from .drawings import save_png
 
         def save() -> None:
@@ -154,7 +154,7 @@ class _Input:
         else:
             assert self.series is not None
             values = self.series.select(index[number]).toArray().reshape(self.dims)
-        from .viewed import Picture
+        from .view_output import Picture
 
         return Picture(number, count, plane, values)
 
@@ -162,7 +162,7 @@ class _Input:
         """The series of one pixel."""
         import numpy as np
 
-        from .viewed import Curve
+        from .view_output import Curve
 
         if len(pixel) != len(self.dims) or any(
             i >= n for i, n in zip(pixel, self.dims, strict=False)

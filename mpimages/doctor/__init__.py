@@ -31,7 +31,7 @@ def examine(comm: MPI.Intracomm, path: str | None = None) -> list[Finding]:
     from mpi4py import MPI
 
     from ..context import ThunderContext
-    from ..launch import launch_problem
+    from ..spmd.launcher import launch_problem
     from .job import examine_job, examine_launch
     from .software import examine_software
     from .storage import examine_storage

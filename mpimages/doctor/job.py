@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from mpi4py import MPI
 
-from ..budget import NO_LIMIT, free_memory, memory_limit
 from ..context import ThunderContext
-from ..launch import OVERRIDE, launch_problem, told
-from ..sizes import size_text
+from ..core.sizes import size_text
+from ..spmd.launcher import OVERRIDE, launch_problem, told
+from ..spmd.memory_limit import NO_LIMIT, find_memory_limit, free_memory
 from .findings import Finding
 
 __all__ = ["examine_job", "examine_launch"]
@@ -60,7 +60,7 @@ def examine_job(context: ThunderContext) -> list[Finding]:
     first = node.allreduce(comm.rank, MPI.MIN)
     node.Free()
     own = _Place(socket.gethostname(), first, frozenset(os.sched_getaffinity(0)),
-                 context._session.workspace.threads, free_memory(), memory_limit(), _shared())
+                 context._session.workspace.threads, free_memory(), find_memory_limit(), _shared())
     places = comm.allgather(own)
     return [_ranks(places), _cores(places), _memory(places, context.memory), _shared_memory(places)]
 

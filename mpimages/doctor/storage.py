@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..collective import from_rank
 from ..context import ThunderContext
-from ..sizes import size_text
+from ..core.sizes import size_text
+from ..spmd.agreement import from_rank
 from ..verification import verify
 from .findings import Finding
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from ..shown import shown
+from ..core.arguments import checked_text
+from ..core.text import shown
 from .base import Handle, Header, Reader, Scratch
-from .incomplete import Rest, count_images, inspect_first
+from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key
-from .options import Options, checked_text
+from .options import Options
 
 __all__ = [
     "Handle",
@@ -40,11 +41,11 @@ MARKERS = ("SUCCESS", "_SUCCESS")
 @cache
 def registry() -> dict[str, Reader]:
     """The readers by name, in the order in which they are named to the user."""
-    from .hdf5 import Hdf5Reader
-    from .npy import NpyReader
+    from .flat.binary import StackReader
+    from .flat.npy import NpyReader
+    from .hdf5.reader import Hdf5Reader
     from .png import PngReader
-    from .stack import StackReader
-    from .tif import TifReader
+    from .tif.reader import TifReader
 
     readers = (TifReader(), PngReader(), StackReader(), Hdf5Reader(), NpyReader())
     return {reader.name: reader for reader in readers}

@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 
 from ..errors import FormatError
+from .byte_ranges import open_file
 from .options import ALL_PLANES, Options
 from .places import Places
-from .rawio import open_file
 
 __all__ = [
     "Closing",

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ..core.text import shown
 from ..errors import not_found
-from ..marks import refuse_unfinished
-from ..shown import shown
+from ..formats.output_names import refuse_unfinished
 
 __all__ = ["files_with", "list_files", "natural_key", "path_list"]
 

@@ -2,98 +2,25 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from ..shown import shown
+from ..core.arguments import (
+    checked_dims,
+    checked_dtype,
+    checked_text,
+    plain_int,
+    positive_int,
+)
+from ..core.text import shown
 
-__all__ = [
-    "ALL_PLANES",
-    "Options",
-    "checked_dims",
-    "checked_dtype",
-    "checked_text",
-    "image_dtype",
-    "plain_int",
-    "positive_int",
-    "positive_ints",
-]
+__all__ = ["ALL_PLANES", "Options"]
 
 
 # As nplanes: each file is one image of all its planes.
 ALL_PLANES = "all"
-
-
-def image_dtype(stored: DTypeLike, path: str = "") -> np.dtype:
-    """The dtype in which values stored as `stored` are handed out: native byte order.
-
-    Parameters
-    ----------
-    stored : dtype_like
-        Integers of 8 to 64 bits, floats of 16 to 64 bits; booleans become uint8.
-    path : str
-        The file, for the message.
-
-    Raises
-    ------
-    ValueError
-        For every other type (complex, objects, strings, structures).
-    """
-    dtype = np.dtype(stored)
-    if dtype == np.bool_:
-        return np.dtype(np.uint8)
-    if dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)):
-        return dtype.newbyteorder("=")
-    where = f"{path}: " if path else ""
-    raise ValueError(f"{where}dtype {dtype} cannot be an image's; integers and floats can")
-
-
-def positive_ints(value: Any, name: str) -> tuple[int, ...]:
-    """`value` as a tuple of plain ints above zero; TypeError or ValueError otherwise."""
-    try:
-        if isinstance(value, (str, bytes, dict, set)):
-            raise TypeError
-        numbers = tuple(value)
-    except Exception:  # of any type: it is the value that is asked for its items
-        raise TypeError(f"{name} must be a sequence of integers, got {shown(value)}") from None
-    return tuple(positive_int(n, name) for n in numbers)
-
-
-def positive_int(value: Any, name: str) -> int:
-    """`value` as a plain int above zero; TypeError or ValueError otherwise."""
-    number = plain_int(value, name)
-    if number < 1:
-        raise ValueError(f"{name} must be at least 1, got {number}")
-    return number
-
-
-def plain_int(value: Any, name: str) -> int:
-    """`value` as a plain int; TypeError where it is none (a bool is none)."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got {shown(value)}")
-    try:
-        return operator.index(value)
-    except Exception:  # of any type: it is the value that is asked
-        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
-
-
-def checked_dtype(value: Any, name: str) -> np.dtype:
-    """`value` as a dtype that images may be stored in; TypeError or ValueError otherwise."""
-    if value is None:  # to NumPy, float64
-        raise TypeError(f"{name} is missing")
-    try:
-        dtype = np.dtype(value)
-    except Exception as error:  # of any type: NumPy asks the value for its attributes
-        raise TypeError(f"{name} {shown(value)} is not a dtype: {error}") from None
-    try:
-        image_dtype(dtype)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    return dtype
 
 
 @dataclass(frozen=True)
@@ -163,14 +90,6 @@ class Options:
                                  f"are {found}")
 
 
-def checked_dims(value: Any, name: str = "dims") -> tuple[int, ...]:
-    """`value` as (row, column) or (row, column, page); TypeError or ValueError otherwise."""
-    dims = positive_ints(value, name)
-    if len(dims) not in (2, 3):
-        raise ValueError(f"{name} must be (row, column) or (row, column, page), got {dims}")
-    return dims
-
-
 def _checked_nplanes(value: Any) -> int | str:
     if isinstance(value, str):
         if value != ALL_PLANES:
@@ -192,15 +111,6 @@ def _checked_channel(value: Any) -> int:
     if channel < 0:
         raise ValueError(f"channel counts from 0, got {channel}")
     return channel
-
-
-def checked_text(value: Any, name: str) -> str:
-    """`value` where it is a string that is not empty; TypeError or ValueError otherwise."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {shown(value)}")
-    if not value or "\0" in value:
-        raise ValueError(f"{name} must be a name, got {shown(value)}")
-    return value
 
 
 def _checked_axes(value: Any) -> str:

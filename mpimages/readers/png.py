@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.cleanup import quietly
+from ..core.timers import counted, phase
 from ..errors import FormatError
-from ..phases import counted, phase
-from ..quiet import quietly
-from .arrayaxes import require_kind
+from .array_axes import require_kind
 from .base import Handle, Header, Reader, Scratch, cut_planes
-from .greyramp import is_grey_ramp
+from .byte_ranges import open_file
+from .grey_palette import is_grey_ramp
 from .options import Options
-from .rawio import open_file
 
 __all__ = ["PngReader"]
 

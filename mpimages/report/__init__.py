@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..collection import Collection
-from ..collective import from_rank
-from ..unwritten import never_written
-from ..writers.commit import staged
-from .gathered import Recording, gather
+from ..engine.unwritten_data import never_written
+from ..spmd.agreement import from_rank
+from ..writers.output.staging import staged
+from .gathering import Recording, gather
 
 __all__ = ["write_report"]
 
@@ -38,10 +38,10 @@ def _write(
     images: Collection, recording: Recording, unwritten: dict[str, int], output: str
 ) -> dict[str, Any]:
     """Judge, draw and write; returns the figures. Local: rank 0."""
-    from ..writers.files import naming_file
-    from ..writers.plain import plain_metadata
-    from .described import describe
-    from .judged import judge
+    from ..writers.output.files import naming_file
+    from ..writers.output.plain import plain_metadata
+    from .description import describe
+    from .judgement import judge
     from .page import page
 
     description = describe(images._chain, images.metadata)

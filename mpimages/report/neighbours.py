@@ -3,8 +3,8 @@
 The local correlation of a pixel is the mean Pearson correlation of its series with those of its
 four neighbours in the plane (Smith and Häusser, Nature Neuroscience 13, 2010, used it to find
 cells). It follows from variances alone, var(x + y) = var(x) + var(y) + 2 cov(x, y), so that the
-sums of `reduce.Accumulator` serve for it: exact for integers of up to 16 bits, along a fixed tree
-otherwise, and the same bits for every number of ranks.
+sums of `accumulator.Accumulator` serve for it: exact for integers of up to 16 bits, along a
+fixed tree otherwise, and the same bits for every number of ranks.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..budget import size_text
-from ..chain import Chain, Shape
 from ..collection import Collection
-from ..collective import Together, allgather_rows
-from ..partition import Partition
-from ..reduce import Accumulator, need_per_pixel
+from ..core.partition import Partition
+from ..engine.chain import Chain, Shape
+from ..spmd.agreement import Together, allgather_rows
+from ..spmd.memory_limit import size_text
+from ..statistics.accumulator import Accumulator, need_per_pixel
 
 __all__ = ["PixelStatistics", "filled", "is_blank", "local_correlation", "pixel_statistics"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
-from ..checksum import crc32
-from ..marks import REPORT_START
-from .described import Description
+from ..core.crc32 import crc32
+from ..formats.output_names import REPORT_START
+from .description import Description
 from .drawing import drawing
-from .gathered import Recording
-from .judged import Judged
+from .gathering import Recording
+from .judgement import Judged
 from .pictures import Picture, pictures
 from .plots import active_series, difference, histogram, intensity, shifts
 from .style import CSS

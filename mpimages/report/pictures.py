@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .drawing import fitted, svg_of
-from .gathered import Recording
+from .gathering import Recording
 from .words import number_text
 
 __all__ = ["HUGE", "Picture", "montage", "pictures"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .drawing import ACCENT, INK, MUTED, SECOND, WARN, line, svg_of
-from .gathered import Recording
-from .judged import Judged
+from .gathering import Recording
+from .judgement import Judged
 from .pictures import HUGE, Picture
 from .shifts import RELIABLE
 from .trends import Trend

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..chain import Shape
+from ..engine.chain import Shape
 from .neighbours import filled
 
 __all__ = ["CLAIMED", "LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zlib import crc32
 
+from ..core.text import printable
 from ..errors import FormatError, not_found
-from ..marks import (
+from ..formats.output_names import (
     CONF,
     MANIFEST,
     REPORT_END,
@@ -26,7 +27,6 @@ from ..marks import (
     partial_path,
     refuse_unfinished,
 )
-from ..shown import printable
 from .findings import Findings, read_description
 
 __all__ = ["Verified", "verify"]

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..checksum import parts_of_pieces
+from ..core.crc32 import parts_of_pieces
+from ..core.timers import phase
 from ..dims import Box, box_shape, boxes
-from ..phases import phase
 from .findings import Findings
 from .pieces import WRONG, together
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..plugins import require_filters
-from ..readers.hdf5open import open_hdf5_file
+from ..formats.hdf5_plugins import require_filters
+from ..readers.hdf5.opening import open_hdf5_file
 from .boxes import damaged_boxes
 from .findings import Findings
 from .pieces import Stored, damaged

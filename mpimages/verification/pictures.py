@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FormatError
-from ..marks import MANIFEST, PICTURES_FORMAT
+from ..formats.output_names import MANIFEST, PICTURES_FORMAT
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from ..phases import carried, phase
+from ..core.timers import carried, phase
 from .findings import Findings
 
 __all__ = ["WRONG", "Stored", "damaged", "together"]

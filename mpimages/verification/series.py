@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..marks import CONF, SERIES_FILE, SERIES_FORMAT, SUCCESS
+from ..formats.output_names import CONF, SERIES_FILE, SERIES_FORMAT, SUCCESS
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ..errors import FormatError
-from ..marks import STATS, STATS_PICTURES
+from ..formats.output_names import STATS, STATS_PICTURES
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 

@@ -6,7 +6,7 @@ import os
 import zlib
 from typing import BinaryIO
 
-from ..tifmark import STRUCTURE_PLACE, Mark, read_mark
+from ..formats.tif_checksums import STRUCTURE_PLACE, Mark, read_mark
 from .findings import Findings
 from .pieces import Stored, damaged
 

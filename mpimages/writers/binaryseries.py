@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..checksum import PIECE, Fragments, fragment_rows, merge_fragments
-from ..collective import Together, from_rank
-from ..marks import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
-from .boxes import write_run
-from .files import OutputFiles, are_of, create_file, holds, naming_file, prepare_file
-from .plain import plain_index, plain_metadata, sync_directory, to_json, write_small
+from ..core.crc32 import PIECE, Fragments, fragment_rows, merge_fragments
+from ..formats.output_names import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
+from ..spmd.agreement import Together, from_rank
+from .output.boxes import write_run
+from .output.files import OutputFiles, are_of, create_file, holds, naming_file, prepare_file
+from .output.plain import plain_index, plain_metadata, sync_directory, to_json, write_small
 
 __all__ = ["BinarySeriesWriter"]
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..checksum import crc32
-from ..collective import Together, from_rank
+from ..core.cleanup import quietly
+from ..core.crc32 import crc32
+from ..formats.output_names import MANIFEST, PICTURES_FORMAT, with_own_checksum
 from ..kernels.runs import begin_writeback
-from ..marks import MANIFEST, PICTURES_FORMAT, with_own_checksum
-from ..quiet import quietly
-from .files import naming_file
-from .naming import Naming, ranges_of
-from .plain import sync_directory, to_json, write_small
+from ..spmd.agreement import Together, from_rank
+from .output.files import naming_file
+from .output.naming import Naming, ranges_of
+from .output.plain import sync_directory, to_json, write_small
 
 __all__ = ["PictureWriter"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..shown import shown
+from ..core.text import shown
 
 __all__ = ["ImshowMapping", "check_imshow_options", "write_png"]
 

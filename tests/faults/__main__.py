@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ..jobs import launcher
+from ..support.jobs import launcher
 
 HERE = Path(__file__).parent
 SHARED_BYTES = 1 << 23

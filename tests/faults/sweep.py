@@ -23,10 +23,11 @@ import numpy as np
 import tifffile
 from mpi4py import MPI
 
-from mpimages import ThunderContext, progress
+from mpimages import ThunderContext
+from mpimages.conversion import resume
 
-from ..data import recording
-from ..test_saving import contents
+from ..conversion.test_saving import contents
+from ..support.data import recording
 
 COUNT, DIMS = 24, (40, 30)
 MEMORY = 16_000  # some rounds
@@ -290,7 +291,7 @@ class Sweep:
 def main() -> None:
     home, begin, wanted = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     logging.getLogger("mpimages").setLevel(logging.CRITICAL)
-    progress.FLUSH_LEAST = -1.0  # at each record, not when the time has come
+    resume.FLUSH_LEAST = -1.0  # at each record, not when the time has come
     sweep = Sweep(home)
     if not (home / "plan").exists():
         plan = sweep.make_plan(wanted)

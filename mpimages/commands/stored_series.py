@@ -1,0 +1,49 @@
+"""Series on the disk as a command's PATH."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .running import OPTIONS
+
+if TYPE_CHECKING:
+    from ..context import ThunderContext
+    from ..series import Series
+
+__all__ = ["is_series", "load_series"]
+
+
+def is_series(context: ThunderContext, path: str) -> bool:
+    """Whether this is what a Series was written to. Collective."""
+    from ..spmd.agreement import from_rank
+
+    return bool(from_rank(context.comm, 0, "mpimages", _looks_like_series, path))
+
+
+def _looks_like_series(path: str) -> bool:
+    from ..formats.output_names import CONF, SERIES_FILE
+    from ..readers.hdf5.links import open_item
+    from ..readers.hdf5.opening import HDF5_ENDINGS, open_hdf5
+
+    if os.path.isdir(path):
+        names = os.listdir(path)
+        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
+    if not os.path.isfile(path) or not path.lower().endswith(HDF5_ENDINGS):
+        return False
+    try:
+        with open_hdf5(path) as file:
+            item = open_item(path, file, "series")
+            return item is not None and "mpimages_format" in item.attrs
+    except (OSError, ValueError):
+        return False  # what is wrong with it the reader says
+
+
+def load_series(context: ThunderContext, path: str, reading: dict[str, Any]) -> Series:
+    """The Series at PATH; refuses options of reading that mean nothing for it. Collective."""
+    for name, value in reading.items():
+        if name != "dataset" and value not in (None, False):
+            raise click.UsageError(f"{OPTIONS[name]} is of images, but {path} holds a series.")
+    return context.loadSeries(path, dataset=reading["dataset"] or "series")

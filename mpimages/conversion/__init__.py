@@ -1,0 +1,1 @@
+"""Images to files, in rounds within a budget, resumable."""

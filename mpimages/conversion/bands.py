@@ -1,0 +1,355 @@
+"""Bands of pixels of many images: straight from their files, or from memory. Local.
+
+A conversion runs in rounds, and a round takes a range of the pixels of all images. Files that
+store their images plainly are read in part, so that no round reads what another does.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import weakref
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from ..core.cleanup import quietly
+from ..core.partition import Partition
+from ..core.timers import phase
+from ..core.workspace import Work, Workspace
+from ..engine.chain import Positions
+from ..engine.sources import FileSource, PerThread
+from ..errors import FormatError
+from ..kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
+from ..kernels.transpose import transpose_each
+from ..readers.byte_ranges import product
+
+__all__ = ["Bands", "FileBands", "MemoryBands"]
+
+# What is interleaved at once lies in the second cache; but so long a run is read at once.
+PIECE_BYTES = 1 << 20
+RUN_BYTES = 1 << 15
+# Of the descriptors that are free: the part that files may have that are read in every round.
+KEPT_PART = 0.25
+KEPT_MOST = 16384
+
+
+class Bands(Protocol):
+    """This rank's images, of which ranges of pixels can be had.
+
+    Pixels are counted in C order: (row, column[, page]).
+
+    Attributes
+    ----------
+    in_memory : bool
+        Whether `view` gives the pixels as they lie; otherwise `begin` reads them into a buffer.
+    count : int
+        How many images this rank has; may be 0.
+    pixels : int
+        How many pixels an image has.
+    grain : int
+        The first and last pixel of a band are multiples of it; it divides `pixels`. Ranks whose
+        files differ may differ in it; then the greatest serves all of them.
+    dtype : numpy.dtype
+        In native byte order.
+    """
+
+    @property
+    def in_memory(self) -> bool: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def pixels(self) -> int: ...
+    @property
+    def grain(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    def view(self, first: int, last: int) -> np.ndarray | None:
+        """The pixels [first, last), (count, last - first), as they lie in memory; else None."""
+
+    def begin(self, first: int, last: int, out: np.ndarray) -> Work:
+        """Begin to write the pixels [first, last) into out, on the workspace's threads.
+
+        Parameters
+        ----------
+        first, last : int
+            Multiples of the grain.
+        out : (count, last - first) ndarray of `dtype`
+            C-contiguous. To be left alone until the work has finished.
+
+        Returns
+        -------
+        Work
+            Its `finish` raises what reading raised.
+
+        Raises
+        ------
+        ValueError
+            If the band or out is not as above.
+        """
+
+    def close(self) -> None:
+        """Close what is open. May be called twice."""
+
+
+class _Shared:
+    """What bands of either kind say of themselves."""
+
+    def __init__(
+        self, count: int, pixels: int, grain: int, dtype: np.dtype, workspace: Workspace
+    ) -> None:
+        self.count = count
+        self.pixels = pixels
+        self.grain = grain
+        self.dtype = dtype
+        self._workspace = workspace
+
+    def _check_band(self, first: int, last: int) -> None:
+        if not 0 <= first <= last <= self.pixels or first % self.grain or last % self.grain:
+            raise ValueError(
+                f"no band [{first}, {last}) of {self.pixels} pixels: it must begin and end at "
+                f"multiples of {self.grain}"
+            )
+
+    def begin(self, first: int, last: int, out: np.ndarray) -> Work:
+        """See `Bands`."""
+        self._check_band(first, last)
+        shape = (self.count, last - first)
+        if out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous:
+            raise ValueError(
+                f"a band needs C-contiguous memory of shape {shape} and dtype {self.dtype}, not "
+                f"of shape {out.shape}, dtype {out.dtype} and strides {out.strides}"
+            )
+        parts = _parts(self.count if out.size else 0, self._workspace)
+        return self._workspace.submit((self._fill, (first, a, b, out[a:b])) for a, b in parts)
+
+    def close(self) -> None:
+        """Close what is open. May be called twice."""
+
+    def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
+        """Write a band of the images [start, stop) into out; on any thread."""
+        raise NotImplementedError
+
+
+def _parts(count: int, workspace: Workspace) -> list[tuple[int, int]]:
+    """A part of `count` images for each thread; none is empty."""
+    cuts = Partition.balanced(count, max(1, min(count, workspace.threads)))
+    return [cuts.bounds(part) for part in range(cuts.parts)] if count else []
+
+
+class MemoryBands(_Shared):
+    """Bands of images in memory.
+
+    Parameters
+    ----------
+    images : (n, pixels) ndarray
+        This rank's; kept, not copied.
+    workspace : Workspace
+    """
+
+    in_memory: ClassVar[bool] = True
+
+    def __init__(self, images: np.ndarray, workspace: Workspace) -> None:
+        super().__init__(len(images), images.shape[1], 1, images.dtype, workspace)
+        self._images = images
+
+    def view(self, first: int, last: int) -> np.ndarray:
+        """The pixels [first, last), (count, last - first); not copied, not to be written to."""
+        self._check_band(first, last)
+        return self._images[:, first:last]
+
+    def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
+        out[...] = self._images[start:stop, first : first + out.shape[1]]
+
+
+class FileBands(_Shared):
+    """Bands of images that are stored plainly in files; made by `survey`.
+
+    For each image 32 bytes are kept (where it lies, its file's size and time of modification),
+    and 8 more for its position where positions are no range. Files stay open as far as a quarter of
+    the free descriptors goes, others are opened for each band and closed again; what has changed
+    since the survey is refused.
+    """
+
+    in_memory: ClassVar[bool] = False
+
+    def __init__(self, found: _Survey, workspace: Workspace) -> None:
+        source = found.source
+        planes, stored = next(iter(found.kinds), (1, source.dtype.str))
+        pixels = product(source.dims)
+        super().__init__(len(found.positions), pixels, planes, source.dtype, workspace)
+        self._found = found
+        self._swap = not np.dtype(stored).isnative
+        self._paths = source.paths.for_kernel()
+        self._scratch = PerThread()
+        self._kept = _to_keep(found)
+        self._closing = weakref.finalize(self, _close_all, self._kept)
+
+    @classmethod
+    def survey(
+        cls, source: FileSource, positions: Positions, workspace: Workspace
+    ) -> FileBands | None:
+        """Find out where images lie: each file is opened once, on the workspace's threads. Local.
+
+        Parameters
+        ----------
+        source : FileSource
+        positions : ascending ints
+            Which of its images; this rank's own.
+        workspace : Workspace
+
+        Returns
+        -------
+        FileBands or None
+            None if an image cannot be read in part, or is stored otherwise than the others.
+
+        Raises
+        ------
+        FormatError
+            If a file is damaged, truncated, or of another shape or dtype than the first.
+        OSError
+            If one cannot be opened.
+        """
+        found = _Survey(source, positions)
+        parts = _parts(len(positions), workspace)
+        work = workspace.submit((found.look_at, part) for part in parts)
+        try:
+            work.finish()
+        finally:
+            work.give_up()
+        return None if found.in_vain else cls(found, workspace)
+
+    @classmethod
+    def inside(
+        cls, source: FileSource, positions: Positions, workspace: Workspace
+    ) -> FileBands:
+        """As `survey`, of files that this job has written itself: whenever that was. Local."""
+        bands = cls.survey(source, positions, workspace)
+        assert bands is not None
+        # On network file systems a time of modification may be news that come late.
+        bands._found.modified = None
+        return bands
+
+    @property
+    def scratch_bytes(self) -> int:
+        """How much memory of its own each thread takes for a band at most."""
+        if self.grain == 1:
+            return 0
+        return max(PIECE_BYTES, min(RUN_BYTES * self.grain, self.pixels * self.dtype.itemsize))
+
+    def close(self) -> None:
+        """Close the files that are open. May be called twice."""
+        self._closing()
+
+    def view(self, first: int, last: int) -> None:
+        """None: a band must be read."""
+
+    def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
+        if self.grain == 1:
+            self._read(start, first, out[:, np.newaxis])
+            return
+        values = out.reshape(len(out), -1, self.grain)
+        for images, places in self._pieces(*values.shape[:2]):
+            target = values[images, places]
+            count, width, planes = target.shape
+            stored = self._scratch.scratch.take((count, planes, width), self.dtype)
+            self._read(start + images.start, first // self.grain + places.start, stored)
+            with phase("read"):
+                transpose_each(stored, target)
+
+    def _pieces(self, count: int, width: int) -> Iterator[tuple[slice, slice]]:
+        """The images and the places in each plane that are read and interleaved at once:
+        several whole bands of images, or a part of one."""
+        item = self.grain * self.dtype.itemsize
+        most = max(1, PIECE_BYTES // item, RUN_BYTES // self.dtype.itemsize)
+        wide, many = min(width, most), max(1, PIECE_BYTES // (width * item))
+        for image in range(0, count, many):
+            for place in range(0, width, wide):
+                images = slice(image, min(image + many, count))
+                yield images, slice(place, min(place + wide, width))
+
+    def _read(self, start: int, place: int, out: np.ndarray) -> None:
+        """Read values from number `place` on of each plane of images into out,
+        (images, planes, values), for the images from `start` on."""
+        found, images = self._found, slice(start, start + len(out))
+        files = found.source.files_of(found.positions[images])
+        modified = None if found.modified is None else found.modified[images]
+        with phase("read", out.nbytes):
+            failure = read_runs(
+                self._paths, files, found.first[images], found.stride[images],
+                found.size[images], modified, place * self.dtype.itemsize, self._swap, out,
+                self._kept[images],
+            )  # fmt: skip
+        if failure is not None:
+            status, image, number = failure
+            _refuse(found.source.paths[int(files[image])], status, number)
+
+
+def _to_keep(found: _Survey) -> np.ndarray:
+    """Which files stay open once they are: KEEP at the first image of each, else OPEN."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    free = limit - len(os.listdir("/proc/self/fd"))
+    most = KEPT_MOST if limit == resource.RLIM_INFINITY else min(KEPT_MOST, int(KEPT_PART * free))
+    files = found.source.files_of(found.positions)
+    begins = np.flatnonzero(np.diff(files, prepend=-1))[: max(0, most)]
+    kept = np.full(len(files), OPEN, dtype=np.int32)
+    kept[begins] = KEEP
+    return kept
+
+
+def _close_all(kept: np.ndarray) -> None:
+    descriptors = kept[kept >= 0].tolist()
+    kept[:] = OPEN
+    for descriptor in descriptors:
+        quietly(os.close, descriptor)
+
+
+def _refuse(path: str, status: int, number: int) -> None:
+    """Raise what a failure to read a band stands for."""
+    if status == TRUNCATED:
+        raise FormatError(
+            f"{path}: truncated: it is shorter than when it was first looked at; restore it and "
+            f"begin again"
+        )
+    if status == CHANGED:
+        raise FormatError(
+            f"{path}: changed since it was listed: its size or time of modification is another; "
+            f"leave recordings alone while they are read, and begin again"
+        )
+    raise OSError(number, os.strerror(number), path)
+
+
+class _Survey:
+    """Where images lie, as it is found out, a part on each thread."""
+
+    def __init__(self, source: FileSource, positions: Positions) -> None:
+        self.source = source
+        self.positions = positions
+        self.first, self.stride, self.size = np.empty((3, len(positions)), dtype=np.int64)
+        self.modified: np.ndarray | None = np.empty(len(positions), dtype=np.int64)
+        self.kinds: set[tuple[int, str]] = set()
+        self.unfit = False
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether one image at least is unfit, or two differ."""
+        return self.unfit or len(self.kinds) > 1
+
+    def look_at(self, start: int, stop: int) -> None:
+        """Look at the images [start, stop), unless it has turned out to be in vain."""
+        for file, image, place, number in self.source.visits(self.positions[start:stop]):
+            if self.in_vain:
+                return
+            with phase("list"), self.source.open(file) as handle:
+                places = handle.places(image, image + number)
+            if places is None:
+                self.unfit = True
+                return
+            self.kinds.add((places.planes, places.stored.str))
+            images = slice(start + place, start + place + number)
+            self.first[images], self.stride[images] = places.first, places.stride
+            self.size[images] = places.size
+            if self.modified is not None:
+                self.modified[images] = places.modified

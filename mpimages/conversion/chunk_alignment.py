@@ -1,0 +1,102 @@
+"""Records that must be written in whole slabs, put together across batches and ranks.
+
+A compressed chunk is made by one rank, of all its records. What a rank streams comes in batches
+that end anywhere, and of records in memory the ranks hold what they hold: parts of a slab that
+lie on several ranks go to the one that has its first record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.partition import Partition
+from ..engine.chain import Positions
+from ..spmd.agreement import Together
+
+__all__ = ["Slabs"]
+
+Emit = Callable[[int, np.ndarray], None]
+
+
+class Slabs:
+    """Passes records on in whole slabs: those from a multiple of `grain` to the next. Local.
+
+    Parameters
+    ----------
+    grain, count : int
+        Records in a slab, and in all; the last slab may be shorter.
+    places : ascending ints
+        The records that are streamed, by all ranks together; of each slab all or none.
+    partition : Partition
+        Of `places`.
+    emit : callable
+        Takes the number of the first record, and the records of one or more whole slabs.
+    """
+
+    def __init__(
+        self, grain: int, count: int, places: Positions, partition: Partition, emit: Emit
+    ) -> None:
+        self._grain = grain
+        self._count = count
+        self._places = places
+        self._partition = partition
+        self._emit = emit
+        # The slab that is being put together: where its records begin, and what is there.
+        self._begin = 0
+        self._held: list[np.ndarray] = []
+        self._edges: list[tuple[int, np.ndarray]] = []
+
+    def add(self, place: int, records: np.ndarray) -> None:
+        """Take the records from number `place` on; they are copied where they are kept."""
+        while len(records):
+            if not self._held:
+                self._begin = place
+            end = min(self._count, (place // self._grain + 1) * self._grain)
+            if not self._held and place % self._grain == 0:
+                whole = len(records) // self._grain * self._grain
+                if place + len(records) == self._count:
+                    whole = len(records)
+                if whole:
+                    self._emit(place, records[:whole])
+                    place, records = place + whole, records[whole:]
+                    continue
+            taken = records[: end - place]
+            self._held.append(taken.copy())
+            place, records = place + len(taken), records[len(taken) :]
+            if place == end:
+                self._close()
+
+    def _close(self) -> None:
+        """The records that are held are followed by none of their slab: all that is here."""
+        held = np.concatenate(self._held)
+        self._held = []
+        end = min(self._count, (self._begin // self._grain + 1) * self._grain)
+        if self._begin % self._grain == 0 and self._begin + len(held) == end:
+            self._emit(self._begin, held)
+        else:
+            self._edges.append((self._begin, held))
+
+    def finish(self, comm: MPI.Intracomm, action: str) -> None:
+        """Put together the slabs of which several ranks have parts. Collective."""
+        outgoing: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(comm.size)]
+        with Together(comm, action):
+            if self._held:
+                self._close()
+            for place, records in self._edges:
+                outgoing[self._owner(place)].append((place, records))
+            self._edges = []
+        parts = [part for rank in comm.alltoall(outgoing) for part in rank]
+        with Together(comm, action):
+            for place, records in sorted(parts, key=lambda part: part[0]):
+                self.add(place, records)
+
+    def _owner(self, place: int) -> int:
+        """The rank that has the first record of the slab to which a record belongs."""
+        begin = place // self._grain * self._grain
+        places = self._places
+        whole = isinstance(places, range)  # then nothing was left out
+        index = begin if whole else int(np.searchsorted(places, begin))
+        return int(np.searchsorted(self._partition.offsets, index, side="right")) - 1

@@ -1,0 +1,115 @@
+"""What a job was given, in few bytes: to tell whether an interrupted one may be taken up."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.crc32 import Fragments, merge_fragments
+from ..core.partition import Partition
+from ..engine.chain import Chain, Selector
+from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
+from ..exchange.source import ExchangeSource
+from ..spmd.agreement import Together, allreduce
+
+__all__ = ["describe_input"]
+
+PLAIN = (bool, int, float, complex, str, bytes)
+
+
+def describe_input(comm: MPI.Intracomm, chain: Chain, action: str) -> dict[str, Any]:
+    """Names, sizes and times of the files, their header, and the steps. Collective.
+
+    Parameters
+    ----------
+    chain : Chain
+        Settled.
+
+    Returns
+    -------
+    dict
+        Plain values, the same on all ranks for the same input, whatever their number.
+    """
+    source = chain.source
+    if isinstance(source, ExchangeSource):
+        images = source.images.collection._settle(action)
+        return {**describe_input(comm, images, action),
+                "series": _digest(chain.asked(), _functions(chain))}
+    return {**_of_source(comm, source, action),
+            "steps": _digest(chain.asked(), _functions(chain))}
+
+
+def _of_source(comm: MPI.Intracomm, source: Any, action: str) -> dict[str, Any]:
+    if isinstance(source, FileSource):
+        header = source.header
+        said = _digest(source.reader.name, source.options, header.dims, header.dtype,
+                       source.count, sorted(header.metadata.items()))
+        return {"files": _files(comm, source.paths, action), "header": said}
+    if isinstance(source, SeriesSource):
+        series = source.header
+        said = _digest(series.kind, series.dims, series.length, series.dtype)
+        return {"files": _files(comm, series.files(), action), "header": said}
+    if isinstance(source, MemorySource):
+        return {"values": _values(comm, source, action)}
+    return {"header": _digest(type(source).__name__, source.count, source.dims, source.dtype)}
+
+
+def _files(comm: MPI.Intracomm, paths: PathTable | Sequence[str], action: str) -> str:
+    """Of the names, sizes and times of all files, in order; the ranks share the asking."""
+    total = np.zeros(1, dtype=np.uint64)
+    with Together(comm, action):
+        start, stop = Partition.balanced(len(paths), comm.size).bounds(comm.rank)
+        for number in range(start, stop):
+            path = paths[number]
+            status = os.stat(path)
+            one = _digest(number, os.path.basename(path), status.st_size, status.st_mtime_ns)
+            # A sum: who asked for which file must not matter. Each term knows its place.
+            total += np.uint64(int(one, 16))
+    return f"{int(allreduce(comm, total, MPI.SUM)[0]):016x}"
+
+
+def _values(comm: MPI.Intracomm, source: MemorySource, action: str) -> str:
+    """Of all ranks' records, as if they were one array."""
+    fragments = Fragments()
+    rows = np.empty((0, 4), dtype=np.int64)
+    size = 0
+    with Together(comm, action):
+        assert source.dims is not None
+        assert source.dtype is not None
+        assert source.partition is not None
+        size = int(np.prod(source.dims, dtype=np.int64)) * source.dtype.itemsize
+        first = source.partition.bounds(comm.rank)[0]
+        step = max(1, (1 << 24) // max(1, size))
+        for place in range(0, len(source.block), step):
+            records = np.ascontiguousarray(source.block[place : place + step])
+            data = records.reshape(-1).view(np.uint8).data
+            fragments.add(0, (first + place) * size, data)
+        rows = fragments.take()
+    gathered = comm.allgather(rows)
+    assert source.count is not None
+    return _digest(merge_fragments(gathered, [source.count * size]), source.dims, source.dtype)
+
+
+def _functions(chain: Chain) -> list[tuple[str, int]]:
+    """What can be compared of the users' functions: their names, code and plain constants."""
+    found = []
+    for step in chain.steps:
+        func = None if isinstance(step, Selector) else getattr(step, "func", None)
+        if func is not None:
+            code = getattr(func, "__code__", None)
+            said = getattr(code, "co_code", b"")
+            # Others, such as functions inside, show themselves by where they lie in memory.
+            plain = [c for c in getattr(code, "co_consts", ()) if isinstance(c, PLAIN)]
+            said += repr(plain).encode("utf-8", "surrogateescape")
+            found.append((getattr(func, "__qualname__", type(func).__name__), zlib.crc32(said)))
+    return found
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,0 +1,175 @@
+"""How a conversion is cut into rounds within a budget, and what it will take: arithmetic. Local."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..core.sizes import size_text
+from ..spmd import memory_limit
+
+__all__ = ["HELD_BYTES", "HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
+
+# What a rank sends, and what it receives, at once while a band is exchanged: it stays in the
+# cache between packing and unpacking.
+EXCHANGE_BYTES = 8 << 20
+# A round must not last long whatever the budget, so that a job can be stopped and resumed.
+ROUND_BYTES = 1 << 30
+# Where a band is a view of images in memory, rounds cost next to nothing: blocks of this size
+# are filled while the one before is written, and their memory is used again and again.
+BLOCK_BYTES = 16 << 20
+# A share that leaves so much of the budget is held; otherwise it is read band by band.
+HELD_PART = 0.75
+# To read a share is one step, of which a job that is killed has nothing: larger ones go in bands.
+HELD_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a conversion is cut into rounds. The same on all ranks.
+
+    Attributes
+    ----------
+    way : {'memory', 'share', 'bands', 'frames'}
+    width : int
+        Pixels in a round, of all ranks.
+    grain : int
+        Bands begin and end, and are shared among the ranks, at multiples of it.
+    rounds : int
+        For all of the pixels.
+    blocks : int
+        How many a rank has in turn: 1; or 2, to exchange one while the other is written.
+    exchange : int
+        Bytes that a rank sends at once.
+    memory : int
+        Bytes that a rank takes, at most.
+    scratch : int
+        Bytes of the scratch file.
+    """
+
+    way: str
+    width: int
+    grain: int
+    rounds: int
+    blocks: int
+    exchange: int
+    memory: int
+    scratch: int
+
+
+def lay_out(
+    way: str, counts: tuple[int, ...], pixels: int, itemsize: int, record: int, grain: int,
+    memory: int, action: str,
+) -> Layout:
+    """Cut a conversion into rounds that keep within `memory` bytes a rank. Local arithmetic.
+
+    Parameters
+    ----------
+    way : {'memory', 'share', 'bands', 'frames'}
+    counts : tuple of int
+        How many images each rank has.
+    pixels, itemsize : int
+        Of an image.
+    record : int
+        Bytes of one series as it is held: with all times, and what the steps make of it.
+    grain : int
+        See `Layout`.
+
+    Raises
+    ------
+    MemoryError
+        Where not even the narrowest band fits.
+    """
+    size, most = len(counts), max(counts)
+    held = most * pixels * itemsize if way == "share" else 0
+    sent = -(-pixels * record // size)
+    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
+    in_memory = way in ("memory", "share")
+    buffered = 0 if in_memory else most * itemsize
+    free = memory - held - 2 * exchange
+    blocks = 2 if in_memory and free >= 3 * grain * record else 1
+
+    def need(width: int) -> int:
+        part = -(-width // (grain * size)) * grain
+        return held + 2 * exchange + width * buffered + blocks * part * record
+
+    free = min(free, blocks * max(BLOCK_BYTES, 2 * grain * record) if blocks > 1
+               else size * ROUND_BYTES)
+    unit = buffered + blocks * record / size
+    spare = free - blocks * grain * record  # a rank's part is rounded up to the grain
+    width = min(pixels, max(grain, int(spare / unit) // grain * grain))
+    if need(width) > memory:
+        memory_limit.check_fits(need(width), memory, action, _instead(
+            lambda ranks: _narrowest(way, -(-sum(counts) // ranks), ranks, pixels, itemsize, record,
+                                     grain, memory),
+            size, max(sum(counts), pixels), memory,
+        ))
+    scratch = sum(counts) * pixels * itemsize if way == "frames" else 0
+    rounds = -(-pixels // width)
+    return Layout(way, width, grain, rounds, blocks, exchange, need(width), scratch)
+
+
+def _narrowest(
+    way: str, most: int, size: int, pixels: int, itemsize: int, record: int, grain: int, memory: int
+) -> int:
+    """What the narrowest band takes on each of `size` ranks that have `most` images at most."""
+    held = most * pixels * itemsize if way == "share" else 0
+    sent = -(-pixels * record // size)
+    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
+    buffered = 0 if way in ("memory", "share") else most * itemsize
+    return held + 2 * exchange + min(pixels, grain) * buffered + grain * record
+
+
+def _instead(need: Callable[[int], int], size: int, most: int, memory: int) -> str:
+    """What to do where need(size) bytes are too many. A rank holds one series at least, and two
+    ranks exchange what one has already: more of them do not always help."""
+    ranks = 2 * size
+    while ranks <= 2 * most and need(ranks) > memory:
+        ranks *= 2
+    if ranks > 2 * most:
+        return "give more with memory=, or take fewer images"
+    return f"give more with memory=, or use {ranks} ranks or more that each have as much"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a conversion will take; ``print`` tells it to people.
+
+    Attributes
+    ----------
+    way : {'memory', 'share', 'bands', 'frames'}
+        Where the pixels come from: from images that are in memory; from the files, each read
+        once and held; from the files, a band of pixels at a time; from a scratch file of decoded
+        images.
+    ranks, rounds : int
+    memory, budget : int
+        Bytes that each rank takes at most, and may take.
+    bytesRead, bytesWritten : int
+        By all ranks, of the input and of the output.
+    bytesScratch : int
+        Written and read again beside the output, and removed at the end; 0 for most.
+    """
+
+    way: str
+    ranks: int
+    rounds: int
+    memory: int
+    budget: int
+    bytesRead: int
+    bytesWritten: int
+    bytesScratch: int
+
+    def __str__(self) -> str:
+        how = {
+            "memory": "the images are in memory",
+            "share": "each rank reads its images once and holds them",
+            "bands": "each round reads a band of pixels from every file",
+            "frames": "images are decoded once, into a scratch file beside the output",
+        }[self.way]
+        scratch = f"\nscratch file: {size_text(self.bytesScratch)}" if self.bytesScratch else ""
+        return (
+            f"{self.ranks} rank{'s' * (self.ranks > 1)}, {self.rounds} "
+            f"round{'s' * (self.rounds > 1)}: {how}\n"
+            f"memory per rank: {size_text(self.memory)} of {size_text(self.budget)}\n"
+            f"read: {size_text(self.bytesRead)}; write: {size_text(self.bytesWritten)}{scratch}"
+        )

@@ -1,0 +1,255 @@
+"""How far a job has come that writes an output, and what an interrupted one had done."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from bisect import bisect, insort
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+from mpi4py import MPI
+
+from ..core.ranges import Range, Ranges
+from ..core.timers import phase
+from ..spmd.agreement import Together, from_rank
+from ..writers.output.journal import JOB, Journal, begin_job, read_job
+from ..writers.output.plain import sync_directory
+from ..writers.output.staging import Stage
+
+__all__ = ["Progress", "Recorder", "Writer"]
+
+Entry = dict[str, Any]
+
+_log = logging.getLogger("mpimages")
+
+# Of a rank's writing time at most about this part goes into flushing before the end; and at
+# most so many seconds of work are lost when the job is killed. Less than the least is no loss.
+FLUSH_SHARE = 0.1
+FLUSH_LEAST = 0.25
+FLUSH_SECONDS = 5.0
+
+
+class Writer(Protocol):
+    """What a conversion asks of the writer of its output."""
+
+    grain: int
+
+    def flush(self) -> dict[str, Any]:
+        """Bring to the disk what was written since the last call; what to record of it."""
+
+    def holds(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what an earlier job recorded is on the disk: it is read again."""
+
+    def restore(self, entry: Mapping[str, Any]) -> None:
+        """Take over what an earlier job recorded."""
+
+
+class Progress:
+    """The records that are on the disk, and this rank's journal of them. Collective constructor.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    stage : Stage
+        Of the output; where it is resumed, the journals of the earlier job are read.
+    described : mapping
+        What is made, of what: plain values, the same on all ranks.
+    action : str
+
+    Attributes
+    ----------
+    done, frames : Ranges
+        The records that were written, and those that wait decoded in the scratch file, when
+        this job began: what the journals say, until `begin` and `confirm` have looked.
+
+    Raises
+    ------
+    FileExistsError
+        Where the earlier job made something else, or of something else.
+    """
+
+    def __init__(
+        self, comm: MPI.Intracomm, stage: Stage, described: Mapping[str, Any], action: str
+    ) -> None:
+        self.stage = stage
+        self._comm = comm
+        self._described = described
+        self._action = action
+        self._entries: list[Entry] = []
+        found = from_rank(comm, 0, action, self._take_up)
+        self.done, self.frames, self.attempt = found
+        self._journal: Journal | None = None
+
+    def _take_up(self) -> tuple[Ranges, Ranges, int]:
+        """What the journals of an earlier job say. Local."""
+        if not self.stage.resumed:
+            return Ranges(), Ranges(), 0
+        job = read_job(self.stage.partial)
+        assert job is not None
+        earlier, self._entries, attempt = job
+        changed = [name for name, value in self._described.items() if earlier.get(name) != value]
+        if changed:
+            raise FileExistsError(
+                f"{self.stage.partial} is what an interrupted job left, but {_listed(changed)} "
+                f"since: it cannot be resumed. Give the job what it was given then, or remove "
+                f"that directory to begin anew ({JOB} in it says what was given)"
+            )
+        return _said(self._entries, "done"), _said(self._entries, "frames"), attempt
+
+    def begin(self, writer: Writer) -> None:
+        """Go on with a writer whose files are there: from now on the job can be resumed.
+
+        Collective.
+        """
+        self.done, entries = self.confirm("done", writer.holds)
+        with Together(self._comm, self._action):
+            for entry in entries:
+                writer.restore(entry)
+            if self._comm.rank == 0 and not self.stage.resumed:
+                begin_job(self.stage.partial, self._described)
+        with Together(self._comm, self._action):
+            self._journal = Journal(self.stage.partial, self.attempt, self._comm.rank)
+        with Together(self._comm, self._action):
+            if self._comm.rank == 0:
+                sync_directory(self.stage.partial)
+
+    def confirm(
+        self, kind: str, holds: Callable[[Mapping[str, Any]], bool]
+    ) -> tuple[Ranges, list[Entry]]:
+        """Read again what the journals say of one kind of work; what is not there, is void.
+
+        Collective: the ranks share the entries.
+
+        Returns
+        -------
+        Ranges, list
+            The records that are there, and on rank 0 the entries that say so, each record once.
+        """
+        comm = self._comm
+        said = [entry for entry in self._entries if kind in entry]
+        own = comm.scatter([said[rank :: comm.size] for rank in range(comm.size)])
+        there: list[Entry] = []
+        with Together(comm, self._action):
+            there = [entry for entry in own if _is_there(entry, holds)]
+        gathered = [entry for part in comm.gather(there) or () for entry in part]
+        kept = _apart(gathered, kind)
+        ranges = comm.bcast(_said(kept, kind))
+        missing = _said(said, kind).count - ranges.count
+        if missing > 0:
+            _log.warning("%s: %d records that its journal speaks of are not on the disk, and are "
+                         "done again", self.stage.partial, missing)
+        return ranges, kept
+
+    def recorder(self, kind: str, flush: Callable[[], Mapping[str, Any]]) -> Recorder:
+        """What keeps account of one kind of work of this rank. Local."""
+        assert self._journal is not None
+        return Recorder(self._journal, kind, flush)
+
+    def close(self) -> None:
+        """Close the journal. Local; may be called twice."""
+        if self._journal is not None:
+            self._journal.close()
+
+
+class Recorder:
+    """Records ranges in a journal once they are on the disk. Local; used by one thread.
+
+    Parameters
+    ----------
+    journal : Journal
+    kind : {'done', 'frames'}
+    flush : callable
+        Brings to the disk what was written; returns what else to record of it.
+    """
+
+    def __init__(
+        self, journal: Journal, kind: str, flush: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self._journal = journal
+        self._kind = kind
+        self._flush = flush
+        self._waiting: list[Range] = []
+        self._failed = False
+        self._flushed, self._took = time.monotonic(), 0.0
+
+    @contextmanager
+    def writing(self, start: int, stop: int) -> Iterator[None]:
+        """Records [start, stop) are handed to the system; now and then they are flushed.
+
+        Where that fails nothing more is recorded: what else the disk took is not known.
+        """
+        try:
+            yield
+            if self._waiting and self._waiting[-1][1] == start:
+                start = self._waiting.pop()[0]
+            self._waiting.append((start, stop))
+            since = time.monotonic() - self._flushed
+            if since > min(FLUSH_SECONDS, max(FLUSH_LEAST, self._took / FLUSH_SHARE)):
+                self.flush()
+        except BaseException:
+            self._failed = True
+            raise
+
+    def flush(self) -> None:
+        """Bring what was written to the disk and record it."""
+        if not self._waiting or self._failed:
+            return
+        began = time.monotonic()
+        spans, self._waiting = self._waiting, []
+        self._failed = True  # until it is recorded
+        with phase("write"):
+            said = self._flush()
+        self._journal.record({self._kind: list(Ranges(spans)), **said})
+        self._failed = False
+        self._flushed = time.monotonic()
+        self._took = self._flushed - began
+
+    def give_up(self) -> None:
+        """Record what can be recorded, after a failure: that one is what counts. Local.
+
+        Called while it is handled. After a system's error, on any rank, that is nothing: of what
+        others wrote to the same disk this rank need not have been told.
+        """
+        if not isinstance(sys.exc_info()[1], OSError):
+            with suppress(Exception):
+                self.flush()
+
+
+def _said(entries: list[Entry], kind: str) -> Ranges:
+    return Ranges(span for entry in entries for span in entry.get(kind, ()))
+
+
+def _is_there(entry: Entry, holds: Callable[[Mapping[str, Any]], bool]) -> bool:
+    try:
+        return holds(entry)
+    except OSError:  # what cannot be read is written again
+        return False
+
+
+def _apart(entries: list[Entry], kind: str) -> list[Entry]:
+    """The entries without those that speak of a record again. Local.
+
+    What was void when one job looked may be there when the next does, and is recorded twice.
+    """
+    kept: list[Entry] = []
+    taken: list[Range] = []
+    for entry in entries:
+        spans = [(int(a), int(b)) for a, b in entry[kind]]
+        if all(_is_free(span, taken) for span in spans):
+            kept.append(entry)
+            for span in spans:
+                insort(taken, span)
+    return kept
+
+
+def _is_free(span: Range, taken: list[Range]) -> bool:
+    place = bisect(taken, span)
+    return (place == 0 or taken[place - 1][1] <= span[0]) and \
+        (place == len(taken) or span[1] <= taken[place][0])
+
+
+def _listed(names: list[str]) -> str:
+    return f"its {' and '.join(names)} {'have' if len(names) > 1 else 'has'} changed"

@@ -1,0 +1,51 @@
+"""Sizes as people write them: ``4GB``. Without MPI, so that the command line can check them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from .text import shown
+
+__all__ = ["parse_size", "size_text"]
+
+UNITS = {
+    "": 1, "b": 1,
+    "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,
+    "t": 10**12, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}
+
+
+def parse_size(size: int | str) -> int:
+    """Bytes, from a number or a text such as ``'150M'``, ``'4GB'`` or ``'2 GiB'``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where it is neither, or not positive.
+    """
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
+        raise TypeError(f"a size is an int or a text such as '4GB', not {shown(size)}")
+    if isinstance(size, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", size)
+        if match is None or match[2].lower() not in UNITS:
+            raise ValueError(f"cannot read the size {shown(size)}: write it as '150MB' or '4GiB'")
+        number = float(match[1]) * UNITS[match[2].lower()]
+        if number >= 2**62:
+            raise ValueError(f"a size of {shown(size)} is beyond any machine")
+        size = int(number)
+    if size >= 2**62:
+        raise ValueError(f"a size of {shown(size)} bytes is beyond any machine")
+    if size < 1:
+        raise ValueError(f"a size must be positive, not {shown(size)}")
+    return int(size)
+
+
+def size_text(size: int) -> str:
+    """Bytes for a human reader: ``'1.3 GB'``."""
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} bytes"

@@ -1,0 +1,98 @@
+"""What a rank computes with: reused memory, and threads that read ahead. Local."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from .cleanup import quietly
+from .memory_pool import Pool
+from .timers import carried, phase
+
+__all__ = ["Work", "Workspace", "threads_per_rank"]
+
+
+class Workspace:
+    """Memory and threads that a context lends to its actions.
+
+    Parameters
+    ----------
+    limit : int
+        At most so many bytes are kept idle.
+    threads : int
+        How many threads read and decode. They never call MPI.
+    """
+
+    def __init__(self, limit: int, threads: int) -> None:
+        self.threads = threads
+        self._pool = Pool(limit)
+        self._executor: ThreadPoolExecutor | None = None
+
+    def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+        """A C-contiguous array with arbitrary content; MemoryError where there is no room."""
+        return self._pool.empty(shape, dtype)
+
+    def trim(self) -> None:
+        """Give up the memory that is kept idle."""
+        self._pool.trim()
+
+    def submit(self, calls: Iterable[tuple[Callable[..., None], Any]]) -> Work:
+        """Begin function(*arguments) for each of `calls`, on the threads."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
+        return Work([self._executor.submit(carried(function), *given)
+                     for function, given in calls])
+
+    def close(self) -> None:
+        """Give up the memory and end the threads; may be called twice."""
+        self._pool.clear()
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            quietly(executor.shutdown)
+
+
+class Work:
+    """Calls that run on threads. To be finished or given up before their memory is used."""
+
+    def __init__(self, futures: list[Future]) -> None:
+        self._futures = futures
+
+    def finish(self) -> None:
+        """Wait for all of them, then raise what the first failing one raised."""
+        with phase("wait (files)"):
+            wait(self._futures)
+        for future in self._futures:
+            future.result()
+
+    def in_turn(self) -> Iterator[int]:
+        """The number of each call, in their order, once it is done; raises what it raised."""
+        for number, future in enumerate(self._futures):
+            with phase("wait (files)"):
+                future.result()
+            yield number
+
+    def give_up(self) -> None:
+        """Let those that have not begun be, and wait for the others."""
+        for future in self._futures:
+            future.cancel()
+        wait(self._futures)
+
+
+def threads_per_rank(node: MPI.Comm) -> int:
+    """The cores that this rank may use, shared among the node's ranks that do. Collective.
+
+    MPIMAGES_THREADS in the environment overrides it; ValueError where that is no number.
+    """
+    own = os.sched_getaffinity(0)
+    sharing = sum(1 for other in node.allgather(own) if own & other)
+    given = os.environ.get("MPIMAGES_THREADS")
+    if given is None:
+        return max(1, len(own) // sharing)
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(f"MPIMAGES_THREADS={given!r}: give a positive number of threads")
+    return int(given)

@@ -1,0 +1,234 @@
+"""The lazy per-record transformations. Local; each works on a batch of records at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .chain import Shape, WritingStep
+
+__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different", "is_record_dtype"]
+
+# What is converted or laid out anew at a time before it is reduced.
+PIECE_BYTES = 4 << 20
+
+Keys = Sequence[Any] | np.ndarray
+PixelSize = tuple[float | None, ...]
+
+
+class Projection(WritingStep):
+    """Reduce each image along one axis."""
+
+    def __init__(self, kind: str, axis: int) -> None:
+        self.name = f"{kind}Projection"
+        self.kind = kind
+        self.axis = axis
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        if dims is None:
+            return None
+        axis = projection_axis(self.axis, dims)
+        return dims[:axis] + dims[axis + 1 :]
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        from ..kernels import projection
+
+        if dtype is None:
+            return None
+        if dtype == np.float16:  # its own range is too small for a sum of two
+            return dtype if self.kind in ("max", "min") else self.dtype(np.dtype(np.float32))
+        return projection.result_dtype(self.kind, dtype)
+
+    def pixel_size(self, size: PixelSize) -> PixelSize:
+        """The result's pixel size, for images whose pixels have this size along each axis."""
+        axis = projection_axis(self.axis, tuple(1 for _ in size))
+        return size[:axis] + size[axis + 1 :]
+
+    def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
+        if batch.flags.c_contiguous and batch.dtype != np.float16:
+            self._reduce(batch, out)
+            return
+        step = max(1, PIECE_BYTES * len(batch) // max(1, batch.nbytes))
+        for i in range(0, len(batch), step):
+            piece = np.ascontiguousarray(batch[i : i + step])
+            if piece.dtype == np.float16:
+                piece = piece.astype(np.float32)
+            result = np.empty(out[i : i + step].shape, self.dtype(piece.dtype))
+            self._reduce(piece, result)
+            out[i : i + step] = result
+
+    def _reduce(self, batch: np.ndarray, out: np.ndarray) -> None:
+        from ..kernels import projection
+
+        dims = batch.shape[1:]
+        axis = projection_axis(self.axis, dims)
+        outer, inner = len(batch) * _product(dims[:axis]), _product(dims[axis + 1 :])
+        projection.project(
+            self.kind, batch.reshape(outer, dims[axis], inner), out.reshape(outer, inner))
+
+
+def projection_axis(axis: int, dims: Shape) -> int:
+    """The axis counted from 0; ValueError where an image of these dims has no such axis."""
+    if not -len(dims) <= axis < len(dims):
+        raise ValueError(
+            f"axis {axis} is out of range: the images have {len(dims)} axes, dims {dims}"
+        )
+    return axis % len(dims)
+
+
+def _product(dims: Shape) -> int:
+    return int(np.prod(dims, dtype=np.int64))
+
+
+class Pixels:
+    """Keep a part of each image's pixels: one index per axis (a slice, an int, or a list), or a
+    slice for all axes.
+
+    Crops, subsampling and the choice of planes are all of this kind; a part taken by slices
+    is a view, so that nothing is copied before it is needed. `least` is how long each axis
+    must be for the part to be there.
+    """
+
+    def __init__(
+        self, name: str, index: tuple[slice | int | list[int], ...] | slice,
+        least: Shape | None = None,
+    ) -> None:
+        self.name = name
+        self.index = index
+        self.least = least
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        if dims is None:
+            return None
+        return self.run([0], np.broadcast_to(np.uint8(0), (1, *dims))).shape[1:]
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return dtype
+
+    def pixel_size(self, size: PixelSize) -> PixelSize:
+        """The result's pixel size: strides make pixels larger, a list leaves them uneven."""
+        index = self.index if isinstance(self.index, tuple) else (self.index,) * len(size)
+        return tuple(
+            None if length is None or isinstance(part, list) else length * (part.step or 1)
+            for length, part in zip(size, index, strict=False) if not isinstance(part, int)
+        )
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        index = self.index
+        if isinstance(index, slice):
+            index = (index,) * (batch.ndim - 1)
+        if batch.ndim - 1 != len(index):
+            raise ValueError(f"{self.name} was given {len(index)} axes, "
+                             f"but the records have dims {batch.shape[1:]}")
+        if self.least is not None and \
+                any(n < k for n, k in zip(batch.shape[1:], self.least, strict=True)):
+            raise ValueError(f"{self.name}: that part of an image is not there: it takes dims "
+                             f"of at least {self.least}, the images have {batch.shape[1:]}")
+        return batch[(slice(None), *index)]
+
+
+class Apply:
+    """A function of the user's on each record.
+
+    Where dims or dtype are not declared, each rank takes them from the first record that it
+    sees, and `Collection` makes the ranks agree at the end of the action.
+    """
+
+    name = "apply"
+
+    def __init__(
+        self,
+        func: Callable[[np.ndarray], Any],
+        dims: Shape | None,
+        dtype: np.dtype | None,
+        *,
+        axes: int | None = None,
+        label: Callable[[Any], Any] = int,
+    ) -> None:
+        self.func = func
+        self.known_dims = dims
+        self.known_dtype = dtype if dtype is None else dtype.newbyteorder("=")
+        if dtype == np.bool_:
+            self.known_dtype = np.dtype(np.uint8)
+        self.axes = axes  # how many a result must have: a Series' value is 1-D
+        self.label = label  # from the chain's key to the one that users know
+        # (key, label, dims, dtype) of what this rank saw during an action: of the first
+        # record, and of the first that was unlike it.
+        self.seen: list[tuple[int, Any, Shape, np.dtype]] = []
+
+    @property
+    def known(self) -> bool:
+        """Whether dims and dtype are both declared, or learned and agreed by all ranks."""
+        return self.known_dims is not None and self.known_dtype is not None
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return self.known_dims
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return self.known_dtype
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        out = None
+        for i, key in enumerate(keys):
+            # The function gets memory of its own: it may keep or change it, and neither
+            # damages a cached record nor a buffer that the next batch will use.
+            value = self._checked(self.func(batch[i].copy()), int(key))
+            if out is None:
+                out = np.empty((len(batch), *value.shape), dtype=value.dtype)
+            out[i] = value
+        if out is None:
+            return np.empty((0, *(self.known_dims or ())), dtype=self.known_dtype)
+        return out
+
+    def _checked(self, value: Any, key: int) -> np.ndarray:
+        array = np.asarray(value)
+        label = self.label(key)
+        if np.ma.is_masked(value):
+            raise TypeError(f"apply: the function returned masked values for key {label}; fill "
+                            "them first, with array.filled(value)")
+        if 0 in array.shape:
+            raise ValueError(f"apply: the function returned shape {array.shape} for key {label}: "
+                             "a record has one value at least")
+        if array.dtype == np.bool_:
+            array = array.astype(np.uint8)
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if not is_record_dtype(array.dtype):
+            raise TypeError(f"apply: the function returned dtype {array.dtype} for key {label}; "
+                            "records are integers or floats of at most 64 bits")
+        if self.axes is not None and array.ndim == 0:
+            array = array.reshape((1,) * self.axes)
+        if self.axes is not None and array.ndim != self.axes:
+            raise ValueError(f"apply: the function returned shape {array.shape} for key {label}; "
+                             f"a value has {self.axes} axis")
+        if (self.known_dims is not None and array.shape != self.known_dims) or \
+                (self.known_dtype is not None and array.dtype != self.known_dtype):
+            dims = "any" if self.known_dims is None else self.known_dims
+            dtype = "any" if self.known_dtype is None else self.known_dtype
+            raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
+        if not self.seen:
+            self.seen.append((key, label, array.shape, array.dtype))
+        elif (array.shape, array.dtype) != self.seen[0][2:]:
+            self.seen.append((key, label, array.shape, array.dtype))
+            raise Unlike
+        return array
+
+
+def is_record_dtype(dtype: np.dtype) -> bool:
+    """Whether records can be of this dtype: integers and floats of at most 64 bits."""
+    return dtype.kind in "iuf" and dtype.itemsize <= 8
+
+
+class Unlike(Exception):
+    """A record is not like the first that this rank saw; which of them is not like the first
+    of all, the ranks must find out together."""
+
+
+def different(
+    key: Any, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
+) -> str:
+    """The message for a record that is not like the first."""
+    return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
+            f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
+            "all records of a collection are alike")

@@ -1,0 +1,139 @@
+"""The lazy transformations of time series. Local; each works on a block of series at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..kernels import projection, series
+from .chain import Shape
+
+__all__ = ["Normalize", "Percentile", "Select", "SeriesStatistic", "statistic_rows"]
+
+Keys = Sequence[Any] | np.ndarray
+
+
+def kernel_block(block: np.ndarray) -> np.ndarray:
+    """The block as the kernels take it: C-contiguous, float16 as float32."""
+    if block.dtype == np.float16:
+        block = block.astype(np.float32)
+    return np.ascontiguousarray(block)
+
+
+def statistic_rows(kind: str, block: np.ndarray) -> np.ndarray:
+    """One statistic of each row of (k, T): (k,) in the statistic's dtype.
+
+    kind is one that `kernels.projection` knows, or ``'norm'``, the Euclidean norm.
+    """
+    rows = kernel_block(block)
+    if kind == "norm":
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.square(rows.astype(np.float64))
+        return np.sqrt(statistic_rows("sum", squares))
+    out = np.empty((len(rows), 1), dtype=projection.result_dtype(kind, rows.dtype))
+    projection.project(kind, rows.reshape(*rows.shape, 1), out)
+    return out[:, 0]
+
+
+class SeriesStatistic:
+    """Reduce each series to one value."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self.kind = kind
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return (1,)
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        if dtype is None:
+            return None
+        if self.kind in ("max", "min"):
+            return dtype
+        wide = np.dtype(np.float32) if dtype == np.float16 else dtype
+        return projection.result_dtype(self.kind, wide)
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        values = statistic_rows(self.kind, batch)
+        return values.astype(self.dtype(batch.dtype), copy=False)[:, None]
+
+
+class Percentile:
+    """A percentile of each series, linearly interpolated."""
+
+    def __init__(self, name: str, q: float) -> None:
+        self.name = name
+        self.q = q
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return (1,)
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return np.dtype(np.float64)
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        return percentiles(batch, self.q)
+
+
+def percentiles(block: np.ndarray, q: float) -> np.ndarray:
+    """(k, 1) float64."""
+    out = np.empty((len(block), 1))
+    series.percentile_rows(kernel_block(block), q, out)
+    return out
+
+
+class Select:
+    """Keep some of the times."""
+
+    name = "select"
+
+    def __init__(self, columns: np.ndarray) -> None:
+        self.columns = columns
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return (len(self.columns),)
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return dtype
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        return batch[:, self.columns]
+
+
+class Normalize:
+    """(y - b) / (b + offset), b a baseline of the series itself."""
+
+    name = "normalize"
+
+    def __init__(self, baseline: str, window: int | None, perc: float, offset: float) -> None:
+        self.baseline = baseline
+        self.window = window
+        self.perc = perc
+        self.offset = offset
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return dims
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        if dtype is None:
+            return None
+        small = dtype.kind == "f" and dtype.itemsize <= 4
+        return np.dtype(np.float32 if small else np.float64)
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        block = kernel_block(batch)
+        out = np.empty(block.shape, dtype=self.dtype(batch.dtype))
+        series.normalize_rows(block, self._baseline(block), self.offset, out)
+        return out
+
+    def _baseline(self, block: np.ndarray) -> np.ndarray:
+        if self.baseline == "mean":
+            return statistic_rows("mean", block)
+        if self.baseline == "percentile":
+            return percentiles(block, self.perc)[:, 0]
+        assert self.window is not None
+        running = np.empty(block.shape)
+        series.running_percentile_rows(block, self.window, self.perc, running)
+        return running

@@ -1,0 +1,178 @@
+"""What the collections of one context share: communicator, memory budget, workspace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+from mpi4py import MPI
+
+from ..core.arguments import as_flag, as_number
+from ..core.timers import Timings, measuring
+from ..core.workspace import Workspace, threads_per_rank
+from ..progress.meter import Meter, chosen
+from ..spmd import communicators
+from ..spmd.agreement import Together, from_rank, is_agreed, moment
+from ..spmd.exit import end_of_interrupt
+from ..spmd.memory_limit import agreed_budget
+from ..spmd.shared_memory import Segments
+from ..spmd.signals import Stopping
+
+__all__ = ["Session"]
+
+
+class Session:
+    """A private communicator, and what each rank may take. Collective constructor.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        The user's; a duplicate of it is used, and freed by `close`.
+    memory : int, str or None
+        The budget per rank; None: worked out.
+    timeout : float, optional
+        Seconds that a rank waits for silent others at the entry of an action.
+    progress : bool, float or None
+        See `meter.chosen`; rank 0's holds for all.
+    timings : bool
+        Whether to count what takes the time; the same on all ranks.
+
+    Attributes
+    ----------
+    meter : Meter
+        Counts what the ranks do in long actions.
+    timings : Timings or None
+        This rank's, where they are counted.
+    loaded : int
+        How many recordings were loaded.
+    rank, size : int
+        Known after `close`, too: what handles an error may print them.
+    """
+
+    def __init__(
+        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None,
+        progress: bool | float | None = None, timings: bool = False,
+    ) -> None:
+        self.workspace = Workspace(0, 1)
+        self.loaded = 0
+        self._process = os.getpid()
+        first = _first_limit(timeout)
+        self._shared: communicators.Shared | None = communicators.acquire(comm, first)
+        self._number = self._shared.made
+        self.rank, self.size = comm.rank, comm.size
+        self.stopping = Stopping(self._shared.watch)
+        self.segments: Segments | None = None
+        self._limit: float | None = None
+        self.timings: Timings | None = None
+        try:
+            self._shared.watch.enter("ThunderContext")
+            with Together(self.comm, "ThunderContext", timings):
+                self.timings = Timings() if as_flag(timings, "timings") else None
+                self._limit = _seconds(timeout)
+            self.memory = agreed_budget(self.comm, self._shared.node, memory)
+            with Together(self.comm, "ThunderContext"):
+                threads = threads_per_rank(self._shared.node)
+            if self._shared.segments.are_wanted():
+                self.segments = self._shared.segments
+            shown = from_rank(self.comm, 0, "ThunderContext", chosen, progress)
+        except BaseException:
+            self.close()
+            raise
+        self.meter = Meter(self._shared.watch, *shown)
+        # Half: what is idle must leave room for arrays of other sizes.
+        self.workspace = Workspace(self.memory // 2, threads)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `close` has not been called, and the ranks are in step. Local."""
+        return self._shared is not None and not self._shared.watch.broken
+
+    @property
+    def comm(self) -> MPI.Intracomm:
+        """The communicator. Local; RuntimeError after `close`."""
+        if self._shared is None:
+            raise RuntimeError("the ThunderContext is closed; make a new one")
+        if self._process != os.getpid():
+            raise RuntimeError("this process was forked from the one that has the ThunderContext: "
+                               "MPI and its threads are not here; give it arrays instead")
+        if self._shared.watch.broken:
+            raise RuntimeError("the ThunderContext is closed, because its ranks were out of step")
+        return self._shared.comm
+
+    @contextmanager
+    def action(self, name: str) -> Iterator[None]:
+        """What all ranks do together. Collective; one in another needs no further meeting.
+
+        Raises
+        ------
+        CollectiveMismatchError
+            Where other ranks are in other actions, or of another context, or have left.
+        RuntimeError
+            In another thread than the one that made the communicator's first context.
+        """
+        _ = self.comm  # refuses where the context is closed
+        assert self._shared is not None
+        self._shared.check_thread()
+        watch = self._shared.watch
+        with nullcontext() if watch.depth else measuring(self.timings):
+            watch.enter(self._told(name), self._limit)
+            watch.depth += 1
+            began = moment()
+            try:
+                yield
+            except BaseException as error:
+                # One that the ranks have agreed on leaves them in step; and so may one that all
+                # of them raise alike.
+                if watch.depth == 1 and not is_agreed(error, since=began):
+                    watch.leave()
+                    # After this they may be anywhere in the action, and nothing may follow.
+                    if issubclass(type(error), KeyboardInterrupt) and not watch.alone:
+                        watch.broken = True
+                        end_of_interrupt()
+                raise
+            finally:
+                watch.depth -= 1
+
+    def _told(self, name: str) -> str:
+        """The name of an action, with the number of the context if it is not the first. Local.
+
+        The ranks compare it: collections of two contexts look alike in everything else.
+        """
+        return name if self._number == 1 else f"{name} of context {self._number}"
+
+    def close(self) -> None:
+        """Give back communicator, memory and threads. Collective; may be called twice."""
+        if self._shared is None:
+            return
+        self._shared.check_thread()
+        shared, self._shared = self._shared, None
+        self.workspace.close()
+        if not shared.watch.broken:
+            shared.watch.enter(self._told("ThunderContext.close"), self._limit)
+            shared.segments.trim()
+        communicators.release(shared)
+
+
+def _first_limit(timeout: float | None) -> float | None:
+    """The limit while no rank can say yet that it was given a bad one. Local."""
+    with suppress(TypeError, ValueError):
+        return _seconds(timeout)
+    return None
+
+
+def _seconds(timeout: float | None) -> float | None:
+    """The limit that was given, or else the environment's. Local."""
+    if timeout is not None:
+        name, seconds = "timeout", as_number(timeout, "timeout")
+    else:
+        name, given = "MPIMAGES_TIMEOUT", os.environ.get("MPIMAGES_TIMEOUT")
+        if not given:
+            return None
+        try:
+            seconds = float(given)
+        except ValueError:
+            seconds = 0.0
+    if not seconds > 0:
+        raise ValueError(f"{name} is a positive number of seconds, not {seconds:g}")
+    return seconds

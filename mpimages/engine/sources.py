@@ -1,0 +1,451 @@
+"""Sources of records that need no communication: memory, files, a simulated recording."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core.partition import Partition
+from ..core.timers import phase
+from ..core.workspace import Work, Workspace
+from ..kernels.runs import Paths
+from ..readers.base import Handle, Scratch, consecutive
+from ..readers.series.base import SeriesHeader, open_series
+from .chain import Chain, Positions, Shape
+
+__all__ = [
+    "CacheSource",
+    "ExampleSeriesSource",
+    "ExampleSource",
+    "FileSource",
+    "LocalSource",
+    "MemorySource",
+    "PathTable",
+    "PerThread",
+    "SeriesSource",
+    "runs",
+    "uncached",
+]
+
+
+class LocalSource:
+    """A source whose records any rank can make by itself, into memory that it is given."""
+
+    collective: ClassVar[bool] = False
+
+    def __init__(self, count: int, dims: Shape, dtype: np.dtype) -> None:
+        self.count = count
+        self.dims = dims
+        self.dtype = dtype
+        self.partition: Partition | None = None
+        self.number = 0
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        """Write the records at `positions` into out, (len(positions),) + dims.
+
+        Runs on several threads at once.
+        """
+        raise NotImplementedError
+
+    def batches(
+        self, positions: Positions, partition: Partition, rank: int, limit: int,
+        workspace: Workspace, room: int = 0,
+    ) -> Generator[np.ndarray]:
+        start, stop = partition.bounds(rank)
+        own = positions[start:stop]
+        if len(own) == 0:
+            return
+        size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
+        step = max(1, min(len(own), limit // size))
+        cuts = self._cuts(own, step, max(step, room // size))
+        longest = max(b - a for a, b in cuts)
+        # Where a record, or what is stored together, would not fit twice, nothing is read ahead.
+        ahead = (longest <= step and size <= limit) or 2 * longest * size <= room
+        with closing(self._pieces(own, cuts, ahead, workspace)) as pieces:
+            for piece in pieces:
+                for first in range(0, len(piece), step):
+                    yield piece[first : first + step]
+
+    def _pieces(
+        self, own: Positions, cuts: list[tuple[int, int]], ahead: bool, workspace: Workspace
+    ) -> Generator[np.ndarray]:
+        """The records own[a:b] for each (a, b) of `cuts`."""
+        longest = max(b - a for a, b in cuts)
+        # Two buffers in turn: the threads fill one while the other is computed on.
+        buffers = [workspace.empty((longest, *self.dims), self.dtype)
+                   for _ in cuts[: 2 if ahead else 1]]
+        pieces = [buffers[i % len(buffers)][: b - a] for i, (a, b) in enumerate(cuts)]
+
+        def begin(number: int) -> Work:
+            a, b = cuts[number]
+            parts = self._parts(own[a:b], workspace.threads)
+            return workspace.submit((self.fill, (own[a + c : a + d], pieces[number][c:d]))
+                                    for c, d in parts)
+
+        work = begin(0)
+        try:
+            for number, piece in enumerate(pieces):
+                work.finish()
+                more = number + 1 < len(pieces)
+                if more and ahead:
+                    work = begin(number + 1)
+                yield piece
+                if more and not ahead:
+                    work = begin(number + 1)
+        finally:
+            work.give_up()  # nobody may write into a buffer that is used for something else
+
+    def record_bytes(self) -> int:
+        """What one record takes, and what it takes to read it."""
+        return int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize
+
+    def advice(self) -> str:
+        """What to do where a record does not fit."""
+        return "give the context more with memory="
+
+    def _groups(self, own: Positions) -> np.ndarray | None:
+        """Where in `own` those begin that are stored together with the ones after; None: each."""
+        return None
+
+    def _cuts(self, own: Positions, step: int, most: int) -> list[tuple[int, int]]:
+        """`own` in pieces of about `step` records that cut no group of `most` or fewer."""
+        groups = self._groups(own)
+        if groups is None:
+            return [(a, min(a + step, len(own))) for a in range(0, len(own), step)]
+        cuts: list[tuple[int, int]] = []
+        begin = last = 0
+        for end in [*groups[1:].tolist(), len(own)]:
+            if end - begin > step and last > begin:
+                cuts.append((begin, last))
+                begin = last
+            while end - begin > most:
+                cuts.append((begin, begin + most))
+                begin += most
+            last = end
+        return [*cuts, (begin, len(own))]
+
+    def _parts(self, own: Positions, most: int) -> list[tuple[int, int]]:
+        """`own` in at most so many parts, which cut no group."""
+        groups = self._groups(own)
+        groups = np.arange(len(own) + 1) if groups is None else np.append(groups, len(own))
+        parts = Partition.balanced(len(groups) - 1, min(len(groups) - 1, most))
+        return [(int(groups[a]), int(groups[b])) for a, b in map(parts.bounds, range(parts.parts))]
+
+    def load(
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
+        workspace: Workspace, tick: Callable[[int], None],
+    ) -> None:
+        start, stop = partition.bounds(rank)
+        if stop == start:
+            return
+        own = positions[start:stop]
+        cuts = self._parts(own, max(workspace.threads, -(-out.nbytes // max(1, limit))))
+        work = workspace.submit((self.fill, (own[a:b], out[a:b])) for a, b in cuts)
+        try:
+            for number in work.in_turn():
+                tick(cuts[number][1] - cuts[number][0])
+        finally:
+            work.give_up()
+
+
+class PerThread(threading.local):
+    """Each thread's own temporary memory."""
+
+    def __init__(self) -> None:
+        self.scratch = Scratch()
+
+
+class ExampleSource(LocalSource):
+    """A simulated recording: each rank makes the records that it owns."""
+
+    def __init__(self, example: Any) -> None:
+        super().__init__(example.count, example.dims, example.dtype)
+        self.example = example
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        for i, position in enumerate(positions):
+            with phase("compute", out[i].nbytes):
+                out[i] = self.example.image(int(position))
+
+
+class ExampleSeriesSource(LocalSource):
+    """A simulated Series: each rank makes the pixels that it owns."""
+
+    def __init__(self, example: Any, length: int) -> None:
+        pixels = int(np.prod(example.dims, dtype=np.int64))
+        super().__init__(pixels, (length,), example.dtype)
+        self.example = example
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        for start, stop in runs(positions):
+            first = int(positions[start])
+            with phase("compute", out[start:stop].nbytes):
+                out[start:stop] = self.example.block(first, first + stop - start)
+
+
+class PathTable:
+    """Many paths in little memory: one string of bytes and where each path begins.
+
+    A hundred thousand ``str`` would take ten times as much on every rank.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        encoded = [os.fsencode(path) for path in paths]
+        self._common = _common_start(encoded)
+        tails = [path[len(self._common) :] for path in encoded]
+        self._bytes = b"".join(tails)
+        self._ends = np.cumsum([len(tail) for tail in tails], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, i: int) -> str:
+        start = self._ends[i - 1] if i else 0
+        return os.fsdecode(self._common + self._bytes[start : self._ends[i]])
+
+    def for_kernel(self) -> Paths:
+        """The same bytes, for the kernel that opens files."""
+        return Paths(self._common, self._bytes, self._ends)
+
+
+def _common_start(paths: Sequence[bytes]) -> bytes:
+    """The bytes with which all of them begin: what the least and the greatest share."""
+    least, greatest = min(paths), max(paths)
+    pairs = enumerate(zip(least, greatest, strict=False))
+    return least[: next((i for i, (a, b) in pairs if a != b), len(least))]
+
+
+class FileSource(LocalSource):
+    """Images in files, read by a reader; record i is one image of one file.
+
+    Parameters
+    ----------
+    reader, options, header
+        The format's reader, what the user asked for, and the first file's header, which
+        every other file must match.
+    paths : PathTable
+    ends : (files,) int64 ndarray or None
+        How many images there are up to the end of each file; None where each has one.
+    """
+
+    def __init__(
+        self, reader: Any, options: Any, header: Any, paths: PathTable, ends: np.ndarray | None
+    ) -> None:
+        count = len(paths) if ends is None else int(ends[-1])
+        super().__init__(count, header.dims, header.dtype)
+        self.reader = reader
+        self.options = options
+        self.header = header
+        self.paths = paths
+        self.ends = ends
+        self._scratch = PerThread()
+
+    def record_bytes(self) -> int:
+        record = super().record_bytes()
+        return record + min(record, int(self.reader.scratch_bytes(self.header)))
+
+    def advice(self) -> str:
+        more = super().advice()
+        planes = len(self.dims) == 3 and not isinstance(self.options.nplanes, int)
+        cut = "nplanes" in self.reader.takes and "T" not in self.header.layout.get("axes", "")
+        return f"nplanes=1 reads its planes as the images of a movie; for volumes, {more}" \
+            if planes and cut else more
+
+    def check_count(self, file: int) -> None:
+        """Refuse a file that holds several images where each is taken to hold one.
+
+        One that is as large as the first is not opened.
+        """
+        if os.stat(self.paths[file]).st_size != os.stat(self.paths[0]).st_size:
+            self.open(file).close()
+
+    def reads_parts(self) -> bool:
+        """Whether parts of the first file's images can be read. Local."""
+        with self.reader.open(self.paths[0], self.options, self.header) as handle:
+            return handle.places(0, 1) is not None
+
+    def stored_bytes(self, first: int = 0, last: int | None = None) -> int:
+        """What the files from number `first` to `last` take on the disk. Local."""
+        stop = len(self.paths) if last is None else last + 1
+        return sum(os.stat(self.paths[i]).st_size for i in range(first, stop))
+
+    def locate(self, position: int) -> tuple[int, int]:
+        """The file that holds the image at `position`, and the image's number in it."""
+        if self.ends is None:
+            return position, 0
+        file = int(np.searchsorted(self.ends, position, side="right"))
+        return file, position - (int(self.ends[file - 1]) if file else 0)
+
+    def files_of(self, positions: Positions) -> np.ndarray:
+        """Which file holds the image at each position, as int64."""
+        if isinstance(positions, range):  # which np.asarray takes number by number
+            positions = np.arange(positions.start, positions.stop, positions.step)
+        wanted = np.ascontiguousarray(positions, dtype=np.int64)
+        if self.ends is None:
+            return wanted
+        return np.searchsorted(self.ends, wanted, side="right").astype(np.int64, copy=False)
+
+    def visits(self, positions: Positions) -> Iterator[tuple[int, int, int, int]]:
+        """(file, image, place, number) for each time that a file must be opened: the images
+        [image, image + number) of the file are those at positions[place] and after."""
+        place = 0
+        while place < len(positions):
+            file, image = self.locate(int(positions[place]))
+            number = self._run(positions, place, file)
+            yield file, image, place, number
+            place += number
+
+    def open(self, file: int) -> Handle:
+        """Open one of the files for this thread."""
+        return self.reader.open(
+            self.paths[file], self.options, self.header, self._scratch.scratch
+        )
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        files, images = self._located(positions)
+        breaks = np.flatnonzero(np.diff(files)) + 1
+        for a, b in itertools.pairwise([0, *breaks.tolist(), len(files)]):
+            with phase("read"), self.open(int(files[a])) as handle:
+                handle.read_images(images[a:b], out[a:b])
+
+    def _located(self, positions: Positions) -> tuple[np.ndarray, np.ndarray]:
+        """The file that holds the image at each position, and the image's number in it."""
+        files = self.files_of(positions)
+        if self.ends is None:
+            return files, np.zeros_like(files)
+        begins = np.append(np.zeros(1, np.int64), self.ends)[files]
+        return files, np.asarray(positions, dtype=np.int64) - begins
+
+    def _groups(self, own: Positions) -> np.ndarray | None:
+        if self.header.grain == 1:
+            return None
+        files, images = self._located(own)
+        number = images // self.header.grain
+        return np.flatnonzero(np.diff(files, prepend=-1) | np.diff(number, prepend=-1))
+
+    def _run(self, positions: Positions, place: int, file: int) -> int:
+        """How many positions from `place` on are consecutive images of this file."""
+        if self.ends is None:
+            return 1
+        first, number = int(positions[place]), 1
+        limit = min(int(self.ends[file]) - first, len(positions) - place)
+        while number < limit and positions[place + number] == first + number:
+            number += 1
+        return number
+
+
+class SeriesSource(LocalSource):
+    """Series in files; record i is the time series of pixel i in C order."""
+
+    def __init__(self, header: SeriesHeader) -> None:
+        super().__init__(header.pixels, (header.length,), header.dtype)
+        self.header = header
+        self._scratch = PerThread()
+
+    def fill(self, positions: Positions, out: np.ndarray) -> None:
+        with phase("read"), open_series(self.header, self._scratch.scratch) as handle:
+            handle.read_pixels(np.asarray(positions, dtype=np.int64), out)
+
+    def _groups(self, own: Positions) -> np.ndarray | None:
+        if self.header.grain == 1:
+            return None
+        number = np.asarray(own, dtype=np.int64) // self.header.grain
+        return np.flatnonzero(np.diff(number, prepend=-1))
+
+
+def runs(positions: Positions) -> Iterator[tuple[int, int]]:
+    """The places [start, stop) at which ascending positions run on without a gap."""
+    if len(positions) == 0:
+        return
+    if isinstance(positions, range) and positions.step == 1:
+        yield 0, len(positions)
+        return
+    yield from consecutive(np.asarray(positions))
+
+
+class MemorySource:
+    """Records in memory: each rank holds a block of them.
+
+    Parameters
+    ----------
+    block : (n,) + dims ndarray
+        This rank's records. It is kept, not copied, and never written to.
+    partition : Partition
+        Which records the ranks hold.
+    """
+
+    collective: ClassVar[bool] = False
+
+    def __init__(
+        self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition
+    ) -> None:
+        self.block = block
+        self.dims: Shape | None = dims
+        self.dtype: np.dtype | None = dtype
+        self.partition: Partition | None = partition
+        self.count: int | None = partition.count
+        self.number = 0
+
+    def batches(
+        self, positions: Positions, partition: Partition, rank: int, limit: int,
+        workspace: Workspace, room: int = 0,
+    ) -> Generator[np.ndarray]:
+        assert self.partition is not None
+        start, stop = partition.bounds(rank)
+        own = positions[start:stop]
+        first, last = self.partition.bounds(rank)
+        block = self.block.view()
+        block.flags.writeable = False
+        size = max(1, block.nbytes // max(1, last - first))
+        step = max(1, limit // size)
+        for a, b in runs(own):
+            begin = int(own[a]) - first
+            for i in range(0, b - a, step):
+                yield block[begin + i : begin + min(i + step, b - a)]
+
+    def load(
+        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
+        workspace: Workspace, tick: Callable[[int], None],
+    ) -> None:
+        filled = 0
+        for batch in self.batches(positions, partition, rank, limit, workspace):
+            out[filled : filled + len(batch)] = batch
+            filled += len(batch)
+            tick(len(batch))
+
+
+class CacheSource(MemorySource):
+    """What `cache` kept of a collection; it knows the chain that it was computed by.
+
+    After `drop` its records are computed by that chain again.
+    """
+
+    def __init__(
+        self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition, origin: Chain
+    ) -> None:
+        super().__init__(block, dims, dtype, partition)
+        self.number = origin.source.number
+        self.origin = origin
+        self.kept = True
+
+    def drop(self) -> None:
+        """Free the memory. Local, but to be done on all ranks alike."""
+        self.block = self.block[:0].copy()
+        self.kept = False
+
+
+def uncached(chain: Chain) -> Chain:
+    """The chain without the caches that were dropped since it was made."""
+    while isinstance(chain.source, CacheSource) and not chain.source.kept:
+        origin = chain.source.origin
+        assert chain.positions is not None
+        kept = np.asarray(chain.positions, dtype=np.int64)
+        positions = origin.select(kept).positions
+        chain = Chain(origin.source, positions, chain.keys, (*origin.steps, *chain.steps))
+    return chain

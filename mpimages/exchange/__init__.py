@@ -1,0 +1,1 @@
+"""The redistribution: images of all ranks become blocks of pixels with all their times."""

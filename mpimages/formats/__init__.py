@@ -1,0 +1,1 @@
+"""Names, marks and tags by which files on the disk are known."""

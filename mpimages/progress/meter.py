@@ -1,0 +1,198 @@
+"""How far all ranks are in what takes long, shown on one of them.
+
+Each rank counts what it has done. Now and then it tells rank 0, which adds up and draws: between
+its own batches, and while it waits for the others. Nobody waits for a report, and whatever
+becomes of an action, the reports that are on their way are of no harm: they say of what they
+are, and are taken later.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mpi4py import MPI
+
+from ..core.arguments import as_number
+from ..core.text import shown
+from ..spmd.watch import Watch
+from .bar import REDRAW, Bar, LogLines
+from .terminal import is_live
+
+__all__ = ["Meter", "Tick", "chosen"]
+
+Tick = Callable[[int], None]
+
+# Seconds between two lines in a log; at least between two reports of a rank; and for each rank
+# that there is, so that rank 0 gets no more than a thousand reports a second.
+LOG_INTERVAL = 30.0
+REPORT = 0.2
+FOR_EACH = 1e-3
+
+OFF = ("0", "no", "off", "false")
+ON = ("1", "yes", "on", "true")
+
+
+def chosen(progress: bool | float | None) -> tuple[bool, float | None]:
+    """Whether to show progress, and how often. Local; rank 0's answer holds for all.
+
+    Parameters
+    ----------
+    progress : bool, float or None
+        A number: seconds between two lines. None: MPIMAGES_PROGRESS in the environment, else
+        shown by the process that is rank 0 of COMM_WORLD.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where it is neither, or the environment says something else.
+    """
+    if progress is None:
+        given = os.environ.get("MPIMAGES_PROGRESS", "").strip().lower()
+        if not given:
+            return sys.stderr is not None and MPI.COMM_WORLD.rank == 0, None
+        if given in OFF or given in ON:
+            return given in ON, None
+        name = "MPIMAGES_PROGRESS"
+        try:
+            seconds = float(given)
+        except ValueError:
+            raise ValueError(f"{name}={given!r}: give 0, 1, or a number of seconds") from None
+    elif isinstance(progress, bool):
+        return progress, None
+    else:
+        name, seconds = "progress", as_number(progress, "progress")
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{name} is 0, 1 or a positive number of seconds, not {shown(seconds)}")
+    return True, seconds
+
+
+class Meter:
+    """Counts what the ranks of a session do. Local, but for its pieces of work.
+
+    Parameters
+    ----------
+    watch : Watch
+        By which the ranks report, and which knows when this one waits.
+    on : bool
+        The same on all ranks.
+    interval : float, optional
+        Seconds between two lines; default: 0.2 on a terminal, 30 in a log.
+    """
+
+    def __init__(self, watch: Watch, on: bool, interval: float | None) -> None:
+        self._watch = watch
+        self._on = on
+        comm = watch.comm
+        self._line: Bar | LogLines | None = None
+        if on and comm.rank == 0:
+            live = is_live(sys.stderr)
+            self._line = Bar(interval or REDRAW) if live else LogLines(interval or LOG_INTERVAL)
+        self._period = max(min(REPORT, interval or REPORT), FOR_EACH * comm.size)
+        self._open: list[_Piece] = []
+
+    @contextmanager
+    def piece(self, name: str, total: int, unit: str) -> Iterator[Tick]:
+        """A piece of work that all ranks share. All ranks must come to it; nothing is awaited.
+
+        Parameters
+        ----------
+        name : str
+        total : int
+            Of what, over all ranks.
+        unit : str
+            'bytes', or what is counted.
+
+        Yields
+        ------
+        callable
+            To be told how much more this rank has done.
+
+        Notes
+        -----
+        One within another is not shown, unless that one has not begun to count: then it is what
+        the other is waiting for.
+        """
+        # On all ranks, though what follows may differ: pieces are known by their number.
+        number = self._watch.next_piece()
+        if not self._on or (self._open and self._open[-1].done):
+            yield _ignored
+            return
+        piece = _Piece(self._watch, self._line, self._period, (name, total, unit), number)
+        self._open.append(piece)
+        complete = False
+        try:
+            piece.begin()
+            yield piece.tick
+            complete = True
+        finally:
+            self._open.pop()
+            piece.end(complete)
+            if self._open:
+                self._open[-1].begin()
+
+
+class _Piece:
+    """One piece of work, as one rank knows of it."""
+
+    def __init__(
+        self, watch: Watch, line: Any, period: float, described: tuple[str, int, str],
+        number: int,
+    ) -> None:
+        self.done = 0
+        self._total = described[1]
+        self._described = described
+        self._reports = watch.reports
+        self._watch = watch
+        self._line = line
+        self._period = period
+        self._told = 0
+        self._others: dict[int, int] = {}
+        self._number = number
+        self._next = 0.0
+
+    def begin(self) -> None:
+        """Work begins, or goes on after a piece that it waited for."""
+        now = time.monotonic()
+        self._next = now + self._period
+        self._watch.meanwhile = self.look
+        if self._line is not None:
+            self._line.begin(*self._described, now)
+
+    def tick(self, more: int) -> None:
+        """This rank has done so much more."""
+        self.done += more
+        self.look()
+
+    def look(self) -> None:
+        """Tell, or listen and draw, where it is time for it."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self._period
+        if self._line is not None:
+            self._listen()
+            self._line.show(self.done + sum(self._others.values()), now)
+        elif self.done > self._told and self._reports.send(self._number, self.done):
+            self._told = self.done
+
+    def _listen(self) -> None:
+        for rank, number, done in self._reports.take():
+            if number == self._number:
+                self._others[rank] = done
+
+    def end(self, complete: bool) -> None:
+        """It is over: all ranks have agreed that it is complete, or some rank has failed."""
+        self._watch.meanwhile = None
+        if self._line is not None:
+            self._listen()
+            done = self._total if complete else self.done + sum(self._others.values())
+            self._line.end(done, time.monotonic(), complete)
+
+
+def _ignored(_: int) -> None:
+    pass

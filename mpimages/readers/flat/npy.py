@@ -1,0 +1,100 @@
+"""NPY: one array in a file, in either memory order; nothing is ever unpickled.
+
+The format is NumPy enhancement proposal 1 (numpy.lib.format).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+
+from ...core.arguments import image_dtype
+from ...errors import FormatError
+from ..array_axes import array_axes, cut_array, image_shape, require_kind
+from ..base import Handle, Header, Reader, Scratch
+from ..byte_ranges import open_file, product
+from ..options import Options
+from .array import FlatHandle, image_grain, scratch_bytes, whole_images
+
+__all__ = ["NpyReader"]
+
+MAGIC = b"\x93NUMPY"
+
+
+class NpyReader(Reader):
+    """The reader of NPY files: a movie or an image each."""
+
+    name = "npy"
+    extensions = (".npy",)
+    signatures = (MAGIC,)
+    takes = frozenset({"dims", "dtype", "nplanes", "channel", "axes", "incomplete"})
+
+    def inspect(self, path: str, options: Options) -> Header:
+        _, shape, axes, stored = _describe(path, options)
+        count, dims = image_shape(shape, axes)
+        require_kind(path, dims, image_dtype(stored), options)
+        layout = {"axes": axes, "grain": image_grain(shape, axes, stored.itemsize)}
+        return Header(path, dims, image_dtype(stored), count, layout=layout)
+
+    def open(
+        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
+    ) -> Handle:
+        offset, shape, axes, stored = _describe(path, options)
+        count, dims = image_shape(shape, axes)
+        header.require(path, dims, image_dtype(stored))
+        if not self.multiple(options, header):
+            header.require_count(path, count)
+        return FlatHandle(path, header, offset, shape, axes, stored, scratch, options.channel)
+
+    def scratch_bytes(self, header: Header) -> int:
+        return scratch_bytes(header)
+
+
+def _describe(path: str, options: Options) -> tuple[int, tuple[int, ...], str, np.dtype]:
+    """(offset, shape, axes, stored dtype) of the array as it lies in the file."""
+    offset, shape, fortran, stored, there = _read_head(path)
+    image_dtype(stored, path)
+    axes = array_axes(path, shape, options.axes, options.channel)
+    if fortran:
+        shape, axes = shape[::-1], axes[::-1]
+    shape, axes = cut_array(path, shape, axes, options)
+    need, values = product(shape), max(0, there) // stored.itemsize
+    if values < need:
+        if options.incomplete is None:
+            raise FormatError(
+                f"{path}: truncated: its array takes {need * stored.itemsize} bytes, but it has "
+                f"{max(0, there)}"
+            )
+        shape, axes = whole_images(shape, axes, values)
+    return offset, shape, axes, stored
+
+
+def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype, int]:
+    """(offset of the values, shape, whether in Fortran order, stored dtype, bytes of values)."""
+    fd, size = open_file(path)
+    with os.fdopen(fd, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            readers = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+                # As 2.0, but UTF-8: only the names of fields differ, and arrays of fields are
+                # refused.
+                (3, 0): np.lib.format.read_array_header_2_0,
+            }
+            if version not in readers:
+                raise ValueError(f"version {version} is not known")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                shape, fortran, stored = readers[version](file)
+        except Exception as error:
+            # The header is a Python literal: parsing a damaged one fails in many ways.
+            raise FormatError(f"{path}: not an NPY file, or damaged: {error}") from None
+        offset = file.tell()
+    if stored.hasobject:
+        raise FormatError(f"{path}: holds Python objects, which are never loaded")
+    if any(n < 1 for n in shape):
+        raise FormatError(f"{path}: has no images: its shape is {shape}")
+    return offset, tuple(int(n) for n in shape), fortran, stored, size - offset

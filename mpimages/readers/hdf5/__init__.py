@@ -1,0 +1,1 @@
+"""HDF5: a movie in one dataset, found, opened and read."""

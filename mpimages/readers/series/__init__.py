@@ -1,0 +1,1 @@
+"""Series in files: binary series of mpimages and of Thunder, and HDF5."""

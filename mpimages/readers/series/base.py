@@ -1,0 +1,156 @@
+"""Reading Series: binary as written here and by Thunder 1.x and 0.x, and HDF5.
+
+`inspect_series` says what there is, `open_series` opens it. Records of Thunder 0.x bear
+their keys in the data, and the extent follows from them alone; `scan_keys` reads those of a
+slice of the files, so that ranks can share that work, and `with_keys` completes the header.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ...core.text import shown
+from ...errors import not_found
+from ...formats.output_names import refuse_unfinished
+from ..base import Scratch
+from ..hdf5.opening import HDF5_ENDINGS
+from .header import SeriesHandle, SeriesHeader, SeriesOptions
+
+__all__ = [
+    "SeriesHandle",
+    "SeriesHeader",
+    "SeriesOptions",
+    "inspect_series",
+    "open_series",
+    "scan_keys",
+    "with_keys",
+]
+
+
+def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
+    """What a Series on disk is; no values are read.
+
+    Parameters
+    ----------
+    data_path : path
+        A directory of binary files, or an HDF5 file (or a directory with one); the one ``.bin``
+        file of a directory stands for it.
+    options : SeriesOptions
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or directory, or no series in it.
+    FormatError
+        If it is damaged, unfinished or not a Series.
+    ValueError
+        If the options contradict it, or something must be given.
+    """
+    from .binary import inspect_binary
+    from .hdf5 import inspect_hdf5
+
+    path = _whole(_single_path(data_path), options)
+    file = _hdf5_file(path, options.inputFormat)
+    if file is not None:
+        return inspect_hdf5(file, options)
+    return inspect_binary(path, options)
+
+
+def _single_path(data_path: Any) -> str:
+    if not isinstance(data_path, (str, os.PathLike)):
+        raise TypeError(f"a Series is loaded from one path, got {shown(data_path)}")
+    path = os.path.expanduser(os.fspath(data_path))
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError(f"{shown(path)} is no path")
+    if not os.path.exists(path):
+        raise not_found(path, f"{path}: no such file or directory")
+    refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])
+    return path
+
+
+def _whole(path: str, options: SeriesOptions) -> str:
+    """The directory of a binary Series of which `path` is the only file; else `path`."""
+    directory, name = os.path.split(path)
+    if os.path.isdir(path) or options.inputFormat == "hdf5" or not name.lower().endswith(".bin"):
+        return path
+    from .files import data_files
+
+    whole = directory or "."
+    names = data_files(whole, options.confFilename, "series-")
+    if names != [name]:
+        raise ValueError(f"{path}: is not all of a binary Series, which is the directory with all "
+                         f"of its {len(names)} data files; load {whole}")
+    return whole
+
+
+def _hdf5_file(path: str, input_format: str | None) -> str | None:
+    """The HDF5 file that a path stands for; None where it is a directory of binary files."""
+    if not os.path.isdir(path):
+        if input_format == "binary":
+            raise ValueError(f"{path}: a binary Series is a directory")
+        if input_format is None and not path.lower().endswith(HDF5_ENDINGS):
+            raise ValueError(
+                f"{path}: a Series is a directory or an HDF5 file; give inputFormat='hdf5' if "
+                f"it is one"
+            )
+        return path
+    if input_format == "binary":
+        return None
+    with os.scandir(path) as entries:
+        visible = [entry.path for entry in entries if not entry.name.startswith(".")]
+    files = [name for name in visible if name.lower().endswith(HDF5_ENDINGS)]
+    if not files and input_format == "hdf5":
+        from .. import get
+
+        files = [name for name in visible if get("hdf5").recognises(name)]
+    if len(files) > 1:
+        raise ValueError(f"{path}: has {len(files)} HDF5 files; name one of them")
+    if not files and input_format == "hdf5":
+        raise FileNotFoundError(f"{path}: no HDF5 file in this directory")
+    return files[0] if files else None
+
+
+def scan_keys(header: SeriesHeader, start: int, stop: int) -> np.ndarray:
+    """Read the first and last keys of the files [start, stop) of a keyed Series.
+
+    Returns
+    -------
+    (stop - start, 2 * nkeys + 1) int64 ndarray
+        Of each file: its first record's keys, its last record's, its number of records.
+    """
+    from .keyed import scan_files
+
+    return scan_files(header, start, stop)
+
+
+def with_keys(header: SeriesHeader, scans: np.ndarray) -> SeriesHeader:
+    """The header of a keyed Series completed by the keys of all its files.
+
+    Raises
+    ------
+    FormatError
+        If the records are not all the pixels of a box, each once and in order.
+    """
+    from .keyed import complete
+
+    return complete(header, scans)
+
+
+def open_series(header: SeriesHeader, scratch: Scratch | None = None) -> SeriesHandle:
+    """Open the Series that a header describes."""
+    if header.needs_keys:
+        raise ValueError(f"{header.path}: its keys must be scanned before it can be read")
+    if header.kind == "hdf5":
+        from .hdf5 import open_hdf5_series
+
+        return open_hdf5_series(header, scratch)
+    if header.kind == "keyed":
+        from .keyed import KeyedHandle
+
+        return KeyedHandle(header, scratch)
+    from .binary import BinaryHandle
+
+    return BinaryHandle(header, scratch)

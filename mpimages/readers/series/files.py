@@ -1,0 +1,88 @@
+"""The files of a binary Series, and reading them as if they were one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...core.cleanup import quietly
+from ...errors import FormatError
+from ..byte_ranges import open_file, product, read_into
+from ..listing import natural_key
+
+__all__ = ["FileSequence", "data_files"]
+
+SUCCESS = "SUCCESS"
+
+
+def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:
+    """The names of a directory's data files, in natural order.
+
+    Those that end in ``.bin`` and begin with `prefix`, or else end in ``.bin``, or else all.
+    """
+    with os.scandir(path) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if not entry.name.startswith((".", "_"))
+            and entry.name not in (conf_filename, SUCCESS)
+            and not entry.is_dir()
+        ]
+    binary = [name for name in names if name.lower().endswith(".bin")]
+    chosen = [name for name in binary if name.startswith(prefix)] or binary or names
+    if not chosen:
+        raise FileNotFoundError(f"{path}: has no series-*.bin or other data file")
+    return sorted(chosen, key=natural_key)
+
+
+class FileSequence:
+    """Files that are read as if they were one; one is open at a time.
+
+    Parameters
+    ----------
+    directory : str
+    names : sequence of str
+    counts : sequence of int
+        How many records each holds.
+    """
+
+    def __init__(self, directory: str, names: Sequence[str], counts: Sequence[int]) -> None:
+        self.directory = directory
+        self.names = names
+        self.ends = np.cumsum(np.asarray(counts, dtype=np.int64))
+        self._fd = -1
+        self._open = -1
+
+    def read(self, first: int, out: np.ndarray) -> None:
+        """Read consecutive records from number `first` on into out, (records, ...)."""
+        record = product(out.shape[1:]) * out.dtype.itemsize
+        done, total = 0, len(out)
+        while done < total:
+            number = first + done
+            file = int(np.searchsorted(self.ends, number, side="right"))
+            begin = int(self.ends[file - 1]) if file else 0
+            here = min(total - done, int(self.ends[file]) - number)
+            path = self._select(file, record)
+            read_into(self._fd, (number - begin) * record, out[done : done + here], path)
+            done += here
+
+    def _select(self, file: int, record: int) -> str:
+        path = os.path.join(self.directory, self.names[file])
+        if file != self._open:
+            self.close()
+            self._fd, size = open_file(path)
+            self._open = file
+            begin = int(self.ends[file - 1]) if file else 0
+            expected = (int(self.ends[file]) - begin) * record
+            if size != expected:
+                raise FormatError(f"{path}: has {size} bytes, not {expected} as when it was "
+                                  "loaded; load the series again")
+        return path
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        descriptor, self._fd, self._open = self._fd, -1, -1
+        if descriptor >= 0:
+            quietly(os.close, descriptor)

@@ -1,0 +1,205 @@
+"""HDF5 series: one dataset dims + (T,), or frame-major (T,) + dims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.arguments import image_dtype
+from ...core.cleanup import quietly
+from ...core.timers import phase
+from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
+from ...errors import FormatError
+from ..base import Scratch, has_gaps
+from ..byte_ranges import byteswap, open_file, product, read_into, transpose_matrix
+from ..flat.array import BAND_BYTES
+from ..hdf5.handle import read_values
+from ..hdf5.opening import open_hdf5, open_hdf5_file, told_as_damage
+from ..hdf5.reader import (
+    as_text,
+    dataset_offset,
+    find_dataset,
+    read_metadata,
+)
+from .header import SeriesHandle, SeriesHeader, SeriesOptions
+
+__all__ = ["inspect_hdf5", "open_hdf5_series"]
+
+VERSION = 1
+
+
+def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
+    """What a Series in an HDF5 file is. See `inspect_series`."""
+    with open_hdf5(path) as file:
+        dataset = find_dataset(path, file, options.dataset, (2, 3, 4))
+        dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}")
+        shape, images = _shape(path, dataset)
+        version = dataset.attrs.get("mpimages_format")
+        if version is not None and version != VERSION:
+            raise FormatError(
+                f"{path}: format version {version}, but this mpimages reads version {VERSION}"
+            )
+        index = _index(path, dataset, shape[-1])
+        offset = dataset_offset(dataset)
+        layout = {
+            "dataset": dataset.name,
+            "images": images,
+            "offset": None if images else offset,
+            "stored": dataset.dtype.str,
+            "grain": _grain(dataset, shape[:-1], images),
+        }
+        metadata = read_metadata(dataset)
+    if options.nvalues not in (None, shape[-1]):
+        raise ValueError(f"{path}: nvalues={options.nvalues} was given, but it has {shape[-1]}")
+    if options.valueType is not None and options.valueType.newbyteorder("=") != dtype:
+        raise ValueError(f"{path}: valueType={options.valueType} was given, but it has {dtype}")
+    if options.nkeys is not None or options.keyType is not None:
+        raise ValueError(f"{path}: an HDF5 Series has no keys; omit nkeys and keyType")
+    return SeriesHeader(path, "hdf5", shape[:-1], shape[-1], dtype, index, metadata, layout)
+
+
+def _shape(path: str, dataset: Any) -> tuple[tuple[int, ...], bool]:
+    """dims + (T,), and whether the dataset is frame-major."""
+    shape = dataset.shape
+    if shape is None or not 2 <= len(shape) <= 4 or any(n < 1 for n in shape):
+        raise ValueError(f"{path}: dataset {dataset.name} has shape {shape}: it is no Series")
+    images = as_text(dataset.attrs.get("layout")) == "images"
+    shape = tuple(int(n) for n in shape)
+    return (shape[1:] + shape[:1] if images else shape), images
+
+
+def _grain(dataset: Any, dims: tuple[int, ...], images: bool) -> int:
+    """Ranges of pixels that are cut at multiples of this hold whole chunks."""
+    if dataset.chunks is None:
+        return 1
+    chunk = dataset.chunks[1:] if images else dataset.chunks[:-1]
+    grain = pixel_grain(dims, [min(c, n) for c, n in zip(chunk, dims, strict=True)])
+    return min(grain, product(dims))
+
+
+def _index(path: str, dataset: Any, length: int) -> np.ndarray | None:
+    if "index" not in dataset.attrs:
+        return None
+    index = np.asarray(dataset.attrs["index"])
+    if index.shape != (length,) or index.dtype.kind not in "iu":
+        if "mpimages_format" not in dataset.attrs:
+            return None  # an attribute of another program that happens to have this name
+        raise FormatError(f"{path}: dataset {dataset.name}: its index is not {length} integers")
+    return index.astype(np.int64)
+
+
+def open_hdf5_series(header: SeriesHeader, scratch: Scratch | None) -> SeriesHandle:
+    """Open a Series in an HDF5 file."""
+    if header.layout["offset"] is not None:
+        return ContiguousHandle(header, scratch)
+    return DatasetHandle(header, scratch)
+
+
+class ContiguousHandle(SeriesHandle):
+    """A series-major dataset that lies in the file as it is: read past the HDF5 library."""
+
+    def __init__(self, header: SeriesHeader, scratch: Scratch | None) -> None:
+        super().__init__(header, scratch)
+        self._stored = np.dtype(header.layout["stored"])
+        self._fd, _ = open_file(header.path)
+
+    def _read(self, first: int, stop: int, out: np.ndarray) -> None:
+        record = self.header.length * out.dtype.itemsize
+        offset = self.header.layout["offset"] + first * record
+        read_into(self._fd, offset, out, self.header.path)
+        byteswap(out, self._stored)
+
+    def close(self) -> None:
+        import os
+
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            quietly(os.close, descriptor)
+
+
+class DatasetHandle(SeriesHandle):
+    """A dataset that is read through the library: chunked, or frame-major."""
+
+    def __init__(self, header: SeriesHeader, scratch: Scratch | None) -> None:
+        super().__init__(header, scratch)
+        self._file = open_hdf5_file(header.path)
+        try:
+            with told_as_damage(header.path):
+                name = header.layout["dataset"]
+                self._dataset = find_dataset(header.path, self._file, name, (2, 3, 4))
+        except BaseException:
+            quietly(self._file.close)
+            raise
+
+    def close(self) -> None:
+        quietly(self._file.close)
+
+    def read_pixels(self, pixels: np.ndarray, out: np.ndarray) -> None:
+        if self.header.grain == 1 or not has_gaps(pixels):
+            super().read_pixels(pixels, out)
+        else:  # of chunks that several share, not one after the other
+            self._read_boxes(*self._widened(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
+
+    def _read(self, first: int, stop: int, out: np.ndarray) -> None:
+        regions = list(pixel_boxes(self.header.dims, first, stop))
+        whole = self._widened(first, stop)
+        if self.header.layout["images"] or (len(regions) > 1 and (first, stop) != whole):
+            # Boxes of whole chunks, as several may have parts of the same ones.
+            self._read_boxes(*whole, np.arange(first, stop), out)
+            return
+        done = 0
+        for start, extent in regions:
+            count = product(extent)
+            part = out[done : done + count].reshape(*extent, self.header.length)
+            self._read_box((*start, 0), part)
+            done += count
+
+    def _widened(self, first: int, stop: int) -> tuple[int, int]:
+        """The pixels of all chunks in which those of [first, stop) lie."""
+        grain = self.header.grain
+        return first // grain * grain, min(self.header.pixels, -(-stop // grain) * grain)
+
+    def _read_boxes(self, first: int, stop: int, pixels: np.ndarray, out: np.ndarray) -> None:
+        """Read those `pixels` that lie in [first, stop) through memory of about BAND_BYTES."""
+        dims, length, images = self.header.dims, self.header.length, self.header.layout["images"]
+        places = np.stack(np.unravel_index(pixels, dims), axis=1)
+        for corner, extent in pixel_boxes(dims, first, stop):
+            whole = (length, *extent) if images else (*extent, length)
+            unit = self._dataset.chunks or (1,) * len(whole)
+            step = box_shape(whole, unit, out.dtype.itemsize, BAND_BYTES)
+            origin = (0, *corner) if images else (*corner, 0)
+            for low, size in boxes(origin, whole, step):
+                begin, number = (low[1:], size[1:]) if images else (low[:-1], size[:-1])
+                inside = places - np.array(begin)
+                rows = np.flatnonzero(((inside >= 0) & (inside < number)).all(axis=1))
+                if len(rows) == 0:
+                    continue
+                values = self.scratch.take(size, out.dtype)
+                self._read_box(low, values)
+                time = slice(low[0], low[0] + size[0]) if images else \
+                    slice(low[-1], low[-1] + size[-1])
+                columns = np.ravel_multi_index(tuple(inside[rows].T), number)
+                _put(values, images, columns, out, rows, time)
+
+    def _read_box(self, low: tuple[int, ...], out: np.ndarray) -> None:
+        """Read the part of the dataset that begins at `low` into out, of its shape."""
+        part = tuple(slice(a, a + n) for a, n in zip(low, out.shape, strict=True))
+        name = f"dataset {self.header.layout['dataset']}"
+        with told_as_damage(self.header.path, name), phase("decode", out.nbytes):
+            read_values(self._dataset, out, part)
+
+
+def _put(
+    values: np.ndarray, images: bool, columns: np.ndarray, out: np.ndarray, rows: np.ndarray,
+    time: slice,
+) -> None:
+    """Put the pixels number `columns` of a box where they belong: out[rows, time]."""
+    if not images:
+        out[rows, time] = values.reshape(-1, values.shape[-1])[columns]
+        return
+    frames = values.reshape(len(values), -1)
+    if len(columns) == frames.shape[1] == rows[-1] - rows[0] + 1:
+        transpose_matrix(frames, out[rows[0] : rows[-1] + 1, time])
+    else:
+        out[rows, time] = frames[:, columns].T

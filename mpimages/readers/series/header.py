@@ -1,0 +1,163 @@
+"""What a Series on disk says of itself, and the handle by which it is read."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...core.arguments import checked_dtype, checked_text, positive_int
+from ..base import Closing, Scratch, consecutive
+
+__all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
+
+FORMATS = ("binary", "hdf5")
+
+
+@dataclass(frozen=True)
+class SeriesOptions:
+    """What `loadSeries` was given; explicit ones win over conf.json.
+
+    Parameters
+    ----------
+    nkeys, nvalues : int, optional
+        How many keys and values a record of Thunder 0.x has.
+    inputFormat : {'binary', 'hdf5'}, optional
+        None: told by the path.
+    keyType, valueType : dtype_like, optional
+        Of the keys and values of Thunder 0.x.
+    dataset : str
+        The HDF5 dataset.
+    confFilename : str
+    """
+
+    nkeys: int | None = None
+    nvalues: int | None = None
+    inputFormat: str | None = None
+    keyType: np.dtype | None = None
+    valueType: np.dtype | None = None
+    dataset: str = "series"
+    confFilename: str = "conf.json"
+
+    def __post_init__(self) -> None:
+        for name in ("nkeys", "nvalues"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, positive_int(getattr(self, name), name))
+        for name in ("keyType", "valueType"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, checked_dtype(getattr(self, name), name))
+        if self.inputFormat is not None:
+            checked_text(self.inputFormat, "inputFormat")
+            if self.inputFormat not in FORMATS:
+                raise ValueError(
+                    f"inputFormat {self.inputFormat!r} is none of {', '.join(FORMATS)}"
+                )
+        checked_text(self.dataset, "dataset")
+        checked_text(self.confFilename, "confFilename")
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesHeader:
+    """What a Series on disk says: small and plain, for it is sent to every rank.
+
+    Parameters
+    ----------
+    path : str
+        The directory or file.
+    kind : {'binary', 'keyed', 'hdf5'}
+        'keyed' is Thunder 0.x.
+    dims : tuple of int
+        The extent of the pixels: (row[, column[, page]]); empty until `with_keys`.
+    length : int
+        The number of values in each series.
+    dtype : numpy.dtype
+        As handed out: native byte order.
+    index : (length,) int64 ndarray, optional
+        The label of each value; None: 0 … length - 1.
+    metadata : dict
+    layout : dict
+        What reading needs to know besides.
+    """
+
+    path: str
+    kind: str
+    dims: tuple[int, ...]
+    length: int
+    dtype: np.dtype
+    index: np.ndarray | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    layout: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def grain(self) -> int:
+        """How many pixels, counted from the first, are stored together, so that to read one is to
+        read all of them; 1 where each can be read alone."""
+        return int(self.layout.get("grain", 1))
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether `scan_keys` of all files and `with_keys` must come before reading."""
+        return self.kind == "keyed" and not self.dims
+
+    @property
+    def file_count(self) -> int:
+        """How many files there are to scan."""
+        return len(self.layout["names"]) if self.kind == "keyed" else 1
+
+    def files(self) -> list[str]:
+        """The paths of all its data files."""
+        if self.kind == "hdf5":
+            return [self.path]
+        return [os.path.join(self.path, name) for name in self.layout["names"]]
+
+    @property
+    def pixels(self) -> int:
+        """The number of records."""
+        total = 1
+        for n in self.dims:
+            total *= n
+        return total
+
+
+class SeriesHandle(Closing, ABC):
+    """An open Series. A context manager; at most one file is open at a time."""
+
+    def __init__(self, header: SeriesHeader, scratch: Scratch | None) -> None:
+        self.header = header
+        self.scratch = Scratch() if scratch is None else scratch
+
+    def read(self, first: int, stop: int, out: np.ndarray) -> None:
+        """Read the series of the pixels [first, stop).
+
+        Parameters
+        ----------
+        first, stop : int
+            Pixels are numbered in C order of the header's dims.
+        out : (stop - first, length) ndarray of the header's dtype
+            C-contiguous; any memory.
+        """
+        header = self.header
+        if not 0 <= first <= stop <= header.pixels:
+            raise IndexError(f"{header.path}: pixels [{first}, {stop}) of {header.pixels}")
+        if out.shape != (stop - first, header.length) or out.dtype != header.dtype:
+            raise ValueError(
+                f"{header.path}: cannot read {stop - first} series of {header.length} "
+                f"{header.dtype} values into an array of shape {out.shape} and dtype {out.dtype}"
+            )
+        if not (out.flags.c_contiguous and out.flags.writeable):
+            raise ValueError("series are read into C-contiguous, writeable memory only")
+        if stop > first:
+            self._read(first, stop, out)
+
+    def read_pixels(self, pixels: np.ndarray, out: np.ndarray) -> None:
+        """Read the series of these ascending pixels into out, (len(pixels), length)."""
+        for a, b in consecutive(pixels):
+            self.read(int(pixels[a]), int(pixels[b - 1]) + 1, out[a:b])
+
+    @abstractmethod
+    def _read(self, first: int, stop: int, out: np.ndarray) -> None:
+        """As `read`, which has checked the arguments."""
+

@@ -1,0 +1,1 @@
+"""TIFF: what the pages are, where they lie, and how they are decoded."""

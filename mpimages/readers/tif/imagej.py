@@ -1,0 +1,82 @@
+"""ImageJ's header: ``key=value`` lines; pages run channel, slice, frame, the first fastest."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ...errors import FormatError
+from ..options import Options
+from .plan import Plan, choose_channel, mixed, number, unit_name
+
+__all__ = ["imagej_pages", "is_imagej", "plan_imagej"]
+
+
+def is_imagej(description: str) -> bool:
+    """Whether a first page's description is ImageJ's."""
+    return description.startswith("ImageJ=")
+
+
+def _imagej_fields(description: str) -> dict[str, str]:
+    lines = (line.partition("=") for line in description.splitlines())
+    return {key.strip(): value.strip() for key, sign, value in lines if sign}
+
+
+def _imagej_count(path: str, fields: dict[str, str], key: str) -> int:
+    text = fields.get(key, "1")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
+        raise FormatError(f"{path}: the ImageJ header says {key}={text[:40]}")
+    return int(text)
+
+
+def imagej_pages(path: str, description: str) -> int:
+    """How many pages an ImageJ header says the file has."""
+    return _imagej_count(path, _imagej_fields(description), "images")
+
+
+def plan_imagej(
+    path: str,
+    description: str,
+    count: int,
+    pixels_per_unit: tuple[float, float],
+    options: Options,
+) -> Plan:
+    fields = _imagej_fields(description)
+    channels, slices, frames = (
+        _imagej_count(path, fields, key) for key in ("channels", "slices", "frames")
+    )
+    if channels * slices * frames == 1:
+        slices = count  # a stack whose axis has no name
+    if options.incomplete and channels * slices * frames > count:
+        frames = count // (channels * slices)
+    elif channels * slices * frames != count:
+        raise FormatError(
+            f"{path}: the ImageJ header says {channels} channels, {slices} slices and {frames} "
+            f"frames, but the file has {count} pages"
+        )
+    metadata = _imagej_metadata(fields, pixels_per_unit)
+    if options.nplanes is not None and options.channel is None:
+        return Plan("imagej", np.arange(count)[np.newaxis], metadata, note=mixed(channels))
+    channel = choose_channel(path, channels, options)
+    pages = np.arange(frames * slices * channels).reshape(frames, slices, channels)[:, :, channel]
+    return Plan("imagej", pages, metadata)
+
+
+def _imagej_metadata(
+    fields: dict[str, str], pixels_per_unit: tuple[float, float]
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    unit = unit_name(fields.get("unit", ""))
+    y, x = pixels_per_unit
+    if unit and unit not in ("pixel", "pixels") and y > 0 and x > 0:
+        # ImageJ leaves spacing out where it is 1.
+        metadata["pixelSize"] = (1 / y, 1 / x, abs(number(fields.get("spacing")) or 1.0))
+        metadata["unit"] = unit
+    interval, rate = number(fields.get("finterval")), number(fields.get("fps"))
+    if interval and interval > 0:
+        metadata["frameInterval"] = interval
+    elif rate and rate > 0:
+        metadata["frameInterval"] = 1 / rate
+    return metadata

@@ -1,0 +1,352 @@
+"""Where the pages of a TIFF lie: one strict walk along its chain of directories (IFDs).
+
+TIFF 6.0 (Adobe, 1992), sections 2 and 15, and BigTIFF. A movie may have 100,000 pages in
+one file, so the walk does as little as it can for each: it cuts the directories out, and
+NumPy compares them by the thousand. Directories that differ only in where their data are
+share one `Geometry`, which is parsed once. Whatever leads outside the file or in a circle
+is a FormatError.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+from ...errors import FormatError
+from .geometry import (
+    COLOUR_MAP,
+    DESCRIPTION,
+    GEOMETRY_TAGS,
+    PLACE_TAGS,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    Entries,
+    Geometry,
+    Layout,
+)
+
+__all__ = ["UNWRITTEN", "TifIndex", "index_tif"]
+
+WINDOW_BYTES = 4096
+BATCH = 4096
+MOST_ENTRIES = 4096
+
+SOFTWARE = 305
+UNWRITTEN = -2
+LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
+
+_OTHER, _GEOMETRY, _PLACE = 0, 1, 2
+
+
+def _tag_table() -> np.ndarray:
+    table = np.full(1 << 16, _OTHER, dtype=np.uint8)
+    table[list(GEOMETRY_TAGS)] = _GEOMETRY
+    table[list(PLACE_TAGS)] = _PLACE
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class TifIndex:
+    """The pages of one file, thumbnails and masks left out.
+
+    Attributes
+    ----------
+    layout : Layout
+        Byte order and field sizes.
+    size : int
+        The file's size.
+    ifds : (pages,) int64 ndarray
+        Where each page's directory begins.
+    data : (pages,) int64 ndarray
+        Where its pixels begin, if they are stored as one plain run; UNWRITTEN if its directory
+        says that they never were stored; -1 otherwise.
+    kinds : (pages,) int32 ndarray
+        Which geometry it has.
+    geometries : list of Geometry
+    description, software : str
+        The first page's ImageDescription and Software.
+    pixels_per_unit : (float, float)
+        The first page's resolution along (row, column), 0 where there is none.
+    masks : int
+        How many of the pages that were left out are marked as masks but have as many bits as
+        the others.
+    marks : tuple of (int, bytes)
+        Of a file with one directory: the places and bytes from which all this was read.
+    """
+
+    layout: Layout
+    size: int
+    ifds: np.ndarray
+    data: np.ndarray
+    kinds: np.ndarray
+    geometries: list[Geometry]
+    description: str
+    pixels_per_unit: tuple[float, float]
+    masks: int = 0
+    marks: tuple[tuple[int, bytes], ...] = ()
+    software: str = ""
+
+    @property
+    def count(self) -> int:
+        """The number of pages."""
+        return len(self.ifds)
+
+    def geometry(self, page: int) -> Geometry:
+        """The geometry of one page."""
+        return self.geometries[self.kinds[page]]
+
+    def describes(self, fd: int, size: int) -> bool:
+        """Whether another file, open and of `size` bytes, would have this same index.
+
+        The files of a recording mostly differ in their pixels alone.
+        """
+        return (
+            bool(self.marks)
+            and size == self.size
+            and all(os.pread(fd, len(part), place) == part for place, part in self.marks)
+        )
+
+    def extended(self, path: str, count: int, begin: int) -> TifIndex:
+        """The index of a file whose only directory stands for `count` pages, which follow
+        each other from byte `begin` on."""
+        geometry = self.geometry(0)
+        nbytes = geometry.nbytes
+        if begin + count * nbytes > self.size:
+            raise FormatError(
+                f"{path}: truncated: its header says {count} pages of {nbytes} bytes from byte "
+                f"{begin} on, but the file has {self.size} bytes"
+            )
+        data = begin + nbytes * np.arange(count, dtype=np.int64)
+        ifds = np.full(count, self.ifds[0])
+        kinds = np.zeros(count, dtype=np.int32)
+        return replace(self, ifds=ifds, data=data, kinds=kinds, geometries=[geometry], marks=())
+
+
+def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifIndex:
+    """Walk along the directories of an open file, the first `limit` of them where given.
+
+    Raises
+    ------
+    FormatError
+        If the file is no TIFF, truncated, or its chain of directories is damaged.
+    ValueError
+        If the values of a page are of a type that no image can have.
+    """
+    layout, first_offset = _read_head(path, fd, size)
+    table = _tag_table()
+    known: dict[bytes, int] = {}
+    maps: dict[bytes, int] = {}
+    geometries: list[Geometry] = []
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    first: Entries | None = None
+    walk = _walk(path, fd, size, layout, first_offset)
+    for offsets, directories in _batches(islice(walk, limit)):
+        if first is None:
+            first = Entries(path, fd, size, layout, directories[0])
+        kinds = np.empty(len(offsets), dtype=np.int32)
+        data = np.full(len(offsets), -1, dtype=np.int64)
+        for rows, entries in _same_length(directories, layout):
+            for chosen, key in _alike(_number_maps(fd, size, entries, maps), table):
+                sample = directories[rows[chosen[0]]]
+                if key not in known:
+                    known[key] = len(geometries)
+                    entry = Entries(path, fd, size, layout, sample)
+                    geometries.append(Geometry.parse(path, entry, size))
+                geometry = geometries[known[key]]
+                kinds[rows[chosen]] = known[key]
+                if geometry.one_place:
+                    data[rows[chosen]] = _runs(path, entries[chosen], geometry, layout, size)
+        parts.append((np.asarray(offsets, dtype=np.int64), data, kinds))
+    if first is None:
+        raise FormatError(f"{path}: a TIFF without a page")
+    ifds, data, kinds = (np.concatenate(column) for column in zip(*parts, strict=True))
+    # Read now: the index outlives the open file.
+    resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
+    description = first.text(DESCRIPTION)
+    index = TifIndex(layout, size, ifds, data, kinds, geometries, description, resolution,
+                     software=_software(first))
+    if len(ifds) == 1 and limit is None:
+        index = replace(index, marks=_marks(fd, layout, first_offset, first))
+    return _images_alone(index)
+
+
+def _software(first: Entries) -> str:
+    try:
+        return first.text(SOFTWARE)
+    except FormatError:
+        return ""  # nothing that is read depends on it
+
+
+def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[int, bytes], ...]:
+    """See `TifIndex.marks`."""
+    (count,) = layout.count.unpack(os.pread(fd, layout.head, offset))
+    whole = layout.head + count * layout.entry.itemsize + layout.pointer_bytes
+    places = [(0, 2 * layout.pointer_bytes), (offset, whole)]
+    tags = (DESCRIPTION, SOFTWARE, X_RESOLUTION, Y_RESOLUTION, COLOUR_MAP)
+    places += [first.place(tag) for tag in tags]
+    return tuple((place, os.pread(fd, length, place)) for place, length in places if length)
+
+
+def _read_head(path: str, fd: int, size: int) -> tuple[Layout, int]:
+    head = os.pread(fd, 16, 0)
+    if len(head) < 8:
+        raise FormatError(f"{path}: not a TIFF: it has {size} bytes")
+    orders: dict[bytes, Literal["<", ">"]] = {b"II": "<", b"MM": ">"}
+    order = orders.get(head[:2])
+    magic = struct.unpack_from(f"{order}H", head, 2)[0] if order else 0
+    if order and magic == 42:
+        return Layout.classic(order), struct.unpack_from(f"{order}I", head, 4)[0]
+    if order and magic == 43 and len(head) == 16:
+        width, zero, offset = struct.unpack_from(f"{order}HHQ", head, 4)
+        if (width, zero) == (8, 0):
+            return Layout.big(order), offset
+    raise FormatError(f"{path}: not a TIFF: it begins with {head[:4]!r}")
+
+
+def _walk(
+    path: str, fd: int, size: int, layout: Layout, offset: int
+) -> Iterator[tuple[int, bytes]]:
+    """Each directory's place and bytes, without the pointer to the next."""
+    seen: set[int] = set()
+    head, width, pointer = layout.head, layout.entry.itemsize, layout.pointer_bytes
+    count_of, next_of = layout.count.unpack_from, layout.next.unpack_from
+    window, base = b"", 0
+    while offset:
+        if offset in seen:
+            raise FormatError(f"{path}: its chain of pages is a circle at byte {offset}")
+        seen.add(offset)
+        at = offset - base
+        if offset + head > size:
+            raise FormatError(
+                f"{path}: truncated: page {len(seen) - 1} is said to be at byte {offset}, but "
+                f"the file has {size} bytes"
+            )
+        if at < 0 or at + head > len(window):
+            window, base, at = os.pread(fd, WINDOW_BYTES, offset), offset, 0
+        entries = count_of(window, at)[0]
+        if not 0 < entries <= MOST_ENTRIES:
+            raise FormatError(f"{path}: page {len(seen) - 1} claims {entries} header entries")
+        end = at + head + width * entries
+        if end + pointer > len(window):
+            need = head + width * entries + pointer
+            window, base, at = os.pread(fd, max(WINDOW_BYTES, need), offset), offset, 0
+            end = head + width * entries
+            if need > len(window):
+                raise FormatError(
+                    f"{path}: truncated within the header of page {len(seen) - 1} at byte "
+                    f"{offset}; the file has {size} bytes"
+                )
+        yield offset, window[at + head : end]
+        offset = next_of(window, end)[0]
+
+
+def _batches(
+    walk: Iterator[tuple[int, bytes]],
+) -> Iterator[tuple[list[int], list[bytes]]]:
+    offsets: list[int] = []
+    directories: list[bytes] = []
+    for offset, directory in walk:
+        offsets.append(offset)
+        directories.append(directory)
+        if len(offsets) == BATCH:
+            yield offsets, directories
+            offsets, directories = [], []
+    if offsets:
+        yield offsets, directories
+
+
+def _same_length(
+    directories: list[bytes], layout: Layout
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(rows, (rows, entries) structured array) for each length of directory."""
+    lengths = np.fromiter(map(len, directories), dtype=np.int64, count=len(directories))
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        joined = b"".join(directories[row] for row in rows)
+        yield rows, np.frombuffer(joined, dtype=layout.entry).reshape(len(rows), -1)
+
+
+def _number_maps(
+    fd: int, size: int, entries: np.ndarray, maps: dict[bytes, int]
+) -> np.ndarray:
+    """The directories with a number of its content in place of where a palette is: pages that
+    have each their own copy of it are alike."""
+    found = entries["tag"] == COLOUR_MAP
+    if not found.any():
+        return entries
+    length = min(2 * int(entries["count"][found].max()), LONGEST_MAP)
+    places, which = np.unique(entries["value"][found], return_inverse=True)
+    contents = [os.pread(fd, length, min(place, size)) for place in places.tolist()]
+    numbers = [maps.setdefault(content, len(maps)) for content in contents]
+    numbered = entries.copy()
+    numbered["value"][found] = np.array(numbers)[which]
+    return numbered
+
+
+def _alike(entries: np.ndarray, table: np.ndarray) -> Iterator[tuple[np.ndarray, bytes]]:
+    """The rows that have one geometry, and a key that tells it: the directory with all
+    that does not matter to it blanked out."""
+    signature = entries.copy()
+    role = table[entries["tag"]]
+    for name in ("type", "count"):
+        signature[name][role == _OTHER] = 0
+    signature["value"][role != _GEOMETRY] = 0
+    flat = signature.view(np.uint8).reshape(len(entries), -1)
+    if (flat == flat[0]).all():
+        yield np.arange(len(entries)), flat[0].tobytes()
+        return
+    rows = flat.view(f"V{flat.shape[1]}").reshape(-1)
+    found: dict[bytes, list[int]] = {}
+    for row, key in enumerate(rows.tolist()):
+        found.setdefault(key, []).append(row)
+    for key, members in found.items():
+        yield np.asarray(members), key
+
+
+def _runs(
+    path: str, entries: np.ndarray, geometry: Geometry, layout: Layout, size: int
+) -> np.ndarray:
+    """See `TifIndex.data`: of pages whose directories say where they lie."""
+    tags = entries["tag"][0].tolist()
+    begin = layout.inline(path, entries, tags.index(geometry.offsets_tag))
+    nbytes = np.full(len(begin), geometry.nbytes, dtype=np.uint64)
+    if geometry.counts_tag in tags:
+        nbytes = layout.inline(path, entries, tags.index(geometry.counts_tag))
+    unwritten = geometry.unwritten(begin, nbytes)
+    if geometry.plain:
+        # Some writers leave the count 0, which a plain run does not need.
+        if ((nbytes != 0) & (nbytes < geometry.nbytes) & ~unwritten).any():
+            raise FormatError(
+                f"{path}: a page of {geometry.nbytes} bytes is said to be stored in "
+                f"{int(nbytes[(nbytes != 0) & ~unwritten].min())}"
+            )
+        if (begin > np.uint64(size)).any():
+            raise FormatError(f"{path}: truncated: a page's data lie beyond its {size} bytes")
+    known = begin.astype(np.int64) if geometry.plain else np.int64(-1)
+    return np.where(unwritten, UNWRITTEN, known)
+
+
+def _images_alone(index: TifIndex) -> TifIndex:
+    """The index without the pages that are masks or reduced copies of others.
+
+    Some programs mark pages of full size as reduced (NewSubfileType 1): these are images; so are
+    masks where there is nothing else.
+    """
+    masks = np.array([geometry.mask for geometry in index.geometries])
+    masks &= not masks.all()
+    images = [g for g, mask in zip(index.geometries, masks, strict=True) if not mask]
+    full = max(geometry.rows * geometry.columns for geometry in images)
+    reduced = np.array([g.reduced and g.rows * g.columns < full for g in index.geometries])
+    if not (masks | reduced).any():
+        return index
+    kept = ~(masks | reduced)[index.kinds]
+    bits = {geometry.bits for geometry in images}
+    alike = masks & np.array([geometry.bits in bits for geometry in index.geometries])
+    return replace(index, ifds=index.ifds[kept], data=index.data[kept], kinds=index.kinds[kept],
+                   masks=int(alike[index.kinds].sum()))

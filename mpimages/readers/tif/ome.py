@@ -1,0 +1,299 @@
+"""OME's header: XML that says which page is which time, depth and channel.
+
+https://docs.openmicroscopy.org/ome-model/6.3.1/ome-tiff/specification.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from ...errors import FormatError
+from ..options import Options
+from .plan import Plan, choose_channel, mixed, number, unit_name
+
+__all__ = ["is_ome", "plan_ome"]
+
+
+_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
+_OWN_UUID = re.compile(r"""\sUUID\s*=\s*("[^"]*"|'[^']*')""")
+
+
+def is_ome(description: str) -> bool:
+    """Whether a first page's description is OME's XML."""
+    return bool(_ROOT.search(description[:4096])) and \
+        description.rstrip(" \t\r\n\0").endswith("OME>")
+
+
+def plan_ome(path: str, description: str, count: int, options: Options) -> Plan | None:
+    """The plan of a file of `count` pages; None where nplanes is to cut them as they lie."""
+    header, uuid = _read_header(description)
+    if isinstance(header, str):
+        raise FormatError(f"{path}: {header}")
+    of_file = [(image, image.blocks_of(uuid, os.path.basename(path))) for image in header.images]
+    images = [(image, blocks) for image, blocks in of_file if blocks]
+    if len(images) != 1:
+        raise ValueError(_not_one_image(path, header, len(images)))
+    image, blocks = images[0]
+    pixels = image.pixels
+    sizes = {axis: _attribute(path, pixels, "Size" + axis, 1) for axis in "ZCT"}
+    samples = [_attribute(path, channel, "SamplesPerPixel", 1) for channel in image.channels]
+    if any(n > 1 for n in samples):
+        raise ValueError(f"{path}: colour images are not read; split the channels")
+    planes = _page_planes(path, image, blocks, sizes, count, options)
+    metadata = _ome_metadata(pixels)
+    if options.nplanes is not None and options.channel is None:
+        return _all_pages(planes, metadata)
+    channel = _choose_channel(path, planes, sizes["C"], options)
+    chosen = _in_order(path, planes, channel)
+    if options.nplanes is not None:
+        return Plan("ome", chosen[np.newaxis], metadata)
+    parted = len(blocks) < image.count
+    pages = _grid(path, planes, chosen, channel, 0 if parted else sizes["Z"], options)
+    if pages.shape[1] < sizes["Z"] and parted:
+        raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
+    return Plan("ome", pages, metadata)
+
+
+class _Image:
+    """An Image element: its Pixels, and the TiffData blocks by the file that they speak of."""
+
+    def __init__(self, element: ElementTree.Element) -> None:
+        self.pixels = ElementTree.Element("Pixels", element.attrib)  # without what is in it
+        self.channels = _children(element, "Channel")
+        blocks = _children(element, "TiffData") or [ElementTree.Element("TiffData")]
+        self.count = len(blocks)
+        self._anywhere: list[tuple[int, ElementTree.Element]] = []
+        # Blocks whose UUID element names an UUID; and all that have one, by the file's name.
+        self._by_uuid: dict[str, list[tuple[int, ElementTree.Element]]] = defaultdict(list)
+        self._by_name: dict[str, list[tuple[int, ElementTree.Element]]] = defaultdict(list)
+        self._without_uuid: dict[str, list[tuple[int, ElementTree.Element]]] = defaultdict(list)
+        for item in enumerate(blocks):
+            of_file = _children(item[1], "UUID")
+            if not of_file:
+                self._anywhere.append(item)
+                continue
+            uuid, name = (of_file[0].text or "").strip().lower(), of_file[0].get("FileName", "")
+            self._by_name[name].append(item)
+            if uuid:
+                self._by_uuid[uuid].append(item)
+            else:
+                self._without_uuid[name].append(item)
+
+    def blocks_of(self, uuid: str, name: str) -> list[ElementTree.Element]:
+        """The blocks that speak of a file's pages and not another's."""
+        if uuid:
+            named, found = self._without_uuid, list(self._by_uuid.get(uuid, ()))
+        else:
+            named, found = self._by_name, []
+        for key in {"", name}:
+            found += named.get(key, ())
+        return [block for _, block in sorted(self._anywhere + found, key=lambda item: item[0])]
+
+
+class _OmeHeader:
+    """A header read, without what differs between the files of a set."""
+
+    def __init__(self, root: ElementTree.Element) -> None:
+        self.images = [_Image(pixels) for image in _children(root, "Image")
+                       for pixels in _children(image, "Pixels")[:1]]
+        self.elsewhere = [b.get("MetadataFile") for b in _children(root, "BinaryOnly")]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A header that was read, and its text before and after the file's own UUID."""
+
+    before: str
+    after: str
+    header: _OmeHeader | str
+
+    def serves(self, text: str, begin: int, end: int) -> bool:
+        return (len(self.before), len(self.after)) == (begin, len(text) - end) and \
+            text.startswith(self.before) and text.endswith(self.after)
+
+
+# The files of a set may each have the header of all: but for the UUID that is the same text, to
+# be read once, as it grows with their number. Replaced as a whole, by any thread.
+_latest = _Read("", "", "")
+
+
+def _read_header(text: str) -> tuple[_OmeHeader | str, str]:
+    """The header, or what is wrong with it; and the file's own UUID, lower case."""
+    global _latest
+    root = _ROOT.search(text)
+    found = _OWN_UUID.search(root[0]) if root else None
+    begin, end = (len(text), len(text)) if root is None or found is None else \
+        (root.start() + found.start(), root.start() + found.end())
+    uuid = "" if found is None else found[1][1:-1].strip().lower()
+    latest = _latest
+    if not latest.serves(text, begin, end):
+        latest = _latest = _Read(text[:begin], text[end:], _parse(text))
+    return latest.header, uuid
+
+
+def _parse(text: str) -> _OmeHeader | str:
+    # Entities serve only attacks here.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return "the OME header defines entities"
+    try:
+        # As text: the encoding that it declares was that of its bytes.
+        return _OmeHeader(ElementTree.fromstring(text.strip(" \t\r\n\0")))
+    except (ElementTree.ParseError, ValueError, RecursionError) as error:
+        return f"the OME header is not valid XML: {error}"
+
+
+def _children(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    return [child for child in element if child.tag.rpartition("}")[2] == name]
+
+
+def _attribute(path: str, element: ElementTree.Element, name: str, lowest: int) -> int:
+    text = element.get(name, str(lowest))
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < lowest:
+        raise FormatError(f"{path}: the OME header says {name}={text[:40]!r}")
+    return int(text)
+
+
+def _not_one_image(path: str, header: _OmeHeader, images: int) -> str:
+    if images:
+        return f"{path}: holds {images} OME images; save them apart"
+    if header.elsewhere:
+        return f"{path}: its OME header is in another file, {header.elsewhere[0]}"
+    return f"{path}: the OME header lists no pages of this file"
+
+
+def _split_volumes(path: str, found: int, planes: int) -> str:
+    return (
+        f"{path}: has {found} of the {planes} planes of each volume: its volumes lie in several "
+        f"files; nplanes=1 reads single planes"
+    )
+
+
+def _page_planes(
+    path: str,
+    image: _Image,
+    blocks: list[ElementTree.Element],
+    sizes: dict[str, int],
+    count: int,
+    options: Options,
+) -> np.ndarray:
+    """(pages, 3): each page's (t, z, c), -1 where it is none of the image's."""
+    order = image.pixels.get("DimensionOrder", "XYZCT")
+    if sorted(order) != sorted("XYZCT") or order[:2] != "XY":
+        raise FormatError(f"{path}: the OME header says DimensionOrder={order[:40]!r}")
+    fastest_first = order[2:]
+    stride, weight = 1, {}
+    for axis in fastest_first:
+        weight[axis] = stride
+        stride *= sizes[axis]
+    # More pages than planes cannot be the image's; more planes may lie in other files.
+    planes_of = np.full(count, -1, dtype=object if stride > 2**62 else np.int64)
+    for block in blocks:
+        page = _attribute(path, block, "IFD", 0)
+        first = sum(_attribute(path, block, "First" + axis, 0) * weight[axis] for axis in "ZCT")
+        planes = _block_planes(path, block, count - page, stride - first)
+        if first + planes > stride or (page + planes > count and not options.incomplete):
+            raise FormatError(
+                f"{path}: the OME header speaks of page {page + planes - 1}, but the file has "
+                f"{count} pages; it is truncated or was edited"
+            )
+        planes = max(0, min(planes, count - page))
+        planes_of[page : page + planes] = range(first, first + planes)
+    planes_of = planes_of.astype(np.int64)
+    planes3 = np.full((count, 3), -1, dtype=np.int64)
+    for column, axis in enumerate("TZC"):
+        planes3[:, column] = np.where(planes_of < 0, -1, planes_of // weight[axis] % sizes[axis])
+    return planes3
+
+
+def _block_planes(path: str, block: ElementTree.Element, pages_left: int, planes_left: int) -> int:
+    """How many planes a TiffData element stands for."""
+    if "PlaneCount" in block.attrib:
+        return _attribute(path, block, "PlaneCount", 0)
+    if "NumPlanes" in block.attrib:  # its name before the schema of 2009-09
+        return _attribute(path, block, "NumPlanes", 0)
+    if "IFD" in block.attrib:
+        return 1
+    return max(0, min(pages_left, planes_left))
+
+
+def _all_pages(planes: np.ndarray, metadata: dict[str, Any]) -> Plan | None:
+    """All pages of a file by time and depth; None where the header does not tell these."""
+    if len(planes) == 0 or (planes < 0).any() or len(np.unique(planes, axis=0)) < len(planes):
+        return None
+    channels = len(np.unique(planes[:, 2]))
+    order = np.lexsort((planes[:, 1], planes[:, 0])) if channels == 1 else np.arange(len(planes))
+    return Plan("ome", order[np.newaxis], metadata, note=mixed(channels))
+
+
+def _choose_channel(path: str, planes: np.ndarray, channels: int, options: Options) -> int:
+    """The channel to read, of those that the file has pages of."""
+    here = np.unique(planes[planes[:, 2] >= 0, 2]).tolist()
+    if options.channel is None and channels > 1 and len(here) == 1:
+        raise ValueError(
+            f"{path}: of {channels} channels it has pages of channel {here[0]} alone: choose the "
+            f"files of one channel by a pattern, and say which it is by channel={here[0]}"
+        )
+    return choose_channel(path, channels, options)
+
+
+def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
+    """The pages of one channel, by time and depth."""
+    chosen = np.flatnonzero(planes[:, 2] == channel)
+    if chosen.size == 0 and len(planes):
+        raise ValueError(
+            f"{path}: none of its pages is of channel {channel}: it is one file of several; "
+            f"choose the files of one channel by a pattern"
+        )
+    return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
+
+
+def _grid(
+    path: str, planes: np.ndarray, chosen: np.ndarray, channel: int, whole: int, options: Options
+) -> np.ndarray:
+    """(images, planes): the pages of one channel, by time and depth.
+
+    Where incomplete images are dropped, one has `whole` planes, or as many as the largest if 0.
+    """
+    if options.incomplete:
+        times, number = np.unique(planes[chosen, 0], return_counts=True)
+        whole = whole or int(number.max(initial=1))
+        chosen = chosen[np.isin(planes[chosen, 0], times[number == whole])]
+        if chosen.size == 0:
+            return np.empty((0, whole), dtype=np.int64)
+    times, time = np.unique(planes[chosen, 0], return_inverse=True)
+    depths, depth = np.unique(planes[chosen, 1], return_inverse=True)
+    pages = np.full((times.size, depths.size), -1, dtype=np.int64)
+    pages[time, depth] = chosen
+    if chosen.size != pages.size or (pages < 0).any():
+        raise FormatError(
+            f"{path}: of channel {channel} it has {chosen.size} pages, which are not "
+            f"{times.size} times of {depths.size} planes each; nplanes=1 reads single planes"
+        )
+    return pages
+
+
+def _ome_metadata(pixels: ElementTree.Element) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    size = tuple(number(pixels.get("PhysicalSize" + axis)) for axis in "YXZ")
+    units = {pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX"}
+    if size[0] and size[1] and len(units) == 1:
+        unit = units.pop()
+        metadata["pixelSize"] = (*size[:2], _same_unit(size[2], pixels, unit))
+        metadata["unit"] = unit_name(unit)
+    interval = number(pixels.get("TimeIncrement"))
+    scale = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "min": 60.0, "h": 3600.0}
+    factor = scale.get(pixels.get("TimeIncrementUnit", "s"))
+    if interval and interval > 0 and factor:
+        metadata["frameInterval"] = interval * factor
+    return metadata
+
+
+def _same_unit(depth: float | None, pixels: ElementTree.Element, unit: str) -> float | None:
+    return depth if pixels.get("PhysicalSizeZUnit", "µm") == unit else None

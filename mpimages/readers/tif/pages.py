@@ -1,0 +1,322 @@
+"""Reading the pages of one TIFF: plain runs straight into memory, the rest by the codecs."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...core.cleanup import quietly
+from ...core.timers import phase
+from ...errors import FormatError
+from ..base import Closing, check_claim
+from ..byte_ranges import byteswap, open_file, read_into
+from .geometry import (
+    NO_COMPRESSION,
+    Entries,
+    Geometry,
+)
+from .index import UNWRITTEN, TifIndex, index_tif
+
+__all__ = ["TifPages"]
+
+# TIFF's numbers of the compressions whose strips are decoded one by one; others by tifffile.
+CODECS = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
+
+
+class TifPages(Closing):
+    """An open TIFF. Close it.
+
+    Parameters
+    ----------
+    path : str
+
+    Attributes
+    ----------
+    identity : tuple
+        Changes when the file does.
+    size : int
+    index : TifIndex
+        Set by `find_index`, or from outside where it is known already.
+    """
+
+    index: TifIndex
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._tifffile: Any = None
+        self._again: Any = None
+        self._fd: int | None = None
+        self._fd, self.size = open_file(path)
+        status = os.fstat(self._fd)
+        self.identity = (path, status.st_dev, status.st_ino, self.size, status.st_mtime_ns)
+
+    def find_index(self, limit: int | None = None) -> None:
+        """Index the file, or its first pages."""
+        self.index = index_tif(self.path, self._open_fd(), self.size, limit)
+
+    def is_like(self, index: TifIndex) -> bool:
+        """Whether another file's index would be this one's too."""
+        return index.describes(self._open_fd(), self.size)
+
+    def extend(self, count: int) -> None:
+        """Take the only directory as that of `count` pages which follow each other."""
+        begin = self._find_run(0)
+        if begin < 0:
+            why = "was never written" if begin == UNWRITTEN else "is compressed"
+            raise FormatError(
+                f"{self.path}: its header says {count} pages, but it has one, which {why}"
+            )
+        self.index = self.index.extended(self.path, count, begin)
+
+    def find_runs(self, pages: np.ndarray) -> np.ndarray | None:
+        """The bytes at which pages begin; None unless each is one run of plain values.
+
+        Raises
+        ------
+        FormatError
+            If the file ends before one of them does.
+        """
+        begins = self.index.data[pages]
+        for place in np.argwhere(begins < 0):
+            at = tuple(place)
+            begins[at] = self._find_run(int(pages[at]))
+            if begins[at] < 0:
+                return None
+        nbytes = self.index.geometry(int(pages.flat[0])).nbytes if pages.size else 0
+        end = int(begins.max(initial=0)) + nbytes
+        if end > self.size:
+            raise FormatError(
+                f"{self.path}: truncated: a page's data end at byte {end}, but the file has "
+                f"{self.size} bytes"
+            )
+        return begins
+
+    def _find_run(self, page: int) -> int:
+        """Where a page begins if its strips follow each other without a gap; else -1, or
+        UNWRITTEN."""
+        geometry = self.index.geometry(page)
+        if self.index.data[page] != -1 or not geometry.plain:
+            return int(self.index.data[page])
+        offsets, lengths = self._places(page, geometry)
+        if not lengths.all():
+            return -1 if lengths.any() else UNWRITTEN
+        height, width = geometry.segment
+        full = height * width * geometry.dtype.itemsize
+        gapless = (lengths[:-1] == full).all() and (np.diff(offsets) == full).all()
+        whole = int(offsets[-1] + lengths[-1] - offsets[0]) >= geometry.nbytes
+        return int(offsets[0]) if gapless and whole else -1
+
+    def read(self, pages: np.ndarray, out: np.ndarray) -> None:
+        """Read pages into out, (pages, rows, columns), C-contiguous."""
+        begins = self.index.data[pages]
+        if (begins < 0).any():
+            for k, page in enumerate(pages.tolist()):
+                self._read_page(page, out[k])
+            return
+        nbytes = out[0].nbytes
+        # Pages that follow each other in the file are read at once.
+        breaks = np.flatnonzero(np.diff(begins) != nbytes) + 1
+        edges = [0, *breaks.tolist(), len(begins)]
+        for first, last in pairwise(edges):
+            read_into(self._open_fd(), int(begins[first]), out[first:last], self.path)
+        byteswap(out, self.index.geometry(int(pages[0])).stored)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if self._tifffile is not None:
+            quietly(self._tifffile.close)
+            quietly(self._again.close)
+            self._tifffile = None
+        descriptor, self._fd = self._fd, None
+        if descriptor is not None:
+            quietly(os.close, descriptor)
+
+    def _open_fd(self) -> int:
+        if self._fd is None:
+            raise ValueError(f"{self.path}: the file is closed")
+        return self._fd
+
+    def _read_page(self, page: int, out: np.ndarray) -> None:
+        geometry = self.index.geometry(page)
+        begin = int(self.index.data[page])
+        if begin >= 0:
+            read_into(self._open_fd(), begin, out, self.path)
+            byteswap(out, geometry.stored)
+            return
+        if begin == UNWRITTEN:
+            out[...] = 0
+            return
+        offsets, lengths = self._places(page, geometry)
+        if not lengths.any():
+            out[...] = 0
+        elif _is_decoded_here(geometry):
+            self._read_segments(page, geometry, offsets, lengths, out)
+        else:
+            self._read_by_tifffile(page, geometry, offsets, lengths, out)
+
+    def unwritten(self, pages: np.ndarray) -> dict[str, int]:
+        """How many ``pages``, and how many ``strips`` and ``tiles`` of others, were never
+        written; what is 0 is left out."""
+        found = {"pages": 0, "strips": 0, "tiles": 0}
+        for page in pages.reshape(-1).tolist():
+            geometry = self.index.geometry(page)
+            if geometry.one_place:
+                found["pages"] += int(self.index.data[page] == UNWRITTEN)
+                continue
+            if self.index.data[page] >= 0:
+                continue  # one directory for all pages
+            _, lengths = self._places(page, geometry)
+            if not lengths.any():
+                found["pages"] += 1
+            else:
+                found["tiles" if geometry.tiled else "strips"] += int((lengths == 0).sum())
+        return {name: number for name, number in found.items() if number}
+
+    def _places(self, page: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+        """Where each strip or tile of a page begins and how long it is, within the file; both
+        are 0 where it was never written."""
+        index, fd = self.index, self._open_fd()
+        ifd = int(index.ifds[page])
+        head = os.pread(fd, index.layout.head, ifd)
+        (count,) = index.layout.count.unpack(head)
+        directory = os.pread(fd, count * index.layout.entry.itemsize, ifd + index.layout.head)
+        entries = Entries(self.path, fd, index.size, index.layout, directory)
+        # Tables may be longer than there are strips or tiles.
+        offsets = entries.integers(geometry.offsets_tag)[: geometry.segments]
+        lengths = entries.integers(geometry.counts_tag)[: geometry.segments]
+        if len(lengths) < geometry.segments:
+            lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
+        unwritten = geometry.unwritten(offsets, lengths)
+        if unwritten.any():
+            offsets, lengths = np.where(unwritten, 0, (offsets, lengths))
+        elif not lengths.all():
+            lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
+        if (offsets > index.size - lengths).any():
+            raise FormatError(
+                f"{self.path}: truncated: page {page} has data beyond the file's "
+                f"{index.size} bytes"
+            )
+        return offsets, lengths
+
+    def _read_segments(
+        self,
+        page: int,
+        geometry: Geometry,
+        offsets: np.ndarray,
+        lengths: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
+        """Read a page strip by strip or tile by tile, each once."""
+        height, width = geometry.segment
+        across = -(-geometry.columns // width)
+        for k in range(geometry.segments):
+            row, column = height * (k // across), width * (k % across)
+            target = out[row : row + height, column : column + width]
+            offset, length = int(offsets[k]), int(lengths[k])
+            if length == 0:
+                target[...] = 0
+                continue
+            if target.flags.c_contiguous and target.shape == geometry.segment:
+                self._fill(page, geometry, offset, length, target)
+                continue
+            # A tile reaches beyond the page, and some writers let the last strip do so too.
+            check_claim(self.path, height * width * out.itemsize, self.index.size)
+            rows = height if geometry.tiled else len(target)
+            whole = np.zeros((height, width), dtype=out.dtype)
+            self._fill(page, geometry, offset, length, whole, rows)
+            target[...] = whole[: target.shape[0], : target.shape[1]]
+
+    def _fill(
+        self,
+        page: int,
+        geometry: Geometry,
+        offset: int,
+        length: int,
+        out: np.ndarray,
+        rows: int | None = None,
+    ) -> None:
+        """Decode one strip or tile into out; `rows` of it at least must be there."""
+        import imagecodecs
+
+        need = out[:rows].nbytes
+        if geometry.compression == NO_COMPRESSION:
+            if length < need:
+                raise FormatError(self._short(page, need, length))
+            read_into(self._open_fd(), offset, out[:rows], self.path)
+            byteswap(out, geometry.stored)
+            return
+        stored = np.empty(length, dtype=np.uint8)
+        read_into(self._open_fd(), offset, stored, self.path)
+        decode = getattr(imagecodecs, f"{CODECS[geometry.compression]}_decode")
+        raw = out.reshape(-1).view(np.uint8)
+        try:
+            with phase("decode", raw.nbytes):
+                done = decode(stored, out=raw)
+        except Exception as error:
+            raise FormatError(f"{self.path}: page {page} is damaged: {error}") from None
+        if len(done) < need:
+            raise FormatError(self._short(page, need, len(done)))
+        if geometry.predictor == 3:
+            values = out[:rows]
+            values[...] = imagecodecs.floatpred_decode(values.copy(), axis=-1)
+            return
+        byteswap(out, geometry.stored)
+        if geometry.predictor == 2:
+            imagecodecs.delta_decode(out, axis=-1, out=out)
+
+    def _short(self, page: int, need: int, found: int) -> str:
+        return f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
+
+    def _read_by_tifffile(
+        self,
+        page: int,
+        geometry: Geometry,
+        offsets: np.ndarray,
+        lengths: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
+        import tifffile
+
+        try:
+            if self._tifffile is None:
+                # The same open file again, for a handle holds one.
+                fd = os.dup(self._open_fd())
+                self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
+                self._tifffile = tifffile.TiffFile(self._again)
+            with phase("decode", out.nbytes):
+                decoded = self._page_at(page)
+                # As they were understood here: there are tags that the library reads otherwise.
+                decoded.dataoffsets = tuple(offsets.tolist())
+                decoded.databytecounts = tuple(lengths.tolist())
+                decoded.predictor, decoded.nodata = geometry.predictor, 0
+                found = decoded.asarray(maxworkers=1)
+        except Exception as error:
+            # A MemoryError too: the page's size was checked, so the coded data claim too much.
+            raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None
+        if found.shape == (*out.shape, 1):  # as of RGB with one sample
+            found = found[..., 0]
+        if found.shape != out.shape or found.dtype.itemsize > out.dtype.itemsize:
+            raise FormatError(
+                f"{self.path}: page {page} is decoded to shape {found.shape} and dtype "
+                f"{found.dtype}, not {out.shape} and {out.dtype}"
+            )
+        out[...] = found
+
+    def _page_at(self, page: int) -> Any:
+        """The page by its place, for tifffile's numbers count thumbnails too."""
+        import tifffile
+
+        file = self._tifffile.filehandle
+        file.seek(int(self.index.ifds[page]))
+        return tifffile.TiffPage(self._tifffile, index=page)
+
+
+def _is_decoded_here(geometry: Geometry) -> bool:
+    known = geometry.compression in CODECS or geometry.compression == NO_COMPRESSION
+    predictor = geometry.predictor in (1, 2) or (
+        geometry.predictor == 3 and geometry.dtype.kind == "f"
+    )
+    return known and predictor and geometry.whole_bytes

@@ -1,0 +1,279 @@
+"""TIFF: single images, stacks and movies, ImageJ hyperstacks, OME-TIFF, BigTIFF.
+
+A page is (row, column); a volume's pages lie one after the other and are handed out as
+(row, column, page). The header decides what the pages are (`tifaxes`), `tifindex` where
+they are, and `tifpages` reads them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import FormatError
+from ..array_axes import require_kind
+from ..base import Handle, Header, Places, Reader, Scratch
+from ..byte_ranges import copy_axes
+from ..options import Options
+from .axes import make_plan
+from .imagej import imagej_pages, is_imagej
+from .index import TifIndex
+from .ome import is_ome
+from .pages import TifPages
+from .plan import REGARDLESS, Plan
+from .whole import drop_damaged, index_whole, pages_beyond
+
+__all__ = ["LIKELY_MOVIE", "TifReader"]
+
+logger = logging.getLogger("mpimages")
+
+# Above so many pages a file without a header that names its axes is likely a movie.
+LIKELY_MOVIE = 200
+
+
+INCOMPLETE = "; incomplete='drop' leaves out the last images, as they are damaged"
+
+
+class TifReader(Reader):
+    """The reader of TIFF files."""
+
+    name = "tif"
+    extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
+    signatures = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
+    sparse = True
+
+    def __init__(self) -> None:
+        # A long movie is opened for every batch but indexed once, and of many files that
+        # differ in their pixels alone only the first is parsed.
+        self._last: _Understood | None = None
+
+    def inspect(self, path: str, options: Options) -> Header:
+        pages, found = self._open(path, options)
+        pages.close()
+        plan, dims, dtype = found.plan, found.dims, found.dtype
+        if plan.kind == "plain" and options.nplanes is None and plan.pages.size > LIKELY_MOVIE:
+            logger.warning(
+                "%s: is read as one volume of %d pages; nplanes=1 reads it as a movie, "
+                "nplanes='all' as the volume without this word", path, plan.pages.size,
+            )
+        if plan.note:
+            logger.warning("%s: %s", path, plan.note)
+        if pages.index.masks:
+            logger.warning(
+                "%s: pages that are marked as masks are left out: %d", path, pages.index.masks
+            )
+        require_kind(path, dims, dtype, options)
+        metadata = dict(plan.metadata)
+        if "pixelSize" in metadata:
+            metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]
+        layout = {"kind": plan.kind, "said": plan.said}
+        return Header(path, dims, dtype, len(plan.pages), metadata, layout)
+
+    def open(
+        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
+    ) -> Handle:
+        pages, found = self._open(path, options)
+        try:
+            if len(found.plan.pages):  # of none, there is nothing to compare
+                header.require(path, found.dims, found.dtype)
+            if not self.multiple(options, header):
+                header.require_count(path, len(found.plan.pages))
+        except BaseException:
+            pages.close()
+            raise
+        return TifHandle(path, header, pages, found.plan, scratch)
+
+    def _open(self, path: str, options: Options) -> tuple[TifPages, _Understood]:
+        """The pages of a file and what they are."""
+        pages = TifPages(path)
+        try:
+            last = self._last
+            if last is not None and last.serves(pages, options):
+                pages.index = last.index
+                return pages, last
+            plan = _plan(pages, options)
+            dims, dtype = _describe(pages, plan)
+        except BaseException:
+            pages.close()
+            raise
+        self._last = _Understood(pages.identity, pages.index, options, plan, dims, dtype)
+        return pages, self._last
+
+    def scratch_bytes(self, header: Header) -> int:
+        return header.image_bytes if len(header.dims) == 3 else 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Understood:
+    """All that the header of one file said under some options."""
+
+    identity: tuple[Any, ...]
+    index: TifIndex
+    options: Options
+    plan: Plan
+    dims: tuple[int, ...]
+    dtype: np.dtype
+
+    def serves(self, pages: TifPages, options: Options) -> bool:
+        """Whether it holds for an open file too."""
+        if options != self.options:
+            return False
+        if pages.identity == self.identity:
+            return True
+        # What an OME header says depends on the file's name, and what is whole on its data.
+        alike = self.plan.kind != "ome" and options.incomplete is None
+        return alike and pages.is_like(self.index)
+
+
+class TifHandle(Handle):
+    """An open TIFF and the plan of its pages."""
+
+    def __init__(
+        self, path: str, header: Header, pages: TifPages, plan: Plan, scratch: Scratch | None
+    ) -> None:
+        super().__init__(path, header, len(plan.pages), scratch)
+        self._pages = pages
+        self._plan = plan.pages
+
+    def close(self) -> None:
+        self._pages.close()
+
+    def unwritten(self, start: int, stop: int) -> dict[str, int]:
+        self._check_range(start, stop)
+        return self._pages.unwritten(self._plan[start:stop])
+
+    def _find_places(self, start: int, stop: int) -> Places | None:
+        begins = self._pages.find_runs(self._plan[start:stop])
+        if begins is None:
+            return None
+        steps = np.diff(begins, axis=1)
+        if steps.size == 0:
+            steps = np.zeros((len(begins), 1), dtype=np.int64)
+        elif (steps != steps[:, :1]).any():
+            return None
+        *_, size, modified = self._pages.identity
+        stored = self.header.dtype.newbyteorder(self._pages.index.layout.order)
+        return Places(begins[:, 0], steps[:, 0], begins.shape[1], stored, size, modified)
+
+    def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
+        try:
+            self._read_images(start, stop, out)
+        except FormatError as error:
+            raise FormatError(f"{error}{self._advice()}") from None
+
+    def _advice(self) -> str:
+        """What helps where pages turn out to be damaged, if it does."""
+        if len(self._plan) < 2 and self.path == self.header.path:
+            return ""  # it may be the only image that there is
+        with TifPages(self.path) as pages:
+            pages.index = self._pages.index
+            return INCOMPLETE if drop_damaged(pages) and pages.index.count else ""
+
+    def _read_images(self, start: int, stop: int, out: np.ndarray) -> None:
+        if len(self.header.dims) == 2:
+            self._pages.read(self._plan[start:stop, 0], out)
+            return
+        rows, columns, planes = self.header.dims
+        for image in range(start, stop):
+            stored = self.scratch.take((planes, rows, columns), out.dtype)
+            self._pages.read(self._plan[image], stored)
+            copy_axes(stored, (1, 2, 0), out[image - start])
+
+
+def _refuse_colour(pages: TifPages) -> None:
+    """Raise ValueError if a page is colour.
+
+    Grey images have a coloured palette too where a microscope's program or ImageJ wrote them: it
+    says how to show them. The indices are the intensities.
+    """
+    index = pages.index
+    scientific = is_imagej(index.description) or is_ome(index.description)
+    for kind in np.unique(index.kinds):
+        geometry = index.geometries[kind]
+        if geometry.colour and not (geometry.palette and scientific):
+            raise ValueError(
+                f"{pages.path}: colour images are not read (it has {geometry.colour}); convert it "
+                f"to greyscale or split its channels"
+            )
+
+
+def _plan(pages: TifPages, options: Options) -> Plan:
+    """Index a file, and say what its pages are."""
+    if options.incomplete is None:
+        pages.find_index()
+        _refuse_colour(pages)
+        _extend(pages, options)
+        if len(pages_beyond(pages.index)):
+            pages.find_runs(pages_beyond(pages.index)[:1])  # says so
+        return make_plan(pages.path, pages.index, options)
+    damaged = index_whole(pages)
+    _refuse_colour(pages)
+    damaged = _extend(pages, options) or damaged
+    damaged = drop_damaged(pages) or damaged
+    return make_plan(pages.path, pages.index, options, damaged)
+
+
+def _extend(pages: TifPages, options: Options) -> bool:
+    """Take an ImageJ file of one directory for all the pages that its header says.
+
+    Returns
+    -------
+    bool
+        Whether there are fewer, and the others are to be dropped.
+    """
+    index = pages.index
+    if index.count != 1 or not is_imagej(index.description):
+        return False
+    fitting = 1
+    try:
+        said = imagej_pages(pages.path, index.description)
+        fitting = _count_fitting(pages) if said > 1 else 1
+        if fitting < said and options.incomplete:
+            if fitting > 1:
+                pages.extend(fitting)
+            return True
+        if said > 1:
+            pages.extend(said)
+    except FormatError as error:
+        if fitting > 1:
+            raise  # the file lacks its end
+        if options.nplanes is None and options.nchannels is None:
+            raise FormatError(f"{error}{REGARDLESS}") from None
+    return False
+
+
+def _count_fitting(pages: TifPages) -> int:
+    """How many pages there may be one after the other where the only one is, 1 at least."""
+    try:
+        begins = pages.find_runs(np.zeros(1, dtype=np.int64))
+    except FormatError:
+        return 1
+    if begins is None:
+        return 1
+    begin, directory = int(begins[0]), int(pages.index.ifds[0])
+    end = directory if directory > begin else pages.size
+    return max(1, (end - begin) // pages.index.geometry(0).nbytes)
+
+
+def _describe(pages: TifPages, plan: Plan) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and dtype of an image; all of its pages must have them."""
+    index = pages.index
+    kinds = np.unique(index.kinds[plan.pages.reshape(-1)])
+    if len(kinds) == 0:  # no image is whole: what one would be like
+        kinds = np.zeros(1, dtype=np.int64)
+    found = (index.geometries[kind] for kind in kinds)
+    shapes = {(g.rows, g.columns, g.dtype.str, g.bits) for g in found}
+    if len(shapes) > 1:
+        listed = ", ".join(
+            f"{rows} × {columns} {dtype} of {bits} bits"
+            for rows, columns, dtype, bits in sorted(shapes)
+        )
+        raise FormatError(f"{pages.path}: its pages differ: {listed}")
+    geometry = index.geometries[int(kinds[0])]
+    planes = plan.pages.shape[1]
+    dims = (geometry.rows, geometry.columns) + ((planes,) if planes > 1 else ())
+    return dims, geometry.dtype

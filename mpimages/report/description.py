@@ -1,0 +1,151 @@
+"""What the files say of a recording: the table of its page, and gaps in its files' numbers. Local.
+
+Rank 0 alone asks for it: names and sizes are those of its file system.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..engine.chain import Chain
+from ..engine.sources import FileSource
+from ..spmd.memory_limit import size_text
+from ..writers.output.plain import plain_metadata
+from .words import number_text, time_text
+
+__all__ = ["Description", "describe", "gaps_in"]
+
+_NUMBER = re.compile("[0-9]+")
+# Gaps between files that are no more than so large a part of them; else the numbers mean
+# something else.
+RARE = 0.1
+
+
+@dataclass(frozen=True)
+class Description:
+    """Plain values.
+
+    Attributes
+    ----------
+    title : str
+    rows : list of (name, text)
+    fields : dict
+        The same for programs.
+    gaps : list of dict
+        ``after``, ``before`` (names) and how many are ``missing``.
+    interval : float or None
+        Seconds from image to image.
+    """
+
+    title: str
+    rows: list[tuple[str, str]]
+    fields: dict[str, Any]
+    gaps: list[dict[str, Any]]
+    interval: float | None
+
+
+def describe(chain: Chain, metadata: Mapping[str, Any]) -> Description:
+    """A settled chain whose dims and dtype are known."""
+    dims, dtype, count = chain.dims, chain.dtype, chain.count
+    assert dims is not None
+    assert dtype is not None
+    assert count is not None
+    size = math.prod(dims) * count * dtype.itemsize
+    known = dict(plain_metadata(metadata))
+    interval = _positive(known.get("frameInterval"))
+    title, names, gaps = _files(chain)
+    steps = [step.name for step in chain.steps if hasattr(step, "name")]
+    fields = {**names, "images": count, "dims": list(dims), "dtype": str(dtype), "bytes": size,
+              "steps": steps, "metadata": known}
+    rows = [(name.replace("_", " "), str(text)) for name, text in names.items()
+            if name != "bytes_in_files"]
+    rows += [
+        ("images", f"{count:,}"),
+        ("dims", " × ".join(map(str, dims)) + (" (row, column, plane)" if len(dims) == 3 else
+                                               " (row, column)")),
+        ("dtype", str(dtype)),
+        ("size", size_text(size) + (f", {size_text(names['bytes_in_files'])} in files"
+                                    if "bytes_in_files" in names else "")),
+    ]
+    if steps:
+        rows.append(("steps", ", ".join(steps)))
+    return Description(title, rows + _scales(known, interval, count), fields, gaps, interval)
+
+
+def _files(chain: Chain) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """The recording's name, what is known of its files, and the gaps between them."""
+    source = chain.source
+    if not isinstance(source, FileSource):
+        example = getattr(source, "example", None)
+        if example is None:
+            return "Recording in memory", {}, []
+        return example.name, {"description": example.description}, []
+    assert chain.positions is not None
+    files = np.unique(source.files_of(chain.positions))
+    names = [_text(os.path.basename(source.paths[int(i)])) for i in files]
+    first = _text(os.path.abspath(source.paths[int(files[0])]))
+    directory = os.path.dirname(first)
+    found: dict[str, Any] = {
+        "path": directory if len(files) > 1 else first, "format": source.reader.name,
+        "files": len(files), "first": names[0], "last": names[-1],
+        "bytes_in_files": sum(os.stat(source.paths[int(i)]).st_size for i in files),
+    }
+    if len(files) == 1:
+        del found["first"], found["last"]
+    whole = np.array_equal(files, np.arange(files[0], files[0] + len(files)))
+    title = os.path.basename(directory) if len(files) > 1 else names[0]
+    return title or names[0], found, gaps_in(names) if whole else []
+
+
+def _text(path: str) -> str:
+    """A path whose bytes need not be UTF-8, as something that can be printed."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def gaps_in(names: list[str]) -> list[dict[str, Any]]:
+    """Where the numbers in file names leave some out, as a dropped image would.
+
+    The names must be alike but for one number, whose step is the same nearly everywhere.
+    """
+    if len(names) < 3 or len({_NUMBER.sub("#", name) for name in names}) != 1:
+        return []
+    runs = [[int(run) for run in _NUMBER.findall(name)] for name in names]
+    changing = [column for column in zip(*runs, strict=True) if len(set(column)) > 1]
+    if len(changing) != 1:
+        return []
+    steps = [b - a for a, b in zip(changing[0], changing[0][1:], strict=False)]
+    usual = min(steps, key=lambda step: (-steps.count(step), step)) if len(steps) < 1000 else \
+        int(np.median(steps))
+    large = [i for i, step in enumerate(steps) if step != usual]
+    if usual < 1 or len(large) > max(1, RARE * len(steps)) or \
+            any(steps[i] < usual or steps[i] % usual for i in large):
+        return []
+    return [{"after": names[i], "before": names[i + 1], "missing": steps[i] // usual - 1}
+            for i in large]
+
+
+def _scales(known: dict[str, Any], interval: float | None, count: int) -> list[tuple[str, str]]:
+    rows = []
+    size = known.get("pixelSize")
+    if isinstance(size, list) and any(_positive(part) for part in size):
+        lengths = [number_text(part) if _positive(part) else "?" for part in size]
+        rows.append(("pixel size", f"{' × '.join(lengths)} {known.get('unit') or ''}".strip()))
+    if interval is not None:
+        rows.append(("interval", f"{time_text(interval)} ({number_text(1 / interval, 3)} Hz)"))
+        rows.append(("duration", time_text(interval * count)))
+    for name, value in known.items():
+        if name not in ("pixelSize", "unit", "frameInterval") and value is not None:
+            rows.append((name, str(value)[:200]))
+    return rows
+
+
+def _positive(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and value > 0 and math.isfinite(value) else None

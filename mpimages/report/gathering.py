@@ -1,0 +1,195 @@
+"""What a report is made of, found in two passes over the records by all ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ..collection import Collection
+from ..core.partition import Partition
+from ..engine.chain import Chain, Shape
+from ..spmd.agreement import PIECE_BYTES, Together, allgather_rows
+from .counts import Counts
+from .neighbours import PixelStatistics, pixel_statistics
+from .per_image import COLUMNS, FrameMeasures, mean_difference
+from .shifts import Reduced, Region, ShiftFinder
+
+__all__ = ["Recording", "active_pixels", "gather"]
+
+# The reference for shifts is the median of so many images from the middle, from so large a part of
+# the recording: little has moved meanwhile, and neither a blank image nor a cell that fires for
+# some of them matters.
+REFERENCE_IMAGES = 15
+REFERENCE_PART = 0.15
+# How many pixels' series are shown, and how far apart they are: a part of the image's shorter side.
+ACTIVE = 12
+APART = 1 / 12
+
+
+@dataclass
+class Recording:
+    """The same on all ranks.
+
+    Attributes
+    ----------
+    dims, dtype
+        Of an image.
+    keys : (n,) int64 ndarray
+    blank : (n,) bool ndarray
+        Which images are blank; the statistics of the pixels are of the others, if there are any.
+    pixels : PixelStatistics
+    counts : Counts
+    table : (n, len(frames.COLUMNS)) float64 ndarray
+    region : Region or None
+        Where shifts were looked for; None where the images are too small, or there is one.
+    active : (m,) int64 ndarray
+        Flat indices of the most active pixels, the most active first.
+    series : (n, m) float64 ndarray
+        Theirs.
+    """
+
+    dims: Shape
+    dtype: np.dtype
+    keys: np.ndarray
+    blank: np.ndarray
+    pixels: PixelStatistics
+    counts: Counts
+    table: np.ndarray
+    region: Region | None
+    active: np.ndarray
+    series: np.ndarray
+
+    def column(self, name: str) -> np.ndarray:
+        """One number for each image; see `per_image.FrameMeasures`."""
+        return self.table[:, COLUMNS.index(name)]
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self.keys)
+
+
+def gather(images: Collection, chain: Chain, action: str) -> Recording:
+    """Two passes over the records of a settled chain; three where some are blank. Collective.
+
+    Every number is computed from one image alone, or by sums that do not depend on the order: it
+    is the same for every number of ranks.
+
+    Raises
+    ------
+    ValueError
+        Where the records are neither images nor volumes.
+    """
+    comm = images._session.comm
+    pixels, places = pixel_statistics(images, chain, action)
+    assert chain.dims is not None
+    assert chain.dtype is not None
+    region = Region.of(chain.dims, chain.count or 0)
+    finder = _shift_finder(images, chain, action, region)
+    partition = chain.partition(comm.size)
+    with Together(comm, images._name(action)):
+        low, high = _range(pixels)
+        blank = np.zeros(chain.count or 0, dtype=bool)
+        blank[places] = True
+    if blank.any() and not blank.all():  # one would outweigh whatever the others do
+        pixels, _ = pixel_statistics(images, chain.select(np.flatnonzero(~blank)), action)
+    with Together(comm, images._name(action)):
+        active = active_pixels(pixels, chain.count or 0)
+        measures = FrameMeasures(partition.counts[comm.rank], region, finder,
+                                 Counts(chain.dtype, low, high), active)
+    images._stream(chain, action, lambda _, batch: measures.add(batch), "frames")
+    before = _last_before(comm, partition, measures.last)
+    with Together(comm, images._name(action)):
+        if before is not None:
+            assert measures.first is not None
+            measures.column("difference")[0] = mean_difference(
+                before[None], measures.first[None])[0]
+        keys = np.asarray(chain.keys, dtype=np.int64)
+    measures.counts.merge(comm)
+    return Recording(
+        chain.dims, chain.dtype, keys, blank, pixels, measures.counts,
+        allgather_rows(comm, measures.table, partition), region if finder else None, active,
+        allgather_rows(comm, measures.series, partition),
+    )
+
+
+def _range(pixels: PixelStatistics) -> tuple[float, float]:
+    """The least and the greatest value of all images, as far as they are finite."""
+    low, high = float(pixels.min.min()), float(pixels.max.max())
+    return (low, high) if np.isfinite(high - low) else (low / 4, high / 4)
+
+
+def _shift_finder(
+    images: Collection, chain: Chain, action: str, region: Region
+) -> ShiftFinder | None:
+    """With the middle of the recording as reference; None where nothing can move. Collective."""
+    count = chain.count or 0
+    if count < 2 or not region.is_enough:
+        return None
+    step = max(1, int(count * REFERENCE_PART) // REFERENCE_IMAGES)
+    number = min(count, REFERENCE_IMAGES)
+    places = (count - number * step) // 2 + step * np.arange(number)
+    pictures = images._gather(chain.then(Reduced(region)).select(places), action)
+    with Together(images._session.comm, images._name(action)):
+        return ShiftFinder(np.median(pictures, axis=0), region.bins)
+
+
+def active_pixels(pixels: PixelStatistics, count: int) -> np.ndarray:
+    """The pixels that fluctuate most together with their neighbours. Local.
+
+    Those of the highest product of stdev and local correlation, at least a twelfth of the
+    image's shorter side (and three pixels) apart, so that not all lie in one cell.
+
+    Returns
+    -------
+    (m,) int64 ndarray
+        Flat indices, m <= 12; none for a single image, or where no pixel changes.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        score = pixels.stdev * np.nan_to_num(pixels.correlation)
+    if not (score > 0).any():
+        score = pixels.stdev.copy()
+    score[~np.isfinite(score)] = 0
+    apart = max(3, round(min(score.shape[:2]) * APART))
+    found: list[int] = []
+    while count > 1 and len(found) < ACTIVE:
+        best = int(score.argmax())
+        place = np.unravel_index(best, score.shape)
+        if not score[place] > 0:
+            break
+        found.append(best)
+        box = tuple(slice(max(0, i - apart + 1), i + apart) for i in place[:2])
+        score[box] = 0
+    return np.array(found, dtype=np.int64)
+
+
+def _last_before(
+    comm: MPI.Intracomm, partition: Partition, last: np.ndarray | None
+) -> np.ndarray | None:
+    """The last image of the rank before that has any; None for the first. Collective.
+
+    Who sends to whom follows from the partition, and nobody waits before all is under way.
+    """
+    owners = [rank for rank, count in enumerate(partition.counts) if count]
+    place = owners.index(comm.rank) if comm.rank in owners else -1
+    received: np.ndarray | None = None
+    with Together(comm, "report"):
+        if place > 0:
+            assert last is not None
+            received = np.empty_like(last)
+    requests: list[Any] = []
+    if received is not None:
+        requests += [comm.Irecv([piece, MPI.BYTE], owners[place - 1]) for piece in _bytes(received)]
+    if last is not None and 0 <= place < len(owners) - 1:
+        requests += [comm.Isend([piece, MPI.BYTE], owners[place + 1]) for piece in _bytes(last)]
+    MPI.Request.Waitall(requests)
+    return received
+
+
+def _bytes(image: np.ndarray) -> list[np.ndarray]:
+    """In pieces that an MPI count can number."""
+    flat = image.view(np.uint8)
+    return [flat[i : i + PIECE_BYTES] for i in range(0, len(flat), PIECE_BYTES)]

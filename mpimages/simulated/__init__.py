@@ -1,0 +1,1 @@
+"""Simulated recordings, the same bytes on every machine."""

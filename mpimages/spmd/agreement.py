@@ -1,0 +1,373 @@
+"""Agreement between ranks, and transfers whose counts may exceed 2**31.
+
+The rule that keeps a job from hanging: between two collective calls nothing may raise on
+some ranks only. `Together` is how the code keeps it. Local work runs inside it; what a rank
+raises there is held until every rank has come to the end, and then raised on all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.cleanup import asked
+from ..core.partition import Partition
+from ..core.text import WHOLE, escape_message, shown
+from ..core.timers import phase
+from ..errors import CollectiveMismatchError, RankError
+from .waiting import complete
+
+__all__ = [
+    "Together",
+    "allgather_in_place",
+    "allgather_rows",
+    "allreduce",
+    "broadcast_array",
+    "from_rank",
+    "is_agreed",
+    "mark_agreed",
+    "moment",
+    "teller_of",
+]
+
+ErrorType = TypeVar("ErrorType", bound=BaseException)
+
+# Counts of one MPI call stay below this, so that an MPI without large counts is enough.
+PIECE_BYTES = 1 << 30
+
+SIGN_BIT = np.uint64(1 << 63)
+
+
+class Together:
+    """Local work that ends in agreement: it fails on every rank or on none.
+
+    As a context manager it agrees at the end of the block. Where collective calls stand
+    between pieces of local work, each piece goes into `attempt` and `agree` comes last.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    action : str
+        What is being done, for the message: ``"Images.mean"``.
+    given : object
+        With what it is being done: ranks whose `given` looks different (by its repr) are
+        out of step.
+
+    Notes
+    -----
+    The agreement is one Allreduce of three integers. The exception of the lowest failing rank
+    is raised, on all ranks with the same type and message; on the failing rank it carries
+    the original as its cause. Ranks that meet here in different actions, or in the same one
+    with other arguments, get a CollectiveMismatchError that says who is where.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, action: str, given: object = None) -> None:
+        self.comm = comm
+        self.action = action
+        self.given = given
+        self.failure: BaseException | None = None
+        self._began = moment()
+
+    @property
+    def failed(self) -> bool:
+        """Whether this rank has failed already. Local."""
+        return self.failure is not None
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Hold what the block raises; the first failure is the one that counts. Local."""
+        try:
+            yield
+        except BaseException as error:
+            if self.failure is None:
+                self.failure = error
+
+    def agree(self) -> None:
+        """Raise on every rank if any rank has failed. Collective."""
+        comm = self.comm
+        token = zlib.crc32(f"{self.action} {shown(self.given, WHOLE)}".encode(errors="replace"))
+        lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
+        complete(comm, comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
+        if lowest[1] != -lowest[2]:
+            self._raise_mismatch()
+        if lowest[0] < comm.size:
+            self._raise_everywhere(int(lowest[0]))
+
+    def _raise_mismatch(self) -> NoReturn:
+        given = "" if self.given is None else f" with {shown(self.given)}"
+        places = self.comm.allgather(f"{self.action}{given}"[:300])
+        where = "; ".join(f"rank {rank} is in {place}" for rank, place in enumerate(places[:8]))
+        message = f"the ranks called different methods, or gave other arguments: {where}"
+        raise mark_agreed(CollectiveMismatchError(message), self.comm) from self.failure
+
+    def _raise_everywhere(self, lowest: int) -> NoReturn:
+        comm, own = self.comm, self.failure
+        if own is not None:
+            escape_message(own)
+        failures = comm.allreduce(int(self.failed))
+        place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
+        if comm.size == 1:
+            assert own is not None
+            asked(BaseException.add_note, own, f"in {place}")
+            error = own if _passes(own) else _rebuild(_describe(own, place))
+        else:
+            described = None if own is None else _describe(own, place)
+            found = comm.bcast(described, lowest)
+            error = _rebuild(found, f" ({failures - 1} more ranks failed)" if failures > 1 else "")
+        try:
+            if error is own:
+                raise mark_agreed(error, comm)
+            raise mark_agreed(error, comm, lowest) from own
+        finally:
+            # What knows the frames that know it would be kept, with all of their arrays, until
+            # the garbage is collected.
+            self.failure = own = None
+            del error
+
+    def __enter__(self) -> Together:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            if is_agreed(error, self.comm, self._began):
+                return  # every rank is raising this one: an inner agreement did its work
+            if self.failure is None:
+                self.failure = error
+        del error, trace  # see `_raise_everywhere`
+        self.agree()
+
+
+# Tells what came first on this rank: an error that was agreed on before counts as new.
+_moments = itertools.count()
+# An exception's own attributes, past whatever its class makes of getting and setting them.
+_attributes: Any = BaseException.__dict__["__dict__"].__get__
+
+
+def moment() -> int:
+    """The present one, to be compared with an agreement's. Local."""
+    return next(_moments)
+
+
+def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> ErrorType:
+    """Mark an exception that all of comm's ranks raise now, so that outer agreements let it pass.
+
+    Local. The mark says when, for a program may keep an exception and raise it again on one
+    rank alone; and which rank is to print it where nobody catches it.
+    """
+    _attributes(error).update(agreed=(comm, moment()), agreed_by=(comm, teller))
+    return error
+
+
+def is_agreed(error: BaseException, comm: MPI.Intracomm | None = None, since: int = -1) -> bool:
+    """Whether an agreement of comm's ranks, or of any, has raised it since that moment. Local."""
+    agreed, when = _attributes(error).get("agreed", (None, -1))
+    return agreed is not None and when > since and (comm is None or agreed == comm)
+
+
+def teller_of(error: BaseException) -> tuple[MPI.Intracomm | None, int]:
+    """Of an exception that ranks have agreed on: their communicator, and who prints it. Local."""
+    return _attributes(error).get("agreed_by", (None, 0))
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the ranks need to raise the same as the one that failed: plain values.
+
+    Attributes
+    ----------
+    pickled : bytes
+        The exception's type.
+    number : int or None
+        Of a system error.
+    message : str
+    code : int, str or None
+        With what a program wanted to end.
+    """
+
+    pickled: bytes
+    number: int | None
+    message: str
+    code: int | str | None
+
+
+def _describe(error: BaseException, place: str) -> _Described:
+    """See `_Described`. It never raises, whatever the exception's own code does."""
+    kind = type(error)
+    text = asked(_text, error, otherwise="(its message cannot be shown)")
+    number = asked(_number, error)
+    try:
+        pickled = pickle.dumps(kind)
+        _construct(kind, number, text)
+    except BaseException:
+        name = asked(lambda: str.__str__(kind.__name__), otherwise="an exception")
+        pickled, number, text = pickle.dumps(RankError), None, f"{name}: {text}"
+    return _Described(pickled, number, f"{place}: {text}", asked(_code, error, otherwise=1))
+
+
+def _text(error: Any) -> str:
+    kind = type(error)
+    text = str(error)
+    if issubclass(kind, KeyError) and error.args:
+        text = str(error.args[0])
+    elif issubclass(kind, OSError) and error.strerror is not None:
+        named = error.filename
+        text = f"{error.strerror}{'' if named is None else f': {named!r}'}"
+    return str.__str__(text)  # a subclass may do whatever it likes when it is used
+
+
+def _number(error: Any) -> int | None:
+    number = error.errno if issubclass(type(error), OSError) else None
+    return number if type(number) is int else None
+
+
+def _code(error: Any) -> int | str | None:
+    code = error.code if issubclass(type(error), SystemExit) else None
+    return code if code is None or type(code) is int else str.__str__(str(code))
+
+
+def _construct(kind: Any, number: int | None, message: str) -> BaseException:
+    error = kind(number, message) if number is not None else kind(message)
+    if not _passes(error) or message not in str.__str__(str(error)):
+        raise TypeError("an exception that cannot be had again")
+    return error
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether it is an exception that can be raised through any code.
+
+    Context managers set the traceback of those that pass them: one whose class forbids that
+    would become another on its way, which the ranks have not agreed on.
+    """
+
+    def set_as_they_do() -> bool:
+        error.__traceback__ = error.__traceback__
+        return issubclass(type(error), BaseException)
+
+    return bool(asked(set_as_they_do))
+
+
+def _rebuild(described: _Described, others: str = "") -> BaseException:
+    # Only a class travels: every rank runs the same program and has it too, or nearly.
+    message = described.message + others
+    try:
+        error = _construct(pickle.loads(described.pickled), described.number, message)
+    except BaseException:
+        return RankError(message)
+    if issubclass(type(error), SystemExit):
+        asked(setattr, error, "code", described.code)
+    return error
+
+
+def from_rank(
+    comm: MPI.Intracomm, root: int, action: str, work: Any, *args: Any, given: object = None
+) -> Any:
+    """Run ``work(*args)`` on one rank and hand its result to all. Collective.
+
+    `given` must look the same on all ranks, as in `Together`.
+    """
+    result, packed = None, b""
+    with Together(comm, action, given):
+        if comm.rank == root:
+            result = work(*args)
+            packed = pickle.dumps(result, pickle.HIGHEST_PROTOCOL) if comm.size > 1 else b""
+    if comm.size == 1:
+        return result
+    packed = comm.bcast(packed, root)
+    with Together(comm, action):  # what is in it may have code of its own
+        if comm.rank != root:
+            result = pickle.loads(packed)
+    return result
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """A C-contiguous array as flat views of at most PIECE_BYTES each."""
+    flat = array.reshape(-1)
+    step = max(1, PIECE_BYTES // max(1, array.itemsize))
+    for start in range(0, flat.size, step):
+        yield flat[start : start + step]
+
+
+def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> np.ndarray:
+    """Reduce a C-contiguous array over the ranks, in place; returns it. Collective."""
+    if comm.size == 1:
+        return array
+    # Open MPI 4.1 compares uint64 as if it were signed: let it be, in the same order.
+    shifted = array.dtype == np.uint64 and op in (MPI.MAX, MPI.MIN)
+    if shifted:
+        array ^= SIGN_BIT
+    with phase("exchange", array.nbytes):
+        for piece in _pieces(array.view(np.int64) if shifted else array):
+            comm.Allreduce(MPI.IN_PLACE, piece, op=op)
+    if shifted:
+        array ^= SIGN_BIT
+    return array
+
+
+def broadcast_array(comm: MPI.Intracomm, array: np.ndarray, root: int) -> np.ndarray:
+    """Send root's C-contiguous array into every rank's, in place; returns it. Collective."""
+    if comm.size > 1:
+        with phase("exchange", array.nbytes):
+            for piece in _pieces(array.view(np.uint8).reshape(-1) if array.size else array):
+                comm.Bcast([piece, MPI.BYTE], root=root)
+    return array
+
+
+def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) -> np.ndarray:
+    """Every rank's rows, one after the other, on every rank. Collective.
+
+    Parameters
+    ----------
+    rows : (n, ...) ndarray
+        This rank's share: n is ``partition.counts[comm.rank]``.
+
+    Returns
+    -------
+    (partition.count, ...) ndarray
+        Its own memory.
+    """
+    with Together(comm, "gathering"):
+        out = np.empty((partition.count, *rows.shape[1:]), dtype=rows.dtype)
+        start, stop = partition.bounds(comm.rank)
+        out[start:stop] = rows
+    return allgather_in_place(comm, out, partition)
+
+
+def allgather_in_place(
+    comm: MPI.Intracomm, out: np.ndarray, partition: Partition
+) -> np.ndarray:
+    """Fill in the others' rows of a C-contiguous array; returns it. Collective.
+
+    Parameters
+    ----------
+    out : (partition.count, ...) ndarray
+        This rank's rows are in their place already.
+    """
+    if out.nbytes == 0 or comm.size == 1:
+        return out
+    width = out.nbytes // partition.count
+    if out.nbytes <= PIECE_BYTES:
+        counts = [n * width for n in partition.counts]
+        offsets = [n * width for n in partition.offsets[:-1]]
+        flat = out.reshape(-1).view(np.uint8)
+        with phase("exchange", out.nbytes):
+            comm.Allgatherv(MPI.IN_PLACE, [flat, counts, offsets, MPI.BYTE])
+    else:
+        for rank in range(comm.size):
+            start, stop = partition.bounds(rank)
+            broadcast_array(comm, out[start:stop], rank)
+    return out

@@ -1,0 +1,177 @@
+"""A private duplicate of the user's communicator, made once and shared by its contexts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import cache
+from typing import Any
+
+from mpi4py import MPI
+
+from ..core.cleanup import quietly
+from ..core.text import shown
+from ..errors import CollectiveMismatchError
+from . import waiting
+from .exit import attend, dismiss, end_alone
+from .shared_memory import Segments
+from .watch import WARN, Watch
+
+__all__ = ["Shared", "acquire", "release"]
+
+
+_log = logging.getLogger("mpimages")
+# Of the threads of a process one at a time looks whether a communicator has its duplicate.
+_claiming = threading.Lock()
+
+
+class Shared:
+    """What the contexts of one communicator share: duplicates of it, the watch over its ranks.
+
+    Attributes
+    ----------
+    comm, node : mpi4py.MPI.Comm
+        Of all ranks, and of those of this rank's node.
+    watch : Watch
+    segments : Segments
+    users : int
+        How many contexts use it.
+    made : int
+        How many have: each has a number, the same on all ranks that are in step.
+    """
+
+    comm: MPI.Intracomm
+    node: MPI.Comm
+    watch: Watch
+    segments: Segments
+
+    def __init__(self, origin: MPI.Intracomm) -> None:
+        self.origin = origin
+        self.users = self.made = 0
+        self._thread = threading.current_thread()
+
+    def make(self, limit: float | None) -> None:
+        """Duplicate the communicator. Collective."""
+        try:
+            self.comm = _duplicate(self.origin, limit)
+            self.node = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+            self.watch = Watch(self.comm)
+        except MPI.Exception as error:
+            raise RuntimeError(
+                f"MPI makes no more communicators: {error}. Close the contexts that are no longer "
+                "needed (tsc.close(), or with ThunderContext(...) as tsc), and free communicators; "
+                "contexts of one communicator share what they need"
+            ) from error
+        self.segments = Segments(self.comm, self.node)
+        waiting.attend(self.comm, self.watch.look_about)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether its ranks are, as far as is known; True while it is being made. Local."""
+        return not (hasattr(self, "watch") and self.watch.broken)
+
+    def check_thread(self) -> None:
+        """RuntimeError in another thread than the one that made it. Local.
+
+        Collective calls of two threads would come in another order on each rank.
+        """
+        if threading.current_thread() is not self._thread:
+            raise RuntimeError(
+                "the contexts of a communicator are used by one thread, that of the first of them "
+                f"({self._thread.name}), and not by {threading.current_thread().name}: give each "
+                "thread a communicator, comm.Dup(), of which it makes a ThunderContext itself"
+            )
+
+    def free(self) -> None:
+        """Free what was made. Collective."""
+        self.watch.close()
+        waiting.dismiss(self.comm)
+        self.node.Free()
+        self.comm.Free()
+
+
+def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
+    """As Dup, but not deaf: before the first context there is no watch yet. Collective."""
+    comm, request = origin.Idup()
+    if not waiting.spin(request):
+        began = warned = time.monotonic()
+        while not request.Test():
+            now = time.monotonic()
+            time.sleep(min(waiting.PAUSE, (now - began) / 4))
+            told = (f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
+                    "other ranks of its communicator: every one of them is to make the context")
+            if limit is not None and now - began > limit:
+                end_alone()
+                raise CollectiveMismatchError(
+                    f"{told}. ThunderContext(timeout=) or MPIMAGES_TIMEOUT is the limit"
+                )
+            if now - warned > WARN:
+                warned = now
+                _log.warning("%s", told)
+    return comm
+
+
+@cache
+def _keyval() -> int:
+    """The attribute key under which a communicator carries its duplicate."""
+    return MPI.Comm.Create_keyval()
+
+
+def acquire(comm: Any, limit: float | None = None) -> Shared:
+    """The duplicate that belongs to `comm`. Collective.
+
+    Messages of the library and of the user's program can then never be taken for each other.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+    limit : float, optional
+        Seconds to wait for the other ranks, where they make their first context of it.
+
+    Raises
+    ------
+    TypeError
+        Where it is no intracommunicator.
+    RuntimeError
+        Where another thread uses it, or MPI makes no more communicators.
+    CollectiveMismatchError
+        Where one of its ranks is known to have ended, or does not come within the limit.
+    """
+    if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
+        raise TypeError(f"comm is an mpi4py intracommunicator, not {shown(comm)}")
+    with _claiming:
+        shared: Any = comm.Get_attr(_keyval())
+        new = shared is None or not shared.in_step
+        if not new:
+            shared.check_thread()
+        elif shared is not None and shared.watch.left:
+            raise CollectiveMismatchError("another rank has ended: the others cannot work together")
+        else:
+            shared = Shared(comm)
+            comm.Set_attr(_keyval(), shared)
+    if new:
+        try:
+            shared.make(limit)
+        except BaseException:
+            quietly(comm.Delete_attr, _keyval())
+            raise
+        attend(shared.watch)
+    shared.users += 1
+    shared.made += 1
+    return shared
+
+
+def release(shared: Shared) -> None:
+    """Give back what `acquire` gave; the last one frees it. Collective.
+
+    Where the ranks are out of step nothing is freed, and it is local.
+    """
+    shared.users -= 1
+    if shared.users == 0:
+        dismiss(shared.watch)
+        if shared.watch.broken:
+            return
+        if shared.origin != MPI.COMM_NULL:  # the user may have freed it meanwhile
+            quietly(shared.origin.Delete_attr, _keyval())
+        shared.free()

@@ -1,0 +1,170 @@
+"""How a rank ends: the others learn of it, and its traceback is printed once.
+
+While contexts of several ranks are open, an uncaught exception on one rank ends the job: the
+others are told, those that wait for this rank raise CollectiveMismatchError, and where they have
+not ended after a while the job is aborted. A rank that simply ends tells the others as well. For
+failures before the first context and after the last one see `deadline`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import stat
+import sys
+import termios
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NoReturn
+
+from mpi4py import MPI
+
+from ..core.cleanup import asked
+from .agreement import teller_of
+from .deadline import GRACE
+from .waiting import PAUSE
+from .watch import Watch
+
+__all__ = ["abort", "attend", "dismiss", "end_alone", "end_of_interrupt"]
+
+# Seconds for a launcher to read what a rank printed before it aborts the job, at most; and to pass
+# it on.
+HEARD = 2.0
+PASSED_ON = 0.1
+
+
+class _Attended:
+    """The watches that are open in this process, and what ended it."""
+
+    def __init__(self) -> None:
+        self.watches: list[Watch] = []
+        self.before: Callable[..., Any] | None = None
+        self.failure: str | None = None
+        self.alone = False  # whether no other rank is known to have failed alike
+        self.lost = False  # whether a collective call of this process will never be complete
+        self.untold: Callable[[], None] | None = None  # prints it, where another rank should
+
+
+_attended = _Attended()
+
+
+def attend(watch: Watch) -> None:
+    """From now on the end of this process is told to the watch's other ranks. Local."""
+    if watch.alone:
+        return
+    _attended.watches.append(watch)
+    if _attended.before is None:
+        _attended.before, sys.excepthook = sys.excepthook, _hook
+        _leave_at_exit()
+
+
+def end_alone() -> None:
+    """The other ranks were waited for in vain: the end of this process is that of the job. Local.
+
+    MPI could not end otherwise.
+    """
+    _attended.lost = True
+    _leave_at_exit()
+
+
+def end_of_interrupt() -> None:
+    """An interrupt took this rank out of step: it waits but a while for the others' end. Local.
+
+    The script may have caught it, while the others wait where they cannot be told.
+    """
+    _attended.failure = _attended.failure or "KeyboardInterrupt"
+
+
+def _leave_at_exit() -> None:
+    atexit.unregister(_leave)
+    atexit.register(_leave)
+
+
+def dismiss(watch: Watch) -> None:
+    """The watch is closed; with the last one the hook for exceptions is taken back. Local.
+
+    One that is broken still has messages on their way, which the end of the process waits for.
+    """
+    if watch in _attended.watches and not watch.broken:
+        _attended.watches.remove(watch)
+    if all(other.broken for other in _attended.watches):
+        _take_back()
+
+
+def _take_back() -> None:
+    # Another's hook that was put over this one stays; it may still call this one.
+    if _attended.before is not None and sys.excepthook is _hook:
+        sys.excepthook, _attended.before = _attended.before, None
+
+
+def _hook(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print what no rank has printed, and remember that this rank ends of it."""
+    comm, teller = teller_of(error)
+    show = _attended.before or sys.__excepthook__
+
+    def tell() -> None:
+        show(kind, error, trace)
+
+    if comm is None or comm == MPI.COMM_NULL or comm.rank == teller:
+        tell()
+    else:
+        _attended.untold = tell
+    _flush()
+    said = asked(lambda: f"{kind.__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+    _attended.failure = said or "an exception"
+    _attended.alone = comm is None
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _leave() -> None:
+    """At the interpreter's exit, before MPI's: end together with the other ranks."""
+    if MPI.Is_finalized():
+        return
+    if _attended.lost:
+        _abort()
+    watches, _attended.watches = _attended.watches, []
+    end = time.monotonic() + GRACE
+    for watch in watches:
+        watch.begin_to_leave(_attended.failure, _attended.alone)
+    while watches:
+        watches = [watch for watch in watches if not watch.has_left()]
+        if watches and _attended.failure is not None and time.monotonic() > end:
+            if _attended.untold is not None:  # the others have caught it, and this one has not
+                _attended.untold()
+            _abort()
+        time.sleep(PAUSE)
+
+
+def _abort() -> NoReturn:
+    abort(MPI.COMM_WORLD, 1)
+
+
+def abort(comm: MPI.Intracomm, code: int) -> NoReturn:
+    """End the whole job, once what this process has printed was read. Local."""
+    _flush()
+    # A launcher that ends the job drops what is still in its pipes: the reason, most of all.
+    _drain(time.monotonic() + HEARD)
+    comm.Abort(code)
+    os._exit(code)  # it may return, while the job is being ended
+
+
+def _drain(end: float) -> None:
+    """Wait until pipes that this process prints to are empty, and for who passes it on."""
+    for stream in (1, 2):
+        with suppress(OSError):  # closed
+            while stat.S_ISFIFO(os.fstat(stream).st_mode) and time.monotonic() < end:
+                unread = fcntl.ioctl(stream, termios.FIONREAD, bytes(4))
+                if not any(unread):
+                    break
+                time.sleep(PAUSE)
+    time.sleep(PASSED_ON)

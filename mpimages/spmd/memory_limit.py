@@ -1,0 +1,110 @@
+"""What memory each rank may take: given, or worked out, and agreed by all ranks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.sizes import parse_size, size_text
+from .agreement import Together, allreduce
+
+__all__ = ["NO_LIMIT", "agreed_budget", "check_fits", "find_memory_limit", "free_memory"]
+
+NO_LIMIT = 2**62
+OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
+# Left to Python, MPI and the page cache when the budget is worked out and not given.
+SHARE_OF_FREE = 0.6
+
+
+def agreed_budget(
+    comm: MPI.Intracomm, node: MPI.Comm, memory: int | str | None
+) -> int:
+    """The bytes that each rank may take, the same on all ranks. Collective.
+
+    What is given counts as it is; otherwise what the batch system, the container and the node
+    allow is shared among the ranks on the node, and the smallest share holds for all.
+    """
+    own = 0
+    with Together(comm, "ThunderContext"):
+        if memory is not None:
+            own = parse_size(memory)
+        else:
+            own = int(min(free_memory(), find_memory_limit()) * SHARE_OF_FREE) // node.size
+    return int(allreduce(comm, np.array([max(1, own)], dtype=np.int64), MPI.MIN)[0])
+
+
+def free_memory() -> int:
+    """What this node has left, in bytes. Local."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as table:
+            for line in table:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def find_memory_limit() -> int:
+    """What the batch system or the container allows this node's part of the job. Local.
+
+    NO_LIMIT where neither says anything.
+    """
+    limits = [NO_LIMIT]
+    megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
+    if megabytes.isdigit() and int(megabytes):
+        limits.append(int(megabytes) << 20)
+    per_cpu = os.environ.get("SLURM_MEM_PER_CPU", "")
+    cpus = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    if per_cpu.isdigit() and cpus.isdigit() and int(per_cpu):
+        limits.append((int(per_cpu) << 20) * int(cpus))
+    return min(*limits, _cgroup_limit())
+
+
+def _cgroup_limit() -> int:
+    """What this process' control group and those above it allow; NO_LIMIT where none does. Local.
+
+    A container sees its own group as the root of all; a batch system's job is in a group
+    somewhere below it. (Linux: admin-guide/cgroup-v2, section 5-2; cgroup-v1/memory.)
+    """
+    limit = NO_LIMIT
+    for directory, name in _cgroups(OWN_CGROUPS, CGROUPS):
+        try:
+            with open(os.path.join(directory, name), encoding="ascii") as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit():  # not "max"
+            limit = min(limit, int(text))
+    return limit
+
+
+def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
+    """The directories of the groups that hold this process, and the file with their limit."""
+    kinds = {"": (mounted, "memory.max"),
+             "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes")}
+    paths = dict.fromkeys(kinds, "/")
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as file:
+            for line in file:
+                _, controllers, path = line.rstrip("\n").split(":", 2)
+                paths.update((kind, path) for kind in controllers.split(",") if kind in kinds)
+    except (OSError, ValueError):
+        pass
+    for kind, (root, name) in kinds.items():
+        # Of a container's group the path may be given as the host sees it, which is not there.
+        parts = [part for part in paths[kind].split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            yield os.path.join(root, *parts[:depth]), name
+
+
+def check_fits(need: int, budget: int, what: str, instead: str) -> None:
+    """MemoryError with the figures where `need` bytes exceed the budget. Local."""
+    if need > budget:
+        raise MemoryError(
+            f"{what} needs {size_text(need)} on each rank, but the budget is "
+            f"{size_text(budget)}; {instead}"
+        )

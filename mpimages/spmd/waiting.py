@@ -1,0 +1,68 @@
+"""Waiting for other ranks without being deaf: requests are polled, not blocked in."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.timers import phase
+
+__all__ = ["PAUSE", "attend", "complete", "dismiss", "spin"]
+
+# Seconds: of polling without a pause; and then, until the first sleep, of giving way to whoever
+# needs the core; at most between two looks afterwards.
+SPIN = 100e-6
+YIELDING = 2e-3
+PAUSE = 1e-3
+
+# By the communicator's handle: what is called now and then by a rank that waits in it.
+_lookouts: dict[int, Callable[[], None]] = {}
+# Requests that were given up, with the memory that they may still write to.
+_given_up: list[tuple[MPI.Request, np.ndarray]] = []
+
+
+def attend(comm: MPI.Intracomm, look: Callable[[], None]) -> None:
+    """Call `look` while a rank waits in `complete`; it raises where waiting is in vain. Local."""
+    _lookouts[MPI._handleof(comm)] = look
+
+
+def dismiss(comm: MPI.Intracomm) -> None:
+    """Undo `attend`, before the communicator is freed. Local."""
+    _lookouts.pop(MPI._handleof(comm), None)
+
+
+def spin(request: MPI.Request) -> bool:
+    """Poll for as long as is usual where all ranks come; whether it is complete. Local."""
+    began = time.perf_counter()
+    while not request.Test():
+        spun = time.perf_counter() - began
+        if spun > YIELDING:
+            return False
+        if spun > SPIN:
+            os.sched_yield()
+    return True
+
+
+def complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> None:
+    """Wait for a collective operation of comm's, which writes to `buffer`."""
+    with phase("wait (ranks)"):
+        _complete(comm, request, buffer)
+
+
+def _complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> None:
+    if spin(request):
+        return
+    look = _lookouts.get(MPI._handleof(comm))
+    began = time.monotonic()
+    try:
+        while not request.Test():
+            time.sleep(min(PAUSE, (time.monotonic() - began) / 4))
+            if look is not None:
+                look()
+    except BaseException:
+        _given_up.append((request, buffer))
+        raise

@@ -1,0 +1,400 @@
+"""Whether all ranks mean the same: a handshake at the entry of each action.
+
+The ranks of a communicator count their actions. At the entry of each they post a nonblocking
+Allreduce of (number, action), and go on as soon as it is complete, which takes some
+microseconds where all come. A rank that ends posts the same of its end: whoever waits for it
+learns so. Whoever has waited for a while sends its place to all others and looks for theirs, so
+that two that wait for each other in different actions need not wait for a third. Silence alone
+is no mistake: that rank may be slow.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.timers import phase
+from ..errors import CollectiveMismatchError
+from .agreement import mark_agreed
+from .progress_messages import Reports
+from .waiting import PAUSE, spin
+
+__all__ = ["Watch", "calling"]
+
+# Seconds: until a waiting rank sends its place; until it warns, and again each time; to learn
+# where the others are, where all have come, or some; that an agreement may take to arrive.
+ANNOUNCE = 2.0
+WARN = 30.0
+ASK = 2.0
+GATHER = 0.5
+ARRIVE = 3.0
+SHOWN = 8
+# Pieces of work in an action, at most. The tag of messages of places.
+PIECES = 1 << 24
+PLACE = 0
+
+_log = logging.getLogger("mpimages")
+
+
+class _Here(threading.local):
+    """What this thread is doing."""
+
+    calling = False
+
+
+_here = _Here()
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """Call functions of the user's, each for some records of this rank, in the block. Local.
+
+    Other ranks call them for other records, and not as often: no collective call may be in them.
+    """
+    before, _here.calling = _here.calling, True
+    try:
+        yield
+    finally:
+        _here.calling = before
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a rank is: in which of its actions, or how it has left."""
+
+    sequence: int
+    token: int
+    # 'in'; 'left' by an error of its own, or 'out' because of another that had; 'ended', 'failed';
+    # 'stop' asks the others to stop this action.
+    kind: str
+    text: str
+
+
+class Watch:
+    """The ranks of a communicator, compared at the entry of each action. Collective constructor.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        It is duplicated: what the watch sends, nobody else may receive.
+
+    Attributes
+    ----------
+    broken : bool
+        Whether the ranks were found out of step: nothing may follow.
+    left : bool
+        Whether one of them has ended.
+    reports : Reports
+        How far the ranks are in what they do.
+    meanwhile : callable or None
+        What a rank that waits within an action does now and then.
+    """
+
+    def __init__(self, comm: MPI.Intracomm) -> None:
+        self.comm = comm.Dup()
+        self.alone = comm.size == 1
+        self.broken = False
+        self.left = False
+        self.depth = 0  # actions call others, which all ranks do alike
+        self.reports = Reports(self.comm)
+        self.meanwhile: Callable[[], None] | None = None
+        self._pieces = 0
+        self._parted = False  # whether the last handshake was no meeting
+        self._gone_since: float | None = None
+        self._sequence = 0
+        self._last = "ThunderContext"
+        self._mine = _Place(0, 0, "in", self._last)
+        self._announced = 0
+        self._leaving = 0.0
+        self._places: dict[int, _Place] = {}
+        self._stop: _Place | None = None
+        self._sending: list[MPI.Request] = []
+        self._sent = 0  # to all others; and to the next rank alone
+        self._told_next = 0
+        self._received = np.zeros(comm.size, dtype=np.int64)
+        self._posted: MPI.Request | None = None
+        self._words = np.zeros(2, dtype=np.int64)
+        self._counts = np.zeros((comm.size, 3), dtype=np.int64)
+        self._counting: MPI.Request | None = None
+
+    # -- actions ---------------------------------------------------------------------------
+
+    def enter(self, action: str, limit: float | None = None) -> None:
+        """Wait until all ranks have come to the same action. Collective.
+
+        Parameters
+        ----------
+        action : str
+        limit : float, optional
+            Seconds after which silence is taken for a mistake.
+
+        Raises
+        ------
+        CollectiveMismatchError
+            Where others are in other actions or have left; the watch is broken then.
+        RuntimeError
+            Within `calling`.
+        """
+        if self.alone:
+            return
+        if _here.calling:
+            raise RuntimeError(
+                f"{action} is called by all ranks together, and not by a function that runs on one "
+                "record of another action: call it before, and let the function use its result"
+            )
+        if self.depth:
+            return
+        self._pieces = 0
+        self._post(action, "in", action)
+        assert self._posted is not None
+        with phase("wait (ranks)"):
+            if not spin(self._posted):
+                self._wait(limit)
+        self._posted = None
+        if self._words[0] != -self._words[1]:
+            self._learn_places(ASK)
+            self._raise_mismatch()
+        self._last = action
+        self._gone_since = None
+
+    def next_piece(self) -> int:
+        """The number of the next piece of work; the same on all ranks. Local."""
+        self._pieces += 1
+        return self._sequence * PIECES + self._pieces
+
+    def _post(self, meaning: str, kind: str, text: str) -> None:
+        self._sequence += 1
+        token = zlib.crc32(f"{self._sequence} {meaning}".encode())
+        self._mine = _Place(self._sequence, token, kind, text)
+        self._words[:] = token, -token
+        self._posted = self.comm.Iallreduce(MPI.IN_PLACE, self._words, op=MPI.MAX)
+
+    def _wait(self, limit: float | None) -> None:
+        """Until the handshake is complete, looking about meanwhile."""
+        assert self._posted is not None
+        began, warned = time.monotonic(), 0.0
+        try:
+            while not self._posted.Test():
+                waited = time.monotonic() - began
+                time.sleep(min(PAUSE, waited / 4))
+                if waited > ANNOUNCE:
+                    self._announce()
+                self._listen()
+                if any(self._differs(place) for place in self._places.values()):
+                    self._learn_places(GATHER)
+                    self._raise_mismatch()
+                if limit is not None and waited > limit:
+                    self._announce()
+                    self._raise_silence(waited)
+                if waited > warned + WARN:
+                    warned = waited
+                    _log.warning("waiting for %.0f s: %s", waited, self._told())
+        except BaseException:
+            self.broken = self._parted = True  # the handshake stays open
+            raise
+
+    def _differs(self, place: _Place) -> bool:
+        return place.sequence == self._sequence and place.token != self._mine.token
+
+    # -- what ranks tell each other --------------------------------------------------------
+
+    def _announce(self) -> None:
+        """Send this rank's place to all others, once. Local."""
+        if self._announced < self._sequence:
+            self._announced = self._sequence
+            self._send(self._mine)
+
+    def _send(self, place: _Place, ranks: Iterable[int] | None = None) -> None:
+        self._sending = [request for request in self._sending if not request.Test()]
+        others = range(self.comm.size) if ranks is None else ranks
+        self._sending += [self.comm.isend(place, rank, PLACE) for rank in others
+                          if rank != self.comm.rank]
+        if ranks is None:
+            self._sent += 1
+
+    def _listen(self) -> None:
+        """Take what has been sent. Local."""
+        status = MPI.Status()
+        while (message := self.comm.improbe(tag=PLACE, status=status)) is not None:
+            place = message.recv()
+            rank = status.Get_source()
+            self._received[rank] += 1
+            if place.kind == "stop":
+                self._stop = place
+            else:
+                self._places[rank] = place
+
+    def _learn_places(self, seconds: float) -> None:
+        """There is a difference: tell the others, and hear from those that know it. Local."""
+        self._announce()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._listen()
+            if sum(p.sequence == self._sequence for p in self._places.values()) \
+                    == self.comm.size - 1:
+                break
+            time.sleep(PAUSE)
+
+    def _told(self) -> str:
+        """Which rank is where, as far as is known. Local."""
+        known = {self.comm.rank: self._mine, **self._places}
+        here = {rank: place for rank, place in known.items() if place.sequence == self._sequence}
+        texts = [f"rank {rank} {'is in ' if here[rank].kind == 'in' else ''}{here[rank].text}"
+                 for rank in sorted(here)[:SHOWN]]
+        if len(here) > SHOWN:
+            texts.append(f"{len(here) - SHOWN} more are known")
+        silent = [rank for rank in range(self.comm.size) if rank not in here]
+        if silent:
+            named = ", ".join(map(str, silent[:SHOWN])) + (" …" if len(silent) > SHOWN else "")
+            texts.append(f"rank {named} not heard from since {self._last}")
+        return "; ".join(texts)
+
+    def _raise_mismatch(self) -> None:
+        self.broken = self._parted = True
+        here = {rank: place for rank, place in self._places.items() if self._differs(place)}
+        first = [rank for rank, place in here.items() if place.kind in ("failed", "out")]
+        self.left = any(place.kind in ("ended", "failed") for place in here.values())
+        waiting = [rank for rank, place in self._places.items()
+                   if place.sequence == self._sequence and place.kind == "in"]
+        error = CollectiveMismatchError(
+            f"the ranks called different methods, or one has left: {self._told()}. A collective "
+            "method is to be called by all ranks; the context is closed now"
+        )
+        raise mark_agreed(error, self.comm, min(first or [self.comm.rank, *waiting]))
+
+    def _raise_silence(self, waited: float) -> None:
+        raise CollectiveMismatchError(
+            f"waited {waited:.0f} s for the others: {self._told()}. ThunderContext(timeout=) or "
+            "MPIMAGES_TIMEOUT is the limit; the context is closed now"
+        )
+
+    def look_about(self) -> None:
+        """Called by a rank that waits within an action: raise where another has left it. Local.
+
+        An agreement that one rank has passed all have come to. So where one is in a later action,
+        or says that it has left this one, and this rank goes on waiting, that one has left by an
+        error of its own.
+        """
+        if self.meanwhile is not None:
+            self.meanwhile()
+        self._listen()
+        gone = [rank for rank, place in self._places.items() if self._is_gone(place)]
+        if not gone:
+            return
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since > ARRIVE:
+            # Those that have found it out are no better off than this one.
+            found = {rank for rank in gone if self._places[rank].kind == "out"}
+            first = min(set(gone) - found or found)
+            error = CollectiveMismatchError(self._told_gone(first))
+            self._part(f"has found that rank {first} had left {self._mine.text}")
+            raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
+
+    def _is_gone(self, place: _Place) -> bool:
+        if place.kind == "left":  # as this rank may have, too
+            return place.sequence == self._sequence and self.depth > 0
+        return place.sequence > self._sequence
+
+    def _told_gone(self, rank: int) -> str:
+        place = self._places[rank]
+        now = "" if place.kind == "left" else \
+            f", and {'is in ' if place.kind == 'in' else ''}{place.text}"
+        return (f"rank {rank} has left {self._mine.text}, in which rank {self.comm.rank} waits for "
+                f"it{now}: it has met an error alone, or may have been given other arguments. The "
+                "context is closed now")
+
+    def _part(self, text: str) -> None:
+        """Nothing may follow: let the others know, in whatever they wait for this rank. Local."""
+        if self.broken:
+            return
+        self.broken = self._parted = True
+        self._post("out of step", "out", text)
+        self._announce()
+
+    def leave(self) -> None:
+        """This rank alone, it may be, leaves an action by an error: tell the next. Local.
+
+        It is no news to ranks that leave it alike. One that does not will tell all.
+        """
+        if self.alone or self.broken:
+            return
+        place = _Place(self._sequence, self._mine.token, "left", f"has left {self._last}")
+        self._send(place, [(self.comm.rank + 1) % self.comm.size])
+        self._told_next += 1
+
+    # -- stopping --------------------------------------------------------------------------
+
+    def ask_to_stop(self, why: str) -> None:
+        """Let the other ranks know that this action is to stop early. Local."""
+        if not self.alone:
+            self._send(_Place(self._sequence, 0, "stop", why))
+
+    def asked_to_stop(self) -> str | None:
+        """Why another rank has asked so, during this action. Local."""
+        if self.alone:
+            return None
+        self._listen()
+        stop = self._stop
+        return stop.text if stop is not None and stop.sequence == self._sequence else None
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def begin_to_leave(self, failure: str | None, urgent: bool = False) -> None:
+        """This rank ends, of a failure perhaps; `has_left` is to be called from now on. Local.
+
+        Parameters
+        ----------
+        failure : str or None
+        urgent : bool
+            Whether to tell the others before they ask.
+        """
+        if self.alone:
+            return
+        self._leaving = time.monotonic()
+        if not self._parted:
+            text = "has ended" if failure is None else f"has ended of {failure}"
+            self._post("the end", "ended" if failure is None else "failed", text)
+        if urgent and self._posted is not None:
+            self._announce()
+
+    def has_left(self) -> bool:
+        """Whether the other ranks end too, and nothing is on its way any more. Local."""
+        if self.alone:
+            return True
+        self._listen()
+        if self._posted is not None:
+            if not self._posted.Test():
+                if time.monotonic() - self._leaving > ANNOUNCE:
+                    self._announce()
+                return False
+            self._posted = None
+            if self._words[0] != -self._words[1]:
+                self._announce()
+        if self._counting is None:
+            sent = np.array([self._sent, self._told_next, self.reports.sent], dtype=np.int64)
+            self._counting = self.comm.Iallgather(sent, self._counts)
+        if not self._counting.Test():
+            return False
+        before = (self.comm.rank - 1) % self.comm.size
+        expected = self._counts[:, 0].copy()
+        expected[before] += self._counts[before, 1]
+        expected[self.comm.rank] = 0
+        self.reports.take()
+        told = self.comm.rank > 0 or (self.reports.received[1:] >= self._counts[1:, 2]).all()
+        return bool(told and (self._received >= expected).all()) and \
+            self.reports.delivered() and all(request.Test() for request in self._sending)
+
+    def close(self) -> None:
+        """Free the communicator, after an action in which all are in step. Collective."""
+        while not self.has_left():
+            time.sleep(0)
+        self.comm.Free()

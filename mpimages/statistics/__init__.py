@@ -1,0 +1,1 @@
+"""Statistics over records: exact sums, one tree for floats, merged over ranks."""

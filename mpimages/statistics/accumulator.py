@@ -1,0 +1,437 @@
+"""Statistics over records, with the same bits for any number of ranks and any batch size.
+
+Integers are summed exactly, in as many 64-bit limbs as it takes, so that order cannot matter.
+Floats are summed along a binary tree whose shape depends on the number of records alone:
+a node (level L, index j) stands for the records [j 2^L, (j + 1) 2^L) and holds their sum S,
+what rounding has taken from it, C, and the sum M2 of the squared deviations from their mean; two
+neighbours of n records each merge as
+
+    S = Sa + Sb,    C = Ca + Cb + (what that sum loses),
+    M2 = (M2a + M2b) + ((Sb - Sa) + (Cb - Ca))^2 / (2 n)
+
+(T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
+computing sample variances", 1979). A rank computes the nodes that lie inside its range of
+records; the few that are left over are exchanged, each rank getting a band of pixels, and the
+tree is completed there in the order of the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.partition import Partition
+from ..kernels import moments
+from ..spmd.agreement import PIECE_BYTES, allreduce
+from ..spmd.shared_memory import Segments
+from .merge import Given, Results, finish_by_bands
+
+__all__ = ["Accumulator", "Statistics", "joined", "need_per_pixel"]
+
+# What is copied at a time of records that the kernels cannot take as they are.
+COPY_BYTES = 32 << 20
+
+# Sums below it travel as 32-bit integers.
+NARROW = 1 << 32
+
+# What follows from sums, and what of it needs the squares.
+MOMENTS = ("sum", "mean", "variance", "stdev")
+SQUARED = {"variance", "stdev"}
+
+
+@dataclass
+class Statistics:
+    """What was found over all records; what was not asked for is None.
+
+    Attributes
+    ----------
+    count : int
+    sum : int64, uint64 or float64 ndarray
+        Or the OverflowError to raise: who asked for the mean alone must not hear of it.
+    mean, variance, stdev : float64 ndarray (population variance)
+    max, min : ndarray of the records' dtype
+    """
+
+    count: int
+    sum: np.ndarray | OverflowError | None = None
+    mean: np.ndarray | None = None
+    variance: np.ndarray | None = None
+    stdev: np.ndarray | None = None
+    max: np.ndarray | None = None
+    min: np.ndarray | None = None
+
+
+def joined(bands: list[Statistics]) -> Statistics:
+    """The statistics of bands of pixels as those of all pixels. Local."""
+    if len(bands) == 1:
+        return bands[0]
+    result = Statistics(bands[0].count)
+    for name in ("sum", "mean", "variance", "stdev", "max", "min"):
+        parts = [getattr(band, name) for band in bands]
+        errors = [part for part in parts if isinstance(part, OverflowError)]
+        if errors:
+            setattr(result, name, errors[0])
+        elif parts[0] is not None:
+            setattr(result, name, np.concatenate(parts))
+    return result
+
+
+class Accumulator:
+    """One rank's part of the statistics over records of `width` elements.
+
+    Parameters
+    ----------
+    width : int
+        Elements of a record.
+    dtype : numpy.dtype
+        Of the records: integers, bool, or floats.
+    wanted : set of {'sum', 'mean', 'variance', 'stdev', 'max', 'min'}
+    first, stop : int
+        This rank's range among all records.
+    empty : callable, optional
+        Where large arrays come from: empty(shape, dtype).
+    limit : int, optional
+        About how many bytes a merge may send or receive at a time.
+    """
+
+    def __init__(
+        self, width: int, dtype: np.dtype, wanted: set[str], first: int, stop: int,
+        empty: Callable[..., np.ndarray] = np.empty, limit: int = PIECE_BYTES,
+    ) -> None:
+        self.width = width
+        self.dtype = dtype
+        self.computed = _computed(dtype)
+        self.wanted = wanted
+        self.first = first
+        self.extrema = Extrema(width, self.computed, wanted)
+        self.limit = limit
+        self.empty = empty
+        self.squares = bool(wanted & SQUARED)
+        self.sums: IntegerSums | FloatTree | None = None
+        if wanted & set(MOMENTS):
+            kind = FloatTree if self.computed.kind == "f" else IntegerSums
+            self.sums = kind(width, self.computed, self.squares, first, stop, empty)
+
+    def add(self, start: int, batch: np.ndarray) -> None:
+        """Take in the records start … start + len(batch), which follow the last ones. Local."""
+        rows_lie = batch.ndim == 2 and batch.strides[1] == batch.itemsize
+        as_it_is = batch.dtype == self.computed and (rows_lie or batch.flags.c_contiguous)
+        size = max(1, self.width * self.computed.itemsize)
+        step = len(batch) if as_it_is else max(1, COPY_BYTES // size)
+        for i in range(0, len(batch), max(1, step)):
+            rows = batch[i : i + step]
+            if not as_it_is:
+                rows = np.ascontiguousarray(rows, dtype=self.computed)
+            self._add(start + i, rows.reshape(len(rows), self.width))
+
+    def _add(self, start: int, rows: np.ndarray) -> None:
+        if self.sums is not None:
+            self.sums.add(start, rows, self.extrema)
+        elif self.extrema.wanted:
+            moments.accumulate_extrema(rows, **self.extrema.arrays)
+
+    def merge(
+        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None = None
+    ) -> Statistics:
+        """The statistics over all ranks' records, on every rank. Collective."""
+        result = Statistics(partition.count)
+        if self.sums is not None:
+            for name, found in self._merge_moments(comm, partition, segments).items():
+                setattr(result, name, found)
+        for name, array in self.extrema.merge(comm).items():
+            setattr(result, name, array.astype(self.dtype, copy=False))
+        return result
+
+    def _merge_moments(
+        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None
+    ) -> dict[str, np.ndarray | OverflowError]:
+        """The sums and what follows from them, by bands of pixels. Collective."""
+        assert self.sums is not None
+        given = self.sums.given(partition)
+        wanted = {name: self.sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
+
+        def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
+            assert self.sums is not None
+            squared = "variance" if "variance" in out else "stdev"
+            self.sums.finish(received, partition, {
+                "sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)})
+            if "stdev" in out:
+                np.sqrt(out[squared], out=out["stdev"])
+
+        results = finish_by_bands(
+            comm, given, wanted, self.width, finish, self.empty, self.limit, segments)
+        error = self.sums.agree_on_overflow(comm) if "sum" in self.wanted else None
+        found: dict[str, np.ndarray | OverflowError] = {**results}
+        return found if error is None else {**found, "sum": error}
+
+
+def _computed(dtype: np.dtype) -> np.dtype:
+    """The dtype that the kernels see; nothing is lost by it."""
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise TypeError(f"statistics need integers or floats of at most 64 bits, not {dtype}")
+    return dtype
+
+
+def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> int:
+    """The bytes that an Accumulator holds at most for each pixel, on the rank that needs most.
+
+    The same on all ranks. Slots of the tree that no node ever gets to are not counted: their
+    memory is never touched.
+    """
+    computed = _computed(dtype)
+    need = computed.itemsize * len(wanted & {"max", "min"})
+    squares = bool(wanted & SQUARED)
+    if not wanted & set(MOMENTS):
+        return need
+    if computed.kind != "f":
+        nsum, nsquare = moments.integer_limbs(computed)
+        return need + 8 * (nsum + squares * nsquare)
+    levels = max(
+        count.bit_length() * (2 if first else 1)
+        for first, count in zip(partition.offsets, partition.counts, strict=False)
+    )
+    return need + 8 * (2 + squares) * levels
+
+
+class Extrema:
+    """Running maxima and minima. NaN wins, as in NumPy, and +0 counts as above -0."""
+
+    def __init__(self, width: int, dtype: np.dtype, wanted: set[str]) -> None:
+        self.dtype = dtype
+        self.wanted: list[str] = [name for name in ("max", "min") if name in wanted]
+        limits: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        lowest, highest = (-np.inf, np.inf) if dtype.kind == "f" else (limits.min, limits.max)
+        self.arrays: dict[str, np.ndarray] = {}
+        if "max" in self.wanted:
+            self.arrays["maxima"] = np.full(width, lowest, dtype=dtype)
+        if "min" in self.wanted:
+            self.arrays["minima"] = np.full(width, highest, dtype=dtype)
+
+    def merge(self, comm: MPI.Intracomm) -> dict[str, np.ndarray]:
+        """Over all ranks. Collective."""
+        merged: dict[str, np.ndarray] = {}
+        for name in self.wanted:
+            array = self.arrays["maxima" if name == "max" else "minima"]
+            op = MPI.MAX if name == "max" else MPI.MIN
+            if comm.size > 1 and self.dtype.kind == "f":
+                keys = allreduce(comm, _float_keys(array, name), op)
+                array = _from_keys(keys, self.dtype, name)
+            else:
+                array = allreduce(comm, array, op)
+            merged[name] = array
+        return merged
+
+
+def _float_keys(array: np.ndarray, name: str) -> np.ndarray:
+    """Integers in the order of the floats, -0 below +0, NaN beyond all on the side that wins.
+
+    An MPI library may compare floats as it likes where NaN or signed zeros are among them;
+    integers leave it no choice. (IEEE 754-2019, section 5.10, totalOrder.)
+    """
+    integer = np.dtype(f"i{array.itemsize}")
+    bits = array.view(integer)
+    keys = np.where(bits < 0, bits ^ np.iinfo(integer).max, bits)
+    keys[np.isnan(array)] = np.iinfo(integer).max if name == "max" else np.iinfo(integer).min
+    return keys
+
+
+def _from_keys(keys: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    limit = np.iinfo(keys.dtype).max if name == "max" else np.iinfo(keys.dtype).min
+    nan = keys == limit
+    bits = np.where(keys < 0, keys ^ np.iinfo(keys.dtype).max, keys)
+    array = bits.view(dtype)
+    array[nan] = np.nan
+    return array
+
+
+class IntegerSums:
+    """Exact sums and sums of squares, as little-endian limbs of 64 bits for each pixel."""
+
+    def __init__(
+        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
+        empty: Callable[..., np.ndarray],
+    ) -> None:
+        self.signed = dtype.kind == "i"
+        self.largest = 1 << (8 * dtype.itemsize - self.signed)
+        self.overflows = False
+        nsum, nsquare = moments.integer_limbs(dtype)
+        # Memory that is in use already, not numpy.zeros: fresh pages cost more than clearing.
+        self.sums = empty((nsum, width), np.dtype(np.uint64))
+        self.sums[:] = 0
+        self.squares = empty((nsquare, width), np.dtype(np.uint64)) if squares else None
+        if self.squares is not None:
+            self.squares[:] = 0
+
+    def add(self, start: int, rows: np.ndarray, extrema: Extrema) -> None:
+        moments.accumulate(rows, self.sums, self.squares, **extrema.arrays)
+
+    def result_dtype(self, name: str) -> np.dtype:
+        """The dtype of a statistic."""
+        return np.dtype(np.float64 if name != "sum" else np.int64 if self.signed else np.uint64)
+
+    def given(self, partition: Partition) -> list[Given]:
+        """What this rank brings to the merge. Local."""
+        ones = [1] * partition.parts
+        sum_bound = partition.count * self.largest
+        given = [Given([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
+        if self.squares is not None:
+            wire = self._wire(sum_bound * self.largest, False)
+            given.append(Given([self.squares], ones, len(self.squares), wire))
+        return given
+
+    def _wire(self, bound: int, signed: bool) -> np.dtype:
+        """As what the ranks' sums travel, no sum of which is beyond `bound`."""
+        if bound << signed >= NARROW:
+            return np.dtype(np.uint64)
+        return np.dtype(np.int32 if signed else np.uint32)
+
+    def finish(
+        self, received: list[Sequence[np.ndarray]], partition: Partition,
+        out: dict[str, np.ndarray | None],
+    ) -> None:
+        """Add up all ranks' sums of some pixels, and fill what is not None of `out`. Local."""
+        sums = add_limbs(received[0])
+        squares = add_limbs(received[1]) if len(received) > 1 else None
+        if out["mean"] is not None or out["variance"] is not None:
+            moments.finish_integers(
+                sums, squares, partition.count, self.signed, out["mean"], out["variance"])
+        if (total := out["sum"]) is not None:
+            total[:] = sums[0].view(total.dtype)
+            self.overflows |= len(sums) == 2 and bool(np.any(sums[1] != self._beyond(sums[0])))
+
+    def _beyond(self, low: np.ndarray) -> np.ndarray | np.uint64:
+        """The upper limb of a sum that fits the lower one."""
+        if not self.signed:
+            return np.uint64(0)
+        return (low.view(np.int64) >> 63).view(np.uint64)
+
+    def agree_on_overflow(self, comm: MPI.Intracomm) -> OverflowError | None:
+        """What is to be raised where some sum did not fit. Collective."""
+        if len(self.sums) == 1 or not allreduce(comm, np.array([int(self.overflows)]))[0]:
+            return None
+        return OverflowError(
+            "a sum does not fit 64 bits; mean() is exact, or sum fewer records"
+        )
+
+
+def add_limbs(terms: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum wide integers: each term (limbs, width), modulo 2^(64 limbs).
+
+    Parameters
+    ----------
+    terms : sequence of (limbs, width) ndarray
+        uint64, where there is one limb also int32 or uint32. The first one of uint64 becomes
+        the sum.
+    """
+    total = next(term for term in terms if term.dtype == np.uint64)
+    for term in terms:
+        if term is total:
+            continue
+        if len(total) == 1:
+            # The sign of a narrow term extends to all of the 64 bits.
+            same_kind = total.view(np.int64) if term.dtype.kind == "i" else total
+            same_kind += term
+        else:
+            _add_with_carry(total, term)
+    return total
+
+
+def _add_with_carry(total: np.ndarray, term: np.ndarray) -> None:
+    carry = np.zeros(total.shape[1], dtype=bool)
+    for limb, addend in zip(total, term, strict=True):
+        limb += addend
+        over = limb < addend
+        limb += carry
+        carry = over | (limb < carry)
+
+
+class FloatTree:
+    """The nodes of the reduction tree that a rank's records leave over."""
+
+    def __init__(
+        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
+        empty: Callable[..., np.ndarray],
+    ) -> None:
+        self.range = (first, stop)
+        self.first = first
+        self.values = 3 if squares else 2
+        self.exact = moments.exact_levels(dtype)
+        shape = (max(1, int(stop).bit_length()), self.values, width)
+        # Not zeroed: only the nodes that are occupied are ever touched.
+        self.left = empty(shape, np.dtype(np.float64))
+        self.right = empty(shape, np.dtype(np.float64))
+
+    def add(self, start: int, rows: np.ndarray, extrema: Extrema) -> None:
+        moments.push_floats(rows, start, self.first, self.left, self.right, **extrema.arrays)
+
+    def result_dtype(self, name: str) -> np.dtype:
+        """The dtype of a statistic."""
+        return np.dtype(np.float64)
+
+    def given(self, partition: Partition) -> list[Given]:
+        """What this rank brings to the merge. Local."""
+        own = [
+            (self.left if side == "left" else self.right)[level]
+            for side, level, _ in _nodes(*self.range)
+        ]
+        counts = [len(_nodes(*partition.bounds(rank))) for rank in range(partition.parts)]
+        return [Given(own, counts, self.values, np.dtype(np.float64))]
+
+    def finish(
+        self, received: list[Sequence[np.ndarray]], partition: Partition,
+        out: dict[str, np.ndarray | None],
+    ) -> None:
+        """Complete the tree for some pixels, and fill what is not None of `out`. Local."""
+        order = [
+            (level, index)
+            for rank in range(partition.parts)
+            for _, level, index in _nodes(*partition.bounds(rank))
+        ]
+        total = complete(order, received[0], self.exact)
+        moments.finish_floats(total, partition.count, out["sum"], out["mean"], out["variance"])
+
+    def agree_on_overflow(self, comm: MPI.Intracomm) -> None:
+        """Floats have infinities. Local."""
+
+
+def _nodes(first: int, stop: int) -> list[tuple[str, int, int]]:
+    """The nodes that the records [first, stop) leave over: (side, level, index), in order."""
+    left, right = moments.occupied(first, stop)
+    nodes, begin = [], first
+    for side, level in [*(("left", n) for n in left), *(("right", n) for n in reversed(right))]:
+        nodes.append((side, level, begin >> level))
+        begin += 1 << level
+    assert begin == stop
+    return nodes
+
+
+def complete(order: list[tuple[int, int]], nodes: Sequence[np.ndarray], exact: int) -> np.ndarray:
+    """Merge a whole recording's nodes, given in the order of the records, into one.
+
+    Parameters
+    ----------
+    order : list of (level, index)
+    nodes : as many (values, width) float64 ndarrays; their memory is used up.
+    exact : int
+        `kernels.moments.exact_levels` of the records' dtype.
+    """
+    stack: list[tuple[int, int, np.ndarray]] = []
+    for (level, index), node in zip(order, nodes, strict=True):
+        stack.append((level, index, node))
+        while len(stack) > 1 and stack[-2][0] == stack[-1][0] and stack[-1][1] % 2 == 1:
+            (level, index, b), (_, _, a) = stack.pop(), stack.pop()
+            moments.merge_nodes(a, b, level, a, exact)
+            stack.append((level + 1, index // 2, a))
+    level, _, total = stack.pop()
+    count = 1 << level
+    while stack:  # the right edge of the tree: neighbours of unequal size, smallest first
+        level, _, node = stack.pop()
+        moments.fold(node, 1 << level, total, count, node)
+        total, count = node, count + (1 << level)
+    return total

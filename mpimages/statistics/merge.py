@@ -1,0 +1,275 @@
+"""Merging over ranks by bands of pixels: each rank completes one band, then all get them all.
+
+What a rank has summed is as wide as a record. Were it reduced as a whole, every rank would add
+and finish every pixel, and that part of an action would take the same time on any number of
+ranks. So rank r gets the r-th band of everybody's sums, finishes that, and the finished bands
+are gathered into the results (a reduce-scatter and an allgather, with the finishing between
+them; see R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective communication
+operations in MPICH", 2005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from mpi4py import MPI
+
+from ..core.partition import Partition
+from ..core.timers import phase
+from ..spmd.agreement import PIECE_BYTES, Together, allgather_in_place
+from ..spmd.shared_memory import Segments
+
+__all__ = ["Given", "Results", "finish_by_bands"]
+
+# Arrays begin at multiples of a cache line.
+LINE = 64
+
+Cuts = Sequence[tuple[int, int]]
+Empty = Callable[..., np.ndarray]
+Results = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the ranks bring to a merge: some arrays of (values, width) each.
+
+    Attributes
+    ----------
+    own : list of (values, width) ndarray
+        This rank's.
+    counts : list of int
+        How many each rank brings.
+    values : int
+    dtype : numpy.dtype
+        As what they travel: the low bits of what is wider. A rank finds its own unchanged.
+    """
+
+    own: list[np.ndarray]
+    counts: list[int]
+    values: int
+    dtype: np.dtype
+
+    def busiest(self, width: int, band: int) -> int:
+        """The bytes that a rank sends or receives at most, for records of `width` pixels."""
+        pixels = max(max(self.counts) * width, sum(self.counts) * band)
+        return pixels * self.values * self.dtype.itemsize
+
+
+def finish_by_bands(
+    comm: MPI.Intracomm, given: list[Given], results: dict[str, np.dtype], width: int,
+    finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
+    limit: int = PIECE_BYTES, segments: Segments | None = None,
+) -> Results:
+    """Complete each band of pixels on one rank, and all of them on every rank. Collective.
+
+    Parameters
+    ----------
+    given : list of Given
+    results : dict of dtype
+        What is to be filled: an array of (width,) each, which is returned.
+    finish : callable
+        finish(received, out) fills a slice of each result, having received for each of
+        `given` every rank's arrays in the order of the ranks, cut to the same pixels. It may
+        write to what it received. Local.
+    empty : callable
+        Where large arrays come from: empty(shape, dtype).
+    limit : int
+        At most about so many bytes are sent or received at a time.
+    segments : Segments, optional
+        Through which ranks of one node exchange, where what they send has room.
+
+    Notes
+    -----
+    The ranks agree before each exchange, when what takes part in it has its memory, and once
+    after the gathering: a rank that could not finish its band gathers what is there.
+    """
+    bands = Partition.balanced(width, comm.size)
+    busiest = max(what.busiest(width, max(bands.counts)) for what in given)
+    pieces = max(1, -(-busiest // max(1, min(limit, PIECE_BYTES))))
+    together = Together(comm, "merging sums")
+    arrays: Results = {}
+    with together.attempt():
+        arrays = {name: empty((width,), dtype) for name, dtype in results.items()}
+    all_cuts = [[_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
+                for piece in range(pieces)]
+    used = _reserved(segments, given, list(results.values()), all_cuts, bands)
+    for cuts in all_cuts:
+        received = _exchange(together, given, cuts, empty) if used is None else \
+            _exchange_within(together, given, cuts, used)
+        start, stop = cuts[comm.rank]
+        with together.attempt():
+            finish(received, {name: array[start:stop] for name, array in arrays.items()})
+        if used is not None:
+            used.turn()
+    if used is None:
+        for array in arrays.values():
+            allgather_in_place(comm, array, bands)
+    else:
+        _gather_within(together, list(arrays.values()), bands, used)
+    together.agree()
+    return arrays
+
+
+def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
+    start, stop = bounds
+    return (start + (stop - start) * piece // pieces,
+            start + (stop - start) * (piece + 1) // pieces)
+
+
+def _exchange(
+    together: Together, given: list[Given], cuts: Cuts, empty: Empty
+) -> list[Sequence[np.ndarray]]:
+    """Give each rank its cut of every rank's arrays; of its own it sees the cut where it is.
+
+    Collective: whatever a rank has failed at before is raised here on all.
+    """
+    comm = together.comm
+    start, stop = cuts[comm.rank]
+    sent: list[np.ndarray] = []
+    arrived: list[np.ndarray] = []
+    with together.attempt():
+        pixels = sum(b - a for a, b in cuts) - (stop - start)
+        shapes = [(len(what.own), what.values, pixels) for what in given]
+        shapes += [(sum(what.counts) - len(what.own), what.values, stop - start)
+                   for what in given]
+        arrays = _arrays(shapes, [what.dtype for what in given] * 2, empty)
+        sent, arrived = arrays[: len(given)], arrays[len(given) :]
+        for what, send in zip(given, sent, strict=True):
+            _pack(what, cuts, comm.rank, send.reshape(-1))
+    together.agree()
+    received: list[Sequence[np.ndarray]] = []
+    for what, send, receive in zip(given, sent, arrived, strict=True):
+        if comm.size > 1:
+            items = [len(what.own) * what.values * (b - a) for a, b in cuts]
+            awaited = [count * what.values * (stop - start) for count in what.counts]
+            items[comm.rank] = awaited[comm.rank] = 0
+            with phase("exchange", receive.nbytes):
+                comm.Alltoallv([send, items], [receive, awaited])
+        before = sum(what.counts[: comm.rank])
+        own = [array[:, start:stop] for array in what.own]
+        received.append([*receive[:before], *own, *receive[before:]])
+    return received
+
+
+# -- through segments ----------------------------------------------------------------------
+
+
+def _reserved(
+    segments: Segments | None, given: list[Given], results: list[np.dtype],
+    all_cuts: list[list[tuple[int, int]]], bands: Partition,
+) -> Segments | None:
+    """The segments, if all that a rank sends has room in them. Collective."""
+    if segments is None or not segments.usable or segments.far:
+        return None
+    ranks = range(bands.parts)
+    sent = [_places(given, cuts, rank)[1] for cuts in all_cuts for rank in ranks]
+    gathered = sum(-(-max(bands.counts) * dtype.itemsize // LINE) * LINE for dtype in results)
+    size = max(gathered, *sent)
+    return segments if size <= segments.most and segments.reserve(size) else None
+
+
+def _places(given: list[Given], cuts: Cuts, sender: int) -> tuple[list[list[int]], int]:
+    """Where in a sender's memory begins what goes to each rank, of each of `given`; and its end."""
+    places, end = [], 0
+    for what in given:
+        row = []
+        for rank, (start, stop) in enumerate(cuts):
+            row.append(end)
+            if rank != sender:
+                size = what.counts[sender] * what.values * (stop - start) * what.dtype.itemsize
+                end += -(-size // LINE) * LINE
+        places.append(row)
+    return places, end
+
+
+def _exchange_within(
+    together: Together, given: list[Given], cuts: Cuts, segments: Segments
+) -> list[Sequence[np.ndarray]]:
+    """As `_exchange`; what was received is in the segments until their next turn but one."""
+    comm = together.comm
+    start, stop = cuts[comm.rank]
+
+    def parts(what: Given, sender: int, place: int, width: int) -> np.ndarray:
+        count = what.counts[sender]
+        size = count * what.values * width * what.dtype.itemsize
+        memory = segments.half(sender)[place : place + size]
+        return memory.view(what.dtype).reshape(count, what.values, width)
+
+    places = [_places(given, cuts, rank)[0] for rank in range(comm.size)]
+    with together.attempt():
+        for what, row in zip(given, places[comm.rank], strict=True):
+            for rank, (a, b) in enumerate(cuts):
+                if rank == comm.rank:
+                    continue
+                target = parts(what, comm.rank, row[rank], b - a)
+                for array, there in zip(what.own, target, strict=True):
+                    # the low bits of a wider integer
+                    np.copyto(there, array[:, a:b], casting="unsafe")
+    together.agree()
+    with phase("exchange"):
+        segments.meet()
+    received: list[Sequence[np.ndarray]] = []
+    for number, what in enumerate(given):
+        arrays: list[np.ndarray] = []
+        for rank in range(comm.size):
+            if rank == comm.rank:
+                arrays += [array[:, start:stop] for array in what.own]
+            else:
+                place = places[rank][number][comm.rank]
+                arrays += list(parts(what, rank, place, stop - start))
+        received.append(arrays)
+    return received
+
+
+def _gather_within(
+    together: Together, arrays: list[np.ndarray], bands: Partition, segments: Segments
+) -> None:
+    """Each rank's band of the arrays to all others. Collective."""
+    own = together.comm.rank
+
+    def copy(rank: int) -> None:
+        start, stop = bands.bounds(rank)
+        place, memory = 0, segments.half(rank)
+        for array in arrays:
+            band = array[start:stop]
+            there = memory[place : place + band.nbytes].view(array.dtype)
+            if rank == own:
+                there[...] = band
+            else:
+                band[...] = there
+            place += -(-band.nbytes // LINE) * LINE
+
+    with phase("exchange", sum(array.nbytes for array in arrays)):
+        with together.attempt():
+            copy(own)
+        segments.meet()
+        with together.attempt():
+            for rank in range(bands.parts):
+                if rank != own:
+                    copy(rank)
+        segments.turn()
+
+
+def _arrays(
+    shapes: Sequence[Sequence[int]], dtypes: Sequence[np.dtype], empty: Empty
+) -> list[np.ndarray]:
+    """Arrays in one piece of memory, which is then large enough to be one that is reused."""
+    sizes = [int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+             for shape, dtype in zip(shapes, dtypes, strict=True)]
+    places = [0, *np.cumsum([-(-size // LINE) * LINE for size in sizes]).tolist()]
+    memory = empty((places[-1],), np.dtype(np.uint8))
+    return [memory[place : place + size].view(dtype).reshape(tuple(shape))
+            for place, size, shape, dtype in zip(places, sizes, shapes, dtypes, strict=False)]
+
+
+def _pack(what: Given, cuts: Cuts, rank: int, send: np.ndarray) -> None:
+    """This rank's arrays, cut by cut for the others."""
+    place = 0
+    for other, (start, stop) in enumerate(cuts):
+        for array in what.own if other != rank else []:
+            part = array[:, start:stop]
+            target = send[place : place + part.size].reshape(part.shape)
+            np.copyto(target, part, casting="unsafe")  # the low bits of a wider integer
+            place += part.size

@@ -1,0 +1,1 @@
+"""Writers of HDF5: contiguous, chunked, compressed, or through mpio."""

@@ -1,0 +1,196 @@
+"""What an HDF5 file of ours holds: one dataset, its attributes, and where its storage is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...core.text import shown
+from ..output.plain import plain_index, plain_metadata
+from .filters import Filters
+
+__all__ = [
+    "DatasetPlan",
+    "check_same",
+    "create_dataset",
+    "dataset_attributes",
+    "dataset_name",
+    "fill_checksums",
+    "find_places",
+]
+
+VERSION = 1
+# HDF5's oldest attributes, which every reader knows, end at 64 KiB.
+SMALL_ATTRIBUTE = 60_000
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """What is to be created: everything in the file but the values.
+
+    Parameters
+    ----------
+    name : str
+        With slashes for groups, none at its ends.
+    shape, chunk : tuple of int
+        In the dataset's axes; a chunk of None: contiguous.
+    dtype : numpy.dtype
+        Stored little-endian whatever its byte order.
+    filters : Filters or None
+    attributes : mapping
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunk: tuple[int, ...] | None
+    filters: Filters | None
+    attributes: Mapping[str, Any]
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks there are along each axis; a contiguous dataset is one."""
+        cell = self.chunk or self.shape
+        return tuple(-(-n // c) for n, c in zip(self.shape, cell, strict=True))
+
+    @property
+    def nbytes(self) -> int:
+        """The values' bytes, uncompressed."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def dataset_name(name: Any) -> str:
+    """A dataset's name without slashes at its ends, if HDF5 can take it."""
+    if not isinstance(name, str):
+        raise TypeError(f"the dataset's name must be text, got {type(name).__name__}")
+    parts = name.strip("/").split("/")
+    if "\0" in name or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{shown(name)} cannot be the name of an HDF5 dataset")
+    return "/".join(parts)
+
+
+def dataset_attributes(
+    layout: str,
+    index: Iterable[Any] | None,
+    times: int,
+    metadata: Mapping[str, Any] | None,
+    checksums: Mapping[str, Any],
+    further: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """All attributes of a dataset, in the order in which they are created."""
+    own = {
+        "mpimages_format": np.int64(VERSION),
+        "layout": layout,
+        "index": plain_index(np.arange(times) if index is None else index, times),
+        "metadata": json.dumps(plain_metadata(dict(metadata or {})), sort_keys=True),
+        **checksums,
+    }
+    given = dict(sorted((further or {}).items()))
+    taken = own.keys() & given.keys()
+    if taken:
+        raise ValueError(f"the attribute {min(taken)!r} is mpimages' own")
+    return own | given
+
+
+def create_dataset(file: Any, plan: DatasetPlan) -> Any:
+    """Create the planned dataset in a new file; a ``h5py.h5d.DatasetID``.
+
+    Without filters its storage is allocated, and in either case none of it is filled.
+    """
+    import h5py
+
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)
+    if plan.attributes["index"].nbytes > SMALL_ATTRIBUTE:
+        # Only a header of HDF5 1.8 holds more, and this is what makes HDF5 write one.
+        properties.set_attr_creation_order(h5py.h5p.CRT_ORDER_TRACKED)
+    if plan.chunk is not None:
+        properties.set_chunk(plan.chunk)
+    if plan.filters is None:
+        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    else:
+        plan.filters.add_to(properties)
+    links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+    links.set_create_intermediate_group(True)
+    links.set_char_encoding(h5py.h5t.CSET_UTF8)
+    kind = h5py.h5t.py_create(plan.dtype.newbyteorder("<"), logical=True)
+    space = h5py.h5s.create_simple(plan.shape)
+    raw = h5py.h5d.create(file.id, plan.name.encode(), kind, space, properties, links)
+    for key, value in plan.attributes.items():
+        h5py.Dataset(raw).attrs[key] = value
+    file.flush()
+    return raw
+
+
+def fill_checksums(raw: Any, checksums: np.ndarray) -> None:
+    """Put the checksums, uint32, into the attribute that was created for them."""
+    import h5py
+
+    # In place: to remove an attribute and create it anew would move others.
+    h5py.h5a.open(raw, b"checksum").write(checksums)
+
+
+def check_same(path: str, file: Any, plan: DatasetPlan) -> Any:
+    """The dataset's ``DatasetID``, if the file is what `plan` would create, values aside.
+
+    Raises
+    ------
+    ValueError
+        When it is another; the message says in what.
+    """
+    if plan.name not in file:
+        raise _other(path, f"has no dataset {plan.name!r}")
+    dataset = file[plan.name]
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    wanted = plan.filters.numbers() if plan.filters is not None else []
+    stored = plan.dtype.newbyteorder("<")
+    for what, found, expected in [
+        ("shape", dataset.shape, plan.shape), ("dtype", dataset.dtype, stored),
+        ("chunks", dataset.chunks, plan.chunk), ("filters", filters, wanted),
+        ("attributes", sorted(dataset.attrs), sorted(plan.attributes)),
+    ]:
+        if found != expected:
+            raise _other(path, f"has the {what} {found} instead of {expected}")
+    for key, value in plan.attributes.items():
+        if key != "checksum" and not np.array_equal(dataset.attrs[key], value):
+            raise _other(path, f"has another {key}")
+    return dataset.id
+
+
+def _other(path: str, why: str) -> ValueError:
+    return ValueError(
+        f"{path} cannot be taken up: it {why}. Resume with the arguments that it was begun with, "
+        "or begin anew"
+    )
+
+
+def find_places(raw: Any, plan: DatasetPlan) -> np.ndarray:
+    """The byte at which each chunk begins in the file, in the grid's shape: int64."""
+    places = np.full(plan.grid, -1, dtype=np.int64)
+    chunk = plan.chunk
+    if chunk is None:
+        offset = raw.get_offset()
+        places.fill(-1 if offset is None else offset)
+    elif hasattr(raw, "chunk_iter"):
+
+        def note(info: Any) -> None:
+            number = tuple(o // c for o, c in zip(info.chunk_offset, chunk, strict=True))
+            places[number] = info.byte_offset
+
+        raw.chunk_iter(note)
+    else:  # HDF5 before 1.10.10: one search of the index for each chunk
+        for number in np.ndindex(places.shape):
+            corner = tuple(i * c for i, c in zip(number, chunk, strict=True))
+            offset = raw.get_chunk_info_by_coord(corner).byte_offset
+            places[number] = -1 if offset is None else offset
+    apart = np.diff(np.sort(places, axis=None))
+    if int(places.min()) < 0 or (apart < math.prod(chunk or ()) * plan.dtype.itemsize).any():
+        raise RuntimeError("internal error: HDF5 did not allocate the dataset's storage")
+    return places

@@ -1,0 +1,196 @@
+"""An HDF5 file whose signature comes last.
+
+While a file is being written its first 8 bytes, HDF5's signature, are zeros on the disk, so
+that no reader takes it for whole: a job that was killed may leave one whose values are not
+there yet. HDF5 itself works on it through `HiddenFile`, which shows the signature.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ...core.cleanup import quietly
+from ...errors import FormatError
+from ..output.files import naming_file, write_all
+from ..output.plain import TEMPORARY, sync_directory
+
+__all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+class HiddenFile:
+    """A file for h5py's ``fileobj`` driver whose first 8 bytes read as the signature.
+
+    On the disk they are zeros, whatever is written there. Only what h5py uses is here.
+    """
+
+    def __init__(self, path: str, create: bool = False) -> None:
+        mode = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if create else 0)
+        self.path = path
+        self.failure: OSError | None = None
+        self._position = 0
+        self._descriptor = os.open(path, mode, 0o666)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position, which no other user of the file shares."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
+        self._position = offset + (
+            os.fstat(self._descriptor).st_size if base is None else base
+        )
+        return self._position
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    def read(self, count: int = -1) -> bytes:
+        """Not used: h5py knows by this name that the object is a file."""
+        raise io.UnsupportedOperation("read")
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from the position on, as far as the file goes."""
+        view = memoryview(buffer).cast("B")
+        count = 0
+        with self._noting():
+            while got := os.preadv(self._descriptor, [view[count:]], self._position + count):
+                count += got
+        shown = SIGNATURE[self._position : self._position + count]
+        view[: len(shown)] = shown
+        self._position += count
+        return count
+
+    def write(self, data: Any) -> int:
+        """Write all of `data` at the position, zeros where the signature belongs."""
+        view = memoryview(data).cast("B")
+        count = len(view)
+        if self._position < len(SIGNATURE):
+            hidden = min(len(SIGNATURE) - self._position, count)
+            view = memoryview(bytes(hidden) + bytes(view[hidden:]))
+        with self._noting():
+            write_all(self._descriptor, view, self._position)
+        self._position += count
+        return count
+
+    def truncate(self, size: int) -> int:
+        """Let the file end at `size`."""
+        with self._noting():
+            os.ftruncate(self._descriptor, size)
+        return size
+
+    def flush(self) -> None:
+        """Nothing: there is no buffer."""
+
+    def sync(self) -> None:
+        """Bring everything to the disk."""
+        with self._noting():
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            quietly(os.close, descriptor)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Keep the system's error: what HDF5 makes of it does not say what it was."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = self.path
+            self.failure = self.failure or error
+            raise
+
+
+@contextmanager
+def open_hidden(path: str, mode: str) -> Iterator[Any]:
+    """An ``h5py.File`` on a file without a signature, on the disk when the block has ended.
+
+    `mode` is h5py's ``'r'``, ``'r+'`` or ``'w'``. ``'r+'`` alone changes some bytes.
+
+    Raises
+    ------
+    FormatError
+        When HDF5 cannot open it.
+    OSError
+        As the system reports it, naming the file.
+    """
+    import h5py
+
+    raw = HiddenFile(path, create=mode == "w")
+    try:
+        try:
+            # The oldest format that holds it, so that every reader can open the file.
+            file = h5py.File(raw, mode, libver="earliest")
+        except OSError as error:
+            raise FormatError(f"{path}: HDF5 cannot open what was begun: {error}") from error
+        with file:
+            yield file
+        if mode != "r":
+            raw.sync()
+            raw.close()  # what was written counts as written when that succeeds
+    except Exception as error:
+        if raw.failure is not None and error is not raw.failure:
+            raise raw.failure from error
+        raise
+    finally:
+        quietly(raw.close)
+
+
+@contextmanager
+def new_file(path: str, whole: bool = False) -> Iterator[Any]:
+    """An ``h5py.File`` that appears as `path` when the block has ended well.
+
+    With its signature if it is `whole` then, else hidden.
+
+    Raises
+    ------
+    FileExistsError
+        When `path` exists.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    temporary = path + TEMPORARY
+    try:
+        with open_hidden(temporary, "w") as file:
+            yield file
+        if whole:
+            reveal(temporary)
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(path) or ".")
+
+
+def hide(path: str) -> None:
+    """Take the signature away, on the disk too."""
+    _write_signature(path, bytes(len(SIGNATURE)))
+
+
+def has_signature(path: str) -> bool:
+    """Whether the file is whole."""
+    with open(path, "rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+
+
+def reveal(path: str) -> None:
+    """Put the signature in, on the disk too: the file is whole."""
+    _write_signature(path, SIGNATURE)
+
+
+def _write_signature(path: str, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        with naming_file(path):
+            write_all(descriptor, content, 0)
+            os.fsync(descriptor)
+    finally:
+        quietly(os.close, descriptor)

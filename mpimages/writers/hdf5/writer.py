@@ -1,0 +1,164 @@
+"""HDF5, written by all ranks at once: past the library, through its mpio driver, or compressed.
+
+Past the library: rank 0 creates the file and the dataset, with all its storage allocated and
+none of it filled, asks HDF5 where in the file that storage lies, and closes it. From then on
+every rank writes its bytes there. The result is an ordinary file for every reader; its bytes
+depend neither on the ranks nor on how the data were cut.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+from ...core.cleanup import quietly
+from ...dims import pixel_grain
+from ...spmd.agreement import Together, broadcast_array, from_rank
+from ..output.boxes import read_box, write_box
+from ..output.files import OutputFiles, naming_file, open_again
+from .base import DatasetWriter
+from .chunk_shape import chunk_shape
+from .chunks import CompressedWriter
+from .file import fill_checksums, find_places
+from .filters import parse_compression
+from .hidden import open_hidden, reveal
+from .mpio import MpioWriter
+
+__all__ = ["DatasetWriter", "Hdf5Writer", "hdf5_grain", "hdf5_writer"]
+
+WAYS = {"posix", "mpio"}
+# Bytes of a path that Open MPI opens.
+LONGEST = 200
+
+
+class Hdf5Writer(DatasetWriter):
+    """Writes a dataset's bytes at their places, past HDF5. See `DatasetWriter`."""
+
+    def _prepare(self) -> None:
+        if self._plan.filters is not None:
+            raise ValueError("Hdf5Writer does not compress: use hdf5_writer")
+        self._places = np.empty(self._plan.grid, dtype=np.int64)
+        if self.comm.rank == 0:
+            self._create_or_take_up()
+        self._files = OutputFiles([self.path])
+
+    def _allocated(self, raw: Any) -> None:
+        self._places = find_places(raw, self._plan)
+
+    def _begin(self) -> None:
+        broadcast_array(self.comm, self._places, 0)
+
+    def _put(self, start: Sequence[int], array: np.ndarray) -> None:
+        descriptor = self._files.descriptor(0)
+        with naming_file(self.path):
+            for place, cell, within, part in self._parts(start, array):
+                write_box(descriptor, place, cell, within, part)
+
+    def _get(self, start: Sequence[int], array: np.ndarray) -> bool:
+        descriptor = open_again(self.path)
+        try:
+            for place, cell, within, part in self._parts(start, array):
+                values = np.empty(part.shape, part.dtype)
+                if not read_box(descriptor, place, cell, within, values):
+                    return False
+                part[...] = values
+        finally:
+            quietly(os.close, descriptor)
+        return True
+
+    def _parts(
+        self, start: Sequence[int], array: np.ndarray
+    ) -> Iterator[tuple[int, Sequence[int], list[int], np.ndarray]]:
+        """The parts of a box in each chunk: where it begins, its shape, the place in it, a view."""
+        cell = self._plan.chunk or self.shape
+        touched = [
+            range(a // c, -(-(a + n) // c))
+            for a, n, c in zip(start, array.shape, cell, strict=True)
+        ]
+        for number in itertools.product(*touched):
+            corner = [i * c for i, c in zip(number, cell, strict=True)]
+            low = [max(a, o) for a, o in zip(start, corner, strict=True)]
+            part = array[
+                tuple(
+                    slice(lo - a, min(o + c - a, n))
+                    for lo, a, o, c, n in zip(low, start, corner, cell, array.shape, strict=True)
+                )
+            ]
+            within = [lo - o for lo, o in zip(low, corner, strict=True)]
+            yield int(self._places[number]), cell, within, part
+
+    def sync(self) -> None:
+        """Bring what this rank has written to the disk. Local."""
+        self._files.sync()
+
+    def _complete(self, checksums: np.ndarray) -> None:
+        from_rank(self.comm, 0, "Hdf5Writer.finish", self._seal, checksums)
+
+    def _seal(self, checksums: np.ndarray) -> None:
+        with open_hidden(self.path, "r+") as file:
+            fill_checksums(file[self._plan.name].id, checksums)
+        reveal(self.path)
+
+    def close(self) -> None:
+        """Let go of the file without finishing: after an error. Local."""
+        self._files.close()
+
+
+def hdf5_writer(
+    comm: MPI.Intracomm, *args: Any, compression: Any = None, **options: Any
+) -> DatasetWriter:
+    """The writer for what is asked and for the h5py that is here. Collective.
+
+    Parameters
+    ----------
+    comm, *args, **options
+        As `DatasetWriter` takes them.
+    compression
+        See `filters.parse_compression`.
+
+    Notes
+    -----
+    MPIMAGES_HDF5 in the environment, rank 0's, is ``'posix'`` or ``'mpio'``; without it, mpio
+    where h5py was built with MPI. Compressed datasets have one way in both worlds. Open MPI aborts
+    where the path of a file is long (4.1: sharedfp/lockedfile has 256 bytes for it and more).
+    """
+    filters = None
+    with Together(comm, "hdf5_writer"):
+        filters = parse_compression(compression)
+    if filters is not None:
+        return CompressedWriter(comm, *args, filters=filters, **options)
+    way = from_rank(comm, 0, "hdf5_writer", _way, args[0])
+    kind = MpioWriter if way == "mpio" else Hdf5Writer
+    return kind(comm, *args, **options)
+
+
+def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: Any, compression: Any) -> int:
+    """The `grain` of the writer of a series-major dataset, dims + (T,). Local."""
+    chunk = chunk_shape(chunks, shape, dtype.itemsize, "series")  # a wrong one is refused
+    if parse_compression(compression) is None:
+        return 1
+    chunk = chunk_shape(True if chunks is None else chunks, shape, dtype.itemsize, "series")
+    assert chunk is not None
+    return pixel_grain(shape[:-1], chunk[:-1])
+
+
+def _way(path: str) -> str:
+    import h5py
+
+    given = os.environ.get("MPIMAGES_HDF5")
+    too_long = len(os.fsencode(os.path.abspath(path))) > LONGEST and \
+        MPI.get_vendor()[0] == "Open MPI"
+    if given is None:
+        return "mpio" if h5py.get_config().mpi and not too_long else "posix"
+    if given not in WAYS:
+        raise ValueError(f"MPIMAGES_HDF5={given!r}: give one of {', '.join(sorted(WAYS))}")
+    if given == "mpio" and not h5py.get_config().mpi:
+        raise ValueError("MPIMAGES_HDF5='mpio', but this h5py was built without MPI")
+    if given == "mpio" and too_long:
+        raise ValueError(f"MPIMAGES_HDF5='mpio', but the path {path} is too long for Open MPI")
+    return given

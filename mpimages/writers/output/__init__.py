@@ -1,0 +1,1 @@
+"""Outputs that are whole or absent: staging, ownership, journal, names."""

@@ -1,0 +1,124 @@
+"""What of an output is on the disk already: kept while it is written, read when it is resumed.
+
+Beside the partial output stands ``job.json``, which says what is being made and of what, and
+for each rank and attempt a journal: lines of JSON, each behind its own CRC-32, only ever
+appended to. A line is written when what it speaks of has been flushed. A job may be killed at
+any moment: a torn last line then counts for nothing, and its records are done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...core.cleanup import quietly
+from ...formats.output_names import CHUNK_FILE
+from .files import naming_file, write_all
+from .plain import TEMPORARY, sync_directory, to_json, write_small
+
+__all__ = [
+    "FRAMES", "JOB", "JOB_FORMAT", "Journal", "begin_job", "is_job_file", "read_job",
+    "remove_job",
+]
+
+JOB = "job.json"
+JOB_FORMAT = "mpimages-job"
+VERSION = 2
+# Images on their way through the disk, decoded, frame after frame.
+FRAMES = "frames"
+_JOURNAL = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
+
+
+def is_job_file(name: str) -> bool:
+    """Whether a file of this name in a partial output belongs to its journal."""
+    return name.removesuffix(TEMPORARY) in (JOB, FRAMES) or bool(
+        _JOURNAL.fullmatch(name) or CHUNK_FILE.fullmatch(name)
+    )
+
+
+def begin_job(directory: str, described: Mapping[str, Any]) -> None:
+    """Write down what is being made. From now on the partial output can be resumed."""
+    fields = {"format": JOB_FORMAT, "version": VERSION, **described}
+    write_small(os.path.join(directory, JOB), to_json(fields))
+    sync_directory(directory)
+
+
+def read_job(directory: str) -> tuple[dict[str, Any], list[dict[str, Any]], int] | None:
+    """What an earlier job wrote down, its entries in any order, and the number of the next try.
+
+    None where there is no job that can be resumed.
+    """
+    try:
+        with open(os.path.join(directory, JOB), "rb") as file:
+            described = json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(described, dict) or described.get("format") != JOB_FORMAT \
+            or described.get("version") != VERSION:
+        return None
+    entries, attempt = [], 0
+    for name in sorted(os.listdir(directory)):
+        journal = _JOURNAL.fullmatch(name)
+        if journal:
+            attempt = max(attempt, int(journal[1]) + 1)
+            entries += list(_lines(os.path.join(directory, name)))
+    return described, entries, attempt
+
+
+def remove_job(directory: str) -> None:
+    """Remove all that is only there for resuming. The output itself is whole by then."""
+    for name in sorted(os.listdir(directory), reverse=True):
+        if is_job_file(name):
+            os.unlink(os.path.join(directory, name))
+
+
+def _lines(path: str) -> Iterator[dict[str, Any]]:
+    """The entries of a journal up to the first line that is not whole."""
+    with open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n") or len(line) < 10:
+                return
+            mark, text = line[:8], line[9:-1]
+            if mark != b"%08x" % zlib.crc32(text):
+                return
+            yield json.loads(text)
+
+
+class Journal:
+    """One rank's journal of one attempt. Local.
+
+    Parameters
+    ----------
+    directory : str
+        The partial output.
+    attempt, rank : int
+    """
+
+    def __init__(self, directory: str, attempt: int, rank: int) -> None:
+        self.path = os.path.join(directory, f"journal-{attempt:02d}-{rank:05d}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
+        self._descriptor: int | None = os.open(self.path, flags, 0o666)
+
+    def record(self, entry: Mapping[str, Any]) -> None:
+        """Append an entry and bring it to the disk.
+
+        Raises
+        ------
+        OSError
+            As the system reports it.
+        """
+        assert self._descriptor is not None
+        text = json.dumps(entry, separators=(",", ":")).encode("ascii")
+        with naming_file(self.path):
+            write_all(self._descriptor, b"%08x %s\n" % (zlib.crc32(text), text))
+            os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            quietly(os.close, descriptor)

@@ -1,0 +1,293 @@
+"""What mpimages wrote, recognised by its marks; and the only place that removes anything.
+
+A directory carries one of four marks: ``conf.json`` of a binary series, the hidden manifest
+of a directory of pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says
+which names belong; one other name, a link or a directory inside, and the whole is not ours to
+remove.
+A file is HDF5 with nothing but our datasets, or a report, a view or a TIFF, which a mark in it
+tells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from ...formats.output_names import (
+    CONF,
+    MANIFEST,
+    PARTIAL_MARK,
+    PARTIAL_SUFFIX,
+    PARTIAL_TEXT,
+    PICTURES_FORMAT,
+    REPORT_START,
+    SEALED,
+    SERIES_FILE,
+    SERIES_FORMAT,
+    STATS,
+    STATS_FORMAT,
+    STATS_PICTURES,
+    SUCCESS,
+    is_view,
+    partial_path,
+)
+from ...formats.tif_checksums import read_mark
+from .journal import is_job_file
+from .naming import Naming
+from .plain import TEMPORARY
+
+__all__ = [
+    "CONF",
+    "MANIFEST",
+    "PARTIAL_MARK",
+    "PARTIAL_TEXT",
+    "SEALED",
+    "SUCCESS",
+    "check_ours",
+    "check_owner",
+    "has_all_marks",
+    "partial_path",
+    "remove_ours",
+]
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+Belongs = Callable[[str], bool]
+
+
+def check_ours(path: str) -> None:
+    """Make sure that `path`, which exists, is wholly an output of mpimages.
+
+    Raises
+    ------
+    FileExistsError
+        When it is anything else; the message names what is foreign.
+    """
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
+        raise _refusal(path, "it is a symbolic link")
+    if stat.S_ISDIR(mode):
+        _names_of(path)
+    elif stat.S_ISREG(mode):
+        _check_file(path)
+    else:
+        raise _refusal(path, "it is neither a file nor a directory")
+
+
+def check_owner(path: str, status: os.stat_result | None = None) -> None:
+    """Make sure that a hidden file or directory beside an output is of the user who runs this.
+
+    Anybody who may write into the directory above can give something such a name.
+
+    Parameters
+    ----------
+    path : str
+        Of a directory, all that is in it is looked at too.
+    status : os.stat_result, optional
+        Of `path`, where it is open.
+
+    Raises
+    ------
+    FileExistsError
+        When it belongs to another user.
+    """
+    found = [(path, status or os.lstat(path))]
+    if stat.S_ISDIR(found[0][1].st_mode):
+        with os.scandir(path) as entries:
+            found += [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
+    others = [(one, of.st_uid) for one, of in found if of.st_uid != os.geteuid()]
+    # Some file systems show what this user creates as another's: NFS that maps root, FUSE, CIFS.
+    if others and any(uid != _shown_owner(path) for _, uid in others):
+        one, uid = others[0]
+        raise FileExistsError(
+            f"{one} belongs to another user, of number {uid}, and so is neither taken up nor "
+            "removed; choose another path, or have its owner remove it"
+        )
+
+
+def _shown_owner(path: str) -> int:
+    """To whom a file belongs that this process makes beside `path`."""
+    with tempfile.TemporaryFile(dir=os.path.dirname(path)) as file:
+        return os.fstat(file.fileno()).st_uid
+
+
+def remove_ours(path: str) -> None:
+    """Remove an output of mpimages, after `check_ours`; never follows a link.
+
+    The marks go last, so that a removal that was interrupted can be taken up.
+    """
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        check_ours(path)
+        os.unlink(path)
+        return
+    names = _names_of(path)
+    marks = [name for name in (MANIFEST, CONF, STATS, PARTIAL_MARK) if name in names]
+    first = [SUCCESS] if SUCCESS in names else []
+    for name in [*first, *sorted(names - {*marks, *first}), *marks]:
+        os.unlink(os.path.join(path, name))
+    os.rmdir(path)
+
+
+def has_all_marks(path: str) -> bool:
+    """Whether `path` is a directory that its writer has finished."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return False
+    names = set(os.listdir(path))
+    if CONF in names and _read_json(path, CONF).get("format") == SERIES_FORMAT:
+        return SUCCESS in names
+    return MANIFEST in names and _read_json(path, MANIFEST).get("complete") is True
+
+
+def _names_of(directory: str) -> set[str]:
+    """The names in a directory of ours, all of them ours and regular files."""
+    with os.scandir(directory) as entries:
+        kinds = {e.name: e.is_file(follow_symlinks=False) for e in entries}
+    if not kinds:
+        return set()
+    belongs = _rules(directory, set(kinds))
+    if not belongs:
+        raise _refusal(directory, f"it holds {min(kinds)!r} and no mark of mpimages")
+    foreign = [name for name, regular in kinds.items() if not regular or not _any(belongs, name)]
+    if foreign:
+        raise _refusal(directory, f"it holds {min(foreign)!r}, which is not of mpimages' making")
+    return set(kinds)
+
+
+def _any(rules: list[Belongs], name: str) -> bool:
+    return any(belongs(name) for belongs in rules)
+
+
+def _rules(directory: str, names: set[str]) -> list[Belongs]:
+    """One rule for each mark that the directory carries."""
+    rules: list[Belongs] = []
+    if CONF in names:
+        conf = _read_json(directory, CONF)
+        if conf.get("format") == SERIES_FORMAT:
+            rules.append(_series_rule(conf))
+    if MANIFEST in names:
+        manifest = _read_json(directory, MANIFEST)
+        if manifest.get("format") == PICTURES_FORMAT:
+            rules.append(_pictures_rule(manifest))
+    if STATS in names and _read_json(directory, STATS).get("format") == STATS_FORMAT:
+        rules.append(lambda name: name == STATS or name in STATS_PICTURES)
+    if PARTIAL_MARK in names and _is_partial_mark(directory, alone=len(names) == 1):
+        rules.append(_partial_rule(directory))
+    return rules
+
+
+def _series_rule(conf: dict[str, Any]) -> Belongs:
+    files = conf.get("files")
+    entries = files if isinstance(files, list) else []
+    listed = {entry.get("name") for entry in entries if isinstance(entry, dict)}
+    return lambda name: (name in listed and bool(SERIES_FILE.fullmatch(name))) or name in (
+        CONF,
+        SUCCESS,
+    )
+
+
+def _pictures_rule(manifest: dict[str, Any]) -> Belongs:
+    try:
+        files = manifest["files"]
+        naming = Naming(files["prefix"], manifest["kind"], files["digits"])
+        keys = [(int(a), int(b)) for a, b in files["keys"]]
+    except (TypeError, KeyError, ValueError):
+        return lambda name: name == MANIFEST
+    whole = manifest.get("complete") is True
+
+    def belongs(name: str) -> bool:
+        key = naming.key(name)
+        return name == MANIFEST or (
+            key is not None and (not whole or any(a <= key < b for a, b in keys))
+        )
+
+    return belongs
+
+
+def _partial_rule(directory: str) -> Belongs:
+    # A file output is prepared under its final name, which the directory's name contains.
+    final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
+    fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
+    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
+    return lambda name: (
+        name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
+    )
+
+
+def _is_partial_mark(directory: str, alone: bool) -> bool:
+    # A job may have been killed, or the machine, while it wrote the mark and nothing else yet.
+    try:
+        with open(os.path.join(directory, PARTIAL_MARK), "rb") as file:
+            text = file.read(len(PARTIAL_TEXT) + 1)
+    except OSError:
+        return False
+    return text == PARTIAL_TEXT or (
+        alone and PARTIAL_TEXT.startswith(text.rstrip(b"\0"))
+    )
+
+
+def _read_json(directory: str, name: str) -> dict[str, Any]:
+    """A small JSON file as a dict; empty where it is not one (and so carries no mark)."""
+    path = os.path.join(directory, name)
+    if os.path.islink(path):
+        return {}
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _check_file(path: str) -> None:
+    """Refuse a file but reports, views, TIFFs with our mark, and HDF5 of our datasets alone."""
+    with open(path, "rb") as file:
+        if read_mark(file) is not None:
+            return
+        file.seek(0)
+        start = file.read(len(REPORT_START))
+    if start == REPORT_START or is_view(path):
+        return
+    if not start.startswith(_HDF5_SIGNATURE):
+        raise _refusal(path, "it is no HDF5 file, TIFF, report or view with the mark of mpimages")
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            foreign = _foreign_object(file)
+    except OSError as error:
+        raise _refusal(path, f"it cannot be read as HDF5 ({error})") from error
+    if foreign is not None:
+        raise _refusal(path, f"it holds {foreign!r}, which is not of mpimages' making")
+
+
+def _foreign_object(group: Any) -> str | None:
+    """The name of something below an HDF5 group that mpimages did not write, or None."""
+    import h5py
+
+    if not len(group):
+        return str(group.name)
+    if len(group.attrs):
+        return f"{group.name} (its attributes)"
+    for name in group:
+        path = f"{group.name.rstrip('/')}/{name}"
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return path
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            found = _foreign_object(item)
+            if found is not None:
+                return found
+        elif not isinstance(item, h5py.Dataset) or "mpimages_format" not in item.attrs:
+            return path
+    return None
+
+
+def _refusal(path: str, why: str) -> FileExistsError:
+    return FileExistsError(
+        f"{path}: refusing to remove it, {why}; overwrite=True replaces only what mpimages "
+        "itself wrote. Choose another path, or remove it yourself"
+    )

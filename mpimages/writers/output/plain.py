@@ -1,0 +1,100 @@
+"""Small files of plain values: JSON that is valid, deterministic, and complete or absent."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...core.cleanup import quietly
+
+__all__ = ["plain_index", "plain_metadata", "sync_directory", "to_json", "write_small"]
+
+TEMPORARY = ".mpimages-tmp"
+
+
+def to_json(fields: Mapping[str, Any]) -> bytes:
+    """An object as JSON, one field a line, in the order given; ASCII, nested keys sorted."""
+    lines = (
+        f"  {json.dumps(key)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
+        for key, value in fields.items()
+    )
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode("ascii")
+
+
+def plain_metadata(value: Any) -> Any:
+    """Metadata as values that JSON has: NaN and infinities become None, arrays lists.
+
+    Raises
+    ------
+    TypeError
+        For anything else than None, bool, int, float, str, and lists and mappings of these.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return plain_metadata(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {_text_key(key): plain_metadata(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_metadata(item) for item in value]
+    raise TypeError(f"metadata can hold numbers, text, lists and dicts, not {type(value).__name__}")
+
+
+def _text_key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"metadata keys must be text, got {key!r}")
+    return key
+
+
+def plain_index(index: Iterable[Any], count: int) -> np.ndarray:
+    """The index of a Series as (count,) int64, or float64 where it has fractions.
+
+    Raises
+    ------
+    ValueError
+        When it has not one finite number for each of the `count` values of a record.
+    """
+    array = np.asarray(index)
+    if array.shape != (count,):
+        raise ValueError(f"the index must have {count} values, it has shape {array.shape}")
+    if array.dtype.kind in "iu":
+        if array.dtype.kind == "u" and count and int(array.max()) > np.iinfo(np.int64).max:
+            raise ValueError("the index must fit into 64-bit signed integers")
+        return array.astype(np.int64)
+    if array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise ValueError("the index must be finite numbers")
+    return array.astype(np.float64)
+
+
+def write_small(path: str, content: bytes) -> None:
+    """Write a small file so that, after a crash too, it is there whole or not at all."""
+    temporary = path + TEMPORARY
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable, where the file system can."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return  # one may write into a directory that one may not read
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FUSE file systems know no fsync of directories.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
+    finally:
+        quietly(os.close, descriptor)

@@ -1,0 +1,1 @@
+"""Writers of TIFF: a file for each image, or one of many pages."""

@@ -1,0 +1,101 @@
+"""A job may be killed at any moment: nobody takes what it left for an output, and it goes on."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from mpimages import ThunderContext
+
+from ..support.data import recording
+from ..support.jobs import Job, run
+from .test_saving import contents
+
+pytestmark = pytest.mark.slow
+
+COUNT, DIMS = 48, (40, 30)
+# Some twenty rounds: a round holds a band and a block of all images.
+MEMORY = COUNT * 60 * 2
+MOMENTS = 8
+KINDS = {
+    "bands": ("plain", "s", 0.02, {}),
+    "frames": ("zlib", "s", 0.01, {}),
+    "hdf5": ("plain", "s.h5", 0.0003, {"chunks": "[7, 6, 10]"}),
+    "gzip": ("zlib", "s.h5", 0.01, {"chunks": "[1, 5, 16]", "compression": '"gzip"'}),
+}
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """The same images uncompressed and compressed, and what they must become."""
+    root = tmp_path_factory.mktemp("recordings")
+    images = recording(COUNT, DIMS, "uint16")
+    for name in ("plain", "zlib"):
+        (root / name).mkdir()
+        for i, image in enumerate(images):
+            tifffile.imwrite(root / name / f"{i:03d}.tif", image,
+                             compression=None if name == "plain" else "zlib")
+    return root, np.moveaxis(images, 0, -1)
+
+
+def nothing_loads(directory: Path) -> None:
+    """No loader takes anything below a directory for a Series, whatever it is called."""
+    from mpi4py import MPI
+
+    with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
+        for path in [directory, *directory.rglob("*")]:
+            with pytest.raises((OSError, ValueError)):
+                alone.loadSeries(str(path)).toArray()
+
+
+def until_it_writes(job: Job, directory: Path) -> None:
+    """Wait for the partial output: what comes before takes longer, and leaves nothing."""
+    while job.process.poll() is None and not any(directory.glob(".*-partial")):
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_killed_at_any_moment_goes_on(recordings, tmp_path, kind):
+    root, expected = recordings
+    source, name, pause, options = KINDS[kind]
+    given = [f"{option}={value}" for option, value in options.items()]
+    whole = tmp_path / "whole" / name
+    whole.parent.mkdir()
+    with Job(2, "convert.py", root / source, whole, MEMORY, pause, *given) as job:
+        until_it_writes(job, whole.parent)
+        began = time.monotonic()
+        assert job.wait() == 0, job.output
+    duration = time.monotonic() - began
+    moments = random.Random(kind)
+    resumed = 0
+    for number in range(MOMENTS):
+        place = tmp_path / f"{number}"
+        place.mkdir()
+        ranks = moments.choice((1, 2, 3))
+        slow = ("convert.py", root / source, place / name, MEMORY, pause)
+        with Job(ranks, *slow, *given) as job:
+            until_it_writes(job, place)
+            time.sleep(moments.uniform(0.0, 1.0) * duration)
+            if number % 2:
+                job.kill_all()
+            else:
+                job.kill(job.ranks()[:1])
+            job.wait()
+        if not (place / name).exists():
+            nothing_loads(place)
+            resumed += any(place.rglob("journal-*"))
+        again = moments.choice((1, 2, 3))
+        run(again, "convert.py", root / source, place / name, 3 * MEMORY, 0, *given)
+        assert list(contents(place / name).values()) == list(contents(whole).values())
+        assert [p.name for p in place.iterdir()] == [name]
+    # The moments must have fallen into the work itself, or nothing was tried.
+    assert resumed >= MOMENTS // 2
+    from mpi4py import MPI
+
+    with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
+        assert np.array_equal(alone.loadSeries(str(whole)).toArray(), expected)

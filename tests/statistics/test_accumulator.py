@@ -1,0 +1,290 @@
+"""The same bits however the records are cut: ranks and batches are simulated here."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mpi4py import MPI
+
+from mpimages.core.partition import Partition
+from mpimages.spmd.agreement import Together
+from mpimages.statistics import accumulator, merge
+from mpimages.statistics.accumulator import Accumulator, Extrema, FloatTree, add_limbs, complete
+
+from ..support.data import DTYPES, recording, same_bits
+
+WANTED = {"sum", "mean", "variance", "max", "min"}
+
+
+def run(array: np.ndarray, counts: list[int], batch: int) -> list[Accumulator]:
+    """Each simulated rank's accumulator after its records, taken in batches."""
+    parts = []
+    partition = Partition.fromCounts(counts)
+    for rank in range(len(counts)):
+        start, stop = partition.bounds(rank)
+        part = Accumulator(array.shape[1], array.dtype, WANTED, start, stop)
+        for first in range(start, stop, batch):
+            part.add(first, array[first : min(first + batch, stop)])
+        parts.append(part)
+    return parts
+
+
+def merged_tree(parts: list[Accumulator], counts: list[int]) -> np.ndarray:
+    """What `FloatTree.merge` does with the nodes of all ranks, without the ranks."""
+    partition = Partition.fromCounts(counts)
+    order, nodes = [], []
+    for rank, part in enumerate(parts):
+        tree = part.sums
+        assert isinstance(tree, FloatTree)
+        for side, level, index in accumulator._nodes(*partition.bounds(rank)):
+            order.append((level, index))
+            nodes.append((tree.left if side == "left" else tree.right)[level].copy())
+    return complete(order, np.array(nodes), parts[0].sums.exact)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(sum), st.integers(1, 50),
+       st.sampled_from(["float16", "float32", "float64"]), st.integers(1, 5))
+def test_floats_have_the_same_bits_for_every_cut(counts, batch, dtype, width):
+    array = recording(sum(counts), (width,), dtype, seed=batch)
+    cut = merged_tree(run(array, counts, batch), counts)
+    whole = merged_tree(run(array, [len(array)], len(array)), [len(array)])
+    assert same_bits(cut, whole)
+    total = array.astype(np.float64).sum(axis=0)
+    np.testing.assert_allclose(cut[0] + cut[1], total, rtol=1e-12, atol=1e-11 * len(array))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 31, 64, 100, 1000])
+def test_floats_are_as_accurate_as_numpys_pairwise_sums(count):
+    array = recording(count, (3,), "float64") + 1e9
+    statistics = run(array, [count], 8)[0].merge(MPI.COMM_SELF, Partition.balanced(count, 1))
+    for pixel in range(3):
+        values = [Fraction(float(v)) for v in array[:, pixel]]
+        mean = sum(values) / count
+        variance = sum((v - mean) ** 2 for v in values) / count
+        error = abs(Fraction(float(statistics.mean[pixel])) - mean)
+        theirs = abs(Fraction(float(array[:, pixel].mean())) - mean)
+        assert error <= min(theirs * Fraction(1.001) + Fraction(1e-18) * abs(mean),
+                            Fraction(2.3e-16) * abs(mean))
+        error = abs(Fraction(float(statistics.variance[pixel])) - variance)
+        theirs = abs(Fraction(float(array[:, pixel].var())) - variance)
+        assert error <= max(theirs, Fraction(1e-15) * variance)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=9).filter(sum), st.integers(1, 30),
+       st.sampled_from(DTYPES[:8]))
+def test_integers_are_exact_for_every_cut(counts, batch, dtype):
+    array = recording(sum(counts), (4,), dtype, seed=batch)
+    parts = run(array, counts, batch)
+    limbs = sum(part.sums.sums.astype(object) for part in parts)
+    squares = sum(part.sums.squares.astype(object) for part in parts)
+    values = array.astype(object)
+    bits = 64 * len(limbs)
+    total = sum(limb << (64 * i) for i, limb in enumerate(limbs)) % (1 << bits)
+    assert np.array_equal(total, values.sum(axis=0) % (1 << bits))
+    total = sum(limb << (64 * i) for i, limb in enumerate(squares))
+    assert np.array_equal(total % (1 << 64 * len(squares)), (values**2).sum(axis=0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:8])
+def test_integer_mean_and_variance_against_exact_arithmetic(dtype):
+    array = recording(37, (6,), dtype)
+    statistics = run(array, [37], 5)[0].merge(MPI.COMM_SELF, Partition.balanced(37, 1))
+    for pixel in range(6):
+        values = [Fraction(int(v)) for v in array[:, pixel]]
+        mean = sum(values) / 37
+        variance = sum((v - mean) ** 2 for v in values) / 37
+        assert statistics.mean[pixel] == float(mean)
+        assert statistics.variance[pixel] == pytest.approx(float(variance), rel=1e-15)
+
+
+@given(st.integers(1, 3), st.lists(st.integers(0, 2**192 - 1), min_size=1, max_size=5))
+def test_wide_integers_add_up(limbs, numbers):
+    numbers = [*numbers, (1 << 64 * limbs) - 1, 1]  # a carry through all limbs
+    terms = [
+        np.array([[number >> (64 * i) & (2**64 - 1)] for i in range(limbs)], dtype=np.uint64)
+        for number in numbers
+    ]
+    total = add_limbs(terms)
+    value = sum(int(total[i, 0]) << (64 * i) for i in range(limbs))
+    assert value == sum(numbers) % (1 << (64 * limbs))
+
+
+@pytest.mark.parametrize(("dtype", "numbers"), [
+    ("uint32", [2**32 - 1, 2**32 - 1, 7]), ("int32", [-(2**31), -(2**31), 5, -1])])
+def test_narrow_sums_add_up_without_wrapping(dtype, numbers):
+    own = np.array([[2**64 - 3]], dtype=np.uint64)
+    terms = [np.array([[number]], dtype=dtype) for number in numbers]
+    total = add_limbs([terms[0], own, *terms[1:]])
+    assert total.dtype == np.uint64
+    assert int(total[0, 0]) == (sum(numbers) - 3) % 2**64
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extrema_over_ranks_know_nan_and_signed_zeros(comm, dtype):
+    columns = np.array([[np.nan, 1], [-np.nan, 1], [0.0, -0.0], [-0.0, -0.0], [np.inf, -np.inf],
+                        [5e-324, -5e-324], [-1, -2]]).astype(dtype)
+    rows = columns.T.copy()[[comm.rank % 2]] if comm.size > 1 else columns.T.copy()
+    extrema = Extrema(7, np.dtype(dtype), {"max", "min"})
+    from mpimages.kernels import moments
+
+    moments.accumulate_extrema(rows, **extrema.arrays)
+    merged = extrema.merge(comm)
+    assert np.isnan(merged["max"][:2]).all()
+    assert np.isnan(merged["min"][:2]).all()
+    assert not np.signbit(merged["max"][2])
+    assert np.signbit(merged["min"][2:4]).all()
+    assert np.signbit(merged["max"][3])
+    assert merged["max"][4] == np.inf
+    assert merged["min"][4] == -np.inf
+    assert np.array_equal(merged["max"][5:], columns[5:].max(axis=1))
+    assert np.array_equal(merged["min"][5:], columns[5:].min(axis=1))
+
+
+@pytest.mark.ranks
+def test_the_exchange_of_nodes_in_pieces(tsc, monkeypatch):
+    array = recording(23, (4, 9), "float32")
+    whole = tsc.loadImagesFromArray(array).stats()
+    monkeypatch.setattr(merge, "PIECE_BYTES", 200)
+    pieces = tsc.loadImagesFromArray(array).stats()
+    assert all(same_bits(np.asarray(whole[k]), np.asarray(pieces[k])) for k in whole)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("piece", [1 << 30, 200])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_band_that_one_rank_cannot_finish_fails_on_all(tsc, monkeypatch, piece, rank):
+    array = recording(23, (4, 9), "uint16")
+    images = tsc.loadImagesFromArray(array)
+    expected = images.stdev()
+    failing = rank % tsc.size
+    monkeypatch.setattr(merge, "PIECE_BYTES", piece)
+    with monkeypatch.context() as patch:
+        if tsc.rank == failing:
+            patch.setattr(accumulator, "add_limbs", no_memory)
+        place = f"rank {failing} of.*" if tsc.size > 1 else ""
+        with pytest.raises(MemoryError, match=f"{place}nothing left"):
+            images.stdev()
+    assert same_bits(images.stdev(), expected)
+
+
+def no_memory(terms):
+    raise MemoryError("nothing left")
+
+
+@pytest.mark.ranks
+def test_statistics_of_few_records_agree_three_times(tsc, monkeypatch):
+    images = tsc.loadImagesFromArray(recording(9, (5, 7), "uint16"))
+    moments = []
+    agree = Together.agree
+
+    def counted(self):
+        moments.append(self.action)
+        agree(self)
+
+    monkeypatch.setattr(Together, "agree", counted)
+    images.stdev()
+    assert moments == ["Images.stdev", "merging sums", "merging sums"]
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dims", [(1, 1), (5, 7)])
+def test_statistics_over_ranks_are_those_of_one(tsc, dtype, dims):
+    from mpimages import ThunderContext
+
+    array = recording(9, dims, dtype)
+    if dtype in ("int64", "uint64"):
+        array //= 16  # whose sum fits
+    together = tsc.loadImagesFromArray(array).stats()
+    with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
+        expected = alone.loadImagesFromArray(array).stats()
+    for name in expected:
+        assert same_bits(np.asarray(together[name]), np.asarray(expected[name])), name
+    assert same_bits(together["stdev"], np.sqrt(together["variance"]))
+
+
+@pytest.mark.ranks
+def test_finite_floats_whose_sum_overflows_have_no_nan(tsc):
+    signs = np.array([[1] * 13, [1, 1, -1, -1] * 3 + [1], [1, -1] * 6 + [1]], float).T
+    array = np.ascontiguousarray(1e308 * signs[..., None])
+    found = tsc.loadImagesFromArray(array).stats()
+    assert np.isinf([found["variance"], found["stdev"]]).all()
+    assert not np.isnan([found["sum"], found["mean"]]).any()
+    assert np.isinf(found["mean"][0, 0])
+    assert found["sum"][2, 0] == 1e308  # every second one takes the other back
+    array[7] = np.inf
+    assert np.isnan(tsc.loadImagesFromArray(array).variance()).all()
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize(("dtype", "place"), [("uint64", 0), ("int64", 8)])
+def test_a_sum_that_fits_on_no_rank_is_refused_on_all(tsc, dtype, place):
+    array = np.zeros((4, 3, 3), dtype=dtype)
+    array[:, place // 3, place % 3] = np.iinfo(dtype).max  # in the band of one rank alone
+    images = tsc.loadImagesFromArray(array)
+    with pytest.raises(OverflowError, match="64 bits"):
+        images.sum()
+    assert images.mean()[place // 3, place % 3] == float(np.iinfo(dtype).max)
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
+def test_passes_by_bands_of_pixels_give_the_same_bits(tsc, comm, dtype):
+    from mpimages import ThunderContext
+
+    array = recording(23, (5, 7), dtype)
+    if dtype == "int64":
+        array //= 32
+    calls: list[int] = []
+
+    def copied(value):
+        calls.append(1)
+        return value.copy()
+
+    expected = tsc.loadImagesFromArray(array).stats()
+    with ThunderContext(comm, memory="1kB") as small:
+        images = small.loadImagesFromArray(array)
+        found = images.stats()
+        undeclared = images.apply(copied)
+        applied = undeclared.variance()
+    for name in expected:
+        assert same_bits(np.asarray(found[name]), np.asarray(expected[name])), name
+    assert same_bits(applied, expected["variance"])
+    passes, rest = divmod(comm.allreduce(len(calls)), 23)
+    assert (passes > 1, rest) == (True, 0)
+
+
+@pytest.mark.ranks
+def test_too_many_passes_are_refused_on_all_ranks(comm):
+    from mpimages import ThunderContext
+
+    with ThunderContext(comm, memory="1kB") as small:
+        images = small.loadImagesFromArray(np.zeros((8, 100, 100), np.float64))
+        with pytest.raises(MemoryError, match=r"\(100, 100\).* passes only"):
+            images.variance()
+        assert images.crop((0, 0), (2, 2)).variance().shape == (2, 2)
+
+
+def test_what_the_sums_of_a_rank_hold_is_known_beforehand():
+    array = recording(23, (7,), "float32")
+    partition = Partition.fromCounts([3, 9, 0, 11])
+    for rank in range(4):
+        start, stop = partition.bounds(rank)
+        part = Accumulator(7, array.dtype, WANTED, start, stop)
+        for slots in (part.sums.left, part.sums.right):
+            slots[:] = -1e300
+        part.add(start, array[start:stop])
+        touched = sum(slots.nbytes // len(slots) * int((slots[:, 0] != -1e300).any(axis=1).sum())
+                      for slots in (part.sums.left, part.sums.right))
+        assert touched + 8 * 7 <= 7 * accumulator.need_per_pixel(array.dtype, WANTED, partition)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "M8[s]", "U3", "longdouble"])
+def test_what_has_no_statistics(dtype):
+    with pytest.raises(TypeError, match="statistics"):
+        Accumulator(3, np.dtype(dtype), WANTED, 0, 1)

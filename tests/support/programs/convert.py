@@ -1,0 +1,38 @@
+"""Convert a directory of images, slowly, so that the job can be killed on its way.
+
+convert.py INPUT OUTPUT MEMORY [PAUSE [OPTION=JSON ...]]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from mpimages import ThunderContext
+from mpimages.conversion import resume
+
+
+def main() -> None:
+    source, output, memory = sys.argv[1:4]
+    pause = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+    options = dict(option.split("=", 1) for option in sys.argv[5:])
+    write = os.pwrite
+
+    def pwrite(*given: object) -> int:
+        time.sleep(pause)
+        return write(*given)  # type: ignore[arg-type]
+
+    if pause:
+        os.pwrite = pwrite
+        resume.FLUSH_LEAST = 0.0  # so small a job would have nothing to go on with
+    tsc = ThunderContext()
+    images = tsc.loadImages(source)
+    save = images.saveAsHDF5 if output.endswith(".h5") else images.saveAsBinarySeries
+    given = {name: json.loads(value) for name, value in options.items()}
+    save(output, memory=memory, resume=True, **given)
+
+
+if __name__ == "__main__":
+    main()
