@@ -118,7 +118,7 @@ def gzip_job(bench: Bench, count: int) -> None:
     """Compressed chunks: what a second rank adds, beside what it adds to compressing alone."""
     images, size = bench.recording("few", count), count * IMAGE_BYTES
     out = bench.path("out/o.h5")
-    share = images.toSeries().cache()._chain.source.block.tobytes()
+    share = images.toSeries().cache().records.chain.source.block.tobytes()
     best = bench.best({
         "deflate": lambda: deflate(share),
         "gzip": lambda: images.saveAsHDF5(out, compression="gzip"),
@@ -139,7 +139,7 @@ def mpio_jobs(bench: Bench, count: int) -> None:
     if bench.tsc.size == 1 or not h5py.get_config().mpi:
         return
     images, size, out = bench.recording("plain", count), count * IMAGE_BYTES, bench.path("out/o.h5")
-    block = images.toSeries().cache()._chain.source.block
+    block = images.toSeries().cache().records.chain.source.block
     best = bench.best({
         "h5py": lambda: write_collectively(bench, block, bench.path("out/plain.h5")),
         "mpio": lambda: images.saveAsHDF5(out, memory=size // (8 * bench.tsc.size)),
@@ -183,7 +183,7 @@ def coded_jobs(bench: Bench, count: int) -> None:
 
 def decode(bench: Bench, images: Images, count: int) -> None:
     """Each rank decodes its part, file by file, into the same memory."""
-    source = images._chain.source
+    source = images.records.chain.source
     own = range(bench.tsc.rank * count // bench.tsc.size,
                 (bench.tsc.rank + 1) * count // bench.tsc.size)
     image = np.empty((1, *IMAGE), np.uint16)

@@ -84,7 +84,7 @@ def entry_jobs(bench: Bench) -> None:
 
     def enter() -> None:
         for _ in range(turns):
-            with tsc._session.action("benchmark"):
+            with tsc.session.action("benchmark"):
                 pass
 
     taken = bench.seconds(enter, 20) / turns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from .core.text import shown
 from .engine.chain import Chain, Filter, FilterKeys, Positions
+from .engine.runner import Records
+from .engine.session import Session
 from .engine.sources import CacheSource, MemorySource, uncached
 from .spmd.actions import action
-from .spmd.agreement import Together
-from .statistics.passes import Summarized
+from .statistics.passes import statistics
 
 __all__ = ["Collection", "View"]
 
@@ -50,8 +51,16 @@ class View:
         return f"<{self._name}>"
 
 
-class Collection(Summarized):
-    """A distributed set of (key, value) records. See `Images` and `Series`."""
+class Collection:
+    """A distributed set of (key, value) records. See `Images` and `Series`.
+
+    Attributes
+    ----------
+    metadata : dict
+        What the files say of their records.
+    records : Records
+        The chain behind the public methods, for the package's own modules.
+    """
 
     # Without these, Python would walk through the records one collective call at a time.
     __iter__ = None
@@ -60,30 +69,41 @@ class Collection(Summarized):
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} is distributed: toArray() gathers it")
 
+    def __init__(
+        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None,
+    ) -> None:
+        self.session = session
+        self._cached: CacheSource | None = None
+        self.metadata: dict[str, Any] = dict(metadata or {})
+        self.records = Records(session, type(self).__name__, chain, inputs)
+
     def _derived(self, chain: Chain) -> Self:
         """A collection of the same kind and context on a longer chain. Local."""
-        derived = type(self)(self._session, chain, self.metadata)
-        derived._inputs = self._inputs
-        return derived
+        return type(self)(self.session, chain, self.metadata, self.records.inputs)
+
+    def _key(self, key: int) -> Any:
+        """The key that users know, from the one that the chain knows. Local."""
+        raise NotImplementedError
 
     # -- properties: local -----------------------------------------------------------------
 
     @property
     def dtype(self) -> np.dtype | None:
         """dtype of the values; None while only an action can tell. Local."""
-        self._inspected = True
-        return self._chain.dtype
+        self.records.inspected = True
+        return self.records.dtype
 
     @property
     def nrecords(self) -> int | None:
         """The number of records; None while only an action can tell. Local."""
-        return self._chain.count
+        return self.records.count
 
     # -- reductions ------------------------------------------------------------------------
 
     def _statistic(self, name: str) -> np.ndarray:
-        statistics, dims = self._statistics(name, [name])
-        return _checked(getattr(statistics, name)).reshape(dims)
+        found = statistics(*self.records.begin(name, least=1), [name])
+        return found.array(name)
 
     @action
     def mean(self) -> np.ndarray:
@@ -139,38 +159,30 @@ class Collection(Summarized):
         OverflowError
             Where 64 bits cannot hold a sum.
         """
-        return self._several(("mean", "variance", "stdev", "sum", "min", "max"))
-
-    def _several(self, names: Sequence[str]) -> dict[str, Any]:
-        """Some of `stats`. Collective, within an action."""
-        statistics, dims = self._statistics("stats", names)
-        found: dict[str, Any] = {"count": statistics.count}
-        for name in names:
-            found[name] = _checked(getattr(statistics, name)).reshape(dims)
-        return found
+        names = ("mean", "variance", "stdev", "sum", "min", "max")
+        found = statistics(*self.records.begin("stats", least=1), names)
+        return found.fields(names)
 
     # -- records ---------------------------------------------------------------------------
 
     def count(self) -> int:
         """The number of records. Collective; an action only after `filter`."""
-        with self._together(self._name("count")):
-            settled = self._settle("count").count
-        assert settled is not None
-        return settled
+        with self._entry("count"):
+            return self.records.begin("count")[1].count
 
-    def _together(self, name: str) -> AbstractContextManager[None]:
+    def _entry(self, method: str) -> AbstractContextManager[None]:
         """An action, unless it is known already which records there are. Collective."""
-        return nullcontext() if self._chain.settled else self._session.action(name)
+        if self.records.count is not None:
+            return nullcontext()
+        return self.session.action(f"{type(self).__name__}.{method}")
 
     def keys(self) -> View:
         """The records' keys, as a view with first, take and collect. Local; the view's
         methods are collective."""
 
-        def take(n: int | None, name: str) -> list:
-            with self._together(self._name(name)):
-                keys = self._settle(name).keys
-            assert keys is not None
-            return [self._key(key) for key in keys[:n]]
+        def take(n: int | None, method: str) -> list[Any]:
+            with self._entry(method):
+                return [self._key(key) for key in self.records.begin(method)[1].keys[:n]]
 
         return View("keys", take)
 
@@ -178,15 +190,14 @@ class Collection(Summarized):
         """The records' values, as a view with first, take and collect. Local; the view's
         methods are collective."""
 
-        def take(n: int | None, name: str) -> list:
-            with self._session.action(self._name(name)):
-                chain = self._settle(name)
-                assert chain.count is not None
+        def take(n: int | None, method: str) -> list[Any]:
+            with self.session.action(f"{type(self).__name__}.{method}"):
+                begun, selection = self.records.begin(method)
                 if n == 0:
                     return []
-                if n is not None and n < chain.count:
-                    chain = chain.select(np.arange(n))
-                return list(self._gather(chain, name))
+                if n is not None and n < selection.count:
+                    selection = selection.take(np.arange(n))
+                return list(begun.gather(selection))
 
         return View("values", take)
 
@@ -195,25 +206,14 @@ class Collection(Summarized):
         """The first record, (key, value). Collective; an action."""
         return self.keys().first(), self.values().first()
 
-    def _places(self, keys: Positions, wanted: np.ndarray) -> np.ndarray:
-        """Where in the ascending `keys` the wanted ones stand; -1 for those that do not."""
-        if isinstance(keys, range):
-            places = wanted - keys.start
-            return np.where((places >= 0) & (places < len(keys)), places, -1)
-        places = np.searchsorted(keys, wanted)
-        inside = places < len(keys)
-        found = np.append(keys, 0)[places]
-        return np.where(inside & (found == wanted), places, -1)
-
-    def _find(self, key: int, action: str) -> np.ndarray | None:
+    def _find(self, key: int, method: str) -> np.ndarray | None:
         """The value of one record by the chain's key, or None. Collective."""
-        chain = self._settle(action)
-        assert chain.keys is not None
+        begun, selection = self.records.begin(method)
         # Beyond int64 there are no keys.
-        place = self._places(chain.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64)) \
+        place = _places(selection.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64)) \
             if key >= 0 else np.array([-1])
-        Together(self._session.comm, self._name(action), key).agree()
-        return None if place[0] < 0 else self._gather(chain.select(place), action)[0]
+        begun.together(key).agree()
+        return None if place[0] < 0 else begun.gather(selection.take(place))[0]
 
     # -- selection -------------------------------------------------------------------------
 
@@ -223,17 +223,16 @@ class Collection(Summarized):
         Which they are is found out by the first action, in a pass of its own.
         """
         _check_callable(func, "filter")
-        return self._derived(self._chain.then(Filter(func)))
+        return self._derived(self.records.chain.then(Filter(func, self._key)))
 
     def filterOnKeys(self, func: Callable[[Any], bool]) -> Self:
         """Keep the records for which func(key) is true; no value is read. Collective; lazy."""
         _check_callable(func, "filterOnKeys")
-        chain = self._chain.then(FilterKeys(func))
-        derived = self._derived(chain)
-        if self._chain.settled:
-            with self._session.action(self._name("filterOnKeys")):
-                derived._settle("filterOnKeys")
-            derived._inspected = False
+        derived = self._derived(self.records.chain.then(FilterKeys(func, self._key)))
+        if self.records.count is not None:
+            with self.session.action(f"{type(self).__name__}.filterOnKeys"):
+                derived.records.begin("filterOnKeys")
+            derived.records.inspected = False
         return derived
 
     # -- cache -----------------------------------------------------------------------------
@@ -251,22 +250,18 @@ class Collection(Summarized):
         MemoryError
             Where a rank's share exceeds the budget: nothing is allocated then.
         """
-        chain = self._settle("cache")
-        if chain.steps == () and isinstance(chain.source, CacheSource):
+        begun, selection = self.records.begin("cache")
+        if selection.steps == () and isinstance(selection.source, CacheSource):
             return self
-        self._check_share(chain, "cache", copied=True)
-        block, partition = self._load(chain, "cache")
-        self._check_share(chain, "cache", copied=True)  # what was not known before
-        with Together(self._session.comm, self._name("cache")):
-            if isinstance(chain.source, MemorySource) and block is chain.source.block \
-                    and not isinstance(chain.source, CacheSource):
+        begun.check_share(selection, copied=True)
+        block, known = begun.load(selection)
+        begun.check_share(known, copied=True)  # what was not known before
+        with begun.together():
+            if isinstance(known.source, MemorySource) and block is known.source.block \
+                    and not isinstance(known.source, CacheSource):
                 block = block.copy()  # it is the user's, who may change it
-        dims, dtype = chain.dims, chain.dtype
-        assert dims is not None
-        assert dtype is not None
-        source = self._cached = CacheSource(block, dims, dtype, partition, chain)
-        assert chain.keys is not None
-        self._chain = Chain(source, range(partition.count), chain.keys)
+        self._cached = CacheSource(block, known)
+        self.records.replace(Chain(self._cached, range(known.count), known.keys))
         return self
 
     def uncache(self) -> Self:
@@ -275,17 +270,21 @@ class Collection(Summarized):
         if self._cached is not None:
             self._cached.drop()
             self._cached = None
-            self._chain = uncached(self._chain)
+            self.records.replace(uncached(self.records.chain))
         return self
 
 
-def _checked(result: Any) -> np.ndarray:
-    if isinstance(result, OverflowError):
-        raise result
-    return result
+def _places(keys: Positions, wanted: np.ndarray) -> np.ndarray:
+    """Where in the ascending `keys` the wanted ones stand; -1 for those that do not."""
+    if isinstance(keys, range):
+        places = wanted - keys.start
+        return np.where((places >= 0) & (places < len(keys)), places, -1)
+    places = np.searchsorted(keys, wanted)
+    inside = places < len(keys)
+    found = np.append(keys, 0)[places]
+    return np.where(inside & (found == wanted), places, -1)
 
 
 def _check_callable(func: Any, name: str) -> None:
     if not callable(func):
         raise TypeError(f"{name}: func is a function, not {type(func).__name__}")
-

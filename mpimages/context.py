@@ -78,7 +78,7 @@ class ThunderContext:
     ) -> None:
         check_launch(comm)
         world = MPI.COMM_WORLD if comm is None else comm
-        self._session = Session(world, memory, timeout, progress, timings)
+        self.session = Session(world, memory, timeout, progress, timings)
 
     @classmethod
     def start(
@@ -94,22 +94,22 @@ class ThunderContext:
     @property
     def comm(self) -> MPI.Intracomm:
         """The context's own communicator. Local; RuntimeError after `close`."""
-        return self._session.comm
+        return self.session.comm
 
     @property
     def rank(self) -> int:
         """This process among all, from 0. Local; of a closed context too."""
-        return self._session.rank
+        return self.session.rank
 
     @property
     def size(self) -> int:
         """The number of ranks. Local; of a closed context too."""
-        return self._session.size
+        return self.session.size
 
     @property
     def memory(self) -> int:
         """The budget of each rank in bytes, the same on all. Local."""
-        return self._session.memory
+        return self.session.memory
 
     @action
     def timings(self) -> Table:
@@ -126,16 +126,16 @@ class ThunderContext:
         ValueError
             Where it was not asked for: ``ThunderContext(timings=True)``.
         """
-        if self._session.timings is None:
+        if self.session.timings is None:
             raise ValueError("no timings were taken: ThunderContext(timings=True) takes them")
-        return over_ranks(self.comm, self._session.timings)
+        return over_ranks(self.comm, self.session.timings)
 
     def close(self) -> None:
         """Free the communicator; collections of this context cannot be used then.
 
         Collective; may be called twice.
         """
-        self._session.close()
+        self.session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -149,10 +149,10 @@ class ThunderContext:
         if error is None:
             self.close()
         else:
-            self._session.workspace.close()
+            self.session.workspace.close()
 
     def __repr__(self) -> str:
-        if not self._session.is_open:
+        if not self.session.is_open:
             return "ThunderContext (closed)"
         return f"ThunderContext: rank {self.rank} of {self.size}"
 
@@ -227,7 +227,7 @@ class ThunderContext:
         """
         with phase("list"):
             return loading.load_images(
-                self._session, dataPath,
+                self.session, dataPath,
                 {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
                  "dataset": dataset, "axes": axes, "confFilename": confFilename,
                  "nchannels": nchannels, "incomplete": incomplete, "shape": shape},
@@ -254,7 +254,7 @@ class ThunderContext:
         TypeError
             For a dtype that is neither integer nor float.
         """
-        return loading.images_from_array(self._session, array, as_flag(local, "local"))
+        return loading.images_from_array(self.session, array, as_flag(local, "local"))
 
     def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
         """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
@@ -272,7 +272,7 @@ class ThunderContext:
         -------
         Images, Series or list of str
         """
-        return loading.load_example(self._session, name)
+        return loading.load_example(self.session, name)
 
     # -- series ----------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class ThunderContext:
         """
         with phase("list"):
             return loading.load_series(
-                self._session, dataPath,
+                self.session, dataPath,
                 {"nkeys": nkeys, "nvalues": nvalues, "inputFormat": inputFormat, "keyType": keyType,
                  "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
             )
@@ -331,4 +331,4 @@ class ThunderContext:
         index : sequence of int, optional
             Labels of the T values.
         """
-        return loading.series_from_array(self._session, array, index, as_flag(local, "local"))
+        return loading.series_from_array(self.session, array, index, as_flag(local, "local"))

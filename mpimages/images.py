@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -14,20 +15,22 @@ from .conversion.pictures import save_pngs, save_tif, save_tifs
 from .conversion.planning import Plan
 from .conversion.saving import Target, plan_series, save_frames
 from .core.arguments import as_axes, as_dtype, as_flag, as_int, image_key, positive_ints
-from .core.partition import Partition
 from .core.text import shown
 from .dims import Dims
-from .engine.chain import Chain, Positions, Renumber, Shape
+from .engine.chain import Chain, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
+from .engine.selection import Settled
 from .exchange.source import ExchangeSource
 from .report import write_report
 from .series import Series, TimeSeries
 from .spmd.actions import action, stoppable
-from .spmd.agreement import Together, allgather_rows
+from .spmd.agreement import allgather_rows
 from .statistics.regions import region_means, regions_of
 from .writers.png import check_imshow_options
 
 __all__ = ["Images"]
+
+SeriesKind = TypeVar("SeriesKind", bound=Series)
 
 
 class Images(Collection):
@@ -51,7 +54,7 @@ class Images(Collection):
     (76, 87)
     """
 
-    def _key(self, key: Any) -> int:
+    def _key(self, key: int) -> int:
         return int(key)
 
     # -- properties: local -----------------------------------------------------------------
@@ -59,17 +62,17 @@ class Images(Collection):
     @property
     def dims(self) -> Dims | None:
         """The images' extent, (row, column[, page]); None while only an action can tell. Local."""
-        self._inspected = True
-        dims = self._chain.dims
+        self.records.inspected = True
+        dims = self.records.dims
         return None if dims is None else Dims(dims)
 
     def __repr__(self) -> str:
         unknown = "None (inspect to compute)"
-        count = self._chain.count
-        dims, dtype = (self._chain.dims, self._chain.dtype) if self._inspected else (None, None)
+        records = self.records
+        dims, dtype = (records.dims, records.dtype) if records.inspected else (None, None)
         return "\n".join([
             type(self).__name__,
-            f"nrecords: {unknown if count is None else count}",
+            f"nrecords: {unknown if records.count is None else records.count}",
             f"dtype: {unknown if dtype is None else dtype}",
             f"dims: {unknown if dims is None else Dims(dims)}",
         ])
@@ -100,7 +103,7 @@ class Images(Collection):
         return self._find(image_key(key), "get")
 
     def _slice(self, wanted: slice) -> np.ndarray:
-        chain = self._settle("__getitem__")
+        begun, selection = self.records.begin("__getitem__")
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
                 image_key(bound)
@@ -108,8 +111,7 @@ class Images(Collection):
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
         if wanted.step is not None and wanted.step < 1:
             raise ValueError(f"a slice of keys runs upward, got step {wanted.step}")
-        assert chain.keys is not None
-        keys = np.asarray(chain.keys, dtype=np.int64)
+        keys = np.asarray(selection.keys, dtype=np.int64)
         start = wanted.start if wanted.start is not None else (keys[0] if len(keys) else 0)
         inside = keys >= start
         if wanted.stop is not None:
@@ -119,10 +121,10 @@ class Images(Collection):
         kept = np.flatnonzero(inside)
         if len(kept) == 0:
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
-        return self._gather(chain.select(kept), "__getitem__")
+        return begun.gather(selection.take(kept))
 
     def _no_such(self, key: Any) -> str:
-        keys = self._chain.keys
+        keys = self.records.keys
         if keys is None or len(keys) == 0:
             return f"no image with key {key}: the collection has no records"
         return (f"no image with key {key}: the {len(keys)} keys lie in "
@@ -137,13 +139,14 @@ class Images(Collection):
         MemoryError
             Where that exceeds the budget.
         """
-        return self._gather(self._settle("toArray"), "toArray")
+        begun, selection = self.records.begin("toArray")
+        return begun.gather(selection)
 
     # -- steps: lazy -----------------------------------------------------------------------
 
     def _then(self, step: Projection | Pixels) -> Self:
         """One more step; a wrong one is refused now where the dims are known."""
-        chain = self._chain.then(step)
+        chain = self.records.chain.then(step)
         _ = chain.dims, chain.dtype
         derived = self._derived(chain)
         size = derived.metadata.get("pixelSize")
@@ -222,7 +225,7 @@ class Images(Collection):
                 raise ValueError(f"planes: bottom {first} is above top {last}")
             wanted = [first, last]
             index = first if first == last else slice(first, last + 1)
-        dims = self._chain.dims
+        dims = self.records.dims
         if dims is not None and len(dims) != 3:
             raise ValueError(f"planes needs volumes, but the images have dims {dims}")
         if not wanted or min(wanted) < 0 or (dims is not None and max(wanted) >= dims[2]):
@@ -239,7 +242,7 @@ class Images(Collection):
         factor : int, or one per axis
             An axis of n pixels keeps ceil(n / factor).
         """
-        dims = self._chain.dims
+        dims = self.records.dims
         each = isinstance(factor, (list, tuple, np.ndarray))
         factors = as_axes(factor if each else (factor,), "subsample")
         if not factors or min(factors) < 1:
@@ -253,7 +256,7 @@ class Images(Collection):
         """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
         low = as_axes(minbound, "crop: minbound")
         high = as_axes(maxbound, "crop: maxbound")
-        dims = self._chain.dims
+        dims = self.records.dims
         if len(low) != len(high) or (dims is not None and len(low) != len(dims)):
             raise ValueError(f"crop: bounds {low} and {high} for images of dims {dims}")
         for axis, (a, b) in enumerate(zip(low, high, strict=True)):
@@ -283,15 +286,13 @@ class Images(Collection):
         if declared is not None and not 1 <= len(declared) <= 4:
             raise ValueError(f"dims are those of an image, got {declared}")
         kind = as_dtype(dtype, "dtype")
-        return self._derived(self._chain.then(Apply(func, declared, kind)))
+        return self._derived(self.records.chain.then(Apply(func, declared, kind)))
 
     def renumber(self) -> Self:
         """Count the keys from 0 again, after a filter. Collective; lazy."""
-        chain = self._chain
-        if chain.settled:
-            assert chain.keys is not None
-            return self._derived(Chain(chain.source, chain.positions, range(len(chain.keys)),
-                                       chain.steps))
+        chain = self.records.chain
+        if chain.count is not None:
+            return self._derived(replace(chain, keys=range(chain.count)))
         return self._derived(chain.then(Renumber()))
 
     # -- regions ---------------------------------------------------------------------------
@@ -310,15 +311,10 @@ class Images(Collection):
         -------
         (n, regions) float64 ndarray
         """
-        action = "meanByRegions"
-        chain = self._records(action)
-        comm = self._session.comm
-        partition = chain.partition(comm.size)
-        start, stop = partition.bounds(comm.rank)
+        begun, images = self.records.begin("meanByRegions", least=1)
+        start, stop = images.partition.bounds(begun.comm.rank)
         means: np.ndarray | None = None
-        pixels: list[np.ndarray] | None = None
-        if chain.dims is not None:
-            pixels = regions_of(mask, chain.dims)
+        pixels = regions_of(mask, images.dims) if isinstance(images, Settled) else None
 
         def measure(first: int, batch: np.ndarray) -> None:
             nonlocal means, pixels
@@ -328,12 +324,11 @@ class Images(Collection):
                 means = np.empty((stop - start, len(pixels)))
             means[first - start : first - start + len(batch)] = region_means(batch, pixels)
 
-        self._stream(chain, action, measure, _checksum(mask))
-        with Together(comm, self._name(action)):
-            if means is None:
-                assert chain.dims is not None
-                means = np.empty((0, len(regions_of(mask, chain.dims))))
-        return allgather_rows(comm, means, partition)
+        known = begun.stream(images, measure, _checksum(mask))
+        own = np.empty((0, 0))
+        with begun.together():
+            own = np.empty((0, len(regions_of(mask, known.dims)))) if means is None else means
+        return allgather_rows(begun.comm, own, known.partition)
 
     # -- conversion ------------------------------------------------------------------------
 
@@ -376,7 +371,8 @@ class Images(Collection):
         MemoryError
             Where the conversion would be refused.
         """
-        return plan_series(self.toSeries(), ranks, memory, chunks, compression)
+        begun, images = self.records.begin("plan")
+        return plan_series(begun, images, ranks, memory, chunks, compression)
 
     @action
     @stoppable
@@ -408,7 +404,9 @@ class Images(Collection):
                                        resume, memory)
             return
         target = Target.checked(path, overwrite, resume, memory)
-        save_frames(self, self._records("saveAsHDF5"), target, dataset, chunks, compression)
+        begun, images = self.records.begin("saveAsHDF5", least=1)
+        save_frames(begun, images, self.metadata, self.records.inputs, target, dataset, chunks,
+                    compression)
 
     @action
     @stoppable
@@ -447,8 +445,8 @@ class Images(Collection):
         check_imshow_options(imshow)
         options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
                    "origin": origin}
-        save_pngs(self, self._records("saveAsPngs"), path, filePrefix,
-                  as_flag(overwrite, "overwrite"), options)
+        begun, images = self.records.begin("saveAsPngs", least=1)
+        save_pngs(begun, images, path, filePrefix, as_flag(overwrite, "overwrite"), options)
 
     @action
     @stoppable
@@ -468,8 +466,8 @@ class Images(Collection):
         overwrite : bool
             Replace what mpimages wrote there before.
         """
-        save_tifs(self, self._records("saveAsTifs"), path, filePrefix,
-                  as_flag(overwrite, "overwrite"))
+        begun, images = self.records.begin("saveAsTifs", least=1)
+        save_tifs(begun, images, self.metadata, path, filePrefix, as_flag(overwrite, "overwrite"))
 
     @action
     @stoppable
@@ -498,7 +496,8 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
-        save_tif(self, self._records("saveAsTif"), path, as_flag(overwrite, "overwrite"))
+        begun, images = self.records.begin("saveAsTif", least=1)
+        save_tif(begun, images, self.metadata, path, as_flag(overwrite, "overwrite"))
 
     @action
     @stoppable
@@ -529,52 +528,12 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
-        return write_report(self, path, as_flag(overwrite, "overwrite"))
+        begun, images = self.records.begin("report", least=1)
+        return write_report(begun, images, self.metadata, path, as_flag(overwrite, "overwrite"))
 
-    def _as_series(self, kind: Any) -> Any:
-        images = _Share(self)
-        chain = Chain.whole(ExchangeSource(
-            self._session.comm, images, self._session.segments, self._chain.source.number))
-        series = kind(self._session, chain, self.metadata, images=images)
-        series._inputs = self._inputs
-        return series
-
-
-class _Share:
-    """What the exchange asks of a collection of images."""
-
-    def __init__(self, images: Images) -> None:
-        self._images = images
-
-    @property
-    def collection(self) -> Images:
-        return self._images
-
-    @property
-    def count(self) -> int | None:
-        return self._images._chain.count
-
-    @property
-    def keys(self) -> Positions | None:
-        return self._images._chain.keys
-
-    @property
-    def shape(self) -> Shape | None:
-        return self._images._chain.dims
-
-    @property
-    def kind(self) -> np.dtype | None:
-        return self._images._chain.dtype
-
-    def settle(self) -> None:
-        self._images._settle("toSeries")
-
-    def share(self) -> tuple[np.ndarray, Partition]:
-        chain = self._images._settle("toSeries")
-        self._images._check_share(chain, "toSeries")
-        shared = self._images._load(chain, "toSeries")
-        self._images._check_share(chain, "toSeries")  # what was not known before
-        return shared
+    def _as_series(self, kind: type[SeriesKind]) -> SeriesKind:
+        chain = Chain.whole(ExchangeSource(self.records))
+        return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
 
 
 def _checksum(mask: Any) -> int:

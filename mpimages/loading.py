@@ -78,9 +78,8 @@ def load_images(
             _leave_out(comm, rests, ends, options, bounds[1])
             options = replace(options, incomplete="drop")
     source = _numbered(session, FileSource(reader, options, header, paths, ends))
-    images = Images(session, _slice(source, source.count, bounds), header.metadata)
-    images._inputs = _inputs(name, paths, asked, bounds)
-    return images
+    return Images(session, _slice(source, source.count, bounds), header.metadata,
+                  _inputs(name, paths, asked, bounds))
 
 
 def _inputs(

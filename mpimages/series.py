@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from .collection import Collection
-from .conversion.saving import Target, save_binary_series, save_series_hdf5
+from .conversion.saving import Content, Target, save_binary_series, save_series_hdf5
 from .core.arguments import as_dtype, as_index, as_number, as_percent, as_seed
 from .core.partition import Partition
 from .core.text import shown
 from .dims import Dims
 from .engine.chain import Chain, Shape, Step
 from .engine.image_steps import Apply
+from .engine.runner import Action, Records
+from .engine.selection import Selection, Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .engine.session import Session
-from .exchange.source import ImageCollection
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
-from .spmd.agreement import Together, allgather_rows, allreduce, from_rank
+from .spmd.agreement import allgather_rows, allreduce, from_rank
 from .statistics.sample import Sample
 
 __all__ = ["Series", "TimeSeries"]
 
 SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min", "norm": "norm"}
+
+SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
 class Series(Collection):
@@ -38,31 +42,35 @@ class Series(Collection):
     """
 
     def __init__(
-        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None, *,
-        images: ImageCollection | None = None, dims: Shape | None = None,
-        index: np.ndarray | None = None,
+        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None,
+        inputs: dict[str, Any] | None = None, *, images: Records | None = None,
+        dims: Shape | None = None, index: np.ndarray | None = None,
     ) -> None:
-        super().__init__(session, chain, metadata)
+        super().__init__(session, chain, metadata, inputs)
         self._images = images
         self._key_dims = dims
         self._index = index
 
     def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
-        kept = self._index if index is None else index
-        return self._as(type(self), chain, kept)
+        return self._as(type(self), chain, self._index if index is None else index)
 
-    def _as(self, kind: Any, chain: Chain, index: np.ndarray | None) -> Any:
+    def _as(self, kind: type[SeriesKind], chain: Chain, index: np.ndarray | None) -> SeriesKind:
         """A Series of some kind with all that this one knows but its chain and index. Local."""
-        other = kind(self._session, chain, self.metadata, images=self._images,
-                     dims=self._key_dims, index=index)
-        other._inputs = self._inputs
-        return other
+        return kind(self.session, chain, self.metadata, self.records.inputs,
+                    images=self._images, dims=self._key_dims, index=index)
 
     # -- properties: local -----------------------------------------------------------------
 
     def _shape(self) -> Shape | None:
         """Shape of the key space, or None while only an action can tell. Local."""
-        return self._images.shape if self._images is not None else self._key_dims
+        return self._images.dims if self._images is not None else self._key_dims
+
+    def _extent(self) -> Shape:
+        """Shape of the key space of a Series that has been settled. Local."""
+        shape = self._shape()
+        if shape is None:
+            raise RuntimeError("internal error: the dims of a Series are not known yet")
+        return shape
 
     @property
     def dims(self) -> Dims | None:
@@ -70,7 +78,7 @@ class Series(Collection):
 
         Local.
         """
-        self._inspected = True
+        self.records.inspected = True
         shape = self._shape()
         return None if shape is None else Dims(shape)
 
@@ -81,14 +89,7 @@ class Series(Collection):
         None while only an action can tell. Local; to be set to the same on all ranks.
         """
         length = self._length()
-        if length is None:
-            return None
-        labels: Any = self._index
-        if labels is None and self._images is not None:
-            labels = self._images.keys
-        if labels is None or len(labels) != length:  # a function made series of another length
-            labels = range(length)
-        return np.array(labels, dtype=np.int64)
+        return None if length is None else self._labels(length)
 
     @index.setter
     def index(self, values: Iterable[int]) -> None:
@@ -98,19 +99,28 @@ class Series(Collection):
             raise ValueError(f"an index of {len(index)} labels for series of {length} values")
         self._index = index
 
+    def _labels(self, length: int) -> np.ndarray:
+        """The label of each of so many values. Local."""
+        labels: Any = self._index
+        if labels is None and self._images is not None:
+            labels = self._images.keys
+        if labels is None or len(labels) != length:  # a function made series of another length
+            labels = range(length)
+        return np.array(labels, dtype=np.int64)
+
     def _length(self) -> int | None:
         """How many values a series has after the steps. Local."""
-        dims = self._chain.dims
+        dims = self.records.dims
         return None if dims is None else dims[0]
 
     def __repr__(self) -> str:
         unknown = "None (inspect to compute)"
-        count = self._chain.count
-        dims, dtype = (self._shape(), self._chain.dtype) if self._inspected else (None, None)
-        index = self.index if self._inspected else None
+        records, seen = self.records, self.records.inspected
+        dims, dtype = (self._shape(), records.dtype) if seen else (None, None)
+        index = self.index if seen else None
         return "\n".join([
             type(self).__name__,
-            f"nrecords: {unknown if count is None else count}",
+            f"nrecords: {unknown if records.count is None else records.count}",
             f"dtype: {unknown if dtype is None else dtype}",
             f"index: {unknown if index is None else index}",
             f"dims: {unknown if dims is None else Dims(dims)}",
@@ -118,15 +128,12 @@ class Series(Collection):
 
     # -- keys ------------------------------------------------------------------------------
 
-    def _key(self, key: Any) -> tuple[int, ...]:
-        shape = self._shape()
-        assert shape is not None
-        return tuple(int(i) for i in np.unravel_index(int(key), shape))
+    def _key(self, key: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in np.unravel_index(int(key), self._extent()))
 
     def _number(self, key: Any) -> int:
         """The pixel's number in C order, or -1 where it lies outside. Local."""
-        shape = self._shape()
-        assert shape is not None
+        shape = self._extent()
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
         for i in coordinates:
             if isinstance(i, (bool, np.bool_)) or not isinstance(i, (int, np.integer)):
@@ -148,7 +155,7 @@ class Series(Collection):
         value = self._value(key, "__getitem__")
         if value is None:
             raise KeyError(f"no record with key {key}: dims are {Dims(self._shape() or ())}, "
-                           f"{self._chain.count} records")
+                           f"{self.records.count} records")
         return value
 
     @action
@@ -156,22 +163,20 @@ class Series(Collection):
         """The series of one pixel, or None where there is none. Collective; an action."""
         return self._value(key, "get")
 
-    def _value(self, key: Any, action: str) -> np.ndarray | None:
-        self._settle(action)
-        return self._find(self._number(key), action)
+    def _value(self, key: Any, method: str) -> np.ndarray | None:
+        self.records.begin(method)
+        return self._find(self._number(key), method)
 
     # -- arrays ----------------------------------------------------------------------------
 
-    def _whole(self, action: str) -> Chain:
-        """The settled chain of a Series that has all its pixels. Collective."""
-        chain = self._settle(action)
-        shape = self._shape()
-        assert shape is not None
-        pixels = int(np.prod(shape, dtype=np.int64))
-        if chain.count != pixels:
-            raise ValueError(f"{self._name(action)} needs a record for each of {pixels} pixels, "
-                             f"but a filter has left {chain.count}; use values().collect()")
-        return chain
+    def _whole(self, method: str) -> tuple[Action, Selection]:
+        """An action on a Series that has all its pixels. Collective."""
+        begun, selection = self.records.begin(method)
+        pixels = math.prod(self._extent())
+        if selection.count != pixels:
+            raise ValueError(f"{begun.name} needs a record for each of {pixels} pixels, "
+                             f"but a filter has left {selection.count}; use values().collect()")
+        return begun, selection
 
     @action
     def toArray(self) -> np.ndarray:
@@ -184,8 +189,9 @@ class Series(Collection):
         ValueError
             Where a filter has left out pixels.
         """
-        rows = self._gather(self._whole("toArray"), "toArray")
-        return rows.reshape(*(self._shape() or ()), rows.shape[1])
+        begun, series = self._whole("toArray")
+        rows = begun.gather(series)
+        return rows.reshape(*self._extent(), rows.shape[1])
 
     @action
     def pack(self) -> np.ndarray:
@@ -193,13 +199,14 @@ class Series(Collection):
 
         Collective; an action. Raises as `toArray`.
         """
-        rows = self._gather(self._whole("pack"), "pack")
-        return np.ascontiguousarray(rows.T).reshape(rows.shape[1], *(self._shape() or ())).squeeze()
+        begun, series = self._whole("pack")
+        rows = begun.gather(series)
+        return np.ascontiguousarray(rows.T).reshape(rows.shape[1], *self._extent()).squeeze()
 
     # -- steps: lazy -----------------------------------------------------------------------
 
     def _then(self, step: Step, index: np.ndarray | None = None) -> Self:
-        return self._derived(self._chain.then(step), index)
+        return self._derived(self.records.chain.then(step), index)
 
     def _reduced(self, step: Step) -> Self:
         return self._then(step, np.zeros(1, dtype=np.int64))
@@ -259,9 +266,10 @@ class Series(Collection):
         """
         index = self.index
         if index is None:  # after a filter of the images only an action can tell
-            self._chain = self._known(self._settle("select"), "select")
-            index = self.index
-        assert index is not None
+            begun, series = self.records.begin("select")
+            known = begun.known(series)
+            self.records.replace(known.chain())
+            index = self._labels(known.dims[0])
         if callable(crit):
             kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
         else:
@@ -308,7 +316,7 @@ class Series(Collection):
 
     def toTimeSeries(self) -> TimeSeries:
         """The same records as a `TimeSeries`. Collective; lazy."""
-        return self._as(TimeSeries, self._chain, self._index)
+        return self._as(TimeSeries, self.records.chain, self._index)
 
     # -- files -----------------------------------------------------------------------------
 
@@ -348,8 +356,9 @@ class Series(Collection):
             Where not even one pixel of all images fits into the budget.
         """
         target = Target.checked(path, overwrite, resume, memory)
-        chain = self._known(self._whole("saveAsBinarySeries"), "saveAsBinarySeries")
-        save_binary_series(self, chain, self._described(), target, blockSize)
+        begun, series = self._whole("saveAsBinarySeries")
+        known = begun.known(series)
+        save_binary_series(begun, known, self._content(known), target, blockSize)
 
     @action
     @stoppable
@@ -388,16 +397,16 @@ class Series(Collection):
             and `resume`.
         """
         target = Target.checked(path, overwrite, resume, memory)
-        chain = self._known(self._whole("saveAsHDF5"), "saveAsHDF5")
-        save_series_hdf5(self, chain, self._described(), target, dataset, layout, chunks,
+        begun, series = self._whole("saveAsHDF5")
+        known = begun.known(series)
+        save_series_hdf5(begun, known, self._content(known), target, dataset, layout, chunks,
                          compression)
 
-    def _described(self) -> tuple[Shape, np.ndarray]:
-        """dims + (T,) and the index, of a Series that has been settled. Local."""
-        shape, index = self._shape(), self.index
-        assert shape is not None
-        assert index is not None
-        return (*shape, len(index)), index
+    def _content(self, series: Settled) -> Content:
+        """What is written of a Series beside its values. Local."""
+        length = series.dims[0]
+        return Content((*self._extent(), length), self._labels(length), self.metadata,
+                       self.records.inputs)
 
     # -- samples ---------------------------------------------------------------------------
 
@@ -434,14 +443,14 @@ class Series(Collection):
             raise ValueError(f"nsamples is a positive int, not {shown(nsamples)}")
         if thresh is not None:
             thresh = as_number(thresh, "thresh")
-        comm = self._session.comm
-        chain = self._settle("subset")
-        drawn = from_rank(comm, 0, self._name("subset"), as_seed, seed, given=seed)
-        drawn_at_most = min(int(nsamples), chain.count or 0)
-        memory_limit.check_fits(
-            2 * drawn_at_most * self._record_bytes(chain), self._session.memory,
-            self._name("subset"), "draw fewer, or give the context more with memory=",
-        )
+        begun, series = self.records.begin("subset")
+        comm = begun.comm
+        drawn = from_rank(comm, 0, begun.name, as_seed, seed, given=seed)
+        if isinstance(series, Settled):
+            memory_limit.check_fits(
+                2 * min(int(nsamples), series.count) * series.record_bytes, begun.memory,
+                begun.name, "draw fewer, or give the context more with memory=",
+            )
         sample = Sample(int(nsamples), drawn)
         highest = np.array([-np.inf])
 
@@ -455,8 +464,8 @@ class Series(Collection):
                 numbers, block = numbers[passed], block[passed]
             sample.offer(numbers, block)
 
-        self._stream(chain, "subset", offer, (int(nsamples), thresh, stat))
-        rows = self._merge_sample(sample, chain)
+        known = begun.stream(series, offer, (int(nsamples), thresh, stat))
+        rows = _merge_samples(begun, sample, known)
         if len(rows) == 0:
             if thresh is None:
                 raise ValueError("subset: the collection has no records")
@@ -466,20 +475,16 @@ class Series(Collection):
             raise ValueError(f"subset: no record has {stat} above {thresh:g}; {found}")
         return rows
 
-    def _merge_sample(self, sample: Sample, chain: Chain) -> np.ndarray:
-        """All ranks' samples as one. Collective."""
-        comm = self._session.comm
-        with Together(comm, self._name("subset")):
-            if sample.rows is None:
-                assert chain.dims is not None
-                sample.rows = np.empty((0, *chain.dims), dtype=chain.dtype)
-        assert sample.rows is not None
-        partition = Partition.fromCounts(comm.allgather(len(sample.numbers)))
-        merged = Sample(sample.size, sample.seed)
-        merged.offer(allgather_rows(comm, sample.numbers, partition),
-                     allgather_rows(comm, sample.rows, partition))
-        assert merged.rows is not None
-        return merged.rows
+
+def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarray:
+    """All ranks' samples as one. Collective."""
+    comm = action.comm
+    partition = Partition.fromCounts(comm.allgather(len(sample.numbers)))
+    rows = np.empty((0, *series.dims), series.dtype) if sample.rows is None else sample.rows
+    merged = Sample(sample.size, sample.seed)
+    numbers, rows = (allgather_rows(comm, part, partition) for part in (sample.numbers, rows))
+    merged.offer(numbers, rows)
+    return rows if merged.rows is None else merged.rows
 
 
 class TimeSeries(Series):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option, load, path_of, reads
+from .options import files_of, json_option, load, path_of, reads
 from .running import Run, pass_run
 from .stored_series import is_series, load_series
 
@@ -69,48 +68,39 @@ def _plain_text(value: Any) -> str:
 
 def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict[str, Any]:
     series: Series = load_series(context, path, reading)
-    assert series.dims is not None
-    assert series.index is not None
-    dims, length = series.dims.count, len(series.index)
+    action, selection = series.records.begin("info")
+    known = action.described(selection)
+    length = known.dims[0]
     return {
         "what": "series", "format": "binary series" if os.path.isdir(path) else "hdf5",
-        "series": math.prod(dims), "values": length, "dims": list(dims),
-        "dtype": str(series.dtype), **_bytes(math.prod(dims) * length, series.dtype),
+        "series": known.count, "values": length,
+        "dims": list(series.dims.count if series.dims else ()),
+        "dtype": str(known.dtype), "bytes": known.count * known.record_bytes,
         "metadata": _plain(series.metadata),
     }
 
 
 def _images(images: Images) -> dict[str, Any]:
     from ..conversion.rounds import check_counts
-    from ..engine.sources import FileSource
     from ..engine.unwritten_data import never_written
     from ..spmd.agreement import from_rank
 
-    source = images._chain.source
-    assert isinstance(source, FileSource)
-    assert images.dims is not None
-    check_counts(images, images._chain, "info")
-    paths, positions = source.paths, images._chain.positions
-    assert positions is not None
+    action, selection = images.records.begin("info")
+    source, known = files_of(images), action.described(selection)
+    check_counts(action, selection)
+    paths, positions = source.paths, selection.positions
     first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))
-    stored = from_rank(
-        images._session.comm, 0, "mpimages info", source.stored_bytes, first, last)
-    unwritten = None
-    if last - first < FILES_ASKED:
-        unwritten = never_written(images._session.comm, images._chain, "mpimages info")
-    dims, count = images.dims.count, images.count()
+    stored = from_rank(action.comm, 0, action.name, source.stored_bytes, first, last)
+    unwritten = never_written(action, selection) if last - first < FILES_ASKED else None
+    count = known.count
     return {
-        "what": "images", "format": source.reader.name, "images": count, "dims": list(dims),
-        "dtype": str(images.dtype), **_bytes(math.prod(dims) * count, images.dtype),
+        "what": "images", "format": source.reader.name, "images": count, "dims": list(known.dims),
+        "dtype": str(known.dtype), "bytes": count * known.record_bytes,
         "files": last - first + 1, "bytes_in_files": stored,
         "first": os.path.basename(paths[first]), "last": os.path.basename(paths[last]),
         "header": source.header.layout.get("said", ""), "never_written": unwritten,
         "metadata": _plain(images.metadata),
     }
-
-
-def _bytes(values: int, dtype: Any) -> dict[str, int]:
-    return {"bytes": values * dtype.itemsize}
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:

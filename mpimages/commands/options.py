@@ -14,10 +14,11 @@ from .running import Run
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
+    from ..engine.sources import FileSource
     from ..images import Images
 
-__all__ = ["files", "ints", "is_tif", "json_option", "load", "memory_option", "named", "out_of",
-           "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
+__all__ = ["files", "files_of", "ints", "is_tif", "json_option", "load", "memory_option", "named",
+           "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
            "refuse_file_name", "refuse_inputs", "sizes"]
 
 TIF_ENDINGS = (".tif", ".tiff")
@@ -129,12 +130,10 @@ def load(
     click.UsageError
         Where it is so likely a movie that the command `asks` what it is.
     """
-    from ..engine.sources import FileSource
     from ..readers.tif.reader import LIKELY_MOVIE
 
     images = context.loadImages(path, **reading)
-    source, dims = images._chain.source, images.dims
-    assert isinstance(source, FileSource)
+    source, dims = files_of(images), images.dims
     if reading["nplanes"] is not None or dims is None or len(dims.count) < 3:
         return images
     pages = dims.count[2]
@@ -142,7 +141,7 @@ def load(
         raise click.UsageError(
             f"{path}: a file of {pages:,} pages may be a movie or a volume: give --nplanes 1 for a "
             f"movie, --nplanes N for volumes of N planes, --nplanes all for one volume.")
-    if images._chain.count == 1:
+    if images.nrecords == 1:
         click.get_current_context().ensure_object(Run).warn(
             f"{path} is taken for one volume of {pages} pages. If it is a movie in one "
             "file, give --nplanes 1")
@@ -299,6 +298,16 @@ def is_tif(path: str) -> bool:
     return path.lower().endswith(TIF_ENDINGS)
 
 
+def files_of(images: Images) -> FileSource:
+    """Where a command's images are from. Local."""
+    from ..engine.sources import FileSource
+
+    source = images.records.chain.source
+    if not isinstance(source, FileSource):
+        raise TypeError("a command reads files")
+    return source
+
+
 def refuse_file_name(out: str, what: str = "of pictures") -> None:
     """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
     ending = os.path.splitext(out.rstrip("/"))[1].lower()
@@ -309,13 +318,11 @@ def refuse_file_name(out: str, what: str = "of pictures") -> None:
 
 def refuse_inputs(images: Images, path: str, out: str) -> None:
     """Refuse an OUT that is, or holds, one of the files that are read. Collective."""
-    from ..engine.sources import FileSource
     from ..spmd.agreement import from_rank
 
-    source = images._chain.source
+    source = files_of(images)
 
     def check() -> str | None:
-        assert isinstance(source, FileSource)
         target = os.path.realpath(out)
         if target == os.path.realpath(path):
             return f"{out} is the input itself"
@@ -329,7 +336,7 @@ def refuse_inputs(images: Images, path: str, out: str) -> None:
         held = any(os.path.commonpath([target, directory]) == target for directory in real)
         return f"{out} holds the inputs" if held else None
 
-    problem = from_rank(images._session.comm, 0, "mpimages", check)
+    problem = from_rank(images.session.comm, 0, "mpimages", check)
     if problem is not None:
         raise click.UsageError(f"{problem}: choose another OUT.")
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..conversion.rounds import survey
-from ..spmd.agreement import Together, allgather_rows
+from ..spmd.agreement import allgather_rows
 
 if TYPE_CHECKING:
     from ..images import Images
 
 __all__ = ["pixel_of"]
-
-ACTION = "mpimages view"
 
 
 def pixel_of(images: Images, pixel: tuple[int, ...]) -> np.ndarray:
@@ -22,19 +20,18 @@ def pixel_of(images: Images, pixel: tuple[int, ...]) -> np.ndarray:
 
     Of files that store their images plainly a few bytes each are read; of others all is.
     """
-    assert images.dims is not None
-    chain = images._settle(ACTION)
-    bands = survey(images, chain, ACTION)
+    begun, selection = images.records.begin("view")
+    known = begun.described(selection)
+    bands = survey(begun, known)
     if bands is None:
         one = images.crop(pixel, [i + 1 for i in pixel])
         return one.toArray().reshape(-1)
-    comm = images._session.comm
-    own = np.empty(bands.count, chain.dtype)
-    with Together(comm, ACTION):
-        number = int(np.ravel_multi_index(pixel, images.dims.count))
+    own = np.empty(bands.count, known.dtype)
+    with begun.together():
+        number = int(np.ravel_multi_index(pixel, known.dims))
         first = number // bands.grain * bands.grain
         read = np.empty((bands.count, bands.grain), bands.dtype)
         if bands.count:
             bands.begin(first, first + bands.grain, read).finish()
         own[:] = read[:, number - first]
-    return allgather_rows(comm, own, chain.partition(comm.size))
+    return allgather_rows(begun.comm, own, known.partition)

@@ -39,14 +39,16 @@ def command(
     with run.context() as context:
         from ..core.timers import phase
         from ..spmd.agreement import from_rank
+        from ..statistics.passes import statistics
         from .summary import NAMES, Summary, prepare
 
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
         from_rank(context.comm, 0, "mpimages stats", prepare, out, overwrite)
-        with context._session.action("mpimages stats"):
+        with context.session.action("mpimages stats"):
             # Not the sum: it may be more than 64 bits hold.
-            summary = Summary.of(images._several(NAMES), images.metadata)
+            found = statistics(*images.records.begin("stats", least=1), NAMES)
+            summary = Summary.of(found.fields(NAMES), images.metadata)
             with phase("write"):
                 from_rank(context.comm, 0, "mpimages stats", summary.save, out, overwrite)
     if as_json:

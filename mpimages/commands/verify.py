@@ -49,7 +49,7 @@ def _look_together(
     """What each rank says of its share of the outputs. Collective."""
     from ..spmd.agreement import Together
 
-    session, comm = context._session, context.comm
+    session, comm = context.session, context.comm
     with session.action("mpimages verify"):
         own = outs[comm.rank :: comm.size]
         total = comm.allreduce(sum(map(_stored, own)))

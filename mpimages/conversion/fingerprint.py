@@ -13,57 +13,51 @@ from mpi4py import MPI
 
 from ..core.crc32 import Fragments, merge_fragments
 from ..core.partition import Partition
-from ..engine.chain import Chain, Selector
+from ..engine.chain import Source
+from ..engine.runner import Action
+from ..engine.selection import Selection
 from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
 from ..exchange.source import ExchangeSource
-from ..spmd.agreement import Together, allreduce
+from ..spmd.agreement import allreduce
 
 __all__ = ["describe_input"]
 
 PLAIN = (bool, int, float, complex, str, bytes)
 
 
-def describe_input(comm: MPI.Intracomm, chain: Chain, action: str) -> dict[str, Any]:
+def describe_input(action: Action, records: Selection) -> dict[str, Any]:
     """Names, sizes and times of the files, their header, and the steps. Collective.
-
-    Parameters
-    ----------
-    chain : Chain
-        Settled.
 
     Returns
     -------
     dict
         Plain values, the same on all ranks for the same input, whatever their number.
     """
-    source = chain.source
+    source, said = records.source, _digest(records.asked(), _functions(records))
     if isinstance(source, ExchangeSource):
-        images = source.images.collection._settle(action)
-        return {**describe_input(comm, images, action),
-                "series": _digest(chain.asked(), _functions(chain))}
-    return {**_of_source(comm, source, action),
-            "steps": _digest(chain.asked(), _functions(chain))}
+        return {**describe_input(action, source.settle()), "series": said}
+    return {**_of_source(action, source), "steps": said}
 
 
-def _of_source(comm: MPI.Intracomm, source: Any, action: str) -> dict[str, Any]:
+def _of_source(action: Action, source: Source) -> dict[str, Any]:
     if isinstance(source, FileSource):
         header = source.header
         said = _digest(source.reader.name, source.options, header.dims, header.dtype,
                        source.count, sorted(header.metadata.items()))
-        return {"files": _files(comm, source.paths, action), "header": said}
+        return {"files": _files(action, source.paths), "header": said}
     if isinstance(source, SeriesSource):
         series = source.header
         said = _digest(series.kind, series.dims, series.length, series.dtype)
-        return {"files": _files(comm, series.files(), action), "header": said}
+        return {"files": _files(action, series.files()), "header": said}
     if isinstance(source, MemorySource):
-        return {"values": _values(comm, source, action)}
+        return {"values": _values(action, source)}
     return {"header": _digest(type(source).__name__, source.count, source.dims, source.dtype)}
 
 
-def _files(comm: MPI.Intracomm, paths: PathTable | Sequence[str], action: str) -> str:
+def _files(action: Action, paths: PathTable | Sequence[str]) -> str:
     """Of the names, sizes and times of all files, in order; the ranks share the asking."""
-    total = np.zeros(1, dtype=np.uint64)
-    with Together(comm, action):
+    comm, total = action.comm, np.zeros(1, dtype=np.uint64)
+    with action.together():
         start, stop = Partition.balanced(len(paths), comm.size).bounds(comm.rank)
         for number in range(start, stop):
             path = paths[number]
@@ -74,16 +68,12 @@ def _files(comm: MPI.Intracomm, paths: PathTable | Sequence[str], action: str) -
     return f"{int(allreduce(comm, total, MPI.SUM)[0]):016x}"
 
 
-def _values(comm: MPI.Intracomm, source: MemorySource, action: str) -> str:
+def _values(action: Action, source: MemorySource) -> str:
     """Of all ranks' records, as if they were one array."""
+    comm, size = action.comm, source.record_bytes()
     fragments = Fragments()
     rows = np.empty((0, 4), dtype=np.int64)
-    size = 0
-    with Together(comm, action):
-        assert source.dims is not None
-        assert source.dtype is not None
-        assert source.partition is not None
-        size = int(np.prod(source.dims, dtype=np.int64)) * source.dtype.itemsize
+    with action.together():
         first = source.partition.bounds(comm.rank)[0]
         step = max(1, (1 << 24) // max(1, size))
         for place in range(0, len(source.block), step):
@@ -92,15 +82,14 @@ def _values(comm: MPI.Intracomm, source: MemorySource, action: str) -> str:
             fragments.add(0, (first + place) * size, data)
         rows = fragments.take()
     gathered = comm.allgather(rows)
-    assert source.count is not None
     return _digest(merge_fragments(gathered, [source.count * size]), source.dims, source.dtype)
 
 
-def _functions(chain: Chain) -> list[tuple[str, int]]:
+def _functions(records: Selection) -> list[tuple[str, int]]:
     """What can be compared of the users' functions: their names, code and plain constants."""
     found = []
-    for step in chain.steps:
-        func = None if isinstance(step, Selector) else getattr(step, "func", None)
+    for step in records.steps:
+        func = getattr(step, "func", None)
         if func is not None:
             code = getattr(func, "__code__", None)
             said = getattr(code, "co_code", b"")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..collection import Collection
 from ..core.timers import phase
-from ..engine.chain import Chain
-from ..spmd.agreement import Together, allreduce
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
+from ..spmd.agreement import allreduce
 from ..writers.output.files import naming_file
 from ..writers.output.staging import staged
 from ..writers.pictures import PictureWriter
@@ -26,62 +26,59 @@ Path = str | os.PathLike
 
 
 def save_tifs(
-    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool
+    action: Action, images: Selection, metadata: dict[str, Any], path: Path, prefix: str,
+    overwrite: bool,
 ) -> None:
     """See `Images.saveAsTifs`. Collective."""
-    action = "saveAsTifs"
-    if chain.dims is not None and len(chain.dims) not in (2, 3):
-        raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
+    if isinstance(images, Settled):
+        _check_page(images)
 
     def write(file: str, image: np.ndarray) -> None:
-        write_tif(file, np.ascontiguousarray(image), images.metadata)
+        write_tif(file, np.ascontiguousarray(image), metadata)
 
-    _save_pictures(images, chain, path, "tif", prefix, overwrite, action, write)
+    _save_pictures(action, images, path, "tif", prefix, overwrite, write)
 
 
-def save_tif(images: Collection, chain: Chain, path: Path, overwrite: bool) -> None:
+def _check_page(images: Settled) -> None:
+    if len(images.dims) not in (2, 3):
+        raise ValueError(f"a TIFF holds images or volumes, not records of dims {images.dims}")
+
+
+def save_tif(
+    action: Action, images: Selection, metadata: dict[str, Any], path: Path, overwrite: bool
+) -> None:
     """See `Images.saveAsTif`. Collective."""
-    action = "saveAsTif"
-    comm = images._session.comm
-    chain = images._known(chain, action)
-    layout: StackLayout | None = None
-    with Together(comm, images._name(action)):
-        assert chain.dims is not None
-        assert chain.dtype is not None
-        assert chain.count is not None
-        if len(chain.dims) not in (2, 3):
-            raise ValueError(f"a TIFF holds images or volumes, not records of dims {chain.dims}")
-        rows, columns, pages = (*chain.dims, 1)[:3]
-        layout = StackLayout((chain.count, pages, rows, columns), chain.dtype, images.metadata)
-    assert layout is not None
-    with staged(comm, path, "tifstack", overwrite, images._name(action)) as file:
-        writer = StackWriter(comm, file, layout)
+    known = action.known(images)
+    _check_page(known)
+    with action.together():  # the metadata are a rank's own
+        rows, columns, pages = (*known.dims, 1)[:3]
+        layout = StackLayout((known.count, pages, rows, columns), known.dtype, metadata)
+    with staged(action.comm, path, "tifstack", overwrite, action.name) as file:
+        writer = StackWriter(action.comm, file, layout)
         try:
-            images._stream(chain, action, writer.write)
+            action.stream(known, writer.write)
             writer.finish()
         finally:
             writer.close()
 
 
 def save_pngs(
-    images: Collection, chain: Chain, path: Path, prefix: str, overwrite: bool,
+    action: Action, images: Selection, path: Path, prefix: str, overwrite: bool,
     options: dict[str, Any],
 ) -> None:
     """See `Images.saveAsPngs`. Collective."""
-    action = "saveAsPngs"
-    if chain.dims is not None and len(chain.dims) != 2:
-        raise ValueError(f"{action} writes 2-D images, but these have dims {chain.dims}; "
-                         "use planes() or a projection first")
+    _check_flat(action, images)
     asked, options = options, dict(options)
     if _scale_is_open(options):
-        low, high = _finite_range(images, chain, action)
+        images, low, high = _finite_range(action, images)
+        _check_flat(action, images)
         for end, found in (("vmin", low), ("vmax", high)):
             if options[end] is None and getattr(options["norm"], end, None) is None:
                 options[end] = found
     mapping: ImshowMapping | None = None
-    if chain.dtype is not None:
-        with Together(images._session.comm, images._name(action)):
-            mapping = ImshowMapping(chain.dtype, **options)  # a wrong option fails before output
+    if isinstance(images, Settled):
+        with action.together():
+            mapping = ImshowMapping(images.dtype, **options)  # a wrong option fails before output
 
     def write(file: str, image: np.ndarray) -> None:
         nonlocal mapping
@@ -89,7 +86,13 @@ def save_pngs(
             mapping = ImshowMapping(image.dtype, **options)
         write_png(file, image, mapping)
 
-    _save_pictures(images, chain, path, "png", prefix, overwrite, action, write, asked)
+    _save_pictures(action, images, path, "png", prefix, overwrite, write, asked)
+
+
+def _check_flat(action: Action, images: Selection) -> None:
+    if isinstance(images, Settled) and len(images.dims) != 2:
+        raise ValueError(f"{action.method} writes 2-D images, but these have dims {images.dims}; "
+                         "use planes() or a projection first")
 
 
 def _scale_is_open(options: dict[str, Any]) -> bool:
@@ -100,7 +103,7 @@ def _scale_is_open(options: dict[str, Any]) -> bool:
     )
 
 
-def _finite_range(images: Collection, chain: Chain, action: str) -> tuple[float, float]:
+def _finite_range(action: Action, images: Selection) -> tuple[Settled, float, float]:
     """The smallest and the largest finite value of all images; 0, 1 without any. Collective."""
     ends = np.array([np.inf, np.inf])  # the smallest value, and minus the largest
 
@@ -110,21 +113,19 @@ def _finite_range(images: Collection, chain: Chain, action: str) -> tuple[float,
             ends[0] = min(ends[0], float(values.min()))
             ends[1] = min(ends[1], -float(values.max()))
 
-    images._stream(chain, action, widen)
-    allreduce(images._session.comm, ends, MPI.MIN)
-    return (float(ends[0]), -float(ends[1])) if np.isfinite(ends).all() else (0.0, 1.0)
+    known = action.stream(images, widen)
+    allreduce(action.comm, ends, MPI.MIN)
+    found = (float(ends[0]), -float(ends[1])) if np.isfinite(ends).all() else (0.0, 1.0)
+    return known, *found
 
 
 def _save_pictures(
-    images: Collection, chain: Chain, path: Path, kind: str, prefix: str, overwrite: bool,
-    action: str, write: Callable[[str, np.ndarray], None], options: object = None,
+    action: Action, images: Selection, path: Path, kind: str, prefix: str, overwrite: bool,
+    write: Callable[[str, np.ndarray], None], options: object = None,
 ) -> None:
     """One file for each image, named by its key. Collective."""
-    comm = images._session.comm
-    keys = chain.keys
-    assert keys is not None
-    given = prefix, options
-    with staged(comm, path, kind, overwrite, images._name(action), given) as directory:
+    comm, keys = action.comm, images.keys
+    with staged(comm, path, kind, overwrite, action.name, (prefix, options)) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:
@@ -134,7 +135,7 @@ def _save_pictures(
                     write(file, image)
 
         try:
-            images._stream(chain, action, write_batch)
+            action.stream(images, write_batch)
             with phase("write"):
                 pictures.finish()
         finally:

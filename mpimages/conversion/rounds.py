@@ -24,13 +24,13 @@ from mpi4py import MPI
 from ..core.cleanup import quietly
 from ..core.partition import Partition
 from ..core.timers import phase
-from ..engine.chain import Chain, Shape
-from ..engine.runner import Streamed
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
 from ..engine.sources import FileSource, MemorySource
 from ..exchange.redistribution import ExchangePlan
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
-from ..spmd.agreement import Together, allreduce, from_rank
+from ..spmd.agreement import allreduce, from_rank
 from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .resume import Progress, Recorder
@@ -41,186 +41,160 @@ __all__ = ["check_counts", "convert", "plan_conversion", "survey"]
 
 
 def convert(
-    images: Streamed, series: Chain, writer: Any, progress: Progress, memory: int, action: str
+    action: Action, series: Settled, source: ExchangeSource, writer: Any, progress: Progress
 ) -> None:
     """Write the series of all pixels. Collective.
 
     Parameters
     ----------
-    images : Streamed
-        The collection that is transposed.
-    series : Chain
-        On an `ExchangeSource` of it: its steps are run on each block.
+    series : Settled
+        Its steps are run on each block.
+    source : ExchangeSource
+        That of the series: the images that are transposed.
     writer : a writer of the output
     progress : Progress
         What is done already is not done again; what this does is recorded.
-    memory : int
-        Bytes that each rank may take.
     """
-    conversion = _Conversion(images, series, writer, progress, memory, action)
-    conversion.workspace.trim()
+    conversion = _Conversion(action, source.settle(), series, writer, progress)
+    action.session.workspace.trim()
     if progress.done.count == conversion.pixels:
         return
-    bands, layout = conversion.open_bands()
+    bands, layout = conversion.open_bands(source.take_share())
     conversion.run(bands, layout)
 
 
-def survey(images: Streamed, chain: Chain, action: str) -> FileBands | None:
-    """Where this rank's images of a settled chain lie in their files. Collective.
+def survey(action: Action, images: Selection) -> FileBands | None:
+    """Where this rank's images lie in their files. Collective.
 
     Returns
     -------
     FileBands or None
         None on all ranks where some images cannot be read in part.
     """
-    comm, found = images._session.comm, None
-    with Together(comm, action):
-        if isinstance(chain.source, FileSource) and chain.steps == ():
-            start, stop = chain.partition(comm.size).bounds(comm.rank)
-            assert chain.positions is not None
-            own = chain.positions[start:stop]
-            found = FileBands.survey(chain.source, own, images._session.workspace)
+    comm, found = action.comm, None
+    with action.together():
+        if isinstance(images.source, FileSource) and images.steps == ():
+            own = images.own(comm.rank)
+            found = FileBands.survey(images.source, own, action.session.workspace)
     everywhere = np.array([found is not None], dtype=np.int64)
     return found if allreduce(comm, everywhere, MPI.MIN)[0] else None
 
 
-def check_counts(images: Streamed, chain: Chain, action: str) -> None:
+def check_counts(action: Action, images: Selection) -> None:
     """Refuse files of several images where the first, as it has one, was taken for all.
 
-    Collective; of a settled chain. Without it, they are refused when they are read.
+    Collective. Without it, they are refused when they are read.
     """
-    comm, source = images._session.comm, chain.source
+    comm, source = action.comm, images.source
     if not isinstance(source, FileSource) or source.ends is not None or not source.reader.several:
         return
-    assert chain.positions is not None
-    with Together(comm, images._name(action)):
-        start, stop = Partition.balanced(chain.count or 0, comm.size).bounds(comm.rank)
-        for position in chain.positions[start:stop]:
+    with action.together():
+        start, stop = Partition.balanced(images.count, comm.size).bounds(comm.rank)
+        for position in images.positions[start:stop]:
             source.check_count(int(position))
 
 
-def plan_conversion(
-    images: Streamed, series: Chain, ranks: int, memory: int, grain: int
-) -> Plan:
+def plan_conversion(action: Action, images: Settled, ranks: int, grain: int) -> Plan:
     """What `convert` would take on so many ranks. Collective.
 
     Headers are read alone: of the first file, and of those that may hold several images.
 
     Raises
     ------
-    ValueError
-        Where only an action can tell what the images are like.
     MemoryError
         Where not even the narrowest band fits.
     """
-    chain, comm = images._settle("plan"), images._session.comm
-    assert chain.dims is not None
-    assert series.dims is not None
-    assert series.dtype is not None
-    counts = chain.partition(ranks).counts if chain.source.partition is None else \
-        Partition.balanced(chain.count or 0, ranks).counts
+    source = images.source
+    counts = Partition.balanced(images.count, ranks).counts
 
     def ask() -> tuple[str, int]:
-        if not isinstance(chain.source, FileSource):
+        if not isinstance(source, FileSource):
             return "frames", 0
-        in_parts = chain.steps == () and chain.source.reads_parts()
-        return "bands" if in_parts else "frames", chain.source.stored_bytes()
+        in_parts = images.steps == () and source.reads_parts()
+        return "bands" if in_parts else "frames", source.stored_bytes()
 
-    check_counts(images, chain, "plan")
-    way, stored = from_rank(comm, 0, images._name("plan"), ask)
-    way = _held(chain, counts, memory) or way
+    check_counts(action, images)
+    way, stored = from_rank(action.comm, 0, action.name, ask, given=(ranks, action.memory, grain))
+    way = _held(images, counts, action.memory) or way
     if way == "frames":
-        images._check_record(chain, "plan", memory)
-    layout = _layout(way, chain, series, counts, grain, memory, images._name("plan"))
-    pixels = math.prod(chain.dims)
-    written = pixels * series.dims[0] * series.dtype.itemsize
-    return Plan(way, ranks, layout.rounds, layout.memory, memory, stored, written, layout.scratch)
+        action.check_record(images)
+    layout = _layout(way, images, 0, counts, grain, action)
+    written = math.prod(images.dims) * images.count * images.dtype.itemsize
+    return Plan(way, ranks, layout.rounds, layout.memory, action.memory, stored, written,
+                layout.scratch)
 
 
-def _held(chain: Chain, counts: tuple[int, ...], memory: int) -> str | None:
+def _held(images: Settled, counts: tuple[int, ...], memory: int) -> str | None:
     """How the images are held in memory as a whole, where they are. Local."""
-    assert chain.dims is not None
-    assert chain.dtype is not None
-    if isinstance(chain.source, MemorySource) and chain.steps == ():
+    if isinstance(images.source, MemorySource) and images.steps == ():
         return "memory"
-    share = max(counts) * math.prod(chain.dims) * chain.dtype.itemsize
+    share = max(counts) * images.record_bytes
     return "share" if share <= min(HELD_PART * memory, HELD_BYTES) else None
 
 
 def _layout(
-    way: str, chain: Chain, series: Chain, counts: tuple[int, ...], grain: int, memory: int,
-    action: str,
+    way: str, images: Settled, made: int, counts: tuple[int, ...], grain: int, action: Action
 ) -> Layout:
-    """See `lay_out`. Local."""
-    assert chain.dims is not None
-    assert chain.dtype is not None
-    record = sum(counts) * chain.dtype.itemsize
-    if series.steps:
-        assert series.dims is not None
-        assert series.dtype is not None
-        record += 2 * series.dims[0] * series.dtype.itemsize
+    """See `lay_out`; `made` is how many bytes the steps make of one series. Local."""
     # Of volumes whose pages lie one after the other, a part of the pages' pixels is read.
-    planes = chain.dims[2] if len(chain.dims) == 3 else 1
-    return lay_out(way, counts, math.prod(chain.dims), chain.dtype.itemsize, record,
-                   math.lcm(planes, grain), memory, action)
+    planes = images.dims[2] if len(images.dims) == 3 else 1
+    itemsize = images.dtype.itemsize
+    return lay_out(way, counts, math.prod(images.dims), itemsize,
+                   sum(counts) * itemsize + 2 * made, math.lcm(planes, grain), action.memory,
+                   action.name)
 
 
 class _Conversion:
+    """What all rounds of one conversion share."""
+
     def __init__(
-        self, images: Streamed, series: Chain, writer: Any, progress: Progress, memory: int,
-        action: str,
+        self, action: Action, images: Settled, series: Settled, writer: Any, progress: Progress
     ) -> None:
+        self.action = action
+        self.comm = action.comm
+        self.workspace = action.session.workspace
         self.images = images
-        self.comm = images._session.comm
-        self.workspace = images._session.workspace
-        self.chain = images._settle(action)
         self.series = series
         self.writer = writer
         self.progress = progress
-        self.memory = memory
-        self.action = action
-        self.partition = self.chain.partition(self.comm.size)
-        assert self.chain.dims is not None
-        assert self.chain.dtype is not None
-        self.dims: Shape = self.chain.dims
-        self.dtype: np.dtype = self.chain.dtype
-        self.pixels = math.prod(self.dims)
+        self.partition = images.partition
+        self.dtype = images.dtype
+        self.pixels = math.prod(images.dims)
 
     # -- where the images come from ---------------------------------------------------------
 
-    def open_bands(self) -> tuple[Bands, Layout]:
-        """The images, so that bands of them can be read, and how to cut them. Collective."""
-        source = self.series.source
-        computed = source.take_share() if isinstance(source, ExchangeSource) else None
+    def open_bands(self, computed: np.ndarray | None) -> tuple[Bands, Layout]:
+        """The images, so that bands of them can be read, and how to cut them. Collective.
+
+        `computed` is this rank's share, where it was computed already.
+        """
         if computed is not None:
-            return self._in_memory(computed[0]), self.lay_out("memory")
+            return self._in_memory(computed), self.lay_out("memory")
         begun = self.progress.frames.count > 0  # an earlier job has decoded some already
-        held = None if begun else _held(self.chain, self.partition.counts, self.memory)
+        counts, memory = self.partition.counts, self.action.memory
+        held = None if begun else _held(self.images, counts, memory)
         if held is not None:
             layout = self.lay_out(held)  # refuses before anything is read
-            return self._hold(), layout
-        files = None if begun else survey(self.images, self.chain, self.action)
+            return self._in_memory(self.action.load(self.images)[0]), layout
+        files = None if begun else survey(self.action, self.images)
         if files is not None:
             return files, self.lay_out("bands")
         layout = self.lay_out("frames")
-        path = write_frames(self.images, self.chain, self.progress, self.memory, self.action)
-        with Together(self.comm, self.action):
+        path = write_frames(self.action, self.images, self.progress)
+        with self.action.together():
             own = range(*self.partition.bounds(self.comm.rank))
-            bands = frame_bands(path, self.chain, own, self.workspace)
+            bands = frame_bands(path, self.images, own, self.workspace)
         return bands, layout
 
     def lay_out(self, way: str) -> Layout:
         """How the work is cut into rounds. Local."""
-        return _layout(way, self.chain, self.series, self.partition.counts, self.writer.grain,
-                       self.memory, self.images._name(self.action))
-
-    def _hold(self) -> MemoryBands:
-        """This rank's share of the images, in memory. Collective."""
-        return self._in_memory(self.images._load(self.chain, self.action)[0])
+        made = self.series.record_bytes if self.series.steps else 0
+        return _layout(way, self.images, made, self.partition.counts, self.writer.grain,
+                       self.action)
 
     def _in_memory(self, block: np.ndarray) -> MemoryBands:
         rows = np.empty((0, self.pixels), self.dtype)
-        with Together(self.comm, self.action):
+        with self.action.together():
             rows = np.ascontiguousarray(block).reshape(len(block), self.pixels)
         return MemoryBands(rows, self.workspace)
 
@@ -237,7 +211,7 @@ class _Conversion:
         buffers = Buffers(bands, self.workspace)
         exchange = self._exchange(0, width, layout)
         exchange.reserve()
-        with Together(self.comm, self.action):
+        with self.action.together():
             size = (part * self.partition.count,)
             buffers.blocks = [
                 self.workspace.empty(size, self.dtype) for _ in pieces[: layout.blocks]
@@ -260,13 +234,13 @@ class _Conversion:
     def _piece(self, pixels: int) -> AbstractContextManager[Tick]:
         """The bytes of so many pixels, to be shown. Local."""
         total = pixels * self.partition.count * self.dtype.itemsize
-        return self.images._session.meter.piece(self.action, total, "bytes")
+        return self.action.session.meter.piece(self.action.method, total, "bytes")
 
     def _exchange(self, start: int, stop: int, layout: Layout) -> ExchangePlan:
         """How a band is exchanged. Local."""
         parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
         return ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES,
-                            self.images._session.segments)
+                            self.action.session.segments)
 
     def _rounds(
         self, pieces: list[tuple[int, int]], buffers: Buffers, layout: Layout, behind: Behind,
@@ -276,14 +250,14 @@ class _Conversion:
             with recorder.writing(first, first + len(values)), phase("write", values.nbytes):
                 self.writer.write(first, values)
 
-        together = Together(self.comm, self.action)
+        together = self.action.together()
         series_bytes = self.partition.count * self.dtype.itemsize
         with together.attempt():
             buffers.begin(*pieces[0])
         for number, (start, stop) in enumerate(pieces):
             columns = np.empty((0, stop - start), self.dtype)
             with together.attempt():
-                self.images._session.stopping.check(ask=False)  # agreed in this round
+                self.action.session.stopping.check(ask=False)  # agreed in this round
                 columns = buffers.finish()
             if layout.blocks == 1:  # its block is the one that is filled next
                 with together.attempt():

@@ -7,22 +7,22 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 
-from ..collection import Collection
 from ..core.arguments import as_flag, as_int
 from ..core.sizes import parse_size
 from ..core.text import WHOLE, shown
 from ..core.timers import phase
-from ..engine.chain import Chain, Positions, Shape
+from ..engine.chain import Positions, Shape
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
 from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
 from ..readers.series.base import SeriesOptions, inspect_series
-from ..spmd.agreement import Together, allreduce, from_rank
+from ..spmd.agreement import from_rank
 from ..writers.binaryseries import BinarySeriesWriter
 from ..writers.hdf5.chunk_shape import as_chunks
 from ..writers.hdf5.writer import DatasetWriter, hdf5_grain, hdf5_writer
@@ -35,6 +35,7 @@ from .resume import Progress
 from .rounds import convert, plan_conversion
 
 __all__ = [
+    "Content",
     "Target",
     "plan_series",
     "save_binary_series",
@@ -42,7 +43,7 @@ __all__ = [
     "save_series_hdf5",
 ]
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 
 logger = logging.getLogger("mpimages")
 
@@ -50,96 +51,128 @@ logger = logging.getLogger("mpimages")
 MOST_RANKS = 10_000_000
 
 
-def memory_of(collection: Collection, memory: int | str | None, action: str) -> int:
-    """The budget of one action: what it was given, or else the context's. Collective."""
-    session = collection._session
-    own = np.array([session.memory], dtype=np.int64)
-    with Together(session.comm, collection._name(action), memory):
-        if memory is not None:
-            own[0] = parse_size(memory)
-    return int(allreduce(session.comm, own, MPI.MIN)[0])
+@dataclass(frozen=True)
+class Content:
+    """What an output holds beside the values.
 
+    Attributes
+    ----------
+    shape : tuple of int
+        dims + (T,).
+    index : (T,) int64 ndarray
+    metadata, inputs : dict
+        Plain values: what the files say of their records; which files, and how they were read.
+    """
 
-# -- series --------------------------------------------------------------------------------
+    shape: Shape
+    index: np.ndarray
+    metadata: dict[str, Any]
+    inputs: dict[str, Any]
+
+    def options(self, dtype: np.dtype) -> dict[str, Any]:
+        """What of it decides the output's bytes."""
+        said = repr((self.index.tolist(), plain_metadata(self.metadata)))
+        return {"shape": list(self.shape), "dtype": str(dtype), "labels": zlib.crc32(said.encode())}
+
+    def attributes(self) -> dict[str, str]:
+        """What the file says of its origin: the input's names and how they were read, as JSON."""
+        return {name: json.dumps(value, sort_keys=True) for name, value in self.inputs.items()}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an output goes and what becomes of one that is there: as users say it."""
+    """Where an output goes, what becomes of one that is there, and what each rank may take."""
 
     path: Path
     overwrite: bool
     resume: bool
-    memory: int | str | None
+    memory: int | None
 
     @classmethod
     def checked(cls, path: Path, overwrite: Any, resume: Any, memory: Any) -> Target:
-        """TypeError where a flag is none: 'no' would count as true and replace an output."""
-        return cls(path, as_flag(overwrite, "overwrite"), as_flag(resume, "resume"), memory)
+        """As users say it. Local.
+
+        TypeError where a flag is none: 'no' would count as true and replace an output.
+        """
+        return cls(path, as_flag(overwrite, "overwrite"), as_flag(resume, "resume"),
+                   None if memory is None else parse_size(memory))
 
 
 def save_binary_series(
-    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], target: Target,
-    block_size: int | str,
+    action: Action, series: Settled, content: Content, target: Target, block_size: int | str
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
-    comm, action = series._session.comm, "saveAsBinarySeries"
-    shape, index = described
-    block_bytes = 0
-    with Together(comm, series._name(action), block_size):
-        block_bytes = parse_size(block_size)
+    block_bytes = parse_size(block_size)
 
     def make(stage: Stage) -> BinarySeriesWriter:
         return BinarySeriesWriter(
-            comm, stage.output, shape, chain.dtype, index, series.metadata, block_bytes,
-            stage.resumed,
+            action.comm, stage.output, content.shape, series.dtype, content.index,
+            content.metadata, block_bytes, stage.resumed,
         )
 
-    options = {"blockSize": block_bytes, **_layout_options(shape, chain, index, series)}
-    _save(_Saving(series, chain, action, "binaryseries", options, target), make)
+    options = {"blockSize": block_bytes, **content.options(series.dtype)}
+    _save(_Saving(action, series, "binaryseries", options, target), make)
 
 
 def save_series_hdf5(
-    series: Collection, chain: Chain, described: tuple[Shape, np.ndarray], target: Target,
-    dataset: str, layout: str, chunks: Any, compression: Any,
+    action: Action, series: Settled, content: Content, target: Target, dataset: str,
+    layout: str, chunks: Any, compression: Any,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
-    comm, action = series._session.comm, "saveAsHDF5"
-    shape, index = described
+    saving = _hdf5(action, series, content, target, dataset, layout, layout, chunks, compression)
+    _save(*saving)
+
+
+def save_frames(
+    action: Action, images: Selection, metadata: dict[str, Any], inputs: dict[str, Any],
+    target: Target, dataset: str, chunks: Any, compression: Any,
+) -> None:
+    """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
+    known = action.known(images)
+    content = Content((*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata,
+                      inputs)
+
+    def write(saving: _Saving, writer: Any, progress: Progress) -> None:
+        _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
+
+    saving = _hdf5(action, known, content, target, dataset, "images", "frames", chunks, compression)
+    _save(*saving, write)
+
+
+def _hdf5(
+    action: Action, records: Settled, content: Content, target: Target, dataset: str,
+    layout: str, name: str, chunks: Any, compression: Any,
+) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
+    """The saving to HDF5 and what makes its writer; `name` tells the ways of a layout apart."""
 
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
-            comm, stage.output, dataset, shape, chain.dtype, layout, chunks, index,
-            series.metadata, _attributes(series), compression=compression,
-            resume=stage.resumed, threads=series._session.workspace.threads,
+            action.comm, stage.output, dataset, content.shape, records.dtype, layout, chunks,
+            content.index, content.metadata, content.attributes(), compression=compression,
+            resume=stage.resumed, threads=action.session.workspace.threads,
         )
 
-    options = {"dataset": dataset, "layout": layout, "chunks": shown(as_chunks(chunks), WHOLE),
-               "compression": _plain_compression(compression),
-               **_layout_options(shape, chain, index, series)}
-    _save(_Saving(series, chain, action, "hdf5", options, target), make)
+    options = {"dataset": dataset, "layout": name, "chunks": shown(as_chunks(chunks), WHOLE),
+               "compression": _plain_compression(compression), **content.options(records.dtype)}
+    return _Saving(action, records, "hdf5", options, target), make
 
 
 def plan_series(
-    series: Collection, ranks: int | None, memory: int | str | None, chunks: Any,
+    action: Action, images: Selection, ranks: int | None, memory: int | str | None, chunks: Any,
     compression: Any,
 ) -> Plan:
     """See `Images.plan`. Collective."""
-    session = series._session
-    source = series._chain.source
-    assert isinstance(source, ExchangeSource)
-    images = source.images.collection
-    known = images._settle("plan")
-    if known.dims is None or known.dtype is None:
+    if images.count == 0:
+        raise ValueError("toSeries: the collection has no images")
+    if not isinstance(images, Settled):
         raise ValueError("plan: declare dims and dtype of what apply's function returns")
-    budget = memory_of(series, memory, "plan")
-    chain = series._settle("plan")
-    number = session.comm.size if ranks is None else as_int(ranks, "ranks")
+    number = action.comm.size if ranks is None else as_int(ranks, "ranks")
     if not 1 <= number <= MOST_RANKS:
         raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {shown(ranks)}")
-    grain = hdf5_grain((*known.dims, known.count or 0), known.dtype, chunks, compression)
-    plan = plan_conversion(images, chain, number, budget, grain)
-    if session.comm.rank == 0:
+    grain = hdf5_grain((*images.dims, images.count), images.dtype, chunks, compression)
+    budget = action.memory if memory is None else parse_size(memory)
+    plan = plan_conversion(action.within(budget), images, number, grain)
+    if action.comm.rank == 0:
         print(plan, flush=True)
     return plan
 
@@ -150,59 +183,41 @@ def _plain_compression(compression: Any) -> str:
     return shown(sorted(compression.items()) if is_mapping else compression, WHOLE)
 
 
-def _attributes(collection: Collection) -> dict[str, str]:
-    """What the file says of its origin: the input's names and how they were read, as JSON."""
-    return {name: json.dumps(value, sort_keys=True) for name, value in collection._inputs.items()}
-
-
-def _layout_options(
-    shape: Shape, chain: Chain, index: np.ndarray, series: Collection
-) -> dict[str, Any]:
-    """What of a Series decides its output's bytes, but for the values."""
-    said = repr((index.tolist(), plain_metadata(series.metadata)))
-    return {"shape": list(shape), "dtype": str(chain.dtype), "labels": zlib.crc32(said.encode())}
-
-
 @dataclass(frozen=True)
 class _Saving:
     """One call of a `saveAs…` method that keeps a journal."""
 
-    collection: Collection
-    chain: Chain
-    action: str
+    action: Action
+    records: Settled
     kind: str
     options: dict[str, Any]
     target: Target
 
-    @property
-    def name(self) -> str:
-        return self.collection._name(self.action)
-
 
 def _save(
     saving: _Saving, make: Callable[[Stage], Any],
-    write: Callable[[_Saving, Any, Progress, int], None] | None = None,
+    write: Callable[[_Saving, Any, Progress], None] | None = None,
 ) -> None:
     """Stage an output, write what is missing of it, and put it in place. Collective."""
-    collection, target = saving.collection, saving.target
-    comm = collection._session.comm
-    memory = memory_of(collection, target.memory, saving.action)
+    action, target = saving.action, saving.target
+    given = (saving.options, target.memory)
+    if target.memory is not None:
+        saving = replace(saving, action=action.within(target.memory))
     with resumable(
-        comm, target.path, saving.kind, target.overwrite, target.resume, saving.name,
-        saving.options,
+        action.comm, target.path, saving.kind, target.overwrite, target.resume, action.name, given
     ) as stage:
         if stage.complete:
             _accept(saving, stage)
             return
         described = {
             "output": saving.kind, "options": saving.options,
-            "input": describe_input(comm, saving.chain, saving.name),
+            "input": describe_input(action, saving.records),
         }
-        progress = Progress(comm, stage, described, saving.name)
+        progress = Progress(action.comm, stage, described, action.name)
         writer = make(stage)
         try:
             progress.begin(writer)
-            (write or _write_series)(saving, writer, progress, memory)
+            (write or _write_series)(saving, writer, progress)
             with phase("write"):
                 writer.finish()
         finally:
@@ -230,31 +245,27 @@ def _accept(saving: _Saving, stage: Stage) -> None:
             )
         logger.info("%s is complete already", stage.output)
 
-    from_rank(saving.collection._session.comm, 0, saving.name, compare)
+    from_rank(saving.action.comm, 0, saving.action.name, compare)
 
 
-def _write_series(saving: _Saving, writer: Any, progress: Progress, memory: int) -> None:
+def _write_series(saving: _Saving, writer: Any, progress: Progress) -> None:
     """Write the series that are not on the disk yet. Collective."""
-    source = saving.chain.source
-    if isinstance(source, ExchangeSource):
-        images = source.images.collection
-        convert(images, saving.chain, writer, progress, memory, saving.action)
+    if isinstance(saving.records.source, ExchangeSource):
+        convert(saving.action, saving.records, saving.records.source, writer, progress)
     else:
-        _stream_into(saving, writer, (writer.write, writer.grain), progress, memory)
+        _stream_into(saving, writer, (writer.write, writer.grain), progress)
 
 
 def _stream_into(
     saving: _Saving, writer: Any, into: tuple[Callable[[int, np.ndarray], None], int],
-    progress: Progress, memory: int,
+    progress: Progress,
 ) -> None:
     """Stream the records that are not on the disk yet into a writer. Collective.
 
     `into` is what writes records, and how many of them it wants together.
     """
-    collection, chain = saving.collection, saving.chain
-    comm = collection._session.comm
-    assert chain.count is not None
-    count = chain.count
+    action, records = saving.action, saving.records
+    count = records.count
     missing = progress.done.missing(count)
     if missing.count == 0:
         return
@@ -262,14 +273,14 @@ def _stream_into(
     places: Positions = range(count)
     if missing.count < count:
         places = np.concatenate([np.arange(a, b) for a, b in missing])
-        chain = chain.select(places)
+        records = records.take(places)
     write, grain = into
 
-    def record(place: int, records: np.ndarray) -> None:
-        with recorder.writing(place, place + len(records)), phase("write", records.nbytes):
-            write(place, np.ascontiguousarray(records))
+    def record(place: int, values: np.ndarray) -> None:
+        with recorder.writing(place, place + len(values)), phase("write", values.nbytes):
+            write(place, np.ascontiguousarray(values))
 
-    slabs = Slabs(grain, count, places, chain.partition(comm.size), record)
+    slabs = Slabs(grain, count, places, records.partition, record)
 
     def keep(first: int, batch: np.ndarray) -> None:
         own = places[first : first + len(batch)]
@@ -277,36 +288,9 @@ def _stream_into(
             slabs.add(int(own[a]), batch[a:b])
 
     try:
-        collection._stream(chain, saving.action, keep, memory=memory)
-        slabs.finish(comm, saving.name)
-        with Together(comm, saving.name):
+        action.stream(records, keep)
+        slabs.finish(action.comm, action.name)
+        with action.together():
             recorder.flush()
     finally:
         recorder.give_up()
-
-
-def save_frames(
-    images: Collection, chain: Chain, target: Target, dataset: str, chunks: Any, compression: Any
-) -> None:
-    """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
-    comm, action = images._session.comm, "saveAsHDF5"
-    chain = images._known(chain, action)
-    assert chain.dims is not None
-    assert chain.count is not None
-    shape = (*chain.dims, chain.count)
-    index = np.array(chain.keys, dtype=np.int64)
-
-    def make(stage: Stage) -> DatasetWriter:
-        return hdf5_writer(
-            comm, stage.output, dataset, shape, chain.dtype, "images", chunks, index,
-            images.metadata, _attributes(images), compression=compression,
-            resume=stage.resumed, threads=images._session.workspace.threads,
-        )
-
-    def write(saving: _Saving, writer: Any, progress: Progress, memory: int) -> None:
-        _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress, memory)
-
-    options = {"dataset": dataset, "layout": "frames", "chunks": shown(as_chunks(chunks), WHOLE),
-               "compression": _plain_compression(compression),
-               **_layout_options(shape, chain, index, images)}
-    _save(_Saving(images, chain, action, "hdf5", options, target), make, write)

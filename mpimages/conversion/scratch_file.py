@@ -7,7 +7,6 @@ of the selection lies at i times an image's size, as it is in memory.
 from __future__ import annotations
 
 import io
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -18,10 +17,9 @@ from .. import readers
 from ..core.crc32 import Fragments, fragment_rows
 from ..core.timers import phase
 from ..core.workspace import Workspace
-from ..engine.chain import Chain
-from ..engine.runner import Streamed
+from ..engine.runner import Action
+from ..engine.selection import Settled
 from ..engine.sources import FileSource, PathTable
-from ..spmd.agreement import Together
 from ..writers.output.boxes import write_run
 from ..writers.output.files import OutputFiles, are_of, holds, naming_file
 from ..writers.output.journal import FRAMES
@@ -32,10 +30,8 @@ from .resume import Progress
 __all__ = ["frame_bands", "write_frames"]
 
 
-def write_frames(
-    images: Streamed, chain: Chain, progress: Progress, memory: int, action: str
-) -> str:
-    """Run the chain once, and put each image into the scratch file. Collective.
+def write_frames(action: Action, images: Settled, progress: Progress) -> str:
+    """Run the steps once, and put each image into the scratch file. Collective.
 
     Images that an interrupted job has put there already are left out.
 
@@ -44,23 +40,18 @@ def write_frames(
     str
         The scratch file.
     """
-    comm = images._session.comm
     path = os.path.join(progress.stage.partial, FRAMES)
-    assert chain.dims is not None
-    assert chain.dtype is not None
-    assert chain.count is not None
-    size = math.prod(chain.dims) * chain.dtype.itemsize
-    header = _header(chain)
+    size, header = images.record_bytes, _header(images)
 
     def is_there(entry: Mapping[str, Any]) -> bool:
         rows = fragment_rows(entry["fragments"])
         return are_of(entry["frames"], size, rows[:, 1], rows[:, 2]) \
             and holds([path], rows, len(header))
 
-    with Together(comm, action):
-        if comm.rank == 0:
-            _prepare(path, header, len(header) + chain.count * size)
-    missing = progress.confirm("frames", is_there)[0].missing(chain.count)
+    with action.together():
+        if action.comm.rank == 0:
+            _prepare(path, header, len(header) + images.count * size)
+    missing = progress.confirm("frames", is_there)[0].missing(images.count)
     if missing.count == 0:
         return path
     places = np.concatenate([np.arange(a, b) for a, b in missing])
@@ -82,8 +73,8 @@ def write_frames(
                 write_run(frames.descriptor(0), len(header) + place * size, image, observe)
 
     try:
-        images._stream(chain.select(places), action, keep, memory=memory)
-        with Together(comm, action):
+        action.stream(images.take(places), keep)
+        with action.together():
             recorder.flush()
     finally:
         recorder.give_up()
@@ -111,22 +102,20 @@ def _prepare(path: str, header: bytes, size: int) -> None:
 
 
 def frame_bands(
-    path: str, chain: Chain, own: range, workspace: Workspace
+    path: str, images: Settled, own: range, workspace: Workspace
 ) -> FileBands:
     """Bands of this rank's images in the scratch file. Local."""
-    options = readers.Options(axes="TYX" if len(chain.dims or ()) == 2 else "TYXZ")
+    options = readers.Options(axes="TYX" if len(images.dims) == 2 else "TYXZ")
     reader = readers.get("npy")
     header = reader.inspect(path, options)
-    source = FileSource(reader, options, header, PathTable([path]), np.array([chain.count]))
+    source = FileSource(reader, options, header, PathTable([path]), np.array([images.count]))
     return FileBands.inside(source, own, workspace)
 
 
-def _header(chain: Chain) -> bytes:
+def _header(images: Settled) -> bytes:
     """The scratch file is an array as NumPy stores them, so that any version can read it."""
-    assert chain.dims is not None
-    assert chain.dtype is not None
     stream = io.BytesIO()
-    described = {"descr": chain.dtype.newbyteorder("<").str, "fortran_order": False,
-                 "shape": (chain.count, *chain.dims)}
+    described = {"descr": images.dtype.newbyteorder("<").str, "fortran_order": False,
+                 "shape": (images.count, *images.dims)}
     np.lib.format.write_array_header_1_0(stream, described)
     return stream.getvalue()

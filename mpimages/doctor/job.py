@@ -60,7 +60,7 @@ def examine_job(context: ThunderContext) -> list[Finding]:
     first = node.allreduce(comm.rank, MPI.MIN)
     node.Free()
     own = _Place(socket.gethostname(), first, frozenset(os.sched_getaffinity(0)),
-                 context._session.workspace.threads, free_memory(), find_memory_limit(), _shared())
+                 context.session.workspace.threads, free_memory(), find_memory_limit(), _shared())
     places = comm.allgather(own)
     return [_ranks(places), _cores(places), _memory(places, context.memory), _shared_memory(places)]
 

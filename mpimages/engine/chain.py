@@ -1,12 +1,12 @@
-"""What a collection is: a source of records, which of them, and the steps each goes through.
+"""A collection as it is wished for: a source of records, which of them, and the steps of each.
 
 All of it is local and lazy. A chain is a value: a method of a collection returns a new
-collection with a longer chain, and nothing is read until an action runs it.
+collection with a longer chain, and nothing is read until an action settles the chain (see
+`selection`) and runs it.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -61,6 +61,9 @@ class Source(Protocol):
     def dtype(self) -> np.dtype | None: ...
     @property
     def partition(self) -> Partition | None: ...
+
+    def prepare(self) -> None:
+        """Find out what only an action can tell of the source. Collective where the source is."""
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
@@ -131,8 +134,7 @@ class WritingStep:
         raise NotImplementedError
 
     def run(self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray) -> np.ndarray:
-        dims = self.dims(batch.shape[1:])
-        assert dims is not None
+        dims = self.dims(batch.shape[1:]) or ()
         out = np.empty((len(batch), *dims), dtype=self.dtype(batch.dtype))
         self.run_into(keys, batch, out)
         return out
@@ -140,9 +142,13 @@ class WritingStep:
 
 @dataclass(frozen=True)
 class Filter:
-    """Keep the records for which func(key, value): only an action can tell which."""
+    """Keep the records for which func(key, value): only an action can tell which.
+
+    `label` makes the key that users know of the chain's.
+    """
 
     func: Callable[[Any, np.ndarray], bool]
+    label: Callable[[int], Any]
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,7 @@ class FilterKeys:
     """Keep the records for which func(key), among those that a filter before it left."""
 
     func: Callable[[Any], bool]
+    label: Callable[[int], Any]
 
 
 @dataclass(frozen=True)
@@ -173,43 +180,25 @@ class Chain:
     steps: tuple[Step | Selector, ...] = ()
 
     @classmethod
-    def whole(cls, source: Source, keys: Positions | None = None) -> Chain:
-        """All records of a source; the keys count from 0 unless given."""
-        if source.count is None:
-            return cls(source, None, None)
-        return cls(source, range(source.count), range(source.count) if keys is None else keys)
+    def whole(cls, source: Source) -> Chain:
+        """All records of a source; the keys count from 0."""
+        every = None if source.count is None else range(source.count)
+        return cls(source, every, every)
 
     def then(self, step: Step | Selector) -> Chain:
         """This chain with one more step."""
         return replace(self, steps=(*self.steps, step))
 
-    def select(self, kept: np.ndarray) -> Chain:
-        """Only the records at these places (ascending ints) of the present selection."""
-        assert self.positions is not None
-        assert self.keys is not None
-        return replace(self, positions=pick(self.positions, kept), keys=pick(self.keys, kept))
-
-    @property
-    def selector(self) -> int | None:
-        """The place of the first step that selects by what an action must compute, or None."""
-        for place, step in enumerate(self.steps):
-            if isinstance(step, Selector):
-                return place
-        return None
-
-    @property
-    def settled(self) -> bool:
-        """Whether it is known which records there are."""
-        return self.positions is not None and self.selector is None
-
     @property
     def count(self) -> int | None:
-        """How many records there are, or None where only an action can tell."""
-        return len(self.positions) if self.settled and self.positions is not None else None
+        """How many records there are, or None while only an action can tell."""
+        if self.positions is None or any(isinstance(step, Selector) for step in self.steps):
+            return None
+        return len(self.positions)
 
     @property
     def dims(self) -> Shape | None:
-        """Shape of one record after the steps, or None where only an action can tell."""
+        """Shape of one record after the steps, or None while only an action can tell."""
         dims = self.source.dims
         for step in self.steps:
             if not isinstance(step, Selector):
@@ -218,69 +207,9 @@ class Chain:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """dtype of the records after the steps, or None where only an action can tell."""
+        """dtype of the records after the steps, or None while only an action can tell."""
         dtype = self.source.dtype
         for step in self.steps:
             if not isinstance(step, Selector):
                 dtype = step.dtype(dtype)
         return dtype
-
-    def signature(self) -> tuple[object, ...]:
-        """What must be the same on all ranks: which recording, and what `asked` says."""
-        return (self.source.number, *self.asked())
-
-    def asked(self) -> tuple[object, ...]:
-        """Which records of a recording, and which steps with what."""
-        steps = tuple(
-            (step.name, *(_summary(v) if isinstance(v, np.ndarray) else v
-                          for v in vars(step).values() if isinstance(v, PLAIN)))
-            for step in self.steps if not isinstance(step, Selector)
-        )
-        return (_summary(self.positions), _summary(self.keys), steps)
-
-    def partition(self, parts: int) -> Partition:
-        """Who owns which record of a settled chain."""
-        assert self.positions is not None
-        dictated = self.source.partition
-        if dictated is None:
-            return Partition.balanced(len(self.positions), parts)
-        return dictated.restricted(self.positions)
-
-    def run(
-        self, first: int, batch: np.ndarray, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """The steps, on source records that begin at place `first` of the selection.
-
-        Returns `out` where the last step could write its results there.
-        """
-        assert self.keys is not None
-        keys = self.keys[first : first + len(batch)]
-        last = self.steps[-1] if self.steps else None
-        if out is None or not isinstance(last, WritingStep):
-            last = None
-        for step in self.steps if last is None else self.steps[:-1]:
-            batch = step.run(keys, batch)  # type: ignore[union-attr]
-        if last is None or out is None:
-            return batch
-        last.run_into(keys, batch, out)
-        return out
-
-
-# What of a step's parameters can be compared between ranks by its repr; functions cannot.
-PLAIN = (int, float, str, tuple, slice, np.dtype, np.ndarray)
-
-
-def _summary(positions: Positions | None) -> object:
-    if positions is None or isinstance(positions, range):
-        return positions
-    return len(positions), zlib.crc32(np.ascontiguousarray(positions).data)
-
-
-def pick(positions: Positions, kept: np.ndarray) -> Positions:
-    """positions[kept], kept as a range where it is one (a range costs no memory)."""
-    if isinstance(positions, range):
-        start, step = positions.start, positions.step
-        if len(kept) == len(positions):
-            return positions
-        return start + step * np.asarray(kept, dtype=np.int64)
-    return positions[kept]

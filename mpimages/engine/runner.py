@@ -1,4 +1,8 @@
-"""Running a chain over the ranks: who has which records, batch by batch, agreed at the end."""
+"""Run chains over the ranks: who has which records, batch by batch, agreed at the end.
+
+An `Action` is one public method while it runs: its name for messages, and its budget. The
+`Records` of a collection keep what actions have found out about them.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ..core.partition import Partition
 from ..core.timers import phase
 from ..progress.meter import Tick
 from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.watch import calling
-from .chain import Chain, Filter, FilterKeys, Renumber, WritingStep
+from .chain import Chain, FilterKeys, Positions, Renumber, Selector, Shape, WritingStep
 from .image_steps import Apply, Unlike, different
+from .selection import Selection, Settled, select
 from .session import Session
-from .sources import CacheSource, LocalSource, MemorySource, uncached
+from .sources import LocalSource, MemorySource, uncached
 
-__all__ = ["Streamed"]
+__all__ = ["Action", "Records"]
 
 # About what a batch of records takes that must be read or computed: a batch of float images
 # should hold several groups of eight, so that the tree of sums is walked in the cache.
@@ -40,126 +44,241 @@ VIEW_BYTES = 1 << 40
 ROUND_BYTES = 64 << 20
 
 
-class Streamed:
-    """A chain of a session, and all that is needed to run it. The public methods are elsewhere.
+class Records:
+    """The records of a collection: the chain that makes them, and what is known of them.
 
-    Every method but `_name` and those that say so is collective.
+    Parameters
+    ----------
+    session : Session
+    kind : str
+        The collection's type, as messages name it: ``"Images"``.
+    chain : Chain
+    inputs : dict, optional
+        Of which files, and how read, in plain values: for what is written to say so.
+
+    Attributes
+    ----------
+    chain : Chain
+        Settled as far as actions have settled it.
+    inspected : bool
+        Whether somebody has asked what the records are like.
     """
 
     def __init__(
-        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None
+        self, session: Session, kind: str, chain: Chain, inputs: dict[str, Any] | None = None
     ) -> None:
-        self._session = session
+        self.session = session
+        self.kind = kind
+        self.inputs = {} if inputs is None else inputs
+        self.inspected = False
         self._chain = chain
-        self._inspected = False
-        self._cached: CacheSource | None = None
-        self.metadata: dict[str, Any] = dict(metadata or {})
-        # Of which files, and how read: for what is written to say so. Plain values.
-        self._inputs: dict[str, Any] = {}
+        self._selection: Selection | None = None
 
-    def _key(self, key: Any) -> Any:
-        """The key that users know, from the int that the chain knows. Local."""
-        raise NotImplementedError
+    @property
+    def chain(self) -> Chain:
+        """The chain. Local."""
+        return self._chain
 
-    def _name(self, action: str) -> str:
-        return f"{type(self).__name__}.{action}"
+    def replace(self, chain: Chain) -> None:
+        """Go on with another chain of the same records. Local, but to be done on all ranks."""
+        self._chain, self._selection = chain, None
 
-    def _settle(self, action: str) -> Chain:
+    def action(self, method: str, memory: int | None = None) -> Action:
+        """What runs a method of the collection. Local; RuntimeError where the context is closed."""
+        return Action(self.session, self.kind, method, memory)
+
+    def begin(self, method: str, least: int = 0) -> tuple[Action, Selection]:
+        """Begin a method of the collection, and settle its records. Collective.
+
+        Raises
+        ------
+        ValueError
+            Where there are fewer than `least` records.
+        RuntimeError
+            Where the context is closed.
+        """
+        action = Action(self.session, self.kind, method)
+        selection = self.settle(action)
+        if selection.count < least:
+            raise ValueError(f"{action.name}: the collection has no records")
+        return action, selection
+
+    def settle(self, action: Action) -> Selection:
         """Find out which records there are, and go on with that. Collective."""
-        _ = self._session.comm  # refuses where the context is closed
-        self._inspected = True
+        self.inspected = True
         chain = uncached(self._chain)
-        if chain.positions is None:
-            chain.source.prepare()  # type: ignore[attr-defined]
-            assert chain.source.count is not None
-            every = range(chain.source.count)
-            chain = Chain(chain.source, every, every, chain.steps)
-        while (place := chain.selector) is not None:
-            head, rest = chain.steps[:place], chain.steps[place + 1 :]
-            before = Chain(chain.source, chain.positions, chain.keys, head)
-            selected = self._selected(before, chain.steps[place], action)
-            chain = Chain(chain.source, selected.positions, selected.keys, (*head, *rest))
-        self._chain = chain
-        return chain
+        if self._selection is None or chain is not self._chain:
+            self._selection = action.settle(chain)
+            self._chain = self._selection.chain()
+        elif not isinstance(self._selection, Settled):
+            self._selection = self._selection.describe()  # an action may have learnt it
+        return self._selection
 
-    def _records(self, action: str) -> Chain:
-        """The settled chain, where there is one record at least. Collective."""
-        chain = self._settle(action)
-        if chain.count == 0:
-            raise ValueError(f"{self._name(action)}: the collection has no records")
-        return chain
+    @property
+    def count(self) -> int | None:
+        """How many records there are, or None while only an action can tell. Local."""
+        return self._chain.count
 
-    def _selected(self, chain: Chain, selector: Any, action: str) -> Chain:
-        """The chain with only the records that a selector keeps. Collective."""
-        assert chain.keys is not None
+    @property
+    def keys(self) -> Positions | None:
+        """The chain's keys, or None while only an action can tell. Local."""
+        return self._chain.keys
+
+    @property
+    def dims(self) -> Shape | None:
+        """Shape of a record, or None while only an action can tell. Local."""
+        return self._chain.dims
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """dtype of the records, or None while only an action can tell. Local."""
+        return self._chain.dtype
+
+
+class Action:
+    """One public method while it runs, on all ranks.
+
+    Parameters
+    ----------
+    session : Session
+    kind, method : str
+        Such as ``"Images"`` and ``"mean"``.
+    memory : int, optional
+        Bytes that each rank may take; by default the context's budget.
+    """
+
+    def __init__(
+        self, session: Session, kind: str, method: str, memory: int | None = None
+    ) -> None:
+        self.session = session
+        self.comm = session.comm
+        self.kind = kind
+        self.method = method
+        self.name = f"{kind}.{method}"
+        self.memory = session.memory if memory is None else memory
+
+    def within(self, memory: int) -> Action:
+        """The same with another budget."""
+        return Action(self.session, self.kind, self.method, memory)
+
+    def together(self, given: object = None) -> Together:
+        """Local work that fails on all ranks or on none; see `Together`."""
+        return Together(self.comm, self.name, given)
+
+    # -- which records there are -------------------------------------------------------------
+
+    def settle(self, chain: Chain) -> Selection:
+        """Find out which records a chain has. Collective."""
+        source, positions, keys = chain.source, chain.positions, chain.keys
+        if positions is None or keys is None:
+            source.prepare()
+            positions = keys = range(source.count or 0)
+        steps: list[Any] = []
+        for step in chain.steps:
+            if isinstance(step, Selector):
+                before = select(source, positions, keys, tuple(steps), self.comm.size)
+                positions, keys = self._keep(before, step)
+            else:
+                steps.append(step)
+        return select(source, positions, keys, tuple(steps), self.comm.size)
+
+    def _keep(self, before: Selection, selector: Selector) -> tuple[Positions, Positions]:
+        """The positions and keys of the records that a selector keeps. Collective."""
         if isinstance(selector, Renumber):
-            return Chain(chain.source, chain.positions, range(len(chain.keys)), chain.steps)
-        comm = self._session.comm
-        partition = chain.partition(comm.size)
-        start, stop = partition.bounds(comm.rank)
+            return before.positions, range(before.count)
+        start, stop = before.partition.bounds(self.comm.rank)
         kept = np.zeros(stop - start, dtype=np.uint8)
         if isinstance(selector, FilterKeys):
-            with Together(comm, self._name(action)), calling():
-                for i, key in enumerate(chain.keys[start:stop]):
-                    kept[i] = bool(selector.func(self._key(key)))
+            with self.together(), calling():
+                for i, key in enumerate(before.keys[start:stop]):
+                    kept[i] = bool(selector.func(selector.label(key)))
         else:
-            assert isinstance(selector, Filter)
+            func, label = selector.func, selector.label
 
             def keep(first: int, batch: np.ndarray) -> None:
-                assert chain.keys is not None
                 for i, value in enumerate(batch):
-                    key = self._key(chain.keys[first + i])
-                    kept[first + i - start] = bool(selector.func(key, value.copy()))
+                    key = label(before.keys[first + i])
+                    kept[first + i - start] = bool(func(key, value.copy()))
 
-            self._stream(chain, action, keep)
-        return chain.select(np.flatnonzero(allgather_rows(comm, kept, partition)))
+            self._run(before, keep)
+        left = before.take(np.flatnonzero(allgather_rows(self.comm, kept, before.partition)))
+        return left.positions, left.keys
 
-    def _stream(
-        self, chain: Chain, action: str, consume: Callable[[int, np.ndarray], None],
-        given: object = None, memory: int | None = None,
-        into: Callable[[int, int], np.ndarray | None] | None = None,
-    ) -> None:
-        """Run the chain over this rank's records: consume(first, batch) for each batch.
+    # -- batch by batch ------------------------------------------------------------------------
 
-        Collective: what consume raises on any rank is raised on all. `first` is the place of
-        batch[0] among all selected records; the batch is valid during the call alone. `given`
-        is what else must be the same on all ranks; `memory` is the budget of this action, where it
-        is not the context's. into(first, number) may tell where the results of so
-        many records are wanted: a batch that was written there is not consumed.
+    def stream(
+        self, selection: Selection, consume: Callable[[int, np.ndarray], None],
+        given: object = None, into: Callable[[int, int], np.ndarray | None] | None = None,
+    ) -> Settled:
+        """Run the steps over this rank's records: consume(first, batch) for each batch.
+
+        Collective: what consume raises on any rank is raised on all.
+
+        Parameters
+        ----------
+        selection : Selection
+        consume : callable
+            `first` is the place of batch[0] among all selected records; the batch is valid
+            during the call alone.
+        given : object
+            What else must be the same on all ranks.
+        into : callable, optional
+            into(first, number) may tell where the results of so many records are wanted: a
+            batch that was written there is not consumed.
+
+        Returns
+        -------
+        Settled
+            The selection; what undeclared functions have returned is known now.
+
+        Raises
+        ------
+        ValueError
+            Where no record has told what an undeclared function returns.
         """
-        comm = self._session.comm
-        partition = chain.partition(comm.size)
-        place = partition.bounds(comm.rank)[0]
-        source = chain.source
-        assert chain.positions is not None
-        allowed = self._session.memory if memory is None else memory
+        self._run(selection, consume, given, into)
+        return self.described(selection)
+
+    def described(self, selection: Selection) -> Settled:
+        """A selection of which an action has seen the records. Local; ValueError without any."""
+        known = selection.describe()
+        if not isinstance(known, Settled):  # a function that was never called
+            raise ValueError(f"{self.name}: the collection has no records")
+        return known
+
+    def _run(
+        self, selection: Selection, consume: Callable[[int, np.ndarray], None],
+        given: object = None, into: Callable[[int, int], np.ndarray | None] | None = None,
+    ) -> None:
+        comm, session, source = self.comm, self.session, selection.source
+        place = selection.partition.bounds(comm.rank)[0]
         writes = into is not None and isinstance(source, MemorySource) and \
-            len(chain.steps) == 1 and isinstance(chain.steps[0], WritingStep)
-        limit = VIEW_BYTES if writes else _batch_bytes(chain, allowed)
-        together = Together(comm, self._name(action), (chain.signature(), given))
+            len(selection.steps) == 1 and isinstance(selection.steps[0], WritingStep)
+        limit = VIEW_BYTES if writes else self._batch_bytes(selection)
+        together = self.together((selection.signature(), given))
         if source.collective:
             together.agree()  # before the ranks exchange anything, that they mean the same
-        for step in chain.steps:
+        for step in selection.steps:
             if isinstance(step, Apply):
                 step.seen = []  # an action that failed may have left something here
         batches = source.batches(
-            chain.positions, partition, comm.rank, limit, self._session.workspace,
-            allowed // ROOM_PART,
+            selection.positions, selection.partition, comm.rank, limit, session.workspace,
+            self.memory // ROOM_PART,
         )
 
         def work(batch: np.ndarray) -> None:
             nonlocal place
-            self._session.stopping.check()
+            session.stopping.check()
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
                 with calling(), phase("compute", batch.nbytes):
-                    with self._session.stopping.at_once():
-                        result = chain.run(first, batch, wanted)
+                    with session.stopping.at_once():
+                        result = selection.run(first, batch, wanted)
                     if result is not wanted:
                         consume(first, result)
 
-        with self._piece(chain, action) as tick:
+        with self._count(selection) as tick:
             if source.collective:
                 for batch in batches:  # a rank that has failed goes on taking part in the rounds
                     with together.attempt():
@@ -170,26 +289,25 @@ class Streamed:
                 # Closed here and not by whoever collects garbage: it waits for threads to let go
                 # of its buffers, and a collector may run where these threads need what it holds.
                 with together.attempt(), closing(batches):
-                    self._check_record(chain, action, allowed)
+                    self.check_record(selection)
                     for batch in batches:
                         work(batch)
                         tick(len(batch))
             if type(together.failure) is Unlike:
                 together.failure = None  # `_learn` finds out which record it is
             together.agree()
-        self._learn(chain)
+        self._learn(selection)
 
-    def _piece(self, chain: Chain, action: str) -> AbstractContextManager[Tick]:
+    def _count(self, selection: Selection) -> AbstractContextManager[Tick]:
         """Records that are taken one after the other, to be shown. Local."""
-        unit = type(self).__name__.lower()
-        return self._session.meter.piece(self._name(action), chain.count or 0, unit)
+        return self.session.meter.piece(self.name, selection.count, self.kind.lower())
 
-    def _learn(self, chain: Chain) -> None:
+    def _learn(self, selection: Selection) -> None:
         """Make the ranks agree on what undeclared functions returned. Collective."""
-        for step in chain.steps:
+        for step in selection.steps:
             if not isinstance(step, Apply) or step.known:
                 continue
-            found = [seen for rank in self._session.comm.allgather(step.seen) for seen in rank]
+            found = [seen for rank in self.comm.allgather(step.seen) for seen in rank]
             if not found:
                 continue
             found.sort(key=lambda seen: seen[0])
@@ -197,162 +315,154 @@ class Streamed:
             for _, label, other_dims, other_dtype in found:
                 if (other_dims, other_dtype) != (dims, dtype):
                     error = ValueError(different(label, other_dims, other_dtype, dims, dtype))
-                    raise mark_agreed(error, self._session.comm)
+                    raise mark_agreed(error, self.comm)
             step.known_dims, step.known_dtype = dims, dtype
 
-    def _load(self, chain: Chain, action: str) -> tuple[np.ndarray, Partition]:
-        """This rank's records in one array, (n,) + dims, and who has which. Collective.
+    def _batch_bytes(self, selection: Selection) -> int:
+        """About what a batch of the source is to take. Local."""
+        source = selection.source
+        limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
+        if isinstance(source, LocalSource):  # two of its records, unless they are too large
+            return max(limit, min(source.record_bytes(), self.memory // RECORD_PART))
+        if not isinstance(source, MemorySource):
+            return ROUND_BYTES
+        if not selection.steps:
+            return VIEW_BYTES
+        return min(limit, max(STEP_BYTES, STEP_RECORDS * source.record_bytes()))
+
+    # -- all at once ---------------------------------------------------------------------------
+
+    def load(self, selection: Selection) -> tuple[np.ndarray, Settled]:
+        """This rank's records in one array, (n,) + dims, and what they are. Collective.
 
         The array may be the source's own memory: it is not to be written to.
         """
-        comm = self._session.comm
-        partition = chain.partition(comm.size)
-        start, stop = partition.bounds(comm.rank)
-        if chain.steps == () and isinstance(chain.source, MemorySource) \
-                and partition == chain.source.partition:
-            Together(comm, self._name(action), chain.signature()).agree()
-            return chain.source.block, partition
+        source = selection.source
+        if not selection.steps and isinstance(selection, Settled):
+            if isinstance(source, MemorySource) and selection.partition == source.partition:
+                self.together(selection.signature()).agree()
+                return source.block, selection
+            return self._fill(selection), selection
+        start, stop = selection.partition.bounds(self.comm.rank)
+        empty = self.session.workspace.empty
         block: np.ndarray | None = None
-        empty = self._session.workspace.empty
-        if chain.steps == ():
-            with self._piece(chain, action) as tick:
-                with Together(comm, self._name(action), chain.signature()):
-                    assert chain.dims is not None
-                    assert chain.dtype is not None
-                    block = empty((stop - start, *chain.dims), chain.dtype)
-                    if not chain.source.collective:
-                        self._fill(chain, partition, block, tick)
-                if chain.source.collective:
-                    self._fill(chain, partition, block, tick)
-            return block, partition
 
         def into(first: int, number: int) -> np.ndarray | None:
             nonlocal block
             if block is None:
-                if chain.dims is None or chain.dtype is None:
+                if not isinstance(selection, Settled):
                     return None
-                block = empty((stop - start, *chain.dims), chain.dtype)
+                block = empty((stop - start, *selection.dims), selection.dtype)
             return block[first - start : first - start + number]
 
         def keep(first: int, batch: np.ndarray) -> None:
             nonlocal block
             if block is None:
+                record = batch[:1].nbytes
                 memory_limit.check_fits(
-                    max(partition.counts) * batch[:1].nbytes, self._session.memory,
-                    self._name(action), self._instead(chain, action, batch[:1].nbytes),
+                    max(selection.partition.counts) * record, self.memory, self.name,
+                    self._instead(selection, record),
                 )
                 block = empty((stop - start, *batch.shape[1:]), batch.dtype)
             block[first - start : first - start + len(batch)] = batch
 
-        self._stream(chain, action, keep, into=into)
-        if block is None:
-            if chain.dims is None:  # a function that was never called
-                raise ValueError(f"{self._name(action)}: the collection has no records")
-            block = np.empty((0, *chain.dims), dtype=chain.dtype)
-        return block, partition
+        known = self.stream(selection, keep, into=into)
+        return np.empty((0, *known.dims), known.dtype) if block is None else block, known
 
-    def _fill(
-        self, chain: Chain, partition: Partition, block: np.ndarray, tick: Tick
-    ) -> None:
-        assert chain.positions is not None
-        chain.source.load(
-            chain.positions, partition, self._session.comm.rank, block, ROUND_BYTES,
-            self._session.workspace, tick,
-        )
+    def _fill(self, records: Settled) -> np.ndarray:
+        """This rank's records of a source without steps. Collective."""
+        source, own = records.source, records.partition.counts[self.comm.rank]
+        block = np.empty(0)
 
-    def _known(self, chain: Chain, action: str) -> Chain:
-        """The chain, with dims and dtype known before anything is written. Collective.
+        def fill() -> None:
+            source.load(records.positions, records.partition, self.comm.rank, block, ROUND_BYTES,
+                        self.session.workspace, tick)
+
+        with self._count(records) as tick:
+            with self.together(records.signature()):
+                block = self.session.workspace.empty((own, *records.dims), records.dtype)
+                if not source.collective:
+                    fill()
+            if source.collective:
+                fill()
+        return block
+
+    def known(self, selection: Selection) -> Settled:
+        """The selection, with dims and dtype known before anything is written. Collective.
 
         Where only running it can tell (a function whose result was not declared), this rank's
         share is computed and kept, so that the function is not called twice for a record.
         """
-        if chain.dims is not None and chain.dtype is not None:
-            return chain
-        block, partition = self._load(chain, action)
-        assert chain.dims is not None
-        assert chain.dtype is not None
-        assert chain.keys is not None
-        source = MemorySource(block, chain.dims, chain.dtype, partition)
-        source.number = chain.source.number
-        return Chain(source, range(partition.count), chain.keys)
+        if isinstance(selection, Settled):
+            return selection
+        block, known = self.load(selection)
+        source = MemorySource(block, known.dims, known.dtype, known.partition)
+        source.number = known.source.number
+        return Settled(source, range(known.count), known.keys, (), known.partition, known.dims,
+                       known.dtype)
 
-    def _gather(self, chain: Chain, action: str) -> np.ndarray:
-        """All records of a settled chain on every rank, (n,) + dims. Collective."""
-        comm = self._session.comm
-        self._check_gather(chain, action)
-        block, partition = self._load(chain, action)
-        self._check_gather(chain, action)  # what was not known before
-        owned = not isinstance(chain.source, MemorySource) or chain.steps != ()
-        if comm.size == 1 and owned:
+    def gather(self, selection: Selection) -> np.ndarray:
+        """All records on every rank, (n,) + dims. Collective."""
+        self._check_gather(selection)
+        block, known = self.load(selection)
+        self._check_gather(known)  # what was not known before
+        owned = not isinstance(known.source, MemorySource) or known.steps != ()
+        if self.comm.size == 1 and owned:
             return block  # it was made for this
-        with Together(comm, self._name(action)):
+        with self.together():
             rows = np.ascontiguousarray(block)
-        return allgather_rows(comm, rows, partition)
+        return allgather_rows(self.comm, rows, known.partition)
 
-    def _check_gather(self, chain: Chain, action: str) -> None:
+    # -- what fits -----------------------------------------------------------------------------
+
+    def _check_gather(self, selection: Selection) -> None:
         """Refuse what every rank cannot hold: all records, and meanwhile its own. Local."""
-        self._check_record(chain, action)
-        own = 0 if self._session.comm.size == 1 else self._share_bytes(chain)
+        self.check_record(selection)
+        if not isinstance(selection, Settled):
+            return
+        own = 0 if self.comm.size == 1 else _share_bytes(selection)
         memory_limit.check_fits(
-            self._record_bytes(chain) * (chain.count or 0) + own, self._session.memory,
-            self._name(action), "take fewer records, or give the context more with memory=",
+            selection.record_bytes * selection.count + own, self.memory, self.name,
+            "take fewer records, or give the context more with memory=",
         )
 
-    def _check_share(self, chain: Chain, action: str, copied: bool = False) -> None:
+    def check_share(self, selection: Selection, copied: bool = False) -> None:
         """Refuse a share that does not fit, the same on all ranks. Local."""
-        self._check_record(chain, action)
-        memory_limit.check_fits(
-            self._share_bytes(chain, copied), self._session.memory, self._name(action),
-            self._instead(chain, action, self._record_bytes(chain)),
-        )
-
-    def _check_record(self, chain: Chain, action: str, memory: int | None = None) -> None:
-        """Refuse records of which not even one fits: one that is read, and its result. Local."""
-        source = chain.source
-        if isinstance(source, LocalSource):
+        self.check_record(selection)
+        if isinstance(selection, Settled):
             memory_limit.check_fits(
-                source.record_bytes() + (self._record_bytes(chain) if chain.steps else 0),
-                self._session.memory if memory is None else memory,
-                f"{self._name(action)}: one record of shape {source.dims} and dtype "
-                f"{source.dtype}", source.advice(),
+                _share_bytes(selection, copied), self.memory, self.name,
+                self._instead(selection, selection.record_bytes),
             )
 
-    def _instead(self, chain: Chain, action: str, record: int) -> str:
+    def check_record(self, selection: Selection) -> None:
+        """Refuse records of which not even one fits: one that is read, and its result. Local."""
+        source = selection.source
+        if isinstance(source, LocalSource):
+            made = selection.record_bytes \
+                if selection.steps and isinstance(selection, Settled) else 0
+            memory_limit.check_fits(
+                source.record_bytes() + made, self.memory,
+                f"{self.name}: one record of shape {source.dims} and dtype {source.dtype}",
+                source.advice(),
+            )
+
+    def _instead(self, selection: Selection, record: int) -> str:
         """What to do where a share of records of so many bytes is too large. Local."""
         words = "give the context more with memory=, or take fewer or smaller records"
-        if action.startswith("save"):  # which then holds no share
+        saves = self.method.startswith("save")
+        if saves:  # which then holds no share
             words = f"declare dims and dtype of what apply's function returns, {words}"
-        there = self._session.memory // max(1, record)
+        there = self.memory // max(1, record)
         # What is gathered no number of ranks makes smaller, and memory is where its rank is.
-        if not there or chain.source.partition is not None or \
-                not (action.startswith("save") or action in ("cache", "toSeries")):
+        if not there or selection.source.partition is not None or \
+                not (saves or self.method in ("cache", "toSeries")):
             return words
-        return f"{words}, or use {-(-(chain.count or 0) // there)} ranks that each have as much"
-
-    def _record_bytes(self, chain: Chain) -> int:
-        """What a record takes; 0 while only an action can tell. Local."""
-        if chain.dims is None or chain.dtype is None:
-            return 0
-        return int(np.prod(chain.dims, dtype=np.int64)) * chain.dtype.itemsize
-
-    def _share_bytes(self, chain: Chain, copied: bool = False) -> int:
-        """What the largest share of the records takes, 0 where it is there already. Local."""
-        if isinstance(chain.source, MemorySource) and chain.steps == () and not copied:
-            return 0
-        return max(chain.partition(self._session.comm.size).counts) * self._record_bytes(chain)
+        return f"{words}, or use {-(-selection.count // there)} ranks that each have as much"
 
 
-def _batch_bytes(chain: Chain, memory: int) -> int:
-    """About what a batch of the chain's source is to take. Local."""
-    source = chain.source
-    limit = min(BATCH_BYTES, max(1, memory // BATCH_PART))
-    if isinstance(source, LocalSource):  # two of its records, unless they are too large for that
-        return max(limit, min(source.record_bytes(), memory // RECORD_PART))
-    if not isinstance(source, MemorySource):
-        return ROUND_BYTES
-    if not chain.steps:
-        return VIEW_BYTES
-    assert source.dims is not None
-    assert source.dtype is not None
-    record = int(np.prod(source.dims, dtype=np.int64)) * source.dtype.itemsize
-    return min(limit, max(STEP_BYTES, STEP_RECORDS * record))
+def _share_bytes(records: Settled, copied: bool = False) -> int:
+    """What the largest share of the records takes, 0 where it is there already. Local."""
+    if isinstance(records.source, MemorySource) and not records.steps and not copied:
+        return 0
+    return max(records.partition.counts) * records.record_bytes

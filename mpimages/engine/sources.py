@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,6 +19,7 @@ from ..kernels.runs import Paths
 from ..readers.base import Handle, Scratch, consecutive
 from ..readers.series.base import SeriesHeader, open_series
 from .chain import Chain, Positions, Shape
+from .selection import Settled, pick
 
 __all__ = [
     "CacheSource",
@@ -46,6 +48,9 @@ class LocalSource:
         self.partition: Partition | None = None
         self.number = 0
 
+    def prepare(self) -> None:
+        """Nothing: all is known."""
+
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         """Write the records at `positions` into out, (len(positions),) + dims.
 
@@ -61,7 +66,7 @@ class LocalSource:
         own = positions[start:stop]
         if len(own) == 0:
             return
-        size = max(1, int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize)
+        size = max(1, math.prod(self.dims) * self.dtype.itemsize)
         step = max(1, min(len(own), limit // size))
         cuts = self._cuts(own, step, max(step, room // size))
         longest = max(b - a for a, b in cuts)
@@ -103,7 +108,7 @@ class LocalSource:
 
     def record_bytes(self) -> int:
         """What one record takes, and what it takes to read it."""
-        return int(np.prod(self.dims, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.dims) * self.dtype.itemsize
 
     def advice(self) -> str:
         """What to do where a record does not fit."""
@@ -178,7 +183,7 @@ class ExampleSeriesSource(LocalSource):
     """A simulated Series: each rank makes the pixels that it owns."""
 
     def __init__(self, example: Any, length: int) -> None:
-        pixels = int(np.prod(example.dims, dtype=np.int64))
+        pixels = math.prod(example.dims)
         super().__init__(pixels, (length,), example.dtype)
         self.example = example
 
@@ -386,17 +391,23 @@ class MemorySource:
         self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition
     ) -> None:
         self.block = block
-        self.dims: Shape | None = dims
-        self.dtype: np.dtype | None = dtype
-        self.partition: Partition | None = partition
-        self.count: int | None = partition.count
+        self.dims = dims
+        self.dtype = dtype
+        self.partition = partition
+        self.count = partition.count
         self.number = 0
+
+    def prepare(self) -> None:
+        """Nothing: all is known."""
+
+    def record_bytes(self) -> int:
+        """What one record takes."""
+        return math.prod(self.dims) * self.dtype.itemsize
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
         workspace: Workspace, room: int = 0,
     ) -> Generator[np.ndarray]:
-        assert self.partition is not None
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
         first, last = self.partition.bounds(rank)
@@ -421,15 +432,13 @@ class MemorySource:
 
 
 class CacheSource(MemorySource):
-    """What `cache` kept of a collection; it knows the chain that it was computed by.
+    """What `cache` kept of a collection; it knows how it was computed.
 
-    After `drop` its records are computed by that chain again.
+    After `drop` its records are computed so again.
     """
 
-    def __init__(
-        self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition, origin: Chain
-    ) -> None:
-        super().__init__(block, dims, dtype, partition)
+    def __init__(self, block: np.ndarray, origin: Settled) -> None:
+        super().__init__(block, origin.dims, origin.dtype, origin.partition)
         self.number = origin.source.number
         self.origin = origin
         self.kept = True
@@ -443,9 +452,8 @@ class CacheSource(MemorySource):
 def uncached(chain: Chain) -> Chain:
     """The chain without the caches that were dropped since it was made."""
     while isinstance(chain.source, CacheSource) and not chain.source.kept:
-        origin = chain.source.origin
-        assert chain.positions is not None
-        kept = np.asarray(chain.positions, dtype=np.int64)
-        positions = origin.select(kept).positions
+        origin, kept = chain.source.origin, chain.positions
+        positions = None if kept is None else \
+            pick(origin.positions, np.asarray(kept, dtype=np.int64))
         chain = Chain(origin.source, positions, chain.keys, (*origin.steps, *chain.steps))
     return chain

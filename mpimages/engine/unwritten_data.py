@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from mpi4py import MPI
 
-from ..spmd.agreement import Together, allreduce
-from .chain import Chain
+from ..spmd.agreement import allreduce
+from .runner import Action
+from .selection import Selection
 from .sources import FileSource
 
 __all__ = ["never_written"]
@@ -14,8 +14,8 @@ __all__ = ["never_written"]
 PARTS = ("pages", "strips", "tiles")
 
 
-def never_written(comm: MPI.Intracomm, chain: Chain, action: str) -> dict[str, int]:
-    """How many parts of a settled chain's files were never written. Collective.
+def never_written(action: Action, images: Selection) -> dict[str, int]:
+    """How many parts of the images' files were never written. Collective.
 
     Returns
     -------
@@ -29,14 +29,13 @@ def never_written(comm: MPI.Intracomm, chain: Chain, action: str) -> dict[str, i
     nothing is counted: reading it will say so.
     """
     counts = np.zeros(len(PARTS), dtype=np.int64)
-    with Together(comm, action):
-        source = chain.source
+    with action.together():
+        source = images.source
         if isinstance(source, FileSource) and source.reader.sparse:
-            start, stop = chain.partition(comm.size).bounds(comm.rank)
-            assert chain.positions is not None
-            for file, image, _, number in source.visits(chain.positions[start:stop]):
+            own = images.own(action.comm.rank)
+            for file, image, _, number in source.visits(own):
                 counts += _count(source, file, image, number)
-    total = allreduce(comm, counts).tolist()
+    total = allreduce(action.comm, counts).tolist()
     return {name: number for name, number in zip(PARTS, total, strict=True) if number}
 
 

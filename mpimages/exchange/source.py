@@ -2,77 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
-from mpi4py import MPI
 
 from ..core.partition import Partition
 from ..core.workspace import Workspace
 from ..engine.chain import Positions, Shape
-from ..spmd.agreement import Together
-from ..spmd.shared_memory import Segments
+from ..engine.runner import Action, Records
+from ..engine.selection import Settled
 from .redistribution import ExchangePlan
 
-__all__ = ["ExchangeSource", "ImageCollection"]
-
-
-class ImageCollection(Protocol):
-    """What the exchange asks of the images that it transposes."""
-
-    @property
-    def count(self) -> int | None: ...
-    @property
-    def keys(self) -> Positions | None: ...
-    @property
-    def shape(self) -> Shape | None: ...
-    @property
-    def kind(self) -> np.dtype | None: ...
-
-    @property
-    def collection(self) -> Any:
-        """The collection itself."""
-
-    def settle(self) -> None:
-        """Find out which images there are. Collective."""
-
-    def share(self) -> tuple[np.ndarray, Partition]:
-        """This rank's images, (n,) + dims, and who has which. Collective."""
+__all__ = ["ExchangeSource"]
 
 
 class ExchangeSource:
-    """A Series' records, taken out of a collection of images by exchange."""
+    """A Series' records, taken out of the images of a collection by exchange.
+
+    Parameters
+    ----------
+    images : Records
+        Those of the collection: what one of the two finds out, the other knows.
+    """
 
     collective: ClassVar[bool] = True
 
-    def __init__(
-        self, comm: MPI.Intracomm, images: ImageCollection, segments: Segments | None = None,
-        number: int = 0,
-    ) -> None:
-        self.comm = comm
+    def __init__(self, images: Records) -> None:
         self.images = images
-        self.number = number
-        self._segments = segments
-        self._share: tuple[np.ndarray, Partition] | None = None
+        self.number = images.chain.source.number
+        self._share: tuple[np.ndarray, Settled] | None = None
 
     @property
     def count(self) -> int | None:
-        shape = self.images.shape
-        if shape is None or self.images.kind is None or not self.images.count:
+        """The number of pixels, or None while only an action can tell."""
+        dims = self.images.dims
+        if dims is None or self.images.dtype is None or not self.images.count:
             return None  # without images there is nothing to transpose: `prepare` says so
-        return int(np.prod(shape, dtype=np.int64))
+        return math.prod(dims)
 
     @property
     def dims(self) -> Shape | None:
-        return None if self.images.count is None else (self.images.count,)
+        """The length of a series, or None while only an action can tell."""
+        count = self.images.count
+        return None if count is None else (count,)
 
     @property
     def dtype(self) -> np.dtype | None:
-        return self.images.kind
+        """That of the images."""
+        return self.images.dtype
 
     @property
     def partition(self) -> Partition | None:
+        """None: any rank can be given any pixel."""
         return None
 
     def prepare(self) -> None:
@@ -81,18 +64,25 @@ class ExchangeSource:
         Where only running the images' steps can tell, what they gave is kept for the
         exchange that follows, so that nothing is computed twice.
         """
-        self.images.settle()
-        if self.images.count == 0:
+        action = self._action()
+        selection = self.images.settle(action)
+        if selection.count == 0:
             raise ValueError("toSeries: the collection has no images")
-        if self.images.shape is None or self.images.kind is None:
-            self._share = self.images.share()
+        if not isinstance(selection, Settled):
+            self._share = self._load(action)
+
+    def settle(self) -> Settled:
+        """The images. Collective."""
+        action = self._action()
+        return action.described(self.images.settle(action))
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
         workspace: Workspace, room: int = 0,
     ) -> Generator[np.ndarray]:
+        """See `Source`. Collective."""
         block, plan = self._plan(partition, limit)
-        yield from plan.execute(self.comm, block, positions, workspace)
+        yield from plan.execute(self.images.session.comm, block, positions, workspace)
 
     def load(
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
@@ -100,17 +90,31 @@ class ExchangeSource:
     ) -> None:
         """The whole of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
-        for moved in plan.execute(self.comm, block, positions, workspace, out):
+        for moved in plan.execute(self.images.session.comm, block, positions, workspace, out):
             tick(len(moved))
 
-    def take_share(self) -> tuple[np.ndarray, Partition] | None:
+    def take_share(self) -> np.ndarray | None:
         """What `prepare` had to compute of the images, once. Local."""
         share, self._share = self._share, None
-        return share
+        return None if share is None else share[0]
+
+    def _action(self) -> Action:
+        return self.images.action("toSeries")
+
+    def _load(self, action: Action) -> tuple[np.ndarray, Settled]:
+        """This rank's images, (n,) + dims. Collective."""
+        selection = self.images.settle(action)
+        action.check_share(selection)
+        block, images = action.load(selection)
+        action.check_share(images)  # what was not known before
+        return block, images
 
     def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:
-        block, images = self.take_share() or self.images.share()
+        action, share = self._action(), self._share
+        self._share = None
+        block, images = share or self._load(action)
         flat = np.empty((0, 0))
-        with Together(self.comm, "toSeries"):
-            flat = np.ascontiguousarray(block).reshape(len(block), self.count or 0)
-        return flat, ExchangePlan(images, partition, block.dtype, limit, self._segments)
+        with action.together():
+            flat = np.ascontiguousarray(block).reshape(len(block), math.prod(images.dims))
+        return flat, ExchangePlan(images.partition, partition, block.dtype, limit,
+                                  action.session.segments)

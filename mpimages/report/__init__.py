@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..collection import Collection
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
 from ..engine.unwritten_data import never_written
 from ..spmd.agreement import from_rank
 from ..writers.output.staging import staged
@@ -19,23 +20,23 @@ from .gathering import Recording, gather
 
 __all__ = ["write_report"]
 
-ACTION = "report"
-
-
-def write_report(images: Collection, path: str | os.PathLike, overwrite: bool) -> dict[str, Any]:
+def write_report(
+    action: Action, images: Selection, metadata: dict[str, Any], path: str | os.PathLike[str],
+    overwrite: bool,
+) -> dict[str, Any]:
     """See `Images.report`. Collective."""
-    comm = images._session.comm
-    chain = images._records(ACTION)
-    with staged(comm, path, "report", overwrite, images._name(ACTION)) as output:
-        recording = gather(images, chain, ACTION)
-        unwritten = never_written(comm, chain, images._name(ACTION))
+    comm = action.comm
+    with staged(comm, path, "report", overwrite, action.name) as output:
+        recording, known = gather(action, images)
+        unwritten = never_written(action, known)
         figures: dict[str, Any] = from_rank(
-            comm, 0, images._name(ACTION), _write, images, recording, unwritten, output)
+            comm, 0, action.name, _write, known, metadata, recording, unwritten, output)
     return figures
 
 
 def _write(
-    images: Collection, recording: Recording, unwritten: dict[str, int], output: str
+    images: Settled, metadata: dict[str, Any], recording: Recording, unwritten: dict[str, int],
+    output: str,
 ) -> dict[str, Any]:
     """Judge, draw and write; returns the figures. Local: rank 0."""
     from ..writers.output.files import naming_file
@@ -44,7 +45,7 @@ def _write(
     from .judgement import judge
     from .page import page
 
-    description = describe(images._chain, images.metadata)
+    description = describe(images, metadata)
     with np.errstate(over="ignore", invalid="ignore"):  # as in the passes
         judged = judge(recording, description.gaps, unwritten)
         made = page(recording, judged, description)

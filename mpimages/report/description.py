@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.chain import Chain
-from ..engine.sources import FileSource
+from ..engine.selection import Settled
+from ..engine.sources import ExampleSource, FileSource
 from ..spmd.memory_limit import size_text
 from ..writers.output.plain import plain_metadata
 from .words import number_text, time_text
@@ -51,17 +51,14 @@ class Description:
     interval: float | None
 
 
-def describe(chain: Chain, metadata: Mapping[str, Any]) -> Description:
-    """A settled chain whose dims and dtype are known."""
-    dims, dtype, count = chain.dims, chain.dtype, chain.count
-    assert dims is not None
-    assert dtype is not None
-    assert count is not None
-    size = math.prod(dims) * count * dtype.itemsize
+def describe(images: Settled, metadata: Mapping[str, Any]) -> Description:
+    """Say what the files say. Local."""
+    dims, dtype, count = images.dims, images.dtype, images.count
+    size = count * images.record_bytes
     known = dict(plain_metadata(metadata))
     interval = _positive(known.get("frameInterval"))
-    title, names, gaps = _files(chain)
-    steps = [step.name for step in chain.steps if hasattr(step, "name")]
+    title, names, gaps = _files(images)
+    steps = [step.name for step in images.steps]
     fields = {**names, "images": count, "dims": list(dims), "dtype": str(dtype), "bytes": size,
               "steps": steps, "metadata": known}
     rows = [(name.replace("_", " "), str(text)) for name, text in names.items()
@@ -79,16 +76,14 @@ def describe(chain: Chain, metadata: Mapping[str, Any]) -> Description:
     return Description(title, rows + _scales(known, interval, count), fields, gaps, interval)
 
 
-def _files(chain: Chain) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+def _files(images: Settled) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     """The recording's name, what is known of its files, and the gaps between them."""
-    source = chain.source
+    source = images.source
     if not isinstance(source, FileSource):
-        example = getattr(source, "example", None)
-        if example is None:
+        if not isinstance(source, ExampleSource):
             return "Recording in memory", {}, []
-        return example.name, {"description": example.description}, []
-    assert chain.positions is not None
-    files = np.unique(source.files_of(chain.positions))
+        return source.example.name, {"description": source.example.description}, []
+    files = np.unique(source.files_of(images.positions))
     names = [_text(os.path.basename(source.paths[int(i)])) for i in files]
     first = _text(os.path.abspath(source.paths[int(files[0])]))
     directory = os.path.dirname(first)

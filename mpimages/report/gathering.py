@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from ..collection import Collection
 from ..core.partition import Partition
-from ..engine.chain import Chain, Shape
-from ..spmd.agreement import PIECE_BYTES, Together, allgather_rows
+from ..engine.chain import Shape
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
+from ..spmd.agreement import PIECE_BYTES, allgather_rows
 from .counts import Counts
 from .neighbours import PixelStatistics, pixel_statistics
 from .per_image import COLUMNS, FrameMeasures, mean_difference
@@ -72,48 +72,50 @@ class Recording:
         return len(self.keys)
 
 
-def gather(images: Collection, chain: Chain, action: str) -> Recording:
-    """Two passes over the records of a settled chain; three where some are blank. Collective.
+def gather(action: Action, images: Selection) -> tuple[Recording, Settled]:
+    """Two passes over the records; three where some are blank. Collective.
 
     Every number is computed from one image alone, or by sums that do not depend on the order: it
     is the same for every number of ranks.
+
+    Returns
+    -------
+    Recording, Settled
+        What was found; the images, as they are known then.
 
     Raises
     ------
     ValueError
         Where the records are neither images nor volumes.
     """
-    comm = images._session.comm
-    pixels, places = pixel_statistics(images, chain, action)
-    assert chain.dims is not None
-    assert chain.dtype is not None
-    region = Region.of(chain.dims, chain.count or 0)
-    finder = _shift_finder(images, chain, action, region)
-    partition = chain.partition(comm.size)
-    with Together(comm, images._name(action)):
+    comm = action.comm
+    pixels, places, known = pixel_statistics(action, images)
+    region = Region.of(known.dims, known.count)
+    finder = _shift_finder(action, known, region)
+    with action.together():
         low, high = _range(pixels)
-        blank = np.zeros(chain.count or 0, dtype=bool)
+        blank = np.zeros(known.count, dtype=bool)
         blank[places] = True
     if blank.any() and not blank.all():  # one would outweigh whatever the others do
-        pixels, _ = pixel_statistics(images, chain.select(np.flatnonzero(~blank)), action)
-    with Together(comm, images._name(action)):
-        active = active_pixels(pixels, chain.count or 0)
-        measures = FrameMeasures(partition.counts[comm.rank], region, finder,
-                                 Counts(chain.dtype, low, high), active)
-    images._stream(chain, action, lambda _, batch: measures.add(batch), "frames")
-    before = _last_before(comm, partition, measures.last)
-    with Together(comm, images._name(action)):
-        if before is not None:
-            assert measures.first is not None
+        pixels, _, _ = pixel_statistics(action, known.take(np.flatnonzero(~blank)))
+    with action.together():
+        active = active_pixels(pixels, known.count)
+        measures = FrameMeasures(known.partition.counts[comm.rank], region, finder,
+                                 Counts(known.dtype, low, high), active)
+    action.stream(known, lambda _, batch: measures.add(batch), "frames")
+    before = _last_before(action, known.partition, measures.last)
+    with action.together():
+        if before is not None and measures.first is not None:
             measures.column("difference")[0] = mean_difference(
                 before[None], measures.first[None])[0]
-        keys = np.asarray(chain.keys, dtype=np.int64)
+        keys = np.asarray(known.keys, dtype=np.int64)
     measures.counts.merge(comm)
-    return Recording(
-        chain.dims, chain.dtype, keys, blank, pixels, measures.counts,
-        allgather_rows(comm, measures.table, partition), region if finder else None, active,
-        allgather_rows(comm, measures.series, partition),
+    recording = Recording(
+        known.dims, known.dtype, keys, blank, pixels, measures.counts,
+        allgather_rows(comm, measures.table, known.partition), region if finder else None, active,
+        allgather_rows(comm, measures.series, known.partition),
     )
+    return recording, known
 
 
 def _range(pixels: PixelStatistics) -> tuple[float, float]:
@@ -122,18 +124,16 @@ def _range(pixels: PixelStatistics) -> tuple[float, float]:
     return (low, high) if np.isfinite(high - low) else (low / 4, high / 4)
 
 
-def _shift_finder(
-    images: Collection, chain: Chain, action: str, region: Region
-) -> ShiftFinder | None:
+def _shift_finder(action: Action, images: Settled, region: Region) -> ShiftFinder | None:
     """With the middle of the recording as reference; None where nothing can move. Collective."""
-    count = chain.count or 0
+    count = images.count
     if count < 2 or not region.is_enough:
         return None
     step = max(1, int(count * REFERENCE_PART) // REFERENCE_IMAGES)
     number = min(count, REFERENCE_IMAGES)
     places = (count - number * step) // 2 + step * np.arange(number)
-    pictures = images._gather(chain.then(Reduced(region)).select(places), action)
-    with Together(images._session.comm, images._name(action)):
+    pictures = action.gather(images.then(Reduced(region)).take(places))
+    with action.together():
         return ShiftFinder(np.median(pictures, axis=0), region.bins)
 
 
@@ -167,20 +167,20 @@ def active_pixels(pixels: PixelStatistics, count: int) -> np.ndarray:
 
 
 def _last_before(
-    comm: MPI.Intracomm, partition: Partition, last: np.ndarray | None
+    action: Action, partition: Partition, last: np.ndarray | None
 ) -> np.ndarray | None:
     """The last image of the rank before that has any; None for the first. Collective.
 
     Who sends to whom follows from the partition, and nobody waits before all is under way.
     """
+    comm = action.comm
     owners = [rank for rank, count in enumerate(partition.counts) if count]
     place = owners.index(comm.rank) if comm.rank in owners else -1
     received: np.ndarray | None = None
-    with Together(comm, "report"):
-        if place > 0:
-            assert last is not None
+    with action.together():
+        if place > 0 and last is not None:
             received = np.empty_like(last)
-    requests: list[Any] = []
+    requests: list[MPI.Request] = []
     if received is not None:
         requests += [comm.Irecv([piece, MPI.BYTE], owners[place - 1]) for piece in _bytes(received)]
     if last is not None and 0 <= place < len(owners) - 1:

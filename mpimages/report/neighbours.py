@@ -12,17 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
-from ..collection import Collection
 from ..core.partition import Partition
-from ..engine.chain import Chain, Shape
-from ..spmd.agreement import Together, allgather_rows
-from ..spmd.memory_limit import size_text
-from ..statistics.accumulator import Accumulator, need_per_pixel
+from ..engine.chain import Shape
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
+from ..spmd.agreement import allgather_rows
+from ..spmd.shared_memory import Segments
+from ..statistics.accumulator import Accumulator, Statistics, need_per_pixel
+from ..statistics.passes import MERGE_SHARE, sum_in_passes
 
 __all__ = ["PixelStatistics", "filled", "is_blank", "local_correlation", "pixel_statistics"]
 
@@ -33,10 +34,6 @@ SUM = {"variance"}
 PIECE_BYTES = 1 << 20
 GROUP_BYTES = 64 << 20
 GROUP = 8
-# As for the statistics: of the budget, what sums may hold and a merge may move at a time.
-SUMS_SHARE = 2
-MERGE_SHARE = 8
-MOST_PASSES = 256
 
 
 @dataclass
@@ -59,8 +56,8 @@ class PixelStatistics:
 
 
 def pixel_statistics(
-    images: Collection, chain: Chain, action: str
-) -> tuple[PixelStatistics, np.ndarray]:
+    action: Action, images: Selection
+) -> tuple[PixelStatistics, np.ndarray, Settled]:
     """One pass over the records, or several by bands of pixels where memory is short. Collective.
 
     Values that are not finite count as 0.
@@ -70,6 +67,8 @@ def pixel_statistics(
     PixelStatistics
     (m,) int64 ndarray
         Which records are blank, ascending; they count, too.
+    Settled
+        The images, as they are known then.
 
     Raises
     ------
@@ -78,63 +77,32 @@ def pixel_statistics(
     ValueError
         Where the records are neither images nor volumes.
     """
-    session = images._session
-    if chain.dims is not None:
-        _check_dims(chain.dims)
-    partition = chain.partition(session.comm.size)
-    found: list[dict[str, np.ndarray]] = []
+    session, comm, partition = action.session, action.comm, images.partition
     blank: list[int] = []
-    passes = 1
-    while len(found) < passes:
-        sums = _one_pass(images, chain, action, partition, len(found),
-                         blank if not found else None)
-        found.append(sums.merge(session.comm, partition))
-        assert chain.dims is not None
-        assert chain.dtype is not None
-        passes = _bands(chain.dims, chain.dtype, partition, session.memory).parts
-    with Together(session.comm, images._name(action)):
-        dims = chain.dims
-        assert dims is not None
-        whole = {name: np.concatenate([band[name] for band in found]).reshape(dims)
+    if isinstance(images, Settled):
+        _check_dims(images.dims)
+
+    def need(dims: Shape, dtype: np.dtype) -> int:
+        return (need_per_pixel(dtype, PIXEL, partition)
+                + 2 * need_per_pixel(_wide(dtype), SUM, partition))
+
+    def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _Sums:
+        _check_dims(dims)
+        return _Sums(dims, dtype, band, partition.bounds(comm.rank), session.workspace.empty,
+                     action.memory // MERGE_SHARE, blank if band[0] == 0 else None)
+
+    found, known = sum_in_passes(
+        action, images, "the sums for a report of images", need, make,
+        lambda sums: sums.merge(comm, partition, session.segments))
+    with action.together():
+        whole = {name: np.concatenate([band[name] for band in found]).reshape(known.dims)
                  for name in found[0]}
         variance = whole.pop("variance")
         right, down = whole.pop("right"), whole.pop("down")
         statistics = PixelStatistics(**whole, stdev=np.sqrt(variance),
                                      correlation=local_correlation(variance, right, down))
-    counts = Partition.fromCounts(session.comm.allgather(len(blank)))
-    return statistics, allgather_rows(session.comm, np.array(blank, dtype=np.int64), counts)
-
-
-def _one_pass(
-    images: Collection, chain: Chain, action: str, partition: Partition, number: int,
-    blank: list[int] | None,
-) -> _Sums:
-    """This rank's sums over the pixels of one band; `blank` takes blank records. Collective."""
-    session = images._session
-    sums: _Sums | None = None
-
-    def begin(dims: Shape, dtype: np.dtype) -> _Sums:
-        _check_dims(dims)
-        bands = _bands(dims, dtype, partition, session.memory)
-        return _Sums(dims, dtype, bands.bounds(number), partition.bounds(session.comm.rank),
-                     session.workspace.empty, session.memory // MERGE_SHARE)
-
-    def add(first: int, batch: np.ndarray) -> None:
-        nonlocal sums
-        if sums is None:  # not before: what a function returns is not known earlier
-            sums = begin(batch.shape[1:], batch.dtype)
-        sums.add(first, batch)
-        if blank is not None:
-            blank.extend(first + i for i, record in enumerate(batch) if is_blank(record))
-
-    images._stream(chain, action, add, ("pixels", number))
-    with Together(session.comm, images._name(action)):
-        if sums is None:
-            assert chain.dims is not None
-            assert chain.dtype is not None
-            sums = begin(chain.dims, chain.dtype)
-    assert sums is not None
-    return sums
+    counts = Partition.fromCounts(comm.allgather(len(blank)))
+    return statistics, allgather_rows(comm, np.array(blank, dtype=np.int64), counts), known
 
 
 def _check_dims(dims: Shape) -> None:
@@ -142,28 +110,14 @@ def _check_dims(dims: Shape) -> None:
         raise ValueError(f"report: it is of images or volumes, not of records of dims {dims}")
 
 
-def _bands(dims: Shape, dtype: np.dtype, partition: Partition, memory: int) -> Partition:
-    """Which pixels each pass takes; all ranks find the same. Local."""
-    width = math.prod(dims)
-    need = width * (need_per_pixel(dtype, PIXEL, partition)
-                    + 2 * need_per_pixel(_wide(dtype), SUM, partition))
-    passes = max(1, -(-need // max(1, memory // SUMS_SHARE)))
-    if passes > min(MOST_PASSES, max(1, width)):
-        raise MemoryError(
-            f"the sums for a report of images of shape {dims} and dtype {dtype} take "
-            f"{size_text(need)} on a rank, too much for a budget of {size_text(memory)}; take "
-            "fewer pixels, or give the context more with memory="
-        )
-    return Partition.balanced(width, passes)
-
-
 class _Sums:
     """One rank's sums of the pixels [a, b), and of their sums with two of their neighbours."""
 
     def __init__(
         self, dims: Shape, dtype: np.dtype, band: tuple[int, int], own: tuple[int, int],
-        empty: Callable[..., np.ndarray], limit: int,
+        empty: Callable[..., np.ndarray], limit: int, blank: list[int] | None,
     ) -> None:
+        self.blank = blank  # takes the numbers of blank records
         self.band = slice(*band)
         self.wide = _wide(dtype)
         # In C order a neighbour is so many places further on. At the end of a row that is
@@ -190,6 +144,8 @@ class _Sums:
             self.pixel.add(first + start, flat[:, self.band])
             self._add_sums(first + start, flat)
             start, step = start + step, self.rows
+        if self.blank is not None:
+            self.blank.extend(first + i for i, record in enumerate(batch) if is_blank(record))
 
     def _add_sums(self, first: int, flat: np.ndarray) -> None:
         if self.sums is None:
@@ -201,13 +157,17 @@ class _Sums:
                     np.add(flat[:, :-lag], flat[:, lag:], out=out[:, :-lag], dtype=self.wide)
             self.neighbours[name].add(first, out[:, self.band])
 
-    def merge(self, comm: MPI.Intracomm, partition: Partition) -> dict[str, np.ndarray]:
+    def merge(
+        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None
+    ) -> dict[str, np.ndarray]:
         """Over all ranks. Collective."""
-        whole = self.pixel.merge(comm, partition)
-        found: dict[str, Any] = {"mean": whole.mean, "variance": whole.variance,
-                                 "max": whole.max, "min": whole.min}
+        def merge(accumulator: Accumulator) -> Statistics:
+            return accumulator.merge(comm, partition, segments)
+
+        whole = merge(self.pixel)
+        found = {name: whole.array(name) for name in ("mean", "variance", "max", "min")}
         for name, accumulator in self.neighbours.items():
-            found[name] = accumulator.merge(comm, partition).variance
+            found[name] = merge(accumulator).array("variance")
         return found
 
 

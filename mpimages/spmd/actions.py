@@ -12,7 +12,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def action(method: Method) -> Method:
-    """Make the ranks meet at the entry of a method of an object with a `_session`.
+    """Make the ranks meet at the entry of a method of an object with a `session`.
 
     The method is collective then: it raises CollectiveMismatchError where other ranks are
     elsewhere. An action that an action calls needs no further meeting.
@@ -20,7 +20,7 @@ def action(method: Method) -> Method:
 
     @functools.wraps(method)
     def entered(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._session.action(f"{type(self).__name__}.{method.__name__}"):
+        with self.session.action(f"{type(self).__name__}.{method.__name__}"):
             return method(self, *args, **kwargs)
 
     return entered  # type: ignore[return-value]
@@ -31,7 +31,7 @@ def stoppable(method: Method) -> Method:
 
     @functools.wraps(method)
     def entered(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._session.stopping.on_signals():
+        with self.session.stopping.on_signals():
             return method(self, *args, **kwargs)
 
     return entered  # type: ignore[return-value]

@@ -17,7 +17,7 @@ tree is completed there in the order of the records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ from ..spmd.agreement import PIECE_BYTES, allreduce
 from ..spmd.shared_memory import Segments
 from .merge import Given, Results, finish_by_bands
 
-__all__ = ["Accumulator", "Statistics", "joined", "need_per_pixel"]
+__all__ = ["Accumulator", "Statistics", "join", "need_per_pixel"]
 
 # What is copied at a time of records that the kernels cannot take as they are.
 COPY_BYTES = 32 << 20
@@ -41,6 +41,7 @@ NARROW = 1 << 32
 # What follows from sums, and what of it needs the squares.
 MOMENTS = ("sum", "mean", "variance", "stdev")
 SQUARED = {"variance", "stdev"}
+ARRAYS = (*MOMENTS, "max", "min")
 
 
 @dataclass
@@ -65,12 +66,30 @@ class Statistics:
     min: np.ndarray | None = None
 
 
-def joined(bands: list[Statistics]) -> Statistics:
+    def reshaped(self, dims: tuple[int, ...]) -> Statistics:
+        """The same, each array of shape dims. Local."""
+        result = Statistics(self.count)
+        for name in ARRAYS:
+            array = getattr(self, name)
+            setattr(result, name, array.reshape(dims) if isinstance(array, np.ndarray) else array)
+        return result
+
+    def array(self, name: str) -> np.ndarray:
+        """One of them. Local; OverflowError where it is a sum that 64 bits cannot hold."""
+        found = getattr(self, name)
+        if isinstance(found, OverflowError):
+            raise found
+        return np.asarray(found)
+
+    def fields(self, names: Iterable[str]) -> dict[str, Any]:
+        """The count and some of them, by name. Local; raises as `array`."""
+        return {"count": self.count, **{name: self.array(name) for name in names}}
+
+
+def join(bands: list[Statistics]) -> Statistics:
     """The statistics of bands of pixels as those of all pixels. Local."""
-    if len(bands) == 1:
-        return bands[0]
     result = Statistics(bands[0].count)
-    for name in ("sum", "mean", "variance", "stdev", "max", "min"):
+    for name in ARRAYS:
         parts = [getattr(band, name) for band in bands]
         errors = [part for part in parts if isinstance(part, OverflowError)]
         if errors:
@@ -140,31 +159,31 @@ class Accumulator:
         """The statistics over all ranks' records, on every rank. Collective."""
         result = Statistics(partition.count)
         if self.sums is not None:
-            for name, found in self._merge_moments(comm, partition, segments).items():
+            for name, found in self._merge_moments(
+                    self.sums, comm, partition, segments).items():
                 setattr(result, name, found)
         for name, array in self.extrema.merge(comm).items():
             setattr(result, name, array.astype(self.dtype, copy=False))
         return result
 
     def _merge_moments(
-        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None
+        self, sums: IntegerSums | FloatTree, comm: MPI.Intracomm, partition: Partition,
+        segments: Segments | None,
     ) -> dict[str, np.ndarray | OverflowError]:
         """The sums and what follows from them, by bands of pixels. Collective."""
-        assert self.sums is not None
-        given = self.sums.given(partition)
-        wanted = {name: self.sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
+        given = sums.given(partition)
+        wanted = {name: sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
 
         def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
-            assert self.sums is not None
             squared = "variance" if "variance" in out else "stdev"
-            self.sums.finish(received, partition, {
+            sums.finish(received, partition, {
                 "sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)})
             if "stdev" in out:
                 np.sqrt(out[squared], out=out["stdev"])
 
         results = finish_by_bands(
             comm, given, wanted, self.width, finish, self.empty, self.limit, segments)
-        error = self.sums.agree_on_overflow(comm) if "sum" in self.wanted else None
+        error = sums.agree_on_overflow(comm) if "sum" in self.wanted else None
         found: dict[str, np.ndarray | OverflowError] = {**results}
         return found if error is None else {**found, "sum": error}
 
@@ -286,7 +305,7 @@ class IntegerSums:
         return given
 
     def _wire(self, bound: int, signed: bool) -> np.dtype:
-        """As what the ranks' sums travel, no sum of which is beyond `bound`."""
+        """Wire dtype of sums, none of which is beyond `bound`; wider values are truncated."""
         if bound << signed >= NARROW:
             return np.dtype(np.uint64)
         return np.dtype(np.int32 if signed else np.uint32)

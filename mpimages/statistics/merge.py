@@ -43,7 +43,7 @@ class Given:
         How many each rank brings.
     values : int
     dtype : numpy.dtype
-        As what they travel: the low bits of what is wider. A rank finds its own unchanged.
+        Wire dtype; wider values are truncated to it. A rank finds its own unchanged.
     """
 
     own: list[np.ndarray]

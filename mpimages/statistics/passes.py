@@ -1,21 +1,22 @@
-"""Statistics over a chain's records: in one pass, or by bands of pixels where memory is short."""
+"""Statistics over records: in one pass, or by bands of pixels where memory is short."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ..core.partition import Partition
 from ..core.sizes import size_text
 from ..core.timers import phase
-from ..engine.chain import Chain, Shape
-from ..engine.runner import Streamed
-from ..spmd.agreement import Together
-from .accumulator import COPY_BYTES, Accumulator, Statistics, joined, need_per_pixel
+from ..engine.chain import Shape
+from ..engine.runner import Action
+from ..engine.selection import Selection, Settled
+from .accumulator import COPY_BYTES, Accumulator, Statistics, join, need_per_pixel
 
-__all__ = ["Summarized"]
+__all__ = ["MERGE_SHARE", "statistics", "sum_in_passes"]
 
 # Of the budget: what the sums may hold, and what a merge may send and receive at a time. The
 # rest is for the records and the results.
@@ -25,96 +26,136 @@ MERGE_SHARE = 8
 MOST_PASSES = 256
 
 
-class Summarized(Streamed):
-    """A chain whose records can be summed up."""
+class Sums(Protocol):
+    """One rank's sums over some pixels of the records. Local."""
 
-    def _statistics(self, action: str, wanted: Iterable[str]) -> tuple[Statistics, Shape]:
-        """Statistics over the records, and the shape of one. Collective.
+    def add(self, first: int, batch: np.ndarray) -> None:
+        """Take in the records from number `first` on, which follow the last ones."""
 
-        Where what the sums hold for every pixel does not fit half of the budget, the chain runs
-        several times, each time for another band of pixels: the results have the same bits,
-        but each record is read, and each function applied, once in each pass.
 
-        Raises
-        ------
-        MemoryError
-            Where that would take more than MOST_PASSES passes.
-        """
-        comm = self._session.comm
-        chain = self._records(action)
-        names = set(wanted)
-        partition = chain.partition(comm.size)
-        found: list[Statistics] = []
-        passes = 1
-        while len(found) < passes:
-            accumulator = self._accumulate(chain, action, names, len(found))
-            with phase("compute"):
-                found.append(accumulator.merge(comm, partition, self._session.segments))
-            assert chain.dims is not None
-            assert chain.dtype is not None
-            passes = self._bands(chain.dims, chain.dtype, names, partition).parts
-        if passes == 1:
-            statistics = found[0]
-        else:
-            with Together(comm, self._name(action)):
-                statistics = joined(found)
-        dims = chain.dims
-        assert dims is not None
-        return statistics, dims
+SumsType = TypeVar("SumsType", bound=Sums)
+Merged = TypeVar("Merged")
 
-    def _bands(
-        self, dims: Shape, dtype: np.dtype, wanted: set[str], partition: Partition
-    ) -> Partition:
-        """Which pixels each pass takes; all ranks find the same. Local."""
-        width = math.prod(dims)
-        need = width * need_per_pixel(dtype, wanted, partition)
-        passes = max(1, -(-need // max(1, self._session.memory // SUMS_SHARE)))
-        if passes > min(MOST_PASSES, max(1, width)):
-            raise MemoryError(
-                f"the sums over records of shape {dims} and dtype {dtype} take "
-                f"{size_text(need)} on a rank, and half of the budget of "
-                f"{size_text(self._session.memory)} would hold them in {passes} passes only; "
-                f"take fewer pixels, or give the context more with memory="
-            )
-        return Partition.balanced(width, passes)
 
-    def _accumulate(
-        self, chain: Chain, action: str, wanted: set[str], number: int
-    ) -> Accumulator:
-        """This rank's part of the statistics over the pixels of one pass. Collective."""
-        comm = self._session.comm
-        partition = chain.partition(comm.size)
-        accumulator: Accumulator | None = None
-        pixels: slice | None = None
+def statistics(action: Action, selection: Selection, names: Iterable[str]) -> Statistics:
+    """Statistics over the records, each array of a record's shape. Collective.
 
-        def begin(dims: Shape, dtype: np.dtype) -> Accumulator:
-            nonlocal pixels
-            bands = self._bands(dims, dtype, wanted, partition)
-            start, stop = bands.bounds(number)
-            pixels = slice(start, stop) if bands.parts > 1 else None
-            return Accumulator(
-                stop - start, dtype, wanted, *partition.bounds(comm.rank),
-                self._session.workspace.empty, self._session.memory // MERGE_SHARE,
-            )
+    Parameters
+    ----------
+    names : {'mean', 'variance', 'stdev', 'sum', 'max', 'min'}, several
 
-        def add(first: int, batch: np.ndarray) -> None:
-            nonlocal accumulator
-            if accumulator is None:  # not before: a function's results are not known earlier
-                accumulator = begin(batch.shape[1:], batch.dtype)
-            if pixels is None:
-                accumulator.add(first, batch)
-                return
-            step = max(1, COPY_BYTES * len(batch) // max(1, batch.nbytes))
-            for i in range(0, len(batch), step):  # it may have to be copied
-                rows = batch[i : i + step]
-                accumulator.add(first + i, rows.reshape(len(rows), -1)[:, pixels])
+    Raises
+    ------
+    MemoryError
+        See `sum_in_passes`.
+    """
+    session, wanted, partition = action.session, set(names), selection.partition
 
-        self._stream(chain, action, add, number)
-        if min(partition.counts) == 0:  # a rank has no record: all wait for it to begin
-            with Together(comm, self._name(action)):
-                if accumulator is None:
-                    assert chain.dims is not None
-                    assert chain.dtype is not None
-                    accumulator = begin(chain.dims, chain.dtype)
-        assert accumulator is not None
-        return accumulator
+    def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _BandSums:
+        accumulator = Accumulator(
+            band[1] - band[0], dtype, wanted, *partition.bounds(action.comm.rank),
+            session.workspace.empty, action.memory // MERGE_SHARE,
+        )
+        return _BandSums(accumulator, band, whole=band == (0, math.prod(dims)))
+
+    found, known = sum_in_passes(
+        action, selection, "the sums over records",
+        lambda dims, dtype: need_per_pixel(dtype, wanted, partition), make,
+        lambda sums: sums.accumulator.merge(action.comm, partition, session.segments))
+    if len(found) == 1:
+        return found[0].reshaped(known.dims)
+    with action.together():
+        return join(found).reshaped(known.dims)
+
+
+class _BandSums:
+    """An accumulator of some pixels of each record."""
+
+    def __init__(self, accumulator: Accumulator, band: tuple[int, int], whole: bool) -> None:
+        self.accumulator = accumulator
+        self._pixels = None if whole else slice(*band)
+
+    def add(self, first: int, batch: np.ndarray) -> None:
+        if self._pixels is None:
+            self.accumulator.add(first, batch)
+            return
+        step = max(1, COPY_BYTES * len(batch) // max(1, batch.nbytes))
+        for i in range(0, len(batch), step):  # it may have to be copied
+            rows = batch[i : i + step]
+            self.accumulator.add(first + i, rows.reshape(len(rows), -1)[:, self._pixels])
+
+
+def sum_in_passes(
+    action: Action, selection: Selection, what: str,
+    need: Callable[[Shape, np.dtype], int],
+    make: Callable[[Shape, np.dtype, tuple[int, int]], SumsType],
+    merge: Callable[[SumsType], Merged],
+) -> tuple[list[Merged], Settled]:
+    """Sum up the records in as many passes as the budget asks for. Collective.
+
+    Where what the sums hold for every pixel does not fit half of the budget, the chain runs
+    several times, each time for another band of pixels: the results have the same bits, but
+    each record is read, and each function applied, once in each pass.
+
+    Parameters
+    ----------
+    what : str
+        Of what the sums are, for messages: ``"the sums over records"``.
+    need : callable
+        need(dims, dtype) is how many bytes the sums take for each pixel of a record, on the
+        rank that needs most: the same on all ranks. Local.
+    make : callable
+        make(dims, dtype, band) begins this rank's sums over the pixels [a, b) of a record.
+        Local.
+    merge : callable
+        merge(sums) over all ranks. Collective.
+
+    Returns
+    -------
+    list, Settled
+        What `merge` has given for each band of pixels; the selection, as it is known then.
+
+    Raises
+    ------
+    MemoryError
+        Where that would take more than MOST_PASSES passes.
+    """
+    begun: list[SumsType] = []
+    merged: list[Merged] = []
+    known: Selection = selection
+
+    def cut(dims: Shape, dtype: np.dtype) -> Partition:
+        return _cut(dims, dtype, what, math.prod(dims) * need(dims, dtype), action.memory)
+
+    def begin(dims: Shape, dtype: np.dtype) -> None:
+        begun.append(make(dims, dtype, cut(dims, dtype).bounds(len(merged))))
+
+    def add(first: int, batch: np.ndarray) -> None:
+        if not begun:  # not before: what a function returns is not known earlier
+            begin(batch.shape[1:], batch.dtype)
+        begun[0].add(first, batch)
+
+    while True:
+        begun.clear()
+        known = action.stream(known, add, (what, len(merged)))
+        if min(known.partition.counts) == 0:  # a rank has no record: all wait for it to begin
+            with action.together():
+                if not begun:
+                    begin(known.dims, known.dtype)
+        with phase("compute"):
+            merged.append(merge(begun.pop()))
+        if len(merged) == cut(known.dims, known.dtype).parts:
+            return merged, known
+
+
+def _cut(dims: Shape, dtype: np.dtype, what: str, need: int, memory: int) -> Partition:
+    """Which pixels each pass takes; all ranks find the same. Local."""
+    width = math.prod(dims)
+    passes = max(1, -(-need // max(1, memory // SUMS_SHARE)))
+    if passes > min(MOST_PASSES, max(1, width)):
+        raise MemoryError(
+            f"{what} of shape {dims} and dtype {dtype} take {size_text(need)} on a rank, and half "
+            f"of the budget of {size_text(memory)} would hold them in {passes} passes only; take "
+            "fewer pixels, or give the context more with memory="
+        )
+    return Partition.balanced(width, passes)

@@ -309,11 +309,11 @@ def test_a_forked_process_is_told_that_it_has_no_ranks(comm):
     with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
         images = alone.loadImagesFromArray(recording(6, (7, 8), "uint16"))
         images.mean()
-        process = alone._session._process
-        alone._session._process = -1  # a fork may hang by itself where MPI's threads run
+        process = alone.session._process
+        alone.session._process = -1  # a fork may hang by itself where MPI's threads run
         try:
             with pytest.raises(RuntimeError, match="forked"):
                 images.mean()
         finally:
-            alone._session._process = process
+            alone.session._process = process
         assert same_bits(images.mean(), images.toArray().mean(axis=0))

@@ -369,7 +369,7 @@ def test_functions_that_differ_in_a_constant_differ(tsc):
 
     def described(func):
         images = tsc.loadExample("fish-images").apply(func, dims=(76, 87, 2), dtype="uint8")
-        return describe_input(tsc.comm, images._chain, "test")
+        return describe_input(*images.records.begin("test"))
 
     assert described(lambda v: v + 1) != described(lambda v: v + 2)
     assert described(lambda v: v + 1) == described(lambda v: v + 1)

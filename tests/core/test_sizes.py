@@ -32,7 +32,7 @@ def test_more_than_two_to_the_31_elements_are_exchanged(tsc):
     plan = ExchangePlan(images, parts, np.dtype(np.uint8), 32 << 20)
     seen, right = parts.bounds(comm.rank)[0], True
     own = shifted(values, first, last - first, pixels)
-    for block in plan.execute(comm, own, range(pixels), tsc._session.workspace):
+    for block in plan.execute(comm, own, range(pixels), tsc.session.workspace):
         right = right and np.array_equal(block, shifted(values, seen, len(block), times))
         seen += len(block)
     assert comm.allgather(right) == [True] * comm.size
@@ -91,8 +91,8 @@ def test_the_end_of_a_file_of_three_gigabytes(tsc, shared_path):
         movie[:, -1, -500:] = np.arange(1500).reshape(3, 500) % 251
         movie.flush()
     tsc.comm.Barrier()
-    source = tsc.loadImages(str(path))._chain.source
-    bands = FileBands.survey(source, range(3), tsc._session.workspace)
+    source = tsc.loadImages(str(path)).records.chain.source
+    bands = FileBands.survey(source, range(3), tsc.session.workspace)
     found = np.empty((3, 1000), np.uint8)
     bands.begin(side * side - 1000, side * side, found).finish()
     assert not found[:, :500].any()

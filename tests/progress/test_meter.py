@@ -58,7 +58,7 @@ def watched(comm, monkeypatch):
     with ThunderContext(comm, memory="1GB", progress=1e-6) as context:
         shown = Recorded()
         if comm.rank == 0:
-            context._session.meter._line = shown
+            context.session.meter._line = shown
         yield context, shown, counted
 
 
@@ -150,7 +150,7 @@ def test_rank_0_sees_the_others_before_the_end(watched, comm):
 def test_without_progress_nothing_is_counted_or_sent(comm, monkeypatch):
     monkeypatch.setattr(meter, "_Piece", None)
     with ThunderContext(comm, progress=False) as context:
-        reports = context._session._shared.watch.reports
+        reports = context.session._shared.watch.reports
         before = reports.sent  # of other contexts on this communicator
         images_of(context).mean()
         sent = reports.sent - before
@@ -207,10 +207,10 @@ def test_nonsense_is_refused_on_all_ranks(comm, given, kind):
 def test_rank_0_decides_for_all(comm, monkeypatch):
     monkeypatch.setenv("MPIMAGES_PROGRESS", "1" if comm.rank == 0 else "0")
     with ThunderContext(comm) as context:
-        assert context._session.meter._on
+        assert context.session.meter._on
     monkeypatch.setenv("MPIMAGES_PROGRESS", "0" if comm.rank == 0 else "1")
     with ThunderContext(comm) as context:
-        assert not context._session.meter._on
+        assert not context.session.meter._on
 
 
 @pytest.mark.ranks
@@ -218,7 +218,7 @@ def test_of_several_contexts_one_shows_by_default(comm, monkeypatch):
     monkeypatch.delenv("MPIMAGES_PROGRESS", raising=False)
     own = comm.Split(comm.rank)
     with ThunderContext(own) as context:
-        assert context._session.meter._on == (MPI.COMM_WORLD.rank == 0)
+        assert context.session.meter._on == (MPI.COMM_WORLD.rank == 0)
     own.Free()
 
 

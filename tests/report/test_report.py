@@ -48,7 +48,7 @@ def report(images, path, **given):
     """The answer and the page, on all ranks."""
     found = images.report(path, **given)
     page = path.read_bytes()
-    images._session.comm.Barrier()
+    images.session.comm.Barrier()
     return found, page
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.ranks
 def segments(tsc, monkeypatch):
     """Even where ranks share cores."""
     monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "1")
-    made = Segments(tsc.comm, tsc._session._shared.node)
+    made = Segments(tsc.comm, tsc.session._shared.node)
     yield made
     made.trim()
 
@@ -56,7 +56,7 @@ def test_any_turns_and_any_distribution(tsc, count, dims, dtype, limit, turn, ru
         patch.setenv("MPIMAGES_SHARED_MEMORY", "1")
         patch.setattr("mpimages.exchange.redistribution.TURN_BYTES", turn)
         patch.setattr("mpimages.exchange.redistribution.RUN_BYTES", run)
-        segments = Segments(tsc.comm, tsc._session._shared.node)
+        segments = Segments(tsc.comm, tsc.session._shared.node)
         for _ in range(2):  # the second finds the segments in use already
             assert everywhere(tsc, exchanged(tsc, array, images, limit, segments))
         segments.trim()
@@ -100,7 +100,7 @@ def test_zero_asks_for_messages(tsc, monkeypatch):
     if tsc.rank == tsc.size - 1:
         monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "0")
     with ThunderContext(tsc.comm, memory="1GB") as asked:
-        assert asked._session.segments is None
+        assert asked.session.segments is None
         array = recording(9, (7, 8), "uint16")
         assert exchanged(asked, array, Partition.balanced(9, tsc.size), 500, None)
 

@@ -116,9 +116,9 @@ def test_a_programs_own_handlers_stay(tsc):
     caught = []
     before = signal.signal(signal.SIGUSR1, lambda *_: caught.append(1))
     try:
-        with tsc._session.stopping.on_signals():
+        with tsc.session.stopping.on_signals():
             os.kill(os.getpid(), signal.SIGUSR1)
-            tsc._session.stopping.check()
+            tsc.session.stopping.check()
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert caught == [1]
@@ -136,7 +136,7 @@ def interruptible():
 def test_handlers_are_put_back_and_a_signal_without_answer_is_raised_again(tsc, interruptible):
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     done = []
-    with pytest.raises(KeyboardInterrupt), tsc._session.stopping.on_signals():
+    with pytest.raises(KeyboardInterrupt), tsc.session.stopping.on_signals():
         os.kill(os.getpid(), signal.SIGINT)
         done.append(1)
     assert done == [1]
@@ -154,7 +154,7 @@ def test_a_signal_on_one_rank_reaches_all(tsc):
     images = tsc.loadImagesFromArray(array)
     func = press if tsc.rank == tsc.size - 1 else np.copy
     with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught, \
-            tsc._session.stopping.on_signals():
+            tsc.session.stopping.on_signals():
         images.apply(func, (4, 4), np.uint8).max()
     assert caught.value.code == 75
     assert images.max().max() == 0

@@ -59,7 +59,7 @@ def test_what_is_known_needs_no_other_rank(tsc):
 def test_an_error_that_all_ranks_meet_leaves_them_in_step(tsc, monkeypatch):
     monkeypatch.setattr("mpimages.spmd.watch.ARRIVE", 0.0)
     images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
-    watch = tsc._session._shared.watch
+    watch = tsc.session._shared.watch
     for _ in range(3):
         with pytest.raises(TypeError):
             images["a"]
@@ -67,12 +67,12 @@ def test_an_error_that_all_ranks_meet_leaves_them_in_step(tsc, monkeypatch):
         watch.look_about()
         watch.look_about()
     assert images.count() == 6
-    assert tsc._session.is_open
+    assert tsc.session.is_open
 
 
 def test_one_meeting_for_actions_within_actions(tsc):
     images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
-    watch = tsc._session._shared.watch
+    watch = tsc.session._shared.watch
     before = watch._sequence
     images.first()
     images.toSeries().filterOnKeys(lambda key: key[0] > 1).count()
@@ -95,4 +95,4 @@ def test_a_time_limit_of_the_environment(own, monkeypatch):
         ThunderContext(own)
     monkeypatch.setenv("MPIMAGES_TIMEOUT", "100")
     with ThunderContext(own, memory="1GB") as tsc:
-        assert tsc._session._limit == 100
+        assert tsc.session._limit == 100
