@@ -27,7 +27,7 @@ from ..core.timers import phase
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import FileSource, MemorySource
-from ..exchange.redistribution import ExchangePlan
+from ..exchange.redistribution import Redistribution
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
 from ..spmd.agreement import allreduce, from_rank
@@ -236,10 +236,10 @@ class _Conversion:
         total = pixels * self.partition.count * self.dtype.itemsize
         return self.action.session.meter.piece(self.action.method, total, "bytes")
 
-    def _exchange(self, start: int, stop: int, layout: Layout) -> ExchangePlan:
+    def _exchange(self, start: int, stop: int, layout: Layout) -> Redistribution:
         """How a band is exchanged. Local."""
         parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
-        return ExchangePlan(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES,
+        return Redistribution(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES,
                             self.action.session.segments)
 
     def _rounds(

@@ -1,18 +1,27 @@
-"""The transposition: images, each whole on one rank, become blocks of pixels with all times.
+"""The redistribution: images, each whole on one rank, become blocks of pixels with all times.
 
-Every rank owns a range of the images and is to own a range of the pixels. In each round every
-rank gets the next few pixels of its range from all others: the sender transposes its images'
-part of them (pixel-major, so that what goes to one rank is one contiguous run), and the
-receiver lays each sender's columns side by side. What a rank has and keeps is turned straight
-into its place. What is sent goes by one of two ways: within a node through memory that its
-ranks share, in turns so small that it stays in the cache (`segments`); between nodes, and where
-no memory can be shared, by one Alltoallv a round.
+Every rank owns a range of the images and is to own a range of the pixels. The array is global,
+(images, pixels); before, it is partitioned along the first axis, afterwards along the second:
+
+    images[own images, :]  ──►  series[own pixels, all images]
+
+Every round moves the next few pixels of each rank's range. The sender transposes its part of
+them: what goes to one rank is then one contiguous run, (pixels, own images). The receiver copies
+each sender's part into its columns. What a rank keeps is transposed straight into its place.
+
+Two transports move what ranks send each other. Ranks of one node use memory that they share, in
+turns so small that what one has written is still in a cache when another reads it: each byte
+passes the memory twice instead of five times. Other ranks use one Alltoallv a round.
+
+This is our own, beside mpi4py-fft and the like, for three things: rounds that bound the memory
+and keep every MPI count below 2**31, ranks that fail in between, and the shared memory.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from mpi4py import MPI
@@ -26,18 +35,46 @@ from ..spmd.agreement import Together
 from ..spmd.shared_memory import HEAD, Segments
 from ..spmd.waiting import complete
 
-__all__ = ["Buffers", "ExchangePlan"]
+__all__ = ["Buffers", "Redistribution"]
 
-# About what a rank writes into its segment in a turn: others read it out of a cache, and ranks
-# that are held up now and then do not wait for each other all the time.
+# Bytes that a rank writes into its shared memory in a turn. Less, and ranks that are held up now
+# and then wait for each other in every turn; more, and others no longer read it out of a cache.
 TURN_BYTES = 4 << 20
-# So many bytes of each image are read at once, where it has them.
+# Bytes of each image that a turn reads at least, where the image has them: whole pages of it.
 RUN_BYTES = 1 << 10
 # What a rank sends messages from, and what it receives them into.
 Buffers = tuple[np.ndarray, np.ndarray]
 
 
-class ExchangePlan:
+@dataclass(frozen=True)
+class _Images:
+    """One rank's images, flattened, of which some pixels are moved.
+
+    Attributes
+    ----------
+    values : (n, p) ndarray
+    positions : ascending ints
+        Number i of the redistribution is pixel positions[i].
+    """
+
+    values: np.ndarray
+    positions: Positions
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def transpose(self, start: int, stop: int, out: np.ndarray) -> None:
+        """out[i, t] = values[t, positions[start + i]], for pixels start … stop."""
+        positions = self.positions
+        if isinstance(positions, range) and positions.step == 1:
+            columns = self.values[:, positions.start + start : positions.start + stop]
+        else:
+            columns = np.take(self.values, np.asarray(positions[start:stop]), axis=1)
+        if out.size:
+            transpose(columns, out)
+
+
+class Redistribution:
     """The redistribution of n images × p pixels from an image to a pixel partition.
 
     Parameters
@@ -49,6 +86,12 @@ class ExchangePlan:
         About how many bytes of pixels a rank sends or receives in one round, at most.
     segments : Segments, optional
         The memory that the ranks of a node share; without it there are only messages.
+
+    Attributes
+    ----------
+    width : int
+        The pixels that a rank receives in one round.
+    rounds : int
     """
 
     def __init__(
@@ -62,28 +105,12 @@ class ExchangePlan:
         most = max(images.count, pixels.parts * max(images.counts), 1)
         self.width = max(1, limit // (most * dtype.itemsize))
         self.rounds = -(-max(pixels.counts) // self.width)
-        self._segments: Segments | None = None
-        self._step = self._shared_bytes = 0
-        if segments is not None and segments.usable:
-            self._plan_turns(segments)
+        self._shared = _SharedMemory.fitting(self, segments)
 
-    def _plan_turns(self, segments: Segments) -> None:
-        """Use the segments, unless so many ranks share them that each has too little. Local."""
-        size, there = self.dtype.itemsize, Counter(segments.nodes)
-        counts = zip(self.images.counts, segments.nodes, strict=True)
-        each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
-        run = min(self.width, RUN_BYTES // size)
-        step = min(self.width, max(TURN_BYTES // each, run), segments.most // each)
-        if step < run:
-            return
-        if step > HEAD:
-            step -= step % HEAD  # turns begin where lines of the cache do
-        self._segments, self._step, self._shared_bytes = segments, step, step * each
-
-    def band(self, rank: int, turn: int) -> tuple[int, int]:
-        """The pixels that `rank` receives in round `turn`; empty once it has all of its own."""
+    def band(self, rank: int, number: int) -> tuple[int, int]:
+        """The pixels that `rank` receives in a round; empty once it has all of its own."""
         start, stop = self.pixels.bounds(rank)
-        begin = min(stop, start + turn * self.width)
+        begin = min(stop, start + number * self.width)
         return begin, min(stop, begin + self.width)
 
     def execute(
@@ -99,7 +126,7 @@ class ExchangePlan:
         images : (n, p) ndarray
             This rank's images, flattened.
         positions : ascending ints
-            The pixels that are moved: number i of the plan is pixel positions[i].
+            The pixels that are moved: number i of the redistribution is pixel positions[i].
         workspace : Workspace
             Where large arrays come from.
         out : (own pixels, images) ndarray, optional
@@ -116,18 +143,19 @@ class ExchangePlan:
             block = workspace.empty((rows, self.images.count), self.dtype) if out is None else out
             buffers = self.buffers(comm.rank, max(self.pixels.counts), workspace)
         together = Together(comm, "toSeries")
-        for turn in range(self.rounds):
-            start, stop = self.band(comm.rank, turn)
+        own = _Images(images, positions)
+        for number in range(self.rounds):
+            start, stop = self.band(comm.rank, number)
             begin = 0 if out is None else start - self.pixels.offsets[comm.rank]
             target = block[begin : begin + stop - start]
-            self._round(together, images, positions, turn, buffers, target)
+            self._move(together, own, number, buffers, target)
             yield target
         together.agree()
 
     def reserve(self) -> None:
-        """Make the segments large enough; or do without, where that fails. Collective."""
-        if self._segments is not None and not self._segments.reserve(self._shared_bytes):
-            self._segments = None
+        """Make the shared memory large enough; do without, where that fails. Collective."""
+        if self._shared is not None and not self._shared.reserve():
+            self._shared = None
 
     def buffers(self, rank: int, most: int, workspace: Workspace) -> Buffers:
         """What a rank sends messages from, and receives them into, where no rank gets more than
@@ -146,90 +174,118 @@ class ExchangePlan:
         What fails on a rank is left to `together`: out is worth nothing until its ranks have
         agreed. `images` is as `execute` has it, or anything on a rank that has failed already.
         """
-        first = self.pixels.offsets[together.comm.rank]
-        for turn in range(self.rounds):
-            start, stop = self.band(together.comm.rank, turn)
-            target = out[start - first : stop - first]
-            self._round(together, images, range(self.pixels.count), turn, buffers, target)
+        own, first = _Images(images, range(self.pixels.count)), \
+            self.pixels.offsets[together.comm.rank]
+        for number in range(self.rounds):
+            start, stop = self.band(together.comm.rank, number)
+            self._move(together, own, number, buffers, out[start - first : stop - first])
 
     def _near(self, rank: int) -> tuple[int, ...]:
         """The ranks with which `rank` exchanges without messages, itself among them."""
-        return (rank,) if self._segments is None else self._segments.near
-
-    def _round(
-        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
-        buffers: Buffers, target: np.ndarray,
-    ) -> None:
-        """One round, of which `target` is this rank's. Collective."""
-        with phase("exchange", target.nbytes):
-            self._move(together, images, positions, turn, buffers, target)
+        return (rank,) if self._shared is None else self._shared.segments.near
 
     def _move(
-        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
-        buffers: Buffers, target: np.ndarray,
+        self, together: Together, images: _Images, number: int, buffers: Buffers,
+        target: np.ndarray,
     ) -> None:
-        comm, (send, receive) = together.comm, buffers
-        start, stop = self.band(comm.rank, turn)
-        messages = comm.size > 1 and (self._segments is None or self._segments.far)
-        if messages:
+        """One round, of which `target` is this rank's. Collective."""
+        comm, shared = together.comm, self._shared
+        messages = _Messages(self, number, self._near(comm.rank))
+        with phase("exchange", target.nbytes):
+            if comm.size > 1 and (shared is None or shared.segments.far):
+                with together.attempt():
+                    messages.pack(comm.rank, images, buffers[0])
+                messages.exchange(comm, *buffers)
             with together.attempt():
-                self._pack(comm.rank, images, positions, turn, send)
-            self._transfer(comm, turn, send, receive)
-        with together.attempt():
-            own = slice(*self.images.bounds(comm.rank))
-            _transpose_columns(images, positions, start, stop, target[:, own])
-            self._unpack(comm.rank, receive, target)
-        if self._segments is not None:
-            self._share(together, images, positions, turn, self._segments, target)
+                own = slice(*self.images.bounds(comm.rank))
+                images.transpose(*self.band(comm.rank, number), target[:, own])
+                messages.unpack(buffers[1], target)
+            if shared is not None:
+                shared.exchange(together, images, number, target)
 
-    # -- by messages ------------------------------------------------------------------------
 
-    def _pack(
-        self, own: int, images: np.ndarray, positions: Positions, turn: int, send: np.ndarray
-    ) -> None:
-        n, filled, near = len(images), 0, self._near(own)
-        for rank in range(self.pixels.parts):
-            if rank in near:
-                continue
-            start, stop = self.band(rank, turn)
+class _Messages:
+    """One round between the ranks that are not near each other, by Alltoallv."""
+
+    def __init__(self, plan: Redistribution, number: int, near: tuple[int, ...]) -> None:
+        self._plan = plan
+        self._number = number
+        self._near = near
+        self._far = [rank for rank in range(plan.pixels.parts) if rank not in near]
+
+    def pack(self, own: int, images: _Images, send: np.ndarray) -> None:
+        """Transpose what goes to each rank, one after the other. Local."""
+        n, filled = len(images), 0
+        for rank in self._far:
+            start, stop = self._plan.band(rank, self._number)
             part = send[filled : filled + (stop - start) * n].reshape(stop - start, n)
-            _transpose_columns(images, positions, start, stop, part)
+            images.transpose(start, stop, part)
             filled += part.size
 
-    def _transfer(
-        self, comm: MPI.Intracomm, turn: int, send: np.ndarray, receive: np.ndarray
-    ) -> None:
-        size = self.dtype.itemsize
-        n = self.images.counts[comm.rank] * size
-        bands = [self.band(rank, turn) for rank in range(comm.size)]
+    def exchange(self, comm: MPI.Intracomm, send: np.ndarray, receive: np.ndarray) -> None:
+        """Send and receive. Collective."""
+        plan, size = self._plan, self._plan.dtype.itemsize
+        n = plan.images.counts[comm.rank] * size
+        bands = [plan.band(rank, self._number) for rank in range(comm.size)]
         sent = [(stop - start) * n for start, stop in bands]
         start, stop = bands[comm.rank]
-        received = [(stop - start) * count * size for count in self.images.counts]
-        for rank in self._near(comm.rank):
+        received = [(stop - start) * count * size for count in plan.images.counts]
+        for rank in self._near:
             sent[rank] = received[rank] = 0
         there = receive.view(np.uint8)
         complete(comm, comm.Ialltoallv([send.view(np.uint8), sent, MPI.BYTE],
                                        [there, received, MPI.BYTE]), there)
 
-    def _unpack(self, own: int, receive: np.ndarray, target: np.ndarray) -> None:
-        filled, near = 0, self._near(own)
-        for rank in range(self.images.parts):
-            if rank in near:
-                continue
-            first, last = self.images.bounds(rank)
+    def unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
+        """Copy what each rank has sent into the columns of its images. Local."""
+        filled = 0
+        for rank in self._far:
+            first, last = self._plan.images.bounds(rank)
             part = receive[filled : filled + len(target) * (last - first)]
             target[:, first:last] = part.reshape(len(target), last - first)
             filled += part.size
 
-    # -- through segments -------------------------------------------------------------------
 
-    def _share(
-        self, together: Together, images: np.ndarray, positions: Positions, turn: int,
-        segments: Segments, target: np.ndarray,
+class _SharedMemory:
+    """The rounds among the ranks of a node, in turns through memory that they share.
+
+    Each segment has two halves: a rank fills one while the others may still read the other, so
+    that one barrier a turn is enough.
+    """
+
+    def __init__(self, plan: Redistribution, segments: Segments, step: int, each: int) -> None:
+        self._plan = plan
+        self.segments = segments
+        self._step = step  # pixels of each rank in a turn
+        self._bytes = step * each
+
+    @classmethod
+    def fitting(cls, plan: Redistribution, segments: Segments | None) -> _SharedMemory | None:
+        """None without segments, and where so many ranks share them that each has too little."""
+        if segments is None or not segments.usable:
+            return None
+        size, there = plan.dtype.itemsize, Counter(segments.nodes)
+        counts = zip(plan.images.counts, segments.nodes, strict=True)
+        # What the busiest rank writes for one pixel of each of the others.
+        each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
+        run = min(plan.width, RUN_BYTES // size)
+        step = min(plan.width, max(TURN_BYTES // each, run), segments.most // each)
+        if step < run:
+            return None
+        if step > HEAD:
+            step -= step % HEAD  # turns begin where lines of the cache do
+        return cls(plan, segments, step, each)
+
+    def reserve(self) -> bool:
+        """Make the segments large enough; whether that went well. Collective."""
+        return self.segments.reserve(self._bytes)
+
+    def exchange(
+        self, together: Together, images: _Images, number: int, target: np.ndarray
     ) -> None:
-        """One round among the ranks of a node, in turns. Collective."""
-        own = together.comm.rank
-        bands = {rank: self.band(rank, turn) for rank in segments.near}
+        """One round. Collective."""
+        plan, segments, own = self._plan, self.segments, together.comm.rank
+        bands = {rank: plan.band(rank, number) for rank in segments.near}
         widest = max(stop - start for start, stop in bands.values())
         for begin in range(0, widest, self._step):
             pieces = {rank: (min(stop, start + begin), min(stop, start + begin + self._step))
@@ -238,17 +294,16 @@ class ExchangePlan:
                 half, n = segments.half(own), len(images)
                 for rank, place in self._places(own, n, pieces).items():
                     start, stop = pieces[rank]
-                    part = _rows(half, place, stop - start, n, self.dtype)
-                    _transpose_columns(images, positions, start, stop, part)
+                    images.transpose(start, stop, self._rows(half, place, stop - start, n))
             segments.meet()
             with together.attempt():
                 start, stop = pieces[own]
                 for rank in segments.near:
                     if rank == own:
                         continue
-                    first, last = self.images.bounds(rank)
+                    first, last = plan.images.bounds(rank)
                     place = self._places(rank, last - first, pieces)[own]
-                    part = _rows(segments.half(rank), place, stop - start, last - first, self.dtype)
+                    part = self._rows(segments.half(rank), place, stop - start, last - first)
                     target[begin : begin + stop - start, first:last] = part
             segments.turn()
 
@@ -258,22 +313,11 @@ class ExchangePlan:
         for rank, (start, stop) in pieces.items():
             if rank != sender:
                 places[rank] = filled
-                filled += (stop - start) * n * self.dtype.itemsize
+                filled += (stop - start) * n * self._plan.dtype.itemsize
         return places
 
-
-def _rows(memory: np.ndarray, place: int, rows: int, columns: int, dtype: np.dtype) -> np.ndarray:
-    size = rows * columns * dtype.itemsize
-    return memory[place : place + size].view(dtype).reshape(rows, columns)
-
-
-def _transpose_columns(
-    images: np.ndarray, positions: Positions, start: int, stop: int, out: np.ndarray
-) -> None:
-    """out[i, t] = images[t, positions[start + i]]."""
-    if isinstance(positions, range) and positions.step == 1:
-        columns = images[:, positions.start + start : positions.start + stop]
-    else:
-        columns = np.take(images, np.asarray(positions[start:stop]), axis=1)
-    if out.size:
-        transpose(columns, out)
+    def _rows(self, memory: np.ndarray, place: int, rows: int, columns: int) -> np.ndarray:
+        """(rows, columns) of the values that begin at a place in a half."""
+        dtype = self._plan.dtype
+        size = rows * columns * dtype.itemsize
+        return memory[place : place + size].view(dtype).reshape(rows, columns)

@@ -13,7 +13,7 @@ from ..core.workspace import Workspace
 from ..engine.chain import Positions, Shape
 from ..engine.runner import Action, Records
 from ..engine.selection import Settled
-from .redistribution import ExchangePlan
+from .redistribution import Redistribution
 
 __all__ = ["ExchangeSource"]
 
@@ -109,12 +109,12 @@ class ExchangeSource:
         action.check_share(images)  # what was not known before
         return block, images
 
-    def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, ExchangePlan]:
+    def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, Redistribution]:
         action, share = self._action(), self._share
         self._share = None
         block, images = share or self._load(action)
         flat = np.empty((0, 0))
         with action.together():
             flat = np.ascontiguousarray(block).reshape(len(block), math.prod(images.dims))
-        return flat, ExchangePlan(images.partition, partition, block.dtype, limit,
+        return flat, Redistribution(images.partition, partition, block.dtype, limit,
                                   action.session.segments)

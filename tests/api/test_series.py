@@ -45,7 +45,7 @@ def test_to_series(tsc, dtype, dims):
 def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     from mpimages.core.partition import Partition
     from mpimages.core.workspace import Workspace
-    from mpimages.exchange.redistribution import ExchangePlan
+    from mpimages.exchange.redistribution import Redistribution
 
     from ..support.data import cut
 
@@ -53,7 +53,7 @@ def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     pixels = int(np.prod(dims))
     images = Partition.fromCounts(cut(count, tsc.size, seed))
     start, stop = images.bounds(tsc.rank)
-    plan = ExchangePlan(images, Partition.balanced(pixels, tsc.size), array.dtype, limit)
+    plan = Redistribution(images, Partition.balanced(pixels, tsc.size), array.dtype, limit)
     own = array[start:stop].reshape(-1, pixels)
     blocks = [block.copy() for block in plan.execute(tsc.comm, own, range(pixels), Workspace(0, 1))]
     low, high = plan.pixels.bounds(tsc.rank)
@@ -362,10 +362,10 @@ def test_labels_that_are_no_int64(tsc, index):
 def test_no_round_sends_much_more_than_it_may():
     from mpimages.core.partition import Partition
     from mpimages.core.workspace import Workspace
-    from mpimages.exchange.redistribution import ExchangePlan
+    from mpimages.exchange.redistribution import Redistribution
 
     uneven = Partition.fromCounts([1000] + [0] * 63)
-    plan = ExchangePlan(uneven, Partition.balanced(2048**2, 64), np.dtype(np.uint16), 1 << 26)
+    plan = Redistribution(uneven, Partition.balanced(2048**2, 64), np.dtype(np.uint16), 1 << 26)
     for rank in (0, 1):
         for buffer in plan.buffers(rank, max(plan.pixels.counts), Workspace(0, 1)):
             assert buffer.nbytes <= 1 << 26

@@ -9,7 +9,7 @@ import tifffile
 from mpimages import verify
 from mpimages.conversion.bands import FileBands
 from mpimages.core.partition import Partition
-from mpimages.exchange.redistribution import ExchangePlan
+from mpimages.exchange.redistribution import Redistribution
 
 from ..support.data import same_bits
 
@@ -29,7 +29,7 @@ def test_more_than_two_to_the_31_elements_are_exchanged(tsc):
     values = np.tile(np.arange(251, dtype=np.uint8), (times + pixels) // 251 + 1)
     images, parts = Partition.balanced(times, comm.size), Partition.balanced(pixels, comm.size)
     first, last = images.bounds(comm.rank)
-    plan = ExchangePlan(images, parts, np.dtype(np.uint8), 32 << 20)
+    plan = Redistribution(images, parts, np.dtype(np.uint8), 32 << 20)
     seen, right = parts.bounds(comm.rank)[0], True
     own = shifted(values, first, last - first, pixels)
     for block in plan.execute(comm, own, range(pixels), tsc.session.workspace):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.ranks
 
 
 def gathered(images):
-    return gather(images, images._records("report"), "report")
+    return gather(*images.records.begin("report"))[0]
 
 
 def scene(rows, columns, seed=0):

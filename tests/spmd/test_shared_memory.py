@@ -13,7 +13,7 @@ import mpimages.spmd.shared_memory
 from mpimages import ThunderContext
 from mpimages.core.partition import Partition
 from mpimages.core.workspace import Workspace
-from mpimages.exchange.redistribution import ExchangePlan
+from mpimages.exchange.redistribution import Redistribution
 from mpimages.spmd.shared_memory import Segments
 
 from ..support.data import cut, recording, same_bits
@@ -33,7 +33,8 @@ def segments(tsc, monkeypatch):
 def exchanged(tsc, array, images, limit, segments):
     """This rank's series, and whether they are right."""
     pixels = int(np.prod(array.shape[1:]))
-    plan = ExchangePlan(images, Partition.balanced(pixels, tsc.size), array.dtype, limit, segments)
+    plan = Redistribution(
+        images, Partition.balanced(pixels, tsc.size), array.dtype, limit, segments)
     start, stop = images.bounds(tsc.rank)
     own = array[start:stop].reshape(-1, pixels)
     rounds = plan.execute(tsc.comm, own, range(pixels), Workspace(0, 1))
@@ -156,6 +157,6 @@ class Many(Segments):
                                                          (64, 1000, False), (64, 3, True)])
 def test_many_ranks_with_many_images_send_messages(ranks, each, expected):
     images, pixels = Partition.balanced(each * ranks, ranks), Partition.balanced(1 << 22, ranks)
-    plan = ExchangePlan(images, pixels, np.dtype(np.uint16), 1 << 25, Many((0,) * ranks))
-    assert (plan._segments is not None) == expected
-    assert 2 * ranks * plan._shared_bytes <= 128 << 20
+    plan = Redistribution(images, pixels, np.dtype(np.uint16), 1 << 25, Many((0,) * ranks))
+    assert (plan._shared is not None) == expected
+    assert plan._shared is None or 2 * ranks * plan._shared._bytes <= 128 << 20
