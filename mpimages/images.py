@@ -13,7 +13,7 @@ from .collection import Collection
 from .conversion.pictures import save_pngs, save_tif, save_tifs
 from .conversion.planning import Plan
 from .conversion.saving import Target, plan_series, save_frames
-from .core.arguments import as_axes, as_dtype, as_flag, as_int, image_key, positive_ints
+from .core.arguments import check_dtype, check_int, check_ints
 from .core.partition import Partition
 from .core.text import shown
 from .dims import Dims
@@ -89,7 +89,7 @@ class Images(Collection):
         """
         if isinstance(key, slice):
             return self._slice(key)
-        value = self._find(image_key(key), "__getitem__")
+        value = self._find(check_int(key, "the key of an image"), "__getitem__")
         if value is None:
             raise KeyError(self._no_such(key))
         return value
@@ -97,13 +97,13 @@ class Images(Collection):
     @action
     def get(self, key: int) -> np.ndarray | None:
         """The image with this key, or None where there is none. Collective; an action."""
-        return self._find(image_key(key), "get")
+        return self._find(check_int(key, "the key of an image"), "get")
 
     def _slice(self, wanted: slice) -> np.ndarray:
         chain = self._settle("__getitem__")
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
-                image_key(bound)
+                check_int(bound, "the key of an image")
         if min(wanted.start or 0, wanted.stop or 0) < 0:  # keys are labels, not places
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
         if wanted.step is not None and wanted.step < 1:
@@ -194,7 +194,7 @@ class Images(Collection):
         return self._project("maxmin", axis)
 
     def _project(self, kind: str, axis: int) -> Self:
-        return self._then(Projection(kind, as_int(axis, "axis")))
+        return self._then(Projection(kind, check_int(axis, "axis")))
 
     def planes(self, bottom: int | Sequence[int], top: int | None = None) -> Self:
         """Some planes of each volume; a single plane gives 2-D images. Collective; lazy.
@@ -213,11 +213,11 @@ class Images(Collection):
         """
         index: slice | list[int] | int
         if top is None and isinstance(bottom, (list, tuple, range, np.ndarray)):
-            wanted = [as_int(plane, "planes") for plane in bottom]
+            wanted = list(check_ints(bottom, "planes"))
             index = wanted[0] if len(wanted) == 1 else wanted
         else:
-            first = as_int(bottom, "planes")
-            last = first if top is None else as_int(top, "planes")
+            first = check_int(bottom, "planes")
+            last = first if top is None else check_int(top, "planes")
             if first > last:
                 raise ValueError(f"planes: bottom {first} is above top {last}")
             wanted = [first, last]
@@ -241,9 +241,7 @@ class Images(Collection):
         """
         dims = self._chain.dims
         each = isinstance(factor, (list, tuple, np.ndarray))
-        factors = as_axes(factor if each else (factor,), "subsample")
-        if not factors or min(factors) < 1:
-            raise ValueError(f"subsample: factors are positive, got {shown(factor)}")
+        factors = check_ints(factor if each else (factor,), "subsample: factor", 1)
         if each and dims is not None and len(factors) != len(dims):
             raise ValueError(f"subsample: {len(factors)} factors for images of dims {dims}")
         steps = tuple(slice(None, None, f) for f in factors)
@@ -251,8 +249,8 @@ class Images(Collection):
 
     def crop(self, minbound: Sequence[int], maxbound: Sequence[int]) -> Self:
         """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
-        low = as_axes(minbound, "crop: minbound")
-        high = as_axes(maxbound, "crop: maxbound")
+        low = check_ints(minbound, "crop: minbound")
+        high = check_ints(maxbound, "crop: maxbound")
         dims = self._chain.dims
         if len(low) != len(high) or (dims is not None and len(low) != len(dims)):
             raise ValueError(f"crop: bounds {low} and {high} for images of dims {dims}")
@@ -278,11 +276,11 @@ class Images(Collection):
             record that differs from the first is then a ValueError that names its key.
         """
         if not callable(func):
-            raise TypeError(f"apply: func is a function, not {type(func).__name__}")
-        declared: Shape | None = None if dims is None else positive_ints(dims, "dims")
+            raise TypeError(f"apply: func must be a function, got {shown(func)}")
+        declared: Shape | None = None if dims is None else check_ints(dims, "dims", 1)
         if declared is not None and not 1 <= len(declared) <= 4:
-            raise ValueError(f"dims are those of an image, got {declared}")
-        kind = as_dtype(dtype, "dtype")
+            raise ValueError(f"dims must have 1 to 4 axes, got {declared}")
+        kind = None if dtype is None else check_dtype(dtype, "dtype")
         return self._derived(self._chain.then(Apply(func, declared, kind)))
 
     def renumber(self) -> Self:
@@ -407,7 +405,7 @@ class Images(Collection):
             self.toSeries().saveAsHDF5(path, dataset, layout, chunks, compression, overwrite,
                                        resume, memory)
             return
-        target = Target.checked(path, overwrite, resume, memory)
+        target = Target(path, overwrite, resume, memory)
         save_frames(self, self._records("saveAsHDF5"), target, dataset, chunks, compression)
 
     @action
@@ -448,7 +446,7 @@ class Images(Collection):
         options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
                    "origin": origin}
         save_pngs(self, self._records("saveAsPngs"), path, filePrefix,
-                  as_flag(overwrite, "overwrite"), options)
+                  overwrite, options)
 
     @action
     @stoppable
@@ -469,7 +467,7 @@ class Images(Collection):
             Replace what mpimages wrote there before.
         """
         save_tifs(self, self._records("saveAsTifs"), path, filePrefix,
-                  as_flag(overwrite, "overwrite"))
+                  overwrite)
 
     @action
     @stoppable
@@ -498,7 +496,7 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
-        save_tif(self, self._records("saveAsTif"), path, as_flag(overwrite, "overwrite"))
+        save_tif(self, self._records("saveAsTif"), path, overwrite)
 
     @action
     @stoppable
@@ -529,7 +527,7 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
-        return write_report(self, path, as_flag(overwrite, "overwrite"))
+        return write_report(self, path, overwrite)
 
     def _as_series(self, kind: Any) -> Any:
         images = _Share(self)

@@ -14,7 +14,7 @@ import numpy as np
 from mpi4py import MPI
 
 from ..collection import Collection
-from ..core.arguments import as_flag, as_int
+from ..core.arguments import check_int
 from ..core.sizes import parse_size
 from ..core.text import WHOLE, shown
 from ..core.timers import phase
@@ -71,11 +71,6 @@ class Target:
     overwrite: bool
     resume: bool
     memory: int | str | None
-
-    @classmethod
-    def checked(cls, path: Path, overwrite: Any, resume: Any, memory: Any) -> Target:
-        """TypeError where a flag is none: 'no' would count as true and replace an output."""
-        return cls(path, as_flag(overwrite, "overwrite"), as_flag(resume, "resume"), memory)
 
 
 def save_binary_series(
@@ -134,7 +129,7 @@ def plan_series(
         raise ValueError("plan: declare dims and dtype of what apply's function returns")
     budget = memory_of(series, memory, "plan")
     chain = series._settle("plan")
-    number = session.comm.size if ranks is None else as_int(ranks, "ranks")
+    number = session.comm.size if ranks is None else check_int(ranks, "ranks")
     if not 1 <= number <= MOST_RANKS:
         raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {shown(ranks)}")
     grain = hdf5_grain((*known.dims, known.count or 0), known.dtype, chunks, compression)

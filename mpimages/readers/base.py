@@ -6,6 +6,7 @@ Readers are plain local code: they know no collection and no communicator.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -74,10 +75,7 @@ class Header:
     @property
     def image_bytes(self) -> int:
         """The bytes of one image as it is handed out."""
-        total = self.dtype.itemsize
-        for n in self.dims:
-            total *= n
-        return total
+        return math.prod(self.dims) * self.dtype.itemsize
 
     def require(self, path: str, dims: Sequence[int], dtype: np.dtype) -> None:
         """Raise FormatError unless images of `path` have this header's shape and dtype."""

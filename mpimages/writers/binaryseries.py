@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from ..core.arguments import check_record_dtype
 from ..core.crc32 import PIECE, Fragments, fragment_rows, merge_fragments
 from ..formats.output_names import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
 from ..spmd.agreement import Together, from_rank
@@ -98,7 +100,7 @@ class BinarySeriesWriter:
     threaded = True
 
     def _divide(self, block_bytes: int) -> None:
-        self.pixels = int(np.prod(self.shape[:-1], dtype=object))
+        self.pixels = math.prod(self.shape[:-1])
         self.pixel_bytes = self.shape[-1] * self.dtype.itemsize
         self.per_file = min(self.pixels, max(1, block_bytes // self.pixel_bytes))
         count = -(-self.pixels // self.per_file)
@@ -212,8 +214,7 @@ def check_series(shape: Sequence[int], dtype: Any) -> tuple[tuple[int, ...], np.
     if len(shape) > MOST_AXES:
         raise ValueError(f"a Series of shape {shape} could not be loaded again: a file has one to "
                          f"{MOST_AXES - 1} axes of pixels, and time")
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise TypeError(f"dtype {dtype} cannot be stored: integers and floats of 8 to 64 bits can")
+    check_record_dtype(dtype, "dtype")
     return shape, dtype
 
 

@@ -7,13 +7,13 @@ place in the file: the library would take its global lock for each read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 from ...core.arguments import image_dtype
 from ..array_axes import array_axes, can_have, cut_array, image_shape, require_kind
 from ..base import Handle, Header, Reader, Scratch, check_claim
-from ..byte_ranges import product
 from ..flat.array import FlatHandle, image_grain, scratch_bytes
 from ..options import Options
 from .handle import Hdf5Handle, chunk_grain
@@ -157,7 +157,7 @@ def _describe(path: str, dataset: Any, options: Options) -> tuple[tuple[int, ...
         axes = written_axes(dataset)
     axes = array_axes(f"{path}, dataset {dataset.name}", shape, axes, options.channel)
     _, dims = image_shape(shape, axes)
-    check_claim(path, product(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())
+    check_claim(path, math.prod(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())
     return cut_array(path, shape, axes, options)
 
 
@@ -207,6 +207,6 @@ def dataset_offset(dataset: Any) -> int | None:
         and dataset.dtype.kind in "iuf"
         # Not so where some bits of each value are padding.
         and h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type())
-        and dataset.id.get_storage_size() == product(dataset.shape) * dataset.dtype.itemsize
+        and dataset.id.get_storage_size() == math.prod(dataset.shape) * dataset.dtype.itemsize
     )
     return dataset.id.get_offset() if plain else None

@@ -61,10 +61,10 @@ def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
 
 def _single_path(data_path: Any) -> str:
     if not isinstance(data_path, (str, os.PathLike)):
-        raise TypeError(f"a Series is loaded from one path, got {shown(data_path)}")
+        raise TypeError(f"dataPath must be one path, got {shown(data_path)}")
     path = os.path.expanduser(os.fspath(data_path))
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ValueError(f"{shown(path)} is no path")
+        raise ValueError(f"dataPath must be a path, got {shown(path)}")
     if not os.path.exists(path):
         raise not_found(path, f"{path}: no such file or directory")
     refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arguments import checked_dtype, image_dtype, plain_int, positive_int, positive_ints
+from ...core.arguments import check_dtype, check_int, check_ints, check_text, image_dtype
 from ...errors import FormatError
 from ..base import Scratch
 from ..byte_ranges import byteswap, read_conf
@@ -93,8 +93,8 @@ def _described(
     if options.nkeys is not None or options.keyType is not None:
         raise ValueError(f"{conf_path}: describes a Series without keys; omit nkeys and keyType")
     try:
-        shape = positive_ints(conf.get("shape"), "shape")
-        stored = checked_dtype(conf.get("dtype", options.valueType), "dtype")
+        shape = check_ints(conf.get("shape"), "shape", 1)
+        stored = check_dtype(conf.get("dtype", options.valueType), "dtype")
         if not 2 <= len(shape) <= 4:
             raise ValueError(f"shape {shape} is not that of pixels and times")
         index = _index(conf.get("index"), shape[-1])
@@ -122,7 +122,7 @@ def _index(values: Any, length: int) -> np.ndarray | None:
     if not isinstance(values, list) or len(values) != length:
         raise ValueError(f"index must list {length} integers")
     try:
-        return np.array([plain_int(value, "index") for value in values], dtype=np.int64)
+        return np.array([check_int(value, "index") for value in values], dtype=np.int64)
     except OverflowError:
         raise ValueError("index must list integers of 64 bits") from None
 
@@ -136,10 +136,8 @@ def _listed_files(conf_path: str, listed: Any) -> tuple[list[str], list[int]]:
     pixels = 0
     for item in listed:
         try:
-            name, first = item["name"], plain_int(item["first"], "first")
-            count = positive_int(item["count"], "count")
-            if not isinstance(name, str):
-                raise TypeError(f"name must be a string, got {name!r}")
+            name, first = check_text(item["name"], "name"), check_int(item["first"], "first")
+            count = check_int(item["count"], "count", 1)
         except (TypeError, KeyError, ValueError) as error:
             raise FormatError(f"{conf_path}: its list of files is damaged: {error}") from None
         if first != pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...core.timers import phase
 from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
 from ...errors import FormatError
 from ..base import Scratch, has_gaps
-from ..byte_ranges import byteswap, open_file, product, read_into, transpose_matrix
+from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
 from ..hdf5.handle import read_values
 from ..hdf5.opening import open_hdf5, open_hdf5_file, told_as_damage
@@ -75,7 +76,7 @@ def _grain(dataset: Any, dims: tuple[int, ...], images: bool) -> int:
         return 1
     chunk = dataset.chunks[1:] if images else dataset.chunks[:-1]
     grain = pixel_grain(dims, [min(c, n) for c, n in zip(chunk, dims, strict=True)])
-    return min(grain, product(dims))
+    return min(grain, math.prod(dims))
 
 
 def _index(path: str, dataset: Any, length: int) -> np.ndarray | None:
@@ -150,7 +151,7 @@ class DatasetHandle(SeriesHandle):
             return
         done = 0
         for start, extent in regions:
-            count = product(extent)
+            count = math.prod(extent)
             part = out[done : done + count].reshape(*extent, self.header.length)
             self._read_box((*start, 0), part)
             done += count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arguments import checked_dtype, checked_text, positive_int
+from ...core.arguments import check_choice, check_dtype, check_int, check_text
 from ..base import Closing, Scratch, consecutive
 
 __all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
@@ -45,18 +46,14 @@ class SeriesOptions:
     def __post_init__(self) -> None:
         for name in ("nkeys", "nvalues"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, positive_int(getattr(self, name), name))
+                object.__setattr__(self, name, check_int(getattr(self, name), name, 1))
         for name in ("keyType", "valueType"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, checked_dtype(getattr(self, name), name))
+                object.__setattr__(self, name, check_dtype(getattr(self, name), name))
         if self.inputFormat is not None:
-            checked_text(self.inputFormat, "inputFormat")
-            if self.inputFormat not in FORMATS:
-                raise ValueError(
-                    f"inputFormat {self.inputFormat!r} is none of {', '.join(FORMATS)}"
-                )
-        checked_text(self.dataset, "dataset")
-        checked_text(self.confFilename, "confFilename")
+            check_choice(self.inputFormat, "inputFormat", FORMATS)
+        check_text(self.dataset, "dataset")
+        check_text(self.confFilename, "confFilename")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +113,7 @@ class SeriesHeader:
     @property
     def pixels(self) -> int:
         """The number of records."""
-        total = 1
-        for n in self.dims:
-            total *= n
-        return total
+        return math.prod(self.dims)
 
 
 class SeriesHandle(Closing, ABC):

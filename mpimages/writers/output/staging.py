@@ -35,6 +35,7 @@ from dataclasses import dataclass
 
 from mpi4py import MPI
 
+from ...core.arguments import check_flag
 from ...core.cleanup import quietly
 from ...core.text import comparable, expanded, shown
 from ...errors import Interrupted
@@ -161,6 +162,7 @@ def resumable(
     # Before there is anything that would have to be removed again.
     Together(comm, action, (comparable(path), kind, overwrite, resume, given)).agree()
     with Together(comm, action):
+        overwrite, resume = check_flag(overwrite, "overwrite"), check_flag(resume, "resume")
         if resume and overwrite:
             raise ValueError(
                 "resume=True goes on with an output, overwrite=True begins it anew: give one"
@@ -168,7 +170,7 @@ def resumable(
         if comm.rank == 0:
             begun = _Stage(path, kind)
             try:
-                stage = begun.begin(bool(overwrite), bool(resume))
+                stage = begun.begin(overwrite, resume)
             except BaseException:
                 begun.abandon()
                 raise
@@ -179,13 +181,13 @@ def resumable(
             yield stage
         with Together(comm, action):
             if begun is not None and not stage.complete:
-                begun.commit(bool(overwrite))
+                begun.commit(overwrite)
                 begun.lock.release()
     except BaseException as error:
         if begun is not None and not stage.complete:
             # What is to be overwritten is still there: resuming would find it, and stop.
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt)) and not overwrite
-            quietly(begun.leave, bool(resume) or stopped)
+            quietly(begun.leave, resume or stopped)
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
             begun.lock.release()

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...core.arguments import check_record_dtype
+
 __all__ = ["write_tif"]
 
 # The dtypes that ImageJ opens (by their one-letter codes).
@@ -42,9 +44,8 @@ def write_tif(path: str, image: np.ndarray, metadata: Mapping[str, Any] | None =
     import tifffile
 
     if image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(f"{path}: a TIFF holds a 2-D or 3-D image, not one of {image.shape}")
-    if image.dtype.kind not in "iuf" or image.dtype.itemsize > 8:
-        raise TypeError(f"{path}: a TIFF cannot hold values of dtype {image.dtype}")
+        raise ValueError(f"{path}: image must be 2-D or 3-D and not empty, got shape {image.shape}")
+    check_record_dtype(image.dtype, f"{path}: image")
     pages = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
     # Not through `open`: tifffile itself would replace an existing file.
     with open(path, "xb") as file:

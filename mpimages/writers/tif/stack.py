@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from ...core.arguments import check_record_dtype
 from ...core.crc32 import crc32
 from ...formats.tif_checksums import MARK_PLACE, STRUCTURE_PLACE, pack_mark
 from ...spmd.agreement import Together, from_rank
@@ -71,9 +72,8 @@ class StackLayout:
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
-            raise ValueError(f"a TIFF holds no images of shape {self.shape}")
-        if self.dtype.kind not in SAMPLE_FORMATS or self.dtype.itemsize > 8:
-            raise TypeError(f"a TIFF cannot hold values of dtype {self.dtype}")
+            raise ValueError(f"shape must have no axis of length 0, got {self.shape}")
+        check_record_dtype(self.dtype, "dtype")
         if self.page_bytes >= 1 << 32:
             raise ValueError(f"a page of {self.page_bytes} bytes is more than a TIFF can hold in "
                              "one strip: crop or subsample the images")
