@@ -247,7 +247,8 @@ class Series(Collection):
         q : float
             0 … 100.
         """
-        return self._reduced(Percentile("seriesPercentile", check_percent(q, "seriesPercentile: q")))
+        percent = check_percent(q, "seriesPercentile: q")
+        return self._reduced(Percentile("seriesPercentile", percent))
 
     def select(self, crit: Any) -> Self:
         """Keep the times whose index value meets a criterion. Collective; lazy.

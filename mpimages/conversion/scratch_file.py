@@ -21,11 +21,11 @@ from ..core.workspace import Workspace
 from ..engine.chain import Chain
 from ..engine.runner import Streamed
 from ..engine.sources import FileSource, PathTable
+from ..formats.output_names import FRAMES, TEMPORARY
 from ..spmd.agreement import Together
 from ..writers.output.boxes import write_run
 from ..writers.output.files import OutputFiles, are_of, holds, naming_file
-from ..writers.output.journal import FRAMES
-from ..writers.output.plain import TEMPORARY, sync_directory
+from ..writers.output.plain import sync_directory
 from .bands import FileBands
 from .resume import Progress
 

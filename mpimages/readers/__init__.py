@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from ..core.arguments import check_choice, check_text
+from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 # Never an input, wherever they lie.
-MARKERS = ("SUCCESS", "_SUCCESS")
+MARKERS = (SUCCESS, "_SUCCESS")
 
 
 @cache
@@ -84,7 +85,7 @@ def find_input(
     input_format: str | None = None,
     ext: str | None = None,
     recursive: bool = False,
-    conf_filename: str = "conf.json",
+    conf_filename: str = CONF,
 ) -> tuple[str, list[str]]:
     """Which format a recording has, and its files in order.
 

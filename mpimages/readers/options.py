@@ -15,6 +15,7 @@ from ..core.arguments import (
     check_text,
 )
 from ..core.text import shown
+from ..formats.output_names import CONF
 
 __all__ = ["ALL_PLANES", "Options"]
 
@@ -59,7 +60,7 @@ class Options:
     incomplete: str | None = None
     dataset: str | None = None
     axes: str | None = None
-    confFilename: str = "conf.json"
+    confFilename: str = CONF
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:

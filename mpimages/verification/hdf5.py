@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..formats.hdf5_plugins import require_filters
+from ..formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..readers.hdf5.opening import open_hdf5_file
 from .boxes import damaged_boxes
 from .findings import Findings
@@ -20,7 +21,6 @@ from .pieces import Stored, damaged
 
 __all__ = ["verify_hdf5"]
 
-VERSION = 1
 # No codec makes more of its bytes: what claims to be larger is damage, not data.
 SMALL_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
@@ -75,7 +75,7 @@ def _datasets(file: Any) -> tuple[list[str], list[str]]:
 
     def note(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            (ours if "mpimages_format" in item.attrs else foreign).append(f"/{name}")
+            (ours if HDF5_MARK in item.attrs else foreign).append(f"/{name}")
 
     file.visititems(note)  # it follows no links to other files
     return ours, foreign
@@ -115,10 +115,10 @@ def _place(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _checked_size(path: str, dataset: Any) -> int:
     """The number of a dataset's bytes, if it is one that mpimages writes and could be true."""
-    version = dataset.attrs["mpimages_format"]
-    if not np.isscalar(version) or version != VERSION:
+    version = dataset.attrs[HDF5_MARK]
+    if not np.isscalar(version) or version != HDF5_VERSION:
         raise FormatError(
-            f"is of format version {version!r:.80}; this mpimages verifies version {VERSION}"
+            f"is of format version {version!r:.80}; this mpimages verifies version {HDF5_VERSION}"
         )
     if dataset.dtype.kind not in "iuf" or not dataset.shape:
         raise FormatError(f"holds {dataset.dtype} of shape {dataset.shape}: mpimages writes none")

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FormatError
-from ..formats.output_names import MANIFEST, PICTURES_FORMAT
+from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
 __all__ = ["verify_pictures"]
 
-VERSION = 1
 MOST = 1 << 62
 
 
@@ -56,11 +55,11 @@ def verify_pictures(directory: str, findings: Findings) -> str:
 
 def _described(manifest: dict[str, Any]) -> list[_Picture]:
     """What the manifest says; FormatError where it cannot be."""
-    if manifest.get("format") != PICTURES_FORMAT or manifest.get("version") != VERSION:
+    if manifest.get("format") != PICTURES_FORMAT or manifest.get("version") != PICTURES_VERSION:
         raise FormatError(
             f"is of format {manifest.get('format')!r:.80}, version "
             f"{manifest.get('version')!r:.80}; this mpimages verifies {PICTURES_FORMAT}, "
-            f"version {VERSION}"
+            f"version {PICTURES_VERSION}"
         )
     if manifest.get("complete") is not True:
         raise FormatError("says that the pictures were not finished")

@@ -12,7 +12,14 @@ from mpi4py import MPI
 
 from ..core.arguments import check_record_dtype
 from ..core.crc32 import PIECE, Fragments, fragment_rows, merge_fragments
-from ..formats.output_names import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
+from ..formats.output_names import (
+    CONF,
+    SERIES_FORMAT,
+    SERIES_VERSION,
+    SUCCESS,
+    series_file,
+    with_own_checksum,
+)
 from ..spmd.agreement import Together, from_rank
 from .output.boxes import write_run
 from .output.files import OutputFiles, are_of, create_file, holds, naming_file, prepare_file
@@ -20,7 +27,6 @@ from .output.plain import plain_index, plain_metadata, sync_directory, to_json, 
 
 __all__ = ["BinarySeriesWriter"]
 
-VERSION = 1
 MAX_FILES = 100_000  # their numbers have five digits, and no file system likes more
 
 # A row, a column and a page of pixels, and time.
@@ -110,7 +116,7 @@ class BinarySeriesWriter:
                 f"a block size of {block_bytes} bytes would make {count} files, more than "
                 f"{MAX_FILES}; give one of {least} bytes or more"
             )
-        self.names = [f"series-{number:05d}.bin" for number in range(count)]
+        self.names = [series_file(number) for number in range(count)]
 
     def _counts(self) -> list[int]:
         """The number of pixels in each file."""
@@ -187,7 +193,7 @@ class BinarySeriesWriter:
         files = zip(self.names, firsts, self._counts(), strict=True)
         return {
             "format": SERIES_FORMAT,
-            "version": VERSION,
+            "version": SERIES_VERSION,
             "shape": list(self.shape),
             "dtype": self.dtype.name,
             "index": self.index.tolist(),

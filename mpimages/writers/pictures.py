@@ -14,7 +14,12 @@ from mpi4py import MPI
 
 from ..core.cleanup import quietly
 from ..core.crc32 import crc32
-from ..formats.output_names import MANIFEST, PICTURES_FORMAT, with_own_checksum
+from ..formats.output_names import (
+    MANIFEST,
+    PICTURES_FORMAT,
+    PICTURES_VERSION,
+    with_own_checksum,
+)
 from ..kernels.runs import begin_writeback
 from ..spmd.agreement import Together, from_rank
 from .output.files import naming_file
@@ -23,7 +28,6 @@ from .output.plain import sync_directory, to_json, write_small
 
 __all__ = ["PictureWriter"]
 
-VERSION = 1
 READ_BYTES = 1 << 20
 # So many pictures are flushed together: each waits for what the system does for all.
 MOST_WAITING = 64
@@ -136,7 +140,7 @@ class PictureWriter:
         # The incomplete one says, to who must clean up after a killed job, which names are ours.
         fields: dict[str, Any] = {
             "format": PICTURES_FORMAT,
-            "version": VERSION,
+            "version": PICTURES_VERSION,
             "kind": self.kind,
             "files": {
                 "prefix": self.naming.prefix,

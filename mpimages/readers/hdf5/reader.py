@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...core.arguments import image_dtype
+from ...formats.output_names import HDF5_MARK, HDF5_SIGNATURE
 from ..array_axes import array_axes, can_have, cut_array, image_shape, require_kind
 from ..base import Handle, Header, Reader, Scratch, check_claim
 from ..flat.array import FlatHandle, image_grain, scratch_bytes
@@ -29,7 +30,7 @@ class Hdf5Reader(Reader):
 
     name = "hdf5"
     extensions = HDF5_ENDINGS
-    signatures = (b"\x89HDF\r\n\x1a\n",)
+    signatures = (HDF5_SIGNATURE,)
     signature_places = (0, *(1 << power for power in range(9, 24)))  # behind a block of the user's
     takes = frozenset({"dims", "dtype", "nplanes", "channel", "dataset", "axes", "incomplete"})
 
@@ -153,7 +154,7 @@ def _describe(path: str, dataset: Any, options: Options) -> tuple[tuple[int, ...
     if shape is None or any(n < 1 for n in shape):
         raise ValueError(f"{path}: dataset {dataset.name} has no images: its shape is {shape}")
     axes = options.axes
-    if axes is None and "mpimages_format" in dataset.attrs:
+    if axes is None and HDF5_MARK in dataset.attrs:
         axes = written_axes(dataset)
     axes = array_axes(f"{path}, dataset {dataset.name}", shape, axes, options.channel)
     _, dims = image_shape(shape, axes)
@@ -179,7 +180,7 @@ def as_text(value: Any) -> str:
 
 def read_metadata(dataset: Any) -> dict[str, Any]:
     """The metadata that mpimages wrote: JSON in the attribute ``metadata``."""
-    if "mpimages_format" not in dataset.attrs:
+    if HDF5_MARK not in dataset.attrs:
         return {}
     try:
         metadata = json.loads(as_text(dataset.attrs.get("metadata")) or "{}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.text import shown
 from ...errors import not_found
-from ...formats.output_names import refuse_unfinished
+from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
 from ..hdf5.opening import HDF5_ENDINGS
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
@@ -79,7 +79,7 @@ def _whole(path: str, options: SeriesOptions) -> str:
     from .files import data_files
 
     whole = directory or "."
-    names = data_files(whole, options.confFilename, "series-")
+    names = data_files(whole, options.confFilename, SERIES_PREFIX)
     if names != [name]:
         raise ValueError(f"{path}: is not all of a binary Series, which is the directory with all "
                          f"of its {len(names)} data files; load {whole}")

@@ -14,16 +14,14 @@ import numpy as np
 
 from ...core.arguments import check_dtype, check_int, check_ints, check_text, image_dtype
 from ...errors import FormatError
+from ...formats.output_names import SERIES_FORMAT, SERIES_PREFIX, SERIES_VERSION, SUCCESS
 from ..base import Scratch
 from ..byte_ranges import byteswap, read_conf
 from ..hdf5.reader import plain_metadata
-from .files import SUCCESS, FileSequence, data_files
+from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = ["BinaryHandle", "inspect_binary"]
-
-FORMAT = "mpimages-series"
-VERSION = 1
 
 
 def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
@@ -40,7 +38,7 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
                 f"nvalues if it is one of Thunder 0.x"
             )
         return inspect_keyed(path, {}, options)
-    if conf.get("format") == FORMAT:
+    if conf.get("format") == SERIES_FORMAT:
         return _inspect_ours(path, conf_path, conf, options)
     if "shape" in conf:
         return _inspect_thunder(path, conf_path, conf, options)
@@ -54,10 +52,10 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
 def _inspect_ours(
     path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions
 ) -> SeriesHeader:
-    if conf.get("version") != VERSION:
+    if conf.get("version") != SERIES_VERSION:
         raise FormatError(
             f"{conf_path}: format version {conf.get('version')!r}, but this mpimages reads "
-            f"version {VERSION}"
+            f"version {SERIES_VERSION}"
         )
     if not os.path.isfile(os.path.join(path, SUCCESS)):
         raise FormatError(f"{path}: unfinished: it has no {SUCCESS}; write it again")
@@ -72,7 +70,7 @@ def _inspect_thunder(
     path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions
 ) -> SeriesHeader:
     header = _described(path, conf_path, conf, options, "=")
-    names = data_files(path, options.confFilename, "series-")
+    names = data_files(path, options.confFilename, SERIES_PREFIX)
     counts = []
     record = header.length * header.dtype.itemsize
     for name in names:
@@ -106,7 +104,7 @@ def _described(
         raise ValueError(
             f"{conf_path}: nvalues={options.nvalues} was given, but its series have {shape[-1]}"
         )
-    if options.valueType is not None and conf.get("format") != FORMAT:
+    if options.valueType is not None and conf.get("format") != SERIES_FORMAT:
         stored = options.valueType
     elif options.valueType is not None and options.valueType != stored:
         raise ValueError(f"{conf_path}: valueType={options.valueType} was given, not {stored}")

@@ -10,12 +10,11 @@ import numpy as np
 
 from ...core.cleanup import quietly
 from ...errors import FormatError
+from ...formats.output_names import SUCCESS
 from ..byte_ranges import open_file, read_into
 from ..listing import natural_key
 
 __all__ = ["FileSequence", "data_files"]
-
-SUCCESS = "SUCCESS"
 
 
 def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:

@@ -12,6 +12,7 @@ from ...core.cleanup import quietly
 from ...core.timers import phase
 from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
 from ...errors import FormatError
+from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..base import Scratch, has_gaps
 from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
@@ -27,8 +28,6 @@ from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = ["inspect_hdf5", "open_hdf5_series"]
 
-VERSION = 1
-
 
 def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a Series in an HDF5 file is. See `inspect_series`."""
@@ -36,10 +35,10 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
         dataset = find_dataset(path, file, options.dataset, (2, 3, 4))
         dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}")
         shape, images = _shape(path, dataset)
-        version = dataset.attrs.get("mpimages_format")
-        if version is not None and version != VERSION:
+        version = dataset.attrs.get(HDF5_MARK)
+        if version is not None and version != HDF5_VERSION:
             raise FormatError(
-                f"{path}: format version {version}, but this mpimages reads version {VERSION}"
+                f"{path}: format version {version}, but this mpimages reads version {HDF5_VERSION}"
             )
         index = _index(path, dataset, shape[-1])
         offset = dataset_offset(dataset)
@@ -84,7 +83,7 @@ def _index(path: str, dataset: Any, length: int) -> np.ndarray | None:
         return None
     index = np.asarray(dataset.attrs["index"])
     if index.shape != (length,) or index.dtype.kind not in "iu":
-        if "mpimages_format" not in dataset.attrs:
+        if HDF5_MARK not in dataset.attrs:
             return None  # an attribute of another program that happens to have this name
         raise FormatError(f"{path}: dataset {dataset.name}: its index is not {length} integers")
     return index.astype(np.int64)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.arguments import check_choice, check_dtype, check_int, check_text
+from ...formats.output_names import CONF
 from ..base import Closing, Scratch, consecutive
 
 __all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
@@ -41,7 +42,7 @@ class SeriesOptions:
     keyType: np.dtype | None = None
     valueType: np.dtype | None = None
     dataset: str = "series"
-    confFilename: str = "conf.json"
+    confFilename: str = CONF
 
     def __post_init__(self) -> None:
         for name in ("nkeys", "nvalues"):

@@ -22,7 +22,7 @@ import numpy as np
 from ...core.cleanup import quietly
 from ...core.crc32 import crc32
 from ...errors import FormatError
-from ...formats.output_names import CHUNK_FILE
+from ...formats.output_names import CHUNK_FILE, chunk_file
 from ...spmd.agreement import from_rank
 from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
@@ -145,7 +145,7 @@ class CompressedWriter(DatasetWriter):
         self._end += len(content)
 
     def _file(self, generation: int, rank: int) -> str:
-        return os.path.join(self._directory, f"chunks-{generation:02d}-{rank:05d}")
+        return os.path.join(self._directory, chunk_file(generation, rank))
 
     # -- the index ---------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.text import shown
+from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..output.plain import plain_index, plain_metadata
 from .filters import Filters
 
@@ -24,7 +25,6 @@ __all__ = [
     "find_places",
 ]
 
-VERSION = 1
 # HDF5's oldest attributes, which every reader knows, end at 64 KiB.
 SMALL_ATTRIBUTE = 60_000
 
@@ -84,7 +84,7 @@ def dataset_attributes(
 ) -> dict[str, Any]:
     """All attributes of a dataset, in the order in which they are created."""
     own = {
-        "mpimages_format": np.int64(VERSION),
+        HDF5_MARK: np.int64(HDF5_VERSION),
         "layout": layout,
         "index": plain_index(np.arange(times) if index is None else index, times),
         "metadata": json.dumps(plain_metadata(dict(metadata or {})), sort_keys=True),

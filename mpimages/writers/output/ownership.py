@@ -19,6 +19,8 @@ from typing import Any
 
 from ...formats.output_names import (
     CONF,
+    HDF5_MARK,
+    HDF5_SIGNATURE,
     MANIFEST,
     PARTIAL_MARK,
     PARTIAL_SUFFIX,
@@ -32,29 +34,12 @@ from ...formats.output_names import (
     STATS_FORMAT,
     STATS_PICTURES,
     SUCCESS,
+    TEMPORARY,
+    is_job_file,
     is_view,
-    partial_path,
 )
 from ...formats.tif_checksums import read_mark
-from .journal import is_job_file
 from .naming import Naming
-from .plain import TEMPORARY
-
-__all__ = [
-    "CONF",
-    "MANIFEST",
-    "PARTIAL_MARK",
-    "PARTIAL_TEXT",
-    "SEALED",
-    "SUCCESS",
-    "check_ours",
-    "check_owner",
-    "has_all_marks",
-    "partial_path",
-    "remove_ours",
-]
-
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 Belongs = Callable[[str], bool]
 
@@ -251,7 +236,7 @@ def _check_file(path: str) -> None:
         start = file.read(len(REPORT_START))
     if start == REPORT_START or is_view(path):
         return
-    if not start.startswith(_HDF5_SIGNATURE):
+    if not start.startswith(HDF5_SIGNATURE):
         raise _refusal(path, "it is no HDF5 file, TIFF, report or view with the mark of mpimages")
     import h5py
 
@@ -281,7 +266,7 @@ def _foreign_object(group: Any) -> str | None:
             found = _foreign_object(item)
             if found is not None:
                 return found
-        elif not isinstance(item, h5py.Dataset) or "mpimages_format" not in item.attrs:
+        elif not isinstance(item, h5py.Dataset) or HDF5_MARK not in item.attrs:
             return path
     return None
 

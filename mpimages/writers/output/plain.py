@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...core.cleanup import quietly
+from ...formats.output_names import TEMPORARY
 
 __all__ = ["plain_index", "plain_metadata", "sync_directory", "to_json", "write_small"]
-
-TEMPORARY = ".mpimages-tmp"
 
 
 def to_json(fields: Mapping[str, Any]) -> bytes:

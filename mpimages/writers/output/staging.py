@@ -39,19 +39,19 @@ from ...core.arguments import check_flag
 from ...core.cleanup import quietly
 from ...core.text import comparable, expanded, shown
 from ...errors import Interrupted
+from ...formats.output_names import (
+    LOCK_SUFFIX,
+    OLD_SUFFIX,
+    PARTIAL_MARK,
+    PARTIAL_SUFFIX,
+    PARTIAL_TEXT,
+    SEALED,
+    hidden_path,
+)
 from ...spmd.agreement import Together
 from .files import write_all
 from .journal import read_job, remove_job
-from .ownership import (
-    PARTIAL_MARK,
-    PARTIAL_TEXT,
-    SEALED,
-    check_ours,
-    check_owner,
-    has_all_marks,
-    partial_path,
-    remove_ours,
-)
+from .ownership import check_ours, check_owner, has_all_marks, remove_ours
 from .plain import sync_directory
 
 __all__ = ["Stage", "resumable", "staged"]
@@ -212,10 +212,10 @@ class _Stage:
         self.parent, name = os.path.split(self.path)
         if not path or not name or name.startswith(".mpimages") or "\0" in path:
             raise ValueError(f"{shown(path)} cannot be the path of an output")
-        self.partial = partial_path(self.path)
-        self.old = os.path.join(self.parent, f".{name}.mpimages-old")
+        self.partial = hidden_path(self.path, PARTIAL_SUFFIX)
+        self.old = hidden_path(self.path, OLD_SUFFIX)
         self.output = os.path.join(self.partial, name) if self.is_file else self.partial
-        self.lock = _Lock(os.path.join(self.parent, f".{name}.mpimages-lock"))
+        self.lock = _Lock(hidden_path(self.path, LOCK_SUFFIX))
         self.begun = False
 
     def begin(self, overwrite: bool, resume: bool = False) -> Stage:
