@@ -5,17 +5,17 @@ Readers are plain local code: they know no collection and no communicator.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
+from ..core.ranges import consecutive
 from ..errors import FormatError
 from .byte_ranges import open_file
 from .options import ALL_PLANES, Options
@@ -29,7 +29,6 @@ __all__ = [
     "Reader",
     "Scratch",
     "check_claim",
-    "consecutive",
     "cut_planes",
     "has_gaps",
 ]
@@ -136,13 +135,6 @@ class Closing:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def consecutive(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
-    """The places [start, stop) at which ascending numbers run on without a gap."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    edges = [0, *breaks.tolist(), len(numbers)]
-    yield from itertools.pairwise(edges if len(numbers) else [])
 
 
 def has_gaps(numbers: np.ndarray) -> bool:

@@ -14,6 +14,7 @@ from mpi4py import MPI
 
 from ..core.cleanup import quietly
 from ..core.crc32 import crc32
+from ..core.ranges import runs_of
 from ..formats.output_names import (
     MANIFEST,
     PICTURES_FORMAT,
@@ -23,7 +24,7 @@ from ..formats.output_names import (
 from ..kernels.runs import begin_writeback
 from ..spmd.agreement import Together, from_rank
 from .output.files import naming_file
-from .output.naming import Naming, ranges_of
+from .output.naming import Naming
 from .output.plain import sync_directory, to_json, write_small
 
 __all__ = ["PictureWriter"]
@@ -145,7 +146,7 @@ class PictureWriter:
             "files": {
                 "prefix": self.naming.prefix,
                 "digits": self.naming.digits,
-                "keys": ranges_of(rows[:, 0].tolist()),
+                "keys": runs_of(rows[:, 0]),
             },
             "sizes": rows[:, 1].tolist(),
             "checksum": {"kind": "crc32", "values": rows[:, 2].tolist()},

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...core.arguments import check_choice, check_dtype, check_int, check_text
+from ...core.ranges import consecutive
 from ...formats.output_names import CONF
-from ..base import Closing, Scratch, consecutive
+from ..base import Closing, Scratch
 
 __all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
 
