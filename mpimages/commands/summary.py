@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core.crc32 import crc32
+from ..core.json_types import JsonObject
 from ..formats.output_names import STATS, STATS_FORMAT, STATS_PICTURES, with_own_checksum
 from .drawings import montage
 
@@ -34,10 +35,10 @@ class Summary:
 
     count: int
     pictures: dict[str, np.ndarray]
-    metadata: Mapping[str, Any]
+    metadata: JsonObject
 
     @classmethod
-    def of(cls, stats: dict[str, Any], metadata: Mapping[str, Any]) -> Summary:
+    def of(cls, stats: dict[str, Any], metadata: JsonObject) -> Summary:
         """From what `Images.stats` gave."""
         pictures = {name: stats[name] for name in NAMES}
         for name in ("mean", "stdev"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from ..core.arguments import check_choice, check_text
 from ..formats.output_names import CONF, SUCCESS
@@ -81,7 +80,7 @@ def detect(paths: Sequence[str]) -> str | None:
 
 
 def find_input(
-    data_path: Any,
+    data_path: object,
     input_format: str | None = None,
     ext: str | None = None,
     recursive: bool = False,

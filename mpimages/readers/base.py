@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..core.ranges import consecutive
 from ..errors import FormatError
 from .byte_ranges import open_file
@@ -62,8 +63,8 @@ class Header:
     dims: tuple[int, ...]
     dtype: np.dtype
     count: int
-    metadata: dict[str, Any] = field(default_factory=dict)
-    layout: dict[str, Any] = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    layout: JsonObject = field(default_factory=dict)
 
     @property
     def grain(self) -> int:

@@ -8,11 +8,11 @@ import math
 import os
 import stat
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..core.cleanup import quietly
+from ..core.json_types import JsonObject
 from ..core.timers import counted
 from ..errors import FormatError
 
@@ -143,7 +143,7 @@ def transpose_matrix(src: np.ndarray, dst: np.ndarray) -> None:
     transpose(src, dst)
 
 
-def read_conf(path: str) -> dict[str, Any] | None:
+def read_conf(path: str) -> JsonObject | None:
     """The description beside flat binary files; None where there is none.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ..core.arguments import (
     check_int,
     check_text,
 )
+from ..core.json_types import JsonObject
 from ..core.text import shown
 from ..formats.output_names import CONF
 
@@ -64,7 +64,7 @@ class Options:
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        checks: dict[str, Any] = {
+        checks: JsonObject = {
             "dims": check_dims,
             "shape": lambda v: check_dims(v, "shape"),
             "dtype": lambda v: check_dtype(v, "dtype"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
 from ..formats.output_names import CONF, SERIES_FORMAT, SERIES_VERSION, SUCCESS, series_file
 from .findings import Findings, check_names, own_json, size_of, whole
@@ -78,7 +78,7 @@ def _key(pixel: int, dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in np.unravel_index(pixel, dims))
 
 
-def _described(conf: dict[str, Any]) -> _Series:
+def _described(conf: JsonObject) -> _Series:
     """What conf.json says; FormatError where it cannot be."""
     if conf.get("format") != SERIES_FORMAT or conf.get("version") != SERIES_VERSION:
         raise FormatError(
@@ -105,7 +105,7 @@ def _described(conf: dict[str, Any]) -> _Series:
     return _Series(tuple(shape[:-1]), pixel_bytes, piece, files)
 
 
-def _checksums(field: Any) -> tuple[int, dict[str, Any]]:
+def _checksums(field: object) -> tuple[int, JsonObject]:
     if not isinstance(field, dict) or not isinstance(field.get("values"), dict):
         raise FormatError("has no checksums of the files, so that they cannot be verified")
     if field.get("kind") != "crc32":
@@ -113,7 +113,7 @@ def _checksums(field: Any) -> tuple[int, dict[str, Any]]:
     return whole(field.get("piece"), "the length of a piece", 1, MOST), field["values"]
 
 
-def _files(listed: Any, pixel_bytes: int, piece: int, values: dict[str, Any]) -> list[_File]:
+def _files(listed: object, pixel_bytes: int, piece: int, values: JsonObject) -> list[_File]:
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise FormatError("lists no files")
     files: list[_File] = []

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
 from ..core.cleanup import quietly
 from ..core.crc32 import crc32
+from ..core.json_types import JsonObject
 from ..core.ranges import runs_of
 from ..formats.output_names import (
     MANIFEST,
@@ -139,7 +139,7 @@ class PictureWriter:
 
     def _write_manifest(self, rows: np.ndarray, complete: bool) -> None:
         # The incomplete one says, to who must clean up after a killed job, which names are ours.
-        fields: dict[str, Any] = {
+        fields: JsonObject = {
             "format": PICTURES_FORMAT,
             "version": PICTURES_VERSION,
             "kind": self.kind,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
 
 import numpy as np
 
 from ...core.arguments import check_dims, check_dtype, image_dtype
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..base import Handle, Header, Reader, Scratch, cut_planes
 from ..byte_ranges import open_file, read_conf
@@ -68,7 +68,7 @@ class StackReader(Reader):
 
 
 def _describe(
-    path: str, conf_path: str, conf: dict[str, Any] | None, options: Options
+    path: str, conf_path: str, conf: JsonObject | None, options: Options
 ) -> tuple[tuple[int, ...], np.dtype, bool]:
     """(dims, stored dtype, whether column-major) of a file."""
     found = {} if conf is None else conf

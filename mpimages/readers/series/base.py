@@ -8,7 +8,6 @@ slice of the files, so that ranks can share that work, and `with_keys` completes
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ __all__ = [
 ]
 
 
-def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
+def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
     """What a Series on disk is; no values are read.
 
     Parameters
@@ -59,7 +58,7 @@ def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
     return inspect_binary(path, options)
 
 
-def _single_path(data_path: Any) -> str:
+def _single_path(data_path: object) -> str:
     if not isinstance(data_path, (str, os.PathLike)):
         raise TypeError(f"dataPath must be one path, got {shown(data_path)}")
     path = os.path.expanduser(os.fspath(data_path))

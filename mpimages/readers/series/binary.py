@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from ...core.arguments import check_dtype, check_int, check_ints, check_text, image_dtype
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import SERIES_FORMAT, SERIES_PREFIX, SERIES_VERSION, SUCCESS
 from ..base import Scratch
@@ -50,7 +51,7 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
 
 
 def _inspect_ours(
-    path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions
+    path: str, conf_path: str, conf: JsonObject, options: SeriesOptions
 ) -> SeriesHeader:
     if conf.get("version") != SERIES_VERSION:
         raise FormatError(
@@ -67,7 +68,7 @@ def _inspect_ours(
 
 
 def _inspect_thunder(
-    path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions
+    path: str, conf_path: str, conf: JsonObject, options: SeriesOptions
 ) -> SeriesHeader:
     header = _described(path, conf_path, conf, options, "=")
     names = data_files(path, options.confFilename, SERIES_PREFIX)
@@ -85,7 +86,7 @@ def _inspect_thunder(
 
 
 def _described(
-    path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions, order: Any
+    path: str, conf_path: str, conf: JsonObject, options: SeriesOptions, order: Literal["<", "="]
 ) -> SeriesHeader:
     """The header that a conf.json with a shape tells, without the files."""
     if options.nkeys is not None or options.keyType is not None:
@@ -114,7 +115,7 @@ def _described(
     return SeriesHeader(path, "binary", shape[:-1], shape[-1], dtype, index, metadata, layout)
 
 
-def _index(values: Any, length: int) -> np.ndarray | None:
+def _index(values: object, length: int) -> np.ndarray | None:
     if values is None:
         return None
     if not isinstance(values, list) or len(values) != length:
@@ -125,7 +126,7 @@ def _index(values: Any, length: int) -> np.ndarray | None:
         raise ValueError("index must list integers of 64 bits") from None
 
 
-def _listed_files(conf_path: str, listed: Any) -> tuple[list[str], list[int]]:
+def _listed_files(conf_path: str, listed: object) -> tuple[list[str], list[int]]:
     """The names and pixel counts that a conf.json lists; they must follow each other."""
     if not isinstance(listed, list) or not listed:
         raise FormatError(f"{conf_path}: lists no files")

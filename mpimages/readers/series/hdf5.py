@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from ..hdf5.reader import (
     read_metadata,
 )
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["inspect_hdf5", "open_hdf5_series"]
 
@@ -59,7 +62,7 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     return SeriesHeader(path, "hdf5", shape[:-1], shape[-1], dtype, index, metadata, layout)
 
 
-def _shape(path: str, dataset: Any) -> tuple[tuple[int, ...], bool]:
+def _shape(path: str, dataset: h5py.Dataset) -> tuple[tuple[int, ...], bool]:
     """dims + (T,), and whether the dataset is frame-major."""
     shape = dataset.shape
     if shape is None or not 2 <= len(shape) <= 4 or any(n < 1 for n in shape):
@@ -69,7 +72,7 @@ def _shape(path: str, dataset: Any) -> tuple[tuple[int, ...], bool]:
     return (shape[1:] + shape[:1] if images else shape), images
 
 
-def _grain(dataset: Any, dims: tuple[int, ...], images: bool) -> int:
+def _grain(dataset: h5py.Dataset, dims: tuple[int, ...], images: bool) -> int:
     """Ranges of pixels that are cut at multiples of this hold whole chunks."""
     if dataset.chunks is None:
         return 1
@@ -78,7 +81,7 @@ def _grain(dataset: Any, dims: tuple[int, ...], images: bool) -> int:
     return min(grain, math.prod(dims))
 
 
-def _index(path: str, dataset: Any, length: int) -> np.ndarray | None:
+def _index(path: str, dataset: h5py.Dataset, length: int) -> np.ndarray | None:
     if "index" not in dataset.attrs:
         return None
     index = np.asarray(dataset.attrs["index"])

@@ -6,11 +6,11 @@ import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ...core.arguments import check_choice, check_dtype, check_int, check_text
+from ...core.json_types import JsonObject
 from ...core.ranges import consecutive
 from ...formats.output_names import CONF
 from ..base import Closing, Scratch
@@ -87,8 +87,8 @@ class SeriesHeader:
     length: int
     dtype: np.dtype
     index: np.ndarray | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    layout: dict[str, Any] = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    layout: JsonObject = field(default_factory=dict)
 
     @property
     def grain(self) -> int:

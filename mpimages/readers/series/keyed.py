@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ...core.arguments import check_dtype, check_int, image_dtype
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..base import Scratch
 from ..byte_ranges import open_file, read_into
@@ -31,7 +31,7 @@ BAND_BYTES = 1 << 24
 RUN_BYTES = 1 << 15
 
 
-def inspect_keyed(path: str, conf: dict[str, Any], options: SeriesOptions) -> SeriesHeader:
+def inspect_keyed(path: str, conf: JsonObject, options: SeriesOptions) -> SeriesHeader:
     """The header of a directory of Thunder 0.x, without dims: see `complete`."""
     conf_path = os.path.join(path, options.confFilename)
     try:

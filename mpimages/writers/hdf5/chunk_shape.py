@@ -16,7 +16,7 @@ MAX_CHUNKS = 1 << 24  # each costs a table entry on every rank, and HDF5 some mi
 
 
 def chunk_shape(
-    chunks: Any, shape: Sequence[int], itemsize: int, layout: str
+    chunks: object, shape: Sequence[int], itemsize: int, layout: str
 ) -> tuple[int, ...] | None:
     """The shape of a chunk in the dataset's axes, or None for a contiguous dataset.
 
@@ -58,7 +58,7 @@ def chunk_shape(
     return wanted
 
 
-def as_chunks(chunks: Any) -> Any:
+def as_chunks(chunks: object) -> Any:
     """`chunks`, with 'auto', the command's word and dask's, as True, h5py's."""
     return True if isinstance(chunks, str) and chunks == "auto" else chunks
 

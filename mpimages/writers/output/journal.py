@@ -12,9 +12,9 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...formats.output_names import (
     JOB,
     JOB_FORMAT,
@@ -27,14 +27,14 @@ from .files import naming_file, write_all
 from .plain import sync_directory, to_json, write_small
 
 
-def begin_job(directory: str, described: Mapping[str, Any]) -> None:
+def begin_job(directory: str, described: Mapping[str, object]) -> None:
     """Write down what is being made. From now on the partial output can be resumed."""
     fields = {"format": JOB_FORMAT, "version": JOB_VERSION, **described}
     write_small(os.path.join(directory, JOB), to_json(fields))
     sync_directory(directory)
 
 
-def read_job(directory: str) -> tuple[dict[str, Any], list[dict[str, Any]], int] | None:
+def read_job(directory: str) -> tuple[JsonObject, list[JsonObject], int] | None:
     """What an earlier job wrote down, its entries in any order, and the number of the next try.
 
     None where there is no job that can be resumed.
@@ -63,7 +63,7 @@ def remove_job(directory: str) -> None:
             os.unlink(os.path.join(directory, name))
 
 
-def _lines(path: str) -> Iterator[dict[str, Any]]:
+def _lines(path: str) -> Iterator[JsonObject]:
     """The entries of a journal up to the first line that is not whole."""
     with open(path, "rb") as file:
         for line in file:
@@ -90,7 +90,7 @@ class Journal:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
         self._descriptor: int | None = os.open(self.path, flags, 0o666)
 
-    def record(self, entry: Mapping[str, Any]) -> None:
+    def record(self, entry: Mapping[str, object]) -> None:
         """Append an entry and bring it to the disk.
 
         Raises

@@ -13,8 +13,9 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...core.json_types import JsonObject
 from ...formats.output_names import (
     CONF,
     HDF5_MARK,
@@ -141,7 +142,7 @@ def _rules(directory: str, names: set[str]) -> list[Rule]:
     return rules
 
 
-def _series_rule(conf: dict[str, Any]) -> Rule:
+def _series_rule(conf: JsonObject) -> Rule:
     files = conf.get("files")
     entries = files if isinstance(files, list) else []
     listed = {entry.get("name") for entry in entries if isinstance(entry, dict)}
@@ -149,11 +150,11 @@ def _series_rule(conf: dict[str, Any]) -> Rule:
         name in listed and bool(SERIES_FILE.fullmatch(name)))
 
 
-def _stats_rule(_: dict[str, Any]) -> Rule:
+def _stats_rule(_: JsonObject) -> Rule:
     return {STATS, *STATS_PICTURES}.__contains__
 
 
-def _pictures_rule(manifest: dict[str, Any]) -> Rule:
+def _pictures_rule(manifest: JsonObject) -> Rule:
     try:
         files = manifest["files"]
         naming = Naming(files["prefix"], manifest["kind"], files["digits"])
@@ -189,7 +190,7 @@ def _is_partial_mark(directory: str, alone: bool) -> bool:
     return text == PARTIAL_TEXT or (alone and PARTIAL_TEXT.startswith(text.rstrip(b"\0")))
 
 
-def _read_json(directory: str, name: str) -> dict[str, Any]:
+def _read_json(directory: str, name: str) -> JsonObject:
     """A small JSON file as a dict; empty where it is not one (and so carries no mark)."""
     path = os.path.join(directory, name)
     if os.path.islink(path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 
 from ...core.arguments import check_record_dtype
+from ...core.json_types import JsonObject
 
 __all__ = ["write_tif"]
 
@@ -17,7 +17,7 @@ IMAGEJ_CODES = "BHhf"
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 
 
-def write_tif(path: str, image: np.ndarray, metadata: Mapping[str, Any] | None = None) -> None:
+def write_tif(path: str, image: np.ndarray, metadata: JsonObject | None = None) -> None:
     """Write an image, (row, column), or a volume, (row, column, page), as a new TIFF. Local.
 
     Parameters
@@ -52,8 +52,8 @@ def write_tif(path: str, image: np.ndarray, metadata: Mapping[str, Any] | None =
         tifffile.imwrite(file, **_arguments(pages, metadata or {}))
 
 
-def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    common: dict[str, Any] = {
+def _arguments(pages: np.ndarray, metadata: JsonObject) -> JsonObject:
+    common: JsonObject = {
         "byteorder": "<",
         "photometric": "minisblack",
         "software": False,
@@ -75,11 +75,11 @@ def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]
 
 
 def imagej_metadata(
-    metadata: Mapping[str, Any], volume: bool
-) -> tuple[dict[str, Any], tuple[float, float] | None]:
+    metadata: JsonObject, volume: bool
+) -> tuple[JsonObject, tuple[float, float] | None]:
     """ImageJ's description, and pixels per unit along (x, y)."""
-    described: dict[str, Any] = {}
-    if _is_positive(metadata.get("frameInterval")):
+    described: JsonObject = {}
+    if _is_positive(metadata.get("frameInterval", 0)):
         described["finterval"] = float(metadata["frameInterval"])
     unit, size = metadata.get("unit"), tuple(metadata.get("pixelSize") or ())
     if not (isinstance(unit, str) and len(size) >= 2 and all(map(_is_positive, size[:2]))):
@@ -92,7 +92,7 @@ def imagej_metadata(
     return described, (1 / float(size[1]), 1 / float(size[0]))
 
 
-def _is_positive(value: Any) -> bool:
+def _is_positive(value: SupportsFloat) -> bool:
     try:
         return bool(0 < float(value) < float("inf"))
     except (TypeError, ValueError):

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
 from ...core.arguments import check_record_dtype
 from ...core.crc32 import crc32
+from ...core.json_types import JsonObject
 from ...formats import tif_tags
 from ...formats.tif_checksums import MARK_PLACE, STRUCTURE_PLACE, pack_mark
 from ...spmd.agreement import Together, from_rank
@@ -69,7 +69,7 @@ class StackLayout:
 
     shape: tuple[int, int, int, int]
     dtype: np.dtype
-    metadata: Mapping[str, Any]
+    metadata: JsonObject
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
