@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .core.arguments import check_int
 from .core.text import shown
 from .engine.chain import Chain, Filter, FilterKeys, Positions
 from .engine.runner import Records
@@ -39,9 +40,7 @@ class View:
 
     def take(self, n: int) -> list:
         """The first n, or fewer where there are not so many."""
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-            raise ValueError(f"take needs a number of records, not {shown(n)}")
-        return self._take(int(n), f"{self._name}.take")
+        return self._take(check_int(n, "take: n", 0), f"{self._name}.take")
 
     def collect(self) -> list:
         """All of them. MemoryError where they would exceed the budget."""
@@ -287,4 +286,4 @@ def _places(keys: Positions, wanted: np.ndarray) -> np.ndarray:
 
 def _check_callable(func: Any, name: str) -> None:
     if not callable(func):
-        raise TypeError(f"{name}: func is a function, not {type(func).__name__}")
+        raise TypeError(f"{name}: func must be a function, got {shown(func)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .core.arguments import as_flag, as_int, as_number
+from .core.arguments import check_flag, check_int, check_number
 from .core.text import shown
 
 __all__ = ["Colorize"]
@@ -73,12 +73,12 @@ class Colorize:
         TypeError
             For values that are not real numbers.
         """
-        array = _checked(img, as_flag(nans, "nans"))
-        bar = as_flag(bar, "bar")
+        array = _checked(img, check_flag(nans, "nans"))
+        bar = check_flag(bar, "bar")
         cmap = _colours(cmap)
         limits = _limits(clim, [array], bar)
         if ax is not None and not hasattr(ax, "imshow"):
-            raise TypeError(f"ax is matplotlib's Axes, not {shown(ax)}")
+            raise TypeError(f"ax must be matplotlib's Axes, got {shown(ax)}")
         if ax is None:
             ax = _figure(_longer(array.shape[:2], size)).add_subplot()
         drawn = _draw(ax, array, cmap, limits)
@@ -128,8 +128,8 @@ class Colorize:
         TypeError
             For values that are not real numbers.
         """
-        nans, bar, cmap = as_flag(nans, "nans"), as_flag(bar, "bar"), _colours(cmap)
-        arrays = [_checked(img, nans) for img in _cut(imgs, as_int(axis, "axis"))]
+        nans, bar, cmap = check_flag(nans, "nans"), check_flag(bar, "bar"), _colours(cmap)
+        arrays = [_checked(img, nans) for img in _cut(imgs, check_int(axis, "axis"))]
         limits = _limits(clim, arrays, bar)
         rows, columns = _grid(grid, len(arrays))
         tallest = max(array.shape[0] for array in arrays)
@@ -153,7 +153,7 @@ def _colours(cmap: Any) -> Any:
     if cmap is None or isinstance(cmap, Colormap):
         return cmap
     if not isinstance(cmap, str):
-        raise TypeError(f"cmap is a colour map or the name of one, not {shown(cmap)}")
+        raise TypeError(f"cmap must be a colour map or the name of one, got {shown(cmap)}")
     if cmap not in colormaps:
         raise ValueError(f"cmap={shown(cmap)} is not the name of a colour map")
     return cmap
@@ -203,7 +203,7 @@ def _limits(clim: Sequence[float] | None, arrays: list[np.ndarray], bar: bool) -
         raise ValueError("an RGB image shows its own colours: it has no colour bar and no clim")
     if clim is not None:
         low, high = _pair(clim, "clim is (low, high), two numbers")
-        low, high = as_number(low, "clim: low"), as_number(high, "clim: high")
+        low, high = check_number(low, "clim: low"), check_number(high, "clim: high")
         if not (low <= high and math.isfinite(high - low)):
             raise ValueError(f"clim is (low, high), ascending and finite, got {shown(clim)}")
         return low, high
@@ -244,7 +244,7 @@ def _cut(imgs: Any, axis: int) -> list[Any]:
         except Exception as error:  # of any type: it is the argument that is asked
             raise TypeError(f"imgs: {shown(imgs)} cannot be listed: {error}") from None
     else:
-        raise TypeError(f"imgs is a list of images or a 3-D array, got {type(imgs).__name__}")
+        raise TypeError(f"imgs must be a list of images or a 3-D array, got {shown(imgs)}")
     if not images:
         raise ValueError("there are no images to show")
     return images
@@ -255,7 +255,7 @@ def _grid(grid: Sequence[int] | None, count: int) -> tuple[int, int]:
         columns = math.isqrt(count - 1) + 1  # the square root, rounded up
         return -(-count // columns), columns
     rows, columns = _pair(grid, "grid is (rows, columns)")
-    rows, columns = as_int(rows, "grid: rows"), as_int(columns, "grid: columns")
+    rows, columns = check_int(rows, "grid: rows"), check_int(columns, "grid: columns")
     if rows < 1 or columns < 1 or rows * columns < count:
         raise ValueError(f"a grid of {rows} x {columns} does not hold {count} images")
     if rows * columns > max(MOST_CELLS, count):
@@ -265,7 +265,7 @@ def _grid(grid: Sequence[int] | None, count: int) -> tuple[int, int]:
 
 def _longer(shape: Sequence[int], size: float) -> tuple[float, float]:
     """Width and height in inches: the image's own proportions, within 1 : 4."""
-    if not 0 < as_number(size, "size") <= LONGEST_SIDE:
+    if not 0 < check_number(size, "size") <= LONGEST_SIDE:
         raise ValueError(f"size is the figure's longer side in inches, got {shown(size)}")
     rows, columns = shape
     longer = max(rows, columns)

@@ -11,7 +11,7 @@ import numpy as np
 from mpi4py import MPI
 
 from . import loading
-from .core.arguments import as_flag
+from .core.arguments import check_flag
 from .core.timers import phase
 from .engine.session import Session
 from .images import Images
@@ -231,7 +231,7 @@ class ThunderContext:
                 {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
                  "dataset": dataset, "axes": axes, "confFilename": confFilename,
                  "nchannels": nchannels, "incomplete": incomplete, "shape": shape},
-                inputFormat, ext, as_flag(recursive, "recursive"), (startIdx, stopIdx),
+                inputFormat, ext, check_flag(recursive, "recursive"), (startIdx, stopIdx),
             )
 
     @action
@@ -254,7 +254,7 @@ class ThunderContext:
         TypeError
             For a dtype that is neither integer nor float.
         """
-        return loading.images_from_array(self.session, array, as_flag(local, "local"))
+        return loading.images_from_array(self.session, array, check_flag(local, "local"))
 
     def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
         """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
@@ -331,4 +331,4 @@ class ThunderContext:
         index : sequence of int, optional
             Labels of the T values.
         """
-        return loading.series_from_array(self.session, array, index, as_flag(local, "local"))
+        return loading.series_from_array(self.session, array, index, check_flag(local, "local"))

@@ -14,7 +14,7 @@ from .collection import Collection
 from .conversion.pictures import save_pngs, save_tif, save_tifs
 from .conversion.planning import Plan
 from .conversion.saving import Target, plan_series, save_frames
-from .core.arguments import as_axes, as_dtype, as_flag, as_int, image_key, positive_ints
+from .core.arguments import check_dtype, check_int, check_ints
 from .core.text import shown
 from .dims import Dims
 from .engine.chain import Chain, Renumber, Shape
@@ -92,7 +92,7 @@ class Images(Collection):
         """
         if isinstance(key, slice):
             return self._slice(key)
-        value = self._find(image_key(key), "__getitem__")
+        value = self._find(check_int(key, "the key of an image"), "__getitem__")
         if value is None:
             raise KeyError(self._no_such(key))
         return value
@@ -100,13 +100,13 @@ class Images(Collection):
     @action
     def get(self, key: int) -> np.ndarray | None:
         """The image with this key, or None where there is none. Collective; an action."""
-        return self._find(image_key(key), "get")
+        return self._find(check_int(key, "the key of an image"), "get")
 
     def _slice(self, wanted: slice) -> np.ndarray:
         begun, selection = self.records.begin("__getitem__")
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
-                image_key(bound)
+                check_int(bound, "the key of an image")
         if min(wanted.start or 0, wanted.stop or 0) < 0:  # keys are labels, not places
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
         if wanted.step is not None and wanted.step < 1:
@@ -197,7 +197,7 @@ class Images(Collection):
         return self._project("maxmin", axis)
 
     def _project(self, kind: str, axis: int) -> Self:
-        return self._then(Projection(kind, as_int(axis, "axis")))
+        return self._then(Projection(kind, check_int(axis, "axis")))
 
     def planes(self, bottom: int | Sequence[int], top: int | None = None) -> Self:
         """Some planes of each volume; a single plane gives 2-D images. Collective; lazy.
@@ -216,11 +216,11 @@ class Images(Collection):
         """
         index: slice | list[int] | int
         if top is None and isinstance(bottom, (list, tuple, range, np.ndarray)):
-            wanted = [as_int(plane, "planes") for plane in bottom]
+            wanted = list(check_ints(bottom, "planes"))
             index = wanted[0] if len(wanted) == 1 else wanted
         else:
-            first = as_int(bottom, "planes")
-            last = first if top is None else as_int(top, "planes")
+            first = check_int(bottom, "planes")
+            last = first if top is None else check_int(top, "planes")
             if first > last:
                 raise ValueError(f"planes: bottom {first} is above top {last}")
             wanted = [first, last]
@@ -244,9 +244,7 @@ class Images(Collection):
         """
         dims = self.records.dims
         each = isinstance(factor, (list, tuple, np.ndarray))
-        factors = as_axes(factor if each else (factor,), "subsample")
-        if not factors or min(factors) < 1:
-            raise ValueError(f"subsample: factors are positive, got {shown(factor)}")
+        factors = check_ints(factor if each else (factor,), "subsample: factor", 1)
         if each and dims is not None and len(factors) != len(dims):
             raise ValueError(f"subsample: {len(factors)} factors for images of dims {dims}")
         steps = tuple(slice(None, None, f) for f in factors)
@@ -254,8 +252,8 @@ class Images(Collection):
 
     def crop(self, minbound: Sequence[int], maxbound: Sequence[int]) -> Self:
         """The pixels of a box, minbound <= pixel < maxbound on each axis. Collective; lazy."""
-        low = as_axes(minbound, "crop: minbound")
-        high = as_axes(maxbound, "crop: maxbound")
+        low = check_ints(minbound, "crop: minbound")
+        high = check_ints(maxbound, "crop: maxbound")
         dims = self.records.dims
         if len(low) != len(high) or (dims is not None and len(low) != len(dims)):
             raise ValueError(f"crop: bounds {low} and {high} for images of dims {dims}")
@@ -281,11 +279,11 @@ class Images(Collection):
             record that differs from the first is then a ValueError that names its key.
         """
         if not callable(func):
-            raise TypeError(f"apply: func is a function, not {type(func).__name__}")
-        declared: Shape | None = None if dims is None else positive_ints(dims, "dims")
+            raise TypeError(f"apply: func must be a function, got {shown(func)}")
+        declared: Shape | None = None if dims is None else check_ints(dims, "dims", 1)
         if declared is not None and not 1 <= len(declared) <= 4:
-            raise ValueError(f"dims are those of an image, got {declared}")
-        kind = as_dtype(dtype, "dtype")
+            raise ValueError(f"dims must have 1 to 4 axes, got {declared}")
+        kind = None if dtype is None else check_dtype(dtype, "dtype")
         return self._derived(self.records.chain.then(Apply(func, declared, kind)))
 
     def renumber(self) -> Self:
@@ -446,7 +444,7 @@ class Images(Collection):
         options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
                    "origin": origin}
         begun, images = self.records.begin("saveAsPngs", least=1)
-        save_pngs(begun, images, path, filePrefix, as_flag(overwrite, "overwrite"), options)
+        save_pngs(begun, images, path, filePrefix, overwrite, options)
 
     @action
     @stoppable
@@ -467,7 +465,7 @@ class Images(Collection):
             Replace what mpimages wrote there before.
         """
         begun, images = self.records.begin("saveAsTifs", least=1)
-        save_tifs(begun, images, self.metadata, path, filePrefix, as_flag(overwrite, "overwrite"))
+        save_tifs(begun, images, self.metadata, path, filePrefix, overwrite)
 
     @action
     @stoppable
@@ -497,7 +495,7 @@ class Images(Collection):
             Where there is something already, or what mpimages did not write.
         """
         begun, images = self.records.begin("saveAsTif", least=1)
-        save_tif(begun, images, self.metadata, path, as_flag(overwrite, "overwrite"))
+        save_tif(begun, images, self.metadata, path, overwrite)
 
     @action
     @stoppable
@@ -529,7 +527,7 @@ class Images(Collection):
             Where there is something already, or what mpimages did not write.
         """
         begun, images = self.records.begin("report", least=1)
-        return write_report(begun, images, self.metadata, path, as_flag(overwrite, "overwrite"))
+        return write_report(begun, images, self.metadata, path, overwrite)
 
     def _as_series(self, kind: type[SeriesKind]) -> SeriesKind:
         chain = Chain.whole(ExchangeSource(self.records))

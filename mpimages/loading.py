@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +14,10 @@ import numpy as np
 from mpi4py import MPI
 
 from . import readers
-from .core.arguments import as_index
+from .core.arguments import check_index, check_int, check_record_dtype
 from .core.partition import Partition
 from .core.text import comparable, shown
 from .engine.chain import Chain, Shape, Source
-from .engine.image_steps import is_record_dtype
 from .engine.session import Session
 from .engine.sources import (
     ExampleSeriesSource,
@@ -146,9 +146,8 @@ def _leave_out(
 def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) -> Chain:
     """The images [startIdx, stopIdx) of a source; their keys begin at 0."""
     for name, bound in zip(("startIdx", "stopIdx"), bounds, strict=True):
-        if bound is not None and (isinstance(bound, bool)
-                                  or not isinstance(bound, (int, np.integer))):
-            raise TypeError(f"{name} is an int, not {shown(bound)}")
+        if bound is not None:
+            check_int(bound, name)
     start, stop, _ = slice(*bounds).indices(count)
     if start >= stop:
         raise ValueError(f"startIdx={bounds[0]}, stopIdx={bounds[1]} select none of the "
@@ -224,11 +223,11 @@ def series_from_array(
     comm = session.comm
     labels = None
     with Together(comm, action):
-        labels = None if index is None else as_index(index)
+        labels = None if index is None else check_index(index)
     taken = _local_array if local else _common_array
     block, dims, dtype, rows = taken(session, array, action, _as_series)
     inner, length = dims[:-1], dims[-1]
-    pixels = int(np.prod(inner, dtype=np.int64))
+    pixels = math.prod(inner)
     partition = Partition(tuple(cut * pixels for cut in rows.offsets))
     source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
     _numbered(session, source)
@@ -250,8 +249,7 @@ def _checked_array(array: Any) -> np.ndarray:
                         "with array.filled(value)")
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
-    if not is_record_dtype(array.dtype):
-        raise TypeError(f"records are integers or floats of at most 64 bits, not {array.dtype}")
+    check_record_dtype(array.dtype, "array")
     return array
 
 

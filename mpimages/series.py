@@ -11,7 +11,16 @@ import numpy as np
 
 from .collection import Collection
 from .conversion.saving import Content, Target, save_binary_series, save_series_hdf5
-from .core.arguments import as_dtype, as_index, as_number, as_percent, as_seed
+from .core.arguments import (
+    check_choice,
+    check_dtype,
+    check_index,
+    check_int,
+    check_ints,
+    check_number,
+    check_percent,
+    check_seed,
+)
 from .core.partition import Partition
 from .core.text import shown
 from .dims import Dims
@@ -93,7 +102,7 @@ class Series(Collection):
 
     @index.setter
     def index(self, values: Iterable[int]) -> None:
-        index = as_index(values)
+        index = check_index(values)
         length = self._length()
         if length is not None and len(index) != length:
             raise ValueError(f"an index of {len(index)} labels for series of {length} values")
@@ -135,13 +144,11 @@ class Series(Collection):
         """The pixel's number in C order, or -1 where it lies outside. Local."""
         shape = self._extent()
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
-        for i in coordinates:
-            if isinstance(i, (bool, np.bool_)) or not isinstance(i, (int, np.integer)):
-                raise TypeError(f"the keys of series are tuples of ints, not {shown(key)}")
+        coordinates = check_ints(coordinates, "the key of a series")
         if len(coordinates) != len(shape) or \
                 any(not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)):
             return -1
-        return int(np.ravel_multi_index(tuple(int(i) for i in coordinates), shape))
+        return int(np.ravel_multi_index(coordinates, shape))
 
     @action
     def __getitem__(self, key: tuple[int, ...]) -> np.ndarray:
@@ -246,7 +253,8 @@ class Series(Collection):
         q : float
             0 … 100.
         """
-        return self._reduced(Percentile("seriesPercentile", as_percent(q, "seriesPercentile")))
+        percent = check_percent(q, "seriesPercentile: q")
+        return self._reduced(Percentile("seriesPercentile", percent))
 
     def select(self, crit: Any) -> Self:
         """Keep the times whose index value meets a criterion. Collective; lazy.
@@ -275,7 +283,7 @@ class Series(Collection):
         else:
             wanted: Any = [crit] if isinstance(crit, int | float | np.number) else crit
             try:
-                kept = np.isin(index, as_index(wanted))
+                kept = np.isin(index, check_index(wanted))
             except ValueError as error:
                 raise ValueError(f"select: {error}") from None
         columns = np.flatnonzero(kept)
@@ -289,7 +297,7 @@ class Series(Collection):
 
         Collective; lazy. ValueError where none is left.
         """
-        if not as_number(left, "between: left") <= as_number(right, "between: right"):
+        if not check_number(left, "between: left") <= check_number(right, "between: right"):
             raise ValueError(f"between: left {shown(left)} is above right {shown(right)}")
         return self.select(lambda label: left <= label <= right)
 
@@ -308,10 +316,10 @@ class Series(Collection):
             Of what it returns; undeclared, it stays None until an action has run.
         """
         if not callable(func):
-            raise TypeError(f"apply: func is a function, not {type(func).__name__}")
-        labels = None if index is None else as_index(index)
+            raise TypeError(f"apply: func must be a function, got {shown(func)}")
+        labels = None if index is None else check_index(index)
         dims = None if labels is None else (len(labels),)
-        kind = as_dtype(dtype, "dtype")
+        kind = None if dtype is None else check_dtype(dtype, "dtype")
         return self._then(Apply(func, dims, kind, axes=1, label=self._key), labels)
 
     def toTimeSeries(self) -> TimeSeries:
@@ -436,16 +444,13 @@ class Series(Collection):
         ValueError
             Where no series passes; the message says the highest value found.
         """
-        if not isinstance(stat, str) or stat not in SUBSET_STATISTICS:
-            raise ValueError(f"stat is one of {', '.join(SUBSET_STATISTICS)}, not {shown(stat)}")
-        if isinstance(nsamples, bool) or not isinstance(nsamples, (int, np.integer)) \
-                or nsamples < 1:
-            raise ValueError(f"nsamples is a positive int, not {shown(nsamples)}")
+        check_choice(stat, "stat", SUBSET_STATISTICS)
+        nsamples = check_int(nsamples, "nsamples", 1)
         if thresh is not None:
-            thresh = as_number(thresh, "thresh")
+            thresh = check_number(thresh, "thresh")
         begun, series = self.records.begin("subset")
         comm = begun.comm
-        drawn = from_rank(comm, 0, begun.name, as_seed, seed, given=seed)
+        drawn = from_rank(comm, 0, begun.name, check_seed, seed, given=seed)
         if isinstance(series, Settled):
             memory_limit.check_fits(
                 2 * min(int(nsamples), series.count) * series.record_bytes, begun.memory,
@@ -511,17 +516,15 @@ class TimeSeries(Series):
         TimeSeries
             float64; float32 for float16 and float32 records.
         """
-        if not isinstance(baseline, str) or baseline not in ("percentile", "mean", "window"):
-            raise ValueError(f"baseline is 'percentile', 'mean' or 'window', not {shown(baseline)}")
+        check_choice(baseline, "baseline", ("percentile", "mean", "window"))
         if (baseline == "window") != (window is not None):
             raise ValueError("baseline='window' needs a window, and no other baseline takes one")
-        if window is not None and (isinstance(window, bool)
-                                   or not isinstance(window, (int, np.integer)) or window < 1):
-            raise ValueError(f"window is a positive number of samples, not {shown(window)}")
-        percent = as_percent(perc, "normalize")
-        if not np.isfinite(as_number(offset, "offset")):
-            raise ValueError(f"offset is a finite number, not {shown(offset)}")
-        step = Normalize(baseline, None if window is None else int(window), percent, float(offset))
+        if window is not None:
+            window = check_int(window, "window", 1)
+        percent = check_percent(perc, "normalize: perc")
+        if not np.isfinite(check_number(offset, "offset")):
+            raise ValueError(f"offset must be finite, got {shown(offset)}")
+        step = Normalize(baseline, window, percent, float(offset))
         return self._then(step)
 
     def toTimeSeries(self) -> TimeSeries:

@@ -51,10 +51,10 @@ def sizes(_: click.Context, parameter: click.Parameter, text: str | None) -> str
 
 def _dtypes(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     if text is not None:
-        from ..readers.options import checked_dtype
+        from ..readers.options import check_dtype
 
         try:
-            checked_dtype(text, "dtype")
+            check_dtype(text, "dtype")
         except (TypeError, ValueError) as error:
             raise click.BadParameter(str(error)) from None
     return text

@@ -40,17 +40,19 @@ def command(
         from ..core.timers import phase
         from ..spmd.agreement import from_rank
         from ..statistics.passes import statistics
-        from .summary import NAMES, Summary, prepare
+        from ..writers.output.staging import staged
+        from .summary import NAMES, Summary
 
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
-        from_rank(context.comm, 0, "mpimages stats", prepare, out, overwrite)
-        with context.session.action("mpimages stats"):
+        action, comm = "mpimages stats", context.comm
+        with context.session.action(action), \
+                staged(comm, out, "stats", overwrite, action) as directory:
             # Not the sum: it may be more than 64 bits hold.
             found = statistics(*images.records.begin("stats", least=1), NAMES)
             summary = Summary.of(found.fields(NAMES), images.metadata)
             with phase("write"):
-                from_rank(context.comm, 0, "mpimages stats", summary.save, out, overwrite)
+                from_rank(comm, 0, action, summary.save, directory)
     if as_json:
         run.answer(summary.fields())
         return

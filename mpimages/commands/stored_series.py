@@ -24,7 +24,7 @@ def is_series(context: ThunderContext, path: str) -> bool:
 
 
 def _looks_like_series(path: str) -> bool:
-    from ..formats.output_names import CONF, SERIES_FILE
+    from ..formats.output_names import CONF, HDF5_MARK, SERIES_FILE
     from ..readers.hdf5.links import open_item
     from ..readers.hdf5.opening import HDF5_ENDINGS, open_hdf5
 
@@ -36,7 +36,7 @@ def _looks_like_series(path: str) -> bool:
     try:
         with open_hdf5(path) as file:
             item = open_item(path, file, "series")
-            return item is not None and "mpimages_format" in item.attrs
+            return item is not None and HDF5_MARK in item.attrs
     except (OSError, ValueError):
         return False  # what is wrong with it the reader says
 

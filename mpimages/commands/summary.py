@@ -1,43 +1,22 @@
-"""The statistics of a recording as a directory of pictures. Local: one rank writes.
-
-Like other outputs it is prepared in a hidden directory beside its final name and renamed, and
-replaces only what mpimages wrote.
-"""
+"""The statistics of a recording as a directory of pictures. Local: one rank writes."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..core.crc32 import crc32
-from ..formats.output_names import STATS, STATS_FORMAT, with_own_checksum
-from ..writers.output.ownership import check_ours
-from .drawings import is_there, montage
-
-__all__ = ["Summary", "prepare"]
+from ..core.json_types import JsonObject
+from ..formats.output_names import STATS, STATS_FORMAT, STATS_PICTURES, with_own_checksum
+from .drawings import montage
 
 NAMES = ("mean", "stdev", "max", "min")
 # Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.
 CONTRAST = (0.5, 99.8)
-
-
-def prepare(out: str, overwrite: bool) -> None:
-    """Make sure that `out` can be written. Local.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        Where its parent is missing.
-    FileExistsError
-        Where it exists and is not to be replaced, or is not an output of mpimages.
-    """
-    if is_there(out, overwrite):
-        check_ours(os.path.abspath(out))
 
 
 @dataclass(frozen=True)
@@ -56,10 +35,10 @@ class Summary:
 
     count: int
     pictures: dict[str, np.ndarray]
-    metadata: Mapping[str, Any]
+    metadata: JsonObject
 
     @classmethod
-    def of(cls, stats: dict[str, Any], metadata: Mapping[str, Any]) -> Summary:
+    def of(cls, stats: dict[str, Any], metadata: JsonObject) -> Summary:
         """From what `Images.stats` gave."""
         pictures = {name: stats[name] for name in NAMES}
         for name in ("mean", "stdev"):
@@ -94,34 +73,19 @@ class Summary:
         value: int | float = function(exact).item()
         return value
 
-    def save(self, out: str, overwrite: bool) -> None:
-        """Write all pictures, then put the directory in its place. Local.
-
-        Raises
-        ------
-        FileExistsError
-            As `prepare`, which is asked again.
-        """
-        from ..writers.output.files import naming_file
+    def save(self, directory: str) -> None:
+        """Write all pictures into an empty directory, and last the description. Local."""
         from ..writers.output.plain import sync_directory, to_json, write_small
         from ..writers.tif.images import write_tif
 
-        path = os.path.abspath(out)
-        parent, name = os.path.split(path)
-        with naming_file(out), \
-                tempfile.TemporaryDirectory(prefix=f".{name}.mpimages-", dir=parent) as hidden:
-            made = os.path.join(hidden, name)
-            os.mkdir(made)
-            for kind, picture in self.pictures.items():
-                write_tif(os.path.join(made, f"{kind}.tif"), picture, self.metadata)
-                _write_png(os.path.join(made, f"{kind}.png"), picture)
-            sums = {name: _size_and_crc(os.path.join(made, name))
-                    for name in sorted(os.listdir(made))}
-            text = with_own_checksum(to_json({**self.fields(), "files": sums}))
-            write_small(os.path.join(made, STATS), text)
-            sync_directory(made)
-            prepare(out, overwrite)
-            _swap(made, path, os.path.join(hidden, "replaced"))
+        for name, picture in self.pictures.items():
+            write_tif(os.path.join(directory, f"{name}.tif"), picture, self.metadata)
+            _write_png(os.path.join(directory, f"{name}.png"), picture)
+        sums = {name: _size_and_crc(os.path.join(directory, name))
+                for name in sorted(STATS_PICTURES)}
+        text = with_own_checksum(to_json({**self.fields(), "files": sums}))
+        write_small(os.path.join(directory, STATS), text)
+        sync_directory(directory)
 
 
 def _size_and_crc(path: str) -> dict[str, int]:
@@ -130,19 +94,6 @@ def _size_and_crc(path: str) -> dict[str, int]:
         content = file.read()
         os.fsync(file.fileno())
     return {"size": len(content), "crc32": crc32(content)}
-
-
-def _swap(made: str, path: str, aside: str) -> None:
-    """Put `made` at `path`; what was there goes `aside`, and comes back where that fails."""
-    there = os.path.lexists(path)
-    if there:
-        os.rename(path, aside)
-    try:
-        os.rename(made, path)
-    except BaseException:
-        if there:
-            os.rename(aside, path)
-        raise
 
 
 def _write_png(path: str, picture: np.ndarray) -> None:

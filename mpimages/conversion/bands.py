@@ -6,6 +6,7 @@ store their images plainly are read in part, so that no round reads what another
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import weakref
@@ -23,7 +24,6 @@ from ..engine.sources import FileSource, PerThread
 from ..errors import FormatError
 from ..kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
 from ..kernels.transpose import transpose_each
-from ..readers.byte_ranges import product
 
 __all__ = ["Bands", "FileBands", "MemoryBands"]
 
@@ -178,7 +178,7 @@ class FileBands(_Shared):
     def __init__(self, found: _Survey, workspace: Workspace) -> None:
         source = found.source
         planes, stored = next(iter(found.kinds), (1, source.dtype.str))
-        pixels = product(source.dims)
+        pixels = math.prod(source.dims)
         super().__init__(len(found.positions), pixels, planes, source.dtype, workspace)
         self._found = found
         self._swap = not np.dtype(stored).isnative

@@ -14,8 +14,9 @@ from mpi4py import MPI
 
 from ..core.ranges import Range, Ranges
 from ..core.timers import phase
+from ..formats.output_names import JOB
 from ..spmd.agreement import Together, from_rank
-from ..writers.output.journal import JOB, Journal, begin_job, read_job
+from ..writers.output.journal import Journal, begin_job, read_job
 from ..writers.output.plain import sync_directory
 from ..writers.output.staging import Stage
 

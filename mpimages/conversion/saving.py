@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arguments import as_flag, as_int
+from ..core.arguments import check_int
 from ..core.sizes import parse_size
 from ..core.text import WHOLE, shown
 from ..core.timers import phase
@@ -89,13 +89,11 @@ class Target:
     memory: int | None
 
     @classmethod
-    def checked(cls, path: Path, overwrite: Any, resume: Any, memory: Any) -> Target:
-        """As users say it. Local.
-
-        TypeError where a flag is none: 'no' would count as true and replace an output.
-        """
-        return cls(path, as_flag(overwrite, "overwrite"), as_flag(resume, "resume"),
-                   None if memory is None else parse_size(memory))
+    def checked(
+        cls, path: Path, overwrite: bool, resume: bool, memory: int | str | None
+    ) -> Target:
+        """With the memory in bytes. Local; the rest is checked when the output is staged."""
+        return cls(path, overwrite, resume, None if memory is None else parse_size(memory))
 
 
 def save_binary_series(
@@ -166,7 +164,7 @@ def plan_series(
         raise ValueError("toSeries: the collection has no images")
     if not isinstance(images, Settled):
         raise ValueError("plan: declare dims and dtype of what apply's function returns")
-    number = action.comm.size if ranks is None else as_int(ranks, "ranks")
+    number = action.comm.size if ranks is None else check_int(ranks, "ranks")
     if not 1 <= number <= MOST_RANKS:
         raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {shown(ranks)}")
     grain = hdf5_grain((*images.dims, images.count), images.dtype, chunks, compression)

@@ -20,10 +20,10 @@ from ..core.workspace import Workspace
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..engine.sources import FileSource, PathTable
+from ..formats.output_names import FRAMES, TEMPORARY
 from ..writers.output.boxes import write_run
 from ..writers.output.files import OutputFiles, are_of, holds, naming_file
-from ..writers.output.journal import FRAMES
-from ..writers.output.plain import TEMPORARY, sync_directory
+from ..writers.output.plain import sync_directory
 from .bands import FileBands
 from .resume import Progress
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
-__all__ = ["Range", "Ranges"]
+import numpy as np
 
 Range = tuple[int, int]
+
+
+def consecutive(numbers: np.ndarray) -> Iterator[Range]:
+    """The places [start, stop) at which ascending numbers run on without a gap."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    edges = [0, *breaks.tolist(), len(numbers)]
+    yield from itertools.pairwise(edges if len(numbers) else [])
+
+
+def runs_of(numbers: np.ndarray) -> list[Range]:
+    """Ascending numbers as half-open ranges: ``[(0, 20)]`` for 0…19."""
+    return [(int(numbers[a]), int(numbers[b - 1]) + 1) for a, b in consecutive(numbers)]
 
 
 class Ranges:

@@ -27,20 +27,19 @@ def parse_size(size: int | str) -> int:
         Where it is neither, or not positive.
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
-        raise TypeError(f"a size is an int or a text such as '4GB', not {shown(size)}")
+        raise TypeError(f"a size must be an integer or a text such as '4GB', got {shown(size)}")
     if isinstance(size, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", size)
         if match is None or match[2].lower() not in UNITS:
-            raise ValueError(f"cannot read the size {shown(size)}: write it as '150MB' or '4GiB'")
+            raise ValueError(f"a size must be like '150MB' or '4GiB', got {shown(size)}")
         number = float(match[1]) * UNITS[match[2].lower()]
-        if number >= 2**62:
-            raise ValueError(f"a size of {shown(size)} is beyond any machine")
-        size = int(number)
-    if size >= 2**62:
-        raise ValueError(f"a size of {shown(size)} bytes is beyond any machine")
-    if size < 1:
-        raise ValueError(f"a size must be positive, not {shown(size)}")
-    return int(size)
+    else:
+        number = int(size)
+    if number >= 2**62:
+        raise ValueError(f"a size must be below 4 EiB, got {shown(size)}")
+    if number < 1:
+        raise ValueError(f"a size must be at least 1 byte, got {shown(size)}")
+    return int(number)
 
 
 def size_text(size: int) -> str:

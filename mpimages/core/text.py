@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import sys
-from typing import Any
 
 from .cleanup import asked
 
@@ -26,7 +25,7 @@ _STEERING = re.compile(
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def shown(value: Any, longest: int = LONGEST) -> str:
+def shown(value: object, longest: int = LONGEST) -> str:
     """The repr of a value, cut at `longest` letters and without addresses; never raises.
 
     Local. An object whose repr fails, on one rank only perhaps, is shown as its type: a message
@@ -35,14 +34,14 @@ def shown(value: Any, longest: int = LONGEST) -> str:
     return asked(_repr, value, longest, otherwise=None) or asked(_type, value, otherwise="<?>")
 
 
-def _repr(value: Any, longest: int) -> str:
+def _repr(value: object, longest: int) -> str:
     text = str.__str__(repr(value))
     if not isinstance(value, str | bytes):
         text = _ADDRESS.sub("", text)
     return text if len(text) <= longest else text[: longest - 2] + " …"
 
 
-def _type(value: Any) -> str:
+def _type(value: object) -> str:
     return str.__str__(f"<{type(value).__name__}>")
 
 
@@ -85,12 +84,12 @@ def expanded(path: str) -> str:
     return found
 
 
-def comparable(path: Any) -> object:
+def comparable(path: object) -> object:
     """Paths as what they say, so that ranks can compare them; never raises. Local."""
     return asked(_comparable, path, otherwise=None) or asked(_type, path, otherwise="<?>")
 
 
-def _comparable(path: Any) -> object:
+def _comparable(path: object) -> object:
     if isinstance(path, os.PathLike):
         return os.fspath(path)
     if isinstance(path, (list, tuple)):

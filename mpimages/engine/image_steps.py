@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import check_record_dtype
 from .chain import Shape, WritingStep
 
-__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different", "is_record_dtype"]
+__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
 
 # What is converted or laid out anew at a time before it is reduced.
 PIECE_BYTES = 4 << 20
@@ -194,9 +195,7 @@ class Apply:
         if array.dtype == np.bool_:
             array = array.astype(np.uint8)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        if not is_record_dtype(array.dtype):
-            raise TypeError(f"apply: the function returned dtype {array.dtype} for key {label}; "
-                            "records are integers or floats of at most 64 bits")
+        check_record_dtype(array.dtype, f"apply: what the function returns for key {label}")
         if self.axes is not None and array.ndim == 0:
             array = array.reshape((1,) * self.axes)
         if self.axes is not None and array.ndim != self.axes:
@@ -213,11 +212,6 @@ class Apply:
             self.seen.append((key, label, array.shape, array.dtype))
             raise Unlike
         return array
-
-
-def is_record_dtype(dtype: np.dtype) -> bool:
-    """Whether records can be of this dtype: integers and floats of at most 64 bits."""
-    return dtype.kind in "iuf" and dtype.itemsize <= 8
 
 
 class Unlike(Exception):

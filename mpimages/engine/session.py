@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from mpi4py import MPI
 
-from ..core.arguments import as_flag, as_number
+from ..core.arguments import check_flag, check_number
 from ..core.timers import Timings, measuring
 from ..core.workspace import Workspace, threads_per_rank
 from ..progress.meter import Meter, chosen
@@ -68,7 +68,7 @@ class Session:
         try:
             self._shared.watch.enter("ThunderContext")
             with Together(self.comm, "ThunderContext", timings):
-                self.timings = Timings() if as_flag(timings, "timings") else None
+                self.timings = Timings() if check_flag(timings, "timings") else None
                 self._limit = _seconds(timeout)
             self.memory = agreed_budget(self.comm, self._shared.node, memory)
             with Together(self.comm, "ThunderContext"):
@@ -164,7 +164,7 @@ def _first_limit(timeout: float | None) -> float | None:
 def _seconds(timeout: float | None) -> float | None:
     """The limit that was given, or else the environment's. Local."""
     if timeout is not None:
-        name, seconds = "timeout", as_number(timeout, "timeout")
+        name, seconds = "timeout", check_number(timeout, "timeout")
     else:
         name, given = "MPIMAGES_TIMEOUT", os.environ.get("MPIMAGES_TIMEOUT")
         if not given:
@@ -174,5 +174,5 @@ def _seconds(timeout: float | None) -> float | None:
         except ValueError:
             seconds = 0.0
     if not seconds > 0:
-        raise ValueError(f"{name} is a positive number of seconds, not {seconds:g}")
+        raise ValueError(f"{name} must be a positive number of seconds, got {seconds:g}")
     return seconds

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core.partition import Partition
+from ..core.ranges import consecutive
 from ..core.timers import phase
 from ..core.workspace import Work, Workspace
 from ..kernels.runs import Paths
-from ..readers.base import Handle, Scratch, consecutive
+from ..readers.base import Handle, Scratch
 from ..readers.series.base import SeriesHeader, open_series
 from .chain import Chain, Positions, Shape
 from .selection import Settled, pick

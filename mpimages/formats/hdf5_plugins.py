@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import FormatError
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["filters_of", "has_filter", "require_filters", "stored_chunks"]
 
@@ -16,7 +19,7 @@ FILTER_NAMES = {
 }
 
 
-def filters_of(dataset: Any) -> list[tuple[int, str]]:
+def filters_of(dataset: h5py.Dataset) -> list[tuple[int, str]]:
     """The number and name of each filter that a dataset's chunks go through when written."""
     plist = dataset.id.get_create_plist()
     found = (plist.get_filter(i) for i in range(plist.get_nfilters()))
@@ -24,10 +27,10 @@ def filters_of(dataset: Any) -> list[tuple[int, str]]:
             for number, _, _, name in found]
 
 
-def stored_chunks(dataset: Any) -> list[Any]:
+def stored_chunks(dataset: h5py.Dataset) -> list[h5py.h5d.StoreInfo]:
     """What is stored of a chunked dataset: ``size``, ``filter_mask`` … of each chunk."""
     if hasattr(dataset.id, "chunk_iter"):
-        chunks: list[Any] = []
+        chunks: list[h5py.h5d.StoreInfo] = []
         dataset.id.chunk_iter(chunks.append)
         return chunks
     return [dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks())]
@@ -46,7 +49,7 @@ def has_filter(number: int) -> bool:
     return bool(h5z.filter_avail(number))
 
 
-def require_filters(path: str, dataset: Any) -> None:
+def require_filters(path: str, dataset: h5py.Dataset) -> None:
     """Raise FormatError unless each filter is there that a dataset's chunks went through."""
     for place, (number, name) in enumerate(filters_of(dataset)):
         if has_filter(number):

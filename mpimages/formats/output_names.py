@@ -1,4 +1,8 @@
-"""The names and marks by which mpimages knows its outputs, and the unfinished ones."""
+"""Every name, mark and version number by which files on the disk are known: one table.
+
+What mpimages writes bears its marks, so that it can be read again, verified, resumed and
+replaced, and nothing else ever is removed.
+"""
 
 from __future__ import annotations
 
@@ -9,60 +13,91 @@ from collections.abc import Iterable
 
 from ..errors import FormatError
 
-__all__ = [
-    "CHUNK_FILE",
-    "CONF",
-    "MANIFEST",
-    "PARTIAL_MARK",
-    "PARTIAL_SUFFIX",
-    "PARTIAL_TEXT",
-    "PICTURES_FORMAT",
-    "PNG_SIGNATURE",
-    "REPORT_END",
-    "REPORT_START",
-    "SEALED",
-    "SERIES_FILE",
-    "SERIES_FORMAT",
-    "STATS",
-    "STATS_FORMAT",
-    "STATS_PICTURES",
-    "SUCCESS",
-    "VIEW_TEXT",
-    "is_view",
-    "partial_path",
-    "refuse_unfinished",
-    "with_own_checksum",
-]
+# -- outputs -------------------------------------------------------------------------------
 
+# A binary series: a directory.
 CONF = "conf.json"
 SUCCESS = "SUCCESS"
-SERIES_FORMAT = "mpimages-series"
+SERIES_FORMAT, SERIES_VERSION = "mpimages-series", 1
+SERIES_PREFIX = "series-"
 SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
-# A rank's compressed chunks until the HDF5 file is whole; generation and rank.
-CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
+
+# A directory of pictures, PNG or TIFF.
 MANIFEST = ".mpimages.json"
-PICTURES_FORMAT = "mpimages-images"
+PICTURES_FORMAT, PICTURES_VERSION = "mpimages-images", 1
+
+# A directory of statistics, of `mpimages stats`.
 STATS = "stats.json"
 STATS_FORMAT = "mpimages-stats"
 STATS_PICTURES = tuple(f"{name}.{kind}" for name in ("mean", "stdev", "max", "min")
                        for kind in ("tif", "png"))
-# How a report begins: by this it is known as one.
+
+# A dataset in an HDF5 file: the attribute that says its version.
+HDF5_MARK, HDF5_VERSION = "mpimages_format", 1
+
+# A multi-page TIFF: how its mark begins, 16 bytes with the version. See `tif_checksums`.
+TIF_MARK = b"mpimages-tif-1\0\0"
+
+# A report: how it begins, and how it ends: the CRC-32 of all the bytes before.
 REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
-# How it ends: the CRC-32 of all the bytes before.
 REPORT_END = re.compile(rb"<!-- crc32 ([0-9a-f]{8}) -->\n\Z")
-# What a picture of ``mpimages view`` says in a chunk of text.
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+# A picture of `mpimages view`: what a chunk of text in it says.
 VIEW_TEXT = b"Software\0mpimages view"
+
+# -- an output while it is written; hidden, beside or inside its final name -----------------
+
+# The directory in which it is prepared, what it replaces, and the lock: .NAME.mpimages-…
+PARTIAL_SUFFIX, OLD_SUFFIX, LOCK_SUFFIX = ".mpimages-partial", ".mpimages-old", ".mpimages-lock"
+# In the partial directory: its mark, and a file output once it is whole.
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
-PARTIAL_SUFFIX = ".mpimages-partial"
-SEALED = ".mpimages-complete"  # a file output inside its partial directory, once it is whole
+SEALED = ".mpimages-complete"
+# A small file until it is whole.
+TEMPORARY = ".mpimages-tmp"
+
+# For resuming: what is made and of what, and each rank's journal of each attempt.
+JOB = "job.json"
+JOB_FORMAT, JOB_VERSION = "mpimages-job", 2
+JOURNAL_FILE = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
+# Images on their way through the disk, decoded, frame after frame.
+FRAMES = "frames"
+# A rank's compressed chunks until the HDF5 file is whole; generation and rank.
+CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
+
+# -- how files of others begin, too ----------------------------------------------------------
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIFF
 
 
-def partial_path(path: str) -> str:
-    """The directory beside `path` in which it is prepared."""
+def series_file(number: int) -> str:
+    """The name of a data file of a binary series."""
+    return f"{SERIES_PREFIX}{number:05d}.bin"
+
+
+def journal_file(attempt: int, rank: int) -> str:
+    """The name of a rank's journal of one attempt."""
+    return f"journal-{attempt:02d}-{rank:05d}"
+
+
+def chunk_file(generation: int, rank: int) -> str:
+    """The name of the file of a rank's compressed chunks."""
+    return f"chunks-{generation:02d}-{rank:05d}"
+
+
+def is_job_file(name: str) -> bool:
+    """Whether a file of this name in a partial output is only there for resuming."""
+    return name.removesuffix(TEMPORARY) in (JOB, FRAMES) or any(
+        pattern.fullmatch(name) for pattern in (JOURNAL_FILE, CHUNK_FILE)
+    )
+
+
+def hidden_path(path: str, suffix: str) -> str:
+    """The hidden name beside `path`."""
     parent, name = os.path.split(path)
-    return os.path.join(parent, f".{name}{PARTIAL_SUFFIX}")
+    return os.path.join(parent, f".{name}{suffix}")
 
 
 def is_view(path: str) -> bool:

@@ -13,13 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["MARK_PLACE", "STRUCTURE_PLACE", "Mark", "pack_mark", "read_mark"]
+from . import tif_tags
+from .output_names import TIF_MARK
 
 MARK_PLACE = 16  # behind the head of a BigTIFF; a classic one's is shorter
-# The private tag of older files; type UNDEFINED.
-TAG = 65280
-UNDEFINED = 7
-MAGIC = b"mpimages-tif-1\0\0"  # 16 bytes
+UNDEFINED = 7  # the type of the private tag of older files
 # Bytes of the file, where the pixels begin, their bytes, the length of a piece; the CRC-32 of
 # what is not pixels, computed with zeros in its place. The CRC-32 of each piece follows.
 FIELDS = struct.Struct("<16sQQQQI")
@@ -47,7 +45,7 @@ def pack_mark(
     crcs: Sequence[int],
 ) -> bytes:
     """The mark's bytes."""
-    fields = FIELDS.pack(MAGIC, file_bytes, first, pixel_bytes, piece, structure)
+    fields = FIELDS.pack(TIF_MARK, file_bytes, first, pixel_bytes, piece, structure)
     return fields + struct.pack(f"<{len(crcs)}I", *crcs)
 
 
@@ -80,13 +78,13 @@ def _read(file: BinaryIO) -> Mark | None:
         return None
     file.seek(MARK_PLACE)
     content = file.read(max(0, min(place - MARK_PLACE, FIELDS.size + 4 * MOST_PIECES)))
-    if content.startswith(MAGIC):
+    if content.startswith(TIF_MARK):
         return _parse(MARK_PLACE, content)
     file.seek(place)
     (count,) = count_of.unpack(file.read(count_of.size))
     table = file.read(min(count, MOST_TAGS) * entry.size)
     for tag, kind, length, where in entry.iter_unpack(table):
-        if tag == TAG and kind == UNDEFINED:
+        if tag == tif_tags.MARK and kind == UNDEFINED:
             if where > size or not FIELDS.size <= length <= FIELDS.size + 4 * MOST_PIECES:
                 return None
             file.seek(where)
@@ -96,7 +94,7 @@ def _read(file: BinaryIO) -> Mark | None:
 
 def _parse(place: int, content: bytes) -> Mark | None:
     magic, file_bytes, first, pixel_bytes, piece, structure = FIELDS.unpack_from(content)
-    if magic != MAGIC or piece == 0:
+    if magic != TIF_MARK or piece == 0:
         return None
     crcs = content[FIELDS.size :][: 4 * -(-pixel_bytes // piece)]
     if len(crcs) != 4 * -(-pixel_bytes // piece):

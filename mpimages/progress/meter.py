@@ -17,7 +17,7 @@ from typing import Any
 
 from mpi4py import MPI
 
-from ..core.arguments import as_number
+from ..core.arguments import check_number
 from ..core.text import shown
 from ..spmd.watch import Watch
 from .bar import REDRAW, Bar, LogLines
@@ -65,9 +65,10 @@ def chosen(progress: bool | float | None) -> tuple[bool, float | None]:
     elif isinstance(progress, bool):
         return progress, None
     else:
-        name, seconds = "progress", as_number(progress, "progress")
+        name, seconds = "progress", check_number(progress, "progress")
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{name} is 0, 1 or a positive number of seconds, not {shown(seconds)}")
+        raise ValueError(f"{name} must be 0, 1 or a positive number of seconds, got "
+                         f"{shown(seconds)}")
     return True, seconds
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-from ..core.arguments import checked_text
-from ..core.text import shown
+from ..core.arguments import check_choice, check_text
+from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key
@@ -35,7 +34,7 @@ __all__ = [
 ]
 
 # Never an input, wherever they lie.
-MARKERS = ("SUCCESS", "_SUCCESS")
+MARKERS = (SUCCESS, "_SUCCESS")
 
 
 @cache
@@ -54,11 +53,7 @@ def registry() -> dict[str, Reader]:
 def get(name: str) -> Reader:
     """The reader of a format; ValueError that lists the formats where there is none."""
     readers = registry()
-    if not isinstance(name, str):
-        raise TypeError(f"inputFormat must be a string, got {shown(name)}")
-    if name not in readers:
-        raise ValueError(f"inputFormat {shown(name)} is none of {', '.join(readers)}")
-    return readers[name]
+    return readers[check_choice(name, "inputFormat", readers)]
 
 
 def detect(paths: Sequence[str]) -> str | None:
@@ -85,11 +80,11 @@ def detect(paths: Sequence[str]) -> str | None:
 
 
 def find_input(
-    data_path: Any,
+    data_path: object,
     input_format: str | None = None,
     ext: str | None = None,
     recursive: bool = False,
-    conf_filename: str = "conf.json",
+    conf_filename: str = CONF,
 ) -> tuple[str, list[str]]:
     """Which format a recording has, and its files in order.
 
@@ -121,7 +116,7 @@ def find_input(
     reader = None if input_format is None else get(input_format)
     ignored = (*MARKERS, conf_filename)
     if ext is not None:
-        checked_text(ext, "ext")
+        check_text(ext, "ext")
         endings: tuple[str, ...] | None = ("." + ext.lower().lstrip("."),)
     else:
         # Flat binary has no extension of its own: all files there are, or the format's.

@@ -5,16 +5,18 @@ Readers are plain local code: they know no collection and no communicator.
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
+from ..core.json_types import JsonObject
+from ..core.ranges import consecutive
 from ..errors import FormatError
 from .byte_ranges import open_file
 from .options import ALL_PLANES, Options
@@ -28,7 +30,6 @@ __all__ = [
     "Reader",
     "Scratch",
     "check_claim",
-    "consecutive",
     "cut_planes",
     "has_gaps",
 ]
@@ -62,8 +63,8 @@ class Header:
     dims: tuple[int, ...]
     dtype: np.dtype
     count: int
-    metadata: dict[str, Any] = field(default_factory=dict)
-    layout: dict[str, Any] = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    layout: JsonObject = field(default_factory=dict)
 
     @property
     def grain(self) -> int:
@@ -74,10 +75,7 @@ class Header:
     @property
     def image_bytes(self) -> int:
         """The bytes of one image as it is handed out."""
-        total = self.dtype.itemsize
-        for n in self.dims:
-            total *= n
-        return total
+        return math.prod(self.dims) * self.dtype.itemsize
 
     def require(self, path: str, dims: Sequence[int], dtype: np.dtype) -> None:
         """Raise FormatError unless images of `path` have this header's shape and dtype."""
@@ -138,13 +136,6 @@ class Closing:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def consecutive(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
-    """The places [start, stop) at which ascending numbers run on without a gap."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    edges = [0, *breaks.tolist(), len(numbers)]
-    yield from itertools.pairwise(edges if len(numbers) else [])
 
 
 def has_gaps(numbers: np.ndarray) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import stat
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..core.cleanup import quietly
+from ..core.json_types import JsonObject
 from ..core.timers import counted
 from ..errors import FormatError
 
@@ -20,7 +21,6 @@ __all__ = [
     "copy_axes",
     "open_file",
     "place_axes",
-    "product",
     "read_conf",
     "read_into",
     "transpose_matrix",
@@ -110,9 +110,9 @@ def copy_axes(src: np.ndarray, order: Sequence[int], out: np.ndarray) -> None:
         out[...] = src.transpose(order)
         return
     # tail = (B..., A...) of src's (A..., B...): a plain matrix transposition.
-    columns = product(src.shape[axis] for axis in tail[:turn])
-    rows = product(src.shape[axis] for axis in tail[turn:])
-    count = product(src.shape[:lead])
+    columns = math.prod(src.shape[axis] for axis in tail[:turn])
+    rows = math.prod(src.shape[axis] for axis in tail[turn:])
+    count = math.prod(src.shape[:lead])
     matrices = src.reshape(count, rows, columns)
     turned = out.reshape(count, columns, rows)
     for k in range(count):
@@ -133,14 +133,6 @@ def place_axes(src: np.ndarray, order: Sequence[int], out: np.ndarray) -> None:
     out[...] = src.transpose(tuple(order))
 
 
-def product(numbers: Iterable[int]) -> int:
-    """The product of `numbers` as a plain int, which cannot wrap."""
-    result = 1
-    for number in numbers:
-        result *= int(number)
-    return result
-
-
 def transpose_matrix(src: np.ndarray, dst: np.ndarray) -> None:
     """``dst[...] = src.T``, rows of both contiguous."""
     if src.dtype.itemsize not in (1, 2, 4, 8) or src.size == 0:
@@ -151,7 +143,7 @@ def transpose_matrix(src: np.ndarray, dst: np.ndarray) -> None:
     transpose(src, dst)
 
 
-def read_conf(path: str) -> dict[str, Any] | None:
+def read_conf(path: str) -> JsonObject | None:
     """The description beside flat binary files; None where there is none.
 
     Raises

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
 
 from ..core.text import shown
 from ..errors import not_found
@@ -74,10 +73,10 @@ def _ordered(run: re.Match[str]) -> str:
     return f"0{chr(len(digits))}{digits}"
 
 
-def path_list(data_path: Any) -> list[str]:
+def path_list(data_path: object) -> list[str]:
     """`dataPath` as a list of strings: one path or pattern, or a sequence of them."""
     if isinstance(data_path, (str, os.PathLike)):
-        items: Iterable[Any] = [data_path]
+        items: Iterable[object] = [data_path]
     elif isinstance(data_path, Iterable) and not isinstance(data_path, (bytes, dict, set)):
         try:
             items = list(data_path)
@@ -111,7 +110,7 @@ def files_with(names: Iterable[str], extensions: Sequence[str] | None) -> list[s
 
 
 def list_files(
-    data_path: Any,
+    data_path: object,
     extensions: Sequence[str] | None = None,
     recursive: bool = False,
     ignored: Sequence[str] = (),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..core.arguments import (
-    checked_dims,
-    checked_dtype,
-    checked_text,
-    plain_int,
-    positive_int,
+    check_choice,
+    check_dims,
+    check_dtype,
+    check_int,
+    check_text,
 )
+from ..core.json_types import JsonObject
 from ..core.text import shown
+from ..formats.output_names import CONF
 
 __all__ = ["ALL_PLANES", "Options"]
 
@@ -59,26 +60,26 @@ class Options:
     incomplete: str | None = None
     dataset: str | None = None
     axes: str | None = None
-    confFilename: str = "conf.json"
+    confFilename: str = CONF
     shape: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        checks: dict[str, Any] = {
-            "dims": lambda v: checked_dims(v),
-            "shape": lambda v: checked_dims(v, "shape"),
-            "dtype": lambda v: checked_dtype(v, "dtype"),
-            "nplanes": lambda v: _checked_nplanes(v),
-            "nchannels": lambda v: positive_int(v, "nchannels"),
-            "channel": lambda v: _checked_channel(v),
-            "incomplete": lambda v: _checked_incomplete(v),
-            "dataset": lambda v: checked_text(v, "dataset"),
-            "axes": lambda v: _checked_axes(v),
+        checks: JsonObject = {
+            "dims": check_dims,
+            "shape": lambda v: check_dims(v, "shape"),
+            "dtype": lambda v: check_dtype(v, "dtype"),
+            "nplanes": _check_nplanes,
+            "nchannels": lambda v: check_int(v, "nchannels", 1),
+            "channel": lambda v: check_int(v, "channel", 0),
+            "incomplete": lambda v: check_choice(v, "incomplete", ("drop",)),
+            "dataset": lambda v: check_text(v, "dataset"),
+            "axes": _check_axes,
         }
         for name, check in checks.items():
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, check(value))
-        checked_text(self.confFilename, "confFilename")
+        check_text(self.confFilename, "confFilename")
         if self.dims is not None and self.shape is not None:
             raise ValueError("dims= and shape= say the same in two orders: give one of them")
 
@@ -90,34 +91,20 @@ class Options:
                                  f"are {found}")
 
 
-def _checked_nplanes(value: Any) -> int | str:
+def _check_nplanes(value: object) -> int | str:
     if isinstance(value, str):
         if value != ALL_PLANES:
-            raise ValueError(f"nplanes is a number, or 'all' for one image, got {shown(value)}")
+            raise ValueError(f"nplanes must be an integer, or 'all' for one image, got "
+                             f"{shown(value)}")
         return value
-    return positive_int(value, "nplanes")
+    return check_int(value, "nplanes", 1)
 
 
-def _checked_incomplete(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"incomplete must be a string, got {shown(value)}")
-    if value != "drop":
-        raise ValueError(f"incomplete can be 'drop' alone, got {shown(value)}")
-    return value
-
-
-def _checked_channel(value: Any) -> int:
-    channel = plain_int(value, "channel")
-    if channel < 0:
-        raise ValueError(f"channel counts from 0, got {channel}")
-    return channel
-
-
-def _checked_axes(value: Any) -> str:
-    axes = checked_text(value, "axes").upper()
+def _check_axes(value: object) -> str:
+    axes = check_text(value, "axes").upper()
     if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZCYX"):
         raise ValueError(
-            f"axes names each axis once, slowest first: Y and X, and T, Z or C where there "
+            f"axes must name each axis once, slowest first: Y and X, and T, Z or C where there "
             f"are several images, pages or channels; got {shown(value)}"
         )
     return axes

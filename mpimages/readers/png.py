@@ -15,6 +15,7 @@ import numpy as np
 from ..core.cleanup import quietly
 from ..core.timers import counted, phase
 from ..errors import FormatError
+from ..formats.output_names import PNG_SIGNATURE
 from .array_axes import require_kind
 from .base import Handle, Header, Reader, Scratch, cut_planes
 from .byte_ranges import open_file
@@ -23,7 +24,6 @@ from .options import Options
 
 __all__ = ["PngReader"]
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3
 KINDS = {2: "RGB", 3: "palette colour", 4: "greyscale with alpha", 6: "RGB with alpha"}
 # Deflate turns a byte into 1032 at most, so that a claim beyond it is false.
@@ -36,7 +36,7 @@ class PngReader(Reader):
 
     name = "png"
     extensions = (".png",)
-    signatures = (b"\x89PNG\r\n\x1a\n",)
+    signatures = (PNG_SIGNATURE,)
     takes = frozenset()
     several = False
 
@@ -115,7 +115,7 @@ def _read_head(path: str) -> _Head:
         palette = _read_palette(fd, size) if head[25:26] == bytes([PALETTE]) else None
     finally:
         quietly(os.close, fd)
-    if head[:8] != SIGNATURE or head[8:16] != b"\0\0\0\x0dIHDR" or len(head) < 33:
+    if head[:8] != PNG_SIGNATURE or head[8:16] != b"\0\0\0\x0dIHDR" or len(head) < 33:
         raise FormatError(f"{path}: not a PNG: it begins with {head[:8]!r}")
     columns, rows, bits, kind = struct.unpack_from(">IIBB", head, 16)
     grey = palette is not None and bits in (1, 2, 4, 8) and is_grey_ramp(palette, bits)

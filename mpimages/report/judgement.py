@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.ranges import runs_of
 from .counts import Counts
 from .gathering import Recording
 from .shifts import CLAIMED
-from .trends import Trend, outliers, repeats, runs_of, trend
+from .trends import Trend, outliers, repeats, trend
 from .words import frames_text, number_text, percent_text
 
 __all__ = ["Finding", "Judged", "ceiling_of", "judge"]
@@ -191,12 +192,12 @@ def _repeats(
     marks[blank] = np.nan
     standing, again = repeats(marks)
     runs = _labelled(recording, standing)
-    pairs = [[int(recording.keys[a]), int(recording.keys[b])] for a, b in again]
+    pairs = [[int(recording.keys[a]), int(recording.keys[b - 1])] for a, b in again]
     figures["identical"], figures["repeated"] = runs, pairs
     for first, last in runs[:3]:
         yield Finding("identical", level, f"Frames {first}–{last} are identical.")
     if len(runs) > 3:
-        frames = sum(b - a for a, b in standing[3:])
+        frames = sum(b - a - 1 for a, b in standing[3:])
         yield Finding("identical", level, f"{frames:,} more frames in {len(runs) - 3:,} other "
                       "places are identical to the frame before.")
     if pairs:
@@ -294,5 +295,5 @@ def _unchanged(recording: Recording, figures: dict[str, Any]) -> Iterator[Findin
 
 
 def _labelled(recording: Recording, runs: list[tuple[int, int]]) -> list[list[int]]:
-    """Runs of places as runs of keys."""
-    return [[int(recording.keys[a]), int(recording.keys[b])] for a, b in runs]
+    """Runs of places, half-open, as runs of keys, both ends included."""
+    return [[int(recording.keys[a]), int(recording.keys[b - 1])] for a, b in runs]

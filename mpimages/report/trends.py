@@ -8,7 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["Trend", "envelope", "outliers", "repeats", "runs_of", "trend"]
+from ..core.ranges import runs_of
+
+__all__ = ["Trend", "envelope", "outliers", "repeats", "trend"]
 
 # The slope is that of so many blocks' medians at most: every pair of them counts.
 BLOCKS = 300
@@ -110,14 +112,6 @@ def outliers(
     return found
 
 
-def runs_of(places: np.ndarray) -> list[tuple[int, int]]:
-    """Ascending integers as runs (first, last), both included."""
-    if len(places) == 0:
-        return []
-    cuts = np.flatnonzero(np.diff(places) != 1) + 1
-    return [(int(part[0]), int(part[-1])) for part in np.split(places, cuts)]
-
-
 def repeats(marks: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Which images are the same as others.
 
@@ -128,7 +122,7 @@ def repeats(marks: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, i
 
     Returns
     -------
-    standing : list of (first, last)
+    standing : list of (first, stop)
         Images one after the other that are all the same.
     again : list of (image, earlier)
         Images that are the same as an earlier one, but not as the one before.

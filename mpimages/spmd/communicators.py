@@ -139,7 +139,7 @@ def acquire(comm: Any, limit: float | None = None) -> Shared:
         Where one of its ranks is known to have ended, or does not come within the limit.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
-        raise TypeError(f"comm is an mpi4py intracommunicator, not {shown(comm)}")
+        raise TypeError(f"comm must be an mpi4py intracommunicator, got {shown(comm)}")
     with _claiming:
         shared: Any = comm.Get_attr(_keyval())
         new = shared is None or not shared.in_step

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
+from ..core.arguments import check_record_dtype
 from ..core.partition import Partition
 from ..kernels import moments
 from ..spmd.agreement import PIECE_BYTES, allreduce
@@ -192,8 +193,7 @@ def _computed(dtype: np.dtype) -> np.dtype:
     """The dtype that the kernels see; nothing is lost by it."""
     if dtype == np.float16:
         return np.dtype(np.float32)
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise TypeError(f"statistics need integers or floats of at most 64 bits, not {dtype}")
+    check_record_dtype(dtype, "records")
     return dtype
 
 

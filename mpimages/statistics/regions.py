@@ -33,7 +33,7 @@ def _of_mask(mask: np.ndarray, dims: Shape) -> list[np.ndarray]:
     if mask.shape != dims:
         raise ValueError(f"the mask has shape {mask.shape}, the images {dims}")
     if mask.dtype.kind not in "biu":
-        raise TypeError(f"a mask is boolean or of integers, not {mask.dtype}")
+        raise TypeError(f"a mask must be boolean or of integers, got {mask.dtype}")
     flat = mask.reshape(-1)
     # One sort instead of a search for each of perhaps thousands of regions.
     order = np.argsort(flat, kind="stable").astype(np.int64)

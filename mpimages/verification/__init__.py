@@ -17,14 +17,17 @@ from ..core.text import printable
 from ..errors import FormatError, not_found
 from ..formats.output_names import (
     CONF,
+    HDF5_SIGNATURE,
     MANIFEST,
+    PARTIAL_SUFFIX,
     REPORT_END,
     REPORT_START,
     SERIES_FORMAT,
     STATS,
     STATS_FORMAT,
+    TIFF_SIGNATURES,
+    hidden_path,
     is_view,
-    partial_path,
     refuse_unfinished,
 )
 from .findings import Findings, read_description
@@ -40,8 +43,6 @@ _KINDS = {
     "tif": "directory of TIFFs",
     "tifstack": "multi-page TIFF",
 }
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_TIFF_SIGNATURES = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 # Either says that a conf.json is of mpimages: damage to one does not make it another program's.
 _SERIES_MARKS = (
     re.compile(rb'"format"\s*:\s*"%s"' % SERIES_FORMAT.encode()),
@@ -132,7 +133,7 @@ def _refuse_missing(path: str) -> None:
     if path and os.path.exists(path):
         return
     message = f"{path!r}: no such file or directory"
-    partial = partial_path(os.path.abspath(path))
+    partial = hidden_path(os.path.abspath(path), PARTIAL_SUFFIX)
     if path and os.path.isdir(partial):
         message += f"; {partial} is the unfinished output of a job: run it again with resume=True"
     raise not_found(path, message)
@@ -182,8 +183,8 @@ def _verify_file(path: str, findings: Findings) -> str:
     if start == REPORT_START:
         _verify_report(path, findings)
         return "report"
-    signature = start[: len(_HDF5_SIGNATURE)]
-    if signature[:4] in _TIFF_SIGNATURES:
+    signature = start[: len(HDF5_SIGNATURE)]
+    if signature[:4] in TIFF_SIGNATURES:
         from .tifstack import verify_tifstack
 
         if verify_tifstack(path, findings):
@@ -194,7 +195,7 @@ def _verify_file(path: str, findings: Findings) -> str:
         )
     if is_view(path):
         raise FormatError(f"{path}: is a picture of `mpimages view`, which has no checksums")
-    if signature != _HDF5_SIGNATURE:
+    if signature != HDF5_SIGNATURE:
         raise FormatError(
             f"{path}: is neither an HDF5 file, a TIFF nor a report of mpimages, or its first bytes "
             "are damaged; of a binary series or of pictures give the directory"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +20,16 @@ from ..dims import Box, box_shape, boxes
 from .findings import Findings
 from .pieces import WRONG, together
 
+if TYPE_CHECKING:
+    import h5py
+
 __all__ = ["damaged_boxes"]
 
 BOX_BYTES = 64 << 20
 
 
 def damaged_boxes(
-    dataset: Any, piece: int, crcs: np.ndarray, findings: Findings
+    dataset: h5py.Dataset, piece: int, crcs: np.ndarray, findings: Findings
 ) -> list[tuple[int, int, str]]:
     """What is wrong: bytes [first, stop) of the values in C order, and why."""
     check = _Check(dataset, piece, crcs)
@@ -41,7 +44,7 @@ def damaged_boxes(
     return together(check.wrong(), piece, check.size)
 
 
-def _unit(dataset: Any) -> tuple[int, ...] | None:
+def _unit(dataset: h5py.Dataset) -> tuple[int, ...] | None:
     """The shape of a chunk inside the dataset; None where it is not chunked."""
     if dataset.chunks is None:
         return None
@@ -51,7 +54,7 @@ def _unit(dataset: Any) -> tuple[int, ...] | None:
 class _Check:
     """The CRCs of a dataset's pieces, as far as they are read."""
 
-    def __init__(self, dataset: Any, piece: int, crcs: np.ndarray) -> None:
+    def __init__(self, dataset: h5py.Dataset, piece: int, crcs: np.ndarray) -> None:
         self.dataset = dataset
         self.piece = piece
         self.expected = crcs

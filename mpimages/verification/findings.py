@@ -7,8 +7,8 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Collection
-from typing import Any
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
 
 __all__ = ["Findings", "check_names", "own_json", "read_description", "size_of", "whole"]
@@ -55,7 +55,7 @@ def read_description(path: str) -> bytes:
         return file.read(min(os.fstat(file.fileno()).st_size, LARGEST_JSON) + 1)
 
 
-def own_json(directory: str, name: str, findings: Findings) -> dict[str, Any] | None:
+def own_json(directory: str, name: str, findings: Findings) -> JsonObject | None:
     """A description that mpimages wrote, checked against its own checksum; None without it."""
     path = os.path.join(directory, name)
     try:
@@ -89,7 +89,7 @@ def own_json(directory: str, name: str, findings: Findings) -> dict[str, Any] | 
     return value
 
 
-def whole(value: Any, what: str, least: int, most: int) -> int:
+def whole(value: object, what: str, least: int, most: int) -> int:
     """`value`, if it is an int from `least` to `most`; else FormatError."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise FormatError(f"{what} is {value!r:.80}, which is no number from {least} to {most}")

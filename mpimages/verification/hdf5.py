@@ -7,20 +7,23 @@ Contiguous ones are read past the HDF5 library; others through it, see `boxes`.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import FormatError
 from ..formats.hdf5_plugins import require_filters
+from ..formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..readers.hdf5.opening import open_hdf5_file
 from .boxes import damaged_boxes
 from .findings import Findings
 from .pieces import Stored, damaged
 
+if TYPE_CHECKING:
+    import h5py
+
 __all__ = ["verify_hdf5"]
 
-VERSION = 1
 # No codec makes more of its bytes: what claims to be larger is damage, not data.
 SMALL_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
@@ -66,22 +69,22 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _datasets(file: Any) -> tuple[list[str], list[str]]:
+def _datasets(file: h5py.File) -> tuple[list[str], list[str]]:
     """The names of the datasets that mpimages wrote, and of the others."""
     import h5py
 
     ours: list[str] = []
     foreign: list[str] = []
 
-    def note(name: str, item: Any) -> None:
+    def note(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
-            (ours if "mpimages_format" in item.attrs else foreign).append(f"/{name}")
+            (ours if HDF5_MARK in item.attrs else foreign).append(f"/{name}")
 
     file.visititems(note)  # it follows no links to other files
     return ours, foreign
 
 
-def _verify_dataset(path: str, dataset: Any, findings: Findings) -> None:
+def _verify_dataset(path: str, dataset: h5py.Dataset, findings: Findings) -> None:
     """Add what is wrong with one dataset; FormatError where it cannot be told."""
     size = _checked_size(path, dataset)
     piece, crcs = _checksums(dataset, size)
@@ -113,12 +116,12 @@ def _place(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in np.unravel_index(number, shape))
 
 
-def _checked_size(path: str, dataset: Any) -> int:
+def _checked_size(path: str, dataset: h5py.Dataset) -> int:
     """The number of a dataset's bytes, if it is one that mpimages writes and could be true."""
-    version = dataset.attrs["mpimages_format"]
-    if not np.isscalar(version) or version != VERSION:
+    version = dataset.attrs[HDF5_MARK]
+    if not np.isscalar(version) or version != HDF5_VERSION:
         raise FormatError(
-            f"is of format version {version!r:.80}; this mpimages verifies version {VERSION}"
+            f"is of format version {version!r:.80}; this mpimages verifies version {HDF5_VERSION}"
         )
     if dataset.dtype.kind not in "iuf" or not dataset.shape:
         raise FormatError(f"holds {dataset.dtype} of shape {dataset.shape}: mpimages writes none")
@@ -132,7 +135,7 @@ def _checked_size(path: str, dataset: Any) -> int:
     return size
 
 
-def _checksums(dataset: Any, size: int) -> tuple[int, np.ndarray]:
+def _checksums(dataset: h5py.Dataset, size: int) -> tuple[int, np.ndarray]:
     """The length of a piece, and the CRC of each piece of `size` bytes."""
     attributes = dataset.attrs
     if "checksum" not in attributes or "checksum_piece" not in attributes:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
-from ..formats.output_names import MANIFEST, PICTURES_FORMAT
+from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
 __all__ = ["verify_pictures"]
 
-VERSION = 1
 MOST = 1 << 62
 
 
@@ -54,13 +53,13 @@ def verify_pictures(directory: str, findings: Findings) -> str:
     return kind
 
 
-def _described(manifest: dict[str, Any]) -> list[_Picture]:
+def _described(manifest: JsonObject) -> list[_Picture]:
     """What the manifest says; FormatError where it cannot be."""
-    if manifest.get("format") != PICTURES_FORMAT or manifest.get("version") != VERSION:
+    if manifest.get("format") != PICTURES_FORMAT or manifest.get("version") != PICTURES_VERSION:
         raise FormatError(
             f"is of format {manifest.get('format')!r:.80}, version "
             f"{manifest.get('version')!r:.80}; this mpimages verifies {PICTURES_FORMAT}, "
-            f"version {VERSION}"
+            f"version {PICTURES_VERSION}"
         )
     if manifest.get("complete") is not True:
         raise FormatError("says that the pictures were not finished")
@@ -78,7 +77,7 @@ def _described(manifest: dict[str, Any]) -> list[_Picture]:
     return [_Picture(*row) for row in zip(keys, names, sizes, crcs, strict=True)]
 
 
-def _numbers(manifest: dict[str, Any]) -> tuple[list[int], list[int]]:
+def _numbers(manifest: JsonObject) -> tuple[list[int], list[int]]:
     """The size and the checksum of each file, in the order of their keys."""
     sizes, checksum = manifest.get("sizes"), manifest.get("checksum")
     if not isinstance(sizes, list) or not isinstance(checksum, dict):
@@ -92,7 +91,7 @@ def _numbers(manifest: dict[str, Any]) -> tuple[list[int], list[int]]:
     return sizes, crcs
 
 
-def _keys(ranges: Any, count: int) -> list[int]:
+def _keys(ranges: object, count: int) -> list[int]:
     """The keys that half-open ranges stand for; there must be `count`."""
     if not isinstance(ranges, list) or not all(
         isinstance(pair, list) and len(pair) == 2 for pair in ranges

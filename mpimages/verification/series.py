@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
-from ..formats.output_names import CONF, SERIES_FILE, SERIES_FORMAT, SUCCESS
+from ..formats.output_names import CONF, SERIES_FORMAT, SERIES_VERSION, SUCCESS, series_file
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
 __all__ = ["verify_series"]
 
-VERSION = 1
 DTYPES = {
     **{f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
     **{f"float{bits}": bits // 8 for bits in (16, 32, 64)},
@@ -79,12 +78,12 @@ def _key(pixel: int, dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in np.unravel_index(pixel, dims))
 
 
-def _described(conf: dict[str, Any]) -> _Series:
+def _described(conf: JsonObject) -> _Series:
     """What conf.json says; FormatError where it cannot be."""
-    if conf.get("format") != SERIES_FORMAT or conf.get("version") != VERSION:
+    if conf.get("format") != SERIES_FORMAT or conf.get("version") != SERIES_VERSION:
         raise FormatError(
             f"is of format {conf.get('format')!r:.80}, version {conf.get('version')!r:.80}; this "
-            f"mpimages verifies {SERIES_FORMAT}, version {VERSION}"
+            f"mpimages verifies {SERIES_FORMAT}, version {SERIES_VERSION}"
         )
     shape = conf.get("shape")
     if not isinstance(shape, list) or not 2 <= len(shape) <= 32:
@@ -106,7 +105,7 @@ def _described(conf: dict[str, Any]) -> _Series:
     return _Series(tuple(shape[:-1]), pixel_bytes, piece, files)
 
 
-def _checksums(field: Any) -> tuple[int, dict[str, Any]]:
+def _checksums(field: object) -> tuple[int, JsonObject]:
     if not isinstance(field, dict) or not isinstance(field.get("values"), dict):
         raise FormatError("has no checksums of the files, so that they cannot be verified")
     if field.get("kind") != "crc32":
@@ -114,15 +113,15 @@ def _checksums(field: Any) -> tuple[int, dict[str, Any]]:
     return whole(field.get("piece"), "the length of a piece", 1, MOST), field["values"]
 
 
-def _files(listed: Any, pixel_bytes: int, piece: int, values: dict[str, Any]) -> list[_File]:
+def _files(listed: object, pixel_bytes: int, piece: int, values: JsonObject) -> list[_File]:
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         raise FormatError("lists no files")
     files: list[_File] = []
     pixel = 0
     for number, entry in enumerate(listed):
         name = entry.get("name")
-        if name != f"series-{number:05d}.bin" or not SERIES_FILE.fullmatch(name):
-            raise FormatError(f"names {name!r:.80} where series-{number:05d}.bin is due")
+        if name != series_file(number):
+            raise FormatError(f"names {name!r:.80} where {series_file(number)} is due")
         whole(entry.get("first"), f"the first pixel of {name}", pixel, pixel)
         count = whole(entry.get("count"), f"the number of pixels of {name}", 1, MOST)
         size = count * pixel_bytes

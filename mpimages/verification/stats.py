@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
 from ..formats.output_names import STATS, STATS_PICTURES
 from .findings import Findings, check_names, own_json, size_of, whole
@@ -45,7 +45,7 @@ def verify_stats(directory: str, findings: Findings) -> None:
         _check_picture(directory, name, described, findings)
 
 
-def _stored(described: dict[str, Any], names: list[str]) -> dict[str, tuple[int, int]]:
+def _stored(described: JsonObject, names: list[str]) -> dict[str, tuple[int, int]]:
     """The size and the checksum of each file; FormatError where it does not say them."""
     files = described.get("files")
     if not isinstance(files, dict):
@@ -64,7 +64,7 @@ def _stored(described: dict[str, Any], names: list[str]) -> dict[str, tuple[int,
 
 
 def _check_picture(
-    directory: str, name: str, described: dict[str, Any], findings: Findings
+    directory: str, name: str, described: JsonObject, findings: Findings
 ) -> None:
     """Compare the shape and the dtype of a TIFF with what is said of the data."""
     import tifffile

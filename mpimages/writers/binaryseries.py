@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
+from numpy.typing import DTypeLike
 
+from ..core.arguments import check_record_dtype
 from ..core.crc32 import PIECE, Fragments, fragment_rows, merge_fragments
-from ..formats.output_names import CONF, SERIES_FORMAT, SUCCESS, with_own_checksum
+from ..core.json_types import JsonObject
+from ..formats.output_names import (
+    CONF,
+    SERIES_FORMAT,
+    SERIES_VERSION,
+    SUCCESS,
+    series_file,
+    with_own_checksum,
+)
 from ..spmd.agreement import Together, from_rank
 from .output.boxes import write_run
 from .output.files import OutputFiles, are_of, create_file, holds, naming_file, prepare_file
@@ -18,7 +28,6 @@ from .output.plain import plain_index, plain_metadata, sync_directory, to_json, 
 
 __all__ = ["BinarySeriesWriter"]
 
-VERSION = 1
 MAX_FILES = 100_000  # their numbers have five digits, and no file system likes more
 
 # A row, a column and a page of pixels, and time.
@@ -72,9 +81,9 @@ class BinarySeriesWriter:
         comm: MPI.Intracomm,
         directory: str,
         shape: Sequence[int],
-        dtype: Any,
-        index: Iterable[Any],
-        metadata: Mapping[str, Any] | None,
+        dtype: DTypeLike | None,
+        index: Iterable[object],
+        metadata: Mapping[str, object] | None,
         block_bytes: int,
         resume: bool = False,
     ) -> None:
@@ -98,7 +107,7 @@ class BinarySeriesWriter:
     threaded = True
 
     def _divide(self, block_bytes: int) -> None:
-        self.pixels = int(np.prod(self.shape[:-1], dtype=object))
+        self.pixels = math.prod(self.shape[:-1])
         self.pixel_bytes = self.shape[-1] * self.dtype.itemsize
         self.per_file = min(self.pixels, max(1, block_bytes // self.pixel_bytes))
         count = -(-self.pixels // self.per_file)
@@ -108,7 +117,7 @@ class BinarySeriesWriter:
                 f"a block size of {block_bytes} bytes would make {count} files, more than "
                 f"{MAX_FILES}; give one of {least} bytes or more"
             )
-        self.names = [f"series-{number:05d}.bin" for number in range(count)]
+        self.names = [series_file(number) for number in range(count)]
 
     def _counts(self) -> list[int]:
         """The number of pixels in each file."""
@@ -144,7 +153,7 @@ class BinarySeriesWriter:
                 )
             done += count
 
-    def flush(self) -> dict[str, Any]:
+    def flush(self) -> JsonObject:
         """Bring what was written since the last call to the disk; the journal's entry of it.
 
         Local; from any thread, while none writes.
@@ -154,14 +163,14 @@ class BinarySeriesWriter:
         self._flushed.append(rows)
         return {"fragments": rows.tolist()}
 
-    def holds(self, entry: Mapping[str, Any]) -> bool:
+    def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job's journal says was written is on the disk. Local."""
         rows = fragment_rows(entry["fragments"])
         begins = rows[:, 0] * self.per_file * self.pixel_bytes + rows[:, 1]
         return are_of(entry["done"], self.pixel_bytes, begins, rows[:, 2]) \
             and holds(self._files.paths, rows)
 
-    def restore(self, entry: Mapping[str, Any]) -> None:
+    def restore(self, entry: JsonObject) -> None:
         """Take over what an earlier job's journal says was written. Local; on one rank."""
         self._flushed.append(fragment_rows(entry["fragments"]))
 
@@ -180,12 +189,12 @@ class BinarySeriesWriter:
         write_small(os.path.join(self.directory, SUCCESS), b"")
         sync_directory(self.directory)
 
-    def _conf(self, pieces: list[list[int]]) -> dict[str, Any]:
+    def _conf(self, pieces: list[list[int]]) -> JsonObject:
         firsts = range(0, self.pixels, self.per_file)
         files = zip(self.names, firsts, self._counts(), strict=True)
         return {
             "format": SERIES_FORMAT,
-            "version": VERSION,
+            "version": SERIES_VERSION,
             "shape": list(self.shape),
             "dtype": self.dtype.name,
             "index": self.index.tolist(),
@@ -203,18 +212,17 @@ class BinarySeriesWriter:
         self._files.close()
 
 
-def check_series(shape: Sequence[int], dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+def check_series(shape: Sequence[int], dtype: DTypeLike | None) -> tuple[tuple[int, ...], np.dtype]:
     """The shape dims + (T,) as ints and the dtype in native byte order, if they can be stored."""
     shape = tuple(int(n) for n in shape)
-    dtype = np.dtype(dtype).newbyteorder("=")
+    kind = np.dtype(dtype).newbyteorder("=")
     if len(shape) < 2 or min(shape) < 1:
         raise ValueError(f"a Series of shape {shape} has nothing to store")
     if len(shape) > MOST_AXES:
         raise ValueError(f"a Series of shape {shape} could not be loaded again: a file has one to "
                          f"{MOST_AXES - 1} axes of pixels, and time")
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise TypeError(f"dtype {dtype} cannot be stored: integers and floats of 8 to 64 bits can")
-    return shape, dtype
+    check_record_dtype(kind, "dtype")
+    return shape, kind
 
 
 def check_block(

@@ -7,23 +7,28 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
 from ..core.cleanup import quietly
 from ..core.crc32 import crc32
-from ..formats.output_names import MANIFEST, PICTURES_FORMAT, with_own_checksum
+from ..core.json_types import JsonObject
+from ..core.ranges import runs_of
+from ..formats.output_names import (
+    MANIFEST,
+    PICTURES_FORMAT,
+    PICTURES_VERSION,
+    with_own_checksum,
+)
 from ..kernels.runs import begin_writeback
 from ..spmd.agreement import Together, from_rank
 from .output.files import naming_file
-from .output.naming import Naming, ranges_of
+from .output.naming import Naming
 from .output.plain import sync_directory, to_json, write_small
 
 __all__ = ["PictureWriter"]
 
-VERSION = 1
 READ_BYTES = 1 << 20
 # So many pictures are flushed together: each waits for what the system does for all.
 MOST_WAITING = 64
@@ -134,14 +139,14 @@ class PictureWriter:
 
     def _write_manifest(self, rows: np.ndarray, complete: bool) -> None:
         # The incomplete one says, to who must clean up after a killed job, which names are ours.
-        fields: dict[str, Any] = {
+        fields: JsonObject = {
             "format": PICTURES_FORMAT,
-            "version": VERSION,
+            "version": PICTURES_VERSION,
             "kind": self.kind,
             "files": {
                 "prefix": self.naming.prefix,
                 "digits": self.naming.digits,
-                "keys": ranges_of(rows[:, 0].tolist()),
+                "keys": runs_of(rows[:, 0]),
             },
             "sizes": rows[:, 1].tolist(),
             "checksum": {"kind": "crc32", "values": rows[:, 2].tolist()},

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.arguments import check_choice, check_number
 from ..core.text import shown
 
 __all__ = ["ImshowMapping", "check_imshow_options", "write_png"]
@@ -95,26 +96,26 @@ class ImshowMapping:
 
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "biuf":
-            raise TypeError(f"images of dtype {self.dtype} have no colours")
-        if not isinstance(origin, str) or origin not in ("upper", "lower"):
-            raise ValueError(f"origin={shown(origin)} is unknown: 'upper' or 'lower'")
+            raise TypeError(f"dtype must be of real numbers, got {self.dtype}")
+        check_choice(origin, "origin", ("upper", "lower"))
         for name, end in (("vmin", vmin), ("vmax", vmax), ("alpha", alpha)):
-            _refuse_no_number(name, end)
+            if end is not None:
+                check_number(end, name)
         if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha={shown(alpha)} is not between 0 and 1")
+            raise ValueError(f"alpha must be from 0 to 1, got {shown(alpha)}")
         self.alpha = None if alpha is None else float(alpha)
         self.origin = origin
         if not isinstance(cmap, str | Colormap) and cmap is not None:
-            raise TypeError(f"cmap is a colour map or the name of one, not {shown(cmap)}")
+            raise TypeError(f"cmap must be a colour map or the name of one, got {shown(cmap)}")
         if not isinstance(norm, str | Normalize) and norm is not None:
-            raise TypeError(f"norm is a matplotlib norm or the name of one, not {shown(norm)}")
+            raise TypeError(f"norm must be a matplotlib norm or the name of one, got {shown(norm)}")
         try:
             own: Any = copy.deepcopy(norm)
             self._mappable = ScalarMappable(norm=own, cmap=cmap)
         except (ValueError, TypeError) as error:
             raise type(error)(f"cmap={shown(cmap)}, norm={shown(norm)}: {error}") from None
         if not isinstance(self._mappable.get_cmap(), Colormap):
-            raise TypeError(f"{shown(cmap)} is not a colour map of one variable")
+            raise TypeError(f"cmap must be a colour map of one variable, got {shown(cmap)}")
         _set_ends(self._mappable, vmin, vmax)
         self._channels = self._choose_channels()
         self._table = self._tabulate()
@@ -150,9 +151,9 @@ class ImshowMapping:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(rows, columns) values as uint8 (rows, columns) or (rows, columns, 3 or 4)."""
         if image.ndim != 2:
-            raise ValueError(f"a picture shows a 2-D image, this one is {image.ndim}-D")
+            raise ValueError(f"image must be 2-D, got shape {image.shape}")
         if image.dtype.newbyteorder("=") != self.dtype.newbyteorder("="):
-            raise ValueError(f"an image of dtype {image.dtype} for a mapping of {self.dtype}")
+            raise ValueError(f"image must be of dtype {self.dtype}, got {image.dtype}")
         if self.origin == "lower":
             image = image[::-1]
         if self._table is None:
@@ -161,24 +162,17 @@ class ImshowMapping:
         return np.take(self._table, image.astype(np.intp) - int(info.min), axis=0)
 
 
-def _refuse_no_number(name: str, value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} is a number, not {shown(value)}")
-
-
 def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
     """Fix the two ends of the scale: given ones win over the norm's own."""
     norm = mappable.norm
     low = norm.vmin if vmin is None else vmin
     high = norm.vmax if vmax is None else vmax
     if low is None or high is None:
-        raise ValueError("a scale needs vmin and vmax")
+        raise ValueError("vmin and vmax must be given: the norm has none")
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"vmin={shown(low)} and vmax={shown(high)} must be finite")
+        raise ValueError(f"vmin and vmax must be finite, got {shown(low)} and {shown(high)}")
     if low > high:
-        raise ValueError(f"vmin={shown(low)} is above vmax={shown(high)}")
+        raise ValueError(f"vmin must be at most vmax, got {shown(low)} and {shown(high)}")
     mappable.set_clim(low, high)
 
 

@@ -290,8 +290,8 @@ def test_npy_axes(tmp_path, axes, memory, monkeypatch):
     np.save(path, np.asarray(array, order=memory))
     np.testing.assert_array_equal(read_all("npy", path, **given), as_images(array, axes))
     # As a file that is far larger than what is read at once.
-    monkeypatch.setattr(array, "BAND_BYTES", 50)
-    monkeypatch.setattr(array, "RUN_BYTES", 40)
+    monkeypatch.setattr("mpimages.readers.flat.array.BAND_BYTES", 50)
+    monkeypatch.setattr("mpimages.readers.flat.array.RUN_BYTES", 40)
     np.testing.assert_array_equal(read_all("npy", path, **given), as_images(array, axes))
     np.testing.assert_array_equal(read_some("npy", path, **given), as_images(array, axes)[::3])
 

@@ -16,7 +16,7 @@ from mpimages.report.description import gaps_in
 from mpimages.report.gathering import gather
 from mpimages.report.judgement import judge
 from mpimages.report.neighbours import local_correlation
-from mpimages.report.trends import envelope, outliers, repeats, runs_of, trend
+from mpimages.report.trends import envelope, outliers, repeats, trend
 from mpimages.report.words import frames_text, number_text, percent_text, time_text
 
 from ..support.data import recording, same_bits, spread
@@ -356,9 +356,8 @@ def test_outliers_runs_and_repeats():
     values[[40, 200, 201]] = [150, 60, 60]
     assert np.flatnonzero(outliers(values, np.ones(300, bool), 0.05)).tolist() == [40, 200, 201]
     assert not outliers(values, np.ones(300, bool), 0.6).any()
-    assert runs_of(np.array([1, 2, 5, 7, 8, 9])) == [(1, 2), (5, 5), (7, 9)]
     marks = np.array([[1.0], [2], [2], [2], [1], [np.nan], [np.nan], [3]])
-    assert repeats(marks) == ([(1, 3)], [(4, 0)])
+    assert repeats(marks) == ([(1, 4)], [(4, 0)])
     places, low, high = envelope(np.r_[np.arange(10.0), np.nan], 5)
     assert (len(places), low[0], high[-1]) == (5, 0.0, 9.0)
 

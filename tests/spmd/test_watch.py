@@ -85,13 +85,13 @@ def test_one_meeting_for_actions_within_actions(tsc):
 
 @pytest.mark.parametrize("wrong", [0, -1, "soon", np.nan, True, []])
 def test_what_is_no_time_limit(own, wrong):
-    with pytest.raises((TypeError, ValueError), match=r"timeout is a (positive )?number"):
+    with pytest.raises((TypeError, ValueError), match=r"timeout must be a (positive )?number"):
         ThunderContext(own, timeout=wrong)
 
 
 def test_a_time_limit_of_the_environment(own, monkeypatch):
     monkeypatch.setenv("MPIMAGES_TIMEOUT", "0")
-    with pytest.raises(ValueError, match="MPIMAGES_TIMEOUT is a positive"):
+    with pytest.raises(ValueError, match="MPIMAGES_TIMEOUT must be a positive"):
         ThunderContext(own)
     monkeypatch.setenv("MPIMAGES_TIMEOUT", "100")
     with ThunderContext(own, memory="1GB") as tsc:

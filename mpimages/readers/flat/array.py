@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from ...core.cleanup import quietly
 from ...errors import FormatError
 from ..array_axes import LEFT_OUT, image_shape
 from ..base import Handle, Header, Places, Scratch, has_gaps
-from ..byte_ranges import byteswap, copy_axes, open_file, product, read_into, transpose_matrix
+from ..byte_ranges import byteswap, copy_axes, open_file, read_into, transpose_matrix
 
 __all__ = [
     "FlatHandle",
@@ -33,7 +34,7 @@ def image_grain(shape: Sequence[int], axes: str, itemsize: int) -> int:
     that lie together are worth a read of their own; all, where these are too few.
     """
     count, _ = image_shape(shape, axes)
-    run = itemsize * product(shape[axes.find("T") + 1 :])
+    run = itemsize * math.prod(shape[axes.find("T") + 1 :])
     strewn = axes[: max(0, axes.find("T"))].strip(LEFT_OUT + "C")
     return min(count, -(-RUN_BYTES // run)) if strewn else 1
 
@@ -77,7 +78,7 @@ class FlatHandle(Handle):
         self.stored = stored
         self._fd: int | None = None
         self._fd, size = open_file(path)
-        need = product(self.shape) * stored.itemsize
+        need = math.prod(self.shape) * stored.itemsize
         if size < offset + need:
             self.close()
             raise FormatError(
@@ -95,7 +96,7 @@ class FlatHandle(Handle):
         if not self.axes.endswith(inner) or self._fd is None:
             return None
         item = self.stored.itemsize
-        stride = {axis: item * product(self.shape[i + 1 :]) for i, axis in enumerate(self.axes)}
+        stride = {axis: item * math.prod(self.shape[i + 1 :]) for i, axis in enumerate(self.axes)}
         paged = inner == "YX" and "Z" in self.axes
         planes = self.shape[self.axes.index("Z")] if paged else 1
         status = os.fstat(self._fd)
@@ -147,10 +148,10 @@ class FlatHandle(Handle):
         """
         axis = len(prefix)
         wanted = batch.wanted[axis]
-        slab = product(self.shape[axis + 1 :]) * self.stored.itemsize
+        slab = math.prod(self.shape[axis + 1 :]) * self.stored.itemsize
         parted = batch.parted(axis)
         if parted is not None:  # of what lies here only a part is wanted
-            run = batch.run(parted) * product(self.shape[parted + 1 :]) * self.stored.itemsize
+            run = batch.run(parted) * math.prod(self.shape[parted + 1 :]) * self.stored.itemsize
             if slab > BAND_BYTES or run >= RUN_BYTES:
                 for index in wanted:
                     self._read_strewn(batch, (*prefix, int(index)))
@@ -228,12 +229,12 @@ class _Batch:
 def whole_images(shape: Sequence[int], axes: str, values: int) -> tuple[tuple[int, ...], str]:
     """Shape and axes of the images that are whole where only so many `values` are there."""
     shape = tuple(int(n) for n in shape)
-    if product(shape) <= values:
+    if math.prod(shape) <= values:
         return shape, axes
     if "T" not in axes:
         return (0, *shape), "T" + axes
     time = axes.index("T")
-    images = values // product(shape[1:]) if time == 0 else 0
+    images = values // math.prod(shape[1:]) if time == 0 else 0
     return (*shape[:time], images, *shape[time + 1 :]), axes
 
 

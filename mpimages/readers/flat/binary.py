@@ -7,16 +7,17 @@ which, in the conf.json and of the arguments, which win over it.
 
 from __future__ import annotations
 
+import math
 import os
-from typing import Any
 
 import numpy as np
 
-from ...core.arguments import checked_dims, checked_dtype, image_dtype
+from ...core.arguments import check_dims, check_dtype, image_dtype
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..base import Handle, Header, Reader, Scratch, cut_planes
-from ..byte_ranges import open_file, product, read_conf
+from ..byte_ranges import open_file, read_conf
 from ..options import Options
 from .array import FlatHandle, image_shape, scratch_bytes, whole_images
 
@@ -67,7 +68,7 @@ class StackReader(Reader):
 
 
 def _describe(
-    path: str, conf_path: str, conf: dict[str, Any] | None, options: Options
+    path: str, conf_path: str, conf: JsonObject | None, options: Options
 ) -> tuple[tuple[int, ...], np.dtype, bool]:
     """(dims, stored dtype, whether column-major) of a file."""
     found = {} if conf is None else conf
@@ -79,9 +80,9 @@ def _describe(
         raise FormatError(f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
                           "contradict each other")
     try:
-        dims = given or (checked_dims(found[key], key) if key in found else None)
+        dims = given or (check_dims(found[key], key) if key in found else None)
         dtype = options.dtype or (
-            checked_dtype(found["dtype"], "dtype") if "dtype" in found else None
+            check_dtype(found["dtype"], "dtype") if "dtype" in found else None
         )
     except (TypeError, ValueError) as error:
         raise FormatError(f"{conf_path}: {error}") from None
@@ -103,7 +104,7 @@ def _count_values(
     """How many values a file has; FormatError where they are not those of `dims`."""
     fd, size = open_file(path)
     quietly(os.close, fd)
-    need = product(dims) * stored.itemsize
+    need = math.prod(dims) * stored.itemsize
     if size > need or (size < need and options.incomplete is None):
         raise FormatError(
             f"{path}: dims {tuple(dims)} and dtype {stored} take {need} bytes, but the file has "

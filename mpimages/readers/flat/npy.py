@@ -5,6 +5,7 @@ The format is NumPy enhancement proposal 1 (numpy.lib.format).
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 
@@ -14,7 +15,7 @@ from ...core.arguments import image_dtype
 from ...errors import FormatError
 from ..array_axes import array_axes, cut_array, image_shape, require_kind
 from ..base import Handle, Header, Reader, Scratch
-from ..byte_ranges import open_file, product
+from ..byte_ranges import open_file
 from ..options import Options
 from .array import FlatHandle, image_grain, scratch_bytes, whole_images
 
@@ -60,7 +61,7 @@ def _describe(path: str, options: Options) -> tuple[int, tuple[int, ...], str, n
     if fortran:
         shape, axes = shape[::-1], axes[::-1]
     shape, axes = cut_array(path, shape, axes, options)
-    need, values = product(shape), max(0, there) // stored.itemsize
+    need, values = math.prod(shape), max(0, there) // stored.itemsize
     if values < need:
         if options.incomplete is None:
             raise FormatError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from ..byte_ranges import byteswap, place_axes
 from ..flat.array import BAND_BYTES
 from .opening import open_hdf5_file, told_as_damage
 
+if TYPE_CHECKING:
+    import h5py
+
 __all__ = ["Hdf5Handle", "chunk_grain", "read_values"]
 
 
-def read_values(dataset: Any, out: np.ndarray, selection: tuple[slice, ...]) -> None:
+def read_values(dataset: h5py.Dataset, out: np.ndarray, selection: tuple[slice, ...]) -> None:
     """Read a part of a dataset through the library into `out`, of its dtype in native order.
 
     Local. Bytes are swapped here: where the library swaps them, it leaves padding bits in.
@@ -28,7 +31,7 @@ def read_values(dataset: Any, out: np.ndarray, selection: tuple[slice, ...]) -> 
     byteswap(out, dataset.dtype)
 
 
-def chunk_grain(dataset: Any, shape: tuple[int, ...], axes: str) -> int:
+def chunk_grain(dataset: h5py.Dataset, shape: tuple[int, ...], axes: str) -> int:
     """How many images, counted from the first, lie in the same chunks.
 
     `shape` and `axes` may have nplanes cut out of the Z axis of the dataset.
@@ -40,7 +43,7 @@ def chunk_grain(dataset: Any, shape: tuple[int, ...], axes: str) -> int:
     return min(image_shape(shape, axes)[0], math.lcm(along, planes) // planes)
 
 
-def _planes(dataset: Any, shape: tuple[int, ...], axes: str) -> int:
+def _planes(dataset: h5py.Dataset, shape: tuple[int, ...], axes: str) -> int:
     """Where nplanes cuts the Z axis into images and planes, these are one axis of the file."""
     return shape[axes.index("Z")] if len(shape) > dataset.ndim else 1
 

@@ -6,10 +6,13 @@ this user can read, on any machine that the file came from. The library opens th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...formats.hdf5_plugins import require_filters
 from .opening import refuse_short_chunks
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["open_item", "require_readable"]
 
@@ -17,7 +20,7 @@ __all__ = ["open_item", "require_readable"]
 MOST_LINKS = 32
 
 
-def open_item(path: str, file: Any, name: str) -> Any:
+def open_item(path: str, file: h5py.File, name: str) -> h5py.Dataset | h5py.Group | None:
     """The object of a file that a name stands for; None where there is none.
 
     Raises
@@ -55,7 +58,7 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def require_readable(path: str, file: Any, dataset: Any) -> None:
+def require_readable(path: str, file: h5py.File, dataset: h5py.Dataset) -> None:
     """Refuse a dataset whose values stand in other files, or that cannot be read here.
 
     A virtual dataset is made of others, which may be virtual too: all that it leads to must stand
@@ -71,7 +74,9 @@ def require_readable(path: str, file: Any, dataset: Any) -> None:
     _follow(path, file, dataset, [], set())
 
 
-def _follow(path: str, file: Any, dataset: Any, way: list[int], seen: set[int]) -> None:
+def _follow(
+    path: str, file: h5py.File, dataset: h5py.Dataset, way: list[int], seen: set[int]
+) -> None:
     """As `require_readable`; `way` leads to the dataset, and `seen` need not be followed again."""
     import h5py
 
@@ -94,7 +99,7 @@ def _follow(path: str, file: Any, dataset: Any, way: list[int], seen: set[int]) 
     seen.add(place)
 
 
-def _sources(path: str, dataset: Any) -> list[str]:
+def _sources(path: str, dataset: h5py.Dataset) -> list[str]:
     """The names of the datasets that a virtual one is made of, each once."""
     names: dict[str, None] = {}
     for source in dataset.virtual_sources():
@@ -109,7 +114,7 @@ def _sources(path: str, dataset: Any) -> list[str]:
     return list(names)
 
 
-def _refuse_outside(path: str, dataset: Any, other: str) -> None:
+def _refuse_outside(path: str, dataset: h5py.Dataset, other: str) -> None:
     raise ValueError(
         f"{path}: the values of dataset {dataset.name} stand in another file, {other!r}, "
         "which is not followed; load that file, or copy the values into one"

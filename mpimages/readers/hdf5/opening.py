@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...core.cleanup import quietly
 from ...errors import FormatError
 from ...formats.hdf5_plugins import filters_of, stored_chunks
 from ..byte_ranges import open_file
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["HDF5_ENDINGS", "open_hdf5", "open_hdf5_file", "refuse_short_chunks", "told_as_damage"]
 
@@ -21,7 +24,7 @@ CHECKSUM_BYTES = 4
 
 
 @contextmanager
-def open_hdf5(path: str) -> Iterator[Any]:
+def open_hdf5(path: str) -> Iterator[h5py.File]:
     """An HDF5 file opened for reading, and closed at the end.
 
     What h5py raises in between, of whatever type, becomes a FormatError that names the file.
@@ -47,7 +50,7 @@ def told_as_damage(path: str, what: str = "damaged") -> Iterator[None]:
         raise FormatError(f"{path}: {what}: {error}") from None
 
 
-def open_hdf5_file(path: str) -> Any:
+def open_hdf5_file(path: str) -> h5py.File:
     """An HDF5 file opened for reading, without file locks, which many clusters lack.
 
     Raises
@@ -89,7 +92,7 @@ def _why_not_opened(said: str) -> str:
     return f"not an HDF5 file, or damaged: {said}"
 
 
-def refuse_short_chunks(path: str, dataset: Any) -> None:
+def refuse_short_chunks(path: str, dataset: h5py.Dataset) -> None:
     """Refuse chunks that are shorter than the checksum at their end: the library would crash.
 
     Local.

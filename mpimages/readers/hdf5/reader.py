@@ -7,18 +7,23 @@ place in the file: the library would take its global lock for each read.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ...core.arguments import image_dtype
+from ...core.json_types import JsonObject
+from ...formats.output_names import HDF5_MARK, HDF5_SIGNATURE
 from ..array_axes import array_axes, can_have, cut_array, image_shape, require_kind
 from ..base import Handle, Header, Reader, Scratch, check_claim
-from ..byte_ranges import product
 from ..flat.array import FlatHandle, image_grain, scratch_bytes
 from ..options import Options
 from .handle import Hdf5Handle, chunk_grain
 from .links import open_item, require_readable
 from .opening import HDF5_ENDINGS, open_hdf5
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["Hdf5Reader", "as_text", "dataset_offset", "find_dataset", "plain_metadata",
            "read_metadata"]
@@ -29,7 +34,7 @@ class Hdf5Reader(Reader):
 
     name = "hdf5"
     extensions = HDF5_ENDINGS
-    signatures = (b"\x89HDF\r\n\x1a\n",)
+    signatures = (HDF5_SIGNATURE,)
     signature_places = (0, *(1 << power for power in range(9, 24)))  # behind a block of the user's
     takes = frozenset({"dims", "dtype", "nplanes", "channel", "dataset", "axes", "incomplete"})
 
@@ -67,13 +72,13 @@ class Hdf5Reader(Reader):
         return scratch_bytes(header)
 
 
-def _datasets(file: Any) -> dict[str, Any]:
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Every dataset of the file by its name, nested groups too; links out are not followed."""
     import h5py
 
-    found: dict[str, Any] = {}
+    found: dict[str, h5py.Dataset] = {}
 
-    def note(name: str, item: Any) -> None:
+    def note(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             found[name] = item
 
@@ -81,7 +86,7 @@ def _datasets(file: Any) -> dict[str, Any]:
     return found
 
 
-def _images(path: str, file: Any, options: Options) -> Any:
+def _images(path: str, file: h5py.File, options: Options) -> h5py.Dataset:
     """The dataset that was named, or the only one that images can be in."""
     axes = options.axes
     if axes is None:
@@ -91,9 +96,9 @@ def _images(path: str, file: Any, options: Options) -> Any:
 
 
 def find_dataset(
-    path: str, file: Any, name: str | None, ranks: tuple[int, ...],
+    path: str, file: h5py.File, name: str | None, ranks: tuple[int, ...],
     *otherwise: Callable[[tuple[int, ...]], bool],
-) -> Any:
+) -> h5py.Dataset:
     """The dataset that was named, or the only one with so many axes.
 
     Where none has so many, the only one whose shape the first of `otherwise` accepts that accepts
@@ -131,7 +136,7 @@ def find_dataset(
     raise ValueError(f"{path}: has several {several}: {_listed(fitting)}; name one by dataset=")
 
 
-def _is_numeric(dataset: Any) -> bool:
+def _is_numeric(dataset: h5py.Dataset) -> bool:
     try:
         image_dtype(dataset.dtype)
     except (ValueError, TypeError):
@@ -139,7 +144,7 @@ def _is_numeric(dataset: Any) -> bool:
     return True
 
 
-def _listed(datasets: dict[str, Any]) -> str:
+def _listed(datasets: dict[str, h5py.Dataset]) -> str:
     if not datasets:
         return "none"
     named = [f"{name} {d.shape} {d.dtype}" for name, d in sorted(datasets.items())]
@@ -147,21 +152,21 @@ def _listed(datasets: dict[str, Any]) -> str:
     return ", ".join(named[:10]) + more
 
 
-def _describe(path: str, dataset: Any, options: Options) -> tuple[tuple[int, ...], str]:
+def _describe(path: str, dataset: h5py.Dataset, options: Options) -> tuple[tuple[int, ...], str]:
     """The shape and axes of a dataset, in the order in which it is stored."""
     shape = dataset.shape
     if shape is None or any(n < 1 for n in shape):
         raise ValueError(f"{path}: dataset {dataset.name} has no images: its shape is {shape}")
     axes = options.axes
-    if axes is None and "mpimages_format" in dataset.attrs:
+    if axes is None and HDF5_MARK in dataset.attrs:
         axes = written_axes(dataset)
     axes = array_axes(f"{path}, dataset {dataset.name}", shape, axes, options.channel)
     _, dims = image_shape(shape, axes)
-    check_claim(path, product(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())
+    check_claim(path, math.prod(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())
     return cut_array(path, shape, axes, options)
 
 
-def written_axes(dataset: Any) -> str | None:
+def written_axes(dataset: h5py.Dataset) -> str | None:
     """The axes of a dataset that mpimages wrote, by its attribute ``layout``."""
     volume = dataset.ndim == 4
     layout = as_text(dataset.attrs.get("layout"))
@@ -170,16 +175,16 @@ def written_axes(dataset: Any) -> str | None:
     )
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """An attribute's text; empty where it is none."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else ""
 
 
-def read_metadata(dataset: Any) -> dict[str, Any]:
+def read_metadata(dataset: h5py.Dataset) -> JsonObject:
     """The metadata that mpimages wrote: JSON in the attribute ``metadata``."""
-    if "mpimages_format" not in dataset.attrs:
+    if HDF5_MARK not in dataset.attrs:
         return {}
     try:
         metadata = json.loads(as_text(dataset.attrs.get("metadata")) or "{}")
@@ -188,14 +193,14 @@ def read_metadata(dataset: Any) -> dict[str, Any]:
     return plain_metadata(metadata)
 
 
-def plain_metadata(metadata: Any) -> dict[str, Any]:
+def plain_metadata(metadata: object) -> JsonObject:
     """Metadata from JSON, where a tuple has become a list."""
     if not isinstance(metadata, dict):
         return {}
     return {k: tuple(v) if isinstance(v, list) else v for k, v in metadata.items()}
 
 
-def dataset_offset(dataset: Any) -> int | None:
+def dataset_offset(dataset: h5py.Dataset) -> int | None:
     """Where in the file the values lie, if they lie there in one piece as they are."""
     import h5py
 
@@ -207,6 +212,6 @@ def dataset_offset(dataset: Any) -> int | None:
         and dataset.dtype.kind in "iuf"
         # Not so where some bits of each value are padding.
         and h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type())
-        and dataset.id.get_storage_size() == product(dataset.shape) * dataset.dtype.itemsize
+        and dataset.id.get_storage_size() == math.prod(dataset.shape) * dataset.dtype.itemsize
     )
     return dataset.id.get_offset() if plain else None

@@ -8,13 +8,12 @@ slice of the files, so that ranks can share that work, and `with_keys` completes
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
 from ...core.text import shown
 from ...errors import not_found
-from ...formats.output_names import refuse_unfinished
+from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
 from ..hdf5.opening import HDF5_ENDINGS
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
@@ -30,7 +29,7 @@ __all__ = [
 ]
 
 
-def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
+def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
     """What a Series on disk is; no values are read.
 
     Parameters
@@ -59,12 +58,12 @@ def inspect_series(data_path: Any, options: SeriesOptions) -> SeriesHeader:
     return inspect_binary(path, options)
 
 
-def _single_path(data_path: Any) -> str:
+def _single_path(data_path: object) -> str:
     if not isinstance(data_path, (str, os.PathLike)):
-        raise TypeError(f"a Series is loaded from one path, got {shown(data_path)}")
+        raise TypeError(f"dataPath must be one path, got {shown(data_path)}")
     path = os.path.expanduser(os.fspath(data_path))
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ValueError(f"{shown(path)} is no path")
+        raise ValueError(f"dataPath must be a path, got {shown(path)}")
     if not os.path.exists(path):
         raise not_found(path, f"{path}: no such file or directory")
     refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])
@@ -79,7 +78,7 @@ def _whole(path: str, options: SeriesOptions) -> str:
     from .files import data_files
 
     whole = directory or "."
-    names = data_files(whole, options.confFilename, "series-")
+    names = data_files(whole, options.confFilename, SERIES_PREFIX)
     if names != [name]:
         raise ValueError(f"{path}: is not all of a binary Series, which is the directory with all "
                          f"of its {len(names)} data files; load {whole}")

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-from ...core.arguments import checked_dtype, image_dtype, plain_int, positive_int, positive_ints
+from ...core.arguments import check_dtype, check_int, check_ints, check_text, image_dtype
+from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ...formats.output_names import SERIES_FORMAT, SERIES_PREFIX, SERIES_VERSION, SUCCESS
 from ..base import Scratch
 from ..byte_ranges import byteswap, read_conf
 from ..hdf5.reader import plain_metadata
-from .files import SUCCESS, FileSequence, data_files
+from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = ["BinaryHandle", "inspect_binary"]
-
-FORMAT = "mpimages-series"
-VERSION = 1
 
 
 def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
@@ -40,7 +39,7 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
                 f"nvalues if it is one of Thunder 0.x"
             )
         return inspect_keyed(path, {}, options)
-    if conf.get("format") == FORMAT:
+    if conf.get("format") == SERIES_FORMAT:
         return _inspect_ours(path, conf_path, conf, options)
     if "shape" in conf:
         return _inspect_thunder(path, conf_path, conf, options)
@@ -52,12 +51,12 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
 
 
 def _inspect_ours(
-    path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions
+    path: str, conf_path: str, conf: JsonObject, options: SeriesOptions
 ) -> SeriesHeader:
-    if conf.get("version") != VERSION:
+    if conf.get("version") != SERIES_VERSION:
         raise FormatError(
             f"{conf_path}: format version {conf.get('version')!r}, but this mpimages reads "
-            f"version {VERSION}"
+            f"version {SERIES_VERSION}"
         )
     if not os.path.isfile(os.path.join(path, SUCCESS)):
         raise FormatError(f"{path}: unfinished: it has no {SUCCESS}; write it again")
@@ -69,10 +68,10 @@ def _inspect_ours(
 
 
 def _inspect_thunder(
-    path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions
+    path: str, conf_path: str, conf: JsonObject, options: SeriesOptions
 ) -> SeriesHeader:
     header = _described(path, conf_path, conf, options, "=")
-    names = data_files(path, options.confFilename, "series-")
+    names = data_files(path, options.confFilename, SERIES_PREFIX)
     counts = []
     record = header.length * header.dtype.itemsize
     for name in names:
@@ -87,14 +86,14 @@ def _inspect_thunder(
 
 
 def _described(
-    path: str, conf_path: str, conf: dict[str, Any], options: SeriesOptions, order: Any
+    path: str, conf_path: str, conf: JsonObject, options: SeriesOptions, order: Literal["<", "="]
 ) -> SeriesHeader:
     """The header that a conf.json with a shape tells, without the files."""
     if options.nkeys is not None or options.keyType is not None:
         raise ValueError(f"{conf_path}: describes a Series without keys; omit nkeys and keyType")
     try:
-        shape = positive_ints(conf.get("shape"), "shape")
-        stored = checked_dtype(conf.get("dtype", options.valueType), "dtype")
+        shape = check_ints(conf.get("shape"), "shape", 1)
+        stored = check_dtype(conf.get("dtype", options.valueType), "dtype")
         if not 2 <= len(shape) <= 4:
             raise ValueError(f"shape {shape} is not that of pixels and times")
         index = _index(conf.get("index"), shape[-1])
@@ -106,7 +105,7 @@ def _described(
         raise ValueError(
             f"{conf_path}: nvalues={options.nvalues} was given, but its series have {shape[-1]}"
         )
-    if options.valueType is not None and conf.get("format") != FORMAT:
+    if options.valueType is not None and conf.get("format") != SERIES_FORMAT:
         stored = options.valueType
     elif options.valueType is not None and options.valueType != stored:
         raise ValueError(f"{conf_path}: valueType={options.valueType} was given, not {stored}")
@@ -116,18 +115,18 @@ def _described(
     return SeriesHeader(path, "binary", shape[:-1], shape[-1], dtype, index, metadata, layout)
 
 
-def _index(values: Any, length: int) -> np.ndarray | None:
+def _index(values: object, length: int) -> np.ndarray | None:
     if values is None:
         return None
     if not isinstance(values, list) or len(values) != length:
         raise ValueError(f"index must list {length} integers")
     try:
-        return np.array([plain_int(value, "index") for value in values], dtype=np.int64)
+        return np.array([check_int(value, "index") for value in values], dtype=np.int64)
     except OverflowError:
         raise ValueError("index must list integers of 64 bits") from None
 
 
-def _listed_files(conf_path: str, listed: Any) -> tuple[list[str], list[int]]:
+def _listed_files(conf_path: str, listed: object) -> tuple[list[str], list[int]]:
     """The names and pixel counts that a conf.json lists; they must follow each other."""
     if not isinstance(listed, list) or not listed:
         raise FormatError(f"{conf_path}: lists no files")
@@ -136,10 +135,8 @@ def _listed_files(conf_path: str, listed: Any) -> tuple[list[str], list[int]]:
     pixels = 0
     for item in listed:
         try:
-            name, first = item["name"], plain_int(item["first"], "first")
-            count = positive_int(item["count"], "count")
-            if not isinstance(name, str):
-                raise TypeError(f"name must be a string, got {name!r}")
+            name, first = check_text(item["name"], "name"), check_int(item["first"], "first")
+            count = check_int(item["count"], "count", 1)
         except (TypeError, KeyError, ValueError) as error:
             raise FormatError(f"{conf_path}: its list of files is damaged: {error}") from None
         if first != pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -9,12 +10,11 @@ import numpy as np
 
 from ...core.cleanup import quietly
 from ...errors import FormatError
-from ..byte_ranges import open_file, product, read_into
+from ...formats.output_names import SUCCESS
+from ..byte_ranges import open_file, read_into
 from ..listing import natural_key
 
 __all__ = ["FileSequence", "data_files"]
-
-SUCCESS = "SUCCESS"
 
 
 def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:
@@ -57,7 +57,7 @@ class FileSequence:
 
     def read(self, first: int, out: np.ndarray) -> None:
         """Read consecutive records from number `first` on into out, (records, ...)."""
-        record = product(out.shape[1:]) * out.dtype.itemsize
+        record = math.prod(out.shape[1:]) * out.dtype.itemsize
         done, total = 0, len(out)
         while done < total:
             number = first + done

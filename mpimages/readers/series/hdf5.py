@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from ...core.cleanup import quietly
 from ...core.timers import phase
 from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
 from ...errors import FormatError
+from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..base import Scratch, has_gaps
-from ..byte_ranges import byteswap, open_file, product, read_into, transpose_matrix
+from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
 from ..hdf5.handle import read_values
 from ..hdf5.opening import open_hdf5, open_hdf5_file, told_as_damage
@@ -24,9 +26,10 @@ from ..hdf5.reader import (
 )
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
-__all__ = ["inspect_hdf5", "open_hdf5_series"]
+if TYPE_CHECKING:
+    import h5py
 
-VERSION = 1
+__all__ = ["inspect_hdf5", "open_hdf5_series"]
 
 
 def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
@@ -35,10 +38,10 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
         dataset = find_dataset(path, file, options.dataset, (2, 3, 4))
         dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}")
         shape, images = _shape(path, dataset)
-        version = dataset.attrs.get("mpimages_format")
-        if version is not None and version != VERSION:
+        version = dataset.attrs.get(HDF5_MARK)
+        if version is not None and version != HDF5_VERSION:
             raise FormatError(
-                f"{path}: format version {version}, but this mpimages reads version {VERSION}"
+                f"{path}: format version {version}, but this mpimages reads version {HDF5_VERSION}"
             )
         index = _index(path, dataset, shape[-1])
         offset = dataset_offset(dataset)
@@ -59,7 +62,7 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     return SeriesHeader(path, "hdf5", shape[:-1], shape[-1], dtype, index, metadata, layout)
 
 
-def _shape(path: str, dataset: Any) -> tuple[tuple[int, ...], bool]:
+def _shape(path: str, dataset: h5py.Dataset) -> tuple[tuple[int, ...], bool]:
     """dims + (T,), and whether the dataset is frame-major."""
     shape = dataset.shape
     if shape is None or not 2 <= len(shape) <= 4 or any(n < 1 for n in shape):
@@ -69,21 +72,21 @@ def _shape(path: str, dataset: Any) -> tuple[tuple[int, ...], bool]:
     return (shape[1:] + shape[:1] if images else shape), images
 
 
-def _grain(dataset: Any, dims: tuple[int, ...], images: bool) -> int:
+def _grain(dataset: h5py.Dataset, dims: tuple[int, ...], images: bool) -> int:
     """Ranges of pixels that are cut at multiples of this hold whole chunks."""
     if dataset.chunks is None:
         return 1
     chunk = dataset.chunks[1:] if images else dataset.chunks[:-1]
     grain = pixel_grain(dims, [min(c, n) for c, n in zip(chunk, dims, strict=True)])
-    return min(grain, product(dims))
+    return min(grain, math.prod(dims))
 
 
-def _index(path: str, dataset: Any, length: int) -> np.ndarray | None:
+def _index(path: str, dataset: h5py.Dataset, length: int) -> np.ndarray | None:
     if "index" not in dataset.attrs:
         return None
     index = np.asarray(dataset.attrs["index"])
     if index.shape != (length,) or index.dtype.kind not in "iu":
-        if "mpimages_format" not in dataset.attrs:
+        if HDF5_MARK not in dataset.attrs:
             return None  # an attribute of another program that happens to have this name
         raise FormatError(f"{path}: dataset {dataset.name}: its index is not {length} integers")
     return index.astype(np.int64)
@@ -150,7 +153,7 @@ class DatasetHandle(SeriesHandle):
             return
         done = 0
         for start, extent in regions:
-            count = product(extent)
+            count = math.prod(extent)
             part = out[done : done + count].reshape(*extent, self.header.length)
             self._read_box((*start, 0), part)
             done += count

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from ...core.arguments import checked_dtype, checked_text, positive_int
-from ..base import Closing, Scratch, consecutive
+from ...core.arguments import check_choice, check_dtype, check_int, check_text
+from ...core.json_types import JsonObject
+from ...core.ranges import consecutive
+from ...formats.output_names import CONF
+from ..base import Closing, Scratch
 
 __all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
 
@@ -40,23 +43,19 @@ class SeriesOptions:
     keyType: np.dtype | None = None
     valueType: np.dtype | None = None
     dataset: str = "series"
-    confFilename: str = "conf.json"
+    confFilename: str = CONF
 
     def __post_init__(self) -> None:
         for name in ("nkeys", "nvalues"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, positive_int(getattr(self, name), name))
+                object.__setattr__(self, name, check_int(getattr(self, name), name, 1))
         for name in ("keyType", "valueType"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, checked_dtype(getattr(self, name), name))
+                object.__setattr__(self, name, check_dtype(getattr(self, name), name))
         if self.inputFormat is not None:
-            checked_text(self.inputFormat, "inputFormat")
-            if self.inputFormat not in FORMATS:
-                raise ValueError(
-                    f"inputFormat {self.inputFormat!r} is none of {', '.join(FORMATS)}"
-                )
-        checked_text(self.dataset, "dataset")
-        checked_text(self.confFilename, "confFilename")
+            check_choice(self.inputFormat, "inputFormat", FORMATS)
+        check_text(self.dataset, "dataset")
+        check_text(self.confFilename, "confFilename")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +87,8 @@ class SeriesHeader:
     length: int
     dtype: np.dtype
     index: np.ndarray | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    layout: dict[str, Any] = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    layout: JsonObject = field(default_factory=dict)
 
     @property
     def grain(self) -> int:
@@ -116,10 +115,7 @@ class SeriesHeader:
     @property
     def pixels(self) -> int:
         """The number of records."""
-        total = 1
-        for n in self.dims:
-            total *= n
-        return total
+        return math.prod(self.dims)
 
 
 class SeriesHandle(Closing, ABC):

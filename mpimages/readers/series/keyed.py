@@ -8,17 +8,18 @@ with those expected when its values are read.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from ...core.arguments import checked_dtype, image_dtype, positive_int
+from ...core.arguments import check_dtype, check_int, image_dtype
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..base import Scratch
-from ..byte_ranges import open_file, product, read_into
+from ..byte_ranges import open_file, read_into
 from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
@@ -30,14 +31,14 @@ BAND_BYTES = 1 << 24
 RUN_BYTES = 1 << 15
 
 
-def inspect_keyed(path: str, conf: dict[str, Any], options: SeriesOptions) -> SeriesHeader:
+def inspect_keyed(path: str, conf: JsonObject, options: SeriesOptions) -> SeriesHeader:
     """The header of a directory of Thunder 0.x, without dims: see `complete`."""
     conf_path = os.path.join(path, options.confFilename)
     try:
-        nkeys = options.nkeys or positive_int(conf.get("nkeys"), "nkeys")
-        nvalues = options.nvalues or positive_int(conf.get("nvalues"), "nvalues")
-        keys = options.keyType or checked_dtype(conf.get("keytype", DEFAULT_TYPE), "keytype")
-        values = options.valueType or checked_dtype(
+        nkeys = options.nkeys or check_int(conf.get("nkeys"), "nkeys", 1)
+        nvalues = options.nvalues or check_int(conf.get("nvalues"), "nvalues", 1)
+        keys = options.keyType or check_dtype(conf.get("keytype", DEFAULT_TYPE), "keytype")
+        values = options.valueType or check_dtype(
             conf.get("valuetype", DEFAULT_TYPE), "valuetype"
         )
         if nkeys > 3:
@@ -118,7 +119,7 @@ def complete(header: SeriesHeader, scans: np.ndarray) -> SeriesHeader:
     low, high = scans[0, :nkeys], scans[-1, nkeys : 2 * nkeys]
     dims = tuple(int(n) for n in high - low + 1)
     begins = np.concatenate([[0], np.cumsum(scans[:, -1])])
-    fits = all(n > 0 for n in dims) and product(dims) == int(begins[-1])
+    fits = all(n > 0 for n in dims) and math.prod(dims) == int(begins[-1])
     if fits:
         first = _numbers(scans[:, :nkeys] - low, dims)
         last = _numbers(scans[:, nkeys : 2 * nkeys] - low, dims)
@@ -165,7 +166,7 @@ class KeyedHandle(SeriesHandle):
 
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         dims = self.header.dims
-        rows, fibres = dims[0], product(dims[1:])
+        rows, fibres = dims[0], math.prod(dims[1:])
         top, bottom = first // fibres, (stop - 1) // fibres + 1
         run = (bottom - top) * self._record.itemsize
         if run < RUN_BYTES and bottom - top < rows:

@@ -14,24 +14,33 @@ from typing import Literal
 import numpy as np
 
 from ...errors import FormatError
+from ...formats.tif_tags import (
+    BITS,
+    COLOUR_MAP,
+    COMPRESSION,
+    FILL_ORDER,
+    IMAGE_DEPTH,
+    LENGTH,
+    NEW_SUBFILE_TYPE,
+    PHOTOMETRIC,
+    PREDICTOR,
+    ROWS_PER_STRIP,
+    SAMPLE_FORMAT,
+    SAMPLES,
+    STK_PLANES,
+    STRIP_COUNTS,
+    STRIP_OFFSETS,
+    TILE_COUNTS,
+    TILE_LENGTH,
+    TILE_OFFSETS,
+    TILE_WIDTH,
+    WIDTH,
+)
 from ..base import check_claim
 from ..grey_palette import is_grey_ramp
 from .text import decoded
 
-__all__ = ["COLOUR_MAP", "GEOMETRY_TAGS", "PLACE_TAGS", "Entries", "Geometry", "Layout"]
-
-NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-FILL_ORDER, DESCRIPTION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP = 266, 270, 273, 277, 278
-STRIP_COUNTS, X_RESOLUTION, Y_RESOLUTION, PREDICTOR, COLOUR_MAP = 279, 282, 283, 317, 320
-TILE_WIDTH, TILE_LENGTH, TILE_OFFSETS, TILE_COUNTS, SAMPLE_FORMAT = 322, 323, 324, 325, 339
-IMAGE_DEPTH, STK_PLANES = 32997, 33629
-
-PLACE_TAGS = (STRIP_OFFSETS, STRIP_COUNTS, TILE_OFFSETS, TILE_COUNTS)
-GEOMETRY_TAGS = (
-    NEW_SUBFILE_TYPE, WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, SAMPLES,
-    ROWS_PER_STRIP, PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_LENGTH, SAMPLE_FORMAT, IMAGE_DEPTH,
-    STK_PLANES,
-)  # fmt: skip
+__all__ = ["Entries", "Geometry", "Layout"]
 
 # The integer types of TIFF 6.0, section 2, and BigTIFF: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
 INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..options import Options
 from .plan import Plan, choose_channel, mixed, number, unit_name
@@ -66,8 +66,8 @@ def plan_imagej(
 
 def _imagej_metadata(
     fields: dict[str, str], pixels_per_unit: tuple[float, float]
-) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
+) -> JsonObject:
+    metadata: JsonObject = {}
     unit = unit_name(fields.get("unit", ""))
     y, x = pixels_per_unit
     if unit and unit not in ("pixel", "pixels") and y > 0 and x > 0:

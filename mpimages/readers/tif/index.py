@@ -19,17 +19,16 @@ from typing import Literal
 import numpy as np
 
 from ...errors import FormatError
-from .geometry import (
+from ...formats.tif_tags import (
     COLOUR_MAP,
     DESCRIPTION,
     GEOMETRY_TAGS,
     PLACE_TAGS,
+    SOFTWARE,
     X_RESOLUTION,
     Y_RESOLUTION,
-    Entries,
-    Geometry,
-    Layout,
 )
+from .geometry import Entries, Geometry, Layout
 
 __all__ = ["UNWRITTEN", "TifIndex", "index_tif"]
 
@@ -37,7 +36,6 @@ WINDOW_BYTES = 4096
 BATCH = 4096
 MOST_ENTRIES = 4096
 
-SOFTWARE = 305
 UNWRITTEN = -2
 LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
 

@@ -9,11 +9,11 @@ import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..options import Options
 from .plan import Plan, choose_channel, mixed, number, unit_name
@@ -223,7 +223,7 @@ def _block_planes(path: str, block: ElementTree.Element, pages_left: int, planes
     return max(0, min(pages_left, planes_left))
 
 
-def _all_pages(planes: np.ndarray, metadata: dict[str, Any]) -> Plan | None:
+def _all_pages(planes: np.ndarray, metadata: JsonObject) -> Plan | None:
     """All pages of a file by time and depth; None where the header does not tell these."""
     if len(planes) == 0 or (planes < 0).any() or len(np.unique(planes, axis=0)) < len(planes):
         return None
@@ -279,8 +279,8 @@ def _grid(
     return pages
 
 
-def _ome_metadata(pixels: ElementTree.Element) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
+def _ome_metadata(pixels: ElementTree.Element) -> JsonObject:
+    metadata: JsonObject = {}
     size = tuple(number(pixels.get("PhysicalSize" + axis)) for axis in "YXZ")
     units = {pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "YX"}
     if size[0] and size[1] and len(units) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,18 @@ from .index import UNWRITTEN, TifIndex, index_tif
 
 __all__ = ["TifPages"]
 
+if TYPE_CHECKING:
+    import tifffile
+
 # TIFF's numbers of the compressions whose strips are decoded one by one; others by tifffile.
 CODECS = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
+
+
+class Segments(NamedTuple):
+    """Where the strips or tiles of a page lie in the file: both 0 for one never written."""
+
+    offsets: np.ndarray
+    lengths: np.ndarray
 
 
 class TifPages(Closing):
@@ -46,8 +56,8 @@ class TifPages(Closing):
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._tifffile: Any = None
-        self._again: Any = None
+        self._tifffile: tifffile.TiffFile | None = None
+        self._again: BinaryIO | None = None
         self._fd: int | None = None
         self._fd, self.size = open_file(path)
         status = os.fstat(self._fd)
@@ -100,7 +110,7 @@ class TifPages(Closing):
         geometry = self.index.geometry(page)
         if self.index.data[page] != -1 or not geometry.plain:
             return int(self.index.data[page])
-        offsets, lengths = self._places(page, geometry)
+        offsets, lengths = self._find_segments(page, geometry)
         if not lengths.all():
             return -1 if lengths.any() else UNWRITTEN
         height, width = geometry.segment
@@ -128,8 +138,9 @@ class TifPages(Closing):
         """Close the file; may be called twice."""
         if self._tifffile is not None:
             quietly(self._tifffile.close)
-            quietly(self._again.close)
             self._tifffile = None
+        if self._again is not None:
+            quietly(self._again.close)
         descriptor, self._fd = self._fd, None
         if descriptor is not None:
             quietly(os.close, descriptor)
@@ -149,13 +160,13 @@ class TifPages(Closing):
         if begin == UNWRITTEN:
             out[...] = 0
             return
-        offsets, lengths = self._places(page, geometry)
-        if not lengths.any():
+        segments = self._find_segments(page, geometry)
+        if not segments.lengths.any():
             out[...] = 0
         elif _is_decoded_here(geometry):
-            self._read_segments(page, geometry, offsets, lengths, out)
+            self._read_segments(page, geometry, segments, out)
         else:
-            self._read_by_tifffile(page, geometry, offsets, lengths, out)
+            self._read_by_tifffile(page, geometry, segments, out)
 
     def unwritten(self, pages: np.ndarray) -> dict[str, int]:
         """How many ``pages``, and how many ``strips`` and ``tiles`` of others, were never
@@ -168,16 +179,14 @@ class TifPages(Closing):
                 continue
             if self.index.data[page] >= 0:
                 continue  # one directory for all pages
-            _, lengths = self._places(page, geometry)
+            lengths = self._find_segments(page, geometry).lengths
             if not lengths.any():
                 found["pages"] += 1
             else:
                 found["tiles" if geometry.tiled else "strips"] += int((lengths == 0).sum())
         return {name: number for name, number in found.items() if number}
 
-    def _places(self, page: int, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-        """Where each strip or tile of a page begins and how long it is, within the file; both
-        are 0 where it was never written."""
+    def _find_segments(self, page: int, geometry: Geometry) -> Segments:
         index, fd = self.index, self._open_fd()
         ifd = int(index.ifds[page])
         head = os.pread(fd, index.layout.head, ifd)
@@ -187,35 +196,27 @@ class TifPages(Closing):
         # Tables may be longer than there are strips or tiles.
         offsets = entries.integers(geometry.offsets_tag)[: geometry.segments]
         lengths = entries.integers(geometry.counts_tag)[: geometry.segments]
-        if len(lengths) < geometry.segments:
+        if not lengths.size or (geometry.segments == 1 and not geometry.tiled and not lengths[0]):
+            # The length of an only strip need not be told.
             lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
         unwritten = geometry.unwritten(offsets, lengths)
-        if unwritten.any():
-            offsets, lengths = np.where(unwritten, 0, (offsets, lengths))
-        elif not lengths.all():
-            lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
+        offsets, lengths = np.where(unwritten, 0, (offsets, lengths))
         if (offsets > index.size - lengths).any():
             raise FormatError(
                 f"{self.path}: truncated: page {page} has data beyond the file's "
                 f"{index.size} bytes"
             )
-        return offsets, lengths
+        return Segments(offsets, lengths)
 
     def _read_segments(
-        self,
-        page: int,
-        geometry: Geometry,
-        offsets: np.ndarray,
-        lengths: np.ndarray,
-        out: np.ndarray,
+        self, page: int, geometry: Geometry, segments: Segments, out: np.ndarray
     ) -> None:
         """Read a page strip by strip or tile by tile, each once."""
         height, width = geometry.segment
         across = -(-geometry.columns // width)
-        for k in range(geometry.segments):
+        for k, (offset, length) in enumerate(np.column_stack(segments).tolist()):
             row, column = height * (k // across), width * (k % across)
             target = out[row : row + height, column : column + width]
-            offset, length = int(offsets[k]), int(lengths[k])
             if length == 0:
                 target[...] = 0
                 continue
@@ -271,12 +272,7 @@ class TifPages(Closing):
         return f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
 
     def _read_by_tifffile(
-        self,
-        page: int,
-        geometry: Geometry,
-        offsets: np.ndarray,
-        lengths: np.ndarray,
-        out: np.ndarray,
+        self, page: int, geometry: Geometry, segments: Segments, out: np.ndarray
     ) -> None:
         import tifffile
 
@@ -287,10 +283,10 @@ class TifPages(Closing):
                 self._again = open(self.path, "rb", opener=lambda *_: fd)  # noqa: SIM115
                 self._tifffile = tifffile.TiffFile(self._again)
             with phase("decode", out.nbytes):
-                decoded = self._page_at(page)
+                decoded = self._page_at(self._tifffile, page)
                 # As they were understood here: there are tags that the library reads otherwise.
-                decoded.dataoffsets = tuple(offsets.tolist())
-                decoded.databytecounts = tuple(lengths.tolist())
+                decoded.dataoffsets = tuple(segments.offsets.tolist())
+                decoded.databytecounts = tuple(segments.lengths.tolist())
                 decoded.predictor, decoded.nodata = geometry.predictor, 0
                 found = decoded.asarray(maxworkers=1)
         except Exception as error:
@@ -305,13 +301,12 @@ class TifPages(Closing):
             )
         out[...] = found
 
-    def _page_at(self, page: int) -> Any:
+    def _page_at(self, file: tifffile.TiffFile, page: int) -> tifffile.TiffPage:
         """The page by its place, for tifffile's numbers count thumbnails too."""
         import tifffile
 
-        file = self._tifffile.filehandle
-        file.seek(int(self.index.ifds[page]))
-        return tifffile.TiffPage(self._tifffile, index=page)
+        file.filehandle.seek(int(self.index.ifds[page]))
+        return tifffile.TiffPage(file, index=page)
 
 
 def _is_decoded_here(geometry: Geometry) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ..options import Options
 
 __all__ = ["REGARDLESS", "Plan", "choose_channel", "mixed", "number", "unit_name"]
@@ -37,7 +37,7 @@ class Plan:
 
     kind: str
     pages: np.ndarray
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
     said: str = ""
     note: str = ""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FormatError
+from ...formats.output_names import TIFF_SIGNATURES
 from ..array_axes import require_kind
 from ..base import Handle, Header, Places, Reader, Scratch
 from ..byte_ranges import copy_axes
@@ -42,7 +43,7 @@ class TifReader(Reader):
 
     name = "tif"
     extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
-    signatures = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    signatures = TIFF_SIGNATURES
     takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
     sparse = True
 

@@ -6,12 +6,14 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
+from numpy.typing import DTypeLike
 
 from ...core.crc32 import fragment_rows
+from ...core.json_types import JsonObject
 from ...core.text import shown
 from ...dims import pixel_boxes, pixel_grain
 from ...errors import FormatError
@@ -29,6 +31,9 @@ from .file import (
 )
 from .filters import Filters
 from .hidden import hide, new_file, open_hidden
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["INDEX_COLUMNS", "DatasetWriter"]
 
@@ -110,12 +115,12 @@ class DatasetWriter:
         path: str,
         dataset: str,
         shape: Sequence[int],
-        dtype: Any,
+        dtype: DTypeLike,
         layout: str = "series",
-        chunks: Any = None,
-        index: Iterable[Any] | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        attributes: Mapping[str, Any] | None = None,
+        chunks: object = None,
+        index: Iterable[object] | None = None,
+        metadata: Mapping[str, object] | None = None,
+        attributes: Mapping[str, object] | None = None,
         *,
         resume: bool = False,
         filters: Filters | None = None,
@@ -286,7 +291,7 @@ class DatasetWriter:
         if len(rows):
             raise ValueError(f"{self.path}: an index of chunks for a dataset that needs none")
 
-    def flush(self) -> dict[str, Any]:
+    def flush(self) -> JsonObject:
         """Bring what was written since the last call to the disk; the journal's entry of it.
 
         Local; in the thread that writes.
@@ -295,7 +300,7 @@ class DatasetWriter:
         return {"fragments": self.take_fragments().tolist(), "index": self.take_index().tolist(),
                 "of": self._of}
 
-    def holds(self, entry: Mapping[str, Any]) -> bool:
+    def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job's journal says was written is on the disk. Local."""
         sums = PieceSums(self._sums.size)
         record = self.dims if entry["of"] == "images" else (self.times,)
@@ -338,7 +343,7 @@ class DatasetWriter:
     def _stored(self) -> np.dtype:
         return self.dtype.newbyteorder("<")
 
-    def restore(self, entry: Mapping[str, Any]) -> None:
+    def restore(self, entry: JsonObject) -> None:
         """Take over what an earlier job's journal says was written. Local; on one rank."""
         self.add_fragments(fragment_rows(entry["fragments"]))
         self.add_index(np.array(entry["index"], dtype=np.int64).reshape(-1, INDEX_COLUMNS))
@@ -370,11 +375,11 @@ class DatasetWriter:
             return False
         return True
 
-    def _allocated(self, raw: Any) -> None:
+    def _allocated(self, raw: h5py.h5d.DatasetID) -> None:
         """Take note of what the dataset in the open file is like. Local, on one rank."""
 
 
-def _cut(chunks: Any) -> Any:
+def _cut(chunks: object) -> Any:
     if chunks is False:
         raise ValueError("a dataset with chunks=False cannot be compressed: omit chunks")
     return True if chunks is None else chunks

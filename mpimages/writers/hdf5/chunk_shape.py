@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.text import shown
+from ...core.arguments import check_choice, check_ints
 
 __all__ = ["as_chunks", "chunk_shape"]
 
@@ -17,7 +16,7 @@ MAX_CHUNKS = 1 << 24  # each costs a table entry on every rank, and HDF5 some mi
 
 
 def chunk_shape(
-    chunks: Any, shape: Sequence[int], itemsize: int, layout: str
+    chunks: object, shape: Sequence[int], itemsize: int, layout: str
 ) -> tuple[int, ...] | None:
     """The shape of a chunk in the dataset's axes, or None for a contiguous dataset.
 
@@ -41,14 +40,9 @@ def chunk_shape(
         return None
     if as_chunks(chunks) is True:
         return _default(tuple(shape), itemsize, layout)
-    try:
-        if isinstance(chunks, str | bytes | dict) or any(isinstance(n, bool) for n in chunks):
-            raise TypeError
-        wanted = tuple(operator.index(n) for n in chunks)
-    except Exception:  # of any type: it is the argument that is asked for its items
-        raise TypeError(
-            f"chunks must be True or 'auto', None, or one int per axis, got {shown(chunks)}"
-        ) from None
+    if isinstance(chunks, str):
+        check_choice(chunks, "chunks", ("auto",))
+    wanted = check_ints(chunks, "chunks", 1)
     if len(wanted) != len(shape) or any(
         not 1 <= n <= whole for n, whole in zip(wanted, shape, strict=True)
     ):
@@ -64,7 +58,7 @@ def chunk_shape(
     return wanted
 
 
-def as_chunks(chunks: Any) -> Any:
+def as_chunks(chunks: object) -> Any:
     """`chunks`, with 'auto', the command's word and dask's, as True, h5py's."""
     return True if isinstance(chunks, str) and chunks == "auto" else chunks
 

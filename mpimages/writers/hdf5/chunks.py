@@ -12,17 +12,17 @@ import errno
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 
 from ...core.cleanup import quietly
 from ...core.crc32 import crc32
+from ...core.json_types import JsonObject
 from ...errors import FormatError
-from ...formats.output_names import CHUNK_FILE
+from ...formats.output_names import CHUNK_FILE, chunk_file
 from ...spmd.agreement import from_rank
 from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
@@ -145,7 +145,7 @@ class CompressedWriter(DatasetWriter):
         self._end += len(content)
 
     def _file(self, generation: int, rank: int) -> str:
-        return os.path.join(self._directory, f"chunks-{generation:02d}-{rank:05d}")
+        return os.path.join(self._directory, chunk_file(generation, rank))
 
     # -- the index ---------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class CompressedWriter(DatasetWriter):
         """Add what an earlier job took from `take_index`; each once, on any rank. Local."""
         self._earlier.append(_index(rows))
 
-    def holds(self, entry: Mapping[str, Any]) -> bool:
+    def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job's journal says was written is on the disk. Local."""
         if self._whole:
             return True  # the file has been looked at; those of the chunks may be gone

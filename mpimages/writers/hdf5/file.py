@@ -6,13 +6,18 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...core.text import shown
+from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..output.plain import plain_index, plain_metadata
 from .filters import Filters
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = [
     "DatasetPlan",
@@ -24,7 +29,6 @@ __all__ = [
     "find_places",
 ]
 
-VERSION = 1
 # HDF5's oldest attributes, which every reader knows, end at 64 KiB.
 SMALL_ATTRIBUTE = 60_000
 
@@ -50,7 +54,7 @@ class DatasetPlan:
     dtype: np.dtype
     chunk: tuple[int, ...] | None
     filters: Filters | None
-    attributes: Mapping[str, Any]
+    attributes: JsonObject
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -64,7 +68,7 @@ class DatasetPlan:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def dataset_name(name: Any) -> str:
+def dataset_name(name: object) -> str:
     """A dataset's name without slashes at its ends, if HDF5 can take it."""
     if not isinstance(name, str):
         raise TypeError(f"the dataset's name must be text, got {type(name).__name__}")
@@ -76,15 +80,15 @@ def dataset_name(name: Any) -> str:
 
 def dataset_attributes(
     layout: str,
-    index: Iterable[Any] | None,
+    index: Iterable[object] | None,
     times: int,
-    metadata: Mapping[str, Any] | None,
-    checksums: Mapping[str, Any],
-    further: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+    metadata: Mapping[str, object] | None,
+    checksums: Mapping[str, object],
+    further: Mapping[str, object] | None,
+) -> JsonObject:
     """All attributes of a dataset, in the order in which they are created."""
     own = {
-        "mpimages_format": np.int64(VERSION),
+        HDF5_MARK: np.int64(HDF5_VERSION),
         "layout": layout,
         "index": plain_index(np.arange(times) if index is None else index, times),
         "metadata": json.dumps(plain_metadata(dict(metadata or {})), sort_keys=True),
@@ -97,7 +101,7 @@ def dataset_attributes(
     return own | given
 
 
-def create_dataset(file: Any, plan: DatasetPlan) -> Any:
+def create_dataset(file: h5py.File, plan: DatasetPlan) -> h5py.h5d.DatasetID:
     """Create the planned dataset in a new file; a ``h5py.h5d.DatasetID``.
 
     Without filters its storage is allocated, and in either case none of it is filled.
@@ -128,7 +132,7 @@ def create_dataset(file: Any, plan: DatasetPlan) -> Any:
     return raw
 
 
-def fill_checksums(raw: Any, checksums: np.ndarray) -> None:
+def fill_checksums(raw: h5py.h5d.DatasetID, checksums: np.ndarray) -> None:
     """Put the checksums, uint32, into the attribute that was created for them."""
     import h5py
 
@@ -136,7 +140,7 @@ def fill_checksums(raw: Any, checksums: np.ndarray) -> None:
     h5py.h5a.open(raw, b"checksum").write(checksums)
 
 
-def check_same(path: str, file: Any, plan: DatasetPlan) -> Any:
+def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.DatasetID:
     """The dataset's ``DatasetID``, if the file is what `plan` would create, values aside.
 
     Raises
@@ -171,7 +175,7 @@ def _other(path: str, why: str) -> ValueError:
     )
 
 
-def find_places(raw: Any, plan: DatasetPlan) -> np.ndarray:
+def find_places(raw: h5py.h5d.DatasetID, plan: DatasetPlan) -> np.ndarray:
     """The byte at which each chunk begins in the file, in the grid's shape: int64."""
     places = np.full(plan.grid, -1, dtype=np.int64)
     chunk = plan.chunk
@@ -180,7 +184,7 @@ def find_places(raw: Any, plan: DatasetPlan) -> np.ndarray:
         places.fill(-1 if offset is None else offset)
     elif hasattr(raw, "chunk_iter"):
 
-        def note(info: Any) -> None:
+        def note(info: h5py.h5d.StoreInfo) -> None:
             number = tuple(o // c for o, c in zip(info.chunk_offset, chunk, strict=True))
             places[number] = info.byte_offset
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arguments import check_int, check_ints
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...core.text import shown
 from ...formats.hdf5_plugins import has_filter
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["Encoded", "Filters", "chunk_encoder", "parse_compression"]
 
@@ -59,7 +63,7 @@ class Filters:
             + [FLETCHER32] * self.fletcher32
         )
 
-    def add_to(self, properties: Any) -> None:
+    def add_to(self, properties: h5py.h5p.PropDCID) -> None:
         """Add the filters to a dataset creation property list of ``h5py.h5p``."""
         from h5py import h5z
 
@@ -73,7 +77,7 @@ class Filters:
             properties.set_fletcher32()
 
 
-def parse_compression(compression: Any) -> Filters | None:
+def parse_compression(compression: object) -> Filters | None:
     """What a user asks for, as h5py's users know it.
 
     Parameters
@@ -107,7 +111,7 @@ def parse_compression(compression: Any) -> Filters | None:
     return Filters(**_compressor(compression, None))
 
 
-def _from_keywords(keywords: Mapping[str, Any]) -> Filters | None:
+def _from_keywords(keywords: Mapping[str, object]) -> Filters | None:
     unknown = [key for key in keywords if key not in KEYWORDS]
     if unknown:
         raise ValueError(
@@ -126,7 +130,7 @@ def _from_keywords(keywords: Mapping[str, Any]) -> Filters | None:
     return filters if filters.numbers() else None
 
 
-def _compressor(asked: Any, options: Any) -> dict[str, Any]:
+def _compressor(asked: object, options: object) -> JsonObject:
     """`Filters`' number and options, checked."""
     if asked is True or (isinstance(asked, str) and asked == "gzip"):
         return {"number": DEFLATE, "options": _options(DEFLATE, options)}
@@ -140,8 +144,8 @@ def _compressor(asked: Any, options: Any) -> dict[str, Any]:
             "0 to 9, or what hdf5plugin offers, such as hdf5plugin.Zstd()"
         )
     try:
-        number = operator.index(asked)
-    except Exception:  # of any type: it is the argument that is asked
+        number = check_int(asked, "compression")
+    except TypeError:
         raise TypeError(
             f"compression must be text, a number, a pair or a mapping, got {shown(asked)}"
         ) from None
@@ -150,29 +154,19 @@ def _compressor(asked: Any, options: Any) -> dict[str, Any]:
     return {"number": _available(number), "options": _options(number, options)}
 
 
-def _level(level: Any) -> int:
+def _level(level: object) -> int:
     if isinstance(level, tuple | list) and len(level) == 1:
         level = level[0]
-    try:
-        number = operator.index(level)
-    except TypeError:
-        raise TypeError(
-            f"compression: the level of gzip must be an int from 0 to 9, got {shown(level)}"
-        ) from None
+    number = check_int(level, "compression: the level of gzip")
     if not 0 <= number <= 9:
         raise ValueError(f"compression: the level of gzip must be from 0 to 9, got {number}")
     return number
 
 
-def _options(number: int, options: Any) -> tuple[int, ...]:
+def _options(number: int, options: object) -> tuple[int, ...]:
     if number == DEFLATE:
         return (_level(DEFAULT_GZIP if options is None else options),)
-    try:
-        return tuple(operator.index(n) for n in (() if options is None else options))
-    except TypeError:
-        raise TypeError(
-            f"the options of HDF5's filter {number} must be a tuple of int, got {shown(options)}"
-        ) from None
+    return check_ints(() if options is None else options, f"the options of HDF5's filter {number}")
 
 
 def _available(number: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mpi4py import MPI
@@ -17,6 +17,9 @@ from ..output.files import OutputFiles, naming_file
 from .base import DatasetWriter
 from .file import fill_checksums
 from .hidden import hide, open_hidden, reveal
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["MpioWriter"]
 
@@ -44,7 +47,7 @@ class MpioWriter(DatasetWriter):
             raise ValueError("MpioWriter does not compress: use hdf5_writer")
         # The driver's calls are MPI's: another thread may make them only where all may.
         self.threaded = MPI.Query_thread() == MPI.THREAD_MULTIPLE
-        self._file: Any = None
+        self._file: h5py.File | None = None
         self._files = OutputFiles([self.path])
         if self.comm.rank == 0:
             self._create_or_take_up()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
@@ -28,6 +28,9 @@ from .file import fill_checksums, find_places
 from .filters import parse_compression
 from .hidden import open_hidden, reveal
 from .mpio import MpioWriter
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["DatasetWriter", "Hdf5Writer", "hdf5_grain", "hdf5_writer"]
 
@@ -47,7 +50,7 @@ class Hdf5Writer(DatasetWriter):
             self._create_or_take_up()
         self._files = OutputFiles([self.path])
 
-    def _allocated(self, raw: Any) -> None:
+    def _allocated(self, raw: h5py.h5d.DatasetID) -> None:
         self._places = find_places(raw, self._plan)
 
     def _begin(self) -> None:
@@ -110,7 +113,7 @@ class Hdf5Writer(DatasetWriter):
 
 
 def hdf5_writer(
-    comm: MPI.Intracomm, *args: Any, compression: Any = None, **options: Any
+    comm: MPI.Intracomm, *args: Any, compression: object = None, **options: Any
 ) -> DatasetWriter:
     """The writer for what is asked and for the h5py that is here. Collective.
 
@@ -137,7 +140,7 @@ def hdf5_writer(
     return kind(comm, *args, **options)
 
 
-def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: Any, compression: Any) -> int:
+def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: object, compression: object) -> int:
     """The `grain` of the writer of a series-major dataset, dims + (T,). Local."""
     chunk = chunk_shape(chunks, shape, dtype.itemsize, "series")  # a wrong one is refused
     if parse_compression(compression) is None:

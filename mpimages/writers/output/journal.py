@@ -10,44 +10,31 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ...core.cleanup import quietly
-from ...formats.output_names import CHUNK_FILE
+from ...core.json_types import JsonObject
+from ...formats.output_names import (
+    JOB,
+    JOB_FORMAT,
+    JOB_VERSION,
+    JOURNAL_FILE,
+    is_job_file,
+    journal_file,
+)
 from .files import naming_file, write_all
-from .plain import TEMPORARY, sync_directory, to_json, write_small
-
-__all__ = [
-    "FRAMES", "JOB", "JOB_FORMAT", "Journal", "begin_job", "is_job_file", "read_job",
-    "remove_job",
-]
-
-JOB = "job.json"
-JOB_FORMAT = "mpimages-job"
-VERSION = 2
-# Images on their way through the disk, decoded, frame after frame.
-FRAMES = "frames"
-_JOURNAL = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
+from .plain import sync_directory, to_json, write_small
 
 
-def is_job_file(name: str) -> bool:
-    """Whether a file of this name in a partial output belongs to its journal."""
-    return name.removesuffix(TEMPORARY) in (JOB, FRAMES) or bool(
-        _JOURNAL.fullmatch(name) or CHUNK_FILE.fullmatch(name)
-    )
-
-
-def begin_job(directory: str, described: Mapping[str, Any]) -> None:
+def begin_job(directory: str, described: Mapping[str, object]) -> None:
     """Write down what is being made. From now on the partial output can be resumed."""
-    fields = {"format": JOB_FORMAT, "version": VERSION, **described}
+    fields = {"format": JOB_FORMAT, "version": JOB_VERSION, **described}
     write_small(os.path.join(directory, JOB), to_json(fields))
     sync_directory(directory)
 
 
-def read_job(directory: str) -> tuple[dict[str, Any], list[dict[str, Any]], int] | None:
+def read_job(directory: str) -> tuple[JsonObject, list[JsonObject], int] | None:
     """What an earlier job wrote down, its entries in any order, and the number of the next try.
 
     None where there is no job that can be resumed.
@@ -58,11 +45,11 @@ def read_job(directory: str) -> tuple[dict[str, Any], list[dict[str, Any]], int]
     except (OSError, ValueError):
         return None
     if not isinstance(described, dict) or described.get("format") != JOB_FORMAT \
-            or described.get("version") != VERSION:
+            or described.get("version") != JOB_VERSION:
         return None
     entries, attempt = [], 0
     for name in sorted(os.listdir(directory)):
-        journal = _JOURNAL.fullmatch(name)
+        journal = JOURNAL_FILE.fullmatch(name)
         if journal:
             attempt = max(attempt, int(journal[1]) + 1)
             entries += list(_lines(os.path.join(directory, name)))
@@ -76,7 +63,7 @@ def remove_job(directory: str) -> None:
             os.unlink(os.path.join(directory, name))
 
 
-def _lines(path: str) -> Iterator[dict[str, Any]]:
+def _lines(path: str) -> Iterator[JsonObject]:
     """The entries of a journal up to the first line that is not whole."""
     with open(path, "rb") as file:
         for line in file:
@@ -99,11 +86,11 @@ class Journal:
     """
 
     def __init__(self, directory: str, attempt: int, rank: int) -> None:
-        self.path = os.path.join(directory, f"journal-{attempt:02d}-{rank:05d}")
+        self.path = os.path.join(directory, journal_file(attempt, rank))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
         self._descriptor: int | None = os.open(self.path, flags, 0o666)
 
-    def record(self, entry: Mapping[str, Any]) -> None:
+    def record(self, entry: Mapping[str, object]) -> None:
         """Append an entry and bring it to the disk.
 
         Raises

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...core.text import shown
-
-__all__ = ["Naming", "ranges_of"]
 
 MIN_DIGITS = 5
 
@@ -59,14 +56,3 @@ class Naming:
             return None
         key = int(match[1]) if len(match[1]) <= 19 else -1
         return key if key >= 0 and self.name(key) == name else None
-
-
-def ranges_of(keys: Iterable[int]) -> list[list[int]]:
-    """Distinct keys as ascending half-open ranges: ``[[0, 20]]`` for 0…19."""
-    ranges: list[list[int]] = []
-    for key in sorted(keys):
-        if ranges and ranges[-1][1] == key:
-            ranges[-1][1] = key + 1
-        else:
-            ranges.append([key, key + 1])
-    return ranges

@@ -1,11 +1,9 @@
 """What mpimages wrote, recognised by its marks; and the only place that removes anything.
 
-A directory carries one of four marks: ``conf.json`` of a binary series, the hidden manifest
-of a directory of pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says
-which names belong; one other name, a link or a directory inside, and the whole is not ours to
-remove.
-A file is HDF5 with nothing but our datasets, or a report, a view or a TIFF, which a mark in it
-tells.
+A directory carries a mark: ``conf.json`` of a binary series, the hidden manifest of a directory of
+pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says which names
+belong. With any other name, a link or a directory inside, the whole is not ours to remove. A file
+is HDF5 with nothing but our datasets, or a report, a view or a TIFF with a mark in it. Local.
 """
 
 from __future__ import annotations
@@ -15,10 +13,13 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ...core.json_types import JsonObject
 from ...formats.output_names import (
     CONF,
+    HDF5_MARK,
+    HDF5_SIGNATURE,
     MANIFEST,
     PARTIAL_MARK,
     PARTIAL_SUFFIX,
@@ -32,68 +33,37 @@ from ...formats.output_names import (
     STATS_FORMAT,
     STATS_PICTURES,
     SUCCESS,
+    TEMPORARY,
+    is_job_file,
     is_view,
-    partial_path,
 )
 from ...formats.tif_checksums import read_mark
-from .journal import is_job_file
 from .naming import Naming
-from .plain import TEMPORARY
 
-__all__ = [
-    "CONF",
-    "MANIFEST",
-    "PARTIAL_MARK",
-    "PARTIAL_TEXT",
-    "SEALED",
-    "SUCCESS",
-    "check_ours",
-    "check_owner",
-    "has_all_marks",
-    "partial_path",
-    "remove_ours",
-]
+if TYPE_CHECKING:
+    import h5py
 
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-Belongs = Callable[[str], bool]
+# Whether a name belongs to an output.
+Rule = Callable[[str], bool]
 
 
 def check_ours(path: str) -> None:
-    """Make sure that `path`, which exists, is wholly an output of mpimages.
-
-    Raises
-    ------
-    FileExistsError
-        When it is anything else; the message names what is foreign.
-    """
+    """Raise FileExistsError unless `path`, which exists, is wholly an output of mpimages."""
     mode = os.lstat(path).st_mode
-    if stat.S_ISLNK(mode):
-        raise _refusal(path, "it is a symbolic link")
     if stat.S_ISDIR(mode):
-        _names_of(path)
+        _check_directory(path)
     elif stat.S_ISREG(mode):
         _check_file(path)
     else:
-        raise _refusal(path, "it is neither a file nor a directory")
+        raise _refusal(path, "it is a symbolic link" if stat.S_ISLNK(mode)
+                       else "it is neither a file nor a directory")
 
 
 def check_owner(path: str, status: os.stat_result | None = None) -> None:
-    """Make sure that a hidden file or directory beside an output is of the user who runs this.
+    """Raise FileExistsError where a hidden name beside an output belongs to another user.
 
-    Anybody who may write into the directory above can give something such a name.
-
-    Parameters
-    ----------
-    path : str
-        Of a directory, all that is in it is looked at too.
-    status : os.stat_result, optional
-        Of `path`, where it is open.
-
-    Raises
-    ------
-    FileExistsError
-        When it belongs to another user.
+    Anybody who may write into the directory above can give something such a name. Of a directory,
+    all that is in it is looked at, too. `status` is that of `path`, where it is open.
     """
     found = [(path, status or os.lstat(path))]
     if stat.S_ISDIR(found[0][1].st_mode):
@@ -116,18 +86,20 @@ def _shown_owner(path: str) -> int:
 
 
 def remove_ours(path: str) -> None:
-    """Remove an output of mpimages, after `check_ours`; never follows a link.
+    """Remove an output of mpimages, if there is one, after `check_ours`; never follow a link.
 
     The marks go last, so that a removal that was interrupted can be taken up.
     """
+    if not os.path.lexists(path):
+        return
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         check_ours(path)
         os.unlink(path)
         return
-    names = _names_of(path)
-    marks = [name for name in (MANIFEST, CONF, STATS, PARTIAL_MARK) if name in names]
-    first = [SUCCESS] if SUCCESS in names else []
-    for name in [*first, *sorted(names - {*marks, *first}), *marks]:
+    names = _check_directory(path)
+    # What says that it is whole goes first.
+    order = {SUCCESS: 0, MANIFEST: 2, CONF: 3, STATS: 4, PARTIAL_MARK: 5}
+    for name in sorted(names, key=lambda name: (order.get(name, 1), name)):
         os.unlink(os.path.join(path, name))
     os.rmdir(path)
 
@@ -136,60 +108,53 @@ def has_all_marks(path: str) -> bool:
     """Whether `path` is a directory that its writer has finished."""
     if os.path.islink(path) or not os.path.isdir(path):
         return False
-    names = set(os.listdir(path))
-    if CONF in names and _read_json(path, CONF).get("format") == SERIES_FORMAT:
-        return SUCCESS in names
-    return MANIFEST in names and _read_json(path, MANIFEST).get("complete") is True
+    if _read_json(path, CONF).get("format") == SERIES_FORMAT:
+        return os.path.lexists(os.path.join(path, SUCCESS))
+    return _read_json(path, MANIFEST).get("complete") is True or \
+        _read_json(path, STATS).get("format") == STATS_FORMAT
 
 
-def _names_of(directory: str) -> set[str]:
-    """The names in a directory of ours, all of them ours and regular files."""
+def _check_directory(directory: str) -> set[str]:
+    """The names in a directory; refuse any that is no regular file that its marks say is ours."""
     with os.scandir(directory) as entries:
-        kinds = {e.name: e.is_file(follow_symlinks=False) for e in entries}
-    if not kinds:
-        return set()
-    belongs = _rules(directory, set(kinds))
-    if not belongs:
-        raise _refusal(directory, f"it holds {min(kinds)!r} and no mark of mpimages")
-    foreign = [name for name, regular in kinds.items() if not regular or not _any(belongs, name)]
+        regular = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    rules = _rules(directory, set(regular))
+    if regular and not rules:
+        raise _refusal(directory, f"it holds {min(regular)!r} and no mark of mpimages")
+    foreign = [name for name in regular
+               if not regular[name] or not any(belongs(name) for belongs in rules)]
     if foreign:
         raise _refusal(directory, f"it holds {min(foreign)!r}, which is not of mpimages' making")
-    return set(kinds)
+    return set(regular)
 
 
-def _any(rules: list[Belongs], name: str) -> bool:
-    return any(belongs(name) for belongs in rules)
-
-
-def _rules(directory: str, names: set[str]) -> list[Belongs]:
+def _rules(directory: str, names: set[str]) -> list[Rule]:
     """One rule for each mark that the directory carries."""
-    rules: list[Belongs] = []
-    if CONF in names:
-        conf = _read_json(directory, CONF)
-        if conf.get("format") == SERIES_FORMAT:
-            rules.append(_series_rule(conf))
-    if MANIFEST in names:
-        manifest = _read_json(directory, MANIFEST)
-        if manifest.get("format") == PICTURES_FORMAT:
-            rules.append(_pictures_rule(manifest))
-    if STATS in names and _read_json(directory, STATS).get("format") == STATS_FORMAT:
-        rules.append(lambda name: name == STATS or name in STATS_PICTURES)
+    rules: list[Rule] = []
+    for mark, kind, make in ((CONF, SERIES_FORMAT, _series_rule),
+                             (MANIFEST, PICTURES_FORMAT, _pictures_rule),
+                             (STATS, STATS_FORMAT, _stats_rule)):
+        described = _read_json(directory, mark) if mark in names else {}
+        if described.get("format") == kind:
+            rules.append(make(described))
     if PARTIAL_MARK in names and _is_partial_mark(directory, alone=len(names) == 1):
         rules.append(_partial_rule(directory))
     return rules
 
 
-def _series_rule(conf: dict[str, Any]) -> Belongs:
+def _series_rule(conf: JsonObject) -> Rule:
     files = conf.get("files")
     entries = files if isinstance(files, list) else []
     listed = {entry.get("name") for entry in entries if isinstance(entry, dict)}
-    return lambda name: (name in listed and bool(SERIES_FILE.fullmatch(name))) or name in (
-        CONF,
-        SUCCESS,
-    )
+    return lambda name: name in (CONF, SUCCESS) or (
+        name in listed and bool(SERIES_FILE.fullmatch(name)))
 
 
-def _pictures_rule(manifest: dict[str, Any]) -> Belongs:
+def _stats_rule(_: JsonObject) -> Rule:
+    return {STATS, *STATS_PICTURES}.__contains__
+
+
+def _pictures_rule(manifest: JsonObject) -> Rule:
     try:
         files = manifest["files"]
         naming = Naming(files["prefix"], manifest["kind"], files["digits"])
@@ -207,14 +172,12 @@ def _pictures_rule(manifest: dict[str, Any]) -> Belongs:
     return belongs
 
 
-def _partial_rule(directory: str) -> Belongs:
+def _partial_rule(directory: str) -> Rule:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
-    fixed = {PARTIAL_MARK, SUCCESS, SEALED, final}
-    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, SUCCESS, final)}
-    return lambda name: (
-        name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
-    )
+    fixed = {PARTIAL_MARK, SUCCESS, SEALED, final, *STATS_PICTURES}
+    fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, STATS, SUCCESS, final)}
+    return lambda name: name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
 
 
 def _is_partial_mark(directory: str, alone: bool) -> bool:
@@ -224,12 +187,10 @@ def _is_partial_mark(directory: str, alone: bool) -> bool:
             text = file.read(len(PARTIAL_TEXT) + 1)
     except OSError:
         return False
-    return text == PARTIAL_TEXT or (
-        alone and PARTIAL_TEXT.startswith(text.rstrip(b"\0"))
-    )
+    return text == PARTIAL_TEXT or (alone and PARTIAL_TEXT.startswith(text.rstrip(b"\0")))
 
 
-def _read_json(directory: str, name: str) -> dict[str, Any]:
+def _read_json(directory: str, name: str) -> JsonObject:
     """A small JSON file as a dict; empty where it is not one (and so carries no mark)."""
     path = os.path.join(directory, name)
     if os.path.islink(path):
@@ -251,7 +212,7 @@ def _check_file(path: str) -> None:
         start = file.read(len(REPORT_START))
     if start == REPORT_START or is_view(path):
         return
-    if not start.startswith(_HDF5_SIGNATURE):
+    if not start.startswith(HDF5_SIGNATURE):
         raise _refusal(path, "it is no HDF5 file, TIFF, report or view with the mark of mpimages")
     import h5py
 
@@ -264,7 +225,7 @@ def _check_file(path: str) -> None:
         raise _refusal(path, f"it holds {foreign!r}, which is not of mpimages' making")
 
 
-def _foreign_object(group: Any) -> str | None:
+def _foreign_object(group: h5py.Group) -> str | None:
     """The name of something below an HDF5 group that mpimages did not write, or None."""
     import h5py
 
@@ -281,7 +242,7 @@ def _foreign_object(group: Any) -> str | None:
             found = _foreign_object(item)
             if found is not None:
                 return found
-        elif not isinstance(item, h5py.Dataset) or "mpimages_format" not in item.attrs:
+        elif not isinstance(item, h5py.Dataset) or HDF5_MARK not in item.attrs:
             return path
     return None
 

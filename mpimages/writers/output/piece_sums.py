@@ -8,12 +8,11 @@ keeps one number for each piece, however many runs it writes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from mpi4py import MPI
 
 from ...core.crc32 import crc32, parts_of_pieces
+from ...core.json_types import JsonObject
 from ...spmd.agreement import Together, allreduce
 from .boxes import little_pieces
 
@@ -50,7 +49,7 @@ class PieceSums:
         self._pending: list[tuple[int, int, int]] = []
         self._untaken: list[np.ndarray] = []
 
-    def attributes(self) -> dict[str, Any]:
+    def attributes(self) -> JsonObject:
         """The attributes that hold the checksums, not yet known, and the length of a piece."""
         return {
             "checksum": np.zeros(len(self._sums), dtype="<u4"),

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from ...core.cleanup import quietly
+from ...formats.output_names import TEMPORARY
 
 __all__ = ["plain_index", "plain_metadata", "sync_directory", "to_json", "write_small"]
 
-TEMPORARY = ".mpimages-tmp"
 
-
-def to_json(fields: Mapping[str, Any]) -> bytes:
+def to_json(fields: Mapping[str, object]) -> bytes:
     """An object as JSON, one field a line, in the order given; ASCII, nested keys sorted."""
     lines = (
         f"  {json.dumps(key)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
@@ -27,7 +26,7 @@ def to_json(fields: Mapping[str, Any]) -> bytes:
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("ascii")
 
 
-def plain_metadata(value: Any) -> Any:
+def plain_metadata(value: object) -> Any:
     """Metadata as values that JSON has: NaN and infinities become None, arrays lists.
 
     Raises
@@ -48,13 +47,13 @@ def plain_metadata(value: Any) -> Any:
     raise TypeError(f"metadata can hold numbers, text, lists and dicts, not {type(value).__name__}")
 
 
-def _text_key(key: Any) -> str:
+def _text_key(key: object) -> str:
     if not isinstance(key, str):
         raise TypeError(f"metadata keys must be text, got {key!r}")
     return key
 
 
-def plain_index(index: Iterable[Any], count: int) -> np.ndarray:
+def plain_index(index: Iterable[object], count: int) -> np.ndarray:
     """The index of a Series as (count,) int64, or float64 where it has fractions.
 
     Raises

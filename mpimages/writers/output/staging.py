@@ -2,7 +2,7 @@
 
 It is prepared in a hidden directory beside its final name, which carries a mark of its own:
 ``.NAME.mpimages-partial``. When every rank has finished, it is sealed (a directory output has
-all the marks of its kind; a file output gets the name `ownership.SEALED`) and renamed. What it
+all the marks of its kind; a file output gets the name ``.mpimages-complete``) and renamed. What it
 replaces is moved aside first, to ``.NAME.mpimages-old``, and removed last. So after a job was
 killed
 
@@ -24,40 +24,37 @@ belongs to another user.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from mpi4py import MPI
 
+from ...core.arguments import check_choice, check_flag
 from ...core.cleanup import quietly
 from ...core.text import comparable, expanded, shown
 from ...errors import Interrupted
+from ...formats.output_names import (
+    LOCK_SUFFIX,
+    OLD_SUFFIX,
+    PARTIAL_MARK,
+    PARTIAL_SUFFIX,
+    PARTIAL_TEXT,
+    SEALED,
+    hidden_path,
+)
 from ...spmd.agreement import Together
 from .files import write_all
 from .journal import read_job, remove_job
-from .ownership import (
-    PARTIAL_MARK,
-    PARTIAL_TEXT,
-    SEALED,
-    check_ours,
-    check_owner,
-    has_all_marks,
-    partial_path,
-    remove_ours,
-)
+from .lock import Lock
+from .ownership import check_ours, check_owner, has_all_marks, remove_ours
 from .plain import sync_directory
 
-__all__ = ["Stage", "resumable", "staged"]
-
 # Whether an output of each kind is one file, or else a directory.
-KINDS = {"binaryseries": False, "png": False, "tif": False, "hdf5": True, "report": True,
-         "tifstack": True}
+KINDS = {"binaryseries": False, "png": False, "tif": False, "stats": False,
+         "hdf5": True, "report": True, "tifstack": True}
 
 _log = logging.getLogger("mpimages")
 
@@ -94,39 +91,9 @@ def staged(
     action: str = "save",
     given: object = None,
 ) -> Iterator[str]:
-    """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
+    """Yield where to write an output, and put it at `path` when all ranks are done. Collective.
 
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Intracomm
-    path : str or path-like
-        Its parent must exist; ~ is expanded.
-    kind : {'binaryseries', 'hdf5', 'png', 'report', 'tif', 'tifstack'}
-    overwrite : bool
-        Replace an output of mpimages, of any kind, or an empty directory.
-    action : str
-        For messages: ``'Images.saveAsPngs'``.
-    given : object
-        What else decides what is written: the ranks compare its repr, as they do the rest.
-
-    Yields
-    ------
-    str
-        Where to write: a directory that exists, or for ``'hdf5'``, ``'report'`` and ``'tifstack'``
-        a file that does not yet.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        When the parent directory is missing.
-    FileExistsError
-        When `path` exists and is not to be replaced, or holds what mpimages did not write, or
-        when another running job writes it.
-
-    Notes
-    -----
-    What any rank raises in the block is raised on all; the partial output is then removed, and
-    `path` is as before. The block must end with the writer's ``finish``.
+    See `resumable`.
     """
     with resumable(comm, path, kind, overwrite, False, action, given) as stage:
         yield stage.output
@@ -142,81 +109,93 @@ def resumable(
     action: str,
     given: object = None,
 ) -> Iterator[Stage]:
-    """As `staged`, for an output that keeps a journal. Collective.
+    """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
 
     Parameters
     ----------
+    comm : mpi4py.MPI.Intracomm
+    path : str or path-like
+        Its parent must exist; ~ is expanded.
+    kind : str
+        One of `KINDS`.
+    overwrite : bool
+        Replace an output of mpimages, of any kind, or an empty directory.
     resume : bool
         Take up what an earlier job left, and leave what this one has done if it fails. With
         `overwrite` a ValueError. Of a job that is stopped by a signal what is done is left in
         any case, unless it overwrites.
+    action : str
+        For messages: ``'Images.saveAsPngs'``.
+    given : object
+        What else decides what is written: the ranks compare its repr, as they do the rest.
 
     Yields
     ------
     Stage
-        Where it is `complete`, the block is to do nothing.
+        Where it is `complete`, the block is to do nothing; else it ends with the writer's
+        ``finish``.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        When the parent directory is missing.
+    FileExistsError
+        When `path` exists and is not to be replaced, or holds what mpimages did not write, or
+        when another running job writes it.
+
+    Notes
+    -----
+    What any rank raises in the block is raised on all, and `path` is as before.
     """
-    begun: _Stage | None = None
-    stage: Stage | None = None
     # Before there is anything that would have to be removed again.
     Together(comm, action, (comparable(path), kind, overwrite, resume, given)).agree()
+    output: _Output | None = None
+    begun: Stage | None = None
     with Together(comm, action):
+        overwrite, resume = check_flag(overwrite, "overwrite"), check_flag(resume, "resume")
         if resume and overwrite:
             raise ValueError(
                 "resume=True goes on with an output, overwrite=True begins it anew: give one"
             )
         if comm.rank == 0:
-            begun = _Stage(path, kind)
-            try:
-                stage = begun.begin(bool(overwrite), bool(resume))
-            except BaseException:
-                begun.abandon()
-                raise
-    stage = comm.bcast(stage, 0)
-    assert stage is not None
+            output = _Output(path, kind)
+            begun = output.begin(overwrite, resume)
+    stage: Stage = comm.bcast(begun, 0)
     try:
         with Together(comm, action):
             yield stage
         with Together(comm, action):
-            if begun is not None and not stage.complete:
-                begun.commit(bool(overwrite))
-                begun.lock.release()
+            if output is not None and not stage.complete:
+                output.commit(overwrite)
     except BaseException as error:
-        if begun is not None and not stage.complete:
+        if output is not None and not stage.complete:
             # What is to be overwritten is still there: resuming would find it, and stop.
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt)) and not overwrite
-            quietly(begun.leave, bool(resume) or stopped)
+            quietly(output.leave, resume or stopped)
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
-            begun.lock.release()
         comm.Barrier()  # no rank may find the partial output still there
         raise
-    finally:
-        if begun is not None:
-            begun.lock.release()
 
 
-class _Stage:
-    """Rank 0's side of `staged`: the names, the checks, the swap. Local."""
+class _Output:
+    """Rank 0's side of `resumable`: the names, the checks, the swap. Local."""
 
     def __init__(self, given: str | os.PathLike[str], kind: str) -> None:
         path = os.fspath(given) if isinstance(given, os.PathLike) else given
         if not isinstance(path, str):
-            raise TypeError(f"the path must be text, got {type(path).__name__}")
-        if kind not in KINDS:
-            raise ValueError(f"unknown kind of output {kind!r}: one of {', '.join(KINDS)}")
+            raise TypeError(f"path must be a string or path-like, got {shown(path)}")
+        self.is_file = KINDS[check_choice(kind, "kind", KINDS)]
         self.path = os.path.abspath(expanded(path))
-        self.is_file = KINDS[kind]
         self.parent, name = os.path.split(self.path)
         if not path or not name or name.startswith(".mpimages") or "\0" in path:
-            raise ValueError(f"{shown(path)} cannot be the path of an output")
-        self.partial = partial_path(self.path)
-        self.old = os.path.join(self.parent, f".{name}.mpimages-old")
+            raise ValueError(f"path must be one that an output can have, got {shown(path)}")
+        self.partial = hidden_path(self.path, PARTIAL_SUFFIX)
+        self.old = hidden_path(self.path, OLD_SUFFIX)
         self.output = os.path.join(self.partial, name) if self.is_file else self.partial
-        self.lock = _Lock(os.path.join(self.parent, f".{name}.mpimages-lock"))
-        self.begun = False
+        self.lock = Lock(hidden_path(self.path, LOCK_SUFFIX))
 
-    def begin(self, overwrite: bool, resume: bool = False) -> Stage:
+    def begin(self, overwrite: bool, resume: bool) -> Stage:
         """Check that `path` may be written, repair what a killed job left, make the directory."""
         if not os.path.isdir(self.parent):
             missing = not os.path.lexists(self.parent)
@@ -225,67 +204,73 @@ class _Stage:
             )
         if not self.lock.take():
             raise self._is_taken()
+        try:
+            stage = self._begin(overwrite, resume)
+        except BaseException:
+            self.lock.release()
+            raise
+        if stage.complete:
+            self.lock.release()
+        return stage
+
+    def _begin(self, overwrite: bool, resume: bool) -> Stage:
         self._repair()
         if resume and os.path.lexists(self.path):
             check_ours(self.path)
             if os.path.isdir(self.path) and not has_all_marks(self.path):
                 raise FileExistsError(f"{self.path} exists, but is not whole; remove it")
-            self._remove_partial()  # of a job that was to replace it
-            self.lock.release()
+            remove_ours(self.partial)  # of a job that was to replace it
             return Stage(self.path, self.partial, complete=True)
         self._check_target(overwrite)
         resumed = resume and read_job(self.partial) is not None
         if not resumed:
-            self._remove_partial()
+            remove_ours(self.partial)
             self._make_partial()
         return Stage(self.output, self.partial, resumed)
-
-    def _remove_partial(self) -> None:
-        if os.path.lexists(self.partial):
-            remove_ours(self.partial)
 
     def _make_partial(self) -> None:
         try:
             os.mkdir(self.partial)
         except FileExistsError:  # where locks do not work, this is what only one of two can do
             raise self._is_taken() from None
-        self.begun = True
         mark = os.path.join(self.partial, PARTIAL_MARK)
-        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            write_all(descriptor, PARTIAL_TEXT)
-            os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
-        finally:
-            quietly(os.close, descriptor)
-        sync_directory(self.parent)
+            descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                write_all(descriptor, PARTIAL_TEXT)
+                os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
+            finally:
+                quietly(os.close, descriptor)
+            sync_directory(self.parent)
+        except BaseException:  # where not even the mark may be whole
+            with suppress(OSError):
+                os.unlink(mark)
+            with suppress(OSError):
+                os.rmdir(self.partial)
+            raise
 
     def commit(self, overwrite: bool) -> None:
         """Seal the output and put it in its place."""
         if not (os.path.isfile(self.output) or has_all_marks(self.output)):
             raise RuntimeError(f"internal error: {self.path} was not finished by its writer")
         self._check_target(overwrite)
+        sealed = self.partial
         if self.is_file:
-            os.rename(self.output, os.path.join(self.partial, SEALED))
+            sealed = os.path.join(self.partial, SEALED)
+            os.rename(self.output, sealed)
         sync_directory(self.partial)
-        self._swap()
+        self._swap(sealed)
+        self.lock.release()
 
     def leave(self, resume: bool) -> None:
         """After a failure: remove the partial output, unless it is to be resumed and can be."""
         try:
-            if resume and (read_job(self.partial) is not None or self._sealed() is not None):
-                return
-            self._remove_partial()
+            if not (resume and self._can_be_taken_up()):
+                remove_ours(self.partial)
         except Exception as error:  # what made the job fail is what the user must see
             _log.warning("could not remove the partial output %s: %s", self.partial, error)
-
-    def abandon(self) -> None:
-        """Undo a beginning that failed half-way, where not even the mark may be whole."""
-        if self.begun:
-            with suppress(OSError):
-                os.unlink(os.path.join(self.partial, PARTIAL_MARK))
-            with suppress(OSError):
-                os.rmdir(self.partial)
-        self.lock.release()
+        finally:
+            self.lock.release()
 
     def _check_target(self, overwrite: bool) -> None:
         if not os.path.lexists(self.path):
@@ -296,6 +281,9 @@ class _Stage:
 
     def _is_taken(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")
+
+    def _can_be_taken_up(self) -> bool:
+        return read_job(self.partial) is not None or self._sealed() is not None
 
     def _sealed(self) -> str | None:
         """What in the partial directory is whole and only lacks its name."""
@@ -312,10 +300,8 @@ class _Stage:
                 os.unlink(os.path.join(sealed, PARTIAL_MARK))
             sync_directory(sealed)
 
-    def _swap(self) -> None:
+    def _swap(self, sealed: str) -> None:
         """From sealed to in its place; `_repair` takes up an interruption at any point."""
-        sealed = self._sealed()
-        assert sealed is not None
         self._strip(sealed)
         # A file replaces a file in one step; with a directory on either side it takes two.
         if os.path.lexists(self.path) and not (self.is_file and os.path.isfile(self.path)):
@@ -327,16 +313,13 @@ class _Stage:
                 os.rename(self.old, self.path)
             raise
         # The output is there: what is left over must not fail the job. The next run takes it up.
-        for work in (lambda: sync_directory(self.parent), self._remove_partial, self._remove_old):
+        for finish, where in ((sync_directory, self.parent), (remove_ours, self.partial),
+                              (remove_ours, self.old)):
             try:
-                work()
+                finish(where)
             except OSError as error:
                 _log.warning("%s is complete, but what it replaced may remain: %s", self.path,
                              error)
-
-    def _remove_old(self) -> None:
-        if os.path.lexists(self.old):
-            remove_ours(self.old)
 
     def _repair(self) -> None:
         """Bring a swap that was interrupted to its end, or back."""
@@ -352,83 +335,6 @@ class _Stage:
             elif os.path.lexists(self.old):
                 os.rename(self.old, self.path)
             sync_directory(self.parent)
-        self._remove_old()
-        if read_job(self.partial) is None and self._sealed() is None:
-            self._remove_partial()  # nothing in it can be taken up
-
-
-class _Lock:
-    """What one process at a time can hold: an empty file, which is there as long. Local."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    def take(self) -> bool:
-        """Whether no other running job holds it; True as well where locks do not work.
-
-        Raises
-        ------
-        FileExistsError
-            Where something else has its name, or it belongs to another user.
-        """
-        while True:
-            descriptor = self._open()
-            try:
-                if not _try_lock(descriptor):
-                    return False
-                # Its holder may have removed it between the two: then it is no lock any more.
-                if _is_at(descriptor, self._path):
-                    self._descriptor = descriptor
-                    return True
-            finally:
-                if self._descriptor is None:
-                    quietly(os.close, descriptor)
-
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            descriptor = os.open(self._path, flags, 0o666)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-                raise self._is_foreign() from None
-            if error.errno == errno.EACCES and os.path.lexists(self._path):
-                check_owner(self._path)  # in a directory for all, Linux opens no file of others
-            raise
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size:
-                raise self._is_foreign()
-            check_owner(self._path, status)
-        except BaseException:
-            quietly(os.close, descriptor)
-            raise
-        return descriptor
-
-    def _is_foreign(self) -> FileExistsError:
-        return FileExistsError(f"{self._path} is not of mpimages' making; remove it yourself")
-
-    def release(self) -> None:
-        """Let go of it; may be called twice."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            # Its name first: who takes the lock afterwards sees that it is none.
-            with suppress(OSError):
-                os.unlink(self._path)
-            quietly(os.close, descriptor)
-
-
-def _is_at(descriptor: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _try_lock(descriptor: int) -> bool:
-    """Whether no other running job holds the mark; True as well where locks do not work."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN)
-    return True
+        remove_ours(self.old)
+        if not self._can_be_taken_up():
+            remove_ours(self.partial)  # nothing in it can be taken up

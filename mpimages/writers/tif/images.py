@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
+
+from ...core.arguments import check_record_dtype
+from ...core.json_types import JsonObject
 
 __all__ = ["write_tif"]
 
@@ -15,7 +17,7 @@ IMAGEJ_CODES = "BHhf"
 CLASSIC_BYTES = (1 << 32) - (1 << 25)
 
 
-def write_tif(path: str, image: np.ndarray, metadata: Mapping[str, Any] | None = None) -> None:
+def write_tif(path: str, image: np.ndarray, metadata: JsonObject | None = None) -> None:
     """Write an image, (row, column), or a volume, (row, column, page), as a new TIFF. Local.
 
     Parameters
@@ -42,17 +44,16 @@ def write_tif(path: str, image: np.ndarray, metadata: Mapping[str, Any] | None =
     import tifffile
 
     if image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(f"{path}: a TIFF holds a 2-D or 3-D image, not one of {image.shape}")
-    if image.dtype.kind not in "iuf" or image.dtype.itemsize > 8:
-        raise TypeError(f"{path}: a TIFF cannot hold values of dtype {image.dtype}")
+        raise ValueError(f"{path}: image must be 2-D or 3-D and not empty, got shape {image.shape}")
+    check_record_dtype(image.dtype, f"{path}: image")
     pages = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
     # Not through `open`: tifffile itself would replace an existing file.
     with open(path, "xb") as file:
         tifffile.imwrite(file, **_arguments(pages, metadata or {}))
 
 
-def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    common: dict[str, Any] = {
+def _arguments(pages: np.ndarray, metadata: JsonObject) -> JsonObject:
+    common: JsonObject = {
         "byteorder": "<",
         "photometric": "minisblack",
         "software": False,
@@ -74,11 +75,11 @@ def _arguments(pages: np.ndarray, metadata: Mapping[str, Any]) -> dict[str, Any]
 
 
 def imagej_metadata(
-    metadata: Mapping[str, Any], volume: bool
-) -> tuple[dict[str, Any], tuple[float, float] | None]:
+    metadata: JsonObject, volume: bool
+) -> tuple[JsonObject, tuple[float, float] | None]:
     """ImageJ's description, and pixels per unit along (x, y)."""
-    described: dict[str, Any] = {}
-    if _is_positive(metadata.get("frameInterval")):
+    described: JsonObject = {}
+    if _is_positive(metadata.get("frameInterval", 0)):
         described["finterval"] = float(metadata["frameInterval"])
     unit, size = metadata.get("unit"), tuple(metadata.get("pixelSize") or ())
     if not (isinstance(unit, str) and len(size) >= 2 and all(map(_is_positive, size[:2]))):
@@ -91,7 +92,7 @@ def imagej_metadata(
     return described, (1 / float(size[1]), 1 / float(size[0]))
 
 
-def _is_positive(value: Any) -> bool:
+def _is_positive(value: SupportsFloat) -> bool:
     try:
         return bool(0 < float(value) < float("inf"))
     except (TypeError, ValueError):

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
+from ...core.arguments import check_record_dtype
 from ...core.crc32 import crc32
+from ...core.json_types import JsonObject
+from ...formats import tif_tags
 from ...formats.tif_checksums import MARK_PLACE, STRUCTURE_PLACE, pack_mark
 from ...spmd.agreement import Together, from_rank
 from ..output.boxes import little_pieces, write_run
@@ -67,13 +69,12 @@ class StackLayout:
 
     shape: tuple[int, int, int, int]
     dtype: np.dtype
-    metadata: Mapping[str, Any]
+    metadata: JsonObject
 
     def __post_init__(self) -> None:
         if min(self.shape) < 1:
-            raise ValueError(f"a TIFF holds no images of shape {self.shape}")
-        if self.dtype.kind not in SAMPLE_FORMATS or self.dtype.itemsize > 8:
-            raise TypeError(f"a TIFF cannot hold values of dtype {self.dtype}")
+            raise ValueError(f"shape must have no axis of length 0, got {self.shape}")
+        check_record_dtype(self.dtype, "dtype")
         if self.page_bytes >= 1 << 32:
             raise ValueError(f"a page of {self.page_bytes} bytes is more than a TIFF can hold in "
                              "one strip: crop or subsample the images")
@@ -127,7 +128,7 @@ class StackLayout:
             piece_bytes(self.pixel_bytes), structure, crcs,
         )
         tags = [*self._page_tags(first), *self._resolution_tags(),
-                Tag(270, ASCII, self._description().encode("ascii") + b"\0")]
+                Tag(tif_tags.DESCRIPTION, ASCII, self._description().encode("ascii") + b"\0")]
         return first_table(tags, self.big, self.tail if known and self.pages > 1 else 0, mark)
 
     def tables(self) -> Iterator[bytes]:
@@ -145,11 +146,16 @@ class StackLayout:
         rows, columns = self.shape[2:]
         place = LONG8 if self.big else LONG
         return [
-            number(256, LONG, columns), number(257, LONG, rows),
-            number(258, SHORT, self.dtype.itemsize * 8), number(259, SHORT, 1),
-            number(262, SHORT, 1), number(273, place, first), number(277, SHORT, 1),
-            number(278, LONG, rows), number(279, LONG, self.page_bytes),
-            number(339, SHORT, SAMPLE_FORMATS[self.dtype.kind]),
+            number(tif_tags.WIDTH, LONG, columns),
+            number(tif_tags.LENGTH, LONG, rows),
+            number(tif_tags.BITS, SHORT, self.dtype.itemsize * 8),
+            number(tif_tags.COMPRESSION, SHORT, 1),
+            number(tif_tags.PHOTOMETRIC, SHORT, 1),
+            number(tif_tags.STRIP_OFFSETS, place, first),
+            number(tif_tags.SAMPLES, SHORT, 1),
+            number(tif_tags.ROWS_PER_STRIP, LONG, rows),
+            number(tif_tags.STRIP_COUNTS, LONG, self.page_bytes),
+            number(tif_tags.SAMPLE_FORMAT, SHORT, SAMPLE_FORMATS[self.dtype.kind]),
         ]
 
     def _resolution_tags(self) -> list[Tag]:
@@ -159,7 +165,8 @@ class StackLayout:
         if not parts or not all(0 < part.numerator < 1 << 32 for part in parts):
             return []
         x, y = (struct.pack("<II", part.numerator, part.denominator) for part in parts)
-        return [Tag(282, RATIONAL, x), Tag(283, RATIONAL, y), number(296, SHORT, 1)]
+        return [Tag(tif_tags.X_RESOLUTION, RATIONAL, x), Tag(tif_tags.Y_RESOLUTION, RATIONAL, y),
+                number(tif_tags.RESOLUTION_UNIT, SHORT, 1)]
 
     def _description(self) -> str:
         """ImageJ's: which page is what. Other readers heed it, too, whatever the dtype."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...formats import tif_tags
 from ...formats.tif_checksums import MARK_PLACE
 
 __all__ = ["ASCII", "LONG", "LONG8", "RATIONAL", "SHORT", "Tag", "first_table", "number",
@@ -15,7 +16,6 @@ __all__ = ["ASCII", "LONG", "LONG8", "RATIONAL", "SHORT", "Tag", "first_table", 
 
 ASCII, SHORT, LONG, RATIONAL, LONG8 = 2, 3, 4, 5, 16
 SIZES = {SHORT: 2, LONG: 4, RATIONAL: 8, LONG8: 8}
-STRIP_OFFSETS = 273
 # The pixels begin here or at a multiple of it, so that they can be mapped whatever their dtype.
 ALIGNMENT = 16
 
@@ -104,7 +104,7 @@ def page_tables(
     following = places + length
     if last:
         following[-1] = 0
-    which = [tag.tag for tag in ordered].index(STRIP_OFFSETS) + 1
+    which = [tag.tag for tag in ordered].index(tif_tags.STRIP_OFFSETS) + 1
     strip = form.count.size + which * form.entry.size - form.offset.size
     dtype = np.dtype("<u8" if big else "<u4")
     for at, offsets in ((strip, strips), (length - form.offset.size, following)):
