@@ -17,7 +17,7 @@ import numpy as np
 from ..core.crc32 import crc32
 from ..formats.output_names import STATS, STATS_FORMAT, with_own_checksum
 from ..writers.output.ownership import check_ours
-from .drawings import is_there, montage
+from .view_output import is_there, montage
 
 __all__ = ["Summary", "prepare"]
 
