@@ -5,15 +5,13 @@
 >>> data = tsc.loadImages('recording/', inputFormat='tif')      # doctest: +SKIP
 
 The public names are imported when they are first used: a thousand ranks import this package
-at once, and MPI starts with the first `ThunderContext`, not before.
+at once. MPI starts with the first that needs it, and ``import mpimages`` by itself sets nothing up.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from .spmd.deadline import guard as _guard
 
 if TYPE_CHECKING:
     from .colorize import Colorize
@@ -65,12 +63,13 @@ _HOMES = {
     "verify": "verification",
 }
 
-_guard()
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .spmd.exit import guard
+
+    guard()  # the name's module may start MPI
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 

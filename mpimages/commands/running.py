@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from ..core.text import printable
-from ..spmd.deadline import end_within
+from ..spmd.exit import abort, end_within
 from ..spmd.launcher import OVERRIDE, told
 
 if TYPE_CHECKING:
@@ -146,8 +146,6 @@ class Run:
             click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
         text = text_of(error) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
-            from ..spmd.exit import abort
-
             click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: "
                        f"{printable(text)}", err=True)
             abort(comm, code)

@@ -1,119 +1,46 @@
-"""``mpimages slurm``: a batch script for one of the other commands."""
+"""``mpimages slurm``: fill in a batch script for one of the other commands."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+import shlex
+import sys
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from copy import copy
+from importlib.resources import files
+from typing import Any, NoReturn
 
 import click
 
 from ..spmd.launcher import told
-from .batch import LONGEST_MARK, MARK, Script, mpiexec_here, program_here
 from .options import named
-from .rehearsal import Word, absolute, rehearse, valued, words
 from .running import Run, pass_run
 
-# What SLURM accepts, without what a shell or sbatch would read otherwise.
-_PLAIN = re.compile(r"[\w@%.+:,=/*^\[\]-]+", re.ASCII)
-_MEMORY = re.compile(r"([1-9][0-9]*)([KMGT]?)B?", re.IGNORECASE)
+# The first two lines of each template in job/: by them a script of ours is known.
+HEAD = b"#!/bin/bash\n# Written by `mpimages slurm`;"
+HINT = "# Should the ranks not find each other: `srun --mpi=list` names the other ways.\n"
+# The arguments and options of the commands that are paths.
+PATHS = {"path", "paths", "out", "outs"}
+# Options that say nothing of what is in the script.
+OF_FILE = {"out", "overwrite", "debug"}
+# SLURM may send the signal so many seconds earlier than asked.
+EARLIER = 60
+# minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, and with seconds.
 _TIME = re.compile(
     r"(?:(?P<days>\d+)-(?P<h>\d+)(?::(?P<m>\d+)(?::(?P<s>\d+))?)?"
     r"|(?:(?P<hours>\d+):(?=\d+:))?(?P<minutes>\d+)(?::(?P<seconds>\d+))?)", re.ASCII)
-# Options that say nothing of what is in the script.
-_OF_FILE = ("-o", "--out", "--overwrite", "--debug")
-# SLURM may send the signal so many seconds earlier than asked.
-EARLIER = 60
 
 
-class _WithJob(click.Command):
-    """Its options are taken before and after the name of the job; those that the job has as
-    well only before."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = valued(self)
-        rest, mine = list(args), []
-        for word in words(args, own):
-            if word.option is None:
-                break
-            mine.append(word)
-            del rest[: len(word.texts)]
-        if rest[:1] == ["--"]:
-            del rest[0]
-        given = tuple(rest)
-        theirs = _job(ctx, rest[0]) if rest else None
-        if theirs is not None:
-            after, job = _parted(rest[1:], own, {**_help(theirs, ctx), **valued(theirs)})
-            mine += after
-            given = (rest[0], *job)
-        left = super().parse_args(ctx, _texts(mine))
-        ctx.params["job"] = given
-        ctx.params["options"] = _texts(word for word in mine if word.option not in _OF_FILE)
-        return left
-
-
-def _parted(
-    arguments: list[str], own: dict[str, bool], theirs: dict[str, bool]
-) -> tuple[list[Word], list[str]]:
-    """What is the script's, and what the job's."""
-    mine: list[Word] = []
-    job: list[str] = []
-    for word in words(arguments, {**own, **theirs}):
-        if word.option in own and word.option not in theirs:
-            mine.append(word)
-            continue
-        if word.option is None and word.texts[0].startswith("-") and "--" not in job:
-            job.append("--")
-        job += word.texts
-    return mine, job
-
-
-def _texts(some: Iterable[Word]) -> list[str]:
-    return [text for word in some for text in word.texts]
-
-
-def _help(job: click.Command, ctx: click.Context) -> dict[str, bool]:
-    return dict.fromkeys(job.get_help_option_names(ctx), False)
-
-
-def _job(ctx: click.Context, name: str) -> click.Command | None:
-    assert ctx.parent is not None
-    group = ctx.parent.command
-    assert isinstance(group, click.Group)
-    return None if name == ctx.info_name else group.get_command(ctx.parent, name)
-
-
-def _plain(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    if text is not None and _PLAIN.fullmatch(text) is None:
-        raise click.BadParameter(f"{text!r} has characters that SLURM would not take.")
-    return text
-
-
-def _memory(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    if text is None:
-        return None
-    match = _MEMORY.fullmatch(text)
-    if match is None:
-        raise click.BadParameter(f"{text!r}: write it as SLURM does: 500M, 4G")
-    return match[1] + match[2].upper()
-
-
-def _time(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
-    if text is not None and seconds_of(text) is None:
-        raise click.BadParameter(f"{text!r}: write it as SLURM does: 90 (minutes), 4:00:00, 1-12")
-    return text
+def find_beside_python(name: str) -> str | None:
+    """The program of that name that was installed with this Python, if one was. Local."""
+    beside = os.path.join(os.path.dirname(sys.executable), name)
+    return beside if os.access(beside, os.X_OK) else None
 
 
 def seconds_of(time: str) -> int | None:
-    """The seconds of a time limit as SLURM reads it; None where it would not.
-
-    Notes
-    -----
-    ``minutes``, ``minutes:seconds``, ``hours:minutes:seconds``, ``days-hours``,
-    ``days-hours:minutes``, ``days-hours:minutes:seconds`` (sbatch(1), --time).
-    """
+    """The seconds of a time limit as sbatch(1) reads it; None where it would not."""
     match = _TIME.fullmatch(time)
     if match is None:
         return None
@@ -122,56 +49,161 @@ def seconds_of(time: str) -> int | None:
     return (60 * hours + part["m"] + part["minutes"]) * 60 + part["s"] + part["seconds"]
 
 
-def _extra(
-    _: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
-) -> tuple[str, ...]:
-    for text in texts:
-        if re.match(r"--?\w", text) is None or not text.isprintable():
-            raise click.BadParameter(f"{text!r} is not an option such as --qos=long")
-    return texts
+# -- the command line ----------------------------------------------------------------------
 
 
+class _WithJob(click.Command):
+    """Take options before and after the name of the job; those that the job has too, before it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        parser = self._parser(ctx)
+        parser.allow_interspersed_args = False
+        given, job, _ = parser.parse_args(list(args))
+        theirs = _job(ctx, job[0]) if job else None
+        if theirs is not None:
+            parser = self._parser(ctx, theirs)
+            parser.ignore_unknown_options = True
+            end = job.index("--") if "--" in job else len(job)
+            after, rest, _ = parser.parse_args(job[1:end])
+            job = [job[0], *rest, *job[end:]]
+            for name, value in after.items():
+                given[name] = given.get(name, []) + value if isinstance(value, list) else value
+        left = super().parse_args(ctx, _words(self, ctx, given))
+        of_script = {name: given[name] for name in given if name not in OF_FILE}
+        ctx.params |= {"job": tuple(job), "options": _words(self, ctx, of_script)}
+        return left
+
+    def _parser(self, ctx: click.Context, job: click.Command | None = None) -> Any:
+        """One that takes these options; behind the name of a job, those that it has not."""
+        taken = set() if job is None else {
+            name for option in job.get_params(ctx) for name in option.opts}
+        own = copy(self)
+        own.add_help_option = job is None
+        own.params = [option for option in self.params
+                      if isinstance(option, click.Option) and not taken & {*option.opts}]
+        return own.make_parser(ctx)
+
+
+def _words(
+    command: click.Command, ctx: click.Context, given: Mapping[str, Any], paths: Container[str] = ()
+) -> list[str]:
+    """Write what click's parser has read, with absolute paths for the parameters `paths`."""
+    words: list[str] = []
+    for parameter in sorted(command.get_params(ctx), key=lambda one: one.param_type_name):
+        value = given.get(str(parameter.name))
+        texts = value if isinstance(value, list | tuple) else [value]
+        for text in texts:
+            if isinstance(text, str) and parameter.name in paths:
+                text = os.path.abspath(os.path.expanduser(text))
+            if isinstance(text, bool):
+                words.append((parameter.opts if text else parameter.secondary_opts)[0])
+            elif isinstance(text, str) and isinstance(parameter, click.Option):
+                name = parameter.opts[0]
+                words += [f"{name}={text}"] if text.startswith("-") else [name, text]
+            elif isinstance(text, str):
+                words.append(text)
+    return words
+
+
+def _job(ctx: click.Context, name: str) -> click.Command | None:
+    group = ctx.find_root().command
+    assert isinstance(group, click.Group)
+    return None if name == ctx.info_name else group.get_command(ctx, name)
+
+
+class _Begun(Exception):
+    """The command has accepted its arguments, and would now begin."""
+
+
+class _Check(Run):
+    """A run that ends where a command would begin to work, or to answer."""
+
+    def _end(self, *_: Any, **__: Any) -> NoReturn:
+        raise _Begun
+
+    world = context = say = answer = _end
+
+
+def _check_job(
+    ctx: click.Context, given: tuple[str, ...], requeue: bool
+) -> tuple[list[str], bool]:
+    """The job as it is written in the script, and whether it can go on after its time limit."""
+    if not given:
+        raise click.UsageError("Missing argument 'JOB': a command and its arguments.")
+    name, *arguments = given
+    job = _job(ctx, name)
+    if job is None:
+        raise click.UsageError(f"{name!r} is no command that can be a job.")
+    with job.make_context(name, list(arguments), ctx.parent, obj=_Check()) as inner:
+        values = dict(inner.params)
+        with suppress(_Begun):
+            job.invoke(inner)
+    resumes = requeue and "resume" in values
+    if resumes and values["overwrite"]:
+        raise click.UsageError(f"{name} --overwrite would begin anew each time that the job is "
+                               "queued again: remove OUT first, or give --no-requeue.")
+    written, _, _ = job.make_parser(ctx).parse_args(list(arguments))
+    return [name, *_words(job, ctx, {**written, "resume": None}, PATHS)], resumes
+
+
+def _like(is_right: Callable[[str], object], advice: str) -> Any:
+    """A check of an option's text, or texts."""
+    def check(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        for text in value if isinstance(value, tuple) else [value]:
+            if text is not None and not is_right(text):
+                raise click.BadParameter(f"{text!r}: {advice}")
+        return value
+
+    return check
+
+
+# Without what a shell or sbatch would read otherwise.
+_plain = _like(re.compile(r"[\w@%.+:,=/*^\[\]-]+", re.ASCII).fullmatch,
+               "has characters that SLURM would not take.")
+_memory = _like(re.compile("[1-9][0-9]*[KMGT]?", re.IGNORECASE).fullmatch,
+                "write it as SLURM does: 500M, 4G")
+_time = _like(lambda text: seconds_of(text) is not None,
+              "write it as SLURM does: 90 (minutes), 4:00:00, 1-12")
+_extra = _like(lambda text: re.match(r"--?\w", text) and text.isprintable(),
+               "is not an option such as --qos=long")
 _COUNT = click.IntRange(min=1)
-# Name, type or check, and what it is; they are sbatch's own.
-_SBATCH: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("partition", {"callback": _plain, "metavar": "NAME"}, "Of the cluster."),
-    ("account", {"callback": _plain, "metavar": "NAME"}, "To charge."),
-    ("nodes", {"type": _COUNT, "metavar": "N"}, "How many machines."),
-    ("ntasks", {"type": _COUNT, "metavar": "N"}, "How many ranks in all."),
-    ("ntasks-per-node", {"type": _COUNT, "metavar": "N"}, "How many ranks on each machine."),
-    ("cpus-per-task", {"type": _COUNT, "metavar": "N"}, "Cores of each rank, to read with."),
-    ("mem", {"callback": _memory, "metavar": "SIZE"}, "Memory of each machine: 64G."),
-    ("mem-per-cpu", {"callback": _memory, "metavar": "SIZE"}, "Memory of each core: 4G."),
-    ("time", {"callback": _time, "metavar": "TIME"}, "The limit: 4:00:00, 2-12 (days-hours)."),
-)
+_SBATCH = [
+    click.Option(["--partition"], callback=_plain, metavar="NAME", help="Of the cluster."),
+    click.Option(["--account"], callback=_plain, metavar="NAME", help="To charge."),
+    click.Option(["--nodes"], type=_COUNT, metavar="N", help="How many machines."),
+    click.Option(["--ntasks"], type=_COUNT, metavar="N", help="How many ranks in all."),
+    click.Option(["--ntasks-per-node"], type=_COUNT, metavar="N",
+                 help="How many ranks on each machine."),
+    click.Option(["--cpus-per-task"], type=_COUNT, metavar="N",
+                 help="Cores of each rank, to read with."),
+    click.Option(["--mem"], callback=_memory, metavar="SIZE",
+                 help="Memory of each machine: 64G."),
+    click.Option(["--mem-per-cpu"], callback=_memory, metavar="SIZE",
+                 help="Memory of each core: 4G."),
+    click.Option(["--time"], callback=_time, metavar="TIME",
+                 help="The limit: 4:00:00, 2-12 (days-hours)."),
+    click.Option(["--sbatch"], multiple=True, callback=_extra, metavar="OPTION",
+                 help="Another option of sbatch, such as --sbatch=--qos=long."),
+]
 
 
-def _sbatch_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for name, how, text in reversed(_SBATCH):
-        function = click.option(f"--{name}", help=text, **how)(function)
-    return function
-
-
-@click.command("slurm", cls=_WithJob)
+@click.command("slurm", cls=_WithJob, params=list(_SBATCH))
 @click.argument("job", metavar="JOB [ARGS]...", nargs=-1)
-@_sbatch_options
-@click.option("--sbatch", "extra", multiple=True, callback=_extra, metavar="OPTION",
-              help="Another option of sbatch, such as --sbatch=--qos=long.")
 @click.option("--job-name", callback=_plain, metavar="NAME", help="Default: that of JOB.")
+@click.option("--no-requeue", is_flag=True, help="Let the job end at its time limit.")
 @click.option("--mpi", callback=_plain, metavar="HOW",
               help="srun's --mpi (pmix, pmi2 …; `srun --mpi=list`), or mpiexec. Default: the "
               "mpiexec beside this python, where there is one, else pmix.")
 @click.option("--margin", type=click.IntRange(10, 65535), default=120, show_default=True,
               metavar="SECONDS", help="Before the time limit, to record what is done.")
-@click.option("--no-requeue", is_flag=True, help="Let the job end at its time limit.")
 @click.option("-o", "--out", metavar="FILE", help="Write the script there; default: print it.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier script at FILE.")
 @pass_run
 @click.pass_context
 def command(
-    ctx: click.Context, run: Run, job: tuple[str, ...], extra: tuple[str, ...],
-    job_name: str | None, mpi: str | None, margin: int, no_requeue: bool, out: str | None,
-    overwrite: bool, options: list[str], **sbatch: Any,
+    ctx: click.Context, run: Run, job: tuple[str, ...], job_name: str | None, mpi: str | None,
+    margin: int, no_requeue: bool, out: str | None, overwrite: bool, options: list[str],
+    **sbatch: Any,
 ) -> None:
     """Print a batch script for SLURM that does JOB, another command with its arguments.
 
@@ -189,72 +221,53 @@ def command(
         return  # one of them is enough
     if sbatch["mem"] is not None and sbatch["mem_per_cpu"] is not None:
         raise click.UsageError("--mem and --mem-per-cpu exclude each other: give one.")
-    name, arguments, resumes = _checked_job(ctx, job, not no_requeue)
-    if resumes:
-        _check_margin(sbatch["time"], margin)
-    script = Script(
-        name=job_name or name, made_by=["mpimages", "slurm", *options, name, *arguments],
-        command=[*program_here(), name, *arguments, *["--resume"] * resumes],
-        options=[*(f"--{option}={value}" for option, _, _ in _SBATCH
-                   if (value := sbatch[option.replace("-", "_")]) is not None),
-                 *["--no-requeue"] * no_requeue, *extra],
-        mpi=mpi or ("pmix" if mpiexec_here() is None else "mpiexec"),
-        margin=margin if resumes else None, mpiexec=mpiexec_here() or "mpiexec",
-    )
+    words, resumes = _check_job(ctx, job, not no_requeue)
+    limit = seconds_of(sbatch["time"] or "")
+    if resumes and limit is not None and limit <= margin + EARLIER:
+        raise click.UsageError(
+            f"--time {sbatch['time']} leaves nothing to work in: the job is stopped {margin} "
+            "seconds before its limit, or up to a minute earlier. Give more time, a smaller "
+            "--margin, or --no-requeue.")
+    made_by = shlex.join(["mpimages", "slurm", *options, *words])
+    given = [f"# {made_by}"] * made_by.isprintable()
+    given += [f"#SBATCH --job-name={job_name or words[0]}"]
+    given += [f"#SBATCH {option.opts[0]}={sbatch[str(option.name)]}" for option in _SBATCH
+              if not option.multiple and sbatch[str(option.name)] is not None]
+    given += ["#SBATCH --no-requeue"] * no_requeue + [f"#SBATCH {one}" for one in sbatch["sbatch"]]
+    mpi = mpi or ("pmix" if find_beside_python("mpiexec") is None else "mpiexec")
+    kind = "once" if not resumes else "mpiexec" if mpi == "mpiexec" else "srun"
+    fields = {"margin": str(margin), "options": "\n".join(given), "launch": _launch(mpi, words)}
+    script = re.sub(r"\{(margin|options|launch)\}", lambda field: fields[field[1]],
+                    (files(__package__) / "job" / f"{kind}.sh").read_text("utf-8"))
     if out is None:
-        run.say(str(script).rstrip("\n"), colour=True)  # a program, to the letter
+        run.say(script.rstrip("\n"), colour=True)  # a program, to the letter
         return
     path = named(out, "FILE")
-    _write(path, str(script), overwrite)
+    _write(path, script, overwrite)
     run.say(f"{path}: submit it with `sbatch {path}`")
 
 
-def _checked_job(
-    ctx: click.Context, job: tuple[str, ...], requeue: bool
-) -> tuple[str, list[str], bool]:
-    """The job's name, its arguments with absolute paths, and whether it can go on."""
-    if not job:
-        raise click.UsageError("Missing argument 'JOB': a command and its arguments.")
-    name, *given = job
-    theirs = _job(ctx, name)
-    if theirs is None:
-        raise click.UsageError(f"{name!r} is no command that can be a job.")
-    values = rehearse(theirs, given, ctx.parent)
-    resumes = requeue and "resume" in values
-    if resumes and values.get("overwrite"):
-        raise click.UsageError(f"{name} --overwrite would begin anew each time that the job is "
-                               "queued again: remove OUT first, or give --no-requeue.")
-    found = (absolute(word, theirs) for word in words(given, valued(theirs)))
-    return name, _texts(word for word in found if word.option != "--resume"), resumes
-
-
-def _check_margin(time: str | None, margin: int) -> None:
-    seconds = None if time is None else seconds_of(time)
-    if seconds is not None and seconds <= margin + EARLIER:
-        raise click.UsageError(
-            f"--time {time} leaves nothing to work in: the job is stopped {margin} seconds before "
-            "its limit, or up to a minute earlier. Give more time, a smaller --margin, or "
-            "--no-requeue.")
+def _launch(mpi: str, words: Sequence[str]) -> str:
+    """The line that starts the ranks of a job."""
+    own = find_beside_python("mpimages")
+    program = shlex.join([*([own] if own else [sys.executable, "-m", "mpimages"]), *words])
+    if mpi != "mpiexec":
+        return f"{HINT}srun --mpi={mpi} {program}"
+    mpiexec = shlex.quote(find_beside_python("mpiexec") or "mpiexec")
+    return f'{mpiexec} -n "${{SLURM_NTASKS:-$SLURM_JOB_NUM_NODES}}" {program}'
 
 
 def _write(path: str, text: str, overwrite: bool) -> None:
     """Write a file that sbatch takes; one that is there only if it is a script, too."""
+    from ..writers.output.plain import write_small
+
     if os.path.lexists(path):
         if not overwrite:
             raise FileExistsError(f"{path} exists already: give --overwrite before JOB, or "
                                   "another FILE")
-        with open(path, encoding="utf-8", errors="replace") as file:
-            if MARK not in file.read(LONGEST_MARK):
+        with open(path, "rb") as file:
+            if file.read(len(HEAD)) != HEAD:
                 raise FileExistsError(f"{path} is no script that mpimages has written: choose "
                                       "another FILE, or remove it")
-    made = f"{path}.mpimages-{os.getpid()}"
-    try:
-        with open(made, "x", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode | 0o111)
-        os.rename(made, path)
-    except OSError as error:
-        with suppress(OSError):
-            os.remove(made)
-        error.filename, error.filename2 = path, None
-        raise
+    write_small(path, os.fsencode(text))
+    os.chmod(path, os.stat(path).st_mode | 0o111)

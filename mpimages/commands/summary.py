@@ -12,7 +12,7 @@ import numpy as np
 from ..core.crc32 import crc32
 from ..core.json_types import JsonObject
 from ..formats.output_names import STATS, STATS_FORMAT, STATS_PICTURES, with_own_checksum
-from .drawings import montage
+from .view_output import montage
 
 NAMES = ("mean", "stdev", "max", "min")
 # Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.

@@ -31,21 +31,20 @@ if TYPE_CHECKING:
 @click.option("--pixel", callback=ints, metavar="R,C[,P]", help="The time series of this pixel.")
 @click.option("--plane", type=click.IntRange(min=0), metavar="P",
               help="Of a volume; default: all, side by side.")
-@click.option("--colour/--no-colour", "--color/--no-color", "colour", default=None,
-              help="In the terminal; default: told by the terminal.")
 @overwrite_option
 @reads
 @json_option
 @pass_run
 def command(
     run: Run, path: str, out: str | None, image: int | None, pixel: tuple[int, ...] | None,
-    plane: int | None, colour: bool | None, overwrite: bool, reading: dict[str, Any],
+    plane: int | None, overwrite: bool, reading: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Show an image, or the time series of a pixel: in the terminal, or as OUT.png.
+    """Show an image, or the time series of a pixel: as numbers, or as OUT.png.
 
     PATH is a recording, a binary series or an HDF5 series. The greys of an image span the
-    percentiles 1 to 99.5 of its values; in a PNG it has one pixel for each of its.
+    percentiles 1 to 99.5 of its values; in a PNG it has one pixel for each of its. Without OUT
+    the range of an image's values is printed, of a pixel each label and value.
 
     \b
     Examples:
@@ -70,13 +69,9 @@ def command(
             return
         if out is not None:
             given.save(out, shown, overwrite)
-            run.say(f"{out}: {shown.told()}")
-        elif run.speaks:
-            from .terminal import Screen
-
-            screen = Screen.found(colour)
-            run.say(shown.drawn(screen), colour=screen.colours > 0)
-            run.say(shown.told())
+            run.say(f"{out}: {shown.title()}")
+        else:
+            run.say(shown.text())
 
 
 def _check(
@@ -116,7 +111,7 @@ class _Input:
     def prepare(self, out: str, overwrite: bool) -> None:
         """Make sure that `out` can be written."""
         from ..spmd.agreement import from_rank
-        from .drawings import check_png
+        from .view_output import check_png
 
         if self.images is not None:
             refuse_inputs(self.images, self.path, out)
@@ -125,7 +120,7 @@ class _Input:
     def save(self, out: str, shown: Picture | Curve, overwrite: bool) -> None:
         """Write the picture."""
         from ..spmd.agreement import from_rank
-        from .drawings import save_png
+        from .view_output import save_png
 
         def save() -> None:
             save_png(out, shown.png(), overwrite)

@@ -51,7 +51,7 @@ def printable(text: str) -> str:
 
 
 def escape_message(error: BaseException) -> None:
-    """Make the message of an error printable. Local; raises nothing."""
+    """Make the message of an error of ours, or of the system, printable. Local; raises nothing."""
     asked(_escape_parts, error)
 
 

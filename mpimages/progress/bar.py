@@ -1,53 +1,130 @@
-"""How far a piece of work is, as a line that is drawn again or as lines of a log. Local."""
+"""How far a piece of work is: a bar by tqdm, or lines of a log. Local.
+
+tqdm draws where somebody is looking, in a notebook as a widget where ipywidgets is installed. The
+lines in logs are ours: tqdm would write a new line into the output of a batch job each time that
+it draws. So is the counting over ranks (`meter`).
+
+Nothing here raises: that standard error was closed, on one rank only, must not end a job.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
+import warnings
 from contextlib import suppress
+from typing import Any
 
 from ..spmd.memory_limit import size_text
 from .terminal import width_of
 
-__all__ = ["Bar", "LogLines"]
+__all__ = ["REDRAW", "Bar", "LogLines"]
 
-# Seconds: what is over sooner has no bar; between two drawings.
-DELAY = 0.5
+# Seconds between two drawings; what is over sooner has no bar.
 REDRAW = 0.2
-LONGEST_BAR = 30
-SHORTEST_BAR = 5
 
 
-class _Line:
-    """What both have in common.
+class Bar:
+    """A bar in a terminal, or in a notebook's cell.
 
-    Nothing here raises: that standard error was closed, on one rank only, must not end a job.
+    Parameters
+    ----------
+    interval : float, optional
+        Seconds between two drawings.
     """
 
-    def __init__(self, delay: float, interval: float) -> None:
-        self.interval = interval
-        self._delay = delay
-        self._began = self._next = 0.0
-        self._name, self._unit, self._total = "", "", 0
-        self._shown = False
+    def __init__(self, interval: float = REDRAW) -> None:
+        self._interval = interval
+        self._bar: Any = None
+        self._began = 0.0
+        self._options: dict[str, Any] = {}
 
     def begin(self, name: str, total: int, unit: str, now: float) -> None:
         """A piece of work of `total` units, 'bytes' or what is counted, has begun."""
-        self._name, self._total, self._unit = name, total, unit
-        self._began, self._next = now, now + self._delay
-        self._shown = False
+        self._close(leave=False)
+        self._began = now
+        units = {"unit": "B", "unit_scale": True} if unit == "bytes" else {"unit": f" {unit}"}
+        self._options = {"desc": name, "total": total, **units}
 
     def show(self, done: int, now: float) -> None:
         """So much is done; drawn where it is time for it."""
-        if now >= self._next:
-            self._next = now + self.interval
-            self._shown = True
-            self._draw(done, now)
+        if now - self._began >= self._interval:
+            with suppress(Exception):
+                self._bar = self._bar or _tqdm(self._interval, now - self._began, self._options)
+                self._bar.update(done - self._bar.n)
 
     def end(self, done: int, now: float, complete: bool) -> None:
-        """The work is over; what was shown of it says how it ended."""
+        """The work is over: a bar that was shown stays, full if it is `complete`."""
+        if self._bar is not None:
+            self._bar.n = done
+        self._close(leave=True)
 
-    def _draw(self, done: int, now: float) -> None:
-        raise NotImplementedError
+    def _close(self, leave: bool) -> None:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with suppress(Exception):
+                bar.leave = leave
+                bar.close()
+
+
+def _tqdm(interval: float, seconds: float, options: dict[str, Any]) -> Any:
+    """A bar of tqdm's for work that began `seconds` ago."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets a notebook's bar is text
+        from tqdm.autonotebook import tqdm
+
+    # No thread that redraws, and no lock that is shared with other processes.
+    kind: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
+    kind.set_lock(threading.RLock())
+    width = width_of(sys.stderr)
+    # A full line would wrap in some terminals; one that tells no size has no line, to tqdm.
+    bar = kind(**options, file=sys.stderr, ncols=width and width - 1, nrows=20,
+               mininterval=interval, miniters=0, smoothing=0)
+    bar.start_t = time.time() - seconds
+    return bar
+
+
+class LogLines:
+    """A line now and then, for a file.
+
+    Parameters
+    ----------
+    interval : float
+        Seconds between two lines, and until the first one.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._began = self._next = 0.0
+        self._name, self._unit, self._total = "", "", 0
+        self._shown = self._shown_whole = False
+
+    def begin(self, name: str, total: int, unit: str, now: float) -> None:
+        """As `Bar.begin`."""
+        self._name, self._total, self._unit = name, total, unit
+        self._began, self._next = now, now + self._interval
+        self._shown = self._shown_whole = False
+
+    def show(self, done: int, now: float) -> None:
+        """As `Bar.show`."""
+        if now >= self._next:
+            self._next = now + self._interval
+            self._write(done, now)
+
+    def end(self, done: int, now: float, complete: bool) -> None:
+        """As `Bar.end`."""
+        if self._shown and complete and not self._shown_whole:
+            self._write(done, now)
+
+    def _write(self, done: int, now: float) -> None:
+        self._shown, self._shown_whole = True, done >= self._total
+        percent = 100 * done // self._total if self._total else 100
+        parts = ", ".join(part for part in self._figures(done, now) if part)
+        if sys.stderr is not None:
+            with suppress(Exception):
+                sys.stderr.write(f"mpimages: {self._name}: {percent} %, {parts}\n")
+                sys.stderr.flush()
 
     def _figures(self, done: int, now: float) -> tuple[str, str, str]:
         """How much of how much, at what rate, and the time that is left."""
@@ -63,93 +140,9 @@ class _Line:
             return of, speed, f"took {_clock(seconds)}"
         return of, speed, f"{_clock((self._total - done) / rate)} left" if done else ""
 
-    def _percent(self, done: int) -> int:
-        return 100 * done // self._total if self._total else 100
-
-    def _write(self, text: str) -> None:
-        stream = sys.stderr
-        if stream is not None:
-            with suppress(Exception):
-                stream.write(text)
-                stream.flush()
-
-
-class Bar(_Line):
-    """One line at the foot of a terminal, or of a notebook's cell.
-
-    The cursor stays at its end, so that what a program prints meanwhile overwrites nothing.
-
-    Parameters
-    ----------
-    interval : float, optional
-        Seconds between two drawings.
-    """
-
-    def __init__(self, interval: float = REDRAW) -> None:
-        super().__init__(min(DELAY, interval), interval)
-        self._length = 0
-
-    def begin(self, name: str, total: int, unit: str, now: float) -> None:
-        super().begin(name, total, unit, now)
-        self._length = 0
-
-    def end(self, done: int, now: float, complete: bool) -> None:
-        if self._shown:
-            if complete:
-                self._draw(done, now)
-            self._write("\n")
-
-    def _draw(self, done: int, now: float) -> None:
-        of, speed, rest = self._figures(done, now)
-        head = f"{self._name} {self._percent(done):3d}% "
-        tail = " · ".join(part for part in (of, speed, rest) if part)
-        width = width_of(sys.stderr) - 1  # a full line would wrap in some terminals
-        room = min(LONGEST_BAR, width - len(head) - len(tail) - 1)
-        line = f"{head}{self._strip(done, room)} {tail}" if room >= SHORTEST_BAR else head + tail
-        line = _encodable(line[:width])
-        self._write("\r" + line + " " * (self._length - len(line)))
-        self._length = len(line)
-
-    def _strip(self, done: int, room: int) -> str:
-        full = room * min(done, self._total) // self._total if self._total else room
-        return "█" * full + "░" * (room - full)
-
-
-class LogLines(_Line):
-    """A line now and then, for a file.
-
-    Parameters
-    ----------
-    interval : float
-        Seconds between two lines, and until the first one.
-    """
-
-    def __init__(self, interval: float) -> None:
-        super().__init__(interval, interval)
-        self._told_all = False
-
-    def end(self, done: int, now: float, complete: bool) -> None:
-        if self._shown and complete and not self._told_all:
-            self._draw(done, now)
-
-    def _draw(self, done: int, now: float) -> None:
-        self._told_all = done >= self._total
-        parts = ", ".join(part for part in self._figures(done, now) if part)
-        self._write(f"mpimages: {self._name}: {self._percent(done)} %, {parts}\n")
-
 
 def _clock(seconds: float) -> str:
     """``1:02:03``, or ``0:07``."""
     whole = int(seconds + 0.5)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def _encodable(line: str) -> str:
-    """The line in letters that standard error has."""
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    try:
-        line.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        line = line.replace("█", "#").replace("░", ".").replace("·", "-")
-    return line

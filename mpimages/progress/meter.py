@@ -3,7 +3,7 @@
 Each rank counts what it has done. Now and then it tells rank 0, which adds up and draws: between
 its own batches, and while it waits for the others. Nobody waits for a report, and whatever
 becomes of an action, the reports that are on their way are of no harm: they say of what they
-are, and are taken later.
+are, and are taken later. No library counts so over the ranks of MPI; tqdm draws (`bar`).
 """
 
 from __future__ import annotations

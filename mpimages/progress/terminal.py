@@ -21,13 +21,15 @@ def is_live(stream: Any) -> bool:
     """Whether a line that was written to `stream` can be written again."""
     if stream is None:
         return False
-    if type(stream).__module__.startswith("ipykernel"):
+    if _is_notebook(stream):
         return True
     return os.environ.get("TERM") != "dumb" and (_is_terminal(stream) or _behind() is not None)
 
 
-def width_of(stream: Any) -> int:
-    """The letters in a line of the terminal; 80 where nobody knows."""
+def width_of(stream: Any) -> int | None:
+    """The letters in a line of the terminal, 80 where nobody knows; None: a notebook's cell."""
+    if _is_notebook(stream):
+        return None
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
@@ -42,6 +44,10 @@ def width_of(stream: Any) -> int:
             finally:
                 os.close(descriptor)
     return WIDTH
+
+
+def _is_notebook(stream: Any) -> bool:
+    return type(stream).__module__.startswith("ipykernel")
 
 
 def _is_terminal(stream: Any) -> bool:

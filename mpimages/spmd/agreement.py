@@ -22,7 +22,7 @@ from mpi4py import MPI
 
 from ..core.cleanup import asked
 from ..core.partition import Partition
-from ..core.text import WHOLE, escape_message, shown
+from ..core.text import WHOLE, escape_message, printable, shown
 from ..core.timers import phase
 from ..errors import CollectiveMismatchError, RankError
 from .waiting import complete
@@ -36,6 +36,7 @@ __all__ = [
     "from_rank",
     "is_agreed",
     "mark_agreed",
+    "mark_of_user",
     "moment",
     "teller_of",
 ]
@@ -112,7 +113,7 @@ class Together:
 
     def _raise_everywhere(self, lowest: int) -> NoReturn:
         comm, own = self.comm, self.failure
-        if own is not None:
+        if own is not None and not _attributes(own).get("of_user"):
             escape_message(own)
         failures = comm.allreduce(int(self.failed))
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
@@ -173,6 +174,11 @@ def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> Error
     return error
 
 
+def mark_of_user(error: BaseException) -> None:
+    """Mark what a function of the user's has raised: it passes as it is. Local."""
+    _attributes(error).update(of_user=True)
+
+
 def is_agreed(error: BaseException, comm: MPI.Intracomm | None = None, since: int = -1) -> bool:
     """Whether an agreement of comm's ranks, or of any, has raised it since that moment. Local."""
     agreed, when = _attributes(error).get("agreed", (None, -1))
@@ -216,7 +222,8 @@ def _describe(error: BaseException, place: str) -> _Described:
     except BaseException:
         name = asked(lambda: str.__str__(kind.__name__), otherwise="an exception")
         pickled, number, text = pickle.dumps(RankError), None, f"{name}: {text}"
-    return _Described(pickled, number, f"{place}: {text}", asked(_code, error, otherwise=1))
+    message = f"{place}: {printable(text)}"
+    return _Described(pickled, number, message, asked(_code, error, otherwise=1))
 
 
 def _text(error: Any) -> str:
@@ -242,7 +249,7 @@ def _code(error: Any) -> int | str | None:
 
 def _construct(kind: Any, number: int | None, message: str) -> BaseException:
     error = kind(number, message) if number is not None else kind(message)
-    if not _passes(error) or message not in str.__str__(str(error)):
+    if not _passes(error) or message not in _text(error):
         raise TypeError("an exception that cannot be had again")
     return error
 

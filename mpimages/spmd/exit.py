@@ -2,8 +2,13 @@
 
 While contexts of several ranks are open, an uncaught exception on one rank ends the job: the
 others are told, those that wait for this rank raise CollectiveMismatchError, and where they have
-not ended after a while the job is aborted. A rank that simply ends tells the others as well. For
-failures before the first context and after the last one see `deadline`.
+not ended after a while the job is aborted. A rank that simply ends tells the others as well.
+
+Before the first context and after the last one nobody can be told. MPI's end is a collective call:
+a rank that fails there would wait in it for others that wait elsewhere. Python is gone by then, so
+only the system can end the process (`end_within`); its launcher then ends the job.
+
+The module can be imported before MPI starts, and does not start it.
 """
 
 from __future__ import annotations
@@ -11,29 +16,72 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import signal
 import stat
 import sys
 import termios
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from types import TracebackType
-from typing import Any, NoReturn
-
-from mpi4py import MPI
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.cleanup import asked
-from .agreement import teller_of
-from .deadline import GRACE
-from .waiting import PAUSE
-from .watch import Watch
 
-__all__ = ["abort", "attend", "dismiss", "end_alone", "end_of_interrupt"]
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
+    from .watch import Watch
+
+__all__ = ["abort", "attend", "dismiss", "end_alone", "end_of_interrupt", "end_within", "guard"]
+
+# Seconds that the others have to end by themselves, after a failure here; and between two looks.
+GRACE = 5.0
+PAUSE = 1e-3
 # Seconds for a launcher to read what a rank printed before it aborts the job, at most; and to pass
 # it on.
 HEARD = 2.0
 PASSED_ON = 0.1
+
+
+# What a program's first frame is called: that of a script, and that of ``python -m``.
+FIRST = ("<module>", "_run_module_as_main")
+
+
+# -- where no context is -------------------------------------------------------------------
+
+
+@cache
+def guard() -> None:
+    """From now on an exception that ends this process does not leave it in MPI's end. Local."""
+    atexit.register(_limit)  # before `_leave`, so that it runs after it
+
+
+def end_within(seconds: float) -> None:
+    """Let the system end this process if it is still there by then. Local."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _limit() -> None:
+    # An interrupted import may have started MPI, and have left no module of that name.
+    if "mpi4py" in sys.modules and _is_uncaught():
+        end_within(GRACE)
+
+
+def _is_uncaught() -> bool:
+    """Whether an exception ends this process. Local.
+
+    Python keeps the last one that was printed, and so do shells and test runners with those
+    that they catch: but only one that nobody caught began in the program's own first frame.
+    """
+    trace = getattr(sys, "last_traceback", None)
+    return trace is not None and not hasattr(sys, "ps1") and \
+        trace.tb_frame.f_code.co_name in FIRST
+
+
+# -- while contexts are open ---------------------------------------------------------------
 
 
 class _Attended:
@@ -53,6 +101,7 @@ _attended = _Attended()
 
 def attend(watch: Watch) -> None:
     """From now on the end of this process is told to the watch's other ranks. Local."""
+    guard()
     if watch.alone:
         return
     _attended.watches.append(watch)
@@ -104,6 +153,10 @@ def _hook(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Print what no rank has printed, and remember that this rank ends of it."""
+    from mpi4py import MPI
+
+    from .agreement import teller_of
+
     comm, teller = teller_of(error)
     show = _attended.before or sys.__excepthook__
 
@@ -128,6 +181,8 @@ def _flush() -> None:
 
 def _leave() -> None:
     """At the interpreter's exit, before MPI's: end together with the other ranks."""
+    from mpi4py import MPI
+
     if MPI.Is_finalized():
         return
     if _attended.lost:
@@ -146,6 +201,8 @@ def _leave() -> None:
 
 
 def _abort() -> NoReturn:
+    from mpi4py import MPI
+
     abort(MPI.COMM_WORLD, 1)
 
 

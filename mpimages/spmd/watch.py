@@ -23,7 +23,7 @@ from mpi4py import MPI
 
 from ..core.timers import phase
 from ..errors import CollectiveMismatchError
-from .agreement import mark_agreed
+from .agreement import mark_agreed, mark_of_user
 from .progress_messages import Reports
 from .waiting import PAUSE, spin
 
@@ -62,6 +62,9 @@ def calling() -> Iterator[None]:
     before, _here.calling = _here.calling, True
     try:
         yield
+    except BaseException as error:
+        mark_of_user(error)
+        raise
     finally:
         _here.calling = before
 

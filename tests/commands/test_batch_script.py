@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from mpimages.cli import COMMANDS, cli
-from mpimages.commands import batch, slurm
+from mpimages.commands import slurm
 
 from ..support.jobs import SECONDS
 
@@ -35,8 +35,7 @@ assert "mpi4py.MPI" not in sys.modules
 def say(tmp_path, monkeypatch):
     """Runs `mpimages slurm` in an empty directory, where `mpimages` is on the path."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(slurm, "program_here", lambda: ["mpimages"])
-    monkeypatch.setattr(slurm, "mpiexec_here", lambda: None)
+    monkeypatch.setattr(slurm, "find_beside_python", {"mpimages": "mpimages"}.get)
 
     def run(*arguments, code=0):
         result = CliRunner().invoke(cli, ["slurm", *map(str, arguments)])
@@ -70,7 +69,8 @@ def test_an_example_is_what_its_third_line_prints(say, name):
 
 def test_the_array_ends_as_the_others_do():
     text = (EXAMPLES / "array.sh").read_text(encoding="utf-8")
-    assert text.endswith("\n".join(batch.REQUEUE) + "\n")
+    resume = (EXAMPLES / "resume.sh").read_text(encoding="utf-8")
+    assert text.endswith(resume[resume.index("code=$?"):])
     for option in ("--signal=TERM@120", "--requeue", "--open-mode=append"):
         assert option in options_of(text)
 
@@ -98,8 +98,8 @@ def test_options_are_the_scripts_or_the_jobs_wherever_they_stand(say, tmp_path):
     assert options_of(script)[1:6] == [
         "--nodes=2", "--ntasks=64", "--time=1-12", "--qos=long", "--signal=TERM@120"]
     assert command_of(script) == [
-        "srun", "--mpi=pmi2", "mpimages", "to-series", str(tmp_path / "r"), "--memory", "1GB",
-        "-o", str(tmp_path / "s.h5"), "--dataset=--nodes", "--resume"]
+        "srun", "--mpi=pmi2", "mpimages", "to-series", str(tmp_path / "r"), "-o",
+        str(tmp_path / "s.h5"), "--memory", "1GB", "--dataset=--nodes", "--resume"]
 
 
 def test_options_that_both_have_are_the_jobs_behind_its_name(say, tmp_path):
@@ -108,7 +108,8 @@ def test_options_that_both_have_are_the_jobs_behind_its_name(say, tmp_path):
         "-o", str(tmp_path / "out"), "--overwrite"]
 
 
-@pytest.mark.parametrize("path", ["it's $HOME `x` \"y\" *.tif", "a\nb", "-x", "ä", "~/r"])
+@pytest.mark.parametrize("path", ["it's $HOME `x` \"y\" *.tif", "a\nb", "-x", "ä", "~/r",
+                                  "{launch} {margin}"])
 def test_whatever_the_path_the_shell_gives_it_back(say, tmp_path, monkeypatch, path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     script = say("info", "--job-name", "x", "--", path)
@@ -132,14 +133,14 @@ def test_mpiexec_gets_the_signal_from_the_script(say, monkeypatch):
     script = say("to-series", "r", "s", "--mpi", "mpiexec", "--margin", "60")
     assert "--signal=B:USR1@60" in options_of(script)
     assert "mpiexec -n \"${SLURM_NTASKS:-$SLURM_JOB_NUM_NODES}\" mpimages to-series" in script
-    monkeypatch.setattr(slurm, "mpiexec_here", lambda: "/a venv/bin/mpiexec")
+    monkeypatch.setattr(slurm, "find_beside_python", "/a venv/bin/{}".format)
     assert "\n'/a venv/bin/mpiexec' -n" in say("stats", "r", "s")
 
 
 def test_the_program_is_the_one_that_prints():
-    program = batch.program_here()
-    assert os.path.dirname(program[0]) == os.path.dirname(sys.executable)
-    done = subprocess.run([*program, "--version"], timeout=SECONDS, stdout=subprocess.PIPE,
+    program = slurm.find_beside_python("mpimages")
+    assert os.path.dirname(program) == os.path.dirname(sys.executable)
+    done = subprocess.run([program, "--version"], timeout=SECONDS, stdout=subprocess.PIPE,
                           check=True, text=True)
     assert done.stdout.startswith("mpimages ")
 
@@ -190,7 +191,7 @@ def test_into_a_file(say, tmp_path):
 def test_only_its_own_scripts_are_replaced(say, tmp_path, kind):
     there = tmp_path / "there"
     if kind == "other":
-        there.write_text("#!/bin/bash\n" * 50 + batch.MARK)
+        there.write_text("#!/bin/bash\n" + slurm.HEAD.decode())
     else:
         there.mkdir()
     assert "Error: " in say("-o", there, "--overwrite", "stats", "r", "s", code=1)

@@ -9,16 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mpimages.commands.view_output import contrast, montage
 from mpimages.simulated import example
 
 pytestmark = pytest.mark.ranks
-
-
-@pytest.fixture(autouse=True)
-def screen(monkeypatch):
-    """A terminal of one size, whoever runs the tests."""
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("LINES", "24")
 
 
 @pytest.fixture
@@ -112,19 +106,25 @@ def test_a_curve_as_png(command, rec):
     command("view", "rec", "--pixel", "30,40,0", "c.png", "--overwrite")
 
 
-def test_in_a_terminal(command, rec):
-    image = command("view", "rec", "--image", "0")
-    lines = image.splitlines()
-    assert len(lines) <= 24
-    assert max(map(len, lines[:-1])) <= 60
-    assert set("".join(lines[:-1])) == set(" ░▒▓█")
-    assert "\x1b" not in image
-    coloured = command("view", "rec", "--image", "0", "--colour")
-    assert "\x1b[38;5;" in coloured
+def test_numbers_where_no_picture_is_wanted(command, rec):
+    first = rec[0, ..., 1]
+    said = command("view", "rec", "--image", "0", "--plane", "1").splitlines()
+    assert said[0].startswith("image 0 of 20 (0 to 19), 76 x 87 x 2, uint8, plane 1; black ")
+    assert said[1] == f"min {first.min()}, max {first.max()}, mean {first.mean():g}"
     curve = command("view", "rec", "--pixel", "30,40,1").splitlines()
-    assert curve[0].startswith("96 ┤")
-    assert any(line.startswith("80 ┤") for line in curve)
-    assert curve[-2].split() == ["0", "19"]
+    assert "20 values, uint8, min 80, max 96" in curve[0]
+    assert curve[1:] == [f"{i}\t{value}" for i, value in enumerate(rec[:, 30, 40, 1])]
+
+
+def test_percentiles_and_montage():
+    image = np.arange(1000.0).reshape(10, 100)
+    image[0, 0] = np.inf
+    assert contrast(image) == tuple(np.percentile(np.arange(1.0, 1000), (1, 99.5)))
+    volume = np.arange(2 * 3 * 5).reshape(2, 3, 5)
+    flat = montage(volume)
+    assert flat.shape == (6, 6)
+    assert (flat[:2, 3:] == volume[..., 1]).all()
+    assert (flat[4:, 3:] == volume.min()).all()
 
 
 def test_what_is_not_finite(command, comm):

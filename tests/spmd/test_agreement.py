@@ -138,6 +138,43 @@ def test_an_exception_that_cannot_be_shown(comm):
             raise Unshowable
 
 
+class Kept(Exception):
+    """It can neither be copied nor made of a message alone."""
+
+    def __init__(self, text, number):
+        super().__init__(text, number)
+        self.number = number
+
+    def __reduce__(self):
+        raise TypeError("not to be copied")
+
+
+@pytest.mark.parametrize(("error", "kind"), [
+    (Kept("red\x1b[31m \u202e", 5), RankError), (ValueError("red\x1b[31m \u202e"), ValueError),
+    (KeyError("red\x1b[31m \u202e"), KeyError),
+], ids=["kept", "value", "key"])
+def test_an_exception_of_the_users_function_keeps_its_arguments(tsc, comm, error, kind):
+    given = error.args
+
+    def fail(image):
+        if image[0, 0] == comm.size - 1:
+            raise error
+        return image
+
+    values = np.arange(comm.size, dtype="uint8").repeat(6).reshape(-1, 2, 3)
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        tsc.loadImagesFromArray(values).apply(fail, (2, 3), "uint8").mean()
+    if comm.rank == comm.size - 1:
+        assert (caught.value if comm.size == 1 else caught.value.__cause__) is error
+    assert error.args == given
+    if comm.size > 1:
+        assert type(caught.value) is kind
+        assert r"red\x1b[31m" in caught.value.args[0]
+        assert "\x1b" not in str(caught.value)
+    error.__traceback__ = None
+    getattr(error, "__notes__", []).clear()
+
+
 def test_an_old_exception_raised_again_on_one_rank_is_a_new_failure(comm):
     kept = []
     for _ in range(2):

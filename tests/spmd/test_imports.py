@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 LAZY = """
-import sys, mpimages
+import atexit, signal, sys
+before = atexit._ncallbacks(), sys.excepthook, signal.getsignal(signal.SIGALRM)
+import mpimages
+assert before == (atexit._ncallbacks(), sys.excepthook, signal.getsignal(signal.SIGALRM))
 heavy = {"h5py", "matplotlib", "tifffile", "imagecodecs", "mpi4py", "numpy"} & set(sys.modules)
 assert not heavy, heavy
 from mpimages import ThunderContext

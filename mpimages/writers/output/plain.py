@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -76,11 +77,17 @@ def plain_index(index: Iterable[object], count: int) -> np.ndarray:
 def write_small(path: str, content: bytes) -> None:
     """Write a small file so that, after a crash too, it is there whole or not at all."""
     temporary = path + TEMPORARY
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        error.filename, error.filename2 = path, None
+        raise
 
 
 def sync_directory(path: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-import mpimages
+from mpimages import ThunderContext
 
 case = sys.argv[1]
 if case == "import":  # as an interrupt leaves it while MPI starts
@@ -17,9 +17,9 @@ if case == "import":  # as an interrupt leaves it while MPI starts
     if last:
         del sys.modules["mpi4py.MPI"]
         raise KeyboardInterrupt
-    mpimages.ThunderContext()
+    ThunderContext()
 elif case == "after":
-    with mpimages.ThunderContext() as tsc:
+    with ThunderContext() as tsc:
         first = tsc.rank == 0
     if first:
         raise LookupError("lost my way")
@@ -29,4 +29,4 @@ else:
     last = MPI.COMM_WORLD.rank == MPI.COMM_WORLD.size - 1
     if last or case == "all":
         raise LookupError("lost my way")
-    mpimages.ThunderContext()
+    ThunderContext()

@@ -1,0 +1,5 @@
+#!/bin/bash
+# Written by `mpimages slurm`; submit it with `sbatch FILE`.
+{options}
+
+{launch}
