@@ -27,7 +27,7 @@ LIBRARIES = {
     "transpose": ["transpose"],
 }
 # The folders whose headers a library includes, besides its own and common/.
-INCLUDES = {"tree": ["moments"]}
+INCLUDES = {"projection": ["moments"], "tree": ["moments"]}
 
 
 def files(*folders: str) -> list[str]:

@@ -35,6 +35,7 @@ def read_all(array: np.ndarray) -> int:
 
 def copy_all(src: np.ndarray, dst: np.ndarray) -> None:
     """Copy a C-contiguous array into another of the same size."""
-    assert src.flags.c_contiguous and dst.flags.c_contiguous
+    assert src.flags.c_contiguous
+    assert dst.flags.c_contiguous
     assert src.nbytes == dst.nbytes
     _library.copy_all(src.ctypes.data, dst.ctypes.data, src.nbytes)

@@ -34,20 +34,23 @@ static void FN(gather)(const struct job *job, const char *from, size_t k, size_t
 /* Add the parts 1 ... parts - 1 of the pixels, `inner` each, to part 0. */
 static void FN(add_limbs)(struct mpim_limbs limbs, int count, size_t parts, size_t inner)
 {
-    for (size_t from = inner; from < parts * inner; from += inner)
+    uint64_t *const data = limbs.data;
+    for (size_t from = inner; from < parts * inner; from += inner) {
+        if (count == 1) {
+            for (size_t i = 0; i < inner; i++)
+                data[i] += data[from + i];
+            continue;
+        }
         for (size_t i = 0; i < inner; i++) {
-            if (count == 1) {
-                limbs.data[i] += limbs.data[from + i];
-                continue;
-            }
             u128 carry = 0;
-            uint64_t *to = limbs.data + i;
+            uint64_t *to = data + i;
             for (int l = 0; l < count; l++, to += limbs.stride) {
                 carry += (u128)*to + to[from];
                 *to = (uint64_t)carry;
                 carry >>= 64;
             }
         }
+    }
 }
 
 static void FN(square_roots)(double *values, size_t n)

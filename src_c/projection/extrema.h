@@ -1,4 +1,4 @@
-/* Template: maxima and minima along short rows and along the last axis, for one dtype.
+/* Template: maxima and minima of one dtype: of long rows, of short rows, along the last axis.
  *
  * Values are compared as keys of type KEY. Those of integers are the values themselves. A float's key
  * is a signed integer, the greater the better (of minima, too), with NaNs of either sign above all:
@@ -8,6 +8,7 @@
  *
  * `greatest` is 1 for maxima and 0 for minima: a constant wherever these functions are inlined.
  */
+#include "moments/extrema.h"
 
 typedef KEY UNALIGNED TFN(stored);
 typedef KEY TFN(lane) __attribute__((vector_size(LANE_BYTES)));
@@ -226,6 +227,17 @@ static ALWAYS_INLINE void TFN(reduce_last_axis)(const char *from, size_t n, size
 
 /* -- What projection.c calls ------------------------------------------------------------------- */
 
+/* Long rows in groups: the results are loaded and stored once for all rows of one. */
+static void TFN(max_long_rows)(const char *from, size_t n, size_t stride, size_t width, void *to)
+{
+    memcpy(to, from, width * sizeof(T));
+    TFN(max_rows)(from, (ptrdiff_t)stride, n, width, to);
+}
+static void TFN(min_long_rows)(const char *from, size_t n, size_t stride, size_t width, void *to)
+{
+    memcpy(to, from, width * sizeof(T));
+    TFN(min_rows)(from, (ptrdiff_t)stride, n, width, to);
+}
 static void TFN(max_short_rows)(const char *from, size_t n, size_t inner, size_t planes, void *to)
 {
     TFN(reduce_short_rows)(from, n, inner, planes, to, 1);

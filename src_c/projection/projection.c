@@ -12,10 +12,10 @@
  * last nodes are merged from the smallest (rightmost) to the largest.
  *
  * Extrema, by the length of `inner`:
- *   - long rows are compared by mpim_extrema, as they lie in the array;
- *   - short rows one after the other, several taken as one row (extrema.h);
- *   - rows of single items (inner == 1) by vectors across them (extrema.h), or, where they are fewer
- *     than a lane holds, transposed and then as long rows.
+ *   - long rows are compared as they lie in the array, a group at a time;
+ *   - short rows one after the other, several taken as one row;
+ *   - rows of single items (inner == 1) by vectors across them, or, where they are fewer than a lane
+ *     holds, transposed and then as long rows.
  */
 #include "common/dtypes.h"
 #include "common/vectors.h"
@@ -251,6 +251,8 @@ static int project_sums(const struct job *job)
 
 typedef void (*reduce_fn)(const char *, size_t, size_t, size_t, void *);
 typedef int (*add_extrema_fn)(const void *, const void *, size_t, void *, size_t);
+static const reduce_fn max_long[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, max_long_rows)};
+static const reduce_fn min_long[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, min_long_rows)};
 static const reduce_fn max_short[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, max_short_rows)};
 static const reduce_fn min_short[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, min_short_rows)};
 static const reduce_fn max_last[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, max_last_axis)};
@@ -258,34 +260,33 @@ static const reduce_fn min_last[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, m
 static const add_extrema_fn extrema_adders[][MPIM_ISA_COUNT] = {
     FOR_EACH_DTYPE(CLONES_OF, add_extrema)};
 
-/* Extrema of n long rows, `stride` bytes apart: a group at a time, so that the accumulators are
- * loaded and stored once for all of it. */
+static int has_long_rows(const struct job *job)
+{
+    return job->inner > 1 && job->inner * job->itemsize > SHORT_BYTES;
+}
+
 static void reduce_long_rows(const struct job *job, const char *rows, size_t stride, size_t width,
                              char *high, char *low)
 {
     if (high)
-        memcpy(high, rows, width * job->itemsize);
+        max_long[job->dtype][job->isa](rows, job->n, stride, width, high);
     if (low)
-        memcpy(low, rows, width * job->itemsize);
-    for (size_t r = 0; r < job->n; r += GROUP)
-        mpim_extrema(job->isa, job->dtype, rows + r * stride, min_size(job->n - r, GROUP), width,
-                     (ptrdiff_t)stride, high, low);
+        min_long[job->dtype][job->isa](rows, job->n, stride, width, low);
 }
 
 /* The extrema of `width` output pixels from `at` on: into high and low where they are not NULL. */
 static void reduce(const struct job *job, size_t at, size_t width, char *high, char *low)
 {
-    const size_t inner = job->inner, row = inner * job->itemsize, plane = at / inner;
-    const char *from = job->array + plane * job->n * row;
-    const size_t lane = LANE_BYTES / job->itemsize;
-    if (inner == 1 && job->n < lane) {
+    const size_t inner = job->inner, row = inner * job->itemsize;
+    const char *from = job->array + at / inner * job->n * row;
+    if (has_long_rows(job)) {
+        reduce_long_rows(job, from + at % inner * job->itemsize, row, width, high, low);
+        return;
+    }
+    if (inner == 1 && job->n * job->itemsize < LANE_BYTES) {
         char turned[LANE_BYTES * PITCH] __attribute__((aligned(LINE)));
         gatherers[job->isa](job, from, job->n, width, turned);
         reduce_long_rows(job, turned, PITCH * job->itemsize, width, high, low);
-        return;
-    }
-    if (inner > 1 && row > SHORT_BYTES) {
-        reduce_long_rows(job, from + at % inner * job->itemsize, row, width, high, low);
         return;
     }
     const reduce_fn max = (inner == 1 ? max_last : max_short)[job->dtype][job->isa];
@@ -300,7 +301,7 @@ static void reduce(const struct job *job, size_t at, size_t width, char *high, c
 static size_t extrema_width(const struct job *job, size_t at)
 {
     const size_t left = job->outer * job->inner - at;
-    if (job->inner > 1 && job->inner * job->itemsize > SHORT_BYTES)
+    if (has_long_rows(job))
         return min_size(RUN_BYTES / job->itemsize, job->inner - at % job->inner);
     const size_t planes = job->inner < PIXELS ? PIXELS / job->inner : 1;
     return min_size(left, planes * job->inner);
