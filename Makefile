@@ -21,7 +21,7 @@ COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
 export DATA ?=
 MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
-KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kernels/*.pyx mpimages/kernels/*.pxd)
+KERNELS := setup.py pyproject.toml $(wildcard src_c/*.h src_c/*/*) $(wildcard mpimages/kernels/*.pyx mpimages/kernels/*.pxd)
 
 # Small jobs on few cores: one thread each for whatever library would start its own.
 export OMP_NUM_THREADS := 1

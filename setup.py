@@ -1,4 +1,4 @@
-"""Builds the kernels: one extension module for each .pyx, from it and its C file."""
+"""Builds the kernels: a static library for each folder of src_c, an extension for each .pyx."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 # No -march: each function is compiled for several levels and the one to run is chosen at run time.
 # No contraction and no -ffast-math: every level must give the same bits.
@@ -16,36 +17,63 @@ if os.environ.get("MPIMAGES_SANITIZE") == "1":
     FLAGS += SANITIZERS
     LINK_FLAGS += SANITIZERS
 
-# The C files of each kernel module; what is shared between modules is in headers alone.
-SOURCES = {
-    "isa": ["isa.c"],
-    "limits": ["limits.c"],
-    "moments": ["moments.c", "tree.c"],
-    "projection": ["projection.c"],
-    "runs": ["runs.c"],
-    "series": ["series.c"],
-    "transpose": ["transpose.c"],
+# The libraries that each extension links; one that calls another comes first.
+LIBRARIES = {
+    "isa": ["isa"],
+    "moments": ["moments", "tree"],
+    "projection": ["projection", "moments", "tree"],
+    "runs": ["runs"],
+    "series": ["series"],
+    "transpose": ["transpose"],
 }
-HEADERS = sorted(str(path) for path in Path("src_c").glob("*.h"))
+# The folders whose headers a library includes, besides its own and common/.
+INCLUDES = {"projection": ["moments"], "tree": ["moments"]}
 
 
-def extension(name: str, sources: list[str]) -> Extension:
+def files(*folders: str) -> list[str]:
+    """The C files and headers of folders of src_c, and those that all include."""
+    paths = [Path("src_c/mpimages.h")]
+    for folder in ("common", *folders):
+        paths += sorted(Path("src_c", folder).glob("*.[ch]"))
+    return [str(path) for path in paths]
+
+
+def library(name: str) -> tuple[str, dict]:
+    return f"mpim_{name}", {
+        "sources": [f"src_c/{name}/{name}.c"],
+        "obj_deps": {"": files(name, *INCLUDES.get(name, []))},
+        "include_dirs": ["src_c"],
+        "cflags": FLAGS,
+    }
+
+
+def extension(name: str, libraries: list[str]) -> Extension:
     return Extension(
         f"mpimages.kernels.{name}",
-        [f"mpimages/kernels/{name}.pyx", *(f"src_c/{source}" for source in sources)],
+        [f"mpimages/kernels/{name}.pyx"],
         include_dirs=["src_c", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=FLAGS,
         extra_link_args=LINK_FLAGS,
-        libraries=["m"],
-        depends=[*HEADERS, "mpimages/kernels/isa.pxd"],
+        libraries=[*(f"mpim_{library}" for library in libraries), "m"],
+        depends=[*files(*libraries), *map(str, Path("mpimages/kernels").glob("*.pxd"))],
     )
+
+
+class BuildExtensions(build_ext):
+    """Builds what the extensions link first, also where it is called by itself."""
+
+    def run(self) -> None:
+        self.run_command("build_clib")
+        super().run()
 
 
 setup(
+    cmdclass={"build_ext": BuildExtensions},
+    libraries=[library(name) for name in sorted({x for use in LIBRARIES.values() for x in use})],
     ext_modules=cythonize(
-        [extension(name, sources) for name, sources in SOURCES.items()],
+        [extension(name, libraries) for name, libraries in LIBRARIES.items()],
         compiler_directives={"language_level": 3, "boundscheck": False},
         build_dir="build/cython",
-    )
+    ),
 )

@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 
 import imagecodecs
+import limits
 import numpy as np
 import tifffile
 from mpi4py import MPI
 
 from mpimages import ThunderContext
-from mpimages.kernels import limits
 
 IMAGE = (512, 512)
 # Whatever else the machine does makes a run longer, never shorter: so there are some, and of short

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
+import limits
 import numpy as np
 
-from mpimages.kernels import isa, limits, moments, projection, series
+from mpimages.kernels import isa, moments, projection, series
 from mpimages.kernels.transpose import transpose
 
 IMAGE = 512 * 512

@@ -37,7 +37,7 @@ enum mpim_dtype {
     MPIM_F32, MPIM_F64
 };
 
-/* -- isa.c ------------------------------------------------------------------------------------ */
+/* -- isa/isa.c --------------------------------------------------------------------------------- */
 
 enum mpim_isa { MPIM_ISA_BASE, MPIM_ISA_V3, MPIM_ISA_V4, MPIM_ISA_COUNT };
 
@@ -47,7 +47,7 @@ const char *mpim_isa_name(int isa);
 /* The highest level that both this build and this processor have. */
 int mpim_isa_best(void);
 
-/* -- moments.c -------------------------------------------------------------------------------- */
+/* -- moments/moments.c ------------------------------------------------------------------------- */
 
 /* Exact sums as limbs: row l of `data` holds bits 64 l ... 64 l + 63 of every pixel's sum, in two's
  * complement. The rows are `stride` items apart. data is NULL where the sum is not wanted.
@@ -86,7 +86,7 @@ int mpim_finish_integers(int isa, struct mpim_limbs sums, int nsum, struct mpim_
                          int nsquare, int is_signed, size_t m, uint64_t count, double *mean,
                          double *variance);
 
-/* -- tree.c ----------------------------------------------------------------------------------- */
+/* -- tree/tree.c ------------------------------------------------------------------------------- */
 
 /* Nodes of the reduction tree, one slot a level: the item at data + l * level + p * part is pixel 0
  * of slot l, part p. Part 0 is S, the sum; part 1 is C, what rounding has taken from S; part 2 is
@@ -116,7 +116,7 @@ int mpim_fold_nodes(int isa, struct mpim_nodes a, double na, struct mpim_nodes b
 int mpim_finish_floats(int isa, struct mpim_nodes node, int parts, size_t m, uint64_t count,
                        double *sum, double *mean, double *variance);
 
-/* -- projection.c ----------------------------------------------------------------------------- */
+/* -- projection/projection.c ------------------------------------------------------------------- */
 
 enum mpim_kind { MPIM_MAX, MPIM_MIN, MPIM_SUM, MPIM_MEAN, MPIM_STDEV, MPIM_MAXMIN };
 
@@ -127,13 +127,13 @@ enum mpim_kind { MPIM_MAX, MPIM_MIN, MPIM_SUM, MPIM_MEAN, MPIM_STDEV, MPIM_MAXMI
 int mpim_project(int isa, int kind, int dtype, const void *array, size_t outer, size_t n,
                  size_t inner, void *out);
 
-/* -- transpose.c ------------------------------------------------------------------------------ */
+/* -- transpose/transpose.c --------------------------------------------------------------------- */
 
 /* dst[j][i] = src[i][j] for an n x m src of items of 1, 2, 4 or 8 bytes. Row strides in bytes. */
 int mpim_transpose(int isa, size_t itemsize, const void *src, size_t n, size_t m,
                    ptrdiff_t src_stride, void *dst, ptrdiff_t dst_stride);
 
-/* -- series.c --------------------------------------------------------------------------------- */
+/* -- series/series.c --------------------------------------------------------------------------- */
 
 /* Percentiles of each of k rows of t >= 1 items, q[0 .. nq-1] in 0 ... 100, by linear interpolation:
  * out[k][nq]. A row with a NaN gives NaN. */
@@ -155,7 +155,7 @@ int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t 
                         ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
                         ptrdiff_t out_stride);
 
-/* -- runs.c ----------------------------------------------------------------------------------- */
+/* -- runs/runs.c ------------------------------------------------------------------------------- */
 
 /* Many paths: path i is the `common_bytes` that all begin with and then the bytes ends[i - 1] ...
  * ends[i] of `tails` (from 0 where i is 0). `longest` is the length of the longest tail. */
@@ -199,13 +199,6 @@ void mpim_begin_writeback(int fd, int64_t offset, int64_t size);
 
 /* Turn the bytes of n items of 2, 4 or 8 bytes around, in place. */
 void mpim_swap(size_t itemsize, void *items, size_t n);
-
-/* -- limits.c --------------------------------------------------------------------------------- */
-
-/* What the memory can do, for the benchmarks: read every byte once (returns a value that depends
- * on all), and copy. */
-uint64_t mpim_read_all(int isa, const void *data, size_t bytes);
-void mpim_copy_all(int isa, const void *src, void *dst, size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["apart", "code_of", "is_integer", "output", "raise_for", "rows"]
+__all__ = ["apart", "code_of", "is_integer", "optional_output", "output", "raise_for", "rows"]
 
 # In the order of enum mpim_dtype.
 _DTYPES = tuple(
@@ -88,6 +88,13 @@ def output(
     ):
         raise ValueError(f"{name} overlaps itself: strides {checked.strides}")
     return checked
+
+
+def optional_output(
+    name: str, array: object, shape: tuple[int, ...], dtype: np.dtype | type
+) -> np.ndarray | None:
+    """An output as for `output`, or None where it is not wanted."""
+    return None if array is None else output(name, array, shape, dtype)
 
 
 def _extents(array: np.ndarray) -> list[int]:

@@ -1,1 +1,1 @@
-cdef int current() noexcept
+cdef int current() noexcept nogil

@@ -9,7 +9,7 @@ cdef extern from "mpimages.h":
 cdef int _selected = mpim_isa_best()
 
 
-cdef int current() noexcept:
+cdef int current() noexcept nogil:
     return _selected
 
 

@@ -1,14 +1,12 @@
 """Sums, sums of squares and extremes over records: exact for integers, a fixed tree for floats."""
 
-cimport numpy as cnp
 from libc.stdint cimport uint64_t
 
 import numpy as np
 
 from . cimport isa
+from .arrays cimport Rows, data_of, rows_of
 from . import checks
-
-cnp.import_array()
 
 cdef extern from "mpimages.h":
     struct mpim_limbs:
@@ -43,20 +41,16 @@ cdef extern from "mpimages.h":
 MAX_RECORDS = 1 << 62
 
 
-cdef void *_pointer(array):
-    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray>array)
-
-
 cdef mpim_limbs _limbs(array):
     cdef mpim_limbs limbs
-    limbs.data = <uint64_t *>_pointer(array)
+    limbs.data = <uint64_t *>data_of(array)
     limbs.stride = 0 if array is None else array.strides[0] // 8
     return limbs
 
 
 cdef mpim_nodes _slots(array):
     cdef mpim_nodes nodes
-    nodes.data = <double *>_pointer(array)
+    nodes.data = <double *>data_of(array)
     nodes.level = array.strides[0] // 8
     nodes.part = array.strides[1] // 8
     return nodes
@@ -64,7 +58,7 @@ cdef mpim_nodes _slots(array):
 
 cdef mpim_nodes _node(array):
     cdef mpim_nodes nodes
-    nodes.data = <double *>_pointer(array)
+    nodes.data = <double *>data_of(array)
     nodes.level = 0
     nodes.part = array.strides[0] // 8
     return nodes
@@ -95,12 +89,6 @@ def integer_limbs(dtype):
     return nsum, nsquare
 
 
-def _extreme(name, array, batch):
-    if array is None:
-        return None
-    return checks.output(name, array, (batch.shape[1],), batch.dtype)
-
-
 def accumulate(batch, sums=None, squares=None, maxima=None, minima=None):
     """Add a batch of integer records to exact sums, and update extremes, all in one pass.
 
@@ -123,25 +111,22 @@ def accumulate(batch, sums=None, squares=None, maxima=None, minima=None):
     batch = checks.rows("batch", batch)
     if not checks.is_integer(batch.dtype):
         raise TypeError(f"accumulate takes integers, not {batch.dtype}")
-    cdef int dtype = checks.code_of("batch", batch.dtype)
-    cdef size_t k = batch.shape[0], m = batch.shape[1]
+    cdef int dtype = checks.code_of("batch", batch.dtype), status
     nsum, nsquare = integer_limbs(batch.dtype)
-    if sums is not None:
-        sums = checks.output("sums", sums, (nsum, m), np.uint64)
-    if squares is not None:
-        squares = checks.output("squares", squares, (nsquare, m), np.uint64)
-    maxima = _extreme("maxima", maxima, batch)
-    minima = _extreme("minima", minima, batch)
+    m = batch.shape[1]
+    sums = checks.optional_output("sums", sums, (nsum, m), np.uint64)
+    squares = checks.optional_output("squares", squares, (nsquare, m), np.uint64)
+    maxima = checks.optional_output("maxima", maxima, (m,), batch.dtype)
+    minima = checks.optional_output("minima", minima, (m,), batch.dtype)
     checks.apart({"sums": sums, "squares": squares, "maxima": maxima, "minima": minima},
                  {"batch": batch})
-    cdef const void *data = _pointer(batch)
-    cdef ptrdiff_t stride = batch.strides[0]
+    cdef Rows rows = rows_of(batch)
     cdef mpim_limbs s = _limbs(sums), q = _limbs(squares)
-    cdef void *highest = _pointer(maxima)
-    cdef void *lowest = _pointer(minima)
-    cdef int clone = isa.current(), status
+    cdef void *highest = data_of(maxima)
+    cdef void *lowest = data_of(minima)
     with nogil:
-        status = mpim_accumulate(clone, dtype, data, k, m, stride, s, q, highest, lowest)
+        status = mpim_accumulate(isa.current(), dtype, rows.data, rows.k, rows.m, rows.stride, s,
+                                 q, highest, lowest)
     checks.raise_for(status, "accumulate")
 
 
@@ -166,18 +151,16 @@ def accumulate_extrema(batch, maxima=None, minima=None):
         A dtype, shape or layout that is not as above; outputs that overlap.
     """
     batch = checks.rows("batch", batch)
-    cdef int dtype = checks.code_of("batch", batch.dtype)
-    cdef size_t k = batch.shape[0], m = batch.shape[1]
-    maxima = _extreme("maxima", maxima, batch)
-    minima = _extreme("minima", minima, batch)
+    cdef int dtype = checks.code_of("batch", batch.dtype), status
+    maxima = checks.optional_output("maxima", maxima, batch.shape[1:], batch.dtype)
+    minima = checks.optional_output("minima", minima, batch.shape[1:], batch.dtype)
     checks.apart({"maxima": maxima, "minima": minima}, {"batch": batch})
-    cdef const void *data = _pointer(batch)
-    cdef ptrdiff_t stride = batch.strides[0]
-    cdef void *highest = _pointer(maxima)
-    cdef void *lowest = _pointer(minima)
-    cdef int clone = isa.current(), status
+    cdef Rows rows = rows_of(batch)
+    cdef void *highest = data_of(maxima)
+    cdef void *lowest = data_of(minima)
     with nogil:
-        status = mpim_extrema(clone, dtype, data, k, m, stride, highest, lowest)
+        status = mpim_extrema(isa.current(), dtype, rows.data, rows.k, rows.m, rows.stride,
+                              highest, lowest)
     checks.raise_for(status, "accumulate_extrema")
 
 
@@ -194,9 +177,9 @@ def _sums(name, array, allowed, m):
 
 
 def _finished(name, array, m, wanted):
-    if array is None:
-        return np.empty(m) if wanted else None
-    return checks.output(name, array, (m,), np.float64)
+    if array is None and wanted:
+        return np.empty(m)
+    return checks.optional_output(name, array, (m,), np.float64)
 
 
 def finish_integers(sums, squares, count, is_signed, mean=None, variance=None):
@@ -243,12 +226,12 @@ def finish_integers(sums, squares, count, is_signed, mean=None, variance=None):
     checks.apart({"mean": mean, "variance": variance}, {"sums": sums, "squares": squares})
     cdef mpim_limbs s = _limbs(sums), q = _limbs(squares)
     cdef int nsum = sums.shape[0], nsquare = 0 if squares is None else squares.shape[0]
-    cdef int with_sign = bool(is_signed), clone = isa.current(), status
+    cdef int with_sign = bool(is_signed), status
     cdef uint64_t n = count
-    cdef double *to_mean = <double *>_pointer(mean)
-    cdef double *to_variance = <double *>_pointer(variance)
+    cdef double *to_mean = <double *>data_of(mean)
+    cdef double *to_variance = <double *>data_of(variance)
     with nogil:
-        status = mpim_finish_integers(clone, s, nsum, q, nsquare, with_sign, m, n, to_mean,
+        status = mpim_finish_integers(isa.current(), s, nsum, q, nsquare, with_sign, m, n, to_mean,
                                       to_variance)
     checks.raise_for(status, "finish_integers")
     return mean, variance
@@ -339,8 +322,8 @@ def push_floats(batch, start, first, left, right, maxima=None, minima=None):
     batch = checks.rows("batch", batch)
     if batch.dtype.kind != "f":
         raise TypeError(f"push_floats takes floats, not {batch.dtype}")
-    cdef int dtype = checks.code_of("batch", batch.dtype)
-    cdef size_t k = batch.shape[0], m = batch.shape[1]
+    cdef int dtype = checks.code_of("batch", batch.dtype), status
+    k, m = batch.shape
     if not 0 <= first <= start or start + k > MAX_RECORDS:
         raise ValueError(f"records {start} ... {start + k} are no part of a range that begins "
                          f"at {first} and ends before 2**62")
@@ -349,20 +332,19 @@ def push_floats(batch, start, first, left, right, maxima=None, minima=None):
     right = _node_slots("right", right, levels, m)
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"left has {left.shape[1]} parts, right {right.shape[1]}")
-    maxima = _extreme("maxima", maxima, batch)
-    minima = _extreme("minima", minima, batch)
+    maxima = checks.optional_output("maxima", maxima, (m,), batch.dtype)
+    minima = checks.optional_output("minima", minima, (m,), batch.dtype)
     checks.apart({"left": left, "right": right, "maxima": maxima, "minima": minima},
                  {"batch": batch})
-    cdef const void *data = _pointer(batch)
-    cdef ptrdiff_t stride = batch.strides[0]
+    cdef Rows rows = rows_of(batch)
     cdef mpim_nodes to_left = _slots(left), to_right = _slots(right)
-    cdef int parts = left.shape[1], clone = isa.current(), status
+    cdef int parts = left.shape[1]
     cdef uint64_t begin = start, origin = first
-    cdef void *highest = _pointer(maxima)
-    cdef void *lowest = _pointer(minima)
+    cdef void *highest = data_of(maxima)
+    cdef void *lowest = data_of(minima)
     with nogil:
-        status = mpim_push_floats(clone, dtype, data, k, m, stride, begin, origin, parts, to_left,
-                                  to_right, highest, lowest)
+        status = mpim_push_floats(isa.current(), dtype, rows.data, rows.k, rows.m, rows.stride,
+                                  begin, origin, parts, to_left, to_right, highest, lowest)
     checks.raise_for(status, "push_floats")
 
 
@@ -411,11 +393,11 @@ def merge_nodes(a, b, level, out, exact=0):
     if not 0 <= level <= 62:
         raise ValueError(f"level must be 0 ... 62, not {level}")
     cdef mpim_nodes even = _node(a), odd = _node(b), parent = _node(out)
-    cdef int parts = out.shape[0], clone = isa.current(), status
+    cdef int parts = out.shape[0], status
     cdef size_t m = out.shape[1]
     cdef unsigned at = level, plain = exact
     with nogil:
-        status = mpim_merge_nodes(clone, even, odd, parts, m, at, plain, parent)
+        status = mpim_merge_nodes(isa.current(), even, odd, parts, m, at, plain, parent)
     checks.raise_for(status, "merge_nodes")
 
 
@@ -443,11 +425,11 @@ def fold(a, na, b, nb, out):
     if not (1 <= na <= MAX_RECORDS and 1 <= nb <= MAX_RECORDS):
         raise ValueError(f"counts must be 1 ... 2**62, not {na} and {nb}")
     cdef mpim_nodes earlier = _node(a), later = _node(b), to = _node(out)
-    cdef int parts = out.shape[0], clone = isa.current(), status
+    cdef int parts = out.shape[0], status
     cdef size_t m = out.shape[1]
     cdef double before = na, after = nb
     with nogil:
-        status = mpim_fold_nodes(clone, earlier, before, later, after, parts, m, to)
+        status = mpim_fold_nodes(isa.current(), earlier, before, later, after, parts, m, to)
     checks.raise_for(status, "fold")
 
 
@@ -490,12 +472,13 @@ def finish_floats(node, count, total=None, mean=None, variance=None):
     variance = _finished("variance", variance, m, new and node.shape[0] == 3)
     checks.apart({"total": total, "mean": mean, "variance": variance}, {"node": node})
     cdef mpim_nodes from_node = _node(node)
-    cdef int parts = node.shape[0], clone = isa.current(), status
+    cdef int parts = node.shape[0], status
     cdef uint64_t n = count
-    cdef double *to_sum = <double *>_pointer(total)
-    cdef double *to_mean = <double *>_pointer(mean)
-    cdef double *to_variance = <double *>_pointer(variance)
+    cdef double *to_sum = <double *>data_of(total)
+    cdef double *to_mean = <double *>data_of(mean)
+    cdef double *to_variance = <double *>data_of(variance)
     with nogil:
-        status = mpim_finish_floats(clone, from_node, parts, m, n, to_sum, to_mean, to_variance)
+        status = mpim_finish_floats(isa.current(), from_node, parts, m, n, to_sum, to_mean,
+                                    to_variance)
     checks.raise_for(status, "finish_floats")
     return total, mean, variance

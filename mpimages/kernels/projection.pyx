@@ -1,13 +1,10 @@
 """Reductions of one array along one axis."""
 
-cimport numpy as cnp
-
 import numpy as np
 
 from . cimport isa
+from .arrays cimport data_of
 from . import checks
-
-cnp.import_array()
 
 cdef extern from "mpimages.h":
     enum:
@@ -86,7 +83,7 @@ def project(kind, array, out):
     OverflowError
         A sum, or a max + min, that does not fit in 64 bits.
     """
-    cdef int number = _kind_number(kind)
+    cdef int number = _kind_number(kind), status
     if not isinstance(array, np.ndarray):
         raise TypeError(f"array must be a numpy array, not {type(array).__name__}")
     cdef int dtype = checks.code_of("array", array.dtype)
@@ -102,9 +99,8 @@ def project(kind, array, out):
     if not out.flags.c_contiguous:
         raise ValueError(f"out must be C-contiguous: strides {out.strides}")
     checks.apart({"out": out}, {"array": array})
-    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>array)
-    cdef void *to = cnp.PyArray_DATA(<cnp.ndarray>out)
-    cdef int clone = isa.current(), status
+    cdef const void *data = data_of(array)
+    cdef void *to = data_of(out)
     with nogil:
-        status = mpim_project(clone, number, dtype, data, outer, n, inner, to)
+        status = mpim_project(isa.current(), number, dtype, data, outer, n, inner, to)
     checks.raise_for(status, f"{kind} of {array.dtype}")

@@ -1,14 +1,13 @@
 """The same byte range of many files, read without the interpreter; bytes turned around; runs
 on their way to the disk."""
 
-cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
 
 import numpy as np
 
-from . import checks
+from .arrays cimport data_of
 
-cnp.import_array()
+from . import checks
 
 cdef extern from "mpimages.h":
     enum:
@@ -173,7 +172,7 @@ def read_runs(
     places.kept = NULL if descriptors is None else &descriptors[0]
     cdef size_t runs = out.shape[1], length = out.shape[2] * out.itemsize, begin = skip
     cdef size_t swapped = out.itemsize if swap else 0
-    cdef void *to = cnp.PyArray_DATA(<cnp.ndarray>out)
+    cdef void *to = data_of(out)
     cdef mpim_failure failure
     cdef int status
     with nogil:
@@ -221,6 +220,6 @@ def swap_bytes(array):
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise ValueError("array must be C-contiguous and writeable")
     cdef size_t itemsize = array.itemsize, n = array.size
-    cdef void *items = cnp.PyArray_DATA(<cnp.ndarray>array)
+    cdef void *items = data_of(array)
     with nogil:
         mpim_swap(itemsize, items, n)

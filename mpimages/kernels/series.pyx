@@ -1,13 +1,10 @@
 """Statistics of time series, one a row."""
 
-cimport numpy as cnp
-
 import numpy as np
 
 from . cimport isa
+from .arrays cimport Rows, data_of, rows_of
 from . import checks
-
-cnp.import_array()
 
 cdef extern from "mpimages.h":
     int mpim_percentile_rows(int isa, int dtype, const void *block, size_t k, size_t t,
@@ -56,18 +53,15 @@ def percentile_rows(block, q, out):
         A dtype, shape, layout or percentile that is not as above.
     """
     block = _block(block)
-    cdef int dtype = checks.code_of("block", block.dtype)
+    cdef int dtype = checks.code_of("block", block.dtype), status
     percentiles = _percentiles(q)
-    cdef size_t k = block.shape[0], t = block.shape[1], nq = percentiles.size
-    out = checks.output("out", out, (k, nq), np.float64)
+    out = checks.output("out", out, (block.shape[0], percentiles.size), np.float64)
     checks.apart({"out": out}, {"block": block, "q": percentiles})
-    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>block)
-    cdef const double *at = <const double *>cnp.PyArray_DATA(<cnp.ndarray>percentiles)
-    cdef double *to = <double *>cnp.PyArray_DATA(<cnp.ndarray>out)
-    cdef ptrdiff_t stride = block.strides[0], out_stride = out.strides[0]
-    cdef int clone = isa.current(), status
+    cdef Rows rows = rows_of(block), to = rows_of(out)
+    cdef const double *at = <const double *>data_of(percentiles)
     with nogil:
-        status = mpim_percentile_rows(clone, dtype, data, k, t, stride, at, nq, to, out_stride)
+        status = mpim_percentile_rows(isa.current(), dtype, rows.data, rows.k, rows.m, rows.stride,
+                                      at, to.m, <double *>to.data, to.stride)
     checks.raise_for(status, "percentile_rows")
 
 
@@ -92,25 +86,22 @@ def running_percentile_rows(block, window, q, out):
         A dtype, shape, layout, window or percentile that is not as above.
     """
     block = _block(block)
-    cdef int dtype = checks.code_of("block", block.dtype)
+    cdef int dtype = checks.code_of("block", block.dtype), status
     if window < 1:
         raise ValueError(f"window must be at least 1, not {window}")
     percentiles = _percentiles(q)
     if percentiles.size != 1:
         raise ValueError(f"q must be one number, got {q}")
-    cdef size_t k = block.shape[0], t = block.shape[1]
-    # A window of twice the row's length and more sees the whole row at any time.
-    cdef size_t samples = min(int(window), 2 * int(t) + 2)
-    out = checks.output("out", out, (k, t), np.float64)
+    out = checks.output("out", out, block.shape, np.float64)
     checks.apart({"out": out}, {"block": block})
-    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>block)
-    cdef double *to = <double *>cnp.PyArray_DATA(<cnp.ndarray>out)
-    cdef ptrdiff_t stride = block.strides[0], out_stride = out.strides[0]
+    cdef Rows rows = rows_of(block), to = rows_of(out)
+    # A window of twice the row's length and more sees the whole row at any time.
+    cdef size_t samples = min(int(window), 2 * block.shape[1] + 2)
     cdef double at = percentiles[0]
-    cdef int clone = isa.current(), status
     with nogil:
-        status = mpim_running_percentile_rows(clone, dtype, data, k, t, stride, samples, at, to,
-                                              out_stride)
+        status = mpim_running_percentile_rows(isa.current(), dtype, rows.data, rows.k, rows.m,
+                                              rows.stride, samples, at, <double *>to.data,
+                                              to.stride)
     checks.raise_for(status, "running_percentile_rows")
 
 
@@ -133,8 +124,8 @@ def normalize_rows(block, baseline, offset, out):
         A dtype, shape or layout that is not as above.
     """
     block = _block(block)
-    cdef int dtype = checks.code_of("block", block.dtype)
-    cdef size_t k = block.shape[0], t = block.shape[1]
+    cdef int dtype = checks.code_of("block", block.dtype), status
+    k, t = block.shape
     if not isinstance(baseline, np.ndarray) or baseline.dtype != np.float64:
         raise TypeError("baseline must be an array of float64, not "
                         f"{getattr(baseline, 'dtype', type(baseline).__name__)}")
@@ -148,14 +139,13 @@ def normalize_rows(block, baseline, offset, out):
     if out.dtype not in (np.float32, np.float64):
         raise TypeError(f"out must be float32 or float64, not {out.dtype}")
     checks.apart({"out": out}, {"block": block, "baseline": baseline})
-    cdef const void *data = cnp.PyArray_DATA(<cnp.ndarray>block)
-    cdef const double *base = <const double *>cnp.PyArray_DATA(<cnp.ndarray>baseline)
-    cdef void *to = cnp.PyArray_DATA(<cnp.ndarray>out)
-    cdef ptrdiff_t stride = block.strides[0], out_stride = out.strides[0]
+    cdef Rows rows = rows_of(block), to = rows_of(out)
+    cdef const double *base = <const double *>data_of(baseline)
     cdef ptrdiff_t base_row = baseline.strides[0], base_item = 8 if baseline.ndim == 2 else 0
     cdef double shift = offset
-    cdef int out_dtype = checks.code_of("out", out.dtype), clone = isa.current(), status
+    cdef int out_dtype = checks.code_of("out", out.dtype)
     with nogil:
-        status = mpim_normalize_rows(clone, dtype, data, k, t, stride, base, base_row, base_item,
-                                     shift, out_dtype, to, out_stride)
+        status = mpim_normalize_rows(isa.current(), dtype, rows.data, rows.k, rows.m, rows.stride,
+                                     base, base_row, base_item, shift, out_dtype, to.data,
+                                     to.stride)
     checks.raise_for(status, "normalize_rows")

@@ -1,9 +1,8 @@
-"""The levels of the kernels, and the limits that the benchmarks measure."""
+"""The levels of the kernels."""
 
-import numpy as np
 import pytest
 
-from mpimages.kernels import isa, limits
+from mpimages.kernels import isa
 
 
 @pytest.fixture(autouse=True)
@@ -33,25 +32,3 @@ def test_force_selects_and_none_restores():
 def test_unknown_level_names_those_there_are():
     with pytest.raises(ValueError, match=isa.available()[0]):
         isa.force("sse9")
-
-
-@pytest.mark.parametrize("size", [0, 1, 7, 127, 128, 129, 5000])
-def test_limits_touch_every_byte(size):
-    src = np.arange(size, dtype=np.uint8)
-    before = limits.read_all(src)
-    if size:
-        src[-1] ^= 1
-        assert limits.read_all(src) != before
-    dst = np.zeros_like(src)
-    limits.copy_all(src, dst)
-    assert np.array_equal(src, dst)
-
-
-def test_limits_reject_what_they_cannot_take():
-    a = np.zeros((4, 4))
-    with pytest.raises(ValueError, match="contiguous"):
-        limits.read_all(a.T[:, :2])
-    with pytest.raises(ValueError, match="bytes"):
-        limits.copy_all(a, np.zeros(3))
-    with pytest.raises(ValueError, match="overlap"):
-        limits.copy_all(a, a)

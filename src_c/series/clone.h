@@ -1,0 +1,8 @@
+/* series.c, one clone: selection among keys of each size, then the kernels of each dtype. */
+#define TEMPLATE "series/select.h"
+#define ONLY (IS_SIGNED && !IS_FLOAT && BITS >= 16)
+#include "common/for_each_dtype.h"
+
+#define TEMPLATE "series/rows.h"
+#define ONLY 1
+#include "common/for_each_dtype.h"

@@ -1,0 +1,212 @@
+/* Template: the series kernels of one dtype. */
+typedef T UNALIGNED TFN(item);
+
+/* The signed dtype of the keys that values are mapped to. */
+#if BITS <= 16
+#define RANK_TAG i16
+#elif BITS == 32
+#define RANK_TAG i32
+#else
+#define RANK_TAG i64
+#endif
+#define RANK_KEY COLUMN(1, PASTE(DTYPE, RANK_TAG))
+#define KEY_FN(name) FN_OF(name, RANK_TAG)
+
+#if IS_FLOAT
+static inline RANK_KEY TFN(key)(T x)
+{
+    RANK_KEY bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits < 0 ? (RANK_KEY)(bits ^ (RANK_KEY)((UT)-1 >> 1)) : bits;
+}
+static inline double TFN(value)(RANK_KEY key)
+{
+    const RANK_KEY bits = key < 0 ? (RANK_KEY)(key ^ (RANK_KEY)((UT)-1 >> 1)) : key;
+    T x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+#define IS_NAN(x) ((x) != (x))
+#else
+/* Unsigned values go down by half the range; 8-bit ones fit the 16-bit key as they are. */
+#define KEY_BIAS ((UT)(IS_SIGNED || BITS == 8 ? 0 : (UT)1 << (BITS - 1)))
+static inline RANK_KEY TFN(key)(T x) { return BITS == 8 ? (RANK_KEY)x : (RANK_KEY)((UT)x ^ KEY_BIAS); }
+static inline double TFN(value)(RANK_KEY key) { return (double)(T)((UT)key ^ KEY_BIAS); }
+#define IS_NAN(x) ((void)(x), 0)
+#endif
+
+static int TFN(load_keys)(const TFN(item) *row, size_t t, RANK_KEY *keys)
+{
+    int nan = 0;
+    for (size_t j = 0; j < t; j++) {
+        const T x = row[j];
+        nan |= IS_NAN(x);
+        keys[j] = TFN(key)(x);
+    }
+    return nan;
+}
+
+static int TFN(percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride,
+                           const double *q, size_t nq, double *out, ptrdiff_t out_stride)
+{
+    RANK_KEY *keys = malloc(t * sizeof *keys);
+    if (!keys)
+        return MPIM_NO_MEMORY;
+    for (size_t i = 0; i < k; i++) {
+        double *result = (double *)(void *)((char *)out + (ptrdiff_t)i * out_stride);
+        const int nan =
+            TFN(load_keys)((const TFN(item) *)(block + (ptrdiff_t)i * stride), t, keys);
+        RANK_KEY lowest, highest;
+        KEY_FN(range)(keys, t, &lowest, &highest);
+        for (size_t p = 0; p < nq; p++) {
+            const struct position at = locate(q[p], t);
+            RANK_KEY lower, upper;
+            if (nan) {
+                result[p] = (double)NAN;
+                continue;
+            }
+            KEY_FN(select_pair)(keys, t, at.below, lowest, highest, &lower, &upper);
+            result[p] = interpolate(TFN(value)(lower), TFN(value)(upper), at.fraction);
+        }
+    }
+    free(keys);
+    return MPIM_OK;
+}
+
+/* The keys inside the window, sorted; NaNs are only counted. */
+struct TFN(window) {
+    RANK_KEY *keys;
+    size_t count, nans;
+};
+
+/* How many keys are <= key. Counting is faster than searching where the keys are few: it has no
+ * branch to mispredict. */
+static size_t TFN(upper_bound)(const struct TFN(window) *w, RANK_KEY key)
+{
+    if (w->count <= 512)
+        return KEY_FN(count)(w->keys, w->count, key);
+    size_t low = 0, high = w->count;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (w->keys[middle] <= key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void TFN(enter)(struct TFN(window) *w, T x)
+{
+    if (IS_NAN(x)) {
+        w->nans++;
+        return;
+    }
+    const RANK_KEY key = TFN(key)(x);
+    const size_t at = TFN(upper_bound)(w, key);
+    memmove(w->keys + at + 1, w->keys + at, (w->count - at) * sizeof key);
+    w->keys[at] = key;
+    w->count++;
+}
+
+static void TFN(leave)(struct TFN(window) *w, T x)
+{
+    if (IS_NAN(x)) {
+        w->nans--;
+        return;
+    }
+    const size_t at = TFN(upper_bound)(w, TFN(key)(x)) - 1;
+    w->count--;
+    memmove(w->keys + at, w->keys + at + 1, (w->count - at) * sizeof *w->keys);
+}
+
+/* One sample leaves, another enters: only the keys between them move. */
+static void TFN(replace)(struct TFN(window) *w, T old, T x)
+{
+    if (IS_NAN(old) || IS_NAN(x)) {
+        TFN(leave)(w, old);
+        TFN(enter)(w, x);
+        return;
+    }
+    const RANK_KEY key = TFN(key)(x);
+    const size_t from = TFN(upper_bound)(w, TFN(key)(old)) - 1, to = TFN(upper_bound)(w, key);
+    if (to > from) {
+        memmove(w->keys + from, w->keys + from + 1, (to - 1 - from) * sizeof key);
+        w->keys[to - 1] = key;
+    } else {
+        memmove(w->keys + to + 1, w->keys + to, (from - to) * sizeof key);
+        w->keys[to] = key;
+    }
+}
+
+static double TFN(window_percentile)(const struct TFN(window) *w, double q)
+{
+    if (w->nans)
+        return (double)NAN;
+    const struct position at = locate(q, w->count);
+    const size_t above = at.below + 1 < w->count ? at.below + 1 : at.below;
+    return interpolate(TFN(value)(w->keys[at.below]), TFN(value)(w->keys[above]), at.fraction);
+}
+
+static int TFN(running_percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride, size_t window,
+                        double q, double *out, ptrdiff_t out_stride)
+{
+    /* A window of more than two rows' length sees the whole row at all times, as this does. */
+    const size_t before = window / 2;
+    const size_t after = before + 1; /* the time itself among them */
+    struct TFN(window) w = {malloc(min_size(t, before + after) * sizeof(RANK_KEY)), 0, 0};
+    if (!w.keys)
+        return MPIM_NO_MEMORY;
+    for (size_t i = 0; i < k; i++) {
+        const TFN(item) *row = (const TFN(item) *)(block + (ptrdiff_t)i * stride);
+        double *result = (double *)(void *)((char *)out + (ptrdiff_t)i * out_stride);
+        size_t entered = 0;
+        w.count = w.nans = 0;
+        for (size_t j = 0; j < t; j++) {
+            if (j > before && entered < t)
+                TFN(replace)(&w, row[j - before - 1], row[entered++]);
+            else if (j > before)
+                TFN(leave)(&w, row[j - before - 1]);
+            for (; entered < t && entered - j < after; entered++)
+                TFN(enter)(&w, row[entered]);
+            result[j] = TFN(window_percentile)(&w, q);
+        }
+    }
+    free(w.keys);
+    return MPIM_OK;
+}
+
+#define NORMALIZE(OUT, BASELINE)                                             \
+    do {                                                                     \
+        OUT *restrict z = (OUT *)(void *)to;                                 \
+        for (size_t j = 0; j < t; j++) {                                     \
+            const double b = (BASELINE);                                     \
+            z[j] = (OUT)(((double)row[j] - b) / (b + offset));               \
+        }                                                                    \
+    } while (0)
+
+static void TFN(normalize)(const char *block, size_t k, size_t t, ptrdiff_t stride,
+                           const char *baseline, ptrdiff_t baseline_row, ptrdiff_t baseline_item,
+                           double offset, int out_dtype, char *out, ptrdiff_t out_stride)
+{
+    for (size_t i = 0; i < k; i++) {
+        const TFN(item) *row = (const TFN(item) *)(block + (ptrdiff_t)i * stride);
+        const double *base = (const double *)(const void *)(baseline + (ptrdiff_t)i * baseline_row);
+        char *to = out + (ptrdiff_t)i * out_stride;
+        if (out_dtype == MPIM_F32 && baseline_item)
+            NORMALIZE(float, base[j]);
+        else if (out_dtype == MPIM_F32)
+            NORMALIZE(float, *base);
+        else if (baseline_item)
+            NORMALIZE(double, base[j]);
+        else
+            NORMALIZE(double, *base);
+    }
+}
+
+#undef NORMALIZE
+#undef IS_NAN
+#undef RANK_TAG
+#undef RANK_KEY
+#undef KEY_FN
+#undef KEY_BIAS
