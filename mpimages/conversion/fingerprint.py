@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..core.crc32 import Fragments, merge_fragments
+from ..core.crc32 import PIECE
 from ..core.partition import Partition
 from ..engine.chain import Chain, Selector
 from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
 from ..exchange.source import ExchangeSource
 from ..spmd.agreement import Together, allreduce
+from ..writers.output.piece_sums import PieceSums
 
 __all__ = ["describe_input"]
 
@@ -76,24 +77,18 @@ def _files(comm: MPI.Intracomm, paths: PathTable | Sequence[str], action: str) -
 
 def _values(comm: MPI.Intracomm, source: MemorySource, action: str) -> str:
     """Of all ranks' records, as if they were one array."""
-    fragments = Fragments()
-    rows = np.empty((0, 4), dtype=np.int64)
-    size = 0
+    assert source.dims is not None
+    assert source.dtype is not None
+    assert source.partition is not None
+    assert source.count is not None
     with Together(comm, action):
-        assert source.dims is not None
-        assert source.dtype is not None
-        assert source.partition is not None
         size = int(np.prod(source.dims, dtype=np.int64)) * source.dtype.itemsize
         first = source.partition.bounds(comm.rank)[0]
         step = max(1, (1 << 24) // max(1, size))
+        sums = PieceSums(source.count * size, PIECE)
         for place in range(0, len(source.block), step):
-            records = np.ascontiguousarray(source.block[place : place + step])
-            data = records.reshape(-1).view(np.uint8).data
-            fragments.add(0, (first + place) * size, data)
-        rows = fragments.take()
-    gathered = comm.allgather(rows)
-    assert source.count is not None
-    return _digest(merge_fragments(gathered, [source.count * size]), source.dims, source.dtype)
+            sums.add((first + place) * size, source.block[place : place + step])
+    return _digest([sums.total(comm).tolist()], source.dims, source.dtype)
 
 
 def _functions(chain: Chain) -> list[tuple[str, int]]:

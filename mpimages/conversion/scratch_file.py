@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from .. import readers
-from ..core.crc32 import Fragments, fragment_rows
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..engine.chain import Chain
@@ -24,7 +23,8 @@ from ..engine.sources import FileSource, PathTable
 from ..formats.output_names import FRAMES, TEMPORARY
 from ..spmd.agreement import Together
 from ..writers.output.boxes import write_run
-from ..writers.output.files import OutputFiles, are_of, holds, naming_file
+from ..writers.output.files import OutputFiles, naming_file
+from ..writers.output.piece_sums import PieceSums
 from ..writers.output.plain import sync_directory
 from .bands import FileBands
 from .resume import Progress
@@ -50,36 +50,36 @@ def write_frames(
     assert chain.dtype is not None
     assert chain.count is not None
     size = math.prod(chain.dims) * chain.dtype.itemsize
-    header = _header(chain)
+    header, total = _header(chain), chain.count * size
 
     def is_there(entry: Mapping[str, Any]) -> bool:
-        rows = fragment_rows(entry["fragments"])
-        return are_of(entry["frames"], size, rows[:, 1], rows[:, 2]) \
-            and holds([path], rows, len(header))
+        found = PieceSums(total)
+        return all(
+            found.add_stored(first * size, (stop - first) * size, path, start=len(header))
+            for first, stop in entry["frames"]
+        ) and found.took(entry["fragments"])
 
     with Together(comm, action):
         if comm.rank == 0:
-            _prepare(path, header, len(header) + chain.count * size)
+            _prepare(path, header, len(header) + total)
     missing = progress.confirm("frames", is_there)[0].missing(chain.count)
     if missing.count == 0:
         return path
     places = np.concatenate([np.arange(a, b) for a, b in missing])
-    frames, fragments = OutputFiles([path]), Fragments()
+    frames, sums = OutputFiles([path]), PieceSums(total)
 
     def flush() -> dict[str, Any]:
         frames.sync()
-        return {"fragments": fragments.take().tolist()}
+        return {"fragments": sums.take().tolist()}
 
     recorder = progress.recorder("frames", flush)
 
     def keep(first: int, batch: np.ndarray) -> None:
-        def observe(position: int, data: memoryview) -> None:
-            fragments.add(0, position - len(header), data)
-
         for place, image in zip(places[first:].tolist(), batch, strict=False):
             with recorder.writing(place, place + 1), phase("write", image.nbytes), \
                     naming_file(path):
-                write_run(frames.descriptor(0), len(header) + place * size, image, observe)
+                write_run(frames.descriptor(0), len(header) + place * size, image)
+                sums.add(place * size, image)
 
     try:
         images._stream(chain.select(places), action, keep, memory=memory)
