@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from ..core.crc32 import Fragments, merge_fragments
+from ..core.crc32 import PIECE
 from ..core.partition import Partition
 from ..engine.chain import Source
 from ..engine.runner import Action
@@ -19,6 +19,7 @@ from ..engine.selection import Selection
 from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
 from ..exchange.source import ExchangeSource
 from ..spmd.agreement import allreduce
+from ..writers.output.piece_sums import PieceSums
 
 __all__ = ["describe_input"]
 
@@ -71,18 +72,13 @@ def _files(action: Action, paths: PathTable | Sequence[str]) -> str:
 def _values(action: Action, source: MemorySource) -> str:
     """Of all ranks' records, as if they were one array."""
     comm, size = action.comm, source.record_bytes()
-    fragments = Fragments()
-    rows = np.empty((0, 4), dtype=np.int64)
     with action.together():
         first = source.partition.bounds(comm.rank)[0]
         step = max(1, (1 << 24) // max(1, size))
+        sums = PieceSums(source.count * size, PIECE)
         for place in range(0, len(source.block), step):
-            records = np.ascontiguousarray(source.block[place : place + step])
-            data = records.reshape(-1).view(np.uint8).data
-            fragments.add(0, (first + place) * size, data)
-        rows = fragments.take()
-    gathered = comm.allgather(rows)
-    return _digest(merge_fragments(gathered, [source.count * size]), source.dims, source.dtype)
+            sums.add((first + place) * size, source.block[place : place + step])
+    return _digest([sums.total(comm).tolist()], source.dims, source.dtype)
 
 
 def _functions(records: Selection) -> list[tuple[str, int]]:

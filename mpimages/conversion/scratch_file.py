@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from .. import readers
-from ..core.crc32 import Fragments, fragment_rows
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..engine.runner import Action
@@ -22,7 +21,8 @@ from ..engine.selection import Settled
 from ..engine.sources import FileSource, PathTable
 from ..formats.output_names import FRAMES, TEMPORARY
 from ..writers.output.boxes import write_run
-from ..writers.output.files import OutputFiles, are_of, holds, naming_file
+from ..writers.output.files import OutputFiles, naming_file
+from ..writers.output.piece_sums import PieceSums
 from ..writers.output.plain import sync_directory
 from .bands import FileBands
 from .resume import Progress
@@ -42,35 +42,36 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
     """
     path = os.path.join(progress.stage.partial, FRAMES)
     size, header = images.record_bytes, _header(images)
+    total = images.count * size
 
     def is_there(entry: Mapping[str, Any]) -> bool:
-        rows = fragment_rows(entry["fragments"])
-        return are_of(entry["frames"], size, rows[:, 1], rows[:, 2]) \
-            and holds([path], rows, len(header))
+        found = PieceSums(total)
+        return all(
+            found.add_stored(first * size, (stop - first) * size, path, start=len(header))
+            for first, stop in entry["frames"]
+        ) and found.took(entry["fragments"])
 
     with action.together():
         if action.comm.rank == 0:
-            _prepare(path, header, len(header) + images.count * size)
+            _prepare(path, header, len(header) + total)
     missing = progress.confirm("frames", is_there)[0].missing(images.count)
     if missing.count == 0:
         return path
     places = np.concatenate([np.arange(a, b) for a, b in missing])
-    frames, fragments = OutputFiles([path]), Fragments()
+    frames, sums = OutputFiles([path]), PieceSums(total)
 
     def flush() -> dict[str, Any]:
         frames.sync()
-        return {"fragments": fragments.take().tolist()}
+        return {"fragments": sums.take().tolist()}
 
     recorder = progress.recorder("frames", flush)
 
     def keep(first: int, batch: np.ndarray) -> None:
-        def observe(position: int, data: memoryview) -> None:
-            fragments.add(0, position - len(header), data)
-
         for place, image in zip(places[first:].tolist(), batch, strict=False):
             with recorder.writing(place, place + 1), phase("write", image.nbytes), \
                     naming_file(path):
-                write_run(frames.descriptor(0), len(header) + place * size, image, observe)
+                write_run(frames.descriptor(0), len(header) + place * size, image)
+                sums.add(place * size, image)
 
     try:
         action.stream(images.take(places), keep)

@@ -7,15 +7,10 @@ multiples of `PIECE` and are `PIECE` long but for a file's last one.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import cache, lru_cache
 
 import numpy as np
-
-__all__ = [
-    "PIECE", "Fragments", "combine", "crc32", "fragment_rows", "merge_fragments",
-    "parts_of_pieces",
-]
 
 PIECE = 4 << 20
 
@@ -150,119 +145,3 @@ def parts_of_pieces(
         batch = slice(start, start + _BATCH)
         parts[batch] = _shifted(crcs[batch], after[batch])
     return parts
-
-
-class Fragments:
-    """What one rank knows of the checksums of an output: those of the runs it wrote.
-
-    A run is cut at the pieces' borders; runs that follow each other become one fragment.
-    One thread adds and takes; another may do so later.
-
-    Parameters
-    ----------
-    piece : int, optional
-        The length of the pieces; None: `PIECE`.
-    """
-
-    def __init__(self, piece: int | None = None) -> None:
-        self.piece = PIECE if piece is None else piece
-        # (file, offset, length, crc) of each closed fragment, and the one that may still grow.
-        self._closed: list[tuple[int, int, int, int]] = []
-        self._open: tuple[int, int, int, int] | None = None
-
-    def add(self, file: int, offset: int, data: memoryview) -> None:
-        """Take note of `data`, bytes that were written at `offset` of file number `file`."""
-        while data:
-            part = data[: self.piece - offset % self.piece]
-            self._add_part(file, offset, part)
-            offset += len(part)
-            data = data[len(part) :]
-
-    def _add_part(self, file: int, offset: int, part: memoryview) -> None:
-        if self._open is not None:
-            last_file, start, length, crc = self._open
-            if last_file == file and start + length == offset and offset % self.piece:
-                self._open = (file, start, length + len(part), crc32(part, crc))
-                return
-            self._closed.append(self._open)
-        self._open = (file, offset, len(part), crc32(part))
-
-    def rows(self) -> np.ndarray:
-        """(n, 4) int64: file, offset, length and CRC of each fragment."""
-        return fragment_rows(self._closed + ([self._open] if self._open is not None else []))
-
-    def take(self) -> np.ndarray:
-        """The `rows` since the last call, which are then forgotten."""
-        rows = self.rows()
-        self._closed, self._open = [], None
-        return rows
-
-
-def fragment_rows(listed: Sequence[Sequence[int]]) -> np.ndarray:
-    """Fragments as lists, as (n, 4) int64."""
-    return np.array(listed, dtype=np.int64).reshape(-1, 4)
-
-
-def merge_fragments(
-    parts: Iterable[np.ndarray], sizes: Sequence[int], piece: int | None = None
-) -> list[list[int]]:
-    """The CRC-32 of every piece of every file, from all ranks' fragments.
-
-    Parameters
-    ----------
-    parts : iterable of (n, 4) int64 ndarray
-        `Fragments.rows` of each rank, in any order.
-    sizes : sequence of int
-        The files' lengths in bytes.
-    piece : int, optional
-        The length of the pieces; None: `PIECE`.
-
-    Raises
-    ------
-    RuntimeError
-        When a byte was written twice or never: an error of mpimages, not of the caller.
-    """
-    piece = PIECE if piece is None else piece
-    rows = np.concatenate([np.empty((0, 4), np.int64), *parts])
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    lengths = np.array(sizes, dtype=np.int64)
-    _check_complete(rows, lengths)
-    files, offsets = rows[:, 0], rows[:, 1]
-    ends = offsets + rows[:, 2]
-    if (offsets // piece != (ends - 1) // piece).any():
-        raise RuntimeError("internal error: a fragment reaches over a piece's border")
-    crcs = parts_of_pieces(rows[:, 3], ends, lengths[files], piece)
-    firsts = np.flatnonzero(offsets % piece == 0)
-    merged = np.bitwise_xor.reduceat(crcs, firsts).tolist() if len(firsts) else []
-    borders = np.concatenate([[0], np.cumsum(-(-lengths // piece))]).tolist()
-    return [merged[borders[k] : borders[k + 1]] for k in range(len(sizes))]
-
-
-def _check_complete(rows: np.ndarray, sizes: np.ndarray) -> None:
-    """Raise unless the fragments, sorted, cover each file once and wholly."""
-    files, offsets = rows[:, 0], rows[:, 1]
-    ends = offsets + rows[:, 2]
-    expected = np.zeros(len(rows), dtype=np.int64)
-    same = files[1:] == files[:-1]
-    expected[1:][same] = ends[:-1][same]
-    wrong = np.flatnonzero(offsets != expected)
-    if wrong.size:
-        file, offset, end = (int(a[wrong[0]]) for a in (files, offsets, expected))
-        what = "twice" if offset < end else "never"
-        raise RuntimeError(
-            f"internal error: bytes of output file {file} were written {what}, "
-            f"between {min(offset, end)} and {max(offset, end)}"
-        )
-    known = (files >= 0) & (files < len(sizes)) & (rows[:, 2] > 0)
-    if not known.all():
-        raise RuntimeError("internal error: a fragment of no bytes, or of no output file")
-    written = np.zeros(len(sizes), dtype=np.int64)
-    lasts = np.flatnonzero(np.append(~same, True)) if len(rows) else files
-    written[files[lasts]] = ends[lasts]
-    wrong = np.flatnonzero(written != sizes)
-    if wrong.size:
-        file = int(wrong[0])
-        raise RuntimeError(
-            f"internal error: {written[file]} of the {sizes[file]} bytes of output file {file} "
-            "were written"
-        )

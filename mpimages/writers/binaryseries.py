@@ -11,7 +11,7 @@ from mpi4py import MPI
 from numpy.typing import DTypeLike
 
 from ..core.arguments import check_record_dtype
-from ..core.crc32 import PIECE, Fragments, fragment_rows, merge_fragments
+from ..core.crc32 import PIECE
 from ..core.json_types import JsonObject
 from ..formats.output_names import (
     CONF,
@@ -22,8 +22,9 @@ from ..formats.output_names import (
     with_own_checksum,
 )
 from ..spmd.agreement import Together, from_rank
-from .output.boxes import write_run
-from .output.files import OutputFiles, are_of, create_file, holds, naming_file, prepare_file
+from .output.boxes import little_pieces, write_run
+from .output.files import OutputFiles, create_file, naming_file, prepare_file
+from .output.piece_sums import PieceSums
 from .output.plain import plain_index, plain_metadata, sync_directory, to_json, write_small
 
 __all__ = ["BinarySeriesWriter"]
@@ -100,8 +101,7 @@ class BinarySeriesWriter:
                 for path, size in zip(paths, self._sizes(), strict=True):
                     prepare(path, size)
         self._files = OutputFiles(paths)
-        self._fragments = Fragments()
-        self._flushed: list[np.ndarray] = []
+        self._sums = PieceSums(self._sizes(), PIECE)
 
     grain = 1
     threaded = True
@@ -142,15 +142,12 @@ class BinarySeriesWriter:
         while done < len(block):
             number, within = divmod(first_pixel + done, self.per_file)
             count = min(self.per_file - within, len(block) - done)
-            descriptor = self._files.descriptor(number)
-
-            def observe(position: int, data: memoryview, number: int = number) -> None:
-                self._fragments.add(number, position, data)
-
+            descriptor, position = self._files.descriptor(number), within * self.pixel_bytes
             with naming_file(self._files.paths[number]):
-                write_run(
-                    descriptor, within * self.pixel_bytes, block[done : done + count], observe
-                )
+                for piece in little_pieces(block[done : done + count]):
+                    write_run(descriptor, position, piece)
+                    self._sums.add(position, piece, number)
+                    position += piece.nbytes
             done += count
 
     def flush(self) -> JsonObject:
@@ -159,30 +156,34 @@ class BinarySeriesWriter:
         Local; from any thread, while none writes.
         """
         self._files.sync()
-        rows = self._fragments.take()
-        self._flushed.append(rows)
-        return {"fragments": rows.tolist()}
+        return {"fragments": self._sums.take().tolist()}
 
     def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job's journal says was written is on the disk. Local."""
-        rows = fragment_rows(entry["fragments"])
-        begins = rows[:, 0] * self.per_file * self.pixel_bytes + rows[:, 1]
-        return are_of(entry["done"], self.pixel_bytes, begins, rows[:, 2]) \
-            and holds(self._files.paths, rows)
+        sums = PieceSums(self._sizes(), PIECE)
+        for first, stop in entry["done"]:
+            while first < stop:
+                number, within = divmod(first, self.per_file)
+                count = min(self.per_file - within, stop - first)
+                if not sums.add_stored(within * self.pixel_bytes, count * self.pixel_bytes,
+                                       self._files.paths[number], number):
+                    return False
+                first += count
+        return sums.took(entry["fragments"])
 
     def restore(self, entry: JsonObject) -> None:
         """Take over what an earlier job's journal says was written. Local; on one rank."""
-        self._flushed.append(fragment_rows(entry["fragments"]))
+        self._sums.give(entry["fragments"])
 
     def finish(self) -> None:
         """Flush, gather the checksums, write ``conf.json`` and last ``SUCCESS``. Collective."""
-        with Together(self.comm, "BinarySeriesWriter.finish"):
+        action = "BinarySeriesWriter.finish"
+        with Together(self.comm, action):
             self._files.sync()
-        rows = self.comm.gather(np.concatenate([*self._flushed, self._fragments.take()]), 0)
-        from_rank(self.comm, 0, "BinarySeriesWriter.finish", self._mark, rows)
+        pieces = self._sums.by_file(self._sums.total(self.comm))
+        from_rank(self.comm, 0, action, self._mark, pieces)
 
-    def _mark(self, rows: list[np.ndarray]) -> None:
-        pieces = merge_fragments(rows, self._sizes())
+    def _mark(self, pieces: list[list[int]]) -> None:
         conf = with_own_checksum(to_json(self._conf(pieces)))
         write_small(os.path.join(self.directory, CONF), conf)
         sync_directory(self.directory)

@@ -46,6 +46,44 @@ def test_any_runs_among_any_ranks_and_jobs_give_the_pieces(size, ranks, seed, th
     ]
 
 
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(1, 20), st.data())
+def test_any_runs_of_several_files_give_the_pieces_of_each(sizes, piece, data):
+    rng = random.Random(data.draw(st.integers(0, 2**32)))
+    contents = [rng.randbytes(size) for size in sizes]
+    sums, earlier = PieceSums(sizes, piece), PieceSums(sizes, piece)
+    runs = [(file, *run) for file, content in enumerate(contents)
+            for run in runs_of(content, rng)]
+    rng.shuffle(runs)
+    for file, offset, run in runs:
+        rng.choice([sums, earlier]).add(offset, np.frombuffer(run, np.uint8), file)
+    sums.give(earlier.take().tolist())
+    assert sums.by_file(sums.total(MPI.COMM_SELF)) == [
+        [zlib.crc32(c[a : a + piece]) for a in range(0, len(c), piece)] for c in contents
+    ]
+
+
+@pytest.mark.parametrize("change", [None, "byte", "short"])
+def test_what_is_on_the_disk_is_what_was_written(tmp_path, change):
+    content = np.random.default_rng(1).integers(0, 256, 9 << 20, dtype=np.uint8)
+    path = tmp_path / "file"
+    path.write_bytes(b"head" + content.tobytes())
+    first, length = 1000, 6 << 20
+    sums = PieceSums(content.nbytes)
+    sums.add(first, content[first : first + length])
+    rows = sums.take().tolist()
+    if change is not None:
+        with open(path, "r+b") as file:
+            if change == "short":
+                file.truncate(first + length)
+            else:
+                file.seek(4 + first + length - 1)
+                file.write(bytes([content[first + length - 1] ^ 1]))
+    stored = PieceSums(content.nbytes)
+    there = stored.add_stored(first, length, str(path), start=4)
+    assert there == (change != "short")
+    assert (there and stored.took(rows)) == (change is None)
+
+
 @pytest.mark.ranks
 def test_the_ranks_sums_are_put_together(comm):
     content = np.random.default_rng(3).integers(0, 256, 9 << 20, dtype=np.uint8)
@@ -85,9 +123,10 @@ def test_rows_do_not_grow_with_the_runs():
     assert rows.shape == (1, 4)
 
 
-def test_rows_of_another_dataset_are_refused():
+@pytest.mark.parametrize("row", [[0, 1, 8, 77], [1, 0, 8, 77], [0, -1, 8, 77], [-1, 0, 8, 77]])
+def test_rows_of_another_output_are_refused(row):
     with pytest.raises(ValueError, match="another size"):
-        PieceSums(8).give(np.array([[0, 1, 8, 77]]))
+        PieceSums(8).give(np.array([row]))
 
 
 def test_values_are_summed_little_endian():

@@ -12,7 +12,6 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import DTypeLike
 
-from ...core.crc32 import fragment_rows
 from ...core.json_types import JsonObject
 from ...core.text import shown
 from ...dims import pixel_boxes, pixel_grain
@@ -275,7 +274,7 @@ class DatasetWriter:
         """(n, 4) int64: the checksums of what this rank wrote since the last call. Local."""
         return self._sums.take()
 
-    def add_fragments(self, rows: np.ndarray) -> None:
+    def add_fragments(self, rows: Sequence[Sequence[int]] | np.ndarray) -> None:
         """Add the checksums of what an earlier job wrote; each once, on any rank. Local."""
         self._sums.give(rows)
 
@@ -302,7 +301,7 @@ class DatasetWriter:
 
     def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job's journal says was written is on the disk. Local."""
-        sums = PieceSums(self._sums.size)
+        sums = PieceSums(self._plan.nbytes)
         record = self.dims if entry["of"] == "images" else (self.times,)
         step = max(1, READ_BYTES // (math.prod(record) * self.dtype.itemsize))
         for first, stop in entry["done"]:
@@ -311,8 +310,7 @@ class DatasetWriter:
                 read = self._read_images if entry["of"] == "images" else self._read_pixels
                 if not read(low, high, sums):
                     return False
-        found, said = sums.take(), fragment_rows(entry["fragments"])
-        return np.array_equal(found, said[np.argsort(said[:, 1], kind="stable")])
+        return sums.took(entry["fragments"])
 
     def _read_pixels(self, first: int, stop: int, sums: PieceSums) -> bool:
         """Add to `sums` the values of pixels that are in the file. Local."""
@@ -345,7 +343,7 @@ class DatasetWriter:
 
     def restore(self, entry: JsonObject) -> None:
         """Take over what an earlier job's journal says was written. Local; on one rank."""
-        self.add_fragments(fragment_rows(entry["fragments"]))
+        self.add_fragments(entry["fragments"])
         self.add_index(np.array(entry["index"], dtype=np.int64).reshape(-1, INDEX_COLUMNS))
 
     def finish(self) -> None:

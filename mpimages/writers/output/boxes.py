@@ -7,7 +7,7 @@ HDF5, series-major and frame-major.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,8 +22,6 @@ CONVERSION_BYTES = 1 << 24
 # system makes longer ones first.
 WRITEBACK_BYTES = 1 << 18
 
-Observer = Callable[[int, memoryview], None]
-
 
 def write_box(
     descriptor: int,
@@ -31,7 +29,6 @@ def write_box(
     shape: Sequence[int],
     start: Sequence[int],
     array: np.ndarray,
-    observe: Observer | None = None,
 ) -> None:
     """Write `array` at `start` of the C-order array of `shape` that begins at byte `offset`.
 
@@ -45,8 +42,6 @@ def write_box(
         Of the whole array, and the box's first element in it, along each axis.
     array : ndarray
         The box: any memory order and byte order; stored little-endian.
-    observe : callable, optional
-        Called as ``observe(position, data)`` after each contiguous run: for checksums.
 
     Raises
     ------
@@ -60,7 +55,7 @@ def write_box(
     Axes that the box covers wholly merge with the one before: one write per contiguous run.
     """
     for place, run in _runs(offset, shape, start, array):
-        write_run(descriptor, place, run, observe)
+        write_run(descriptor, place, run)
 
 
 def read_box(
@@ -100,17 +95,13 @@ def _runs(
         yield run, array[position]
 
 
-def write_run(
-    descriptor: int, position: int, values: np.ndarray, observe: Observer | None = None
-) -> None:
+def write_run(descriptor: int, position: int, values: np.ndarray) -> None:
     """Write all of `values`, in C order and little-endian, at byte `position`."""
     for piece in little_pieces(values):
         data = piece.view(np.uint8).data
         write_all(descriptor, data, position)
         if len(data) >= WRITEBACK_BYTES:
             begin_writeback(descriptor, position, len(data))
-        if observe is not None:
-            observe(position, data)
         position += len(data)
 
 

@@ -9,23 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import numpy as np
-
 from ...core.cleanup import quietly
-from ...core.crc32 import crc32
-from ...core.ranges import Ranges
-
-__all__ = [
-    "OutputFiles", "are_of", "create_file", "holds", "naming_file", "open_again",
-    "prepare_file", "read_run", "write_all",
-]
 
 # Linux writes 2 GiB at most in one call.
 PIECE_BYTES = 1 << 30
-READ_BYTES = 1 << 22
 # Descriptors that wait to be flushed: a long recording may have a hundred thousand files.
 MOST_OPEN = 16
 
@@ -149,52 +139,3 @@ def open_again(path: str) -> int:
     with suppress(OSError):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     return descriptor
-
-
-def are_of(
-    spans: Iterable[Iterable[int]], unit: int, begins: np.ndarray, lengths: np.ndarray
-) -> bool:
-    """Whether runs of bytes are those of `spans` of records of `unit` bytes, each once. Local."""
-    said = Ranges((a * unit, b * unit) for a, b in spans)
-    ends = begins + lengths
-    found = Ranges(zip(begins.tolist(), ends.tolist(), strict=True))
-    return found == said and found.count == int(lengths.sum())
-
-
-def holds(paths: list[str], rows: np.ndarray, first: int = 0) -> bool:
-    """Whether runs of bytes have their checksums on the disk. Local.
-
-    Parameters
-    ----------
-    paths : list of str
-    rows : (n, 4) int64 ndarray
-        See `Fragments.rows`: number of the file, offset, length, and CRC-32.
-    first : int
-        The byte of each file where offsets begin.
-
-    Raises
-    ------
-    OSError
-        As the system reports it.
-    """
-    buffer = memoryview(bytearray(READ_BYTES))
-    for file in np.unique(rows[:, 0]).tolist():
-        descriptor = open_again(paths[file])
-        try:
-            for _, offset, length, expected in rows[rows[:, 0] == file].tolist():
-                if _crc(descriptor, first + offset, length, buffer) != expected:
-                    return False
-        finally:
-            quietly(os.close, descriptor)
-    return True
-
-
-def _crc(descriptor: int, position: int, length: int, buffer: memoryview) -> int | None:
-    """The CRC-32 of a run of a file's bytes; None where the file ends before."""
-    crc = 0
-    for start in range(0, length, len(buffer)):
-        part = buffer[: min(len(buffer), length - start)]
-        if not read_run(descriptor, part, position + start):
-            return None
-        crc = crc32(part, crc)
-    return crc

@@ -1,26 +1,30 @@
-"""Checksums of a dataset's pieces, added up from runs in any order, by any ranks, in any jobs.
+"""Checksums of the pieces of files, added up from runs in any order, by any ranks, in any jobs.
 
-The dataset's values, little-endian in C order, are cut into pieces; the CRC-32 of each is
-stored. CRCs are linear over GF(2): a run inside a piece adds its own CRC, multiplied by
-x^(8 n) for the n bytes between its end and the piece's, and what is added is xor. So a rank
-keeps one number for each piece, however many runs it writes.
+The bytes, values little-endian in C order, are cut into pieces; the CRC-32 of each is stored. CRCs
+are linear over GF(2): a run inside a piece adds its own CRC, multiplied by x^(8 n) for the n bytes
+between its end and the piece's, and what is added is xor. So a rank keeps one number for each
+piece, however many runs it writes.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 from mpi4py import MPI
 
+from ...core.cleanup import quietly
 from ...core.crc32 import crc32, parts_of_pieces
 from ...core.json_types import JsonObject
 from ...spmd.agreement import Together, allreduce
 from .boxes import little_pieces
-
-__all__ = ["PieceSums", "piece_bytes"]
+from .files import open_again, read_run
 
 LEAST_PIECE = 4 << 20
 MOST_PIECES = 4096  # 16 KiB: an attribute that any HDF5 file can hold
 MOST_PENDING = 1 << 16
+READ_BYTES = 1 << 22
 
 
 def piece_bytes(size: int) -> int:
@@ -32,21 +36,26 @@ def piece_bytes(size: int) -> int:
 
 
 class PieceSums:
-    """The checksums of `size` bytes as far as this rank knows them. Local but for `total`.
+    """The checksums of one or more files' bytes as far as this rank knows them.
+
+    Local but for `total`.
 
     Parameters
     ----------
-    size : int
-        The dataset's bytes.
+    sizes : int or sequence of int
+        The bytes of each file.
+    piece : int, optional
+        The length of a piece; default: `piece_bytes`.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.piece = piece_bytes(size)
-        count = -(-size // self.piece)
-        self._sums = np.zeros(count, dtype=np.uint32)
-        self._bytes = np.zeros(count, dtype=np.int64)
-        self._pending: list[tuple[int, int, int]] = []
+    def __init__(self, sizes: int | Sequence[int], piece: int | None = None) -> None:
+        self.sizes = np.atleast_1d(np.array(sizes, dtype=np.int64))
+        self.piece = piece_bytes(int(self.sizes.max())) if piece is None else piece
+        # The number of each file's first piece, and of all pieces.
+        self._firsts = np.concatenate([[0], np.cumsum(-(-self.sizes // self.piece))])
+        self._sums = np.zeros(self._firsts[-1], dtype=np.uint32)
+        self._bytes = np.zeros(self._firsts[-1], dtype=np.int64)
+        self._pending: list[tuple[int, int, int, int]] = []
         self._untaken: list[np.ndarray] = []
 
     def attributes(self) -> JsonObject:
@@ -56,35 +65,61 @@ class PieceSums:
             "checksum_piece": np.int64(self.piece),
         }
 
-    def add(self, offset: int, values: np.ndarray) -> None:
-        """Take note of `values`, whose bytes begin at byte `offset` of the dataset."""
+    def add(self, offset: int, values: np.ndarray, file: int = 0) -> None:
+        """Take note of `values`, whose bytes begin at byte `offset` of a file."""
         for part in little_pieces(values):
             data = part.view(np.uint8).data
             while data:
                 run = data[: self.piece - offset % self.piece]
-                self._pending.append((offset, len(run), crc32(run)))
+                self._pending.append((file, offset, len(run), crc32(run)))
                 offset += len(run)
                 data = data[len(run) :]
         if len(self._pending) >= MOST_PENDING:
             self._fold()
 
+    def add_stored(
+        self, offset: int, length: int, path: str, file: int = 0, start: int = 0
+    ) -> bool:
+        """Take note of bytes that are on the disk; False where the file ends before.
+
+        They are those from `start + offset` on of the file at `path`.
+        """
+        buffer = np.empty(min(length, READ_BYTES), dtype=np.uint8)
+        descriptor = open_again(path)
+        try:
+            for place in range(offset, offset + length, READ_BYTES):
+                part = buffer[: min(READ_BYTES, offset + length - place)]
+                if not read_run(descriptor, part.data, start + place):
+                    return False
+                self.add(place, part, file)
+        finally:
+            quietly(os.close, descriptor)
+        return True
+
     def take(self) -> np.ndarray:
         """What was added since the last call: (n, 4) int64, to be handed to `give` by a later job.
 
-        A row is 0, the number of a piece, how many bytes of it were added, and their sum.
+        A row is the number of a file and of a piece in it, how many bytes of it were added, and
+        their sum.
         """
         self._fold()
         rows = np.concatenate([np.empty((0, 4), np.int64), *self._untaken])
         self._untaken.clear()
-        return _by_piece(rows[:, 1], rows[:, 2], rows[:, 3].astype(np.uint32))
+        return _by_piece(rows)
 
-    def give(self, rows: np.ndarray) -> None:
+    def give(self, rows: Sequence[Sequence[int]] | np.ndarray) -> None:
         """Add what an earlier job took."""
-        rows = np.asarray(rows, dtype=np.int64).reshape(-1, 4)
-        if rows.size and (rows[:, 1].min() < 0 or rows[:, 1].max() >= len(self._sums)):
-            raise ValueError("checksums of a dataset of another size")
-        np.bitwise_xor.at(self._sums, rows[:, 1], rows[:, 3].astype(np.uint32))
-        np.add.at(self._bytes, rows[:, 1], rows[:, 2])
+        rows = _rows(rows)
+        file, piece = rows[:, 0], rows[:, 1]
+        known = (file >= 0) & (file < len(self.sizes)) & (piece >= 0)
+        if not known.all() or (self._firsts[file] + piece >= self._firsts[file + 1]).any():
+            raise ValueError("checksums of an output of another size")
+        np.bitwise_xor.at(self._sums, self._firsts[file] + piece, rows[:, 3].astype(np.uint32))
+        np.add.at(self._bytes, self._firsts[file] + piece, rows[:, 2])
+
+    def took(self, rows: Sequence[Sequence[int]]) -> bool:
+        """Whether what was added since the last `take` is what gave these rows."""
+        return np.array_equal(self.take(), _by_piece(_rows(rows)))
 
     def total(self, comm: MPI.Intracomm) -> np.ndarray:
         """The CRC-32 of every piece, uint32, from what all ranks have added. Collective.
@@ -99,37 +134,45 @@ class PieceSums:
         sums = allreduce(comm, self._sums.copy(), MPI.BXOR)
         counts = allreduce(comm, self._bytes.copy())
         with Together(comm, "checksums"):
-            starts = np.arange(len(counts)) * self.piece
-            wanted = np.minimum(self.piece, self.size - starts)
+            file = np.repeat(np.arange(len(self.sizes)), np.diff(self._firsts))
+            starts = (np.arange(len(counts)) - self._firsts[file]) * self.piece
+            wanted = np.minimum(self.piece, self.sizes[file] - starts)
             wrong = np.flatnonzero(counts != wanted)
             if len(wrong):
                 first = int(wrong[0])
                 raise RuntimeError(
                     f"internal error: {counts[first]} bytes instead of {wanted[first]} were "
-                    f"written at byte {starts[first]} of the dataset"
+                    f"written at byte {starts[first]} of output file {file[first]}"
                 )
         return sums
+
+    def by_file(self, sums: np.ndarray) -> list[list[int]]:
+        """What `total` gave, file by file."""
+        return [part.tolist() for part in np.split(sums, self._firsts[1:-1])]
 
     def _fold(self) -> None:
         """Add the pending runs to the sums."""
         if not self._pending:
             return
-        offset, length, crc = np.array(self._pending, dtype=np.int64).T
+        file, offset, length, crc = np.array(self._pending, dtype=np.int64).T
         self._pending.clear()
-        ends = offset + length
-        sums = parts_of_pieces(crc, ends, np.full(len(crc), self.size), self.piece)
-        rows = _by_piece(offset // self.piece, length, sums)
+        sums = parts_of_pieces(crc, offset + length, self.sizes[file], self.piece)
+        rows = _by_piece(np.column_stack([file, offset // self.piece, length, sums]))
         self._untaken.append(rows)
         self.give(rows)
 
 
-def _by_piece(number: np.ndarray, length: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """One row for each piece: 0, its number, the bytes and the sum of its runs."""
-    order = np.argsort(number, kind="stable")
-    pieces, first = np.unique(number[order], return_index=True)
-    rows = np.zeros((len(pieces), 4), dtype=np.int64)
-    if len(pieces):
-        rows[:, 1] = pieces
-        rows[:, 2] = np.add.reduceat(length[order], first)
-        rows[:, 3] = np.bitwise_xor.reduceat(sums[order], first)
-    return rows
+def _rows(listed: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
+    return np.asarray(listed, dtype=np.int64).reshape(-1, 4)
+
+
+def _by_piece(rows: np.ndarray) -> np.ndarray:
+    """One row for each piece: its file, its number, the bytes and the sum of its runs."""
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    if not len(rows):
+        return rows
+    first = np.flatnonzero(np.diff(rows[:, :2], axis=0, prepend=-1).any(axis=1))
+    return np.column_stack([
+        rows[first, :2], np.add.reduceat(rows[:, 2], first),
+        np.bitwise_xor.reduceat(rows[:, 3], first),
+    ])
