@@ -10,8 +10,6 @@ import numpy as np
 from .base import cut_planes
 from .options import Options
 
-__all__ = ["LEFT_OUT", "array_axes", "can_have", "cut_array", "image_shape", "require_kind"]
-
 # Stands for an axis of length 1 that means nothing.
 LEFT_OUT = "-"
 # What is taken where nothing is said, and what to say of arrays of more axes.

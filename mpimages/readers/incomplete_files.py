@@ -8,8 +8,6 @@ from ..errors import FormatError
 from .base import Header, Reader
 from .options import Options
 
-__all__ = ["Rest", "count_images", "inspect_first"]
-
 
 @dataclass(frozen=True)
 class Rest:

@@ -23,8 +23,6 @@ from .pieces import WRONG, together
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["damaged_boxes"]
-
 BOX_BYTES = 64 << 20
 
 

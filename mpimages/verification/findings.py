@@ -11,8 +11,6 @@ from collections.abc import Callable, Collection
 from ..core.json_types import JsonObject
 from ..errors import FormatError
 
-__all__ = ["Findings", "check_names", "own_json", "read_description", "size_of", "whole"]
-
 # What lists the checksums of 50 TB; more is no description but damage.
 LARGEST_JSON = 1 << 28
 MOST_PROBLEMS = 100

@@ -22,8 +22,6 @@ from .pieces import Stored, damaged
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["verify_hdf5"]
-
 # No codec makes more of its bytes: what claims to be larger is damage, not data.
 SMALL_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16

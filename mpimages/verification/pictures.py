@@ -11,8 +11,6 @@ from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
-__all__ = ["verify_pictures"]
-
 MOST = 1 << 62
 
 

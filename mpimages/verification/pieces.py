@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from ..core.timers import carried, phase
 from .findings import Findings
 
-__all__ = ["WRONG", "Stored", "damaged", "together"]
-
 READ_BYTES = 1 << 20
 MOST_THREADS = 8
 LOOK = 0.2  # seconds until the caller is told how much was read

@@ -14,8 +14,6 @@ from ..formats.output_names import CONF, SERIES_FORMAT, SERIES_VERSION, SUCCESS,
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
-__all__ = ["verify_series"]
-
 DTYPES = {
     **{f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
     **{f"float{bits}": bits // 8 for bits in (16, 32, 64)},

@@ -10,8 +10,6 @@ from ..formats.output_names import STATS, STATS_PICTURES
 from .findings import Findings, check_names, own_json, size_of, whole
 from .pieces import Stored, damaged
 
-__all__ = ["verify_stats"]
-
 NAMES = ("mean", "stdev", "max", "min")
 MOST = 1 << 62
 

@@ -10,8 +10,6 @@ from ..formats.tif_checksums import STRUCTURE_PLACE, Mark, read_mark
 from .findings import Findings
 from .pieces import Stored, damaged
 
-__all__ = ["verify_tifstack"]
-
 READ_BYTES = 1 << 20
 
 

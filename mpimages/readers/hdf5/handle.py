@@ -19,8 +19,6 @@ from .opening import open_hdf5_file, told_as_damage
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Hdf5Handle", "chunk_grain", "read_values"]
-
 
 def read_values(dataset: h5py.Dataset, out: np.ndarray, selection: tuple[slice, ...]) -> None:
     """Read a part of a dataset through the library into `out`, of its dtype in native order.

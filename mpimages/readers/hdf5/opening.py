@@ -15,8 +15,6 @@ from ..byte_ranges import open_file
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["HDF5_ENDINGS", "open_hdf5", "open_hdf5_file", "refuse_short_chunks", "told_as_damage"]
-
 # NWB and NeXus files are HDF5 files; so is any file that is said to be one.
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf", ".nwb", ".nxs")
 # At the end of a chunk that has passed the filter fletcher32.

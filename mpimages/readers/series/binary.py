@@ -22,8 +22,6 @@ from ..hdf5.reader import plain_metadata
 from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
-__all__ = ["BinaryHandle", "inspect_binary"]
-
 
 def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a directory of binary files is. See `inspect_series`."""

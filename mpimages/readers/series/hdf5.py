@@ -29,14 +29,12 @@ from .header import SeriesHandle, SeriesHeader, SeriesOptions
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["inspect_hdf5", "open_hdf5_series"]
-
 
 def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a Series in an HDF5 file is. See `inspect_series`."""
     with open_hdf5(path) as file:
         dataset = find_dataset(path, file, options.dataset, (2, 3, 4))
-        dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}")
+        dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}: dtype")
         shape, images = _shape(path, dataset)
         version = dataset.attrs.get(HDF5_MARK)
         if version is not None and version != HDF5_VERSION:

@@ -40,8 +40,6 @@ from ..base import check_claim
 from ..grey_palette import is_grey_ramp
 from .text import decoded
 
-__all__ = ["Entries", "Geometry", "Layout"]
-
 # The integer types of TIFF 6.0, section 2, and BigTIFF: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
 INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 # The bytes of a value of the types of texts, of tables and of resolutions.

@@ -30,8 +30,6 @@ from ...formats.tif_tags import (
 )
 from .geometry import Entries, Geometry, Layout
 
-__all__ = ["UNWRITTEN", "TifIndex", "index_tif"]
-
 WINDOW_BYTES = 4096
 BATCH = 4096
 MOST_ENTRIES = 4096

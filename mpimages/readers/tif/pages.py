@@ -20,8 +20,6 @@ from .geometry import (
 )
 from .index import UNWRITTEN, TifIndex, index_tif
 
-__all__ = ["TifPages"]
-
 if TYPE_CHECKING:
     import tifffile
 

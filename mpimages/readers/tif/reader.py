@@ -27,8 +27,6 @@ from .pages import TifPages
 from .plan import REGARDLESS, Plan
 from .whole import drop_damaged, index_whole, pages_beyond
 
-__all__ = ["LIKELY_MOVIE", "TifReader"]
-
 logger = logging.getLogger("mpimages")
 
 # Above so many pages a file without a header that names its axes is likely a movie.

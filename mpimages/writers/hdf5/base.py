@@ -34,8 +34,6 @@ from .hidden import hide, new_file, open_hidden
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["INDEX_COLUMNS", "DatasetWriter"]
-
 _log = logging.getLogger("mpimages")
 
 LAYOUTS = ("series", "images")

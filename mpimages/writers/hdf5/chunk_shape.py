@@ -8,8 +8,6 @@ from typing import Any
 
 from ...core.arguments import check_choice, check_ints
 
-__all__ = ["as_chunks", "chunk_shape"]
-
 TARGET_BYTES = 1 << 20
 MAX_BYTES = (1 << 32) - 1  # HDF5 stores a chunk's size in 32 bits
 MAX_CHUNKS = 1 << 24  # each costs a table entry on every rank, and HDF5 some microseconds

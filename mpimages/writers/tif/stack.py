@@ -40,8 +40,6 @@ from .tables import (
     table_length,
 )
 
-__all__ = ["StackLayout", "StackWriter"]
-
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 TABLES_AT_ONCE = 1 << 14  # some MiB
 # Of a BigTIFF's table, and of the first table's mark and description: at most.
