@@ -12,8 +12,9 @@ import numpy as np
 from ...core.cleanup import quietly
 from ...errors import FormatError
 from ..array_axes import LEFT_OUT, image_shape
-from ..base import Handle, Header, Places, Scratch, has_gaps
+from ..base import Handle, Header, Scratch, has_gaps
 from ..byte_ranges import byteswap, copy_axes, open_file, read_into, transpose_matrix
+from ..places import Places
 
 # What is read at once where an image is strewn over the file.
 BAND_BYTES = 1 << 24

@@ -16,9 +16,10 @@ import numpy as np
 from ...errors import FormatError
 from ...formats.output_names import TIFF_SIGNATURES
 from ..array_axes import require_kind
-from ..base import Handle, Header, Places, Reader, Scratch
+from ..base import Handle, Header, Reader, Scratch
 from ..byte_ranges import copy_axes
 from ..options import Options
+from ..places import Places
 from .axes import make_plan
 from .imagej import imagej_pages, is_imagej
 from .index import TifIndex
