@@ -38,7 +38,7 @@ def array_axes(path: str, shape: Sequence[int], axes: str | None, channel: int |
         If the axes are not the array's, or channel and axes contradict each other.
     """
     shape = tuple(int(n) for n in shape)
-    found = _default(path, shape) if axes is None else _named(path, shape, axes)
+    found = _default(path, shape) if axes is None else _place_names(path, shape, axes)
     length = dict(zip(found, shape, strict=True)).get("C")
     if length is None and channel is not None:
         hint = f", as in axes={_with_channels(found)!r}" if "Z" in found or "T" in found else ""
@@ -77,7 +77,7 @@ def _default(path: str, shape: tuple[int, ...]) -> str:
     return axes
 
 
-def _named(path: str, shape: tuple[int, ...], axes: str) -> str:
+def _place_names(path: str, shape: tuple[int, ...], axes: str) -> str:
     """The axes that were named, with those left out that have length 1."""
     if not can_have(shape, axes):
         raise ValueError(f"{path}: an array of shape {shape} does not have the axes {axes!r}; "

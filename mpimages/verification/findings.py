@@ -87,7 +87,7 @@ def own_json(directory: str, name: str, findings: Findings) -> JsonObject | None
     return value
 
 
-def whole(value: object, what: str, least: int, most: int) -> int:
+def check_whole(value: object, what: str, least: int, most: int) -> int:
     """`value`, if it is an int from `least` to `most`; else FormatError."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise FormatError(f"{what} is {value!r:.80}, which is no number from {least} to {most}")

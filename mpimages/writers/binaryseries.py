@@ -40,7 +40,7 @@ class BinarySeriesWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     directory : str
-        What `commit.staged` yields; empty but for its mark.
+        What `staging.staged` yields; empty but for its mark.
     shape : sequence of int
         dims + (T,); no axis of length 0.
     dtype : dtype

@@ -39,7 +39,7 @@ class PictureWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     directory : str
-        What `commit.staged` yields.
+        What `staging.staged` yields.
     kind : {'png', 'tif'}
     prefix : str
         The names are ``PREFIX-00000.KIND``, numbered by key.

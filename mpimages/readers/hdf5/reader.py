@@ -114,7 +114,7 @@ def find_dataset(
         if isinstance(item, h5py.Dataset):
             require_readable(path, file, item)
             return item
-        raise ValueError(f"{path}: has no dataset {name!r}; it has {_listed(_datasets(file))}")
+        raise ValueError(f"{path}: has no dataset {name!r}; it has {_enumerate(_datasets(file))}")
     datasets = _datasets(file)
     numeric = {n: d for n, d in datasets.items() if d.shape and _is_numeric(d)}
     fitting = {n: d for n, d in numeric.items() if d.ndim in ranks}
@@ -127,11 +127,11 @@ def find_dataset(
     kinds = " or ".join(f"{rank}-D" for rank in ranks)
     if not fitting:
         raise ValueError(
-            f"{path}: has no {kinds} dataset; it has {_listed(datasets)}; name one by dataset="
+            f"{path}: has no {kinds} dataset; it has {_enumerate(datasets)}; name one by dataset="
         )
     several = f"{kinds} datasets" if next(iter(fitting.values())).ndim in ranks else \
         f"datasets, none of them {kinds}"
-    raise ValueError(f"{path}: has several {several}: {_listed(fitting)}; name one by dataset=")
+    raise ValueError(f"{path}: has several {several}: {_enumerate(fitting)}; name one by dataset=")
 
 
 def _is_numeric(dataset: h5py.Dataset) -> bool:
@@ -142,7 +142,7 @@ def _is_numeric(dataset: h5py.Dataset) -> bool:
     return True
 
 
-def _listed(datasets: dict[str, h5py.Dataset]) -> str:
+def _enumerate(datasets: dict[str, h5py.Dataset]) -> str:
     if not datasets:
         return "none"
     named = [f"{name} {d.shape} {d.dtype}" for name, d in sorted(datasets.items())]

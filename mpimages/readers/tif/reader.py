@@ -1,8 +1,8 @@
 """TIFF: single images, stacks and movies, ImageJ hyperstacks, OME-TIFF, BigTIFF.
 
 A page is (row, column); a volume's pages lie one after the other and are handed out as
-(row, column, page). The header decides what the pages are (`tifaxes`), `tifindex` where
-they are, and `tifpages` reads them.
+(row, column, page). The header decides what the pages are (`axes`), `index` where they are, and
+`pages` reads them.
 """
 
 from __future__ import annotations

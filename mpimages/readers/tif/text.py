@@ -16,7 +16,7 @@ UNLIKELY = re.compile("(?i)utf-?(16|32)|ucs|unicode|idna|punycode|.*escape")
 DECLARED = re.compile(rb"""\s*<\?xml\s[^>]*?\bencoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
 
 
-def decoded(stored: bytes) -> str:
+def decode(stored: bytes) -> str:
     """The text up to its end: what its beginning or XML's declaration says, UTF-8, or Latin-1."""
     for beginning, encoding in BEGINNINGS.items():
         if stored.startswith(beginning):

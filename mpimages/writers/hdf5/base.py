@@ -55,7 +55,7 @@ class DatasetWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     path : str
-        What `commit.staged` yields; must not exist, unless `resume`.
+        What `staging.staged` yields; must not exist, unless `resume`.
     dataset : str
         The dataset's name; ``'a/b'`` is inside the group ``a``.
     shape : sequence of int

@@ -185,7 +185,7 @@ class StackWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     path : str
-        What `commit.staged` yields; must not exist.
+        What `staging.staged` yields; must not exist.
     layout : StackLayout
         The same on all ranks.
     """
