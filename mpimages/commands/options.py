@@ -51,7 +51,7 @@ def sizes(_: click.Context, parameter: click.Parameter, text: str | None) -> str
 
 def _dtypes(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     if text is not None:
-        from ..readers.options import check_dtype
+        from ..core.arguments import check_dtype
 
         try:
             check_dtype(text, "dtype")

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["asked", "quietly"]
-
 _log = logging.getLogger("mpimages")
 
 

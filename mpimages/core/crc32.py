@@ -21,7 +21,7 @@ _ONE = 1 << 31
 _FEW_BYTES = 1 << 13
 # Exponents are taken apart into digits of so many bits, each with a table of its powers.
 _DIGIT_BITS = 11
-# Fragments that are multiplied at a time: what they need then fits into a core's cache.
+# Runs that are multiplied at a time: what they need then fits into a core's cache.
 _BATCH = 1 << 15
 
 
@@ -109,7 +109,7 @@ def _powers(digit: int) -> np.ndarray:
     return powers
 
 
-def _shifted(crcs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _append_zeros(crcs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """What (n,) `crcs` become when so many zero bytes follow, (n,) int64: uint32."""
     result = crcs.astype(np.uint32)
     rest, digit = lengths, 0
@@ -143,5 +143,5 @@ def parts_of_pieces(
     parts = np.empty(len(crcs), dtype=np.uint32)
     for start in range(0, len(crcs), _BATCH):
         batch = slice(start, start + _BATCH)
-        parts[batch] = _shifted(crcs[batch], after[batch])
+        parts[batch] = _append_zeros(crcs[batch], after[batch])
     return parts

@@ -16,8 +16,6 @@ from contextlib import suppress
 
 import numpy as np
 
-__all__ = ["Pool"]
-
 # Below this the interpreter's own allocator is as good.
 SMALL = 1 << 20
 # Regions are multiples of what the kernel maps at once where it can.

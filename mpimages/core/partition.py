@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Partition"]
-
 
 @dataclass(frozen=True)
 class Partition:

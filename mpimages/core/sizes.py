@@ -8,8 +8,6 @@ import numpy as np
 
 from .text import shown
 
-__all__ = ["parse_size", "size_text"]
-
 UNITS = {
     "": 1, "b": 1,
     "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9,

@@ -13,8 +13,6 @@ import sys
 
 from .cleanup import asked
 
-__all__ = ["WHOLE", "comparable", "escape_message", "expanded", "printable", "shown"]
-
 LONGEST = 200
 WHOLE = sys.maxsize
 

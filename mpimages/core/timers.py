@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-__all__ = ["PHASES", "Timings", "carried", "counted", "measuring", "phase"]
-
 PHASES = ("list", "read", "decode", "compute", "exchange", "write", "wait (files)",
           "wait (ranks)", "total")
 

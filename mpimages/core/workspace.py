@@ -14,8 +14,6 @@ from .cleanup import quietly
 from .memory_pool import Pool
 from .timers import carried, phase
 
-__all__ = ["Work", "Workspace", "threads_per_rank"]
-
 
 class Workspace:
     """Memory and threads that a context lends to its actions.

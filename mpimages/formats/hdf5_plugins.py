@@ -9,8 +9,6 @@ from ..errors import FormatError
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["filters_of", "has_filter", "require_filters", "stored_chunks"]
-
 # As they are registered with the HDF Group; a file may name its filters, but need not.
 FILTER_NAMES = {
     4: "szip", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle",

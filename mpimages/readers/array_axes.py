@@ -10,8 +10,6 @@ import numpy as np
 from .base import cut_planes
 from .options import Options
 
-__all__ = ["LEFT_OUT", "array_axes", "can_have", "cut_array", "image_shape", "require_kind"]
-
 # Stands for an axis of length 1 that means nothing.
 LEFT_OUT = "-"
 # What is taken where nothing is said, and what to say of arrays of more axes.
@@ -40,7 +38,7 @@ def array_axes(path: str, shape: Sequence[int], axes: str | None, channel: int |
         If the axes are not the array's, or channel and axes contradict each other.
     """
     shape = tuple(int(n) for n in shape)
-    found = _default(path, shape) if axes is None else _named(path, shape, axes)
+    found = _default(path, shape) if axes is None else _place_names(path, shape, axes)
     length = dict(zip(found, shape, strict=True)).get("C")
     if length is None and channel is not None:
         hint = f", as in axes={_with_channels(found)!r}" if "Z" in found or "T" in found else ""
@@ -79,7 +77,7 @@ def _default(path: str, shape: tuple[int, ...]) -> str:
     return axes
 
 
-def _named(path: str, shape: tuple[int, ...], axes: str) -> str:
+def _place_names(path: str, shape: tuple[int, ...], axes: str) -> str:
     """The axes that were named, with those left out that have length 1."""
     if not can_have(shape, axes):
         raise ValueError(f"{path}: an array of shape {shape} does not have the axes {axes!r}; "

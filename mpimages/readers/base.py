@@ -22,18 +22,6 @@ from .byte_ranges import open_file
 from .options import ALL_PLANES, Options
 from .places import Places
 
-__all__ = [
-    "Closing",
-    "Handle",
-    "Header",
-    "Places",
-    "Reader",
-    "Scratch",
-    "check_claim",
-    "cut_planes",
-    "has_gaps",
-]
-
 MINIMUM_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
 

@@ -16,16 +16,6 @@ from ..core.json_types import JsonObject
 from ..core.timers import counted
 from ..errors import FormatError
 
-__all__ = [
-    "byteswap",
-    "copy_axes",
-    "open_file",
-    "place_axes",
-    "read_conf",
-    "read_into",
-    "transpose_matrix",
-]
-
 # Linux reads at most 2**31 - 4096 bytes by one call.
 PIECE_BYTES = 1 << 30
 

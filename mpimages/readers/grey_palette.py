@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["is_grey_ramp"]
-
 BYTE, WORD = 255, 65535
 
 

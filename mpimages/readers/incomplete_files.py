@@ -8,8 +8,6 @@ from ..errors import FormatError
 from .base import Header, Reader
 from .options import Options
 
-__all__ = ["Rest", "count_images", "inspect_first"]
-
 
 @dataclass(frozen=True)
 class Rest:
@@ -57,7 +55,7 @@ def inspect_first(
             whole = _attempt(reader, path, dropping)
         if lenient and whole is not None:
             return whole, Rest(str(error), isinstance(error, FormatError))
-        raise _advised(reader, path, options, error) from None
+        raise _add_advice(reader, path, options, error) from None
     if whole is None or whole.count == header.count:
         return header, None
     return whole, Rest(_short(path, whole.count, header.count), True)
@@ -111,7 +109,7 @@ def _attempt(reader: Reader, path: str, options: Options) -> Header | None:
         return None
 
 
-def _advised(reader: Reader, path: str, options: Options, error: ValueError) -> ValueError:
+def _add_advice(reader: Reader, path: str, options: Options, error: ValueError) -> ValueError:
     """The error with advice that would help: it has been tried."""
     dropping = _dropping(reader, options)
     if dropping is None or options.incomplete is not None:

@@ -13,8 +13,6 @@ from ..core.text import shown
 from ..errors import not_found
 from ..formats.output_names import refuse_unfinished
 
-__all__ = ["files_with", "list_files", "natural_key", "path_list"]
-
 # Endings that stand before another, as in rec.ome.tif.
 DOUBLE = (".ome", ".tar")
 

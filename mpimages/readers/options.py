@@ -17,9 +17,6 @@ from ..core.json_types import JsonObject
 from ..core.text import shown
 from ..formats.output_names import CONF
 
-__all__ = ["ALL_PLANES", "Options"]
-
-
 # As nplanes: each file is one image of all its planes.
 ALL_PLANES = "all"
 

@@ -22,8 +22,6 @@ from .byte_ranges import open_file
 from .grey_palette import is_grey_ramp
 from .options import Options
 
-__all__ = ["PngReader"]
-
 GREY, PALETTE = 0, 3
 KINDS = {2: "RGB", 3: "palette colour", 4: "greyscale with alpha", 6: "RGB with alpha"}
 # Deflate turns a byte into 1032 at most, so that a claim beyond it is false.

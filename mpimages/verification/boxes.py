@@ -18,17 +18,15 @@ from ..core.crc32 import parts_of_pieces
 from ..core.timers import phase
 from ..dims import Box, box_shape, boxes
 from .findings import Findings
-from .pieces import WRONG, together
+from .pieces import WRONG, merge_neighbours
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["damaged_boxes"]
-
 BOX_BYTES = 64 << 20
 
 
-def damaged_boxes(
+def find_damaged_boxes(
     dataset: h5py.Dataset, piece: int, crcs: np.ndarray, findings: Findings
 ) -> list[tuple[int, int, str]]:
     """What is wrong: bytes [first, stop) of the values in C order, and why."""
@@ -41,7 +39,7 @@ def damaged_boxes(
         check.read(box)
         findings.tick(int((check.bytes - before) * packed))
     findings.bytes += check.bytes
-    return together(check.wrong(), piece, check.size)
+    return merge_neighbours(check.wrong(), piece, check.size)
 
 
 def _unit(dataset: h5py.Dataset) -> tuple[int, ...] | None:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Collection
 from ..core.json_types import JsonObject
 from ..errors import FormatError
 
-__all__ = ["Findings", "check_names", "own_json", "read_description", "size_of", "whole"]
-
 # What lists the checksums of 50 TB; more is no description but damage.
 LARGEST_JSON = 1 << 28
 MOST_PROBLEMS = 100
@@ -89,7 +87,7 @@ def own_json(directory: str, name: str, findings: Findings) -> JsonObject | None
     return value
 
 
-def whole(value: object, what: str, least: int, most: int) -> int:
+def check_whole(value: object, what: str, least: int, most: int) -> int:
     """`value`, if it is an int from `least` to `most`; else FormatError."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise FormatError(f"{what} is {value!r:.80}, which is no number from {least} to {most}")

@@ -15,14 +15,12 @@ from ..errors import FormatError
 from ..formats.hdf5_plugins import require_filters
 from ..formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..readers.hdf5.opening import open_hdf5_file
-from .boxes import damaged_boxes
+from .boxes import find_damaged_boxes
 from .findings import Findings
-from .pieces import Stored, damaged
+from .pieces import Stored, find_damaged
 
 if TYPE_CHECKING:
     import h5py
-
-__all__ = ["verify_hdf5"]
 
 # No codec makes more of its bytes: what claims to be larger is damage, not data.
 SMALL_CLAIM = 1 << 24
@@ -86,7 +84,7 @@ def _datasets(file: h5py.File) -> tuple[list[str], list[str]]:
 
 def _verify_dataset(path: str, dataset: h5py.Dataset, findings: Findings) -> None:
     """Add what is wrong with one dataset; FormatError where it cannot be told."""
-    size = _checked_size(path, dataset)
+    size = _check_size(path, dataset)
     piece, crcs = _checksums(dataset, size)
     offset = dataset.id.get_offset() if dataset.chunks is None else None
     if offset is not None and _is_little(dataset.dtype):
@@ -96,10 +94,10 @@ def _verify_dataset(path: str, dataset: h5py.Dataset, findings: Findings) -> Non
                 f"dataset {dataset.name!r}: only {present} of its {size} bytes are in the file"
             )
         runs = [Stored(path, offset, size, piece, crcs.tolist(), present)]
-        found = [(first, stop, why) for _, first, stop, why in damaged(runs, findings)]
+        found = [(first, stop, why) for _, first, stop, why in find_damaged(runs, findings)]
     else:
         require_filters(path, dataset)
-        found = damaged_boxes(dataset, piece, crcs, findings)
+        found = find_damaged_boxes(dataset, piece, crcs, findings)
     for first, stop, why in found:
         item = dataset.dtype.itemsize
         findings.problem(
@@ -116,7 +114,7 @@ def _place(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in np.unravel_index(number, shape))
 
 
-def _checked_size(path: str, dataset: h5py.Dataset) -> int:
+def _check_size(path: str, dataset: h5py.Dataset) -> int:
     """The number of a dataset's bytes, if it is one that mpimages writes and could be true."""
     version = dataset.attrs[HDF5_MARK]
     if not np.isscalar(version) or version != HDF5_VERSION:

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from ..core.json_types import JsonObject
 from ..errors import FormatError
 from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION
-from .findings import Findings, check_names, own_json, size_of, whole
-from .pieces import Stored, damaged
-
-__all__ = ["verify_pictures"]
+from .findings import Findings, check_names, check_whole, own_json, size_of
+from .pieces import Stored, find_damaged
 
 MOST = 1 << 62
 
@@ -35,7 +33,7 @@ def verify_pictures(directory: str, findings: Findings) -> str:
     if manifest is None:
         return kind
     try:
-        pictures = _described(manifest)
+        pictures = _parse(manifest)
     except FormatError as error:
         findings.problem(f"{MANIFEST}: {error}")
         return kind
@@ -45,7 +43,7 @@ def verify_pictures(directory: str, findings: Findings) -> str:
         present = size_of(directory, picture.name, picture.size, findings)
         path = os.path.join(directory, picture.name)
         runs.append(Stored(path, 0, picture.size, picture.size, [picture.crc], max(0, present)))
-    for number, first, stop, why in damaged(runs, findings):
+    for number, first, stop, why in find_damaged(runs, findings):
         picture = pictures[number]
         findings.problem(
             f"{picture.name}: bytes [{first}, {stop}) {why}: the image of key {picture.key}"
@@ -53,7 +51,7 @@ def verify_pictures(directory: str, findings: Findings) -> str:
     return kind
 
 
-def _described(manifest: JsonObject) -> list[_Picture]:
+def _parse(manifest: JsonObject) -> list[_Picture]:
     """What the manifest says; FormatError where it cannot be."""
     if manifest.get("format") != PICTURES_FORMAT or manifest.get("version") != PICTURES_VERSION:
         raise FormatError(
@@ -69,7 +67,7 @@ def _described(manifest: JsonObject) -> list[_Picture]:
     files = manifest.get("files")
     if not isinstance(files, dict):
         raise FormatError("does not say how the files are named")
-    prefix, digits = files.get("prefix"), whole(files.get("digits"), "the digits", 1, 19)
+    prefix, digits = files.get("prefix"), check_whole(files.get("digits"), "the digits", 1, 19)
     if not isinstance(prefix, str) or not prefix or "/" in prefix or "\0" in prefix:
         raise FormatError(f"its prefix is {prefix!r:.80}, which begins no file name")
     keys = _keys(files.get("keys"), len(sizes))
@@ -86,8 +84,8 @@ def _numbers(manifest: JsonObject) -> tuple[list[int], list[int]]:
     if checksum.get("kind") != "crc32" or not isinstance(crcs, list) or len(crcs) != len(sizes):
         raise FormatError("has not one checksum of the kind crc32 for each file")
     for size, crc in zip(sizes, crcs, strict=True):
-        whole(size, "the size of a file", 1, MOST)
-        whole(crc, "a checksum", 0, 0xFFFFFFFF)
+        check_whole(size, "the size of a file", 1, MOST)
+        check_whole(crc, "a checksum", 0, 0xFFFFFFFF)
     return sizes, crcs
 
 
@@ -100,8 +98,8 @@ def _keys(ranges: object, count: int) -> list[int]:
     keys: list[int] = []
     end = 0
     for first, stop in ranges:
-        whole(first, "the first key of a range", end, MOST)
-        end = whole(stop, "the end of a range of keys", first + 1, first + count - len(keys))
+        check_whole(first, "the first key of a range", end, MOST)
+        end = check_whole(stop, "the end of a range of keys", first + 1, first + count - len(keys))
         keys += range(first, end)
     if len(keys) != count:
         raise FormatError(f"has {len(keys)} keys, but the sizes of {count} files")

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from ..core.timers import carried, phase
 from .findings import Findings
 
-__all__ = ["WRONG", "Stored", "damaged", "together"]
-
 READ_BYTES = 1 << 20
 MOST_THREADS = 8
 LOOK = 0.2  # seconds until the caller is told how much was read
@@ -50,7 +48,7 @@ class Stored:
         return len(self.crcs) if self.present >= self.size else self.present // self.piece
 
 
-def damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, int, int, str]]:
+def find_damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, int, int, str]]:
     """What is wrong in `runs`: number of the run, bytes [first, stop) of it, and why.
 
     In ascending order; damaged pieces that follow each other are one.
@@ -75,11 +73,11 @@ def damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, int, 
     return [
         (number, *part)
         for number, pieces in by_run.items()
-        for part in together(pieces, runs[number].piece, runs[number].size)
+        for part in merge_neighbours(pieces, runs[number].piece, runs[number].size)
     ]
 
 
-def together(wrong: dict[int, str], piece: int, size: int) -> list[tuple[int, int, str]]:
+def merge_neighbours(wrong: dict[int, str], piece: int, size: int) -> list[tuple[int, int, str]]:
     """Numbers of pieces as bytes [first, stop) and why; neighbours with the same are one."""
     found: list[tuple[int, int, str]] = []
     for number, why in sorted(wrong.items()):

@@ -11,10 +11,8 @@ import numpy as np
 from ..core.json_types import JsonObject
 from ..errors import FormatError
 from ..formats.output_names import CONF, SERIES_FORMAT, SERIES_VERSION, SUCCESS, series_file
-from .findings import Findings, check_names, own_json, size_of, whole
-from .pieces import Stored, damaged
-
-__all__ = ["verify_series"]
+from .findings import Findings, check_names, check_whole, own_json, size_of
+from .pieces import Stored, find_damaged
 
 DTYPES = {
     **{f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -47,7 +45,7 @@ def verify_series(directory: str, findings: Findings) -> None:
     if conf is None:
         return
     try:
-        series = _described(conf)
+        series = _parse(conf)
     except FormatError as error:
         findings.problem(f"{CONF}: {error}")
         return
@@ -57,7 +55,7 @@ def verify_series(directory: str, findings: Findings) -> None:
         present = size_of(directory, file.name, file.size, findings)
         path = os.path.join(directory, file.name)
         runs.append(Stored(path, 0, file.size, series.piece, file.crcs, max(0, present)))
-    for number, first, stop, why in damaged(runs, findings):
+    for number, first, stop, why in find_damaged(runs, findings):
         file = series.files[number]
         low = file.first + first // series.pixel_bytes
         high = file.first + (stop - 1) // series.pixel_bytes
@@ -78,7 +76,7 @@ def _key(pixel: int, dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in np.unravel_index(pixel, dims))
 
 
-def _described(conf: JsonObject) -> _Series:
+def _parse(conf: JsonObject) -> _Series:
     """What conf.json says; FormatError where it cannot be."""
     if conf.get("format") != SERIES_FORMAT or conf.get("version") != SERIES_VERSION:
         raise FormatError(
@@ -88,12 +86,12 @@ def _described(conf: JsonObject) -> _Series:
     shape = conf.get("shape")
     if not isinstance(shape, list) or not 2 <= len(shape) <= 32:
         raise FormatError(f"its shape is {shape!r:.80}, not that of pixels and times")
-    shape = [whole(n, "an axis of its shape", 1, MOST) for n in shape]
+    shape = [check_whole(n, "an axis of its shape", 1, MOST) for n in shape]
     dtype = conf.get("dtype")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise FormatError(f"its dtype is {dtype!r:.80}, not one of {', '.join(DTYPES)}")
     pixel_bytes = shape[-1] * DTYPES[dtype]
-    whole(prod(shape[:-1]) * pixel_bytes, "the number of its bytes", 1, MOST)
+    check_whole(prod(shape[:-1]) * pixel_bytes, "the number of its bytes", 1, MOST)
     index = conf.get("index")
     if not isinstance(index, list) or len(index) != shape[-1]:
         raise FormatError(f"its index does not label the {shape[-1]} values of a pixel")
@@ -110,7 +108,7 @@ def _checksums(field: object) -> tuple[int, JsonObject]:
         raise FormatError("has no checksums of the files, so that they cannot be verified")
     if field.get("kind") != "crc32":
         raise FormatError(f"its checksums are of the unknown kind {field.get('kind')!r:.80}")
-    return whole(field.get("piece"), "the length of a piece", 1, MOST), field["values"]
+    return check_whole(field.get("piece"), "the length of a piece", 1, MOST), field["values"]
 
 
 def _files(listed: object, pixel_bytes: int, piece: int, values: JsonObject) -> list[_File]:
@@ -122,14 +120,14 @@ def _files(listed: object, pixel_bytes: int, piece: int, values: JsonObject) -> 
         name = entry.get("name")
         if name != series_file(number):
             raise FormatError(f"names {name!r:.80} where {series_file(number)} is due")
-        whole(entry.get("first"), f"the first pixel of {name}", pixel, pixel)
-        count = whole(entry.get("count"), f"the number of pixels of {name}", 1, MOST)
+        check_whole(entry.get("first"), f"the first pixel of {name}", pixel, pixel)
+        count = check_whole(entry.get("count"), f"the number of pixels of {name}", 1, MOST)
         size = count * pixel_bytes
         crcs = values.get(name)
         if not isinstance(crcs, list) or len(crcs) != -(-size // piece):
             raise FormatError(f"has not one checksum for each piece of {name}")
         for crc in crcs:
-            whole(crc, f"a checksum of {name}", 0, 0xFFFFFFFF)
+            check_whole(crc, f"a checksum of {name}", 0, 0xFFFFFFFF)
         files.append(_File(name, pixel, size, crcs))
         pixel += count
     return files

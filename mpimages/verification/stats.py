@@ -7,10 +7,8 @@ import os
 from ..core.json_types import JsonObject
 from ..errors import FormatError
 from ..formats.output_names import STATS, STATS_PICTURES
-from .findings import Findings, check_names, own_json, size_of, whole
-from .pieces import Stored, damaged
-
-__all__ = ["verify_stats"]
+from .findings import Findings, check_names, check_whole, own_json, size_of
+from .pieces import Stored, find_damaged
 
 NAMES = ("mean", "stdev", "max", "min")
 MOST = 1 << 62
@@ -25,7 +23,7 @@ def verify_stats(directory: str, findings: Findings) -> None:
     if described is None:
         return
     try:
-        stored = _stored(described, names)
+        stored = _parse_files(described, names)
     except FormatError as error:
         findings.problem(f"{STATS}: {error}")
         stored = {}
@@ -39,13 +37,13 @@ def verify_stats(directory: str, findings: Findings) -> None:
         size, crc = stored[name]
         present = size_of(directory, name, size, findings)
         runs.append(Stored(path, 0, size, size, [crc], max(0, present)))
-    for number, first, stop, why in damaged(runs, findings):
+    for number, first, stop, why in find_damaged(runs, findings):
         findings.problem(f"{os.path.basename(runs[number].path)}: bytes [{first}, {stop}) {why}")
     for name in NAMES:
         _check_picture(directory, name, described, findings)
 
 
-def _stored(described: JsonObject, names: list[str]) -> dict[str, tuple[int, int]]:
+def _parse_files(described: JsonObject, names: list[str]) -> dict[str, tuple[int, int]]:
     """The size and the checksum of each file; FormatError where it does not say them."""
     files = described.get("files")
     if not isinstance(files, dict):
@@ -58,8 +56,8 @@ def _stored(described: JsonObject, names: list[str]) -> dict[str, tuple[int, int
     found = {}
     for name, entry in files.items():
         entry = entry if isinstance(entry, dict) else {}
-        found[name] = (whole(entry.get("size"), f"the size of {name}", 1, MOST),
-                       whole(entry.get("crc32"), f"the checksum of {name}", 0, 0xFFFFFFFF))
+        found[name] = (check_whole(entry.get("size"), f"the size of {name}", 1, MOST),
+                       check_whole(entry.get("crc32"), f"the checksum of {name}", 0, 0xFFFFFFFF))
     return found
 
 

@@ -8,9 +8,7 @@ from typing import BinaryIO
 
 from ..formats.tif_checksums import STRUCTURE_PLACE, Mark, read_mark
 from .findings import Findings
-from .pieces import Stored, damaged
-
-__all__ = ["verify_tifstack"]
+from .pieces import Stored, find_damaged
 
 READ_BYTES = 1 << 20
 
@@ -32,7 +30,7 @@ def verify_tifstack(path: str, findings: Findings) -> bool:
             findings.problem("its header or the tables of its pages do not have their checksum")
     run = Stored(path, mark.first, mark.pixel_bytes, mark.piece, mark.crcs,
                  max(0, size - mark.first))
-    for _, first, stop, why in damaged([run], findings):
+    for _, first, stop, why in find_damaged([run], findings):
         findings.problem(f"bytes [{first}, {stop}) of the pixels, from {mark.first}, {why}")
     return True
 

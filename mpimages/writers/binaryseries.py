@@ -27,8 +27,6 @@ from .output.files import OutputFiles, create_file, naming_file, prepare_file
 from .output.piece_sums import PieceSums
 from .output.plain import plain_index, plain_metadata, sync_directory, to_json, write_small
 
-__all__ = ["BinarySeriesWriter"]
-
 MAX_FILES = 100_000  # their numbers have five digits, and no file system likes more
 
 # A row, a column and a page of pixels, and time.
@@ -42,7 +40,7 @@ class BinarySeriesWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     directory : str
-        What `commit.staged` yields; empty but for its mark.
+        What `staging.staged` yields; empty but for its mark.
     shape : sequence of int
         dims + (T,); no axis of length 0.
     dtype : dtype

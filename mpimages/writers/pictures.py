@@ -27,8 +27,6 @@ from .output.files import naming_file
 from .output.naming import Naming
 from .output.plain import sync_directory, to_json, write_small
 
-__all__ = ["PictureWriter"]
-
 READ_BYTES = 1 << 20
 # So many pictures are flushed together: each waits for what the system does for all.
 MOST_WAITING = 64
@@ -41,7 +39,7 @@ class PictureWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     directory : str
-        What `commit.staged` yields.
+        What `staging.staged` yields.
     kind : {'png', 'tif'}
     prefix : str
         The names are ``PREFIX-00000.KIND``, numbered by key.

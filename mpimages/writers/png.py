@@ -12,8 +12,6 @@ import numpy as np
 from ..core.arguments import check_choice, check_number
 from ..core.text import shown
 
-__all__ = ["ImshowMapping", "check_imshow_options", "write_png"]
-
 # Of imshow, what means something where a pixel stays a pixel.
 OPTIONS = ("cmap", "vmin", "vmax", "norm", "alpha", "origin")
 _OTHER_IMSHOW_OPTIONS = {

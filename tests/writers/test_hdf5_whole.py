@@ -56,7 +56,7 @@ def test_an_end_that_fails_leaves_it_hidden(tmp_path, monkeypatch, step):
     path = tmp_path / "o.h5"
     writer = begin(MPI.COMM_SELF, path)
     writer.write(0, values(SHAPE).reshape(-1, 6))
-    monkeypatch.setattr(writer, step, fail)
+    monkeypatch.setattr(f"mpimages.writers.hdf5.writer.{step}", fail)
     with pytest.raises(OSError, match="the disk is gone"):
         writer.finish()
     writer.close()

@@ -157,10 +157,10 @@ def test_files_hold_whole_pixels(tmp_path, block_bytes):
         ({"shape": (7, 0)}, ValueError, "nothing to store"),
         ({"shape": (5,)}, ValueError, "nothing to store"),
         ({"dtype": "c8"}, TypeError, "complex64"),
-        ({"dtype": "U3"}, TypeError, "cannot be stored"),
-        ({"dtype": "O"}, TypeError, "cannot be stored"),
+        ({"dtype": "U3"}, TypeError, "must be integers or floats"),
+        ({"dtype": "O"}, TypeError, "must be integers or floats"),
         ({"dtype": "?"}, TypeError, "bool"),
-        ({"dtype": "g"}, TypeError, "cannot be stored"),
+        ({"dtype": "g"}, TypeError, "must be integers or floats"),
         ({"index": range(4)}, ValueError, "must have 5 values"),
         ({"index": [1, 2, 3, 4, float("nan")]}, ValueError, "finite"),
         ({"index": list("abcde")}, ValueError, "finite"),
@@ -198,10 +198,10 @@ def test_blocks_that_do_not_fit_are_refused(tmp_path, first, block, message):
     writer.close()
 
 
-@pytest.mark.parametrize(("blocks", "message"), [([(0, 3)], "of the 35"), ([(2, 7)], "never"),
-                                                 ([(0, 7), (3, 4)], "twice")])
-def test_pixels_that_nobody_or_two_wrote_are_found(tmp_path, blocks, message):
-    with pytest.raises(RuntimeError, match=message), \
+@pytest.mark.parametrize(("blocks", "count"), [([(0, 3)], 15), ([(2, 7)], 25),
+                                               ([(0, 7), (3, 4)], 40)])
+def test_pixels_that_nobody_or_two_wrote_are_found(tmp_path, blocks, count):
+    with pytest.raises(RuntimeError, match=f"{count} bytes instead of 35"), \
             staged(MPI.COMM_SELF, tmp_path / "out", "binaryseries") as where:
         writer = BinarySeriesWriter(
             MPI.COMM_SELF, where, (7, 5), "u1", range(5), None, 100

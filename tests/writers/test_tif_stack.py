@@ -222,5 +222,5 @@ def test_what_no_tiff_holds():
         StackLayout((1, 1, 1 << 16, 1 << 16), np.dtype("u1"), {})
     with pytest.raises(TypeError, match="bool"):
         StackLayout((1, 1, 2, 2), np.dtype("?"), {})
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="no axis of length 0"):
         StackLayout((0, 1, 2, 2), np.dtype("u1"), {})

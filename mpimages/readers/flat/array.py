@@ -5,21 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ...core.cleanup import quietly
 from ...errors import FormatError
 from ..array_axes import LEFT_OUT, image_shape
-from ..base import Handle, Header, Places, Scratch, has_gaps
+from ..base import Handle, Header, Scratch, has_gaps
 from ..byte_ranges import byteswap, copy_axes, open_file, read_into, transpose_matrix
-
-__all__ = [
-    "FlatHandle",
-    "image_grain",
-    "scratch_bytes",
-    "whole_images",
-]
+from ..places import Places
 
 # What is read at once where an image is strewn over the file.
 BAND_BYTES = 1 << 24
@@ -39,16 +34,14 @@ def image_grain(shape: Sequence[int], axes: str, itemsize: int) -> int:
     return min(count, -(-RUN_BYTES // run)) if strewn else 1
 
 
-class FlatHandle(Handle):
-    """Images in an array that lies in C order at one place of a file.
+class FlatArray(NamedTuple):
+    """An array that lies in C order at one place of a file.
 
-    Parameters
+    Attributes
     ----------
-    path, header, scratch
-        As `Handle`.
     offset : int
-        Where the array begins, in bytes.
-    shape : sequence of int
+        Where it begins, in bytes.
+    shape : tuple of int
     axes : str
         The meaning of each axis, slowest first, as `array_axes` gives it.
     stored : numpy.dtype
@@ -57,22 +50,24 @@ class FlatHandle(Handle):
         Which of C, where that is an axis.
     """
 
+    offset: int
+    shape: tuple[int, ...]
+    axes: str
+    stored: np.dtype
+    channel: int | None = None
+
+
+class FlatHandle(Handle):
+    """The images of an array. See `Handle`."""
+
     def __init__(
-        self,
-        path: str,
-        header: Header,
-        offset: int,
-        shape: Sequence[int],
-        axes: str,
-        stored: np.dtype,
-        scratch: Scratch | None = None,
-        channel: int | None = None,
+        self, path: str, header: Header, array: FlatArray, scratch: Scratch | None = None
     ) -> None:
-        count, _ = image_shape(shape, axes)
-        super().__init__(path, header, count, scratch)
+        offset, shape, axes, stored, channel = array
+        super().__init__(path, header, image_shape(shape, axes)[0], scratch)
         self.offset = offset
         kept = [i for i, axis in enumerate(axes) if axis != LEFT_OUT]
-        self.shape = tuple(int(shape[i]) for i in kept)
+        self.shape = tuple(shape[i] for i in kept)
         self.axes = "".join(axes[i] for i in kept)
         self.channel = channel or 0
         self.stored = stored

@@ -16,12 +16,11 @@ from ...core.arguments import check_dims, check_dtype, image_dtype
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ..array_axes import image_shape
 from ..base import Handle, Header, Reader, Scratch, cut_planes
 from ..byte_ranges import open_file, read_conf
 from ..options import Options
-from .array import FlatHandle, image_shape, scratch_bytes, whole_images
-
-__all__ = ["StackReader"]
+from .array import FlatArray, FlatHandle, scratch_bytes, whole_images
 
 
 class StackReader(Reader):
@@ -53,7 +52,7 @@ class StackReader(Reader):
         stored = np.dtype(header.layout["stored"])
         values = _count_values(path, header.layout["dims"], stored, options)
         shape, axes = whole_images(header.layout["shape"], header.layout["axes"], values)
-        return FlatHandle(path, header, 0, shape, axes, stored, scratch)
+        return FlatHandle(path, header, FlatArray(0, shape, axes, stored), scratch)
 
     def multiple(self, options: Options, header: Header) -> bool:
         return header.count != 1 or options.incomplete is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,9 +18,7 @@ from ..array_axes import array_axes, cut_array, image_shape, require_kind
 from ..base import Handle, Header, Reader, Scratch
 from ..byte_ranges import open_file
 from ..options import Options
-from .array import FlatHandle, image_grain, scratch_bytes, whole_images
-
-__all__ = ["NpyReader"]
+from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
 
 MAGIC = b"\x93NUMPY"
 
@@ -33,7 +32,7 @@ class NpyReader(Reader):
     takes = frozenset({"dims", "dtype", "nplanes", "channel", "axes", "incomplete"})
 
     def inspect(self, path: str, options: Options) -> Header:
-        _, shape, axes, stored = _describe(path, options)
+        _, shape, axes, stored, _ = _describe(path, options)
         count, dims = image_shape(shape, axes)
         require_kind(path, dims, image_dtype(stored), options)
         layout = {"axes": axes, "grain": image_grain(shape, axes, stored.itemsize)}
@@ -42,38 +41,48 @@ class NpyReader(Reader):
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
-        offset, shape, axes, stored = _describe(path, options)
-        count, dims = image_shape(shape, axes)
-        header.require(path, dims, image_dtype(stored))
+        array = _describe(path, options)
+        count, dims = image_shape(array.shape, array.axes)
+        header.require(path, dims, image_dtype(array.stored))
         if not self.multiple(options, header):
             header.require_count(path, count)
-        return FlatHandle(path, header, offset, shape, axes, stored, scratch, options.channel)
+        return FlatHandle(path, header, array, scratch)
 
     def scratch_bytes(self, header: Header) -> int:
         return scratch_bytes(header)
 
 
-def _describe(path: str, options: Options) -> tuple[int, tuple[int, ...], str, np.dtype]:
-    """(offset, shape, axes, stored dtype) of the array as it lies in the file."""
-    offset, shape, fortran, stored, there = _read_head(path)
-    image_dtype(stored, path)
+def _describe(path: str, options: Options) -> FlatArray:
+    """The array as it lies in the file."""
+    head = _read_head(path)
+    shape, stored = head.shape, head.stored
+    image_dtype(stored, f"{path}: dtype")
     axes = array_axes(path, shape, options.axes, options.channel)
-    if fortran:
+    if head.fortran:
         shape, axes = shape[::-1], axes[::-1]
     shape, axes = cut_array(path, shape, axes, options)
-    need, values = math.prod(shape), max(0, there) // stored.itemsize
+    need, values = math.prod(shape), head.value_bytes // stored.itemsize
     if values < need:
         if options.incomplete is None:
             raise FormatError(
                 f"{path}: truncated: its array takes {need * stored.itemsize} bytes, but it has "
-                f"{max(0, there)}"
+                f"{head.value_bytes}"
             )
         shape, axes = whole_images(shape, axes, values)
-    return offset, shape, axes, stored
+    return FlatArray(head.offset, shape, axes, stored, options.channel)
 
 
-def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype, int]:
-    """(offset of the values, shape, whether in Fortran order, stored dtype, bytes of values)."""
+class _Head(NamedTuple):
+    """What the header says, and how many bytes of values there are."""
+
+    offset: int
+    shape: tuple[int, ...]
+    fortran: bool
+    stored: np.dtype
+    value_bytes: int
+
+
+def _read_head(path: str) -> _Head:
     fd, size = open_file(path)
     with os.fdopen(fd, "rb") as file:
         try:
@@ -98,4 +107,4 @@ def _read_head(path: str) -> tuple[int, tuple[int, ...], bool, np.dtype, int]:
         raise FormatError(f"{path}: holds Python objects, which are never loaded")
     if any(n < 1 for n in shape):
         raise FormatError(f"{path}: has no images: its shape is {shape}")
-    return offset, tuple(int(n) for n in shape), fortran, stored, size - offset
+    return _Head(offset, tuple(int(n) for n in shape), fortran, stored, max(0, size - offset))

@@ -14,12 +14,10 @@ from ..array_axes import LEFT_OUT, image_shape
 from ..base import Handle, Header, Scratch, has_gaps
 from ..byte_ranges import byteswap, place_axes
 from ..flat.array import BAND_BYTES
-from .opening import open_hdf5_file, told_as_damage
+from .opening import as_format_error, open_hdf5_file
 
 if TYPE_CHECKING:
     import h5py
-
-__all__ = ["Hdf5Handle", "chunk_grain", "read_values"]
 
 
 def read_values(dataset: h5py.Dataset, out: np.ndarray, selection: tuple[slice, ...]) -> None:
@@ -79,7 +77,7 @@ class Hdf5Handle(Handle):
         self._name = name
         self._file = open_hdf5_file(path)
         try:
-            with told_as_damage(path):
+            with as_format_error(path):
                 self._dataset = self._file[name]
         except BaseException:
             quietly(self._file.close)
@@ -164,6 +162,6 @@ class Hdf5Handle(Handle):
     def _read(self, first: list[int], extent: list[int], out: np.ndarray) -> None:
         """Read a part of the dataset into out, of its shape."""
         part = tuple(slice(a, a + n) for a, n in zip(first, extent, strict=True))
-        damage = told_as_damage(self.path, f"dataset {self._name}")
+        damage = as_format_error(self.path, f"dataset {self._name}")
         with damage, phase("decode", out.nbytes):
             read_values(self._dataset, out, part)

@@ -14,8 +14,6 @@ from .opening import refuse_short_chunks
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["open_item", "require_readable"]
-
 # Soft links, and virtual datasets, may form a circle.
 MOST_LINKS = 32
 

@@ -15,8 +15,6 @@ from ..byte_ranges import open_file
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["HDF5_ENDINGS", "open_hdf5", "open_hdf5_file", "refuse_short_chunks", "told_as_damage"]
-
 # NWB and NeXus files are HDF5 files; so is any file that is said to be one.
 HDF5_ENDINGS = (".h5", ".hdf5", ".hdf", ".nwb", ".nxs")
 # At the end of a chunk that has passed the filter fletcher32.
@@ -31,14 +29,14 @@ def open_hdf5(path: str) -> Iterator[h5py.File]:
     """
     file = open_hdf5_file(path)
     try:
-        with told_as_damage(path):
+        with as_format_error(path):
             yield file
     finally:
         quietly(file.close)
 
 
 @contextmanager
-def told_as_damage(path: str, what: str = "damaged") -> Iterator[None]:
+def as_format_error(path: str, what: str = "damaged") -> Iterator[None]:
     """Turn whatever h5py raises on a damaged file into a FormatError that names it."""
     try:
         yield
@@ -101,7 +99,7 @@ def refuse_short_chunks(path: str, dataset: h5py.Dataset) -> None:
 
     if h5py.h5z.FILTER_FLETCHER32 not in (number for number, _ in filters_of(dataset)):
         return
-    with told_as_damage(path, f"dataset {dataset.name}"):
+    with as_format_error(path, f"dataset {dataset.name}"):
         least = min((chunk.size for chunk in stored_chunks(dataset)), default=CHECKSUM_BYTES)
     if least < CHECKSUM_BYTES:
         raise FormatError(f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "

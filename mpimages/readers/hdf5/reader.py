@@ -16,7 +16,7 @@ from ...core.json_types import JsonObject
 from ...formats.output_names import HDF5_MARK, HDF5_SIGNATURE
 from ..array_axes import array_axes, can_have, cut_array, image_shape, require_kind
 from ..base import Handle, Header, Reader, Scratch, check_claim
-from ..flat.array import FlatHandle, image_grain, scratch_bytes
+from ..flat.array import FlatArray, FlatHandle, image_grain, scratch_bytes
 from ..options import Options
 from .handle import Hdf5Handle, chunk_grain
 from .links import open_item, require_readable
@@ -24,9 +24,6 @@ from .opening import HDF5_ENDINGS, open_hdf5
 
 if TYPE_CHECKING:
     import h5py
-
-__all__ = ["Hdf5Reader", "as_text", "dataset_offset", "find_dataset", "plain_metadata",
-           "read_metadata"]
 
 
 class Hdf5Reader(Reader):
@@ -42,7 +39,7 @@ class Hdf5Reader(Reader):
         with open_hdf5(path) as file:
             dataset = _images(path, file, options)
             shape, axes = _describe(path, dataset, options)
-            dtype = image_dtype(dataset.dtype, path)
+            dtype = image_dtype(dataset.dtype, f"{path}: dtype")
             metadata = read_metadata(dataset)
             plain = dataset_offset(dataset) is not None
             grain = image_grain(shape, axes, dtype.itemsize) if plain else \
@@ -60,12 +57,13 @@ class Hdf5Reader(Reader):
             dataset = _images(path, file, options)
             shape, axes = _describe(path, dataset, options)
             count, dims = image_shape(shape, axes)
-            header.require(path, dims, image_dtype(dataset.dtype, path))
+            header.require(path, dims, image_dtype(dataset.dtype, f"{path}: dtype"))
             if not self.multiple(options, header):
                 header.require_count(path, count)
             offset, stored, name = dataset_offset(dataset), dataset.dtype, dataset.name
         if offset is not None:
-            return FlatHandle(path, header, offset, shape, axes, stored, scratch, options.channel)
+            array = FlatArray(offset, shape, axes, stored, options.channel)
+            return FlatHandle(path, header, array, scratch)
         return Hdf5Handle(path, header, name, shape, axes, scratch, options.channel)
 
     def scratch_bytes(self, header: Header) -> int:
@@ -116,7 +114,7 @@ def find_dataset(
         if isinstance(item, h5py.Dataset):
             require_readable(path, file, item)
             return item
-        raise ValueError(f"{path}: has no dataset {name!r}; it has {_listed(_datasets(file))}")
+        raise ValueError(f"{path}: has no dataset {name!r}; it has {_enumerate(_datasets(file))}")
     datasets = _datasets(file)
     numeric = {n: d for n, d in datasets.items() if d.shape and _is_numeric(d)}
     fitting = {n: d for n, d in numeric.items() if d.ndim in ranks}
@@ -129,11 +127,11 @@ def find_dataset(
     kinds = " or ".join(f"{rank}-D" for rank in ranks)
     if not fitting:
         raise ValueError(
-            f"{path}: has no {kinds} dataset; it has {_listed(datasets)}; name one by dataset="
+            f"{path}: has no {kinds} dataset; it has {_enumerate(datasets)}; name one by dataset="
         )
     several = f"{kinds} datasets" if next(iter(fitting.values())).ndim in ranks else \
         f"datasets, none of them {kinds}"
-    raise ValueError(f"{path}: has several {several}: {_listed(fitting)}; name one by dataset=")
+    raise ValueError(f"{path}: has several {several}: {_enumerate(fitting)}; name one by dataset=")
 
 
 def _is_numeric(dataset: h5py.Dataset) -> bool:
@@ -144,7 +142,7 @@ def _is_numeric(dataset: h5py.Dataset) -> bool:
     return True
 
 
-def _listed(datasets: dict[str, h5py.Dataset]) -> str:
+def _enumerate(datasets: dict[str, h5py.Dataset]) -> str:
     if not datasets:
         return "none"
     named = [f"{name} {d.shape} {d.dtype}" for name, d in sorted(datasets.items())]

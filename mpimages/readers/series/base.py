@@ -18,16 +18,6 @@ from ..base import Scratch
 from ..hdf5.opening import HDF5_ENDINGS
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
-__all__ = [
-    "SeriesHandle",
-    "SeriesHeader",
-    "SeriesOptions",
-    "inspect_series",
-    "open_series",
-    "scan_keys",
-    "with_keys",
-]
-
 
 def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
     """What a Series on disk is; no values are read.

@@ -22,8 +22,6 @@ from ..hdf5.reader import plain_metadata
 from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
-__all__ = ["BinaryHandle", "inspect_binary"]
-
 
 def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a directory of binary files is. See `inspect_series`."""
@@ -60,7 +58,7 @@ def _inspect_ours(
         )
     if not os.path.isfile(os.path.join(path, SUCCESS)):
         raise FormatError(f"{path}: unfinished: it has no {SUCCESS}; write it again")
-    header = _described(path, conf_path, conf, options, "<")
+    header = _parse_conf(path, conf_path, conf, options, "<")
     names, counts = _listed_files(conf_path, conf.get("files"))
     for name in names:
         _refuse_outside(path, conf_path, name)
@@ -70,7 +68,7 @@ def _inspect_ours(
 def _inspect_thunder(
     path: str, conf_path: str, conf: JsonObject, options: SeriesOptions
 ) -> SeriesHeader:
-    header = _described(path, conf_path, conf, options, "=")
+    header = _parse_conf(path, conf_path, conf, options, "=")
     names = data_files(path, options.confFilename, SERIES_PREFIX)
     counts = []
     record = header.length * header.dtype.itemsize
@@ -85,7 +83,7 @@ def _inspect_thunder(
     return _with_files(header, conf_path, names, counts)
 
 
-def _described(
+def _parse_conf(
     path: str, conf_path: str, conf: JsonObject, options: SeriesOptions, order: Literal["<", "="]
 ) -> SeriesHeader:
     """The header that a conf.json with a shape tells, without the files."""

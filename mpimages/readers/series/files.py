@@ -14,8 +14,6 @@ from ...formats.output_names import SUCCESS
 from ..byte_ranges import open_file, read_into
 from ..listing import natural_key
 
-__all__ = ["FileSequence", "data_files"]
-
 
 def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:
     """The names of a directory's data files, in natural order.

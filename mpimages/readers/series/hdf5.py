@@ -17,7 +17,7 @@ from ..base import Scratch, has_gaps
 from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
 from ..hdf5.handle import read_values
-from ..hdf5.opening import open_hdf5, open_hdf5_file, told_as_damage
+from ..hdf5.opening import as_format_error, open_hdf5, open_hdf5_file
 from ..hdf5.reader import (
     as_text,
     dataset_offset,
@@ -29,14 +29,12 @@ from .header import SeriesHandle, SeriesHeader, SeriesOptions
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["inspect_hdf5", "open_hdf5_series"]
-
 
 def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a Series in an HDF5 file is. See `inspect_series`."""
     with open_hdf5(path) as file:
         dataset = find_dataset(path, file, options.dataset, (2, 3, 4))
-        dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}")
+        dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}: dtype")
         shape, images = _shape(path, dataset)
         version = dataset.attrs.get(HDF5_MARK)
         if version is not None and version != HDF5_VERSION:
@@ -128,7 +126,7 @@ class DatasetHandle(SeriesHandle):
         super().__init__(header, scratch)
         self._file = open_hdf5_file(header.path)
         try:
-            with told_as_damage(header.path):
+            with as_format_error(header.path):
                 name = header.layout["dataset"]
                 self._dataset = find_dataset(header.path, self._file, name, (2, 3, 4))
         except BaseException:
@@ -142,11 +140,11 @@ class DatasetHandle(SeriesHandle):
         if self.header.grain == 1 or not has_gaps(pixels):
             super().read_pixels(pixels, out)
         else:  # of chunks that several share, not one after the other
-            self._read_boxes(*self._widened(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
+            self._read_boxes(*self._widen(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
 
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         regions = list(pixel_boxes(self.header.dims, first, stop))
-        whole = self._widened(first, stop)
+        whole = self._widen(first, stop)
         if self.header.layout["images"] or (len(regions) > 1 and (first, stop) != whole):
             # Boxes of whole chunks, as several may have parts of the same ones.
             self._read_boxes(*whole, np.arange(first, stop), out)
@@ -158,7 +156,7 @@ class DatasetHandle(SeriesHandle):
             self._read_box((*start, 0), part)
             done += count
 
-    def _widened(self, first: int, stop: int) -> tuple[int, int]:
+    def _widen(self, first: int, stop: int) -> tuple[int, int]:
         """The pixels of all chunks in which those of [first, stop) lie."""
         grain = self.header.grain
         return first // grain * grain, min(self.header.pixels, -(-stop // grain) * grain)
@@ -189,7 +187,7 @@ class DatasetHandle(SeriesHandle):
         """Read the part of the dataset that begins at `low` into out, of its shape."""
         part = tuple(slice(a, a + n) for a, n in zip(low, out.shape, strict=True))
         name = f"dataset {self.header.layout['dataset']}"
-        with told_as_damage(self.header.path, name), phase("decode", out.nbytes):
+        with as_format_error(self.header.path, name), phase("decode", out.nbytes):
             read_values(self._dataset, out, part)
 
 

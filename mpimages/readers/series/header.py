@@ -15,8 +15,6 @@ from ...core.ranges import consecutive
 from ...formats.output_names import CONF
 from ..base import Closing, Scratch
 
-__all__ = ["SeriesHandle", "SeriesHeader", "SeriesOptions"]
-
 FORMATS = ("binary", "hdf5")
 
 

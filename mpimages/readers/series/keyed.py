@@ -23,8 +23,6 @@ from ..byte_ranges import open_file, read_into
 from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
-__all__ = ["KeyedHandle", "complete", "inspect_keyed", "scan_files"]
-
 DEFAULT_TYPE = "int16"
 BAND_BYTES = 1 << 24
 # A run of so many bytes is worth a read of its own.

@@ -23,8 +23,6 @@ from .ome import is_ome, plan_ome
 from .plan import REGARDLESS, Plan, choose_channel, mixed
 from .scanimage import ScanImage, read_scanimage
 
-__all__ = ["make_plan"]
-
 
 def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = False) -> Plan:
     """The plan of a file's pages.

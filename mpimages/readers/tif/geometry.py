@@ -38,9 +38,7 @@ from ...formats.tif_tags import (
 )
 from ..base import check_claim
 from ..grey_palette import is_grey_ramp
-from .text import decoded
-
-__all__ = ["Entries", "Geometry", "Layout"]
+from .text import decode
 
 # The integer types of TIFF 6.0, section 2, and BigTIFF: BYTE, SHORT, LONG, IFD, LONG8, IFD8.
 INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
@@ -139,7 +137,7 @@ class Entries:
         if tag not in self._rows:
             return ""
         _, count, value = self._rows[tag]
-        return decoded(self._bytes(tag, count, value))
+        return decode(self._bytes(tag, count, value))
 
     def rational(self, tag: int) -> float:
         """The value of a RATIONAL field; 0 where it is absent or infinite."""

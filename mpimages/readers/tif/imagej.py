@@ -11,8 +11,6 @@ from ...errors import FormatError
 from ..options import Options
 from .plan import Plan, choose_channel, mixed, number, unit_name
 
-__all__ = ["imagej_pages", "is_imagej", "plan_imagej"]
-
 
 def is_imagej(description: str) -> bool:
     """Whether a first page's description is ImageJ's."""

@@ -30,8 +30,6 @@ from ...formats.tif_tags import (
 )
 from .geometry import Entries, Geometry, Layout
 
-__all__ = ["UNWRITTEN", "TifIndex", "index_tif"]
-
 WINDOW_BYTES = 4096
 BATCH = 4096
 MOST_ENTRIES = 4096
@@ -110,7 +108,7 @@ class TifIndex:
             and all(os.pread(fd, len(part), place) == part for place, part in self.marks)
         )
 
-    def extended(self, path: str, count: int, begin: int) -> TifIndex:
+    def extend(self, path: str, count: int, begin: int) -> TifIndex:
         """The index of a file whose only directory stands for `count` pages, which follow
         each other from byte `begin` on."""
         geometry = self.geometry(0)

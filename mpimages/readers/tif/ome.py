@@ -18,9 +18,6 @@ from ...errors import FormatError
 from ..options import Options
 from .plan import Plan, choose_channel, mixed, number, unit_name
 
-__all__ = ["is_ome", "plan_ome"]
-
-
 _ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 _OWN_UUID = re.compile(r"""\sUUID\s*=\s*("[^"]*"|'[^']*')""")
 

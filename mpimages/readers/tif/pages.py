@@ -20,8 +20,6 @@ from .geometry import (
 )
 from .index import UNWRITTEN, TifIndex, index_tif
 
-__all__ = ["TifPages"]
-
 if TYPE_CHECKING:
     import tifffile
 
@@ -79,7 +77,7 @@ class TifPages(Closing):
             raise FormatError(
                 f"{self.path}: its header says {count} pages, but it has one, which {why}"
             )
-        self.index = self.index.extended(self.path, count, begin)
+        self.index = self.index.extend(self.path, count, begin)
 
     def find_runs(self, pages: np.ndarray) -> np.ndarray | None:
         """The bytes at which pages begin; None unless each is one run of plain values.

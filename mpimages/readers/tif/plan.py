@@ -10,9 +10,6 @@ import numpy as np
 from ...core.json_types import JsonObject
 from ..options import Options
 
-__all__ = ["REGARDLESS", "Plan", "choose_channel", "mixed", "number", "unit_name"]
-
-
 # What helps where a header is wrong.
 REGARDLESS = "; nplanes=1, without channel=, takes all of its pages for images"
 

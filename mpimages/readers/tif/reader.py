@@ -1,8 +1,8 @@
 """TIFF: single images, stacks and movies, ImageJ hyperstacks, OME-TIFF, BigTIFF.
 
 A page is (row, column); a volume's pages lie one after the other and are handed out as
-(row, column, page). The header decides what the pages are (`tifaxes`), `tifindex` where
-they are, and `tifpages` reads them.
+(row, column, page). The header decides what the pages are (`axes`), `index` where they are, and
+`pages` reads them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 from ...errors import FormatError
 from ...formats.output_names import TIFF_SIGNATURES
 from ..array_axes import require_kind
-from ..base import Handle, Header, Places, Reader, Scratch
+from ..base import Handle, Header, Reader, Scratch
 from ..byte_ranges import copy_axes
 from ..options import Options
+from ..places import Places
 from .axes import make_plan
 from .imagej import imagej_pages, is_imagej
 from .index import TifIndex
@@ -26,8 +27,6 @@ from .ome import is_ome
 from .pages import TifPages
 from .plan import REGARDLESS, Plan
 from .whole import drop_damaged, index_whole, pages_beyond
-
-__all__ = ["LIKELY_MOVIE", "TifReader"]
 
 logger = logging.getLogger("mpimages")
 

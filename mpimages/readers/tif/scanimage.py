@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["ScanImage", "read_scanimage"]
-
 _FIELD = r"^\s*(?:scanimage\.)?(?:SI\d*|state)\.(?:[\w.]*\.)?(?:%s) *= *(.*?)\s*$"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["decoded"]
-
 # UTF-16 by its mark, or by how XML begins; UTF-8 by its mark.
 BEGINNINGS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -18,7 +16,7 @@ UNLIKELY = re.compile("(?i)utf-?(16|32)|ucs|unicode|idna|punycode|.*escape")
 DECLARED = re.compile(rb"""\s*<\?xml\s[^>]*?\bencoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
 
 
-def decoded(stored: bytes) -> str:
+def decode(stored: bytes) -> str:
     """The text up to its end: what its beginning or XML's declaration says, UTF-8, or Latin-1."""
     for beginning, encoding in BEGINNINGS.items():
         if stored.startswith(beginning):

@@ -9,8 +9,6 @@ import numpy as np
 from .index import TifIndex
 from .pages import TifPages
 
-__all__ = ["drop_damaged", "index_whole", "pages_beyond"]
-
 
 def index_whole(pages: TifPages) -> bool:
     """Index the pages before the first whose directory is damaged; whether there is such a one.

@@ -34,8 +34,6 @@ from .hidden import hide, new_file, open_hidden
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["INDEX_COLUMNS", "DatasetWriter"]
-
 _log = logging.getLogger("mpimages")
 
 LAYOUTS = ("series", "images")
@@ -57,7 +55,7 @@ class DatasetWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     path : str
-        What `commit.staged` yields; must not exist, unless `resume`.
+        What `staging.staged` yields; must not exist, unless `resume`.
     dataset : str
         The dataset's name; ``'a/b'`` is inside the group ``a``.
     shape : sequence of int

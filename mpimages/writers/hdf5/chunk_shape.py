@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ...core.arguments import check_choice, check_ints
-
-__all__ = ["as_chunks", "chunk_shape"]
+from ...core.arguments import check_ints
+from ...core.text import shown
 
 TARGET_BYTES = 1 << 20
 MAX_BYTES = (1 << 32) - 1  # HDF5 stores a chunk's size in 32 bits
@@ -40,9 +39,12 @@ def chunk_shape(
         return None
     if as_chunks(chunks) is True:
         return _default(tuple(shape), itemsize, layout)
-    if isinstance(chunks, str):
-        check_choice(chunks, "chunks", ("auto",))
-    wanted = check_ints(chunks, "chunks", 1)
+    try:
+        wanted = check_ints(chunks, "chunks")
+    except TypeError:
+        raise TypeError(
+            f"chunks must be True or 'auto', None, or one int per axis, got {shown(chunks)}"
+        ) from None
     if len(wanted) != len(shape) or any(
         not 1 <= n <= whole for n, whole in zip(wanted, shape, strict=True)
     ):

@@ -33,8 +33,6 @@ from .file import check_same, create_dataset, fill_checksums
 from .filters import Encoded, chunk_encoder
 from .hidden import has_signature, new_file, open_hidden
 
-__all__ = ["CompressedWriter"]
-
 Number = tuple[int, ...]
 
 

@@ -19,16 +19,6 @@ from .filters import Filters
 if TYPE_CHECKING:
     import h5py
 
-__all__ = [
-    "DatasetPlan",
-    "check_same",
-    "create_dataset",
-    "dataset_attributes",
-    "dataset_name",
-    "fill_checksums",
-    "find_places",
-]
-
 # HDF5's oldest attributes, which every reader knows, end at 64 KiB.
 SMALL_ATTRIBUTE = 60_000
 

@@ -18,8 +18,6 @@ from ...formats.hdf5_plugins import has_filter
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Encoded", "Filters", "chunk_encoder", "parse_compression"]
-
 DEFAULT_GZIP = 4
 DEFLATE, SHUFFLE, FLETCHER32, LZF = 1, 2, 3, 32000
 KEYWORDS = ("compression", "compression_opts", "shuffle", "fletcher32")

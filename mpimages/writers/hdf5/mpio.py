@@ -21,8 +21,6 @@ from .hidden import hide, open_hidden, reveal
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["MpioWriter"]
-
 # MPI-IO counts bytes in an int.
 PIECE_BYTES = 1 << 30
 # The driver does not tell where in the file it writes: what is on its way to the disk already

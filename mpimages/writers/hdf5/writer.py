@@ -32,8 +32,6 @@ from .mpio import MpioWriter
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["DatasetWriter", "Hdf5Writer", "hdf5_grain", "hdf5_writer"]
-
 WAYS = {"posix", "mpio"}
 # Bytes of a path that Open MPI opens.
 LONGEST = 200

@@ -14,8 +14,6 @@ import numpy as np
 from ...kernels.runs import begin_writeback
 from .files import PIECE_BYTES, read_run, write_all
 
-__all__ = ["little_pieces", "read_box", "write_box", "write_run"]
-
 # What must be converted is converted in pieces.
 CONVERSION_BYTES = 1 << 24
 # Runs of this length are on their way to the disk while the next is computed; of shorter ones the

@@ -15,8 +15,6 @@ import numpy as np
 from ...core.cleanup import quietly
 from ...formats.output_names import TEMPORARY
 
-__all__ = ["plain_index", "plain_metadata", "sync_directory", "to_json", "write_small"]
-
 
 def to_json(fields: Mapping[str, object]) -> bytes:
     """An object as JSON, one field a line, in the order given; ASCII, nested keys sorted."""

@@ -9,8 +9,6 @@ import numpy as np
 from ...core.arguments import check_record_dtype
 from ...core.json_types import JsonObject
 
-__all__ = ["write_tif"]
-
 # The dtypes that ImageJ opens (by their one-letter codes).
 IMAGEJ_CODES = "BHhf"
 # Beyond this the offsets of a classic TIFF may not reach; the rest of 4 GiB is for headers.

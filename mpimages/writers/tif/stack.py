@@ -40,8 +40,6 @@ from .tables import (
     table_length,
 )
 
-__all__ = ["StackLayout", "StackWriter"]
-
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 TABLES_AT_ONCE = 1 << 14  # some MiB
 # Of a BigTIFF's table, and of the first table's mark and description: at most.
@@ -187,7 +185,7 @@ class StackWriter:
     ----------
     comm : mpi4py.MPI.Intracomm
     path : str
-        What `commit.staged` yields; must not exist.
+        What `staging.staged` yields; must not exist.
     layout : StackLayout
         The same on all ranks.
     """

@@ -11,9 +11,6 @@ import numpy as np
 from ...formats import tif_tags
 from ...formats.tif_checksums import MARK_PLACE
 
-__all__ = ["ASCII", "LONG", "LONG8", "RATIONAL", "SHORT", "Tag", "first_table", "number",
-           "page_tables", "table_length"]
-
 ASCII, SHORT, LONG, RATIONAL, LONG8 = 2, 3, 4, 5, 16
 SIZES = {SHORT: 2, LONG: 4, RATIONAL: 8, LONG8: 8}
 # The pixels begin here or at a multiple of it, so that they can be mapped whatever their dtype.
