@@ -145,7 +145,7 @@ class Run:
 
     def _name_options(self, text: str) -> str:
         """The message, and what the arguments of methods that it names are in this command."""
-        names = dict.fromkeys(word.partition("=")[0].strip("('\"") for word in text.split()
+        names = dict.fromkeys(word.partition("=")[0].strip("('\"`") for word in text.split()
                               if "=" in word)
         hints = [f"{name}= is {self.options[name]}" for name in names if name in self.options]
         hints += [f"in place of {name}= {INSTEAD[name]}" for name in names
