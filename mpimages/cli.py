@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from .commands.running import INTERRUPTED, Run, progress_option
+from .commands.running import Run, progress_option
 from .core.text import printable
 
 __all__ = ["cli", "main"]
@@ -81,11 +81,9 @@ class Commands(click.Group):
                 error.show(text)
                 click.echo(printable(text.getvalue()), err=True, nl=False)
             return error.exit_code
-        except (click.Abort, KeyboardInterrupt) as error:
-            return run.fail(error, INTERRUPTED)
         except click.exceptions.Exit as ending:
             return ending.exit_code
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             return run.fail(error)
         return code if isinstance(code, int) else 0
 

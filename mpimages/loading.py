@@ -150,8 +150,9 @@ def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) ->
             check_int(bound, name)
     start, stop, _ = slice(*bounds).indices(count)
     if start >= stop:
-        raise ValueError(f"startIdx={bounds[0]}, stopIdx={bounds[1]} select none of the "
-                         f"{count} images")
+        given = " and ".join(f"{name}={bound}" for name, bound in
+                             zip(("startIdx", "stopIdx"), bounds, strict=True) if bound is not None)
+        raise ValueError(f"{given}: this selects none of the {count} images")
     return Chain(source, range(start, stop), range(stop - start))
 
 

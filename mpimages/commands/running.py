@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,32 +19,17 @@ from ..spmd.launcher import OVERRIDE, told
 if TYPE_CHECKING:
     from ..context import ThunderContext
 
-__all__ = ["INTERRUPTED", "PROBLEM", "Run", "computes", "pass_run", "progress_option", "text_of"]
+__all__ = ["INTERRUPTED", "PROBLEM", "Run", "computes", "options_of", "pass_run",
+           "progress_option", "text_of"]
 
 PROBLEM, INTERRUPTED = 1, 75
 # After so long a rank that has failed takes it that the others wait elsewhere, in vain.
 PATIENCE = 10.0
-# What errors call as arguments of methods, and what they are called here.
-OPTIONS = {
-    "inputFormat": "--format", "startIdx": "--start", "stopIdx": "--stop",
-    "nplanes": "--nplanes", "nchannels": "--nchannels", "incomplete": "--incomplete",
-    "channel": "--channel", "dataset": "--dataset", "axes": "--axes",
-    "dims": "--dims", "dtype": "--dtype", "chunks": "--chunks", "compression": "--compression",
-    "shape": "--shape", "ext": "--ext",
-    "recursive": "--recursive", "memory": "--memory", "resume": "--resume",
-    "overwrite": "--overwrite",
-}
-
-
-# What else is said of methods, and what it is in commands.
-WORDS = (
-    (r"--(start|stop) None\b", r"no --\1"),
-    (r"give dims and dtype to loadImages", "give --dims and --dtype"),
-    (r"give (dims|dtype) to loadImages", r"give --\1"),
-    (r"(--nplanes|--incomplete) '(all|drop)'", r"\1 \2"),
-    (r"give the context more with --memory", "start fewer ranks on each node"),
-    (r"describes a Series; load it by loadSeries",
-     "describes a series, but this command takes images; info, view and verify take its directory"),
+# What to do in place of an argument that a message advises, where a command has no such option.
+INSTEAD = {"memory": "start fewer ranks on each node"}
+# The exit code of what ends a command; the first that fits.
+CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (click.Abort, INTERRUPTED), (KeyboardInterrupt, INTERRUPTED), (Exception, PROBLEM),
 )
 
 
@@ -62,6 +46,8 @@ class Run:
         Show what has taken the time.
     code : int
         The exit code.
+    options : dict of str
+        The options of the command, by the names of the arguments that they stand for.
     """
 
     def __init__(self) -> None:
@@ -69,6 +55,7 @@ class Run:
         self.progress: bool | None = None
         self.timings = False
         self.code = 0
+        self.options: dict[str, str] = {}
         self._comm: Any = None
         self._silence = ExitStack()
 
@@ -133,18 +120,19 @@ class Run:
                 if self.speaks:  # apart from what the command answers
                     click.echo(str(table), err=True)
 
-    def fail(self, error: BaseException, code: int = PROBLEM) -> int:
+    def fail(self, error: BaseException) -> int:
         """Say what went wrong; ends the job where the other ranks have not failed alike.
 
         Collective where a command uses MPI. Returns the exit code.
         """
+        code = next(code for kind, code in CODES if isinstance(error, kind))
         comm = self._comm or _world()
         alike = _all_have_failed(comm)
         if self.debug and (self.speaks or not alike):
             import traceback
 
             click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
-        text = text_of(error) if code == PROBLEM else "interrupted"
+        text = self._name_options(text_of(error)) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
             click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: "
                        f"{printable(text)}", err=True)
@@ -153,6 +141,16 @@ class Run:
             end_within(PATIENCE)
         self.complain(text)
         return code
+
+
+    def _name_options(self, text: str) -> str:
+        """The message, and what the arguments of methods that it names are in this command."""
+        names = dict.fromkeys(word.partition("=")[0].strip("('\"`") for word in text.split()
+                              if "=" in word)
+        hints = [f"{name}= is {self.options[name]}" for name in names if name in self.options]
+        hints += [f"in place of {name}= {INSTEAD[name]}" for name in names
+                  if name in INSTEAD and name not in self.options]
+        return f"{text} (here {'; '.join(hints)})" if hints else text
 
 
 def _world() -> Any:
@@ -176,17 +174,12 @@ def _all_have_failed(comm: Any) -> bool:
 
 
 def text_of(error: BaseException) -> str:
-    """The message, in the words of the command line."""
+    """The message of an error, with the file of one of the system. Local."""
     if isinstance(error, KeyError) and error.args:
-        text = str(error.args[0])
-    elif isinstance(error, OSError) and error.strerror is not None:
-        text = f"{_place(error.filename)}{error.strerror}"
-    else:
-        text = str(error) or type(error).__name__
-    text = re.sub(r"\b(\w+)=(True)?", _as_option, text)
-    for pattern, words in WORDS:
-        text = re.sub(pattern, words, text)
-    return text
+        return str(error.args[0])
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{_place(error.filename)}{error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _place(name: str | bytes | int | None) -> str:
@@ -199,16 +192,18 @@ def _place(name: str | bytes | int | None) -> str:
     return f"{os.fsdecode(name)}: "
 
 
-def _as_option(match: re.Match[str]) -> str:
-    option = OPTIONS.get(match[1])
-    return match[0] if option is None else option if match[2] else f"{option} "
+def options_of(command: click.Command) -> dict[str, str]:
+    """The options of a command, by the names of the arguments that they stand for. Local."""
+    return {str(option.name): option.opts[-1] for option in command.params
+            if isinstance(option, click.Option)}
 
 
 def pass_run(function: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command its `Run` as first argument, and --debug."""
 
     def keep(ctx: click.Context, _: click.Parameter, debug: bool) -> None:
-        ctx.ensure_object(Run).debug = debug
+        run = ctx.ensure_object(Run)
+        run.debug, run.options = debug, options_of(ctx.command)
 
     wrapped = click.make_pass_decorator(Run)(function)
     return click.option("--debug", is_flag=True, expose_value=False, callback=keep,

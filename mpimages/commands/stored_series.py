@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .running import OPTIONS
+from .running import options_of
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -43,7 +43,8 @@ def _looks_like_series(path: str) -> bool:
 
 def load_series(context: ThunderContext, path: str, reading: dict[str, Any]) -> Series:
     """The Series at PATH; refuses options of reading that mean nothing for it. Collective."""
+    options = options_of(click.get_current_context().command)
     for name, value in reading.items():
         if name != "dataset" and value not in (None, False):
-            raise click.UsageError(f"{OPTIONS[name]} is of images, but {path} holds a series.")
+            raise click.UsageError(f"{options[name]} is of images, but {path} holds a series.")
     return context.loadSeries(path, dataset=reading["dataset"] or "series")

@@ -106,10 +106,13 @@ def test_wrong_usage_says_what_is_meant(tmp_path, monkeypatch, arguments, says):
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (["info", "recording", "--start", "50"], "--start 50, no --stop select none"),
-    (["info", "recording", "--format", "stack"], "give --dims and --dtype: --dims where"),
-    (["info", "recording", "--format", "stack", "--dims", "76,87,2"], "give --dtype\n"),
-    (["to-series", "series", "s"], "describes a series, but this command takes images"),
+    (["info", "recording", "--start", "50"],
+     "selects none of the 20 images (here startIdx= is --start)"),
+    (["info", "recording", "--format", "stack"],
+     "(here dims= is --dims; dtype= is --dtype; shape= is --shape)"),
+    (["info", "recording", "--format", "stack", "--dims", "76,87,2"],
+     "need dtype=, and recording/conf.json does not exist (here dtype= is --dtype)\n"),
+    (["to-series", "series", "s"], "a Series, not images: loadSeries loads it, and `mpimages"),
     (["project", "movies", "p", "--nplanes", "1", "--axis", "1"], "have no axis 2"),
 ])
 def test_errors_in_the_words_of_the_command_line(place, arguments, says):

@@ -349,8 +349,9 @@ def test_the_new_options_on_the_command_line(tmp_path):
     path = tmp_path / "v.tif"
     written(path)
     refused = mpimages("info", path, "--nplanes", 5, code=1)
-    assert "--incomplete drop" in refused
-    assert "--stop" in refused
+    assert "incomplete='drop'" in refused
+    assert "stopIdx= is --stop" in refused
+    assert "incomplete= is --incomplete" in refused
     for given in (["--incomplete", "drop"], ["--stop", "4"]):
         for command in ("info", "plan"):
             found = mpimages(command, path, "--nplanes", 5, *given, "--json")

@@ -72,7 +72,8 @@ def _describe(
     """(dims, stored dtype, whether column-major) of a file."""
     found = {} if conf is None else conf
     if "nkeys" in found or found.get("format") == "mpimages-series":
-        raise ValueError(f"{conf_path}: describes a Series; load it by loadSeries")
+        raise ValueError(f"{conf_path}: describes a Series, not images: loadSeries loads it, and "
+                         "`mpimages info`, `view` and `verify` take its directory")
     key = "dims" if "dims" in found else "shape"
     given = options.dims or options.shape
     if "dims" in found and "shape" in found and found["shape"] != found["dims"]:
@@ -87,12 +88,12 @@ def _describe(
         raise FormatError(f"{conf_path}: {error}") from None
     if dims is None or dtype is None:
         missing = " and ".join(
-            name for name, value in (("dims", dims), ("dtype", dtype)) if value is None
+            f"{name}=" for name, value in (("dims", dims), ("dtype", dtype)) if value is None
         )
         where = f"{conf_path} does not exist" if conf is None else f"{conf_path} does not say"
         raise ValueError(
-            f"{path}: flat binary files need {missing}, and {where}; give {missing} to loadImages"
-            f"{'' if dims else ': dims= where the first axis is the fastest, else shape='}"
+            f"{path}: flat binary files need {missing}, and {where}"
+            f"{'' if dims else ': give dims= where the first axis is the fastest, else shape='}"
         )
     return dims, dtype, options.dims is not None if given else key == "dims"
 
