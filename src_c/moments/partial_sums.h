@@ -1,7 +1,7 @@
 /* Template: partial sums of the rows of a tile, for one integer dtype.
  *
- * A `part` keeps them as narrow as they can be; it is turned into limbs (see mpimages.h) after `spill`
- * records at most. Each of the three sections defines, for its size of integers:
+ * A `part` keeps them as narrow as they can be; it is converted to limbs (see mpimages.h)
+ * after `spill` records at most. Each of the three sections defines, for its size of integers:
  *   struct TFN(part)                        TFN(reset), TFN(flush)
  *   TFN(sum_group), TFN(sum_row)            accumulate GROUP rows, or one row
  *   TFN(square_group), TFN(square_row)      the same with the squares
@@ -18,7 +18,7 @@ enum { TFN(spill) = 65536 };
  * even two squares would. With P the sum of u ~u:   sum of u^2 = M * (sum of u) - P.
  * What is kept per pixel is the sum of u in 32 bits (65536 * 65535 < 2^32) and P in 32 bits for
  * 8-bit (65536 * 127 * 128 < 2^31) and 64 bits for 16-bit values; after `spill` records at most
- * these are turned into sums of the values themselves and added to the limbs. All of that is
+ * these are converted to sums of the values themselves and added to the limbs. All of that is
  * done modulo 2^64, in which the true sums of so few records fit.
  */
 

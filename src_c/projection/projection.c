@@ -123,7 +123,7 @@ static void accumulate(const struct job *job, struct accumulators *acc, const ch
     acc->pushed += k;
 }
 
-/* Merge the nodes that n records have left into the largest, which is returned. */
+/* Merge the nodes that n records have left into the largest, which is retransposed. */
 static struct mpim_nodes root_of(const struct job *job, const struct accumulators *acc,
                                  size_t width)
 {
@@ -284,9 +284,9 @@ static void reduce(const struct job *job, size_t at, size_t width, char *high, c
         return;
     }
     if (inner == 1 && job->n * job->itemsize < LANE_BYTES) {
-        char turned[LANE_BYTES * PITCH] __attribute__((aligned(LINE)));
-        gatherers[job->isa](job, from, job->n, width, turned);
-        reduce_long_rows(job, turned, PITCH * job->itemsize, width, high, low);
+        char transposed[LANE_BYTES * PITCH] __attribute__((aligned(LINE)));
+        gatherers[job->isa](job, from, job->n, width, transposed);
+        reduce_long_rows(job, transposed, PITCH * job->itemsize, width, high, low);
         return;
     }
     const reduce_fn max = (inner == 1 ? max_last : max_short)[job->dtype][job->isa];

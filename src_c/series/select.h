@@ -6,13 +6,13 @@
  */
 
 /* How many keys are <= limit. The counter has the keys' width, so that a vector of keys adds to a
- * vector of counters; a piece is short enough for it. */
+ * vector of counters; a chunk is short enough for it. */
 static size_t TFN(count)(const T *keys, size_t n, T limit)
 {
-    enum { PIECE = 1 << 14 };
+    enum { CHUNK = 1 << 14 };
     size_t total = 0;
-    for (size_t from = 0; from < n; from += PIECE) {
-        const size_t end = min_size(n, from + PIECE);
+    for (size_t from = 0; from < n; from += CHUNK) {
+        const size_t end = min_size(n, from + CHUNK);
         T count = 0;
         for (size_t i = from; i < end; i++)
             count = (T)(count + (keys[i] <= limit));
