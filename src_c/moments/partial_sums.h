@@ -49,7 +49,7 @@ static void TFN(reset)(struct TFN(part) *part, size_t width, struct mpim_limbs s
 #else
 #define BIASED(x) ((UT)(x))
 #endif
-#define PRODUCT(u) ((NARROW)((NARROW)(u) * (NARROW)(UT)~(u)))
+#define PRODUCT(u) ((NARROW)((NARROW)(u) * (NARROW)(UT) ~(u)))
 
 static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
                            struct TFN(part) *restrict part, size_t at)
@@ -64,8 +64,7 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
-                         size_t at)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part, size_t at)
 {
     const ptrdiff_t stride = 0;
     PART_S *restrict s = part->s + at;
@@ -163,8 +162,7 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
-                         size_t at)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part, size_t at)
 {
     const ptrdiff_t stride = 0;
     uint64_t *restrict s = part->s + at;
@@ -262,8 +260,7 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
-                         size_t at)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part, size_t at)
 {
     const ptrdiff_t stride = 0;
     uint64_t *restrict low = part->low + at, *restrict high = part->high + at;
