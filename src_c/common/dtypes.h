@@ -19,8 +19,8 @@
 #define DTYPE_f64 double,   u64, i64, double,   64, 1, 1
 
 /* X(..., tag, number in enum mpim_dtype) for each of them. */
-#define FOR_EACH_INTEGER(X, ...)                              \
-    X(__VA_ARGS__, u8, MPIM_U8) X(__VA_ARGS__, i8, MPIM_I8)   \
+#define FOR_EACH_INTEGER(X, ...)                                \
+    X(__VA_ARGS__, u8, MPIM_U8) X(__VA_ARGS__, i8, MPIM_I8)     \
     X(__VA_ARGS__, u16, MPIM_U16) X(__VA_ARGS__, i16, MPIM_I16) \
     X(__VA_ARGS__, u32, MPIM_U32) X(__VA_ARGS__, i32, MPIM_I32) \
     X(__VA_ARGS__, u64, MPIM_U64) X(__VA_ARGS__, i64, MPIM_I64)
