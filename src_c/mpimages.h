@@ -185,8 +185,8 @@ struct mpim_failure {
 };
 
 /* Read the bytes skip ... skip + length - 1 of each of the `runs` runs of n records, one after the
- * other, into out. Records that follow each other in one file open it once. swap: 2, 4 or 8 to turn
- * the bytes of items of that size around (then out is aligned to them, and length a multiple), else
+ * other, into out. Records that follow each other in one file open it once. swap: 2, 4 or 8 to swap
+ * the bytes of items of that size (then out is aligned to them, and length a multiple), else
  * 0. Needs a POSIX system. */
 int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *places, size_t n,
                    size_t runs, size_t skip, size_t length, size_t swap, void *out,
@@ -197,7 +197,7 @@ int mpim_read_runs(const struct mpim_paths *paths, const struct mpim_places *pla
  * where the system knows none, nothing happens, and errors are left to fsync. */
 void mpim_begin_writeback(int fd, int64_t offset, int64_t size);
 
-/* Turn the bytes of n items of 2, 4 or 8 bytes around, in place. */
+/* Swap the bytes of each of n items of 2, 4 or 8 bytes, in place. */
 void mpim_swap(size_t itemsize, void *items, size_t n);
 
 #ifdef __cplusplus

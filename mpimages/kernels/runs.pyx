@@ -1,5 +1,5 @@
-"""The same byte range of many files, read without the interpreter; bytes turned around; runs
-on their way to the disk."""
+"""The same byte range of many files, read without the interpreter; byte swapping;
+write-back of runs to the disk."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -117,7 +117,7 @@ def read_runs(
     skip : int
         The byte of each run at which the band begins.
     swap : bool
-        Whether the bytes of each item are turned around.
+        Whether the bytes of each item are swapped.
     out : (n, runs, m) ndarray
         C-contiguous; takes m items of each run.
     kept : (n,) int32 ndarray, optional
@@ -142,7 +142,7 @@ def read_runs(
         raise ValueError(f"out must be C-contiguous on 3 axes, its shape is {out.shape}")
     out = checks.output("out", out, out.shape, None)
     if out.dtype.hasobject or (swap and out.itemsize not in (2, 4, 8)):
-        raise TypeError(f"out has dtype {out.dtype}, whose bytes cannot be read or turned around")
+        raise TypeError(f"out has dtype {out.dtype}, whose bytes cannot be read or swapped")
     cdef Py_ssize_t count = len(out)
     if skip < 0:
         raise ValueError(f"skip must not be negative, got {skip}")
@@ -201,7 +201,7 @@ def begin_writeback(int descriptor, int64_t offset, int64_t size):
 
 
 def swap_bytes(array):
-    """Turn the bytes of each item around, in place.
+    """Swap the bytes of each item, in place.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ def swap_bytes(array):
     if not isinstance(array, np.ndarray):
         raise TypeError(f"array must be a numpy array, not {type(array).__name__}")
     if array.itemsize not in (2, 4, 8) or array.dtype.hasobject:
-        raise TypeError(f"array has dtype {array.dtype}, whose bytes cannot be turned around")
+        raise TypeError(f"array has dtype {array.dtype}, whose bytes cannot be swapped")
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise ValueError("array must be C-contiguous and writeable")
     cdef size_t itemsize = array.itemsize, n = array.size

@@ -1,4 +1,5 @@
-/* Template: transpose items of one size (dtype u8, u16, u32 or u64), block by block in registers. */
+/* Template: transpose items of one size (dtype u8, u16, u32 or u64), block by block in registers.
+ */
 
 /* Items of a lane; rows of a block. */
 enum { TFN(SIDE) = LANE_BYTES / sizeof(T), TFN(BLOCK) = TFN(SIDE) * LANES };
@@ -6,8 +7,7 @@ enum { TFN(SIDE) = LANE_BYTES / sizeof(T), TFN(BLOCK) = TFN(SIDE) * LANES };
 /* A block of LANES squares of SIDE x SIDE items, one above the other, in registers. Each stage
  * interleaves the two halves of the rows, which rotates the bits of an item's number by one place;
  * after log2(SIDE) stages its row and its column have changed places. */
-static ALWAYS_INLINE void
-TFN(block)(const char *from, size_t from_pitch, char *to, size_t to_pitch)
+static ALWAYS_INLINE void TFN(block)(const char *from, size_t from_pitch, char *to, size_t to_pitch)
 {
     VEC a[TFN(SIDE)], b[TFN(SIDE)];
 #pragma GCC unroll 16
@@ -29,8 +29,8 @@ TFN(block)(const char *from, size_t from_pitch, char *to, size_t to_pitch)
         STORE(to + i * to_pitch, a[i]);
 }
 
-/* to[c][r] = from[r][c] for `rows` rows of `columns` items; the rows lie from_pitch and to_pitch bytes
- * apart. Whole blocks in registers, the edges item by item. */
+/* to[c][r] = from[r][c] for `rows` rows of `columns` items; the rows lie from_pitch and to_pitch
+ * bytes apart. Whole blocks in registers, the edges item by item. */
 static inline void TFN(transpose_rows)(const char *from, size_t from_pitch, size_t rows,
                                        size_t columns, char *to, size_t to_pitch)
 {

@@ -1,5 +1,5 @@
-/* Include the file BODY once for each level of the x86-64 psABI, with ISA naming the clone (base, v3,
- * v4) and ISA_LEVEL its number (1, 3, 4): each time the compiler may use that level's instructions.
+/* Include the file BODY once for each level of the x86-64 psABI, with ISA naming the clone (base,
+ * v3, v4) and ISA_LEVEL its number (1, 3, 4): each time the compiler may use that level's instructions.
  *
  * The processor-independent code stays plain C; the compiler vectorises each clone for its level.
  * -ffp-contract=off keeps the levels that have fused multiply-add from using it, so that all

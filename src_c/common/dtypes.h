@@ -4,9 +4,9 @@
 
 #include "common/internal.h"
 
-/* Columns: the item's type; the unsigned dtype of its size; the integer dtype of its size whose order
- * the values have (of floats: the bits, once mapped as the template says); the type of maxima +
- * minima; the item's size in bits; whether it is a float; whether it is signed. */
+/* Columns: the item's type; the unsigned dtype of its size; the integer dtype of its size in whose
+ * order the values are (of floats: the bits, once mapped as the template says); the type of maxima
+ * + minima; the item's size in bits; whether it is a float; whether it is signed. */
 #define DTYPE_u8  uint8_t,  u8,  u8,  uint16_t, 8,  0, 0
 #define DTYPE_i8  int8_t,   u8,  i8,  int16_t,  8,  0, 1
 #define DTYPE_u16 uint16_t, u16, u16, uint32_t, 16, 0, 0
@@ -19,8 +19,8 @@
 #define DTYPE_f64 double,   u64, i64, double,   64, 1, 1
 
 /* X(..., tag, number in enum mpim_dtype) for each of them. */
-#define FOR_EACH_INTEGER(X, ...)                              \
-    X(__VA_ARGS__, u8, MPIM_U8) X(__VA_ARGS__, i8, MPIM_I8)   \
+#define FOR_EACH_INTEGER(X, ...)                                \
+    X(__VA_ARGS__, u8, MPIM_U8) X(__VA_ARGS__, i8, MPIM_I8)     \
     X(__VA_ARGS__, u16, MPIM_U16) X(__VA_ARGS__, i16, MPIM_I16) \
     X(__VA_ARGS__, u32, MPIM_U32) X(__VA_ARGS__, i32, MPIM_I32) \
     X(__VA_ARGS__, u64, MPIM_U64) X(__VA_ARGS__, i64, MPIM_I64)

@@ -54,8 +54,8 @@ enum { GROUP = 8 };
  * row's run is long enough for the hardware prefetcher. */
 enum { TILE = 4096, TREE_TILE = 1024 };
 
-/* Bytes of a cache line, and of a segment: a longer one would exceed the number of cache misses that
- * a processor can have outstanding (24, say). */
+/* Bytes of a cache line, and of a segment: a longer one would exceed the number of cache misses
+ * that a processor can have outstanding (24, say). */
 enum { LINE = 64, SEGMENT = 128 };
 
 /* What to prefetch: the first row of the next group, and how many bytes of each row. */

@@ -1,5 +1,5 @@
-/* The vectors of one clone: LANES lanes of 16 bytes. LOW_u8(a, b), HIGH_u8(a, b), ... interleave the
- * lower and the upper items of the lanes of two of them, lane by lane. */
+/* The vectors of one clone: LANES lanes of 16 bytes. LOW_u8(a, b), HIGH_u8(a, b), ... interleave
+ * the lower and the upper items of the lanes of two of them, lane by lane. */
 #ifndef MPIM_VECTORS_H
 #define MPIM_VECTORS_H
 

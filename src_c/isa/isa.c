@@ -9,10 +9,7 @@ static const char *const names[MPIM_ISA_COUNT] = {
 #endif
 };
 
-const char *mpim_isa_name(int isa)
-{
-    return isa >= 0 && isa < MPIM_ISA_COUNT ? names[isa] : NULL;
-}
+const char *mpim_isa_name(int isa) { return isa >= 0 && isa < MPIM_ISA_COUNT ? names[isa] : NULL; }
 
 int mpim_isa_best(void)
 {

@@ -1,5 +1,5 @@
-/* Template: reduce a batch of one dtype, tile by tile: exact sums and extrema of integers, extrema of
- * floats. */
+/* Template: reduce a batch of one dtype, tile by tile: exact sums and extrema of integers, extrema
+ * of floats. */
 #include "moments/extrema.h"
 
 #if !IS_FLOAT
@@ -17,8 +17,9 @@ struct TFN(wanted) {
 };
 
 /* Accumulate a group of rows, segment by segment, while the next one is prefetched. */
-static void TFN(accumulate_group)(const char *base, ptrdiff_t stride, size_t width, struct prefetch next,
-                           struct TFN(part) *part, const struct TFN(wanted) *to)
+static void TFN(accumulate_group)(const char *base, ptrdiff_t stride, size_t width,
+                                  struct prefetch next, struct TFN(part) *part,
+                                  const struct TFN(wanted) *to)
 {
     enum { STEP = SEGMENT / sizeof(T) };
     for (size_t at = 0; at < width; at += STEP, base += SEGMENT) {
@@ -43,7 +44,7 @@ static void TFN(accumulate_group)(const char *base, ptrdiff_t stride, size_t wid
 }
 
 static void TFN(accumulate_row)(const char *base, size_t width, struct TFN(part) *part,
-                         const struct TFN(wanted) *to)
+                                const struct TFN(wanted) *to)
 {
     if (to->squares.data)
         TFN(square_row)(base, width, part, 0);
@@ -57,7 +58,7 @@ static void TFN(accumulate_row)(const char *base, size_t width, struct TFN(part)
 
 /* Accumulate k rows of one tile, width <= TILE. */
 static void TFN(accumulate_tile)(const char *base, ptrdiff_t stride, size_t k, size_t width,
-                          struct prefetch next_tile, const struct TFN(wanted) *to)
+                                 struct prefetch next_tile, const struct TFN(wanted) *to)
 {
     struct TFN(part) part;
     const int any = to->sums.data || to->squares.data;
@@ -68,9 +69,10 @@ static void TFN(accumulate_tile)(const char *base, ptrdiff_t stride, size_t k, s
         for (size_t r = 0; r < n;) {
             const size_t step = n - r >= GROUP ? GROUP : 1;
             if (step == GROUP)
-                TFN(accumulate_group)(base, stride, width,
-                               next_group(base, stride, k - r - GROUP, width * sizeof(T), next_tile),
-                               &part, to);
+                TFN(accumulate_group)(
+                    base, stride, width,
+                    next_group(base, stride, k - r - GROUP, width * sizeof(T), next_tile), &part,
+                    to);
             else
                 TFN(accumulate_row)(base, width, &part, to);
             base += (ptrdiff_t)step * stride;
@@ -92,7 +94,7 @@ static void TFN(accumulate)(const char *batch, size_t k, size_t m, ptrdiff_t str
         const size_t after = min_size(m - i - width, TILE);
         const char *base = batch + i * sizeof(T);
         TFN(accumulate_tile)(base, stride, k, width,
-                      (struct prefetch){base + width * sizeof(T), after * sizeof(T)}, &to);
+                             (struct prefetch){base + width * sizeof(T), after * sizeof(T)}, &to);
         to.sums.data += to.sums.data ? width : 0;
         to.squares.data += to.squares.data ? width : 0;
         to.maxima += to.maxima ? width : 0;
@@ -105,7 +107,7 @@ static void TFN(accumulate)(const char *batch, size_t k, size_t m, ptrdiff_t str
 
 /* Extrema of a group of rows, or of fewer, segment by segment, while the next one is prefetched. */
 static void TFN(extrema_group)(const char *base, ptrdiff_t stride, size_t k, size_t width,
-                              struct prefetch next, T *maxima, T *minima)
+                               struct prefetch next, T *maxima, T *minima)
 {
     enum { STEP = SEGMENT / sizeof(T) };
     for (size_t at = 0; at < width; at += STEP, base += SEGMENT) {
@@ -133,8 +135,8 @@ static void TFN(extrema)(const char *batch, size_t k, size_t m, ptrdiff_t stride
         for (size_t r = 0, step; r < k; r += step) {
             step = min_size(k - r, GROUP);
             TFN(extrema_group)(base, stride, step, width,
-                              next_group(base, stride, k - r - step, width * sizeof(T), next_tile),
-                              highest ? highest + i : NULL, lowest ? lowest + i : NULL);
+                               next_group(base, stride, k - r - step, width * sizeof(T), next_tile),
+                               highest ? highest + i : NULL, lowest ? lowest + i : NULL);
             base += (ptrdiff_t)step * stride;
         }
     }

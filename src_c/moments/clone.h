@@ -5,8 +5,8 @@
 #include "common/for_each_dtype.h"
 
 /* Means and variances of many pixels. Where all of them allow it (small counts of narrow
- * integers: the usual case) the arithmetic is 64-bit and vectorises; its results are the same, since
- * either way an exact integer is rounded once. */
+ * integers: the usual case) the arithmetic is 64-bit and vectorises; its results are the same,
+ * since either way an exact integer is rounded once. */
 
 static void FN(means)(struct mpim_limbs sums, int nsum, int is_signed, size_t m, uint64_t count,
                       double *restrict mean)

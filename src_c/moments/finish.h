@@ -56,7 +56,8 @@ static inline struct wide wide_difference(struct wide a, struct wide b)
     return a;
 }
 
-/* The nearest double: the top 128 bits hold at least 65 significant ones, the rest is a last bit. */
+/* The nearest double: the top 128 bits hold at least 65 significant ones, the rest is a last bit.
+ */
 static inline double wide_to_double(struct wide a)
 {
     int top = 3;

@@ -1,7 +1,7 @@
 /* Template: partial sums of the rows of a tile, for one integer dtype.
  *
- * A `part` keeps them as narrow as they can be; it is turned into limbs (see mpimages.h) after `spill`
- * records at most. Each of the three sections defines, for its size of integers:
+ * A `part` keeps them as narrow as they can be; it is converted to limbs (see mpimages.h)
+ * after `spill` records at most. Each of the three sections defines, for its size of integers:
  *   struct TFN(part)                        TFN(reset), TFN(flush)
  *   TFN(sum_group), TFN(sum_row)            accumulate GROUP rows, or one row
  *   TFN(square_group), TFN(square_row)      the same with the squares
@@ -18,7 +18,7 @@ enum { TFN(spill) = 65536 };
  * even two squares would. With P the sum of u ~u:   sum of u^2 = M * (sum of u) - P.
  * What is kept per pixel is the sum of u in 32 bits (65536 * 65535 < 2^32) and P in 32 bits for
  * 8-bit (65536 * 127 * 128 < 2^31) and 64 bits for 16-bit values; after `spill` records at most
- * these are turned into sums of the values themselves and added to the limbs. All of that is
+ * these are converted to sums of the values themselves and added to the limbs. All of that is
  * done modulo 2^64, in which the true sums of so few records fit.
  */
 
@@ -49,7 +49,7 @@ static void TFN(reset)(struct TFN(part) *part, size_t width, struct mpim_limbs s
 #else
 #define BIASED(x) ((UT)(x))
 #endif
-#define PRODUCT(u) ((NARROW)((NARROW)(u) * (NARROW)(UT)~(u)))
+#define PRODUCT(u) ((NARROW)((NARROW)(u) * (NARROW)(UT) ~(u)))
 
 static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
                            struct TFN(part) *restrict part, size_t at)
@@ -64,8 +64,7 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
-                         size_t at)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part, size_t at)
 {
     const ptrdiff_t stride = 0;
     PART_S *restrict s = part->s + at;
@@ -163,8 +162,7 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
-                         size_t at)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part, size_t at)
 {
     const ptrdiff_t stride = 0;
     uint64_t *restrict s = part->s + at;
@@ -262,8 +260,7 @@ static void TFN(sum_group)(const char *base, ptrdiff_t stride, size_t width,
     }
 }
 
-static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part,
-                         size_t at)
+static void TFN(sum_row)(const char *base, size_t width, struct TFN(part) *restrict part, size_t at)
 {
     const ptrdiff_t stride = 0;
     uint64_t *restrict low = part->low + at, *restrict high = part->high + at;

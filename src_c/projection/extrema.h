@@ -1,10 +1,10 @@
 /* Template: maxima and minima of one dtype: of long rows, of short rows, along the last axis.
  *
- * Values are compared as keys of type KEY. Those of integers are the values themselves. A float's key
- * is a signed integer, the greater the better (of minima, too), with NaNs of either sign above all:
- * its bits, those below the sign flipped where it is set, are in the order of IEEE 754's totalOrder.
- * That order, seen as a circle, is cut between the worst infinity and the NaN next to it, and keys
- * count from there.
+ * Values are compared as keys of type KEY. Those of integers are the values themselves. A float's
+ * key is a signed integer, the greater the better (of minima, too), with NaNs of either sign above
+ * all: its bits, those below the sign flipped where it is set, are in the order of IEEE 754's
+ * totalOrder. That order, seen as a circle, is cut between the worst infinity and the NaN next to
+ * it, and keys count from there.
  *
  * `greatest` is 1 for maxima and 0 for minima: a constant wherever these functions are inlined.
  */
@@ -21,7 +21,7 @@ typedef KEY TFN(vector) __attribute__((vector_size(LANE_BYTES * LANES)));
 #define ORIGIN ((UT)(INF_BITS + (UT)greatest + SIGN_BIT))
 /* The key of x, of the type I (U without a sign): a value's bits or a vector of them. */
 #define KEY_OF(I, U, x) ((I)(greatest ? (U)FLIP(x) + ORIGIN : ORIGIN - (U)FLIP(x)))
-#define BITS_OF(key) ((KEY)(greatest ? (UT)(key)-ORIGIN : ORIGIN - (UT)(key)))
+#define BITS_OF(key) ((KEY)(greatest ? (UT)(key) - ORIGIN : ORIGIN - (UT)(key)))
 #define LAST_NUMBER ((KEY)(2 * INF_BITS + 1 + SIGN_BIT))
 #define GREATER_WINS 1
 #else
@@ -73,8 +73,8 @@ static ALWAYS_INLINE VEC TFN(vector_winner)(VEC a, VEC b, int greatest)
 #endif
 
 /* The values that keys stand for. */
-static ALWAYS_INLINE void TFN(store_values)(const KEY *restrict keys, size_t width,
-                                            T *restrict to, int greatest)
+static ALWAYS_INLINE void TFN(store_values)(const KEY *restrict keys, size_t width, T *restrict to,
+                                            int greatest)
 {
     (void)greatest;
 #if IS_FLOAT
@@ -99,10 +99,10 @@ static ALWAYS_INLINE void TFN(update)(const char *from, size_t width, KEY *restr
         keys[i] = TFN(winner)(KEY_OF(KEY, UT, x[i]), keys[i], greatest);
 }
 
-/* Reduce n rows of `inner` items. r of them, a power of two and at most n, are taken as one row, whose
- * r parts are reduced at the end. They are read as they lie, not several in step, which would keep the
- * hardware prefetcher from following any of their runs. The last may be read twice: it makes no
- * difference. */
+/* Reduce n rows of `inner` items. r of them, a power of two and at most n, are taken as one row,
+ * whose r parts are reduced at the end. They are read as they lie, not several in step, which would
+ * keep the hardware prefetcher from following any of their runs. The last may be read twice: it
+ * makes no difference. */
 static ALWAYS_INLINE void TFN(reduce_plane)(const char *from, size_t n, size_t inner, size_t r,
                                             T *to, int greatest)
 {
@@ -134,10 +134,10 @@ static ALWAYS_INLINE void TFN(reduce_short_rows)(const char *from, size_t n, siz
 }
 
 /* -- The last axis ---------------------------------------------------------------------------- *
- * A row is first reduced to one lane of 16 bytes: rows are read as they lie, which suits the hardware
- * prefetcher. Then SIDE lanes of as many rows are reduced to one: interleaving two of them and
- * taking the winners of the two halves leaves half as many keys of each row, and after log2(SIDE)
- * such stages each row has one key left, in the order of the rows. */
+ * A row is first reduced to one lane of 16 bytes: rows are read as they lie, which suits the
+ * hardware prefetcher. Then SIDE lanes of as many rows are reduced to one: interleaving two of them
+ * and taking the winners of the two halves leaves half as many keys of each row, and after
+ * log2(SIDE) such stages each row has one key left, in the order of the rows. */
 
 /* Rows that are reduced to lanes before these are reduced. */
 enum { TFN(LANE_ROWS) = 256 };
@@ -151,8 +151,8 @@ static ALWAYS_INLINE TFN(lane) TFN(load)(const char *from, int greatest)
     return KEY_OF(TFN(lane), TFN(unsigned_lane), x);
 }
 
-/* Reduce each row of n items, `whole` full lanes, to a lane. The last items of a row are taken together
- * with some that were seen: twice makes no difference. */
+/* Reduce each row of n items, `whole` full lanes, to a lane. The last items of a row are taken
+ * together with some that were seen: twice makes no difference. */
 static ALWAYS_INLINE void TFN(reduce_to_lanes)(const char *from, size_t n, size_t whole,
                                                size_t rows, char *to, int greatest)
 {
@@ -208,7 +208,8 @@ static ALWAYS_INLINE void TFN(reduce_last_axis)(const char *from, size_t n, size
     for (size_t b = 0; b < rows; b += TFN(LANE_ROWS)) {
         const size_t count = min_size(rows - b, TFN(LANE_ROWS));
         const char *at = from + b * row;
-        /* The usual lengths are compiled apart: a loop of one or two turns costs as much as its body. */
+        /* The usual lengths are compiled apart: a loop of one or two turns costs as much as its
+         * body. */
         if (row == LANE_BYTES)
             TFN(reduce_to_lanes)(at, items, 1, count, lanes, greatest);
         else if (row == 2 * LANE_BYTES)

@@ -8,29 +8,29 @@
  *   - short rows of integers, whose order does not matter: r of them as one row of r * inner items,
  *     and the r parts of the accumulators are added up at the end;
  *   - else the rows of several planes are gathered side by side in scratch first.
- * Integer mean and standard deviation come from exact sums; floats go through the tree of tree.c, whose
- * last nodes are merged from the smallest (rightmost) to the largest.
+ * Integer mean and standard deviation come from exact sums; floats go through the tree of tree.c,
+ * whose last nodes are merged from the smallest (rightmost) to the largest.
  *
  * Extrema, by the length of `inner`:
  *   - long rows are compared as they lie in the array, a group at a time;
  *   - short rows one after the other, several taken as one row;
- *   - rows of single items (inner == 1) by vectors across them, or, where they are fewer than a lane
- *     holds, transposed and then as long rows.
+ *   - rows of single items (inner == 1) by vectors across them, or, where they are fewer than a
+ * lane holds, transposed and then as long rows.
  */
 #include "common/dtypes.h"
 #include "common/vectors.h"
 
-/* Pixels of a tile of nodes or of gathered rows, and of one of exact sums (any alignment leaves it one
- * tile of mpim_accumulate); bytes of the shortest row that is added as it lies; rows gathered at a
- * time. */
+/* Pixels of a tile of nodes or of gathered rows, and of one of exact sums (any alignment leaves it
+ * one tile of mpim_accumulate); bytes of the shortest row that is added as it lies; rows gathered
+ * at a time. */
 enum { PIXELS = 512, SUM_PIXELS = TILE - LINE, LONG_ROW = 64, GATHERED = 64 };
 
 /* The distance of gathered rows, in pixels: no power of two, or they would compete in the cache. */
 enum { PITCH = PIXELS + 64 };
 
-/* For extrema, in bytes: the run of long rows that is compared at a time (memory gives up to twice as
- * much to runs of 16 KB as to runs of 2 KB); the longest row that counts as short; the row that short
- * ones are joined to. */
+/* For extrema, in bytes: the run of long rows that is compared at a time (memory gives up to twice
+ * as much to runs of 16 KB as to runs of 2 KB); the longest row that counts as short; the row that
+ * short ones are joined to. */
 enum { RUN_BYTES = 32 << 10, SHORT_BYTES = 4 << 10, JOINED_BYTES = 1 << 10 };
 
 struct job {
@@ -47,7 +47,7 @@ struct job {
 static const struct {
     unsigned char itemsize, is_signed;
 } dtypes[] = {
-#define PROPERTIES(unused, tag, number) \
+#define PROPERTIES(unused, tag, number)                                                            \
     [number] = {sizeof(COLUMN(1, DTYPE_##tag)), COLUMN(7, DTYPE_##tag)},
     FOR_EACH_DTYPE(PROPERTIES, )};
 
@@ -123,7 +123,7 @@ static void accumulate(const struct job *job, struct accumulators *acc, const ch
     acc->pushed += k;
 }
 
-/* Merge the nodes that n records have left into the largest, which is returned. */
+/* Merge the nodes that n records have left into the largest, which is retransposed. */
 static struct mpim_nodes root_of(const struct job *job, const struct accumulators *acc,
                                  size_t width)
 {
@@ -284,9 +284,9 @@ static void reduce(const struct job *job, size_t at, size_t width, char *high, c
         return;
     }
     if (inner == 1 && job->n * job->itemsize < LANE_BYTES) {
-        char turned[LANE_BYTES * PITCH] __attribute__((aligned(LINE)));
-        gatherers[job->isa](job, from, job->n, width, turned);
-        reduce_long_rows(job, turned, PITCH * job->itemsize, width, high, low);
+        char transposed[LANE_BYTES * PITCH] __attribute__((aligned(LINE)));
+        gatherers[job->isa](job, from, job->n, width, transposed);
+        reduce_long_rows(job, transposed, PITCH * job->itemsize, width, high, low);
         return;
     }
     const reduce_fn max = (inner == 1 ? max_last : max_short)[job->dtype][job->isa];
@@ -342,5 +342,5 @@ int mpim_project(int isa, int kind, int dtype, const void *array, size_t outer, 
         return MPIM_OK;
     const struct job job = {isa, kind, dtype, dtypes[dtype].itemsize, array, outer, n, inner, out};
     return kind == MPIM_MAX || kind == MPIM_MIN || kind == MPIM_MAXMIN ? project_extrema(&job)
-                                                                     : project_sums(&job);
+                                                                       : project_sums(&job);
 }

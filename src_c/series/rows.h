@@ -30,7 +30,10 @@ static inline double TFN(value)(RANK_KEY key)
 #else
 /* Unsigned values go down by half the range; 8-bit ones fit the 16-bit key as they are. */
 #define KEY_BIAS ((UT)(IS_SIGNED || BITS == 8 ? 0 : (UT)1 << (BITS - 1)))
-static inline RANK_KEY TFN(key)(T x) { return BITS == 8 ? (RANK_KEY)x : (RANK_KEY)((UT)x ^ KEY_BIAS); }
+static inline RANK_KEY TFN(key)(T x)
+{
+    return BITS == 8 ? (RANK_KEY)x : (RANK_KEY)((UT)x ^ KEY_BIAS);
+}
 static inline double TFN(value)(RANK_KEY key) { return (double)(T)((UT)key ^ KEY_BIAS); }
 #define IS_NAN(x) ((void)(x), 0)
 #endif
@@ -46,16 +49,15 @@ static int TFN(load_keys)(const TFN(item) *row, size_t t, RANK_KEY *keys)
     return nan;
 }
 
-static int TFN(percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride,
-                           const double *q, size_t nq, double *out, ptrdiff_t out_stride)
+static int TFN(percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride, const double *q,
+                           size_t nq, double *out, ptrdiff_t out_stride)
 {
     RANK_KEY *keys = malloc(t * sizeof *keys);
     if (!keys)
         return MPIM_NO_MEMORY;
     for (size_t i = 0; i < k; i++) {
         double *result = (double *)(void *)((char *)out + (ptrdiff_t)i * out_stride);
-        const int nan =
-            TFN(load_keys)((const TFN(item) *)(block + (ptrdiff_t)i * stride), t, keys);
+        const int nan = TFN(load_keys)((const TFN(item) *)(block + (ptrdiff_t)i * stride), t, keys);
         RANK_KEY lowest, highest;
         KEY_FN(range)(keys, t, &lowest, &highest);
         for (size_t p = 0; p < nq; p++) {
@@ -148,8 +150,8 @@ static double TFN(window_percentile)(const struct TFN(window) *w, double q)
     return interpolate(TFN(value)(w->keys[at.below]), TFN(value)(w->keys[above]), at.fraction);
 }
 
-static int TFN(running_percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride, size_t window,
-                        double q, double *out, ptrdiff_t out_stride)
+static int TFN(running_percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride,
+                                   size_t window, double q, double *out, ptrdiff_t out_stride)
 {
     /* A window of more than two rows' length sees the whole row at all times, as this does. */
     const size_t before = window / 2;
@@ -176,13 +178,13 @@ static int TFN(running_percentile)(const char *block, size_t k, size_t t, ptrdif
     return MPIM_OK;
 }
 
-#define NORMALIZE(OUT, BASELINE)                                             \
-    do {                                                                     \
-        OUT *restrict z = (OUT *)(void *)to;                                 \
-        for (size_t j = 0; j < t; j++) {                                     \
-            const double b = (BASELINE);                                     \
-            z[j] = (OUT)(((double)row[j] - b) / (b + offset));               \
-        }                                                                    \
+#define NORMALIZE(OUT, BASELINE)                                                                   \
+    do {                                                                                           \
+        OUT *restrict z = (OUT *)(void *)to;                                                       \
+        for (size_t j = 0; j < t; j++) {                                                           \
+            const double b = (BASELINE);                                                           \
+            z[j] = (OUT)(((double)row[j] - b) / (b + offset));                                     \
+        }                                                                                          \
     } while (0)
 
 static void TFN(normalize)(const char *block, size_t k, size_t t, ptrdiff_t stride,

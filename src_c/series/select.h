@@ -1,18 +1,19 @@
 /* Template: order statistics of n signed keys, by bisection of their range of values.
  *
- * Each step counts the keys up to the middle of the range: it reads all of them, but without a branch
- * and a whole vector at a time, and there are at most as many steps as a key has bits. That beats a
- * selection by partitioning several times for the lengths of time series, and has no bad inputs.
+ * Each step counts the keys up to the middle of the range: it reads all of them, but without a
+ * branch and a whole vector at a time, and there are at most as many steps as a key has bits. That
+ * beats a selection by partitioning several times for the lengths of time series, and has no bad
+ * inputs.
  */
 
 /* How many keys are <= limit. The counter has the keys' width, so that a vector of keys adds to a
- * vector of counters; a piece is short enough for it. */
+ * vector of counters; a chunk is short enough for it. */
 static size_t TFN(count)(const T *keys, size_t n, T limit)
 {
-    enum { PIECE = 1 << 14 };
+    enum { CHUNK = 1 << 14 };
     size_t total = 0;
-    for (size_t from = 0; from < n; from += PIECE) {
-        const size_t end = min_size(n, from + PIECE);
+    for (size_t from = 0; from < n; from += CHUNK) {
+        const size_t end = min_size(n, from + CHUNK);
         T count = 0;
         for (size_t i = from; i < end; i++)
             count = (T)(count + (keys[i] <= limit));
@@ -43,7 +44,8 @@ static T TFN(least_above)(const T *keys, size_t n, T limit, T highest)
 
 /* The keys of rank `rank` and rank + 1 (or of the last rank twice), all keys being in
  * [lowest, highest]. */
-static void TFN(select_pair)(const T *keys, size_t n, size_t rank, T lowest, T highest, T *lower, T *upper)
+static void TFN(select_pair)(const T *keys, size_t n, size_t rank, T lowest, T highest, T *lower,
+                             T *upper)
 {
     T low = lowest, high = highest;
     size_t up_to_high = n; /* of keys <= high */

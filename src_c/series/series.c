@@ -40,8 +40,7 @@ typedef int (*running_fn)(const char *, size_t, size_t, ptrdiff_t, size_t, doubl
 typedef void (*normalize_fn)(const char *, size_t, size_t, ptrdiff_t, const char *, ptrdiff_t,
                              ptrdiff_t, double, int, char *, ptrdiff_t);
 
-static const percentile_fn percentiles[][MPIM_ISA_COUNT] = {
-    FOR_EACH_DTYPE(CLONES_OF, percentile)};
+static const percentile_fn percentiles[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, percentile)};
 static const running_fn running_percentiles[][MPIM_ISA_COUNT] = {
     FOR_EACH_DTYPE(CLONES_OF, running_percentile)};
 static const normalize_fn normalizers[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, normalize)};
@@ -66,10 +65,9 @@ int mpim_running_percentile_rows(int isa, int dtype, const void *block, size_t k
     return running_percentiles[dtype][isa](block, k, t, stride, window, q, out, out_stride);
 }
 
-int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t t,
-                        ptrdiff_t stride, const double *baseline, ptrdiff_t baseline_row,
-                        ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
-                        ptrdiff_t out_stride)
+int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t t, ptrdiff_t stride,
+                        const double *baseline, ptrdiff_t baseline_row, ptrdiff_t baseline_item,
+                        double offset, int out_dtype, void *out, ptrdiff_t out_stride)
 {
     if (!known(dtype) || (out_dtype != MPIM_F32 && out_dtype != MPIM_F64))
         return MPIM_BAD_TYPE;

@@ -1,7 +1,7 @@
 /* transpose.c, one clone. */
 #include "common/vectors.h"
 
-/* -- Writing: a finished panel goes to dst piece by piece, while the next one is made. -- */
+/* -- Writing: a finished panel goes to dst in parts, while the next one is made. -- */
 
 /* Copy, whole lines with stores that bypass the cache where `stream`; what shares a line with a
  * neighbouring run is stored as usual. */

@@ -1,9 +1,9 @@
 /* Template: transpose items of one size, panel by panel.
  *
- * Blocks are transposed whole, whatever the matrix's edges cut off. What a block writes past the end of
- * a panel's row falls on the next row's beginning, and is overwritten: a panel is made from its
- * last tile to its first, a tile from its last block to its first, a block from its first row to
- * its last. Past the panel's end there is slack for it. */
+ * Blocks are transposed whole, whatever the matrix's edges cut off. What a block writes past the
+ * end of a panel's row falls on the next row's beginning, and is overwritten: a panel is made from
+ * its last tile to its first, a tile from its last block to its first, a block from its first row
+ * to its last. Past the panel's end there is slack for it. */
 #include "common/block.h"
 
 /* Transpose `rows` rows of one lane each to SIDE rows of that many items, `pitch` apart. */
@@ -15,8 +15,8 @@ static inline void TFN(transpose_lanes)(const char *tile, size_t rows, char *out
     }
 }
 
-/* Transpose a tile into a part of the panel `out`, and meanwhile fill the next tile and write a share
- * of the panel before: computing, reading and writing go on side by side. */
+/* Transpose a tile into a part of the panel `out`, and meanwhile fill the next tile and write a
+ * share of the panel before: computing, reading and writing go on side by side. */
 static void TFN(tile)(const char *tile, size_t rows, size_t blocks, char *out, size_t pitch,
                       const struct FN(reader) *reader, char *next, struct FN(writer) *writer,
                       size_t share)

@@ -3,10 +3,10 @@
  * The work is memory traffic: what counts is that every line of either array is touched once, in
  * runs that are long enough to be fast. The matrix is cut into panels, all rows by some columns: a
  * panel of the result is made in the cache, and written past it as whole lines, which where dst is
- * contiguous reach across its rows. A panel is made of tiles. A tile's rows are copied into a buffer
- * first, in runs of up to a KB, several rows in step: reading them a vector at a time would, where
- * their distance is a power of two, drop every line from the cache before its second vector is read.
- * Blocks of the buffer are transposed in registers (a network of interleavings, see
+ * contiguous reach across its rows. A panel is made of tiles. A tile's rows are copied into a
+ * buffer first, in runs of up to a KB, several rows in step: reading them a vector at a time would,
+ * where their distance is a power of two, drop every line from the cache before its second vector
+ * is read. Blocks of the buffer are transposed in registers (a network of interleavings, see
  * common/block.h). While one tile is transposed, the next is read and the panel before is written.
  */
 #include "common/vectors.h"
@@ -20,8 +20,8 @@ enum {
     CHUNK_ROWS = PANEL_BYTES / RUN_LEAST, /* more rows are taken one chunk after the other */
     TILE_PITCH = PANEL_RUN + LINE,        /* no power of two: a column's lines share no set */
     TILE_BYTES = TILE_ROWS * TILE_PITCH,
-    SLACK_BYTES = 2 * LINE,               /* of a panel: see tile.h */
-    STREAM_BYTES = 4 << 20                /* results from this size on go past the cache */
+    SLACK_BYTES = 2 * LINE, /* of a panel: see tile.h */
+    STREAM_BYTES = 4 << 20  /* results from this size on go past the cache */
 };
 
 /* The first row of the last tile. */
@@ -34,8 +34,7 @@ static inline size_t run_for(size_t itemsize, size_t n, size_t m)
     while (run * n > PANEL_BYTES)
         run /= 2;
     /* m is small in the second operand: no overflow. */
-    return m >= run / itemsize ? run
-                               : (m * itemsize + LANE_BYTES - 1) / LANE_BYTES * LANE_BYTES;
+    return m >= run / itemsize ? run : (m * itemsize + LANE_BYTES - 1) / LANE_BYTES * LANE_BYTES;
 }
 
 /* What two panels and two tiles are kept in, one after the other; each begins with a line. */

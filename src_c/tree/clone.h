@@ -32,9 +32,9 @@ static struct FN(tile) FN(slot)(struct mpim_nodes nodes, int parts, ptrdiff_t of
 
 /* Siblings whose sums have lost nothing yet: C is taken as 0 without being read. */
 static void FN(merge_uncompensated)(const double *restrict as, const double *restrict bs,
-                            const double *restrict am, const double *restrict bm, double scale,
-                            size_t width, double *restrict s, double *restrict c,
-                            double *restrict m)
+                                    const double *restrict am, const double *restrict bm,
+                                    double scale, size_t width, double *restrict s,
+                                    double *restrict c, double *restrict m)
 {
     for (size_t i = 0; i < width; i++) {
         const double a = as[i], b = bs[i], d = b - a;
@@ -89,8 +89,8 @@ static void FN(merge_exact)(const double *restrict as, const double *restrict bs
             s[i] = as[i] + bs[i];
 }
 
-/* to = merge(a, b), siblings of 2^level records each; a is the even one. Below level `exact` sums are
- * taken as exact. 1 / (2 * 2^level) is exact, so that multiplying by it rounds as dividing by
+/* to = merge(a, b), siblings of 2^level records each; a is the even one. Below level `exact` sums
+ * are taken as exact. 1 / (2 * 2^level) is exact, so that multiplying by it rounds as dividing by
  * 2 * 2^level does. Up to level `exact` C is 0 and is neither read nor written. */
 static void FN(merge)(struct FN(tile) a, struct FN(tile) b, unsigned level, unsigned exact,
                       size_t width, struct FN(tile) to)
@@ -113,8 +113,8 @@ static void FN(canonicalize)(size_t width, double *part)
 }
 
 /* Make NaNs canonical in the slots of `levels` (a bit each), and write the C that was left out. */
-static void FN(canonicalize_slots)(struct mpim_nodes slots, int parts, uint64_t levels, unsigned exact,
-                     size_t width)
+static void FN(canonicalize_slots)(struct mpim_nodes slots, int parts, uint64_t levels,
+                                   unsigned exact, size_t width)
 {
     for (unsigned level = 0; levels >> level; level++)
         if (levels >> level & 1) {
@@ -129,8 +129,8 @@ static void FN(canonicalize_slots)(struct mpim_nodes slots, int parts, uint64_t 
         }
 }
 
-/* A tile of the stack of nodes, while records are pushed: its slots, which of them were written, and
- * scratch for two nodes on their way up. */
+/* A tile of the stack of nodes, while records are pushed: its slots, which of them were written,
+ * and scratch for two nodes on their way up. */
 struct FN(stack) {
     struct mpim_nodes left, right;
     uint64_t in_left, in_right, first;
@@ -147,7 +147,8 @@ static int FN(sibling_waits)(const struct FN(stack) *stack, uint64_t begin, unsi
 }
 
 /* Where that node is to be written: its slot, or the scratch that is not `from`. */
-static struct FN(tile) FN(destination)(struct FN(stack) *stack, uint64_t begin, unsigned level, int from)
+static struct FN(tile)
+    FN(destination)(struct FN(stack) *stack, uint64_t begin, unsigned level, int from)
 {
     if (FN(sibling_waits)(stack, begin, level))
         return stack->scratch[!from];
@@ -157,8 +158,8 @@ static struct FN(tile) FN(destination)(struct FN(stack) *stack, uint64_t begin, 
     return FN(slot)(to, stack->parts, (ptrdiff_t)level * to.level);
 }
 
-/* Bring the node that was written to destination(begin, level, 1) to its slot, merging it with its waiting
- * siblings on the way. */
+/* Bring the node that was written to destination(begin, level, 1) to its slot, merging it with its
+ * waiting siblings on the way. */
 static void FN(carry)(struct FN(stack) *stack, uint64_t begin, unsigned level, size_t width)
 {
     for (int from = 0; FN(sibling_waits)(stack, begin, level); from = !from) {
@@ -172,9 +173,10 @@ static void FN(carry)(struct FN(stack) *stack, uint64_t begin, unsigned level, s
     }
 }
 
-/* The mean of b less that of a. na is a power of two in every tree, so that q = Sa / na is exact; the
- * rounding of nb q is made good by fma, which is exact wherever it runs. */
-static inline double FN(mean_difference)(double sa, double ca, double na, double sb, double cb, double nb)
+/* The mean of b less that of a. na is a power of two in every tree, so that q = Sa / na is exact;
+ * the rounding of nb q is made good by fma, which is exact wherever it runs. */
+static inline double FN(mean_difference)(double sa, double ca, double na, double sb, double cb,
+                                         double nb)
 {
     const double q = sa / na, p = nb * q, left = fma(nb, q, -p);
     return ((sb - p) - left + cb) / nb - ca / na;
@@ -198,7 +200,8 @@ static void FN(fold)(struct mpim_nodes a, double na, struct mpim_nodes b, double
     }
 }
 
-/* Whether finite records add up to more than a double holds: S is finite, what it lost no number. */
+/* Whether finite records add up to more than a double holds: S is finite, what it lost no number.
+ */
 static inline int FN(sum_overflows)(double s, double c) { return isfinite(s) && !isfinite(c); }
 
 /* The sum of the records of a node. */
@@ -216,8 +219,8 @@ static inline double FN(mean_of_records)(double s, double c, double count)
     return FN(canonical)(isfinite(more) ? q + more : q);
 }
 
-/* Their population variance, as in NumPy: NaN where a record is not finite (inf - inf), infinite where
- * the mean alone is not. */
+/* Their population variance, as in NumPy: NaN where a record is not finite (inf - inf), infinite
+ * where the mean alone is not. */
 static inline double FN(variance_of_records)(double s, double c, double m, double count)
 {
     if (FN(sum_overflows)(s, c))

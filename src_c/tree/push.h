@@ -7,10 +7,10 @@ typedef T UNALIGNED TFN(in);
 #define LOST(a, b) (EXACT ? 0.0 : FN(lost)(a, b))
 #define ROW(r) ((const TFN(in) *)(base + (ptrdiff_t)(r) * stride))
 
-/* The level-3 node of eight aligned records, in registers. C and M2 of a leaf are 0, and 0 + 0 + x is
- * x for the values that occur: level 0 leaves the additions out and gives the same bits. */
-static void TFN(group_moments)(const char *base, ptrdiff_t stride, size_t width,
-                                double *restrict s, double *restrict c, double *restrict m)
+/* The level-3 node of eight aligned records, in registers. C and M2 of a leaf are 0, and 0 + 0 + x
+ * is x for the values that occur: level 0 leaves the additions out and gives the same bits. */
+static void TFN(group_moments)(const char *base, ptrdiff_t stride, size_t width, double *restrict s,
+                               double *restrict c, double *restrict m)
 {
     for (size_t i = 0; i < width; i++) {
         double sum[GROUP / 2], rest[GROUP / 2], dev[GROUP / 2];
@@ -38,7 +38,7 @@ static void TFN(group_moments)(const char *base, ptrdiff_t stride, size_t width,
 }
 
 static void TFN(group_sums)(const char *base, ptrdiff_t stride, size_t width, double *restrict s,
-                             double *restrict c)
+                            double *restrict c)
 {
     for (size_t i = 0; i < width; i++) {
         double sum[GROUP / 2], rest[GROUP / 2];
@@ -71,7 +71,7 @@ static void TFN(group_of_pixel)(const char *base, ptrdiff_t stride, struct FN(ti
         for (int r = 0; r < GROUP >> (level + 1); r++) {
             struct FN(tile) at[3];
             for (int i = 0; i < 3; i++) {
-                double(*part)[GROUP] = memory[i < 2 ? from : !from];
+                double (*part)[GROUP] = memory[i < 2 ? from : !from];
                 const int place = i < 2 ? 2 * r + i : r;
                 at[i] = (struct FN(tile)){part[0] + place, part[1] + place,
                                           node.m ? part[2] + place : NULL};
@@ -95,7 +95,8 @@ static inline uint64_t TFN(overflowed)(const char *base, ptrdiff_t stride, size_
 }
 
 /* push_group sums without a look at the range of doubles: repeat it where that was exceeded. */
-static void TFN(resum_overflows)(const char *base, ptrdiff_t stride, size_t width, struct FN(tile) node)
+static void TFN(resum_overflows)(const char *base, ptrdiff_t stride, size_t width,
+                                 struct FN(tile) node)
 {
     uint64_t beyond = 0, left = 0;
     for (size_t i = 0; i < width; i++)
@@ -104,8 +105,9 @@ static void TFN(resum_overflows)(const char *base, ptrdiff_t stride, size_t widt
         left |= TFN(overflowed)(base, stride, i, node.s[i]);
     for (size_t i = 0; left && i < width; i++)
         if (TFN(overflowed)(base, stride, i, node.s[i]))
-            TFN(group_of_pixel)(base + i * sizeof(T), stride,
-                           (struct FN(tile)){node.s + i, node.c + i, node.m ? node.m + i : NULL});
+            TFN(group_of_pixel)(
+                base + i * sizeof(T), stride,
+                (struct FN(tile)){node.s + i, node.c + i, node.m ? node.m + i : NULL});
 }
 
 static void TFN(push_leaf)(const char *base, size_t width, struct FN(tile) node)
@@ -119,7 +121,7 @@ static void TFN(push_leaf)(const char *base, size_t width, struct FN(tile) node)
 
 /* The node of GROUP aligned records, segment by segment, while the next group is prefetched. */
 static void TFN(push_group)(const char *base, ptrdiff_t stride, size_t width, struct prefetch next,
-                        struct FN(tile) node)
+                            struct FN(tile) node)
 {
     enum { STEP = SEGMENT / sizeof(T) };
     for (size_t at = 0; at < width; at += STEP, base += SEGMENT) {
@@ -135,8 +137,9 @@ static void TFN(push_group)(const char *base, ptrdiff_t stride, size_t width, st
         else
             TFN(group_sums)(base, stride, n, node.s + at, node.c + at);
         if (!EXACT) /* sums of float32 stay far within the range */
-            TFN(resum_overflows)(base, stride, n,
-                      (struct FN(tile)){node.s + at, node.c + at, node.m ? node.m + at : NULL});
+            TFN(resum_overflows)(
+                base, stride, n,
+                (struct FN(tile)){node.s + at, node.c + at, node.m ? node.m + at : NULL});
     }
 }
 
@@ -156,7 +159,7 @@ static void TFN(push_tile)(const char *base, ptrdiff_t stride, size_t k, size_t 
         k -= step;
         if (full)
             TFN(push_group)(base, stride, width,
-                        next_group(base, stride, k, width * sizeof(T), next_tile), node);
+                            next_group(base, stride, k, width * sizeof(T), next_tile), node);
         else
             TFN(push_leaf)(base, width, node);
         if (maxima)

@@ -1,29 +1,28 @@
 /* Float moments in an order that the record numbers alone decide.
  *
  * A node (L, j) stands for records j 2^L ... (j + 1) 2^L - 1. Its value is S, their sum, C, what
- * rounding has taken from S, and M2, the sum of squared deviations from their mean. A leaf has S = x,
- * C = M2 = 0; siblings a (even j) and b of n records each merge into
- *     S = Sa + Sb,    C = (Ca + Cb) + (what Sa + Sb loses, exactly: Knuth's TwoSum),
- *     M2 = (M2a + M2b) + d^2 / (2 n)    with    d = (Sb - Sa) + (Cb - Ca),
- * the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773, 1979, eq. 2.1) on sums
- * that are carried as Ogita, Rump and Oishi's Sum2 (SIAM J. Sci. Comput. 26, 2005) carries them.
- * Without C, float64 records on a large offset would lose in Sb - Sa what they vary by.
- * No other additions occur, so that neither the batches nor the ranks between which the records
- * are cut can change a bit. S + C is the sum as if added in twice the precision.
+ * rounding has taken from S, and M2, the sum of squared deviations from their mean. A leaf has S =
+ * x, C = M2 = 0; siblings a (even j) and b of n records each merge into S = Sa + Sb,    C = (Ca +
+ * Cb) + (what Sa + Sb loses, exactly: Knuth's TwoSum), M2 = (M2a + M2b) + d^2 / (2 n)    with    d
+ * = (Sb - Sa) + (Cb - Ca), the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773,
+ * 1979, eq. 2.1) on sums that are carried as Ogita, Rump and Oishi's Sum2 (SIAM J. Sci. Comput. 26,
+ * 2005) carries them. Without C, float64 records on a large offset would lose in Sb - Sa what they
+ * vary by. No other additions occur, so that neither the batches nor the ranks between which the
+ * records are cut can change a bit. S + C is the sum as if added in twice the precision.
  *
- * Where finite records add up to more than a double holds, S stays the greatest double and C becomes
- * NaN, so that S is not finite only where a record is not. The sum and the mean are then infinite,
- * and so is the variance: as in NumPy, but that nothing can cancel to NaN.
+ * Where finite records add up to more than a double holds, S stays the greatest double and C
+ * becomes NaN, so that S is not finite only where a record is not. The sum and the mean are then
+ * infinite, and so is the variance: as in NumPy, but that nothing can cancel to NaN.
  *
  * Of float32, sums below level 5 (of up to 32 records) are taken as exact: C stays 0. They are, in
  * float64, unless the records' exponents differ by more than 24, and what is lost then is below
  * 2^-48 of the largest of them, whose own rounding to float32 is 2^23 times as much.
  *
  * A range of records [first, stop) that need not be aligned leaves one node a level at most on
- * either side: right[L] holds a node with even index, whose sibling is yet to come; left[L] one with
- * odd index, whose sibling begins before `first` and is another rank's. Which slots are occupied
- * follows from (first, stop): it is the usual decomposition of a range into aligned nodes. Slots
- * that are not occupied hold leftovers.
+ * either side: right[L] holds a node with even index, whose sibling is yet to come; left[L] one
+ * with odd index, whose sibling begins before `first` and is another rank's. Which slots are
+ * occupied follows from (first, stop): it is the usual decomposition of a range into aligned nodes.
+ * Slots that are not occupied hold leftovers.
  */
 #include "common/dtypes.h"
 
@@ -49,8 +48,7 @@ int mpim_push_floats(int isa, int dtype, const void *batch, size_t k, size_t m, 
 {
     if (dtype != MPIM_F32 && dtype != MPIM_F64)
         return MPIM_BAD_TYPE;
-    pushers[dtype][isa](batch, k, m, stride, start, first, parts, left, right, maxima,
-                                   minima);
+    pushers[dtype][isa](batch, k, m, stride, start, first, parts, left, right, maxima, minima);
     return MPIM_OK;
 }
 
