@@ -18,6 +18,11 @@ PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
 # The files that have collective tests: each rank would collect the thousands of the others in vain.
 COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
+OF_NODES := $(filter $(patsubst %,tests/%/%,api conversion engine exchange spmd statistics) \
+  tests/commands/test_doctor.py,$(COLLECTIVE))
+# On one rank they are a part of test-serial.
+RANKED := $(patsubst %,test-ranks-%,$(filter-out 1,$(RANKS)) nodes 25)
+IN_MEMORY := TMPDIR=$$(test -d /dev/shm && echo /dev/shm || echo $$TMPDIR)
 export DATA ?=
 MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
@@ -27,6 +32,8 @@ KERNELS := setup.py pyproject.toml $(wildcard src_c/*) $(wildcard mpimages/kerne
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MPLBACKEND := Agg
+# Ranks that wait leave the core to those that have something to do.
+export MPIR_CVAR_POLLS_BEFORE_YIELD := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What libraries and tests write on the side stays in here too.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
@@ -39,7 +46,7 @@ setup: $(READY)
 $(READY): $(KERNELS)
 	mkdir -p $(TMPDIR)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "setuptools>=64" wheel "Cython>=3.0" "numpy>=2.0"
+	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel "Cython>=3.1" "numpy>=2.0"
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[mpi,test,lint]"
 	touch $@
 
@@ -52,25 +59,36 @@ $(TMPDIR):
 
 test demo test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
 
-test: lint test-serial test-ranks
+# All at once, as most tests wait for something: a disk, other processes, a limit.
+test: lint
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-serial $(RANKED)
+
+# What one runs while working.
+test-fast: $(READY)
+	$(BIN)/python -m pytest tests -m "not slow" -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Side by side, as many tests wait for other processes.
 test-serial: $(READY)
 	$(BIN)/python -m pytest tests -n 3 --dist worksteal
 
-# On one rank they are a part of test-serial.
-test-ranks: $(READY)
-	set -e; for n in $(filter-out 1,$(RANKS)); do \
-	  echo "== $$n ranks"; \
-	  timeout 900 $(MPIEXEC) -n $$n $(BIN)/python -m tests -m ranks $(COLLECTIVE); \
-	done
-	echo "== 4 ranks on two nodes, as MPICH sees them"
-	MPIR_CVAR_NUM_CLIQUES=2 timeout 900 $(MPIEXEC) -n 4 $(BIN)/python -m tests -m ranks $(COLLECTIVE)
-	echo "== 25 ranks: the tutorial"
+test-ranks: $(RANKED)
+
+# Files on disks on two ranks, as in test-serial; on more in memory, where nobody waits for them.
+test-ranks-%: $(READY)
+	@echo "== $* ranks"
+	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout 900 \
+	  $(MPIEXEC) -n $* $(BIN)/python -m tests -m ranks $(COLLECTIVE)
+
+test-ranks-nodes: $(READY)
+	@echo "== 4 ranks on two nodes, as MPICH sees them: what depends on nodes"
+	MPIR_CVAR_NUM_CLIQUES=2 $(IN_MEMORY) timeout 900 \
+	  $(MPIEXEC) -n 4 $(BIN)/python -m tests -m ranks $(OF_NODES)
+
+test-ranks-25: $(READY)
+	@echo "== 25 ranks: the tutorial"
 	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/documents/test_tutorial.py
 
 # The other platform: the kernels are those of .venv, the tests run from this directory.
@@ -113,12 +131,22 @@ test-slurm: $(READY)
 	  || code=$$?; \
 	case $$code in 77) exit 0 ;; *) exit $$code ;; esac
 
+# A wheel for this Python, tried in a venv of its own.
+wheel: $(READY)
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[mpi]"
+	.ci/wheel-test build/wheel/venv/bin/python
+	@ls build/wheel/*.whl
+
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
 
-# SEED= for other files than the last time.
+# SEED= for other files than the last time. Then more of what the tests draw at random.
 fuzz: $(READY)
 	$(BIN)/python -m tests.faults.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
+	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest tests -m drawn -n 4
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults

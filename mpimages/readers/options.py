@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.arguments import (
-    checked_dims,
-    checked_dtype,
-    checked_text,
-    plain_int,
-    positive_int,
-)
+from ..core.arguments import checked_dims, checked_dtype, checked_text, plain_int, positive_int
 from ..core.text import shown
 
 __all__ = ["ALL_PLANES", "Options"]

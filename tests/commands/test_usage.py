@@ -128,7 +128,7 @@ def test_it_starts_without_mpi_and_numpy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, 3])
 def test_one_voice_and_one_exit_code(tmp_path, ranks):
     rec = tmp_path / "rec"
     for arguments, code, says in (

@@ -12,6 +12,7 @@ import pytest
 
 from mpimages.errors import FormatError
 from mpimages.readers import Options, get
+from mpimages.readers.flat import array as flat_array
 from mpimages.readers.hdf5 import handle
 from mpimages.readers.series.hdf5 import inspect_hdf5, open_hdf5_series
 from mpimages.readers.series.header import SeriesOptions
@@ -290,8 +291,8 @@ def test_npy_axes(tmp_path, axes, memory, monkeypatch):
     np.save(path, np.asarray(array, order=memory))
     np.testing.assert_array_equal(read_all("npy", path, **given), as_images(array, axes))
     # As a file that is far larger than what is read at once.
-    monkeypatch.setattr(array, "BAND_BYTES", 50)
-    monkeypatch.setattr(array, "RUN_BYTES", 40)
+    monkeypatch.setattr(flat_array, "BAND_BYTES", 50)
+    monkeypatch.setattr(flat_array, "RUN_BYTES", 40)
     np.testing.assert_array_equal(read_all("npy", path, **given), as_images(array, axes))
     np.testing.assert_array_equal(read_some("npy", path, **given), as_images(array, axes)[::3])
 

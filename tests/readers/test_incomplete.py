@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
 from mpimages import FormatError, ThunderContext
+from mpimages.cli import cli
 
 from ..support.data import recording, same_bits
 from ..support.recordings import imagej_description, read_all, tif_bytes, volumes
@@ -326,10 +326,9 @@ def test_a_volume_beyond_the_budget_of_npy(tmp_path):
 
 
 def mpimages(*words, code=0):
-    done = subprocess.run([sys.executable, "-m", "mpimages", *map(str, words)], timeout=60,
-                          capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return done.output
 
 
 def test_the_command_line_asks_what_many_pages_are(large, tmp_path):

@@ -16,12 +16,7 @@ from ..byte_ranges import byteswap, open_file, product, read_into, transpose_mat
 from ..flat.array import BAND_BYTES
 from ..hdf5.handle import read_values
 from ..hdf5.opening import open_hdf5, open_hdf5_file, told_as_damage
-from ..hdf5.reader import (
-    as_text,
-    dataset_offset,
-    find_dataset,
-    read_metadata,
-)
+from ..hdf5.reader import as_text, dataset_offset, find_dataset, read_metadata
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 __all__ = ["inspect_hdf5", "open_hdf5_series"]

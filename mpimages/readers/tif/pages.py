@@ -13,11 +13,7 @@ from ...core.timers import phase
 from ...errors import FormatError
 from ..base import Closing, check_claim
 from ..byte_ranges import byteswap, open_file, read_into
-from .geometry import (
-    NO_COMPRESSION,
-    Entries,
-    Geometry,
-)
+from .geometry import NO_COMPRESSION, Entries, Geometry
 from .index import UNWRITTEN, TifIndex, index_tif
 
 __all__ = ["TifPages"]
