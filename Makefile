@@ -65,7 +65,7 @@ test: lint
 
 # What one runs while working.
 test-fast: $(READY)
-	$(BIN)/python -m pytest tests -m "not slow" -n 2 --dist worksteal
+	$(IN_MEMORY) $(BIN)/python -m pytest tests -m "not slow" -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

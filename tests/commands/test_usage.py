@@ -179,6 +179,7 @@ def alone(*arguments: object, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 def test_singletons_write_nothing_and_the_first_says_why(tmp_path):
     for rank in "01":
         job = alone("example", tmp_path / "rec", PMI_SIZE="2", PMI_RANK=rank)

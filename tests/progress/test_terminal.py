@@ -111,6 +111,7 @@ def test_percentiles_and_montage():
     assert montage(volume).shape == (6, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "colours"), [
     ({"COLORTERM": "truecolor"}, DEEP), ({}, 256), ({"NO_COLOR": "1"}, 0), ({"TERM": "dumb"}, 0),
 ])

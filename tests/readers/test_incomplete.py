@@ -331,6 +331,7 @@ def mpimages(*words, code=0):
     return done.output
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_what_many_pages_are(large, tmp_path):
     asked = mpimages("stats", large, tmp_path / "out", code=2)
     for option in ("--nplanes 1 ", "--nplanes all "):
@@ -344,6 +345,7 @@ def test_the_command_line_asks_what_many_pages_are(large, tmp_path):
     assert "neither a number" in mpimages("info", large, "--nplanes", "some", code=2)
 
 
+@pytest.mark.slow
 def test_the_new_options_on_the_command_line(tmp_path):
     path = tmp_path / "v.tif"
     written(path)

@@ -275,6 +275,7 @@ def innocent(kind, rng):
     return still_cells(rng, 60, 48, 8, 3000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["steady", "signed", "full range", "few photons",
                                   "hardly any photon", "few pixels", "hot pixel", "up and down",
                                   "active"])
@@ -331,6 +332,7 @@ def test_the_ceiling():
     assert ceiling([*ramp, 32767], "float32") is None
 
 
+@pytest.mark.slow
 def test_trend():
     x = np.arange(1000)
     values = 500 - 0.1 * x + np.random.RandomState(0).standard_normal(1000)
@@ -390,6 +392,7 @@ def test_missing_files_are_found(tsc, comm, shared_path):
     assert b"x_0029.tif" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", [None, "zlib"])
 def test_what_was_never_written_is_counted(tsc, comm, shared_path, codec):
     import tifffile
@@ -471,6 +474,7 @@ class Outside(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 @pytest.mark.parametrize(("count", "dims"), [(1, (20, 24)), (2, (20, 24, 2)), (40, (33, 20))])
 def test_the_page_is_the_same_for_every_number_of_ranks(tsc, comm, shared_path, dtype, count, dims):
@@ -527,6 +531,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_odd_recordings_have_a_page(tsc, shared_path, name):
     found, page = report(spread(tsc, ODD[name]), shared_path / "r.html")
@@ -590,6 +595,7 @@ def test_a_failure_leaves_nothing(tsc, comm, shared_path):
     assert list(shared_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_programs_own_style_does_not_matter(tsc, shared_path):
     import matplotlib
 

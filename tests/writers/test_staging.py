@@ -217,6 +217,7 @@ def die_before(limit):
     builtins.open = dying(open, lambda path, mode="r", *a, **o: "w" in mode or "x" in mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
     ("old", "new"),
@@ -576,6 +577,7 @@ def outcome(work):
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_job_that_comes_at_any_point_of_another_leaves_one_winner(
