@@ -39,7 +39,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio clean
+.PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
+  test-slurm coverage wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
 
 setup: $(READY)
 
@@ -57,7 +58,8 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
+demo test test-fast test-serial $(RANKED) test-phdf5 test-slurm coverage wheel docs tutorial \
+  sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
 
 # All at once, as most tests wait for something: a disk, other processes, a limit.
 test: lint
@@ -71,6 +73,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Whether the kernels' stubs are those of the modules.
+stubs: $(READY)
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml $(patsubst mpimages/kernels/%.pyi,\
+	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
+
 test-serial: $(READY)
 	$(BIN)/python -m pytest tests -n 3 --dist worksteal
 
@@ -79,13 +86,13 @@ test-ranks: $(RANKED)
 # Files on disks on two ranks, as in test-serial; on more in memory, where nobody waits for them.
 test-ranks-%: $(READY)
 	@echo "== $* ranks"
-	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout 900 \
-	  $(MPIEXEC) -n $* $(BIN)/python -m tests -m ranks $(COLLECTIVE)
+	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout 900 $(MPIEXEC) -n $* $(BIN)/python -m tests \
+	  -m "ranks$(if $(filter-out 2 3,$*), and not few_ranks)" $(COLLECTIVE)
 
 test-ranks-nodes: $(READY)
 	@echo "== 4 ranks on two nodes, as MPICH sees them: what depends on nodes"
 	MPIR_CVAR_NUM_CLIQUES=2 $(IN_MEMORY) timeout 900 \
-	  $(MPIEXEC) -n 4 $(BIN)/python -m tests -m ranks $(OF_NODES)
+	  $(MPIEXEC) -n 4 $(BIN)/python -m tests -m "ranks and not few_ranks" $(OF_NODES)
 
 test-ranks-25: $(READY)
 	@echo "== 25 ranks: the tutorial"

@@ -50,7 +50,7 @@ def sizes(_: click.Context, parameter: click.Parameter, text: str | None) -> str
 
 def _dtypes(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     if text is not None:
-        from ..readers.options import checked_dtype
+        from ..core.arguments import checked_dtype
 
         try:
             checked_dtype(text, "dtype")

@@ -169,7 +169,7 @@ def _sbatch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @pass_run
 @click.pass_context
 def command(
-    ctx: click.Context, run: Run, job: tuple[str, ...], extra: tuple[str, ...],
+    ctx: click.Context, /, run: Run, job: tuple[str, ...], extra: tuple[str, ...],
     job_name: str | None, mpi: str | None, margin: int, no_requeue: bool, out: str | None,
     overwrite: bool, options: list[str], **sbatch: Any,
 ) -> None:

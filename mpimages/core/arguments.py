@@ -160,7 +160,7 @@ def checked_dtype(value: Any, name: str) -> np.dtype:
     if value is None:  # to NumPy, float64
         raise TypeError(f"{name} is missing")
     try:
-        dtype = np.dtype(value)
+        dtype: np.dtype = np.dtype(value)
     except Exception as error:  # of any type: NumPy asks the value for its attributes
         raise TypeError(f"{name} {shown(value)} is not a dtype: {error}") from None
     try:

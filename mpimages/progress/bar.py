@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from ..spmd.memory_limit import size_text
+from ..core.sizes import size_text
 from .terminal import width_of
 
 __all__ = ["Bar", "LogLines"]

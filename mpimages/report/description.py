@@ -16,7 +16,7 @@ import numpy as np
 
 from ..engine.chain import Chain
 from ..engine.sources import FileSource
-from ..spmd.memory_limit import size_text
+from ..core.sizes import size_text
 from ..writers.output.plain import plain_metadata
 from .words import number_text, time_text
 

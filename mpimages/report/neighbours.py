@@ -21,7 +21,7 @@ from ..collection import Collection
 from ..core.partition import Partition
 from ..engine.chain import Chain, Shape
 from ..spmd.agreement import Together, allgather_rows
-from ..spmd.memory_limit import size_text
+from ..core.sizes import size_text
 from ..statistics.accumulator import Accumulator, need_per_pixel
 
 __all__ = ["PixelStatistics", "filled", "is_blank", "local_correlation", "pixel_statistics"]

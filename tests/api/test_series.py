@@ -48,7 +48,7 @@ def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     from mpimages.core.workspace import Workspace
     from mpimages.exchange.redistribution import ExchangePlan
 
-    from .data import cut
+    from ..support.data import cut
 
     array = recording(count, tuple(dims), "uint16", seed)
     pixels = int(np.prod(dims))

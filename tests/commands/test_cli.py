@@ -12,7 +12,7 @@ import pytest
 
 from mpimages.simulated import example
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 
 from mpimages.simulated import example
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 PICTURES = {"projection.png", "stdev.png", "timeseries.png", "montage.png"}

@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from mpimages import ThunderContext
 from mpimages.engine import runner
+from mpimages.readers.flat import array as flat_array
 from mpimages.readers.hdf5 import handle
 from mpimages.readers.series import hdf5
 
@@ -144,8 +145,8 @@ def test_flat_files_with_time_last_are_read_once(tsc, shared_path, monkeypatch, 
     tsc.comm.Barrier()
     monkeypatch.setattr(runner, "BATCH_BYTES", 3 * 2 * DIMS[0] * DIMS[1])
     taken = []
-    read = array.read_into
-    monkeypatch.setattr(array, "read_into", lambda fd, offset, out, path:
+    read = flat_array.read_into
+    monkeypatch.setattr(flat_array, "read_into", lambda fd, offset, out, path:
                         (taken.append(out.nbytes), read(fd, offset, out, path)))
     images = tsc.loadImages(shared_path / "a.npy").filterOnKeys(lambda key: key % step == 0)
     assert same_bits(images.max(), array[::step].max(0))

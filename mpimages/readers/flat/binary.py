@@ -15,10 +15,11 @@ import numpy as np
 from ...core.arguments import checked_dims, checked_dtype, image_dtype
 from ...core.cleanup import quietly
 from ...errors import FormatError
+from ..array_axes import image_shape
 from ..base import Handle, Header, Reader, Scratch, cut_planes
 from ..byte_ranges import open_file, product, read_conf
 from ..options import Options
-from .array import FlatHandle, image_shape, scratch_bytes, whole_images
+from .array import FlatHandle, scratch_bytes, whole_images
 
 __all__ = ["StackReader"]
 

@@ -75,7 +75,7 @@ class TifPages(Closing):
         FormatError
             If the file ends before one of them does.
         """
-        begins = self.index.data[pages]
+        begins: np.ndarray = self.index.data[pages]
         for place in np.argwhere(begins < 0):
             at = tuple(place)
             begins[at] = self._find_run(int(pages[at]))
@@ -107,7 +107,7 @@ class TifPages(Closing):
 
     def read(self, pages: np.ndarray, out: np.ndarray) -> None:
         """Read pages into out, (pages, rows, columns), C-contiguous."""
-        begins = self.index.data[pages]
+        begins: np.ndarray = self.index.data[pages]
         if (begins < 0).any():
             for k, page in enumerate(pages.tolist()):
                 self._read_page(page, out[k])
