@@ -1,9 +1,12 @@
 # make demo   the main job on the example recording, with 2 ranks (DATA=… for your own; of a
 #             movie in one file NPLANES=1, too)
-# make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
+# make test   every test: serial, and at 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
 # make test-slurm  jobs on a real SLURM, of this one machine, with both MPIs; only as root
+# make test-fast  what one runs while working: neither jobs nor kills, in a minute
+# make coverage  which part of the lines the tests reach, on one rank and two together
+# make wheel  a wheel, tried in a venv of its own
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make faults  each fault of a machine in each output, 1,600 of them, and jobs that start together
 # make bench  how fast it is, beside what the machine can do
@@ -40,7 +43,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
 .PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
-  test-slurm coverage wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
+  test-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
 
 setup: $(READY)
 
@@ -58,7 +61,7 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-demo test test-fast test-serial $(RANKED) test-phdf5 test-slurm coverage wheel docs tutorial \
+demo test test-fast test-serial $(RANKED) test-phdf5 test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
   sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
 
 # All at once, as most tests wait for something: a disk, other processes, a limit.
@@ -75,7 +78,8 @@ lint: $(READY)
 
 # Whether the kernels' stubs are those of the modules.
 stubs: $(READY)
-	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml $(patsubst mpimages/kernels/%.pyi,\
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases \
+	  --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist $(patsubst mpimages/kernels/%.pyi,\
 	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
 
 test-serial: $(READY)
@@ -127,6 +131,21 @@ $(VENV)/.docs: $(READY) | $(TMPDIR)
 # Runs docs/tutorial.ipynb and stores what comes out.
 tutorial: $(READY)
 	$(BIN)/python -m tests.support.notebook
+
+# Of tests in their own processes, on one rank and on two; jobs that they start are not counted.
+coverage: $(READY)
+	$(BIN)/python -m pip install --quiet "coverage>=7.6"
+	$(BIN)/python -m coverage erase
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report | tail -n 1
+
+coverage-1: $(READY)
+	$(IN_MEMORY) $(BIN)/python -m coverage run -m pytest tests -m "not slow"
+
+coverage-2: $(READY)
+	$(IN_MEMORY) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
+	  -m "ranks and not slow and not few_ranks" $(COLLECTIVE)
 
 # 77 says that there can be no SLURM here.
 test-slurm: $(READY)

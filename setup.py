@@ -47,5 +47,6 @@ setup(
         [extension(name, sources) for name, sources in SOURCES.items()],
         compiler_directives={"language_level": 3, "boundscheck": False},
         build_dir="build/cython",
-    )
+    ),
+    options={"build_ext": {"parallel": os.cpu_count()}},
 )

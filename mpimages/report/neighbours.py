@@ -19,9 +19,9 @@ from mpi4py import MPI
 
 from ..collection import Collection
 from ..core.partition import Partition
+from ..core.sizes import size_text
 from ..engine.chain import Chain, Shape
 from ..spmd.agreement import Together, allgather_rows
-from ..core.sizes import size_text
 from ..statistics.accumulator import Accumulator, need_per_pixel
 
 __all__ = ["PixelStatistics", "filled", "is_blank", "local_correlation", "pixel_statistics"]
