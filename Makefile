@@ -91,7 +91,7 @@ test-ranks: $(RANKED)
 test-ranks-%: $(READY)
 	@echo "== $* ranks"
 	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout 900 $(MPIEXEC) -n $* $(BIN)/python -m tests \
-	  -m "ranks$(if $(filter-out 2 3,$*), and not few_ranks)" $(COLLECTIVE)
+	  -m "ranks$(if $(filter-out 3,$*), and not few_ranks)" $(COLLECTIVE)
 
 test-ranks-nodes: $(READY)
 	@echo "== 4 ranks on two nodes, as MPICH sees them: what depends on nodes"
