@@ -10,8 +10,9 @@
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make faults  each fault of a machine in each output, 1,600 of them, and jobs that start together
 # make bench  how fast it is, beside what the machine can do
-# Everything is set up in .venv, once; nothing outside this directory is written, but that
-# test-phdf5 and test-slurm, as root, install the Debian packages that they miss.
+# Everything is set up in .venv, once; nothing outside this directory is written, but that tests have
+# files in /dev/shm while they run, and that test-phdf5 and test-slurm, as root, install the Debian
+# packages that they miss.
 
 PYTHON ?= python3
 VENV   := .venv
