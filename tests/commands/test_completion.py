@@ -29,7 +29,7 @@ assert not heavy, heavy
 
 def completing(words, **environment):
     """The environment of a completion of the last word."""
-    return {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[1]),
+    return {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]),
             "_MPIMAGES_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words),
             "COMP_CWORD": str(len(words) - 1), **environment}
 
@@ -80,7 +80,7 @@ def test_in_bash(tmp_path, words, answer):
     script = (f'eval "$(mpimages completion bash)"\nCOMP_WORDS=({shlex.join(words)})\n'
               f'COMP_CWORD={len(words) - 1}\n_mpimages_completion mpimages\n'
               'echo "${COMPREPLY[@]}"\ncomplete -p mpimages\n')
-    environment = {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[1]),
+    environment = {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]),
                    "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     found = subprocess.run([bash, "-c", script], env=environment, text=True, timeout=SECONDS,
                            capture_output=True)

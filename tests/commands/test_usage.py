@@ -175,7 +175,7 @@ def alone(*arguments: object, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [sys.executable, "-m", "mpimages", *map(str, arguments)], text=True, timeout=SECONDS,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[1]), **environment},
+        env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]), **environment},
     )
 
 

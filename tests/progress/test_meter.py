@@ -352,7 +352,7 @@ def on_a_terminal(command, **environment):
     here, there = pty.openpty()
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=there, stderr=there, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[1]), "TERM": "xterm",
+        env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]), "TERM": "xterm",
              "MPIMAGES_THREADS": "1", **environment},
     )
     os.close(there)

@@ -27,7 +27,7 @@ def started(out: Path, *command: str, how: str = "world", python: str = sys.exec
     return subprocess.run(
         [*command, python, PROGRAM, str(out), how], text=True, timeout=SECONDS,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**clean, "PYTHONPATH": str(PROGRAMS.parents[1]), **environment},
+        env={**clean, "PYTHONPATH": str(PROGRAMS.parents[2]), **environment},
     )
 
 
