@@ -1,14 +1,18 @@
 # make demo   the main job on the example recording, with 2 ranks (DATA=… for your own; of a
 #             movie in one file NPLANES=1, too)
-# make test   every test: serial, and at 1, 2, 3, 4 and 25 ranks
+# make test   every test: serial, and at 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
 # make test-slurm  jobs on a real SLURM, of this one machine, with both MPIs; only as root
+# make test-fast  what one runs while working: neither jobs nor kills, in a minute
+# make coverage  which part of the lines the tests reach, on one rank and two together
+# make wheel  a wheel, tried in a venv of its own
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make faults  each fault of a machine in each output, 1,600 of them, and jobs that start together
 # make bench  how fast it is, beside what the machine can do
-# Everything is set up in .venv, once; nothing outside this directory is written, but that
-# test-phdf5 and test-slurm, as root, install the Debian packages that they miss.
+# Everything is set up in .venv, once; nothing outside this directory is written, but that tests have
+# files in /dev/shm while they run, and that test-phdf5 and test-slurm, as root, install the Debian
+# packages that they miss.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -18,6 +22,11 @@ PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
 # The files that have collective tests: each rank would collect the thousands of the others in vain.
 COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
+OF_NODES := $(filter $(patsubst %,tests/%/%,api conversion engine exchange spmd statistics) \
+  tests/commands/test_doctor.py,$(COLLECTIVE))
+# On one rank they are a part of test-serial.
+RANKED := $(patsubst %,test-ranks-%,$(filter-out 1,$(RANKS)) nodes 25)
+IN_MEMORY := TMPDIR=$$(test -d /dev/shm && echo /dev/shm || echo $$TMPDIR)
 export DATA ?=
 MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
@@ -27,19 +36,22 @@ KERNELS := setup.py pyproject.toml $(wildcard src_c/*.h src_c/*/*) $(wildcard mp
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MPLBACKEND := Agg
+# Ranks that wait leave the core to those that have something to do.
+export MPIR_CVAR_POLLS_BEFORE_YIELD := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What libraries and tests write on the side stays in here too.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp
 
-.PHONY: setup demo test lint test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio clean
+.PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
+  test-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
 
 setup: $(READY)
 
 $(READY): $(KERNELS)
 	mkdir -p $(TMPDIR)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "setuptools>=64" wheel "Cython>=3.0" "numpy>=2.0"
+	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel "Cython>=3.1" "numpy>=2.0"
 	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[mpi,test,lint]"
 	touch $@
 
@@ -50,27 +62,45 @@ demo: $(READY)
 $(TMPDIR):
 	mkdir -p $@
 
-test demo test-serial test-ranks test-phdf5 test-slurm docs tutorial sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
+demo test test-fast test-serial $(RANKED) test-phdf5 test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
+  sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
 
-test: lint test-serial test-ranks
+# All at once, as most tests wait for something: a disk, other processes, a limit.
+test: lint
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-serial $(RANKED)
+
+# What one runs while working.
+test-fast: $(READY)
+	$(IN_MEMORY) $(BIN)/python -m pytest tests -m "not slow" -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Side by side, as many tests wait for other processes.
+# Whether the kernels' stubs are those of the modules.
+stubs: $(READY)
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases \
+	  --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist $(patsubst mpimages/kernels/%.pyi,\
+	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
+
 test-serial: $(READY)
 	$(BIN)/python -m pytest tests -n 3 --dist worksteal
 
-# On one rank they are a part of test-serial.
-test-ranks: $(READY)
-	set -e; for n in $(filter-out 1,$(RANKS)); do \
-	  echo "== $$n ranks"; \
-	  timeout 900 $(MPIEXEC) -n $$n $(BIN)/python -m tests -m ranks $(COLLECTIVE); \
-	done
-	echo "== 4 ranks on two nodes, as MPICH sees them"
-	MPIR_CVAR_NUM_CLIQUES=2 timeout 900 $(MPIEXEC) -n 4 $(BIN)/python -m tests -m ranks $(COLLECTIVE)
-	echo "== 25 ranks: the tutorial"
+test-ranks: $(RANKED)
+
+# Files on disks on two ranks, as in test-serial; on more in memory, where nobody waits for them.
+test-ranks-%: $(READY)
+	@echo "== $* ranks"
+	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout 900 $(MPIEXEC) -n $* $(BIN)/python -m tests \
+	  -m "ranks$(if $(filter-out 3,$*), and not few_ranks)" $(COLLECTIVE)
+
+test-ranks-nodes: $(READY)
+	@echo "== 4 ranks on two nodes, as MPICH sees them: what depends on nodes"
+	MPIR_CVAR_NUM_CLIQUES=2 $(IN_MEMORY) timeout 900 \
+	  $(MPIEXEC) -n 4 $(BIN)/python -m tests -m "ranks and not few_ranks" $(OF_NODES)
+
+test-ranks-25: $(READY)
+	@echo "== 25 ranks: the tutorial"
 	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/documents/test_tutorial.py
 
 # The other platform: the kernels are those of .venv, the tests run from this directory.
@@ -103,6 +133,21 @@ $(VENV)/.docs: $(READY) | $(TMPDIR)
 tutorial: $(READY)
 	$(BIN)/python -m tests.support.notebook
 
+# Of tests in their own processes, on one rank and on two; jobs that they start are not counted.
+coverage: $(READY)
+	$(BIN)/python -m pip install --quiet "coverage>=7.6"
+	$(BIN)/python -m coverage erase
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report | tail -n 1
+
+coverage-1: $(READY)
+	$(IN_MEMORY) $(BIN)/python -m coverage run -m pytest tests -m "not slow"
+
+coverage-2: $(READY)
+	$(IN_MEMORY) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
+	  -m "ranks and not slow and not few_ranks" $(COLLECTIVE)
+
 # 77 says that there can be no SLURM here.
 test-slurm: $(READY)
 	set -e; code=0; .ci/slurm install || code=$$?; \
@@ -113,12 +158,22 @@ test-slurm: $(READY)
 	  || code=$$?; \
 	case $$code in 77) exit 0 ;; *) exit $$code ;; esac
 
+# A wheel for this Python, tried in a venv of its own.
+wheel: $(READY)
+	rm -rf build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet "$$(ls build/wheel/*.whl)[mpi]"
+	.ci/wheel-test build/wheel/venv/bin/python
+	@ls build/wheel/*.whl
+
 sanitize: $(READY)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
 
-# SEED= for other files than the last time.
+# SEED= for other files than the last time. Then more of what the tests draw at random.
 fuzz: $(READY)
 	$(BIN)/python -m tests.faults.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
+	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest tests -m drawn -n 4
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults

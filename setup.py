@@ -76,4 +76,5 @@ setup(
         compiler_directives={"language_level": 3, "boundscheck": False},
         build_dir="build/cython",
     ),
+    options={"build_ext": {"parallel": os.cpu_count()}},
 )

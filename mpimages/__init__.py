@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from .colorize import Colorize
     from .context import ThunderContext
     from .dims import Dims
-    from .errors import (
-        CollectiveMismatchError,
-        FormatError,
-        Interrupted,
-        LaunchError,
-        RankError,
-    )
+    from .errors import CollectiveMismatchError, FormatError, Interrupted, LaunchError, RankError
     from .images import Images
     from .series import Series, TimeSeries
     from .verification import Verified, verify

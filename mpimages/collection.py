@@ -27,7 +27,7 @@ class View:
     Every method is collective and gives all ranks the same.
     """
 
-    def __init__(self, name: str, take: Callable[[int | None, str], list]) -> None:
+    def __init__(self, name: str, take: Callable[[int | None, str], list[Any]]) -> None:
         self._name = name
         self._take = take
 
@@ -38,11 +38,11 @@ class View:
             raise ValueError("the collection has no records")
         return taken[0]
 
-    def take(self, n: int) -> list:
+    def take(self, n: int) -> list[Any]:
         """The first n, or fewer where there are not so many."""
         return self._take(check_int(n, "take: n", 0), f"{self._name}.take")
 
-    def collect(self) -> list:
+    def collect(self) -> list[Any]:
         """All of them. MemoryError where they would exceed the budget."""
         return self._take(None, f"{self._name}.collect")
 

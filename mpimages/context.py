@@ -22,7 +22,7 @@ from .spmd.launcher import check_launch
 
 __all__ = ["ThunderContext"]
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 
 
 class ThunderContext:

@@ -375,7 +375,7 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsBinarySeries(
-        self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
+        self, path: str | os.PathLike[str], blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
     ) -> None:
         """``toSeries().saveAsBinarySeries(...)``. Collective; an action."""
@@ -384,7 +384,7 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsHDF5(
-        self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
+        self, path: str | os.PathLike[str], dataset: str = "series", layout: str = "series",
         chunks: Any = None, compression: Any = None, overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
     ) -> None:
@@ -409,7 +409,7 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsPngs(
-        self, path: str | os.PathLike, *, cmap: Any = "gray", vmin: float | None = None,
+        self, path: str | os.PathLike[str], *, cmap: Any = "gray", vmin: float | None = None,
         vmax: float | None = None, norm: Any = None, alpha: float | None = None,
         origin: str = "upper", filePrefix: str = "export", overwrite: bool = False,
         **imshow: Any,
@@ -449,7 +449,7 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsTifs(
-        self, path: str | os.PathLike, *, filePrefix: str = "export", overwrite: bool = False
+        self, path: str | os.PathLike[str], *, filePrefix: str = "export", overwrite: bool = False
     ) -> None:
         """Write each image or volume as a TIFF in its own dtype, a page for each plane.
 
@@ -469,7 +469,7 @@ class Images(Collection):
 
     @action
     @stoppable
-    def saveAsTif(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    def saveAsTif(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write all images or volumes as one multi-page TIFF in their own dtype.
 
         Collective; an action. All ranks write their pages into the file, whose bytes do not
@@ -499,7 +499,7 @@ class Images(Collection):
 
     @action
     @stoppable
-    def report(self, path: str | os.PathLike, overwrite: bool = False) -> dict[str, Any]:
+    def report(self, path: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Any]:
         """Write one HTML page that tells whether the recording is good. Collective; an action.
 
         The page needs nothing else. It has findings in plain words; mean, maximum, stdev and

@@ -29,7 +29,8 @@ from .engine.sources import (
     SeriesSource,
 )
 from .images import Images
-from .readers.series.base import SeriesOptions, inspect_series, scan_keys, with_keys
+from .readers.series.base import inspect_series, scan_keys, with_keys
+from .readers.series.header import SeriesOptions
 from .series import Series
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 
@@ -237,10 +238,9 @@ def series_from_array(
     return Series(session, Chain.whole(source), dims=(rows.count, *inner), index=labels)
 
 
-def _checked_array(array: Any) -> np.ndarray:
-    given = array
+def _checked_array(given: object) -> np.ndarray:
     try:
-        array = np.asarray(given)
+        array: np.ndarray = np.asarray(given)
     except MemoryError:
         raise
     except Exception as error:  # of any type: it is the argument that is asked for its items
@@ -254,8 +254,8 @@ def _checked_array(array: Any) -> np.ndarray:
     return array
 
 
-def _as_images(array: Any) -> np.ndarray:
-    array = _checked_array(array)
+def _as_images(given: object) -> np.ndarray:
+    array = _checked_array(given)
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim not in (3, 4) or 0 in array.shape[1:]:
@@ -264,8 +264,8 @@ def _as_images(array: Any) -> np.ndarray:
     return array
 
 
-def _as_series(array: Any) -> np.ndarray:
-    array = _checked_array(array)
+def _as_series(given: object) -> np.ndarray:
+    array = _checked_array(given)
     if array.ndim not in (2, 3, 4) or 0 in array.shape[1:]:
         raise ValueError("series are a (row[, column[, page]], T) array; "
                          f"got shape {array.shape}")

@@ -331,7 +331,7 @@ class Series(Collection):
     @action
     @stoppable
     def saveAsBinarySeries(
-        self, path: str | os.PathLike, blockSize: int | str = "150MB", overwrite: bool = False,
+        self, path: str | os.PathLike[str], blockSize: int | str = "150MB", overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
     ) -> None:
         """Write flat binary files and a ``conf.json``, from all ranks. Collective; an action.
@@ -371,7 +371,7 @@ class Series(Collection):
     @action
     @stoppable
     def saveAsHDF5(
-        self, path: str | os.PathLike, dataset: str = "series", layout: str = "series",
+        self, path: str | os.PathLike[str], dataset: str = "series", layout: str = "series",
         chunks: Any = None, compression: Any = None, overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
     ) -> None:

@@ -32,4 +32,4 @@ END
 LD_PRELOAD="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
     "$python" -m pytest -o addopts= -o filterwarnings= -p no:cacheprovider --capture=sys \
-    -q tests "$@"
+    -q -n 2 tests "$@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def shared_path(comm, tmp_path):
     path = Path(comm.bcast(str(tmp_path), 0))
     yield path
     comm.Barrier()
+
+
+@pytest.fixture
+def quick_path(tmp_path):
+    """An empty directory in memory, where there can be one: for tests that flush all the time."""
+    if not os.path.isdir("/dev/shm"):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="mpimages-", dir="/dev/shm") as path:
+        yield Path(path)
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ _SBATCH = [
 @pass_run
 @click.pass_context
 def command(
-    ctx: click.Context, run: Run, job: tuple[str, ...], job_name: str | None, mpi: str | None,
+    ctx: click.Context, /, run: Run, job: tuple[str, ...], job_name: str | None, mpi: str | None,
     margin: int, no_requeue: bool, out: str | None, overwrite: bool, options: list[str],
     **sbatch: Any,
 ) -> None:

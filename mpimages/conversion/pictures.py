@@ -22,7 +22,7 @@ from ..writers.tif.stack import StackLayout, StackWriter
 
 __all__ = ["save_pngs", "save_tif", "save_tifs"]
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 
 
 def save_tifs(

@@ -63,7 +63,7 @@ class Behind:
 
     def __init__(self, executor: ThreadPoolExecutor | None) -> None:
         self._executor = executor  # None: calls are made at once
-        self._future: Future | None = None
+        self._future: Future[None] | None = None
 
     def begin(self, function: Callable[..., None], *given: Any) -> None:
         """Begin function(*given); the one before is finished."""

@@ -21,11 +21,13 @@ from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
-from ..readers.series.base import SeriesOptions, inspect_series
+from ..readers.series.base import inspect_series
+from ..readers.series.header import SeriesOptions
 from ..spmd.agreement import from_rank
 from ..writers.binaryseries import BinarySeriesWriter
+from ..writers.hdf5.base import DatasetWriter
 from ..writers.hdf5.chunk_shape import as_chunks
-from ..writers.hdf5.writer import DatasetWriter, hdf5_grain, hdf5_writer
+from ..writers.hdf5.writer import hdf5_grain, hdf5_writer
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from .chunk_alignment import Slabs

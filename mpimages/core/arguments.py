@@ -159,7 +159,7 @@ def check_dtype(value: object, name: str) -> np.dtype:
     try:
         if value is None:  # to NumPy, float64
             raise TypeError("there is none")
-        dtype = np.dtype(value)  # type: ignore[call-overload]
+        dtype: np.dtype = np.dtype(value)  # type: ignore[call-overload]
     except Exception as error:
         raise TypeError(f"{name} must be a dtype, got {shown(value)}: {error}") from None
     image_dtype(dtype, name)

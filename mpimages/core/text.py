@@ -29,7 +29,8 @@ def shown(value: object, longest: int = LONGEST) -> str:
     Local. An object whose repr fails, on one rank only perhaps, is shown as its type: a message
     about an argument must not itself be what breaks.
     """
-    return asked(_repr, value, longest, otherwise=None) or asked(_type, value, otherwise="<?>")
+    text: str = asked(_repr, value, longest, otherwise=None) or asked(_type, value, otherwise="<?>")
+    return text
 
 
 def _repr(value: object, longest: int) -> str:

@@ -57,7 +57,7 @@ class Workspace:
 class Work:
     """Calls that run on threads. To be finished or given up before their memory is used."""
 
-    def __init__(self, futures: list[Future]) -> None:
+    def __init__(self, futures: list[Future[Any]]) -> None:
         self._futures = futures
 
     def finish(self) -> None:

@@ -159,5 +159,7 @@ def pick(positions: Positions, kept: np.ndarray) -> Positions:
         start, step = positions.start, positions.step
         if len(kept) == len(positions):
             return positions
-        return start + step * np.asarray(kept, dtype=np.int64)
-    return positions[kept]
+        places: np.ndarray = start + step * np.asarray(kept, dtype=np.int64)
+        return places
+    picked: np.ndarray = positions[kept]
+    return picked

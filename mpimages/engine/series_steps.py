@@ -31,7 +31,8 @@ def statistic_rows(kind: str, block: np.ndarray) -> np.ndarray:
     if kind == "norm":
         with np.errstate(over="ignore", invalid="ignore"):
             squares = np.square(rows.astype(np.float64))
-        return np.sqrt(statistic_rows("sum", squares))
+        norm: np.ndarray = np.sqrt(statistic_rows("sum", squares))
+        return norm
     out = np.empty((len(rows), 1), dtype=projection.result_dtype(kind, rows.dtype))
     projection.project(kind, rows.reshape(*rows.shape, 1), out)
     return out[:, 0]

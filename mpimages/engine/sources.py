@@ -17,8 +17,10 @@ from ..core.ranges import consecutive
 from ..core.timers import phase
 from ..core.workspace import Work, Workspace
 from ..kernels.runs import Paths
-from ..readers.base import Handle, Scratch
-from ..readers.series.base import SeriesHeader, open_series
+from ..readers.base import Handle, Header, Reader, Scratch
+from ..readers.options import Options
+from ..readers.series.base import open_series
+from ..readers.series.header import SeriesHeader
 from .chain import Chain, Positions, Shape
 from .selection import Settled, pick
 
@@ -241,7 +243,8 @@ class FileSource(LocalSource):
     """
 
     def __init__(
-        self, reader: Any, options: Any, header: Any, paths: PathTable, ends: np.ndarray | None
+        self, reader: Reader, options: Options, header: Header, paths: PathTable,
+        ends: np.ndarray | None,
     ) -> None:
         count = len(paths) if ends is None else int(ends[-1])
         super().__init__(count, header.dims, header.dtype)

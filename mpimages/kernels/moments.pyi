@@ -1,6 +1,8 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
+MAX_RECORDS: int
+
 def integer_limbs(dtype: DTypeLike) -> tuple[int, int]: ...
 def accumulate(
     batch: np.ndarray,

@@ -16,7 +16,7 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
-from ..spmd.memory_limit import size_text
+from ..core.sizes import size_text
 from .terminal import width_of
 
 __all__ = ["REDRAW", "Bar", "LogLines"]

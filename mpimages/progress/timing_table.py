@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from mpi4py import MPI
 
+from ..core.sizes import size_text
 from ..core.timers import PHASES, Timings
-from ..spmd.memory_limit import size_text
 
 __all__ = ["Row", "Table", "over_ranks"]
 

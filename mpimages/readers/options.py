@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.arguments import (
-    check_choice,
-    check_dims,
-    check_dtype,
-    check_int,
-    check_text,
-)
+from ..core.arguments import check_choice, check_dims, check_dtype, check_int, check_text
 from ..core.json_types import JsonObject
 from ..core.text import shown
 from ..formats.output_names import CONF

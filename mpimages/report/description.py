@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.sizes import size_text
 from ..engine.selection import Settled
 from ..engine.sources import ExampleSource, FileSource
-from ..spmd.memory_limit import size_text
 from ..writers.output.plain import plain_metadata
 from .words import number_text, time_text
 

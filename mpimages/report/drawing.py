@@ -52,7 +52,7 @@ def svg_of(figure: Any, label: str) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(
+    FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
         text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]

@@ -225,4 +225,6 @@ def local_correlation(variance: np.ndarray, right: np.ndarray, down: np.ndarray)
         for part in (near, far):
             total[part] += np.where(there, found, 0)
             number[part] += there
-    return np.divide(total, number, out=np.full(variance.shape, np.nan), where=number > 0)
+    mean: np.ndarray = np.divide(
+        total, number, out=np.full(variance.shape, np.nan), where=number > 0)
+    return mean

@@ -234,7 +234,7 @@ class ShiftFinder:
 
 def _standard(pictures: np.ndarray) -> np.ndarray:
     """Each picture with mean 0 and standard deviation 1; 0 where it is even."""
-    values = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    values: np.ndarray = pictures - pictures.mean(axis=(1, 2), keepdims=True)
     squares = np.einsum("kij,kij->k", values, values)
     if not np.isfinite(squares).all():  # an overflow
         return _standard(pictures / np.abs(pictures).max())

@@ -75,7 +75,8 @@ def _texture(seed: int, rows: np.ndarray, columns: np.ndarray, scale: float) -> 
     corner = [[_chance(seed, y0 + i, x0 + j) for j in (0, 1)] for i in (0, 1)]
     above = corner[0][0] * (1 - u) + corner[0][1] * u
     below = corner[1][0] * (1 - u) + corner[1][1] * u
-    return above * (1 - v) + below * v
+    smooth: np.ndarray = above * (1 - v) + below * v
+    return smooth
 
 
 # Shapes -----------------------------------------------------------------------------------
@@ -84,7 +85,8 @@ def _texture(seed: int, rows: np.ndarray, columns: np.ndarray, scale: float) -> 
 def _smooth(x: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, and a smooth rise between."""
     x = np.clip(x, 0.0, 1.0)
-    return x * x * (3 - 2 * x)
+    rise: np.ndarray = x * x * (3 - 2 * x)
+    return rise
 
 
 def _ellipse(
@@ -124,7 +126,7 @@ def _traces(
     strength = 0.15 + 0.85 * strength * strength
     event = (responds | alone) * strength * (0.6 + 0.4 * _chance(seed + 5, cell, time))
     event = np.floor(event * (peak * UNIT)).astype(np.int64)
-    traces = np.zeros_like(event)
+    traces: np.ndarray = np.zeros_like(event)
     level = np.zeros(cells, dtype=np.int64)
     for t in range(len(time)):
         level = (level * decay >> 8) + event[:, t]
@@ -133,7 +135,8 @@ def _traces(
 
 
 def _in_units(levels: np.ndarray) -> np.ndarray:
-    return np.floor(levels * UNIT).astype(np.int64).reshape(-1)
+    units: np.ndarray = np.floor(levels * UNIT).astype(np.int64)
+    return units.reshape(-1)
 
 
 # The fish ---------------------------------------------------------------------------------
@@ -240,7 +243,8 @@ def _vessels(row: np.ndarray, column: np.ndarray) -> np.ndarray:
         (58 - 0.25 * row + 0.005 * row * row - column, 1.2),
     )
     dark = [_smooth(1.6 - np.abs(distance) / width) for distance, width in centers]
-    return np.maximum.reduce(dark)
+    darkest: np.ndarray = np.maximum.reduce(dark)
+    return darkest
 
 
 def _mouse_cells(

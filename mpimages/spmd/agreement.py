@@ -187,7 +187,8 @@ def is_agreed(error: BaseException, comm: MPI.Intracomm | None = None, since: in
 
 def teller_of(error: BaseException) -> tuple[MPI.Intracomm | None, int]:
     """Of an exception that ranks have agreed on: their communicator, and who prints it. Local."""
-    return _attributes(error).get("agreed_by", (None, 0))
+    told: tuple[MPI.Intracomm | None, int] = _attributes(error).get("agreed_by", (None, 0))
+    return told
 
 
 @dataclass(frozen=True)
@@ -248,7 +249,7 @@ def _code(error: Any) -> int | str | None:
 
 
 def _construct(kind: Any, number: int | None, message: str) -> BaseException:
-    error = kind(number, message) if number is not None else kind(message)
+    error: BaseException = kind(number, message) if number is not None else kind(message)
     if not _passes(error) or message not in _text(error):
         raise TypeError("an exception that cannot be had again")
     return error

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from mpi4py import MPI
 
@@ -141,7 +141,7 @@ def acquire(comm: Any, limit: float | None = None) -> Shared:
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
         raise TypeError(f"comm must be an mpi4py intracommunicator, got {shown(comm)}")
     with _claiming:
-        shared: Any = comm.Get_attr(_keyval())
+        shared = cast(Shared, comm.Get_attr(_keyval()))
         new = shared is None or not shared.in_step
         if not new:
             shared.check_thread()

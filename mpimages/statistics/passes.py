@@ -58,10 +58,12 @@ def statistics(action: Action, selection: Selection, names: Iterable[str]) -> St
         )
         return _BandSums(accumulator, band, whole=band == (0, math.prod(dims)))
 
+    def merge(sums: _BandSums) -> Statistics:
+        return sums.accumulator.merge(action.comm, partition, session.segments)
+
     found, known = sum_in_passes(
         action, selection, "the sums over records",
-        lambda dims, dtype: need_per_pixel(dtype, wanted, partition), make,
-        lambda sums: sums.accumulator.merge(action.comm, partition, session.segments))
+        lambda dims, dtype: need_per_pixel(dtype, wanted, partition), make, merge)
     if len(found) == 1:
         return found[0].reshaped(known.dims)
     with action.together():

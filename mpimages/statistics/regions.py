@@ -56,7 +56,8 @@ def _of_coordinates(region: Any, number: int, dims: Shape) -> np.ndarray:
                          "coordinates each")
     if (coordinates < 0).any() or (coordinates >= np.asarray(dims)).any():
         raise ValueError(f"region {number} has pixels outside the images of dims {dims}")
-    return np.ravel_multi_index(tuple(coordinates.T.astype(np.int64)), dims).astype(np.int64)
+    numbers: np.ndarray = np.ravel_multi_index(tuple(coordinates.T.astype(np.int64)), dims)
+    return numbers.astype(np.int64)
 
 
 def region_means(batch: np.ndarray, regions: list[np.ndarray]) -> np.ndarray:

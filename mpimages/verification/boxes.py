@@ -84,7 +84,7 @@ class _Check:
         nbytes = math.prod(extent) * self.stored.itemsize
         if nbytes > self._memory.nbytes:
             self._memory = np.empty(nbytes, dtype=np.uint8)
-        values = self._memory[:nbytes].view(self.stored).reshape(extent)
+        values: np.ndarray = self._memory[:nbytes].view(self.stored).reshape(extent)
         where = tuple(slice(a, a + n) for a, n in zip(start, extent, strict=True))
         with phase("decode", nbytes):
             self.dataset.read_direct(values, where)

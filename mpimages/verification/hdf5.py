@@ -125,7 +125,7 @@ def _check_size(path: str, dataset: h5py.Dataset) -> int:
         raise FormatError(f"holds {dataset.dtype} of shape {dataset.shape}: mpimages writes none")
     if dataset.is_virtual or dataset.external:
         raise FormatError("its values are said to lie in other files, which mpimages never does")
-    size = dataset.dtype.itemsize
+    size: int = dataset.dtype.itemsize
     for n in dataset.shape:
         size *= int(n)
     if not 0 < size <= max(SMALL_CLAIM, os.path.getsize(path) * LARGEST_RATIO):

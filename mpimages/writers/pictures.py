@@ -15,12 +15,7 @@ from ..core.cleanup import quietly
 from ..core.crc32 import crc32
 from ..core.json_types import JsonObject
 from ..core.ranges import runs_of
-from ..formats.output_names import (
-    MANIFEST,
-    PICTURES_FORMAT,
-    PICTURES_VERSION,
-    with_own_checksum,
-)
+from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION, with_own_checksum
 from ..kernels.runs import begin_writeback
 from ..spmd.agreement import Together, from_rank
 from .output.files import naming_file

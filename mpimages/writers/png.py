@@ -144,7 +144,8 @@ class ImshowMapping:
         mappable = self._mappable
         normed = mappable.norm(values)
         rgba: Any = mappable.get_cmap()(normed, alpha=self.alpha, bytes=True)
-        return rgba[..., 0] if self._channels == 1 else rgba[..., : self._channels]
+        colours: np.ndarray = rgba[..., 0] if self._channels == 1 else rgba[..., : self._channels]
+        return colours
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(rows, columns) values as uint8 (rows, columns) or (rows, columns, 3 or 4)."""

@@ -15,7 +15,7 @@ from ..support.data import recording
 from ..support.dumbcalls import CALLS, DOCUMENTED, OUT, PLAIN, RECORDING, SERIES, Call
 from ..support.tallies import count
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ def test_to_series(tsc, dtype, dims):
     assert same_bits(series.pack(), array.squeeze())
 
 
+@pytest.mark.slow
 @given(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=2, max_size=3),
        st.integers(1, 3000), st.integers(0, 99))
 def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):

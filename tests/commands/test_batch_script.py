@@ -145,6 +145,7 @@ def test_the_program_is_the_one_that_prints():
     assert done.stdout.startswith("mpimages ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [
     ["to-series", "r", "s.h5", "--memory", "4GB", "--compression", "gzip:3"],
     ["stats", "r", "s"], ["project", "r", "p"], ["verify", "s", "t"], ["doctor", "d"],

@@ -12,7 +12,7 @@ import pytest
 
 from mpimages.simulated import example
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 
 @pytest.fixture
@@ -184,6 +184,7 @@ def _replace(path):
     tifffile.imwrite(path, np.zeros((2, 3), np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DAMAGE)
 def test_verify_statistics(command, rec, comm, what):
     command("stats", "rec", "st")
@@ -200,6 +201,7 @@ def test_verify_statistics(command, rec, comm, what):
             code=1 if what == "added" else 0)
 
 
+@pytest.mark.slow
 def test_report(command, rec, comm):
     found = json.loads(command("report", "rec", "--json"))
     assert found["recording"]["dims"] == [76, 87, 2]
@@ -283,6 +285,7 @@ def test_what_stats_wrote_is_replaced_and_what_it_did_not_is_kept(command, rec, 
         assert "notes" in command(*words, "--overwrite", code=1)
 
 
+@pytest.mark.slow
 def test_a_report_is_verified(command, rec, comm):
     command("report", "rec", "r.html")
     assert "sound" in command("verify", "r.html")
@@ -295,6 +298,7 @@ def test_a_report_is_verified(command, rec, comm):
     assert "checksum at its end" in command("verify", "other.html", code=1)
 
 
+@pytest.mark.slow
 def test_tilde_is_the_home_directory_in_every_output(command, rec, tsc, comm, monkeypatch):
     home = Path.cwd() / "home"
     if comm.rank == 0:

@@ -55,6 +55,7 @@ def test_the_examples_of_all_commands_together(place):
         invoke(*shlex.split(line)[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_examples_in_the_help(place, command):
     if command == "example":

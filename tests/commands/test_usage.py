@@ -128,7 +128,7 @@ def test_it_starts_without_mpi_and_numpy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("ranks", [1, 3])
 def test_one_voice_and_one_exit_code(tmp_path, ranks):
     rec = tmp_path / "rec"
     for arguments, code, says in (
@@ -179,6 +179,7 @@ def alone(*arguments: object, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 def test_singletons_write_nothing_and_the_first_says_why(tmp_path):
     for rank in "01":
         job = alone("example", tmp_path / "rec", PMI_SIZE="2", PMI_RANK=rank)

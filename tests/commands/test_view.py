@@ -12,7 +12,7 @@ import pytest
 from mpimages.commands.view_output import contrast, montage
 from mpimages.simulated import example
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 
 @pytest.fixture
@@ -86,6 +86,7 @@ def test_an_image_as_png(command, rec, comm):
     assert "create it first" in command("view", "rec", "--image", "0", "no/v.png", code=1)
 
 
+@pytest.mark.slow
 def test_what_any_command_wrote_is_recognised_by_the_others(command, rec):
     command("report", "rec", "-o", "v.png")
     command("view", "rec", "--image", "4", "--plane", "0", "v.png", "--overwrite")

@@ -446,6 +446,7 @@ def open_descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["few", "many"])
 def test_files_stay_open_as_far_as_descriptors_go(tmp_path, workspace, limit):
     source, images = tif_single(tmp_path, "<u2")
@@ -546,6 +547,7 @@ class Imaginary:
         return Anywhere(path, header, 1, scratch)
 
 
+@pytest.mark.slow
 def test_many_files_take_few_bytes_each():
     count, reader, workspace = 20_000, Imaginary(), Workspace(0, 2)
     header = Header("first", (6, 5), np.dtype(np.uint16), 1)

@@ -13,15 +13,16 @@ import tifffile
 from mpimages import ThunderContext
 
 from ..support.data import recording
+from ..support.effort import draws
 from ..support.jobs import Job, run
 from .test_saving import contents
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.drawn]
 
 COUNT, DIMS = 48, (40, 30)
 # Some twenty rounds: a round holds a band and a block of all images.
 MEMORY = COUNT * 60 * 2
-MOMENTS = 8
+MOMENTS = draws(4, 8)
 KINDS = {
     "bands": ("plain", "s", 0.02, {}),
     "frames": ("zlib", "s", 0.01, {}),
@@ -60,11 +61,11 @@ def until_it_writes(job: Job, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_job_killed_at_any_moment_goes_on(recordings, tmp_path, kind):
+def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
     root, expected = recordings
     source, name, pause, options = KINDS[kind]
     given = [f"{option}={value}" for option, value in options.items()]
-    whole = tmp_path / "whole" / name
+    whole = quick_path / "whole" / name
     whole.parent.mkdir()
     with Job(2, "convert.py", root / source, whole, MEMORY, pause, *given) as job:
         until_it_writes(job, whole.parent)
@@ -74,7 +75,7 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, tmp_path, kind):
     moments = random.Random(kind)
     resumed = 0
     for number in range(MOMENTS):
-        place = tmp_path / f"{number}"
+        place = quick_path / f"{number}"
         place.mkdir()
         ranks = moments.choice((1, 2, 3))
         slow = ("convert.py", root / source, place / name, MEMORY, pause)

@@ -171,6 +171,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.slow
 @ranks
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("budget", [700, 2_000, 9_000, "1GB"])
@@ -202,6 +203,7 @@ def test_what_cannot_fit_is_refused_with_the_figures(tsc, files, source):
     assert not list(path.glob("*out*"))
 
 
+@pytest.mark.slow
 @ranks
 @pytest.mark.parametrize("source", ["plain", "zlib", "memory", "cached"])
 @pytest.mark.parametrize("chunks", [None, (2, 7, 2, 17), (1, 3, 1, 5), (4, 2, 2, 4)])
@@ -442,6 +444,7 @@ def save_until(tsc, path, kind, limit, **options):
     save(path / output, **given, **options)
 
 
+@pytest.mark.slow
 @ranks
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 
 from mpimages.simulated import example
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 PICTURES = {"projection.png", "stdev.png", "timeseries.png", "montage.png"}
@@ -49,6 +49,7 @@ def check(printed, values, directory):
         assert np.ptp(plt.imread(os.path.join(directory, name))) > 0.5
 
 
+@pytest.mark.slow
 def test_on_the_example_and_again(demo):
     for _ in range(2):
         printed = demo()
@@ -56,6 +57,7 @@ def test_on_the_example_and_again(demo):
         check(printed, 20 * 76 * 87 * 2, "demo-output")
 
 
+@pytest.mark.slow
 def test_on_a_movie_in_one_file(demo, comm):
     import tifffile
 

@@ -110,7 +110,9 @@ def test_more_than_two_gibibytes_at_once(tmp_path):
             os.pwrite(file.fileno(), bytes([1 + place % 251]), place)
     out = np.full((1, 1, size), 7, np.uint8)
     assert read([path], [0], [0], [0], out) is None
-    places = np.flatnonzero(out[0, 0])
+    words = np.flatnonzero(out[0, 0, : size // 8 * 8].view(np.uint64))  # quicker than bytes
+    near = np.unique(np.r_[(words[:, None] * 8 + np.arange(8)).ravel(), size // 8 * 8 : size])
+    places = near[out[0, 0, near] != 0]
     assert places.tolist() == [0, (1 << 30) - 1, 1 << 30, (1 << 31) - 4096, 1 << 31, size - 1]
     assert (out[0, 0, places] == 1 + places % 251).all()
 

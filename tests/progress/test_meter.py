@@ -343,6 +343,7 @@ def test_a_dumb_terminal_has_no_bar(monkeypatch):
 # -- whole jobs ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_a_log_has_a_line_per_interval(ranks):
     output = run(ranks, "metered.py", "mean", MPIMAGES_PROGRESS="0.04")
@@ -355,11 +356,13 @@ def test_a_log_has_a_line_per_interval(ranks):
     assert "\r" not in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["0", ""])
 def test_off_and_short_jobs_are_silent(given):
     assert run(2, "metered.py", "mean", MPIMAGES_PROGRESS=given).split() == ["well"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["fails", "fails_and_closes", "saves", "prints"])
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_no_report_keeps_a_job_from_ending(ranks, case, tmp_path):
@@ -368,6 +371,7 @@ def test_no_report_keeps_a_job_from_ending(ranks, case, tmp_path):
     assert LINE.search(output)
 
 
+@pytest.mark.slow
 def test_a_job_ends_that_fails_in_the_middle():
     with Job(3, "metered.py", "uncaught", MPIMAGES_PROGRESS="0.001") as job:
         assert job.wait(60) != 0
@@ -399,6 +403,7 @@ def on_a_terminal(command, **environment):
         os.close(here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launch", [[], [*launcher(), "-n", "2"]], ids=["alone", "launched"])
 def test_a_terminal_has_a_bar_whose_line_is_ended(launch):
     command = [*launch, sys.executable, str(PROGRAMS / "metered.py"), "mean"]
@@ -411,6 +416,7 @@ def test_a_terminal_has_a_bar_whose_line_is_ended(launch):
     assert after.rstrip().endswith("well"), seen
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_what_a_program_prints_meanwhile():
     command = [sys.executable, str(PROGRAMS / "metered.py"), "prints"]
     seen, code = on_a_terminal(command, MPIMAGES_PROGRESS="0.02")
@@ -418,6 +424,7 @@ def test_a_terminal_shows_what_a_program_prints_meanwhile():
     assert re.search(r"MEANWHILE *\r?\n", seen), seen
 
 
+@pytest.mark.slow
 def test_a_terminal_without_a_bar_where_it_is_off():
     command = [sys.executable, str(PROGRAMS / "metered.py"), "mean"]
     seen, code = on_a_terminal(command, MPIMAGES_PROGRESS="0")
@@ -436,6 +443,7 @@ def series(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_commands_show_how_far_they_are(ranks, series):
     output = run(ranks, "command.py", "verify", series / "series", series / "tifs",
@@ -446,6 +454,7 @@ def test_commands_show_how_far_they_are(ranks, series):
     assert "mpimages: Images.saveAsHDF5: 100 %, 23 of 23 images" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False])
 def test_commands_can_be_told_to_be_silent(series, before):
     command = ["verify", series / "series"]
@@ -455,6 +464,7 @@ def test_commands_can_be_told_to_be_silent(series, before):
     assert "sound" in output
 
 
+@pytest.mark.slow
 def test_nonsense_in_the_environment_is_told_without_a_traceback(series):
     with Job(2, "command.py", "verify", series / "series", MPIMAGES_PROGRESS="often") as job:
         assert job.wait(60) == 1

@@ -193,6 +193,7 @@ def recording(values, tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_command_shows_a_table(ranks, recording, tmp_path):
     output = run(ranks, "command.py", "to-series", recording, tmp_path / "s.h5", "--timings",

@@ -16,7 +16,7 @@ from ..support.data import recording, same_bits
 from ..support.recordings import write_json, write_own_series
 from ..support.tallies import count
 
-pytestmark = pytest.mark.ranks
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
 KINDS = ("tif", "png", "npy", "hdf5", "stack")
 ENDINGS = {"tif": "tif", "png": "png", "npy": "npy", "hdf5": "h5", "stack": "bin"}

@@ -258,7 +258,7 @@ def test_stack_file_of_another_size(tmp_path):
 
 
 PERMUTATIONS = [
-    "".join(axes)
+    pytest.param("".join(axes), marks=[pytest.mark.slow] * (len(axes) == 5))
     for letters in ("YX", "TYX", "ZYX", "CYX", "TZYX", "TCYX", "TZCYX")
     for axes in itertools.permutations(letters)
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
 from mpimages import FormatError, ThunderContext
+from mpimages.cli import cli
 
 from ..support.data import recording, same_bits
 from ..support.recordings import imagej_description, read_all, tif_bytes, volumes
@@ -326,12 +326,12 @@ def test_a_volume_beyond_the_budget_of_npy(tmp_path):
 
 
 def mpimages(*words, code=0):
-    done = subprocess.run([sys.executable, "-m", "mpimages", *map(str, words)], timeout=60,
-                          capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    assert done.exit_code == code, done.output
+    return done.output
 
 
+@pytest.mark.slow
 def test_the_command_line_asks_what_many_pages_are(large, tmp_path):
     asked = mpimages("stats", large, tmp_path / "out", code=2)
     for option in ("--nplanes 1 ", "--nplanes all "):
@@ -345,6 +345,7 @@ def test_the_command_line_asks_what_many_pages_are(large, tmp_path):
     assert "neither a number" in mpimages("info", large, "--nplanes", "some", code=2)
 
 
+@pytest.mark.slow
 def test_the_new_options_on_the_command_line(tmp_path):
     path = tmp_path / "v.tif"
     written(path)

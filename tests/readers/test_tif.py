@@ -237,6 +237,7 @@ def palette_tif(pages, bits, palette, order="<", big=False):
     return tif_bytes(packed, order, big, extra=extra)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("kind", RAMPS)
 @pytest.mark.parametrize("order", "<>")

@@ -30,6 +30,7 @@ def attempt(path, **given):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("strips", [1, 3])
 def test_truncated_anywhere(tmp_path, big, strips):
@@ -158,6 +159,7 @@ def test_directory_and_missing_file(tmp_path):
         TIF.inspect(str(tmp_path / "gone.tif"), Options())
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_mutations_never_crash(data, tmp_path_factory):

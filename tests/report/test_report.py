@@ -183,6 +183,8 @@ def bad():
     return frames
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_every_fault_is_found(tsc, bad, shared_path):
     found, page = report(spread(tsc, bad), shared_path / "bad.html")
     said = texts(found)
@@ -217,6 +219,8 @@ def still_cells(rng, count, side, noise, brightness):
     return (movie + rng.standard_normal(movie.shape) * noise).clip(0, 65535).astype(np.uint16)
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 @pytest.mark.parametrize(("noise", "brightness"), [(12, 80), (1, 200), (3, 2000), (30, 0),
                                                     (8, 3000)])
 @pytest.mark.parametrize("count", [12, 60])
@@ -228,6 +232,8 @@ def test_a_still_recording_does_not_move(tsc, noise, brightness, count):
                 if one.level == "warning" and one.topic == "shift"] == []
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("noise", [2, 10])
 @pytest.mark.parametrize("shift", [(3, 0), (-1.2, 1.6), (2, -5)])
 @pytest.mark.parametrize("kind", ["texture", "cells", "volumes"])
@@ -275,6 +281,8 @@ def innocent(kind, rng):
     return still_cells(rng, 60, 48, 8, 3000)
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("kind", ["steady", "signed", "full range", "few photons",
                                   "hardly any photon", "few pixels", "hot pixel", "up and down",
                                   "active"])
@@ -296,6 +304,8 @@ def test_faults_are_found_among_few_photons(tsc, rate):
     assert "unchanged" not in {one.topic for one in found}
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_a_good_recording_has_nothing_conspicuous(tsc, shared_path):
     image = scene(48, 40) * 5
     frames = image + np.random.RandomState(0).standard_normal((60, 48, 40)) * 10
@@ -331,6 +341,8 @@ def test_the_ceiling():
     assert ceiling([*ramp, 32767], "float32") is None
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_trend():
     x = np.arange(1000)
     values = 500 - 0.1 * x + np.random.RandomState(0).standard_normal(1000)
@@ -372,6 +384,8 @@ def test_gaps_between_files(names, missing):
     assert [gap["missing"] for gap in gaps_in([f"{name}.tif" for name in names])] == missing
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_missing_files_are_found(tsc, comm, shared_path):
     import tifffile
 
@@ -389,6 +403,8 @@ def test_missing_files_are_found(tsc, comm, shared_path):
     assert b"x_0029.tif" in page
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("codec", [None, "zlib"])
 def test_what_was_never_written_is_counted(tsc, comm, shared_path, codec):
     import tifffile
@@ -418,6 +434,8 @@ def test_what_was_never_written_is_counted(tsc, comm, shared_path, codec):
     assert found["figures"]["never_written"] == {}
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_names_that_are_no_text(tsc, comm, shared_path):
     import os
 
@@ -470,6 +488,7 @@ class Outside(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 @pytest.mark.parametrize(("count", "dims"), [(1, (20, 24)), (2, (20, 24, 2)), (40, (33, 20))])
 def test_the_page_is_the_same_for_every_number_of_ranks(tsc, comm, shared_path, dtype, count, dims):
@@ -486,6 +505,8 @@ def test_the_page_is_the_same_for_every_number_of_ranks(tsc, comm, shared_path, 
     assert (shared_path / "alone.html").read_bytes() == page
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_the_page_stands_alone(tsc, bad, shared_path):
     _, page = report(tsc.loadImagesFromArray(bad), shared_path / "r.html")
     outside = Outside()
@@ -526,6 +547,8 @@ ODD = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("name", ODD)
 def test_odd_recordings_have_a_page(tsc, shared_path, name):
     found, page = report(spread(tsc, ODD[name]), shared_path / "r.html")
@@ -536,6 +559,8 @@ def test_odd_recordings_have_a_page(tsc, shared_path, name):
         assert "NaN" in texts(found)
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_undeclared_functions(tsc, shared_path):
     array = recording(9, (8, 9), "uint8")
     found, _ = report(tsc.loadImagesFromArray(array).apply(lambda v: v / 2), shared_path / "r.html")
@@ -554,6 +579,8 @@ def test_neither_images_nor_volumes(tsc, shared_path, dims):
 # -- the file ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_what_is_replaced_and_what_is_not(tsc, comm, shared_path):
     images = tsc.loadImagesFromArray(recording(4, (20, 21), "uint8"))
     path = shared_path / "r.html"
@@ -589,6 +616,8 @@ def test_a_failure_leaves_nothing(tsc, comm, shared_path):
     assert list(shared_path.iterdir()) == []
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_the_programs_own_style_does_not_matter(tsc, shared_path):
     import matplotlib
 
@@ -605,6 +634,8 @@ def test_local_correlation_of_what_has_no_neighbour():
     assert np.isnan(local_correlation(one, one, one)).all()
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_a_blank_frame_is_in_no_picture(tsc, shared_path):
     rng = np.random.default_rng(3)
     array = rng.normal(1000, 10, (40, 24, 25)).astype(np.uint16)

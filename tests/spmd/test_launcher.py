@@ -63,6 +63,7 @@ def test_what_launchers_tell(environment, expected):
 # -- whole processes -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("environment", "says"), [
     ({"PMI_SIZE": "2", "PMI_RANK": "1"}, "PMI_SIZE=2"),
     ({"PMI_SIZE": "2", "PMI_RANK": "0", "MPI_LOCALNRANKS": "2"}, "mpiexec"),
@@ -77,6 +78,7 @@ def test_a_process_that_should_have_company(tmp_path, environment, says):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", [
     {}, BATCH, {**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFB)},
     {"SLURM_STEP_NUM_TASKS": "4"},
@@ -89,16 +91,19 @@ def test_a_process_that_is_rightly_alone(tmp_path, environment):
     assert len(os.listdir(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_the_override_is_the_number_1(tmp_path):
     assert started(tmp_path, PMI_SIZE="2", MPIMAGES_ALLOW_SINGLETON="0").returncode == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["self", "sub"])
 def test_a_communicator_made_on_purpose(tmp_path, how):
     job = started(tmp_path, how=how, PMI_SIZE="2")
     assert job.returncode == 0, job.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_job_as_it_should_be(tmp_path, ranks):
     job = started(tmp_path, *launcher(), "-n", str(ranks))
@@ -106,6 +111,7 @@ def test_a_job_as_it_should_be(tmp_path, ranks):
     assert job.stdout.count(f"world of {ranks}") == ranks
 
 
+@pytest.mark.slow
 def test_ranks_that_work_each_for_itself(tmp_path):
     job = started(tmp_path, *launcher(), "-n", "2", how="self")
     assert job.returncode == 0, job.stdout
@@ -118,6 +124,7 @@ def mpich() -> bool:
     return MPI.get_vendor()[0] == "MPICH"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not mpich(), reason="hydra's variables")
 def test_true_singletons(tmp_path):
     """Their MPI cannot reach the launcher: each finds itself alone, and each refuses."""
@@ -131,6 +138,7 @@ def test_true_singletons(tmp_path):
 OTHER = Path(sys.prefix).parent / ".venv-phdf5" / "bin" / "python"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not mpich() or not OTHER.exists(), reason="needs a second MPI")
 def test_the_launcher_of_another_mpi(tmp_path):
     job = started(tmp_path, *launcher(), "-n", "2", python=str(OTHER))
@@ -140,6 +148,7 @@ def test_the_launcher_of_another_mpi(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not mpich(), reason="hydra's variables")
 def test_a_python_that_a_rank_starts_inherits_the_environment(tmp_path):
     refused = started(tmp_path, *launcher(), "-n", "2", how="child")

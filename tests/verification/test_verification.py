@@ -425,6 +425,7 @@ def test_a_path_with_a_link_or_the_home_directory(series, monkeypatch):
     assert verify("~/out").ok
 
 
+@pytest.mark.slow
 def test_the_command(series, tmp_path, capfd):
     from mpimages.verification.__main__ import main
 
@@ -444,6 +445,7 @@ def test_the_command(series, tmp_path, capfd):
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_the_function_stays_the_function_and_the_write_path_stays_out(series):
     code = (
         "import sys, mpimages\n"

@@ -217,18 +217,19 @@ def die_before(limit):
     builtins.open = dying(open, lambda path, mode="r", *a, **o: "w" in mode or "x" in mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
     ("old", "new"),
     [(None, "binaryseries"), (None, "hdf5"), (None, "png"), ("binaryseries", "binaryseries"),
      ("hdf5", "hdf5"), ("png", "tif"), ("png", "hdf5"), ("hdf5", "binaryseries")],
 )
-def test_a_job_killed_at_any_point_is_taken_up(comm, tmp_path, old, new, overwrite):
+def test_a_job_killed_at_any_point_is_taken_up(comm, quick_path, old, new, overwrite):
     """`overwrite`: of the run after the killed one."""
     if comm.rank:
         pytest.skip("about rank 0's part alone")
     for limit in itertools.count():
-        home = tmp_path / str(limit)
+        home = quick_path / str(limit)
         home.mkdir()
         path = home / "out"
         if old is not None:
@@ -576,17 +577,18 @@ def outcome(work):
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_job_that_comes_at_any_point_of_another_leaves_one_winner(
-    comm, tmp_path, kind, overwrite, monkeypatch
+    comm, quick_path, kind, overwrite, monkeypatch
 ):
     """The other is a process of its own: a lock is no hindrance to who holds it."""
     if comm.rank:
         pytest.skip("about rank 0's part alone")
     real = {name: getattr(os, name) for name in CHANGES}
     for limit in itertools.count():
-        home = tmp_path / str(limit)
+        home = quick_path / str(limit)
         home.mkdir()
         path = home / "out"
         if overwrite:

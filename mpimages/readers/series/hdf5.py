@@ -18,12 +18,7 @@ from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
 from ..hdf5.handle import read_values
 from ..hdf5.opening import as_format_error, open_hdf5, open_hdf5_file
-from ..hdf5.reader import (
-    as_text,
-    dataset_offset,
-    find_dataset,
-    read_metadata,
-)
+from ..hdf5.reader import as_text, dataset_offset, find_dataset, read_metadata
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 if TYPE_CHECKING:

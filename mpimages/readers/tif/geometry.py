@@ -257,8 +257,8 @@ class Geometry:
         Of the only strip of a page the length may be unknown to its writer, as libtiff has it.
         """
         if self.segments == 1 and not self.tiled:
-            return offsets == 0
-        return (offsets == 0) | (lengths == 0)
+            return np.asarray(offsets == 0)
+        return np.asarray((offsets == 0) | (lengths == 0))
 
     def _has_holes(self, entries: Entries) -> bool:
         """Whether strips or tiles of a page were never written."""

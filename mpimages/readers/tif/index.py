@@ -95,7 +95,7 @@ class TifIndex:
 
     def geometry(self, page: int) -> Geometry:
         """The geometry of one page."""
-        return self.geometries[self.kinds[page]]
+        return self.geometries[int(self.kinds[page])]
 
     def describes(self, fd: int, size: int) -> bool:
         """Whether another file, open and of `size` bytes, would have this same index.

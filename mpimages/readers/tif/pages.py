@@ -13,11 +13,7 @@ from ...core.timers import phase
 from ...errors import FormatError
 from ..base import Closing, check_claim
 from ..byte_ranges import byteswap, open_file, read_into
-from .geometry import (
-    NO_COMPRESSION,
-    Entries,
-    Geometry,
-)
+from .geometry import NO_COMPRESSION, Entries, Geometry
 from .index import UNWRITTEN, TifIndex, index_tif
 
 if TYPE_CHECKING:
@@ -87,7 +83,7 @@ class TifPages(Closing):
         FormatError
             If the file ends before one of them does.
         """
-        begins = self.index.data[pages]
+        begins: np.ndarray = self.index.data[pages]
         for place in np.argwhere(begins < 0):
             at = tuple(place)
             begins[at] = self._find_run(int(pages[at]))
@@ -119,7 +115,7 @@ class TifPages(Closing):
 
     def read(self, pages: np.ndarray, out: np.ndarray) -> None:
         """Read pages into out, (pages, rows, columns), C-contiguous."""
-        begins = self.index.data[pages]
+        begins: np.ndarray = self.index.data[pages]
         if (begins < 0).any():
             for k, page in enumerate(pages.tolist()):
                 self._read_page(page, out[k])

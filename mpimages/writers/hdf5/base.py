@@ -21,13 +21,7 @@ from ...spmd.agreement import Together
 from ..binaryseries import check_block, check_series
 from ..output.piece_sums import PieceSums
 from .chunk_shape import chunk_shape
-from .file import (
-    DatasetPlan,
-    check_same,
-    create_dataset,
-    dataset_attributes,
-    dataset_name,
-)
+from .file import DatasetPlan, check_same, create_dataset, dataset_attributes, dataset_name
 from .filters import Filters
 from .hidden import hide, new_file, open_hidden
 

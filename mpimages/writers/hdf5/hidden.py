@@ -16,8 +16,9 @@ from typing import Any
 
 from ...core.cleanup import quietly
 from ...errors import FormatError
+from ...formats.output_names import TEMPORARY
 from ..output.files import naming_file, write_all
-from ..output.plain import TEMPORARY, sync_directory
+from ..output.plain import sync_directory
 
 __all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
 

@@ -1,6 +1,6 @@
 """Ranks that do not do the same. The last rank, or rank 0, is the odd one.
 
-astray.py CASE [DIRECTORY]
+astray.py CASE[,CASE...] [DIRECTORY]
 """
 
 from __future__ import annotations
@@ -215,4 +215,5 @@ def nothing() -> None:
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    for case in sys.argv[1].split(","):
+        globals()[case]()

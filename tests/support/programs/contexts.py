@@ -1,6 +1,7 @@
 """Several contexts, threads, and exceptions whose own code fails: what each rank meets.
 
-contexts.py CASE: prints a line of JSON, what each rank has met, after all have gone on.
+contexts.py CASE[,CASE...]: prints a line of JSON, what each rank has met in each, after all have
+gone on.
 """
 
 from __future__ import annotations
@@ -221,8 +222,7 @@ def load_of_two() -> str:
 
 
 def main() -> None:
-    said = CASES[sys.argv[1]]()
-    found = COMM.allgather(said)  # they have gone on
+    found = [COMM.allgather(CASES[case]()) for case in sys.argv[1].split(",")]  # they have gone on
     if COMM.rank == 0:
         print(json.dumps(found), flush=True)
 
