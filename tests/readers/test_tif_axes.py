@@ -425,7 +425,7 @@ def test_ome_files_of_one_channel_each(tmp_path):
 
 def test_the_header_of_a_set_is_read_once(tmp_path, monkeypatch):
     """Each file of a set has the header of all, but for its own UUID."""
-    from mpimages.readers.tif import ome
+    from mpimages.readers.tif import ome as module
 
     array = recording(20, (4, 5), "uint16")
     data = "".join(f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.ome.tif">'
@@ -434,12 +434,12 @@ def test_the_header_of_a_set_is_read_once(tmp_path, monkeypatch):
         text = ome(sizes(t=20), data, uuid=f' UUID="urn:uuid:{t:03d}"')
         (tmp_path / f"{t}.ome.tif").write_bytes(tif_bytes(array[t : t + 1], description=text))
     read, asked = [], []
-    parse, children = ome._parse, ome._children
-    monkeypatch.setattr(ome, "_parse", lambda text: read.append(text) or parse(text))
+    parse, children = module._parse, module._children
+    monkeypatch.setattr(module, "_parse", lambda text: read.append(text) or parse(text))
     found = read_all("tif", [tmp_path / f"{t}.ome.tif" for t in range(20)])
     np.testing.assert_array_equal(found, array)
     assert len(read) == 1
-    monkeypatch.setattr(ome, "_children", lambda *a: asked.append(a) or children(*a))
+    monkeypatch.setattr(module, "_children", lambda *a: asked.append(a) or children(*a))
     inspect(tmp_path / "3.ome.tif")
     assert not asked  # of a header that was read, no element is gone through again
 
