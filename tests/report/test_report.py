@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from mpimages.report import pictures, plots
 from mpimages.report.counts import Counts
 from mpimages.report.description import gaps_in
 from mpimages.report.gathering import gather
@@ -22,6 +23,14 @@ from mpimages.report.words import frames_text, number_text, percent_text, time_t
 from ..support.data import recording, same_bits, spread
 
 pytestmark = pytest.mark.ranks
+
+
+@pytest.fixture
+def drawn_alone(comm, monkeypatch):
+    """Drawing is rank 0's own and slow: a rank alone does it, more leave out what it gives."""
+    if comm.size > 1:
+        for module in (pictures, plots):
+            monkeypatch.setattr(module, "svg_of", lambda figure, label: "<svg></svg>")
 
 
 def gathered(images):
@@ -183,6 +192,7 @@ def bad():
     return frames
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_every_fault_is_found(tsc, bad, shared_path):
@@ -219,6 +229,7 @@ def still_cells(rng, count, side, noise, brightness):
     return (movie + rng.standard_normal(movie.shape) * noise).clip(0, 65535).astype(np.uint16)
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 @pytest.mark.parametrize(("noise", "brightness"), [(12, 80), (1, 200), (3, 2000), (30, 0),
@@ -232,6 +243,7 @@ def test_a_still_recording_does_not_move(tsc, noise, brightness, count):
                 if one.level == "warning" and one.topic == "shift"] == []
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 @pytest.mark.parametrize("noise", [2, 10])
@@ -281,6 +293,7 @@ def innocent(kind, rng):
     return still_cells(rng, 60, 48, 8, 3000)
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 @pytest.mark.parametrize("kind", ["steady", "signed", "full range", "few photons",
@@ -304,6 +317,7 @@ def test_faults_are_found_among_few_photons(tsc, rate):
     assert "unchanged" not in {one.topic for one in found}
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_a_good_recording_has_nothing_conspicuous(tsc, shared_path):
@@ -341,6 +355,7 @@ def test_the_ceiling():
     assert ceiling([*ramp, 32767], "float32") is None
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_trend():
@@ -384,6 +399,7 @@ def test_gaps_between_files(names, missing):
     assert [gap["missing"] for gap in gaps_in([f"{name}.tif" for name in names])] == missing
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_missing_files_are_found(tsc, comm, shared_path):
@@ -403,6 +419,7 @@ def test_missing_files_are_found(tsc, comm, shared_path):
     assert b"x_0029.tif" in page
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 @pytest.mark.parametrize("codec", [None, "zlib"])
@@ -434,6 +451,7 @@ def test_what_was_never_written_is_counted(tsc, comm, shared_path, codec):
     assert found["figures"]["never_written"] == {}
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_names_that_are_no_text(tsc, comm, shared_path):
@@ -547,6 +565,7 @@ ODD = {
 }
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 @pytest.mark.parametrize("name", ODD)
@@ -559,6 +578,7 @@ def test_odd_recordings_have_a_page(tsc, shared_path, name):
         assert "NaN" in texts(found)
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_undeclared_functions(tsc, shared_path):
@@ -579,6 +599,7 @@ def test_neither_images_nor_volumes(tsc, shared_path, dims):
 # -- the file ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
 def test_what_is_replaced_and_what_is_not(tsc, comm, shared_path):
