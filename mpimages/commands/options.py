@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..engine.sources import FileSource
     from ..images import Images
+    from ..series import Series
 
-__all__ = ["files", "files_of", "ints", "is_tif", "json_option", "load", "memory_option", "named",
-           "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of", "reads",
-           "refuse_file_name", "refuse_inputs", "sizes"]
+__all__ = [
+    "dims_of", "files", "files_of", "ints", "is_tif", "json_option", "load", "memory_option",
+    "named", "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of",
+    "reads", "refuse_file_name", "refuse_inputs", "sizes",
+]
 
 TIF_ENDINGS = (".tif", ".tiff")
 TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8")
@@ -306,6 +309,13 @@ def files_of(images: Images) -> FileSource:
     if not isinstance(source, FileSource):
         raise TypeError("a command reads files")
     return source
+
+
+def dims_of(collection: Images | Series) -> tuple[int, ...]:
+    """The dims of what a command reads. Local."""
+    if collection.dims is None:
+        raise TypeError("a command knows what it reads")
+    return collection.dims.count
 
 
 def refuse_file_name(out: str, what: str = "of pictures") -> None:

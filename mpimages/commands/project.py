@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import (
+    dims_of,
     is_tif,
     json_option,
     load,
@@ -69,11 +70,10 @@ def command(
             projected.saveAsTif(out, overwrite=overwrite)
         else:
             projected.saveAsTifs(out, overwrite=overwrite)
-        assert projected.dims is not None
         written = "PNGs" if png else "one TIFF" if one else "TIFFs"
         found = {
             "out": out, "what": written, "kind": kind, "axis": axis, "images": projected.count(),
-            "dims": list(projected.dims.count), "dtype": str(projected.dtype),
+            "dims": list(dims_of(projected)), "dtype": str(projected.dtype),
         }
     if as_json:
         run.answer(found)
@@ -98,14 +98,13 @@ def _projected(images: Images, kind: str, axis: int) -> Images:
     """The projection, in a dtype that ImageJ opens where it is a mean or stdev. Lazy."""
     import numpy as np
 
-    assert images.dims is not None
-    if len(images.dims.count) != 3:
-        shape = " x ".join(map(str, images.dims.count))
+    dims = dims_of(images)
+    if len(dims) != 3:
+        shape = " x ".join(map(str, dims))
         raise ValueError(f"images of {shape} have no axis 2: only volumes can be projected to "
                          "images; of a movie `mpimages stats` gives maximum, mean and stdev")
     projected: Images = getattr(images, f"{kind}Projection")(axis)
     if kind in ("mean", "stdev"):
-        assert projected.dims is not None
-        dims = projected.dims.count
-        return projected.apply(lambda image: image.astype(np.float32), dims, np.float32)
+        return projected.apply(
+            lambda image: image.astype(np.float32), dims_of(projected), np.float32)
     return projected

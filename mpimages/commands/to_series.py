@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import (
+    dims_of,
     ints,
     json_option,
     load,
@@ -125,14 +126,14 @@ def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found(images: Images, out: str, seconds: float) -> dict[str, Any]:
-    assert images.dims is not None
-    assert images.dtype is not None
-    dims, count = images.dims.count, images.count()
-    pixels = math.prod(dims)
+    import numpy as np
+
+    dims, count = dims_of(images), images.count()
+    pixels, dtype = math.prod(dims), np.dtype(images.dtype)
     return {
         "out": out, "format": "hdf5" if _is_hdf5(out) else "binary series", "series": pixels,
-        "values": count, "dims": list(dims), "dtype": str(images.dtype),
-        "bytes": pixels * count * images.dtype.itemsize, "seconds": round(seconds, 3),
+        "values": count, "dims": list(dims), "dtype": str(dtype),
+        "bytes": pixels * count * dtype.itemsize, "seconds": round(seconds, 3),
     }
 
 

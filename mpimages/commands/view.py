@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import (
+    dims_of,
     ints,
     json_option,
     load,
@@ -58,12 +59,8 @@ def command(
         given = _Input(context, path, reading)
         if out is not None:
             given.prepare(out, overwrite)
-        shown: Picture | Curve
-        if pixel is None:
-            assert image is not None
-            shown = given.image(image, plane)
-        else:
-            shown = given.curve(pixel)
+        shown: Picture | Curve = given.curve(pixel or ()) if image is None else \
+            given.image(image, plane)
         if as_json:
             run.answer({"path": path, **shown.fields()}, indent=None)
             return
@@ -97,24 +94,18 @@ class _Input:
     def __init__(self, context: ThunderContext, path: str, reading: dict[str, Any]) -> None:
         self.comm = context.comm
         self.path = path
-        self.images: Images | None = None
-        self.series: Series | None = None
-        if is_series(context, path):
-            self.series = load_series(context, path, reading)
-        else:
-            self.images = load(context, path, reading)
-        source = self.series if self.images is None else self.images
-        assert source is not None
-        assert source.dims is not None
-        self.dims = source.dims.count
+        self.records: Images | Series = load_series(context, path, reading) \
+            if is_series(context, path) else load(context, path, reading)
+        self.dims = dims_of(self.records)
 
     def prepare(self, out: str, overwrite: bool) -> None:
         """Make sure that `out` can be written."""
+        from ..images import Images
         from ..spmd.agreement import from_rank
         from .view_output import check_png
 
-        if self.images is not None:
-            refuse_inputs(self.images, self.path, out)
+        if isinstance(self.records, Images):
+            refuse_inputs(self.records, self.path, out)
         from_rank(self.comm, 0, "mpimages view", check_png, out, overwrite)
 
     def save(self, out: str, shown: Picture | Curve, overwrite: bool) -> None:
@@ -129,13 +120,14 @@ class _Input:
 
     def image(self, number: int, plane: int | None) -> Picture:
         """One image, or of a Series the values of all pixels at one place of its index."""
-        index: Any
-        if self.images is not None:
-            index = range(self.images.count())
-        else:
-            assert self.series is not None
-            index = self.series.index
-            assert index is not None
+        import numpy as np
+
+        from ..images import Images
+        from .view_output import Picture
+
+        records = self.records
+        index = range(records.count()) if isinstance(records, Images) else \
+            np.asarray(records.index)
         count = len(index)
         if not -count <= number < count:
             raise ValueError(f"{self.path}: there is no image {number}: there are 0 to "
@@ -144,19 +136,16 @@ class _Input:
         if plane is not None and (len(self.dims) != 3 or plane >= self.dims[2]):
             there = f"planes 0 to {self.dims[2] - 1}" if len(self.dims) == 3 else "no planes"
             raise ValueError(f"{self.path}: there is no plane {plane}: its images have {there}")
-        if self.images is not None:
-            values = self.images[number]
-        else:
-            assert self.series is not None
-            values = self.series.select(index[number]).toArray().reshape(self.dims)
-        from .view_output import Picture
-
+        values = records[number] if isinstance(records, Images) else \
+            records.select(index[number]).toArray().reshape(self.dims)
         return Picture(number, count, plane, values)
 
     def curve(self, pixel: tuple[int, ...]) -> Curve:
         """The series of one pixel."""
         import numpy as np
 
+        from ..images import Images
+        from .pixels import pixel_of
         from .view_output import Curve
 
         if len(pixel) != len(self.dims) or any(
@@ -166,11 +155,7 @@ class _Input:
                            ",".join(str(n - 1) for n in self.dims))
             raise ValueError(f"{self.path}: there is no pixel {','.join(map(str, pixel))}: its "
                              f"images are {shape}, the last pixel is {last}")
-        if self.series is not None:
-            index = np.asarray(self.series.index)
-            return Curve(pixel, index, self.series[pixel])
-        from .pixels import pixel_of
-
-        assert self.images is not None
-        values = pixel_of(self.images, pixel)
+        if not isinstance(self.records, Images):
+            return Curve(pixel, np.asarray(self.records.index), self.records[pixel])
+        values = pixel_of(self.records, pixel)
         return Curve(pixel, np.arange(len(values)), values)

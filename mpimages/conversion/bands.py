@@ -227,10 +227,17 @@ class FileBands(_Shared):
     ) -> FileBands:
         """As `survey`, of files that this job has written itself: whenever that was. Local."""
         bands = cls.survey(source, positions, workspace)
-        assert bands is not None
-        # On network file systems a time of modification may be news that come late.
-        bands._found.modified = None
+        if bands is None:
+            raise FormatError(f"{source.paths[0]}: another file than this job has written")
+        bands.trust()
         return bands
+
+    def trust(self) -> None:
+        """Accept the files whenever they were modified.
+
+        On network file systems a time of modification may arrive late.
+        """
+        self._found.modified = None
 
     @property
     def scratch_bytes(self) -> int:

@@ -134,7 +134,6 @@ class Normalize:
             return statistic_rows("mean", block)
         if self.baseline == "percentile":
             return percentiles(block, self.perc)[:, 0]
-        assert self.window is not None
         running = np.empty(block.shape)
-        series.running_percentile_rows(block, self.window, self.perc, running)
+        series.running_percentile_rows(block, self.window or 1, self.perc, running)
         return running

@@ -91,6 +91,10 @@ class Session:
     @property
     def comm(self) -> MPI.Intracomm:
         """The communicator. Local; RuntimeError after `close`."""
+        return self._open().comm
+
+    def _open(self) -> communicators.Shared:
+        """What contexts share; RuntimeError where this one cannot be used. Local."""
         if self._shared is None:
             raise RuntimeError("the ThunderContext is closed; make a new one")
         if self._process != os.getpid():
@@ -98,7 +102,7 @@ class Session:
                                "MPI and its threads are not here; give it arrays instead")
         if self._shared.watch.broken:
             raise RuntimeError("the ThunderContext is closed, because its ranks were out of step")
-        return self._shared.comm
+        return self._shared
 
     @contextmanager
     def action(self, name: str) -> Iterator[None]:
@@ -111,10 +115,9 @@ class Session:
         RuntimeError
             In another thread than the one that made the communicator's first context.
         """
-        _ = self.comm  # refuses where the context is closed
-        assert self._shared is not None
-        self._shared.check_thread()
-        watch = self._shared.watch
+        shared = self._open()
+        shared.check_thread()
+        watch = shared.watch
         with nullcontext() if watch.depth else measuring(self.timings):
             watch.enter(self._told(name), self._limit)
             watch.depth += 1

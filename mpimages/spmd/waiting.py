@@ -27,12 +27,12 @@ _given_up: list[tuple[MPI.Request, np.ndarray]] = []
 
 def attend(comm: MPI.Intracomm, look: Callable[[], None]) -> None:
     """Call `look` while a rank waits in `complete`; it raises where waiting is in vain. Local."""
-    _lookouts[MPI._handleof(comm)] = look
+    _lookouts[comm.handle] = look
 
 
 def dismiss(comm: MPI.Intracomm) -> None:
     """Undo `attend`, before the communicator is freed. Local."""
-    _lookouts.pop(MPI._handleof(comm), None)
+    _lookouts.pop(comm.handle, None)
 
 
 def spin(request: MPI.Request) -> bool:
@@ -56,7 +56,7 @@ def complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> N
 def _complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> None:
     if spin(request):
         return
-    look = _lookouts.get(MPI._handleof(comm))
+    look = _lookouts.get(comm.handle)
     began = time.monotonic()
     try:
         while not request.Test():

@@ -156,11 +156,10 @@ class Watch:
         if self.depth:
             return
         self._pieces = 0
-        self._post(action, "in", action)
-        assert self._posted is not None
+        posted = self._post(action, "in", action)
         with phase("wait (ranks)"):
-            if not spin(self._posted):
-                self._wait(limit)
+            if not spin(posted):
+                self._wait(posted, limit)
         self._posted = None
         if self._words[0] != -self._words[1]:
             self._learn_places(ASK)
@@ -173,19 +172,19 @@ class Watch:
         self._pieces += 1
         return self._sequence * PIECES + self._pieces
 
-    def _post(self, meaning: str, kind: str, text: str) -> None:
+    def _post(self, meaning: str, kind: str, text: str) -> MPI.Request:
         self._sequence += 1
         token = zlib.crc32(f"{self._sequence} {meaning}".encode())
         self._mine = _Place(self._sequence, token, kind, text)
         self._words[:] = token, -token
-        self._posted = self.comm.Iallreduce(MPI.IN_PLACE, self._words, op=MPI.MAX)
+        self._posted = posted = self.comm.Iallreduce(MPI.IN_PLACE, self._words, op=MPI.MAX)
+        return posted
 
-    def _wait(self, limit: float | None) -> None:
+    def _wait(self, posted: MPI.Request, limit: float | None) -> None:
         """Until the handshake is complete, looking about meanwhile."""
-        assert self._posted is not None
         began, warned = time.monotonic(), 0.0
         try:
-            while not self._posted.Test():
+            while not posted.Test():
                 waited = time.monotonic() - began
                 time.sleep(min(PAUSE, waited / 4))
                 if waited > ANNOUNCE:
