@@ -13,6 +13,7 @@ import pytest
 import tifffile
 
 from ..support.data import recording
+from ..support.effort import draws
 from ..support.jobs import run
 from ..support.tallies import count
 
@@ -135,10 +136,12 @@ def test_closing_fails(tmp_path, kind, least):
     assert len(lines) >= least
 
 
+@pytest.mark.drawn
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="its library needs a compiler")
 def test_some_faults_of_each_call_leave_right_outputs():
     """What `make faults` does with more of them."""
-    command = [sys.executable, "-m", "tests.faults", "--count", "120", "--least", "120"]
+    number = draws(50, 120)
+    command = [sys.executable, "-m", "tests.faults", "--count", f"{number}", "--least", f"{number}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
-    count("faults injected", 120)
+    count("faults injected", number)

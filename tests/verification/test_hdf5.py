@@ -63,6 +63,7 @@ def test_a_sound_file(tmp_path, piece, dtype, chunks):
     assert verify(path) == Verified(str(path), "hdf5", 1, array.nbytes, ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["i2", ">i2", ">f8"])
 @pytest.mark.parametrize("piece", [7, 16])
 def test_each_flipped_byte_is_named(tmp_path, dtype, piece):

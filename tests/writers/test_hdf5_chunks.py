@@ -41,6 +41,7 @@ def chunks_for(layout, chunks):
     return (chunks[-1], *chunks[:-1]) if layout == "images" and type(chunks) is tuple else chunks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["series", "images"])
 @pytest.mark.parametrize("compression", FILTERS, ids=str)
 @pytest.mark.ranks

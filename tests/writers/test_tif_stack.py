@@ -126,6 +126,7 @@ def test_a_failure_leaves_nothing(tsc, shared_path):
 # -- local ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_changed_byte_is_found(tsc, comm, shared_path):
     path = Path(shared_path / "all.tif")
     loaded(tsc, numbers((5, 3, 3), "u1")).saveAsTif(path)
