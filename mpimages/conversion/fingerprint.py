@@ -21,64 +21,84 @@ from ..exchange.source import ExchangeSource
 from ..spmd.agreement import allreduce
 from ..writers.output.piece_sums import PieceSums
 
-__all__ = ["describe_input"]
+__all__ = ["Fingerprint"]
 
 PLAIN = (bool, int, float, complex, str, bytes)
+# Of records in memory so many bytes are summed at once.
+PIECE_BYTES = 1 << 24
 
 
-def describe_input(action: Action, records: Selection) -> dict[str, Any]:
-    """Names, sizes and times of the files, their header, and the steps. Collective.
+class Fingerprint:
+    """Names, sizes and times of the files, their header, and the steps. Collective constructor.
 
-    Returns
-    -------
-    dict
-        Plain values, the same on all ranks for the same input, whatever their number.
+    The ranks share the files: each asks for its part (`ask`, local), and together they
+    describe the whole (`describe`, collective).
     """
-    source, said = records.source, _digest(records.asked(), _functions(records))
-    if isinstance(source, ExchangeSource):
-        return {**describe_input(action, source.settle()), "series": said}
-    return {**_of_source(action, source), "steps": said}
+
+    def __init__(self, action: Action, records: Selection) -> None:
+        self._comm = action.comm
+        source, said = records.source, _digest(records.asked(), _functions(records))
+        self._steps = {"steps": said}
+        if isinstance(source, ExchangeSource):
+            images = source.settle()
+            self._steps = {"steps": _digest(images.asked(), _functions(images)), "series": said}
+            source = images.source
+        self._source = source
+        # A sum: who asked for which file must not matter. Each term knows its place.
+        self._files = np.zeros(1, dtype=np.uint64)
+        self._values: PieceSums | None = None
+
+    def ask(self) -> None:
+        """Look at this rank's part of the files, or of the records in memory. Local."""
+        source, comm = self._source, self._comm
+        if isinstance(source, MemorySource):
+            self._values = _sum_values(source, comm.rank)
+            return
+        paths = _paths(source)
+        for number in range(*Partition.balanced(len(paths), comm.size).bounds(comm.rank)):
+            status = os.stat(paths[number])
+            one = _digest(number, os.path.basename(paths[number]), status.st_size,
+                          status.st_mtime_ns)
+            self._files += np.uint64(int(one, 16))
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values, the same on all ranks for the same input, whatever their number.
+
+        Collective.
+        """
+        source, comm = self._source, self._comm
+        if self._values is not None:
+            totals = [self._values.total(comm).tolist()]
+            return {"values": _digest(totals, source.dims, source.dtype), **self._steps}
+        if isinstance(source, FileSource):
+            header = source.header
+            said = _digest(source.reader.name, source.options, header.dims, header.dtype,
+                           source.count, sorted(header.metadata.items()))
+        elif isinstance(source, SeriesSource):
+            series = source.header
+            said = _digest(series.kind, series.dims, series.length, series.dtype)
+        else:
+            return {"header": _digest(type(source).__name__, source.count, source.dims,
+                                      source.dtype), **self._steps}
+        files = f"{int(allreduce(comm, self._files, MPI.SUM)[0]):016x}"
+        return {"files": files, "header": said, **self._steps}
 
 
-def _of_source(action: Action, source: Source) -> dict[str, Any]:
+def _paths(source: Source) -> PathTable | Sequence[str]:
+    """The files of a source; none of one that has no files."""
     if isinstance(source, FileSource):
-        header = source.header
-        said = _digest(source.reader.name, source.options, header.dims, header.dtype,
-                       source.count, sorted(header.metadata.items()))
-        return {"files": _files(action, source.paths), "header": said}
-    if isinstance(source, SeriesSource):
-        series = source.header
-        said = _digest(series.kind, series.dims, series.length, series.dtype)
-        return {"files": _files(action, series.files()), "header": said}
-    if isinstance(source, MemorySource):
-        return {"values": _values(action, source)}
-    return {"header": _digest(type(source).__name__, source.count, source.dims, source.dtype)}
+        return source.paths
+    return source.header.files() if isinstance(source, SeriesSource) else ()
 
 
-def _files(action: Action, paths: PathTable | Sequence[str]) -> str:
-    """Of the names, sizes and times of all files, in order; the ranks share the asking."""
-    comm, total = action.comm, np.zeros(1, dtype=np.uint64)
-    with action.together():
-        start, stop = Partition.balanced(len(paths), comm.size).bounds(comm.rank)
-        for number in range(start, stop):
-            path = paths[number]
-            status = os.stat(path)
-            one = _digest(number, os.path.basename(path), status.st_size, status.st_mtime_ns)
-            # A sum: who asked for which file must not matter. Each term knows its place.
-            total += np.uint64(int(one, 16))
-    return f"{int(allreduce(comm, total, MPI.SUM)[0]):016x}"
-
-
-def _values(action: Action, source: MemorySource) -> str:
-    """Of all ranks' records, as if they were one array."""
-    comm, size = action.comm, source.record_bytes()
-    with action.together():
-        first = source.partition.bounds(comm.rank)[0]
-        step = max(1, (1 << 24) // max(1, size))
-        sums = PieceSums(source.count * size, PIECE)
-        for place in range(0, len(source.block), step):
-            sums.add((first + place) * size, source.block[place : place + step])
-    return _digest([sums.total(comm).tolist()], source.dims, source.dtype)
+def _sum_values(source: MemorySource, rank: int) -> PieceSums:
+    """This rank's part of the checksums of all records, as if they were one array."""
+    size, first = source.record_bytes(), source.partition.bounds(rank)[0]
+    step = max(1, PIECE_BYTES // max(1, size))
+    sums = PieceSums(source.count * size, PIECE)
+    for place in range(0, len(source.block), step):
+        sums.add((first + place) * size, source.block[place : place + step])
+    return sums
 
 
 def _functions(records: Selection) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ from mpi4py import MPI
 from ..core.ranges import Range, Ranges
 from ..core.timers import phase
 from ..formats.output_names import JOB
-from ..spmd.agreement import Together, from_rank
+from ..spmd.agreement import Together
 from ..writers.output.journal import Journal, begin_job, read_job
 from ..writers.output.plain import sync_directory
 from ..writers.output.staging import Stage
@@ -49,73 +49,72 @@ class Writer(Protocol):
 
 
 class Progress:
-    """The records that are on the disk, and this rank's journal of them. Collective constructor.
+    """The records that are on the disk, and this rank's journal of them. Local constructor.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-    stage : Stage
-        Of the output; where it is resumed, the journals of the earlier job are read.
     described : mapping
         What is made, of what: plain values, the same on all ranks.
     action : str
 
     Attributes
     ----------
+    stage : Stage
+        Of the output; once it is begun.
     done, frames : Ranges
         The records that were written, and those that wait decoded in the scratch file, when
-        this job began: what the journals say, until `begin` and `confirm` have looked.
-
-    Raises
-    ------
-    FileExistsError
-        Where the earlier job made something else, or of something else.
+        this job began: what the journals say, until `restore` and `confirm` have looked.
     """
 
-    def __init__(
-        self, comm: MPI.Intracomm, stage: Stage, described: Mapping[str, Any], action: str
-    ) -> None:
-        self.stage = stage
+    def __init__(self, comm: MPI.Intracomm, described: Mapping[str, Any], action: str) -> None:
         self._comm = comm
         self._described = described
         self._action = action
-        self._entries: list[Entry] = []
-        found = from_rank(comm, 0, action, self._take_up)
-        self.done, self.frames, self.attempt = found
+        self._entries: list[Entry] = []  # on rank 0
         self._journal: Journal | None = None
 
-    def _take_up(self) -> tuple[Ranges, Ranges, int]:
-        """What the journals of an earlier job say. Local."""
-        if not self.stage.resumed:
+    def take_up(self, stage: Stage) -> tuple[Ranges, Ranges, int]:
+        """Read what the journals of an earlier job say. Local: rank 0.
+
+        Raises
+        ------
+        FileExistsError
+            Where the earlier job made something else, or of something else.
+        """
+        job = read_job(stage.partial) if stage.resumed else None
+        if job is None:
             return Ranges(), Ranges(), 0
-        job = read_job(self.stage.partial)
-        assert job is not None
         earlier, self._entries, attempt = job
         changed = [name for name, value in self._described.items() if earlier.get(name) != value]
         if changed:
             raise FileExistsError(
-                f"{self.stage.partial} is what an interrupted job left, but {_listed(changed)} "
+                f"{stage.partial} is what an interrupted job left, but {_listed(changed)} "
                 f"since: it cannot be resumed. Give the job what it was given then, or remove "
                 f"that directory to begin anew ({JOB} in it says what was given)"
             )
         return _said(self._entries, "done"), _said(self._entries, "frames"), attempt
 
-    def begin(self, writer: Writer) -> None:
-        """Go on with a writer whose files are there: from now on the job can be resumed.
+    def begin(self, stage: Stage) -> None:
+        """Begin this rank's journal: from now on the job can be resumed. Local.
 
-        Collective.
+        The files of the output are there. What `take_up` has found is in the stage.
         """
+        self.stage = stage
+        self.done, self.frames, attempt = stage.found
+        if self._comm.rank == 0 and not stage.resumed:
+            begin_job(stage.partial, self._described)
+        self._journal = Journal(stage.partial, attempt, self._comm.rank)
+        sync_directory(stage.partial)  # its name is to outlive the machine before its lines do
+
+    def restore(self, writer: Writer) -> None:
+        """Hand what an earlier job has done to the writer, as far as it is there. Collective."""
+        if not self.stage.resumed:
+            return
         self.done, entries = self.confirm("done", writer.holds)
         with Together(self._comm, self._action):
             for entry in entries:
                 writer.restore(entry)
-            if self._comm.rank == 0 and not self.stage.resumed:
-                begin_job(self.stage.partial, self._described)
-        with Together(self._comm, self._action):
-            self._journal = Journal(self.stage.partial, self.attempt, self._comm.rank)
-        with Together(self._comm, self._action):
-            if self._comm.rank == 0:
-                sync_directory(self.stage.partial)
 
     def confirm(
         self, kind: str, holds: Callable[[Mapping[str, Any]], bool]
@@ -146,7 +145,8 @@ class Progress:
 
     def recorder(self, kind: str, flush: Callable[[], Mapping[str, Any]]) -> Recorder:
         """What keeps account of one kind of work of this rank. Local."""
-        assert self._journal is not None
+        if self._journal is None:
+            raise RuntimeError("internal error: a recorder before the journal")
         return Recorder(self._journal, kind, flush)
 
     def close(self) -> None:

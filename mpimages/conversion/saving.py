@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.arguments import check_int
 from ..core.sizes import parse_size
-from ..core.text import WHOLE, shown
+from ..core.text import WHOLE, comparable, shown
 from ..core.timers import phase
 from ..engine.chain import Positions, Shape
 from ..engine.runner import Action
@@ -23,7 +23,6 @@ from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
 from ..readers.series.base import inspect_series
 from ..readers.series.header import SeriesOptions
-from ..spmd.agreement import from_rank
 from ..writers.binaryseries import BinarySeriesWriter
 from ..writers.hdf5.base import DatasetWriter
 from ..writers.hdf5.chunk_shape import as_chunks
@@ -31,7 +30,7 @@ from ..writers.hdf5.writer import hdf5_grain, hdf5_writer
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from .chunk_alignment import Slabs
-from .fingerprint import describe_input
+from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress
 from .rounds import convert, plan_conversion
@@ -200,29 +199,38 @@ def _save(
 ) -> None:
     """Stage an output, write what is missing of it, and put it in place. Collective."""
     action, target = saving.action, saving.target
-    given = (saving.options, target.memory)
     if target.memory is not None:
         saving = replace(saving, action=action.within(target.memory))
+    fingerprint = Fingerprint(action, saving.records)
+    given = (comparable(target.path), saving.kind, target.overwrite, target.resume, target.memory,
+             saving.options)
+    with action.together(given):  # before there is anything that would have to be removed again
+        fingerprint.ask()
+    described = {"output": saving.kind, "options": saving.options,
+                 "input": fingerprint.describe()}
+    progress = Progress(action.comm, described, action.name)
+
+    def take_up(stage: Stage) -> Any:
+        return _accept(saving, stage) if stage.complete else progress.take_up(stage)
+
     with resumable(
-        action.comm, target.path, saving.kind, target.overwrite, target.resume, action.name, given
+        action.comm, target.path, saving.kind, target.overwrite, target.resume, action.name, take_up
     ) as stage:
         if stage.complete:
-            _accept(saving, stage)
             return
-        described = {
-            "output": saving.kind, "options": saving.options,
-            "input": describe_input(action, saving.records),
-        }
-        progress = Progress(action.comm, stage, described, action.name)
-        writer = make(stage)
+        writer: Any = None
         try:
-            progress.begin(writer)
+            with action.together():
+                writer = make(stage)
+                progress.begin(stage)
+            progress.restore(writer)
             (write or _write_series)(saving, writer, progress)
             with phase("write"):
                 writer.finish()
         finally:
             progress.close()
-            writer.close()
+            if writer is not None:
+                writer.close()
 
 
 def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
@@ -233,19 +241,15 @@ def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
 
 
 def _accept(saving: _Saving, stage: Stage) -> None:
-    """An output that is complete already must be the one that was asked for. Collective."""
-
-    def compare() -> None:
-        found = _inspect(stage.output, saving)
-        wanted = (saving.options["shape"], saving.options["dtype"])
-        if found != wanted:
-            raise FileExistsError(
-                f"{stage.output} is complete, but holds {found[0]} {found[1]} and not "
-                f"{wanted[0]} {wanted[1]}; choose another path"
-            )
-        logger.info("%s is complete already", stage.output)
-
-    from_rank(saving.action.comm, 0, saving.action.name, compare)
+    """An output that is complete already must be the one that was asked for. Local: rank 0."""
+    found = _inspect(stage.output, saving)
+    wanted = (saving.options["shape"], saving.options["dtype"])
+    if found != wanted:
+        raise FileExistsError(
+            f"{stage.output} is complete, but holds {found[0]} {found[1]} and not "
+            f"{wanted[0]} {wanted[1]}; choose another path"
+        )
+    logger.info("%s is complete already", stage.output)
 
 
 def _write_series(saving: _Saving, writer: Any, progress: Progress) -> None:

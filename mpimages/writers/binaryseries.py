@@ -34,7 +34,10 @@ MOST_AXES = 4
 
 
 class BinarySeriesWriter:
-    """Writes a Series as binary files below an existing directory. Collective constructor.
+    """Writes a Series as binary files below an existing directory.
+
+    The constructor is local, but every rank makes one: rank 0's creates the files, so that the
+    ranks have to agree (`Together`) before another is used.
 
     Parameters
     ----------
@@ -88,16 +91,15 @@ class BinarySeriesWriter:
     ) -> None:
         self.comm = comm
         self.directory = directory
-        with Together(comm, "BinarySeriesWriter"):
-            self.shape, self.dtype = check_series(shape, dtype)
-            self.index = plain_index(index, self.shape[-1])
-            self.metadata = plain_metadata(dict(metadata or {}))
-            self._divide(int(block_bytes))
-            paths = [os.path.join(directory, name) for name in self.names]
-            if comm.rank == 0:
-                prepare = prepare_file if resume else create_file
-                for path, size in zip(paths, self._sizes(), strict=True):
-                    prepare(path, size)
+        self.shape, self.dtype = check_series(shape, dtype)
+        self.index = plain_index(index, self.shape[-1])
+        self.metadata = plain_metadata(dict(metadata or {}))
+        self._divide(int(block_bytes))
+        paths = [os.path.join(directory, name) for name in self.names]
+        if comm.rank == 0:
+            prepare = prepare_file if resume else create_file
+            for path, size in zip(paths, self._sizes(), strict=True):
+                prepare(path, size)
         self._files = OutputFiles(paths)
         self._sums = PieceSums(self._sizes(), PIECE)
 

@@ -367,11 +367,13 @@ def test_a_plan_tells_what_happens(tsc, files, capsys):
 
 
 def test_functions_that_differ_in_a_constant_differ(tsc):
-    from mpimages.conversion.fingerprint import describe_input
+    from mpimages.conversion.fingerprint import Fingerprint
 
     def described(func):
         images = tsc.loadExample("fish-images").apply(func, dims=(76, 87, 2), dtype="uint8")
-        return describe_input(*images.records.begin("test"))
+        fingerprint = Fingerprint(*images.records.begin("test"))
+        fingerprint.ask()
+        return fingerprint.describe()
 
     assert described(lambda v: v + 1) != described(lambda v: v + 2)
     assert described(lambda v: v + 1) == described(lambda v: v + 1)

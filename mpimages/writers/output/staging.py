@@ -26,9 +26,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from mpi4py import MPI
 
@@ -74,12 +75,15 @@ class Stage:
         Whether an earlier job's partial output is to be taken up.
     complete : bool
         Whether the output is there already, so that nothing is to be done.
+    found : object
+        What `take_up` has found on rank 0; on all ranks.
     """
 
     output: str
     partial: str
     resumed: bool = False
     complete: bool = False
+    found: Any = None
 
 
 @contextmanager
@@ -93,9 +97,11 @@ def staged(
 ) -> Iterator[str]:
     """Yield where to write an output, and put it at `path` when all ranks are done. Collective.
 
-    See `resumable`.
+    See `resumable`. The ranks compare the arguments; `given` is what else decides what is written.
     """
-    with resumable(comm, path, kind, overwrite, False, action, given) as stage:
+    # Before there is anything that would have to be removed again.
+    Together(comm, action, (comparable(path), kind, overwrite, given)).agree()
+    with resumable(comm, path, kind, overwrite, False, action) as stage:
         yield stage.output
 
 
@@ -107,7 +113,7 @@ def resumable(
     overwrite: bool,
     resume: bool,
     action: str,
-    given: object = None,
+    take_up: Callable[[Stage], Any] | None = None,
 ) -> Iterator[Stage]:
     """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
 
@@ -126,8 +132,8 @@ def resumable(
         any case, unless it overwrites.
     action : str
         For messages: ``'Images.saveAsPngs'``.
-    given : object
-        What else decides what is written: the ranks compare its repr, as they do the rest.
+    take_up : callable, optional
+        Looks at what is there already, on rank 0; what it raises leaves that as it is.
 
     Yields
     ------
@@ -145,10 +151,9 @@ def resumable(
 
     Notes
     -----
-    What any rank raises in the block is raised on all, and `path` is as before.
+    What any rank raises in the block is raised on all, and `path` is as before. That the ranks
+    were given the same arguments has been agreed on before: nothing would have to be removed then.
     """
-    # Before there is anything that would have to be removed again.
-    Together(comm, action, (comparable(path), kind, overwrite, resume, given)).agree()
     output: _Output | None = None
     begun: Stage | None = None
     with Together(comm, action):
@@ -159,7 +164,7 @@ def resumable(
             )
         if comm.rank == 0:
             output = _Output(path, kind)
-            begun = output.begin(overwrite, resume)
+            begun = output.begin(overwrite, resume, take_up)
     stage: Stage = comm.bcast(begun, 0)
     try:
         with Together(comm, action):
@@ -195,7 +200,9 @@ class _Output:
         self.output = os.path.join(self.partial, name) if self.is_file else self.partial
         self.lock = Lock(hidden_path(self.path, LOCK_SUFFIX))
 
-    def begin(self, overwrite: bool, resume: bool) -> Stage:
+    def begin(
+        self, overwrite: bool, resume: bool, take_up: Callable[[Stage], Any] | None
+    ) -> Stage:
         """Check that `path` may be written, repair what a killed job left, make the directory."""
         if not os.path.isdir(self.parent):
             missing = not os.path.lexists(self.parent)
@@ -206,6 +213,8 @@ class _Output:
             raise self._is_taken()
         try:
             stage = self._begin(overwrite, resume)
+            if take_up is not None:
+                stage = replace(stage, found=take_up(stage))
         except BaseException:
             self.lock.release()
             raise
