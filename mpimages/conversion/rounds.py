@@ -55,6 +55,7 @@ def convert(
     progress : Progress
         What is done already is not done again; what this does is recorded.
     """
+    action = source.images.action(action.method, action.memory)  # it is images that are read
     conversion = _Conversion(action, source.settle(), series, writer, progress)
     action.session.workspace.trim()
     if progress.done.count == conversion.pixels:

@@ -304,7 +304,7 @@ def test_checksums_of_a_lossy_filter_are_of_what_will_be_read(tmp_path, layout):
         ({"compression_opts": 2}, ValueError, "without compression"),
         ({"compression": 30000, "compression_opts": (1,)}, ValueError, "30000 is not available"),
         ({"compression": 1, "compression_opts": "a"}, TypeError, "level"),
-        ({"compression": 32000, "compression_opts": "a"}, TypeError, "tuple of int"),
+        ({"compression": 32000, "compression_opts": "a"}, TypeError, "sequence of integers"),
     ],
     ids=str,
 )

@@ -21,9 +21,16 @@ from ...spmd.agreement import Together
 from ..binaryseries import check_block, check_series
 from ..output.piece_sums import PieceSums
 from .chunk_shape import chunk_shape
-from .file import DatasetPlan, check_same, create_dataset, dataset_attributes, dataset_name
+from .file import (
+    DatasetPlan,
+    check_same,
+    create_dataset,
+    dataset_attributes,
+    dataset_name,
+    fill_checksums,
+)
+from .file_object import new_file, open_file
 from .filters import Filters
-from .hidden import hide, new_file, open_hidden
 
 if TYPE_CHECKING:
     import h5py
@@ -345,19 +352,22 @@ class DatasetWriter:
         self._complete(self._sums.total(self.comm))
 
     def _create_or_take_up(self) -> None:
-        """Leave at `path` a file with its dataset allocated and hidden. Local, on one rank."""
-        if self.resume and self._take_up():
-            hide(self.path)
-        else:
+        """Leave at `path` a file with its dataset allocated. Local, on one rank."""
+        if not (self.resume and self._take_up()):
             with new_file(self.path) as file:
                 self._allocated(create_dataset(file, self._plan))
+
+    def _fill_in(self, checksums: np.ndarray) -> None:
+        """Write the checksums into the file: it is whole then. Local, on one rank."""
+        with open_file(self.path, "r+") as file:
+            fill_checksums(file[self._plan.name].id, checksums)
 
     def _take_up(self) -> bool:
         """Whether an earlier job's file is there; one that is damaged is removed. Local."""
         if not os.path.lexists(self.path):
             return False
         try:
-            with open_hidden(self.path, "r") as file:
+            with open_file(self.path, "r") as file:
                 self._allocated(check_same(self.path, file, self._plan))
         except (FormatError, KeyError, RuntimeError) as error:
             _log.warning("%s is made anew: %s", self.path, error)

@@ -30,8 +30,8 @@ from ..output.files import naming_file, open_again, read_run, write_all
 from ..output.plain import sync_directory
 from .base import INDEX_COLUMNS, DatasetWriter
 from .file import check_same, create_dataset, fill_checksums
+from .file_object import new_file, open_file
 from .filters import Encoded, chunk_encoder
-from .hidden import has_signature, new_file, open_hidden
 
 Number = tuple[int, ...]
 
@@ -71,7 +71,7 @@ class CompressedWriter(DatasetWriter):
         """The number of this job among those that worked here, and whether all is done."""
         whole = self.resume and os.path.lexists(self.path) and _is_sound(self.path)
         if whole:
-            with open_hidden(self.path, "r") as file:
+            with open_file(self.path, "r") as file:
                 check_same(self.path, file, self._plan)
         elif self.resume and os.path.lexists(self.path):
             os.unlink(self.path)
@@ -195,7 +195,7 @@ class CompressedWriter(DatasetWriter):
                 f"internal error: {len(rows)} chunks of {self.path} were written instead of each "
                 "of them once"
             )
-        with new_file(self.path, whole=True) as file:
+        with new_file(self.path) as file:
             raw = create_dataset(file, self._plan)
             fill_checksums(raw, checksums)
             for row, content in zip(rows.tolist(), self._contents(rows), strict=True):
@@ -248,7 +248,6 @@ def _is_sound(path: str) -> bool:
     """Whether a file of ours is whole, and each value as it was. Local."""
     findings = Findings()
     with suppress(FormatError):
-        if has_signature(path):
-            verify_hdf5(path, findings)
-            return not findings.problems()
+        verify_hdf5(path, findings)
+        return not findings.problems()
     return False

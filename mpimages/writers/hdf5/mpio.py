@@ -15,8 +15,6 @@ from ...spmd.agreement import Together, from_rank
 from ..output.boxes import WRITEBACK_BYTES
 from ..output.files import OutputFiles, naming_file
 from .base import DatasetWriter
-from .file import fill_checksums
-from .hidden import hide, open_hidden, reveal
 
 if TYPE_CHECKING:
     import h5py
@@ -53,17 +51,13 @@ class MpioWriter(DatasetWriter):
     def _begin(self) -> None:
         import h5py
 
-        from_rank(self.comm, 0, "MpioWriter", reveal, self.path)
-        try:
-            with Together(self.comm, "MpioWriter"):
-                # Open before anything is written: it is told of all that the disk does not take.
-                self._descriptor = self._files.descriptor(0)
-                self._file = h5py.File(
-                    self.path, "r+", driver="mpio", comm=self.comm, libver="earliest"
-                )
-                self._dataset = self._file[self._plan.name].id
-        finally:
-            from_rank(self.comm, 0, "MpioWriter", hide, self.path)
+        with Together(self.comm, "MpioWriter"):
+            # Open before anything is written: it is told of all that the disk does not take.
+            self._descriptor = self._files.descriptor(0)
+            self._file = h5py.File(
+                self.path, "r+", driver="mpio", comm=self.comm, libver="earliest"
+            )
+            self._dataset = self._file[self._plan.name].id
 
     def _put(self, start: Sequence[int], array: np.ndarray) -> None:
         from h5py import h5s
@@ -93,12 +87,7 @@ class MpioWriter(DatasetWriter):
         with Together(self.comm, "MpioWriter.finish"):
             self._close_file()
             self.sync()
-        from_rank(self.comm, 0, "MpioWriter.finish", self._seal, checksums)
-
-    def _seal(self, checksums: np.ndarray) -> None:
-        with open_hidden(self.path, "r+") as file:
-            fill_checksums(file[self._plan.name].id, checksums)
-        reveal(self.path)
+        from_rank(self.comm, 0, "MpioWriter.finish", self._fill_in, checksums)
 
     def close(self) -> None:
         """Let go of the file. Collective, as closing is in MPI-IO; may be called twice."""
@@ -109,11 +98,7 @@ class MpioWriter(DatasetWriter):
         file, self._file = self._file, None
         if file is None:
             return
-        try:
-            file.close()
-        finally:
-            if self.comm.rank == 0:
-                hide(self.path)
+        file.close()
 
 
 def _pieces(

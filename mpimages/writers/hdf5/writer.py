@@ -24,9 +24,8 @@ from ..output.files import OutputFiles, naming_file, open_again
 from .base import DatasetWriter
 from .chunk_shape import chunk_shape
 from .chunks import CompressedWriter
-from .file import fill_checksums, find_places
+from .file import find_places
 from .filters import parse_compression
-from .hidden import open_hidden, reveal
 from .mpio import MpioWriter
 
 if TYPE_CHECKING:
@@ -98,12 +97,7 @@ class Hdf5Writer(DatasetWriter):
         self._files.sync()
 
     def _complete(self, checksums: np.ndarray) -> None:
-        from_rank(self.comm, 0, "Hdf5Writer.finish", self._seal, checksums)
-
-    def _seal(self, checksums: np.ndarray) -> None:
-        with open_hidden(self.path, "r+") as file:
-            fill_checksums(file[self._plan.name].id, checksums)
-        reveal(self.path)
+        from_rank(self.comm, 0, "Hdf5Writer.finish", self._fill_in, checksums)
 
     def close(self) -> None:
         """Let go of the file without finishing: after an error. Local."""

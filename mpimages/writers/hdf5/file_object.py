@@ -1,8 +1,8 @@
-"""An HDF5 file whose signature comes last.
+"""HDF5 files through a Python file object: new ones appear whole, and errors are the system's.
 
-While a file is being written its first 8 bytes, HDF5's signature, are zeros on the disk, so
-that no reader takes it for whole: a job that was killed may leave one whose values are not
-there yet. HDF5 itself works on it through `HiddenFile`, which shows the signature.
+h5py's driver for file objects is used for two reasons: what the HDF5 library makes of an error
+of the system does not say what it was, and the driver decides where HDF5 puts its metadata, so
+that all writers have to use the same one to give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,12 @@ from typing import Any
 from ...core.cleanup import quietly
 from ...errors import FormatError
 from ...formats.output_names import TEMPORARY
-from ..output.files import naming_file, write_all
+from ..output.files import write_all
 from ..output.plain import sync_directory
 
-__all__ = ["HiddenFile", "has_signature", "hide", "new_file", "open_hidden", "reveal"]
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-class HiddenFile:
-    """A file for h5py's ``fileobj`` driver whose first 8 bytes read as the signature.
-
-    On the disk they are zeros, whatever is written there. Only what h5py uses is here.
-    """
+class FileObject:
+    """A file for h5py's ``fileobj`` driver. Only what h5py uses is here."""
 
     def __init__(self, path: str, create: bool = False) -> None:
         mode = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if create else 0)
@@ -61,22 +54,16 @@ class HiddenFile:
         with self._noting():
             while got := os.preadv(self._descriptor, [view[count:]], self._position + count):
                 count += got
-        shown = SIGNATURE[self._position : self._position + count]
-        view[: len(shown)] = shown
         self._position += count
         return count
 
     def write(self, data: Any) -> int:
-        """Write all of `data` at the position, zeros where the signature belongs."""
+        """Write all of `data` at the position."""
         view = memoryview(data).cast("B")
-        count = len(view)
-        if self._position < len(SIGNATURE):
-            hidden = min(len(SIGNATURE) - self._position, count)
-            view = memoryview(bytes(hidden) + bytes(view[hidden:]))
         with self._noting():
             write_all(self._descriptor, view, self._position)
-        self._position += count
-        return count
+        self._position += len(view)
+        return len(view)
 
     def truncate(self, size: int) -> int:
         """Let the file end at `size`."""
@@ -110,8 +97,8 @@ class HiddenFile:
 
 
 @contextmanager
-def open_hidden(path: str, mode: str) -> Iterator[Any]:
-    """An ``h5py.File`` on a file without a signature, on the disk when the block has ended.
+def open_file(path: str, mode: str) -> Iterator[Any]:
+    """An ``h5py.File`` that is on the disk when the block has ended.
 
     `mode` is h5py's ``'r'``, ``'r+'`` or ``'w'``. ``'r+'`` alone changes some bytes.
 
@@ -124,7 +111,7 @@ def open_hidden(path: str, mode: str) -> Iterator[Any]:
     """
     import h5py
 
-    raw = HiddenFile(path, create=mode == "w")
+    raw = FileObject(path, create=mode == "w")
     try:
         try:
             # The oldest format that holds it, so that every reader can open the file.
@@ -145,10 +132,8 @@ def open_hidden(path: str, mode: str) -> Iterator[Any]:
 
 
 @contextmanager
-def new_file(path: str, whole: bool = False) -> Iterator[Any]:
+def new_file(path: str) -> Iterator[Any]:
     """An ``h5py.File`` that appears as `path` when the block has ended well.
-
-    With its signature if it is `whole` then, else hidden.
 
     Raises
     ------
@@ -159,10 +144,8 @@ def new_file(path: str, whole: bool = False) -> Iterator[Any]:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     temporary = path + TEMPORARY
     try:
-        with open_hidden(temporary, "w") as file:
+        with open_file(temporary, "w") as file:
             yield file
-        if whole:
-            reveal(temporary)
         os.rename(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -170,28 +153,3 @@ def new_file(path: str, whole: bool = False) -> Iterator[Any]:
         raise
     sync_directory(os.path.dirname(path) or ".")
 
-
-def hide(path: str) -> None:
-    """Take the signature away, on the disk too."""
-    _write_signature(path, bytes(len(SIGNATURE)))
-
-
-def has_signature(path: str) -> bool:
-    """Whether the file is whole."""
-    with open(path, "rb") as file:
-        return file.read(len(SIGNATURE)) == SIGNATURE
-
-
-def reveal(path: str) -> None:
-    """Put the signature in, on the disk too: the file is whole."""
-    _write_signature(path, SIGNATURE)
-
-
-def _write_signature(path: str, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        with naming_file(path):
-            write_all(descriptor, content, 0)
-            os.fsync(descriptor)
-    finally:
-        quietly(os.close, descriptor)
