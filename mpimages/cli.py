@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from .commands.running import Run, progress_option
+from .core.json_types import JsonObject
 from .core.text import printable
 
 __all__ = ["cli", "main"]
@@ -72,9 +73,9 @@ class Commands(click.Group):
             run.code = self._code(run, arguments, prog_name or "mpimages", extra)
         sys.exit(run.code)
 
-    def _code(self, run: Run, arguments: list[str], name: str, extra: dict[str, Any]) -> int:
+    def _code(self, run: Run, arguments: list[str], name: str, extra: JsonObject) -> int:
         try:
-            code = super().main(arguments, name, **extra)
+            code: object = super().main(arguments, name, **extra)
         except click.ClickException as error:
             if run.speaks:
                 text = StringIO()

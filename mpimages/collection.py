@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from .core.arguments import check_int
+from .core.json_types import JsonObject
 from .core.text import shown
 from .engine.chain import Chain, Filter, FilterKeys, Positions
 from .engine.runner import Records
@@ -69,12 +70,12 @@ class Collection:
         raise TypeError(f"{type(self).__name__} is distributed: toArray() gathers it")
 
     def __init__(
-        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None,
-        inputs: dict[str, Any] | None = None,
+        self, session: Session, chain: Chain, metadata: JsonObject | None = None,
+        inputs: JsonObject | None = None,
     ) -> None:
         self.session = session
         self._cached: CacheSource | None = None
-        self.metadata: dict[str, Any] = dict(metadata or {})
+        self.metadata: JsonObject = dict(metadata or {})
         self.records = Records(session, type(self).__name__, chain, inputs)
 
     def _derived(self, chain: Chain) -> Self:
@@ -143,7 +144,7 @@ class Collection:
         return self._statistic("min")
 
     @action
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> JsonObject:
         """All of count, mean, variance, stdev, sum, min and max, in one pass.
 
         Collective; an action.
@@ -284,6 +285,6 @@ def _places(keys: Positions, wanted: np.ndarray) -> np.ndarray:
     return np.where(inside & (found == wanted), places, -1)
 
 
-def _check_callable(func: Any, name: str) -> None:
+def _check_callable(func: object, name: str) -> None:
     if not callable(func):
         raise TypeError(f"{name}: func must be a function, got {shown(func)}")

@@ -89,8 +89,8 @@ class Colorize:
 
     @staticmethod
     def tile(
-        imgs: Any,
-        cmap: Any = "gray",
+        imgs: object,
+        cmap: object = "gray",
         bar: bool = False,
         nans: bool = True,
         clim: Sequence[float] | None = None,
@@ -145,7 +145,7 @@ class Colorize:
             figure.subplots_adjust(0.01, 0.01, 0.99, 0.99, wspace=0.04, hspace=0.04)
 
 
-def _colours(cmap: Any) -> Any:
+def _colours(cmap: object) -> Any:
     """A colour map or the name of one. matplotlib takes 3, too, and forgets it."""
     from matplotlib import colormaps
     from matplotlib.colors import Colormap
@@ -159,7 +159,7 @@ def _colours(cmap: Any) -> Any:
     return cmap
 
 
-def _checked(img: Any, nans: bool) -> np.ndarray:
+def _checked(img: object, nans: bool) -> np.ndarray:
     """The image as an array that imshow draws without a complaint."""
     try:
         array = np.asarray(img)
@@ -229,7 +229,7 @@ def _pair(given: Any, meaning: str) -> tuple[Any, Any]:
     return first, second
 
 
-def _cut(imgs: Any, axis: int) -> list[Any]:
+def _cut(imgs: object, axis: int) -> list[Any]:
     """The single images."""
     if isinstance(imgs, np.ndarray):
         if imgs.ndim != 3:

@@ -163,7 +163,7 @@ class ThunderContext:
         self,
         dataPath: Path | Sequence[Path],
         dims: Sequence[int] | None = None,
-        dtype: Any = None,
+        dtype: object = None,
         inputFormat: str | None = None,
         ext: str | None = None,
         startIdx: int | None = None,
@@ -235,7 +235,7 @@ class ThunderContext:
             )
 
     @action
-    def loadImagesFromArray(self, array: Any, local: bool = False) -> Images:
+    def loadImagesFromArray(self, array: object, local: bool = False) -> Images:
         """Images in memory. Collective.
 
         Parameters
@@ -283,8 +283,8 @@ class ThunderContext:
         nkeys: int | None = None,
         nvalues: int | None = None,
         inputFormat: str | None = None,
-        keyType: Any = None,
-        valueType: Any = None,
+        keyType: object = None,
+        valueType: object = None,
         dataset: str = "series",
         confFilename: str = "conf.json",
     ) -> Series:
@@ -319,7 +319,7 @@ class ThunderContext:
 
     @action
     def loadSeriesFromArray(
-        self, array: Any, index: Sequence[int] | np.ndarray | None = None, local: bool = False
+        self, array: object, index: Sequence[int] | np.ndarray | None = None, local: bool = False
     ) -> Series:
         """Series in memory. Collective.
 

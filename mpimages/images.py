@@ -15,6 +15,7 @@ from .conversion.pictures import save_pngs, save_tif, save_tifs
 from .conversion.planning import Plan
 from .conversion.saving import Target, plan_series, save_frames
 from .core.arguments import check_dtype, check_int, check_ints
+from .core.json_types import JsonObject
 from .core.text import shown
 from .dims import Dims
 from .engine.chain import Chain, Renumber, Shape
@@ -123,7 +124,7 @@ class Images(Collection):
             raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
         return begun.gather(selection.take(kept))
 
-    def _no_such(self, key: Any) -> str:
+    def _no_such(self, key: object) -> str:
         keys = self.records.keys
         if keys is None or len(keys) == 0:
             return f"no image with key {key}: the collection has no records"
@@ -265,7 +266,7 @@ class Images(Collection):
 
     def apply(
         self, func: Callable[[np.ndarray], np.ndarray], dims: Sequence[int] | None = None,
-        dtype: Any = None,
+        dtype: object = None,
     ) -> Self:
         """func(value) for each image. Collective; lazy.
 
@@ -344,8 +345,8 @@ class Images(Collection):
 
     @action
     def plan(
-        self, ranks: int | None = None, memory: int | str | None = None, chunks: Any = None,
-        compression: Any = None,
+        self, ranks: int | None = None, memory: int | str | None = None, chunks: object = None,
+        compression: object = None,
     ) -> Plan:
         """What saving these images as a Series will take; rank 0 prints it. Collective.
 
@@ -385,7 +386,7 @@ class Images(Collection):
     @stoppable
     def saveAsHDF5(
         self, path: str | os.PathLike[str], dataset: str = "series", layout: str = "series",
-        chunks: Any = None, compression: Any = None, overwrite: bool = False,
+        chunks: object = None, compression: object = None, overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
     ) -> None:
         """Write one HDF5 file, from all ranks. Collective; an action.
@@ -409,8 +410,8 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsPngs(
-        self, path: str | os.PathLike[str], *, cmap: Any = "gray", vmin: float | None = None,
-        vmax: float | None = None, norm: Any = None, alpha: float | None = None,
+        self, path: str | os.PathLike[str], *, cmap: object = "gray", vmin: float | None = None,
+        vmax: float | None = None, norm: object = None, alpha: float | None = None,
         origin: str = "upper", filePrefix: str = "export", overwrite: bool = False,
         **imshow: Any,
     ) -> None:
@@ -499,7 +500,7 @@ class Images(Collection):
 
     @action
     @stoppable
-    def report(self, path: str | os.PathLike[str], overwrite: bool = False) -> dict[str, Any]:
+    def report(self, path: str | os.PathLike[str], overwrite: bool = False) -> JsonObject:
         """Write one HTML page that tells whether the recording is good. Collective; an action.
 
         The page needs nothing else. It has findings in plain words; mean, maximum, stdev and
@@ -534,7 +535,7 @@ class Images(Collection):
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
 
 
-def _checksum(mask: Any) -> int:
+def _checksum(mask: object) -> int:
     """For comparing a mask, or lists of pixels, between ranks."""
     if isinstance(mask, np.ndarray):
         return zlib.crc32(np.ascontiguousarray(mask).data)

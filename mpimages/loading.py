@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from mpi4py import MPI
 
 from . import readers
 from .core.arguments import check_index, check_int, check_record_dtype
+from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.text import comparable, shown
 from .engine.chain import Chain, Shape, Source
@@ -30,7 +31,7 @@ from .engine.sources import (
 )
 from .images import Images
 from .readers.series.base import inspect_series, scan_keys, with_keys
-from .readers.series.header import SeriesOptions
+from .readers.series.header import SeriesHeader, SeriesOptions
 from .series import Series
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 
@@ -49,7 +50,7 @@ NAMES_KEPT = 100
 
 
 def load_images(
-    session: Session, data_path: Any, asked: dict[str, Any], input_format: str | None,
+    session: Session, data_path: object, asked: JsonObject, input_format: str | None,
     ext: str | None, recursive: bool, bounds: tuple[int | None, int | None],
 ) -> Images:
     """See `ThunderContext.loadImages`. Collective."""
@@ -84,8 +85,8 @@ def load_images(
 
 
 def _inputs(
-    name: str, paths: PathTable, asked: dict[str, Any], bounds: tuple[int | None, int | None]
-) -> dict[str, Any]:
+    name: str, paths: PathTable, asked: JsonObject, bounds: tuple[int | None, int | None]
+) -> JsonObject:
     """What written files say of their origin: no directory, and few of very many names."""
     names = [os.path.basename(paths[i]) for i in range(min(len(paths), NAMES_KEPT))]
     if len(paths) > NAMES_KEPT:
@@ -102,7 +103,8 @@ def _inputs(
 
 
 def _count_images(
-    session: Session, reader: Any, options: Any, header: Any, paths: PathTable, action: str,
+    session: Session, reader: readers.Reader, options: readers.Options, header: readers.Header,
+    paths: PathTable, action: str,
     rest: readers.Rest | None, stop: int | None,
 ) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
     """The number of images in each file, and which files have others, that are not whole.
@@ -127,7 +129,7 @@ def _count_images(
 
 def _leave_out(
     comm: MPI.Intracomm, rests: Sequence[tuple[int, readers.Rest]], ends: np.ndarray,
-    options: Any, stop: int | None,
+    options: readers.Options, stop: int | None,
 ) -> None:
     """Say which images are left out; refuse it where nobody has asked for that. Local."""
     number, first = rests[0]
@@ -157,7 +159,7 @@ def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) ->
     return Chain(source, range(start, stop), range(stop - start))
 
 
-def load_series(session: Session, data_path: Any, asked: dict[str, Any]) -> Series:
+def load_series(session: Session, data_path: object, asked: JsonObject) -> Series:
     """See `ThunderContext.loadSeries`. Collective."""
     comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
@@ -171,7 +173,7 @@ def load_series(session: Session, data_path: Any, asked: dict[str, Any]) -> Seri
                   index=header.index)
 
 
-def _with_keys(session: Session, header: Any, action: str) -> Any:
+def _with_keys(session: Session, header: SeriesHeader, action: str) -> SeriesHeader:
     """The header completed by the keys in the files, which the ranks share. Collective."""
     comm = session.comm
     partition = Partition.balanced(header.file_count, comm.size)
@@ -208,7 +210,7 @@ def _numbered(session: Session, source: LoadedSource) -> LoadedSource:
 # -- arrays --------------------------------------------------------------------------------
 
 
-def images_from_array(session: Session, array: Any, local: bool) -> Images:
+def images_from_array(session: Session, array: object, local: bool) -> Images:
     """See `ThunderContext.loadImagesFromArray`. Collective."""
     action = "ThunderContext.loadImagesFromArray"
     taken = _local_array if local else _common_array
@@ -218,7 +220,7 @@ def images_from_array(session: Session, array: Any, local: bool) -> Images:
 
 
 def series_from_array(
-    session: Session, array: Any, index: Sequence[int] | np.ndarray | None, local: bool
+    session: Session, array: object, index: Sequence[int] | np.ndarray | None, local: bool
 ) -> Series:
     """See `ThunderContext.loadSeriesFromArray`. Collective."""
     action = "ThunderContext.loadSeriesFromArray"
@@ -273,7 +275,7 @@ def _as_series(given: object) -> np.ndarray:
 
 
 def _common_array(
-    session: Session, array: Any, action: str, check: Any
+    session: Session, array: object, action: str, check: Callable[[object], np.ndarray]
 ) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
     """This rank's slice of an array that all ranks have. Collective."""
     comm = session.comm
@@ -311,7 +313,7 @@ def _checksum(array: np.ndarray) -> str:
 
 
 def _local_array(
-    session: Session, array: Any, action: str, check: Any
+    session: Session, array: object, action: str, check: Callable[[object], np.ndarray]
 ) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
     """This rank's own records and how many the others have. Collective."""
     comm = session.comm

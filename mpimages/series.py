@@ -21,6 +21,7 @@ from .core.arguments import (
     check_percent,
     check_seed,
 )
+from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.text import shown
 from .dims import Dims
@@ -51,8 +52,8 @@ class Series(Collection):
     """
 
     def __init__(
-        self, session: Session, chain: Chain, metadata: dict[str, Any] | None = None,
-        inputs: dict[str, Any] | None = None, *, images: Records | None = None,
+        self, session: Session, chain: Chain, metadata: JsonObject | None = None,
+        inputs: JsonObject | None = None, *, images: Records | None = None,
         dims: Shape | None = None, index: np.ndarray | None = None,
     ) -> None:
         super().__init__(session, chain, metadata, inputs)
@@ -140,7 +141,7 @@ class Series(Collection):
     def _key(self, key: int) -> tuple[int, ...]:
         return tuple(int(i) for i in np.unravel_index(int(key), self._extent()))
 
-    def _number(self, key: Any) -> int:
+    def _number(self, key: object) -> int:
         """The pixel's number in C order, or -1 where it lies outside. Local."""
         shape = self._extent()
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
@@ -170,7 +171,7 @@ class Series(Collection):
         """The series of one pixel, or None where there is none. Collective; an action."""
         return self._value(key, "get")
 
-    def _value(self, key: Any, method: str) -> np.ndarray | None:
+    def _value(self, key: object, method: str) -> np.ndarray | None:
         self.records.begin(method)
         return self._find(self._number(key), method)
 
@@ -256,7 +257,7 @@ class Series(Collection):
         percent = check_percent(q, "seriesPercentile: q")
         return self._reduced(Percentile("seriesPercentile", percent))
 
-    def select(self, crit: Any) -> Self:
+    def select(self, crit: object) -> Self:
         """Keep the times whose index value meets a criterion. Collective; lazy.
 
         Where only an action can tell how many values there are (after a `filter` of images, or a
@@ -302,7 +303,7 @@ class Series(Collection):
         return self.select(lambda label: left <= label <= right)
 
     def apply(self, func: Callable[[np.ndarray], Any], index: Iterable[int] | None = None,
-              dtype: Any = None) -> Self:
+              dtype: object = None) -> Self:
         """func(value) for each series. Collective; lazy.
 
         Parameters
@@ -372,7 +373,7 @@ class Series(Collection):
     @stoppable
     def saveAsHDF5(
         self, path: str | os.PathLike[str], dataset: str = "series", layout: str = "series",
-        chunks: Any = None, compression: Any = None, overwrite: bool = False,
+        chunks: object = None, compression: object = None, overwrite: bool = False,
         resume: bool = False, memory: int | str | None = None,
     ) -> None:
         """Write one HDF5 file, from all ranks. Collective; an action.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.json_types import JsonObject
 from .options import files_of, json_option, load, path_of, reads
 from .running import Run, pass_run
 from .stored_series import is_series, load_series
@@ -25,7 +26,7 @@ FILES_ASKED = 10_000
 @reads
 @json_option
 @pass_run
-def command(run: Run, path: str, reading: dict[str, Any], as_json: bool) -> None:
+def command(run: Run, path: str, reading: JsonObject, as_json: bool) -> None:
     """Say what PATH is: format, images, dims, dtype, names, size.
 
     PATH is a directory, a file, or a quoted pattern of images; or a binary series or an HDF5
@@ -60,13 +61,13 @@ def _shown(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _plain_text(value: Any) -> str:
+def _plain_text(value: object) -> str:
     if isinstance(value, list):
         return " x ".join("?" if part is None else f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict[str, Any]:
+def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObject:
     series: Series = load_series(context, path, reading)
     action, selection = series.records.begin("info")
     known = action.described(selection)
@@ -80,7 +81,7 @@ def _series(context: ThunderContext, path: str, reading: dict[str, Any]) -> dict
     }
 
 
-def _images(images: Images) -> dict[str, Any]:
+def _images(images: Images) -> JsonObject:
     from ..conversion.rounds import check_counts
     from ..engine.unwritten_data import never_written
     from ..spmd.agreement import from_rank
@@ -103,7 +104,7 @@ def _images(images: Images) -> dict[str, Any]:
     }
 
 
-def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
+def _plain(metadata: JsonObject) -> JsonObject:
     from ..writers.output.plain import plain_metadata
 
     return dict(plain_metadata(metadata))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .running import Run
+from ..core.json_types import JsonObject
+from .running import Command, Run
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -26,8 +27,6 @@ __all__ = [
 
 TIF_ENDINGS = (".tif", ".tiff")
 TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8")
-
-Command = Callable[..., Any]
 
 
 def ints(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -124,7 +123,7 @@ def reads(function: Command) -> Command:
 
 
 def load(
-    context: ThunderContext, path: str, reading: dict[str, Any], asks: bool = True
+    context: ThunderContext, path: str, reading: JsonObject, asks: bool = True
 ) -> Images:
     """The recording; says what it may be instead where that is likely. Collective.
 

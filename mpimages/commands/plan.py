@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stdout
 from dataclasses import asdict
-from typing import Any
 
 import click
 
+from ..core.json_types import JsonObject
 from .options import json_option, load, memory_option, path_of, reads
 from .running import Run, pass_run
 from .to_series import chunks_option, compression_option
@@ -25,8 +25,8 @@ from .to_series import chunks_option, compression_option
 @json_option
 @pass_run
 def command(
-    run: Run, path: str, ranks: int | None, memory: str | None, chunks: Any, compression: Any,
-    reading: dict[str, Any], as_json: bool,
+    run: Run, path: str, ranks: int | None, memory: str | None, chunks: object, compression: object,
+    reading: JsonObject, as_json: bool,
 ) -> None:
     """Say what to-series would take: rounds, memory, bytes read and written.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from ..core.json_types import JsonObject
 from .options import (
     dims_of,
     is_tif,
@@ -40,7 +41,7 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 @pass_run
 def command(
     run: Run, path: str, out: str, kind: str, axis: int, png: bool, overwrite: bool,
-    reading: dict[str, Any], as_json: bool,
+    reading: JsonObject, as_json: bool,
 ) -> None:
     """Project each volume along an axis: a directory of TIFFs, or of PNGs, or one TIFF.
 
@@ -81,7 +82,7 @@ def command(
         run.say(_told(found))
 
 
-def _told(found: dict[str, Any]) -> str:
+def _told(found: JsonObject) -> str:
     shape = " x ".join(map(str, found["dims"]))
     what = f"{found['kind']} of axis {found['axis']}, {found['dtype']}"
     if found["what"] != "one TIFF":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from ..core.json_types import JsonObject
 from .options import (
     json_option,
     load,
@@ -30,7 +29,7 @@ DEFAULT = "report.html"
 @pass_run
 def command(
     run: Run, path: str, out: str | None, overwrite: bool, memory: str | None,
-    reading: dict[str, Any], as_json: bool,
+    reading: JsonObject, as_json: bool,
 ) -> None:
     """Is the recording good? One HTML page that tells, report.html unless OUT is given.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from ..core.json_types import JsonObject
 from ..core.text import printable
 from ..spmd.exit import abort, end_within
 from ..spmd.launcher import OVERRIDE, told
@@ -31,6 +32,8 @@ INSTEAD = {"memory": "start fewer ranks on each node"}
 CODES: tuple[tuple[type[BaseException], int], ...] = (
     (click.Abort, INTERRUPTED), (KeyboardInterrupt, INTERRUPTED), (Exception, PROBLEM),
 )
+
+Command = Callable[..., Any]
 
 
 class Run:
@@ -81,7 +84,7 @@ class Run:
         if self.speaks:
             click.echo(printable(str(text)) if colour is None else str(text), color=colour)
 
-    def answer(self, fields: Any, indent: int | None = 2) -> None:
+    def answer(self, fields: object, indent: int | None = 2) -> None:
         """Print what a program may read, on rank 0. Local."""
         if self.speaks:
             click.echo(json.dumps(fields, indent=indent, allow_nan=False))
@@ -112,7 +115,7 @@ class Run:
         """A ThunderContext of all ranks. Collective."""
         from ..context import ThunderContext
 
-        options: dict[str, Any] = {"progress": self.progress, "timings": self.timings}
+        options: JsonObject = {"progress": self.progress, "timings": self.timings}
         with ThunderContext(self.world(), memory, **options) as context:
             yield context
             if self.timings:
@@ -198,7 +201,7 @@ def options_of(command: click.Command) -> dict[str, str]:
             if isinstance(option, click.Option)}
 
 
-def pass_run(function: Callable[..., Any]) -> Callable[..., Any]:
+def pass_run(function: Command) -> Command:
     """Gives a command its `Run` as first argument, and --debug."""
 
     def keep(ctx: click.Context, _: click.Parameter, debug: bool) -> None:
@@ -210,7 +213,7 @@ def pass_run(function: Callable[..., Any]) -> Callable[..., Any]:
                         help="Show the traceback of an error.")(wrapped)
 
 
-def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
+def progress_option(function: Command) -> Command:
     """--progress/--no-progress, kept in the `Run`."""
 
     def keep(ctx: click.Context, _: click.Parameter, shown: bool | None) -> None:
@@ -222,7 +225,7 @@ def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
                         "else a line every 30 s. Default: yes.")(function)
 
 
-def computes(function: Callable[..., Any]) -> Callable[..., Any]:
+def computes(function: Command) -> Command:
     """Gives a command the options of all that take long."""
 
     def keep(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

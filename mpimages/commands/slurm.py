@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from copy import copy
 from importlib.resources import files
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ..core.json_types import JsonMapping
 from ..spmd.launcher import told
 from .options import named
 from .running import Run, pass_run
@@ -85,7 +86,7 @@ class _WithJob(click.Command):
 
 
 def _words(
-    command: click.Command, ctx: click.Context, given: Mapping[str, Any], paths: Container[str] = ()
+    command: click.Command, ctx: click.Context, given: JsonMapping, paths: Container[str] = ()
 ) -> list[str]:
     """Write what click's parser has read, with absolute paths for the parameters `paths`."""
     words: list[str] = []

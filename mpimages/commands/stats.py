@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from ..core.json_types import JsonObject
 from .options import (
     json_option,
     load,
@@ -26,7 +25,7 @@ from .running import Run, computes, pass_run
 @computes
 @pass_run
 def command(
-    run: Run, path: str, out: str, overwrite: bool, reading: dict[str, Any], as_json: bool
+    run: Run, path: str, out: str, overwrite: bool, reading: JsonObject, as_json: bool
 ) -> None:
     """Mean, stdev, max and min over the images: TIFFs, and PNGs to look at.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from ..core.json_types import JsonObject
 from .running import options_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def _looks_like_series(path: str) -> bool:
         return False  # what is wrong with it the reader says
 
 
-def load_series(context: ThunderContext, path: str, reading: dict[str, Any]) -> Series:
+def load_series(context: ThunderContext, path: str, reading: JsonObject) -> Series:
     """The Series at PATH; refuses options of reading that mean nothing for it. Collective."""
     options = options_of(click.get_current_context().command)
     for name, value in reading.items():

@@ -38,7 +38,7 @@ class Summary:
     metadata: JsonObject
 
     @classmethod
-    def of(cls, stats: dict[str, Any], metadata: JsonObject) -> Summary:
+    def of(cls, stats: JsonObject, metadata: JsonObject) -> Summary:
         """From what `Images.stats` gave."""
         pictures = {name: stats[name] for name in NAMES}
         for name in ("mean", "stdev"):
@@ -52,7 +52,7 @@ class Summary:
         values are not of these."""
         return int(np.count_nonzero(~np.isfinite(self.pictures["mean"])))
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JsonObject:
         """What the images are, and over all pixels that are finite: the least and the greatest
         value, the mean, and the stdev of the median pixel. Plain values."""
         image = self.pictures["max"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..core.json_types import JsonObject
 from .options import (
     dims_of,
     ints,
@@ -72,7 +73,7 @@ compression_option = click.option("--compression", callback=_compression, metava
 @computes
 @pass_run
 def command(
-    run: Run, path: str, out: str, reading: dict[str, Any], memory: str | None, resume: bool,
+    run: Run, path: str, out: str, reading: JsonObject, memory: str | None, resume: bool,
     overwrite: bool, as_json: bool, **layout: Any,
 ) -> None:
     """Write the time series of every pixel of a recording.
@@ -110,7 +111,7 @@ def _is_hdf5(out: str) -> bool:
     return out.lower().endswith(HDF5_ENDINGS)
 
 
-def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
+def _options(out: str, layout: JsonObject) -> JsonObject:
     """The arguments of the method that writes OUT; refuses those of the other."""
     block_size = layout.pop("block_size")
     if not _is_hdf5(out):
@@ -125,7 +126,7 @@ def _options(out: str, layout: dict[str, Any]) -> dict[str, Any]:
     return {} if block_size is None else {"blockSize": block_size}
 
 
-def _found(images: Images, out: str, seconds: float) -> dict[str, Any]:
+def _found(images: Images, out: str, seconds: float) -> JsonObject:
     import numpy as np
 
     dims, count = dims_of(images), images.count()
@@ -137,7 +138,7 @@ def _found(images: Images, out: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def _report(found: dict[str, Any]) -> str:
+def _report(found: JsonObject) -> str:
     from ..core.sizes import size_text
 
     return (f"{found['out']}: {found['series']:,} series of {found['values']:,} "

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from ..core.json_types import JsonObject
 from .options import files, json_option, named
 from .running import PROBLEM, Run, computes, pass_run, text_of
 
@@ -45,7 +46,7 @@ def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
 
 def _look_together(
     context: ThunderContext, outs: Sequence[str]
-) -> list[list[tuple[str, dict[str, Any]]]]:
+) -> list[list[tuple[str, JsonObject]]]:
     """What each rank says of its share of the outputs. Collective."""
     from ..spmd.agreement import Together
 
@@ -70,7 +71,7 @@ def _stored(out: str) -> int:
     return total
 
 
-def _look(out: str, tick: Callable[[int], None]) -> tuple[str, dict[str, Any]]:
+def _look(out: str, tick: Callable[[int], None]) -> tuple[str, JsonObject]:
     """What `verify` says of one output, as text and as plain values. Local; raises nothing."""
     from ..verification import verify
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from ..core.json_types import JsonObject
 from .options import (
     dims_of,
     ints,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 @pass_run
 def command(
     run: Run, path: str, out: str | None, image: int | None, pixel: tuple[int, ...] | None,
-    plane: int | None, overwrite: bool, reading: dict[str, Any],
+    plane: int | None, overwrite: bool, reading: JsonObject,
     as_json: bool,
 ) -> None:
     """Show an image, or the time series of a pixel: as numbers, or as OUT.png.
@@ -91,7 +92,7 @@ def _check(
 class _Input:
     """A recording, or a Series on the disk. Every method is collective."""
 
-    def __init__(self, context: ThunderContext, path: str, reading: dict[str, Any]) -> None:
+    def __init__(self, context: ThunderContext, path: str, reading: JsonObject) -> None:
         self.comm = context.comm
         self.path = path
         self.records: Images | Series = load_series(context, path, reading) \

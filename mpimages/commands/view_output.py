@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..formats.output_names import PNG_SIGNATURE, VIEW_TEXT
 from ..writers.output.ownership import check_ours
 from ..writers.output.plain import plain_metadata, write_small
@@ -35,7 +36,7 @@ class Picture:
     def _part(self) -> np.ndarray:
         return self.values if self.plane is None else self.values[..., self.plane]
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JsonObject:
         """Plain values, NaN and infinities as None."""
         values = self._part()
         black, white = contrast(values)
@@ -76,7 +77,7 @@ class Curve:
     index: np.ndarray
     values: np.ndarray
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JsonObject:
         """Plain values, NaN and infinities as None."""
         return {"pixel": list(self.pixel), "count": len(self.values),
                 "dtype": str(self.values.dtype), **plain_metadata(find_range(self.values)),
@@ -111,7 +112,7 @@ class Curve:
         return _marked(into.getvalue())
 
 
-def find_range(values: np.ndarray) -> dict[str, Any]:
+def find_range(values: np.ndarray) -> JsonObject:
     """The least and the greatest value, and the mean, of what is finite; None: nothing is."""
     finite = values[np.isfinite(values)]
     if finite.size == 0:

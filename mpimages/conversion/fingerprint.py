@@ -6,12 +6,12 @@ import hashlib
 import os
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
 from ..core.crc32 import PIECE
+from ..core.json_types import JsonObject
 from ..core.partition import Partition
 from ..engine.chain import Source
 from ..engine.runner import Action
@@ -61,7 +61,7 @@ class Fingerprint:
                           status.st_mtime_ns)
             self._files += np.uint64(int(one, 16))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JsonObject:
         """Plain values, the same on all ranks for the same input, whatever their number.
 
         Collective.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
 
+from ..core.json_types import JsonObject
 from ..core.timers import phase
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
@@ -26,7 +26,7 @@ Path = str | os.PathLike[str]
 
 
 def save_tifs(
-    action: Action, images: Selection, metadata: dict[str, Any], path: Path, prefix: str,
+    action: Action, images: Selection, metadata: JsonObject, path: Path, prefix: str,
     overwrite: bool,
 ) -> None:
     """See `Images.saveAsTifs`. Collective."""
@@ -45,7 +45,7 @@ def _check_page(images: Settled) -> None:
 
 
 def save_tif(
-    action: Action, images: Selection, metadata: dict[str, Any], path: Path, overwrite: bool
+    action: Action, images: Selection, metadata: JsonObject, path: Path, overwrite: bool
 ) -> None:
     """See `Images.saveAsTif`. Collective."""
     known = action.known(images)
@@ -64,7 +64,7 @@ def save_tif(
 
 def save_pngs(
     action: Action, images: Selection, path: Path, prefix: str, overwrite: bool,
-    options: dict[str, Any],
+    options: JsonObject,
 ) -> None:
     """See `Images.saveAsPngs`. Collective."""
     _check_flat(action, images)
@@ -95,7 +95,7 @@ def _check_flat(action: Action, images: Selection) -> None:
                          "use planes() or a projection first")
 
 
-def _scale_is_open(options: dict[str, Any]) -> bool:
+def _scale_is_open(options: JsonObject) -> bool:
     """Whether neither the user nor the norm says what the two ends of the scale are."""
     norm = options["norm"]
     return any(

@@ -6,12 +6,14 @@ import logging
 import sys
 import time
 from bisect import bisect, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 from mpi4py import MPI
 
+from ..core.json_types import JsonMapping, JsonObject
 from ..core.ranges import Range, Ranges
 from ..core.timers import phase
 from ..formats.output_names import JOB
@@ -22,7 +24,7 @@ from ..writers.output.staging import Stage
 
 __all__ = ["Progress", "Recorder", "Writer"]
 
-Entry = dict[str, Any]
+Entry = JsonObject
 
 _log = logging.getLogger("mpimages")
 
@@ -38,13 +40,26 @@ class Writer(Protocol):
 
     grain: int
 
-    def flush(self) -> dict[str, Any]:
+    @property
+    def threaded(self) -> bool:
+        """Whether `write` may run in another thread than MPI's calls."""
+
+    def write(self, first: int, block: np.ndarray) -> None:
+        """Write the records from number `first` on. Local."""
+
+    def finish(self) -> None:
+        """Make the output whole. Collective."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+
+    def flush(self) -> JsonObject:
         """Bring to the disk what was written since the last call; what to record of it."""
 
-    def holds(self, entry: Mapping[str, Any]) -> bool:
+    def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job recorded is on the disk: it is read again."""
 
-    def restore(self, entry: Mapping[str, Any]) -> None:
+    def restore(self, entry: JsonObject) -> None:
         """Take over what an earlier job recorded."""
 
 
@@ -67,7 +82,7 @@ class Progress:
         this job began: what the journals say, until `restore` and `confirm` have looked.
     """
 
-    def __init__(self, comm: MPI.Intracomm, described: Mapping[str, Any], action: str) -> None:
+    def __init__(self, comm: MPI.Intracomm, described: JsonMapping, action: str) -> None:
         self._comm = comm
         self._described = described
         self._action = action
@@ -117,7 +132,7 @@ class Progress:
                 writer.restore(entry)
 
     def confirm(
-        self, kind: str, holds: Callable[[Mapping[str, Any]], bool]
+        self, kind: str, holds: Callable[[JsonObject], bool]
     ) -> tuple[Ranges, list[Entry]]:
         """Read again what the journals say of one kind of work; what is not there, is void.
 
@@ -143,7 +158,7 @@ class Progress:
                          "done again", self.stage.partial, missing)
         return ranges, kept
 
-    def recorder(self, kind: str, flush: Callable[[], Mapping[str, Any]]) -> Recorder:
+    def recorder(self, kind: str, flush: Callable[[], JsonMapping]) -> Recorder:
         """What keeps account of one kind of work of this rank. Local."""
         if self._journal is None:
             raise RuntimeError("internal error: a recorder before the journal")
@@ -167,7 +182,7 @@ class Recorder:
     """
 
     def __init__(
-        self, journal: Journal, kind: str, flush: Callable[[], Mapping[str, Any]]
+        self, journal: Journal, kind: str, flush: Callable[[], JsonMapping]
     ) -> None:
         self._journal = journal
         self._kind = kind
@@ -223,7 +238,7 @@ def _said(entries: list[Entry], kind: str) -> Ranges:
     return Ranges(span for entry in entries for span in entry.get(kind, ()))
 
 
-def _is_there(entry: Entry, holds: Callable[[Mapping[str, Any]], bool]) -> bool:
+def _is_there(entry: Entry, holds: Callable[[JsonObject], bool]) -> bool:
     try:
         return holds(entry)
     except OSError:  # what cannot be read is written again

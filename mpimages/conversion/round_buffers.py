@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.timers import carried, phase
-from ..core.workspace import Work
+from ..core.workspace import Work, Workspace
 from .bands import Bands, MemoryBands
 
 __all__ = ["Behind", "Buffers"]
@@ -18,7 +18,7 @@ __all__ = ["Behind", "Buffers"]
 class Buffers:
     """The band that is read while another is written, and the blocks that are written. Local."""
 
-    def __init__(self, bands: Bands, workspace: Any) -> None:
+    def __init__(self, bands: Bands, workspace: Workspace) -> None:
         self.blocks: list[np.ndarray] = []
         self.exchange = (np.empty(0, np.uint8), np.empty(0, np.uint8))
         self._bands = bands

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
 
 import numpy as np
 from mpi4py import MPI
@@ -33,7 +32,7 @@ from ..progress.meter import Tick
 from ..spmd.agreement import allreduce, from_rank
 from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
-from .resume import Progress, Recorder
+from .resume import Progress, Recorder, Writer
 from .round_buffers import Behind, Buffers
 from .scratch_file import frame_bands, write_frames
 
@@ -41,7 +40,7 @@ __all__ = ["check_counts", "convert", "plan_conversion", "survey"]
 
 
 def convert(
-    action: Action, series: Settled, source: ExchangeSource, writer: Any, progress: Progress
+    action: Action, series: Settled, source: ExchangeSource, writer: Writer, progress: Progress
 ) -> None:
     """Write the series of all pixels. Collective.
 
@@ -149,7 +148,7 @@ class _Conversion:
     """What all rounds of one conversion share."""
 
     def __init__(
-        self, action: Action, images: Settled, series: Settled, writer: Any, progress: Progress
+        self, action: Action, images: Settled, series: Settled, writer: Writer, progress: Progress
     ) -> None:
         self.action = action
         self.comm = action.comm

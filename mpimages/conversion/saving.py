@@ -8,11 +8,12 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from ..core.arguments import check_int
+from ..core.json_types import JsonObject
 from ..core.sizes import parse_size
 from ..core.text import WHOLE, comparable, shown
 from ..core.timers import phase
@@ -32,7 +33,7 @@ from ..writers.output.staging import Stage, resumable
 from .chunk_alignment import Slabs
 from .fingerprint import Fingerprint
 from .planning import Plan
-from .resume import Progress
+from .resume import Progress, Writer
 from .rounds import convert, plan_conversion
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
 Path = str | os.PathLike[str]
 
 logger = logging.getLogger("mpimages")
+
+WriterType = TypeVar("WriterType", bound=Writer)
 
 # A plan holds a number for each: for more than any machine has it would not end.
 MOST_RANKS = 10_000_000
@@ -67,10 +70,10 @@ class Content:
 
     shape: Shape
     index: np.ndarray
-    metadata: dict[str, Any]
-    inputs: dict[str, Any]
+    metadata: JsonObject
+    inputs: JsonObject
 
-    def options(self, dtype: np.dtype) -> dict[str, Any]:
+    def options(self, dtype: np.dtype) -> JsonObject:
         """What of it decides the output's bytes."""
         said = repr((self.index.tolist(), plain_metadata(self.metadata)))
         return {"shape": list(self.shape), "dtype": str(dtype), "labels": zlib.crc32(said.encode())}
@@ -115,7 +118,7 @@ def save_binary_series(
 
 def save_series_hdf5(
     action: Action, series: Settled, content: Content, target: Target, dataset: str,
-    layout: str, chunks: Any, compression: Any,
+    layout: str, chunks: object, compression: object,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
     saving = _hdf5(action, series, content, target, dataset, layout, layout, chunks, compression)
@@ -123,15 +126,15 @@ def save_series_hdf5(
 
 
 def save_frames(
-    action: Action, images: Selection, metadata: dict[str, Any], inputs: dict[str, Any],
-    target: Target, dataset: str, chunks: Any, compression: Any,
+    action: Action, images: Selection, metadata: JsonObject, inputs: JsonObject,
+    target: Target, dataset: str, chunks: object, compression: object,
 ) -> None:
     """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
     known = action.known(images)
     content = Content((*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata,
                       inputs)
 
-    def write(saving: _Saving, writer: Any, progress: Progress) -> None:
+    def write(saving: _Saving, writer: DatasetWriter, progress: Progress) -> None:
         _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
 
     saving = _hdf5(action, known, content, target, dataset, "images", "frames", chunks, compression)
@@ -140,7 +143,7 @@ def save_frames(
 
 def _hdf5(
     action: Action, records: Settled, content: Content, target: Target, dataset: str,
-    layout: str, name: str, chunks: Any, compression: Any,
+    layout: str, name: str, chunks: object, compression: object,
 ) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
     """The saving to HDF5 and what makes its writer; `name` tells the ways of a layout apart."""
 
@@ -157,8 +160,8 @@ def _hdf5(
 
 
 def plan_series(
-    action: Action, images: Selection, ranks: int | None, memory: int | str | None, chunks: Any,
-    compression: Any,
+    action: Action, images: Selection, ranks: int | None, memory: int | str | None, chunks: object,
+    compression: object,
 ) -> Plan:
     """See `Images.plan`. Collective."""
     if images.count == 0:
@@ -176,10 +179,11 @@ def plan_series(
     return plan
 
 
-def _plain_compression(compression: Any) -> str:
+def _plain_compression(compression: object) -> str:
     """How the output is compressed, for comparing. Filters of plug-ins are mappings."""
-    is_mapping = isinstance(compression, Mapping)
-    return shown(sorted(compression.items()) if is_mapping else compression, WHOLE)
+    if isinstance(compression, Mapping):
+        compression = sorted(compression.items())
+    return shown(compression, WHOLE)
 
 
 @dataclass(frozen=True)
@@ -189,13 +193,13 @@ class _Saving:
     action: Action
     records: Settled
     kind: str
-    options: dict[str, Any]
+    options: JsonObject
     target: Target
 
 
 def _save(
-    saving: _Saving, make: Callable[[Stage], Any],
-    write: Callable[[_Saving, Any, Progress], None] | None = None,
+    saving: _Saving, make: Callable[[Stage], WriterType],
+    write: Callable[[_Saving, WriterType, Progress], None] | None = None,
 ) -> None:
     """Stage an output, write what is missing of it, and put it in place. Collective."""
     action, target = saving.action, saving.target
@@ -210,15 +214,18 @@ def _save(
                  "input": fingerprint.describe()}
     progress = Progress(action.comm, described, action.name)
 
-    def take_up(stage: Stage) -> Any:
-        return _accept(saving, stage) if stage.complete else progress.take_up(stage)
+    def take_up(stage: Stage) -> object:
+        if stage.complete:
+            _accept(saving, stage)
+            return None
+        return progress.take_up(stage)
 
     with resumable(
         action.comm, target.path, saving.kind, target.overwrite, target.resume, action.name, take_up
     ) as stage:
         if stage.complete:
             return
-        writer: Any = None
+        writer: WriterType | None = None
         try:
             with action.together():
                 writer = make(stage)
@@ -252,7 +259,7 @@ def _accept(saving: _Saving, stage: Stage) -> None:
     logger.info("%s is complete already", stage.output)
 
 
-def _write_series(saving: _Saving, writer: Any, progress: Progress) -> None:
+def _write_series(saving: _Saving, writer: Writer, progress: Progress) -> None:
     """Write the series that are not on the disk yet. Collective."""
     if isinstance(saving.records.source, ExchangeSource):
         convert(saving.action, saving.records, saving.records.source, writer, progress)
@@ -261,7 +268,7 @@ def _write_series(saving: _Saving, writer: Any, progress: Progress) -> None:
 
 
 def _stream_into(
-    saving: _Saving, writer: Any, into: tuple[Callable[[int, np.ndarray], None], int],
+    saving: _Saving, writer: Writer, into: tuple[Callable[[int, np.ndarray], None], int],
     progress: Progress,
 ) -> None:
     """Stream the records that are not on the disk yet into a writer. Collective.

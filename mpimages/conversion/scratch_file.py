@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from .. import readers
+from ..core.json_types import JsonObject
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..engine.runner import Action
@@ -44,7 +43,7 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
     size, header = images.record_bytes, _header(images)
     total = images.count * size
 
-    def is_there(entry: Mapping[str, Any]) -> bool:
+    def is_there(entry: JsonObject) -> bool:
         found = PieceSums(total)
         return all(
             found.add_stored(first * size, (stop - first) * size, path, start=len(header))
@@ -60,7 +59,7 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
     places = np.concatenate([np.arange(a, b) for a, b in missing])
     frames, sums = OutputFiles([path]), PieceSums(total)
 
-    def flush() -> dict[str, Any]:
+    def flush() -> JsonObject:
         frames.sync()
         return {"fragments": sums.take().tolist()}
 

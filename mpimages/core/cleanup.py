@@ -25,7 +25,7 @@ def quietly(close: Callable[..., object], *given: Any) -> None:
             _log.debug("cleaning up failed: %s", error, exc_info=True)
 
 
-def asked(question: Callable[..., Any], *given: Any, otherwise: Any = None) -> Any:
+def asked(question: Callable[..., Any], *given: Any, otherwise: object = None) -> Any:
     """The answer of code that is not ours; `otherwise` where it raises, whatever it raises."""
     try:
         return question(*given)

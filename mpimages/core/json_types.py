@@ -1,5 +1,7 @@
-"""The type of what JSON holds. Local."""
+"""The types of what JSON holds. Local."""
 
+from collections.abc import Mapping
 from typing import Any
 
 JsonObject = dict[str, Any]
+JsonMapping = Mapping[str, Any]

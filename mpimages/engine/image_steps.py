@@ -183,7 +183,7 @@ class Apply:
             return np.empty((0, *(self.known_dims or ())), dtype=self.known_dtype)
         return out
 
-    def _checked(self, value: Any, key: int) -> np.ndarray:
+    def _checked(self, value: object, key: int) -> np.ndarray:
         array = np.asarray(value)
         label = self.label(key)
         if np.ma.is_masked(value):
@@ -220,7 +220,7 @@ class Unlike(Exception):
 
 
 def different(
-    key: Any, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
+    key: object, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
 ) -> str:
     """The message for a record that is not like the first."""
     return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..core.timers import phase
 from ..progress.meter import Tick
 from ..spmd import memory_limit
@@ -65,7 +66,7 @@ class Records:
     """
 
     def __init__(
-        self, session: Session, kind: str, chain: Chain, inputs: dict[str, Any] | None = None
+        self, session: Session, kind: str, chain: Chain, inputs: JsonObject | None = None
     ) -> None:
         self.session = session
         self.kind = kind

@@ -16,6 +16,7 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
+from ..core.json_types import JsonObject
 from ..core.sizes import size_text
 from .terminal import width_of
 
@@ -38,7 +39,7 @@ class Bar:
         self._interval = interval
         self._bar: Any = None
         self._began = 0.0
-        self._options: dict[str, Any] = {}
+        self._options: JsonObject = {}
 
     def begin(self, name: str, total: int, unit: str, now: float) -> None:
         """A piece of work of `total` units, 'bytes' or what is counted, has begun."""
@@ -68,7 +69,7 @@ class Bar:
                 bar.close()
 
 
-def _tqdm(interval: float, seconds: float, options: dict[str, Any]) -> Any:
+def _tqdm(interval: float, seconds: float, options: JsonObject) -> Any:
     """A bar of tqdm's for work that began `seconds` ago."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without ipywidgets a notebook's bar is text

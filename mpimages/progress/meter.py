@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from mpi4py import MPI
 
@@ -141,7 +140,7 @@ class _Piece:
     """One piece of work, as one rank knows of it."""
 
     def __init__(
-        self, watch: Watch, line: Any, period: float, described: tuple[str, int, str],
+        self, watch: Watch, line: Bar | LogLines | None, period: float, described: tuple[str, int, str],
         number: int,
     ) -> None:
         self.done = 0

@@ -17,7 +17,7 @@ LAUNCHERS = {"mpiexec", "mpirun", "mpiexec.hydra", "mpiexec.openmpi", "mpiexec.m
 GENERATIONS = 5
 
 
-def is_live(stream: Any) -> bool:
+def is_live(stream: object) -> bool:
     """Whether a line that was written to `stream` can be written again."""
     if stream is None:
         return False
@@ -46,7 +46,7 @@ def width_of(stream: Any) -> int | None:
     return WIDTH
 
 
-def _is_notebook(stream: Any) -> bool:
+def _is_notebook(stream: object) -> bool:
     return type(stream).__module__.startswith("ipykernel")
 
 

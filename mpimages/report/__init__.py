@@ -7,10 +7,10 @@ What is *gathered* (by all ranks, in two passes), what is *judged* of it, the *p
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.unwritten_data import never_written
@@ -21,23 +21,23 @@ from .gathering import Recording, gather
 __all__ = ["write_report"]
 
 def write_report(
-    action: Action, images: Selection, metadata: dict[str, Any], path: str | os.PathLike[str],
+    action: Action, images: Selection, metadata: JsonObject, path: str | os.PathLike[str],
     overwrite: bool,
-) -> dict[str, Any]:
+) -> JsonObject:
     """See `Images.report`. Collective."""
     comm = action.comm
     with staged(comm, path, "report", overwrite, action.name) as output:
         recording, known = gather(action, images)
         unwritten = never_written(action, known)
-        figures: dict[str, Any] = from_rank(
+        figures: JsonObject = from_rank(
             comm, 0, action.name, _write, known, metadata, recording, unwritten, output)
     return figures
 
 
 def _write(
-    images: Settled, metadata: dict[str, Any], recording: Recording, unwritten: dict[str, int],
+    images: Settled, metadata: JsonObject, recording: Recording, unwritten: dict[str, int],
     output: str,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Judge, draw and write; returns the figures. Local: rank 0."""
     from ..writers.output.files import naming_file
     from ..writers.output.plain import plain_metadata

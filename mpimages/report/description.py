@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonMapping, JsonObject
 from ..core.sizes import size_text
 from ..engine.selection import Settled
 from ..engine.sources import ExampleSource, FileSource
@@ -46,12 +46,12 @@ class Description:
 
     title: str
     rows: list[tuple[str, str]]
-    fields: dict[str, Any]
-    gaps: list[dict[str, Any]]
+    fields: JsonObject
+    gaps: list[JsonObject]
     interval: float | None
 
 
-def describe(images: Settled, metadata: Mapping[str, Any]) -> Description:
+def describe(images: Settled, metadata: JsonMapping) -> Description:
     """Say what the files say. Local."""
     dims, dtype, count = images.dims, images.dtype, images.count
     size = count * images.record_bytes
@@ -76,7 +76,7 @@ def describe(images: Settled, metadata: Mapping[str, Any]) -> Description:
     return Description(title, rows + _scales(known, interval, count), fields, gaps, interval)
 
 
-def _files(images: Settled) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+def _files(images: Settled) -> tuple[str, JsonObject, list[JsonObject]]:
     """The recording's name, what is known of its files, and the gaps between them."""
     source = images.source
     if not isinstance(source, FileSource):
@@ -87,7 +87,7 @@ def _files(images: Settled) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
     names = [_text(os.path.basename(source.paths[int(i)])) for i in files]
     first = _text(os.path.abspath(source.paths[int(files[0])]))
     directory = os.path.dirname(first)
-    found: dict[str, Any] = {
+    found: JsonObject = {
         "path": directory if len(files) > 1 else first, "format": source.reader.name,
         "files": len(files), "first": names[0], "last": names[-1],
         "bytes_in_files": sum(os.stat(source.paths[int(i)]).st_size for i in files),
@@ -104,7 +104,7 @@ def _text(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def gaps_in(names: list[str]) -> list[dict[str, Any]]:
+def gaps_in(names: list[str]) -> list[JsonObject]:
     """Where the numbers in file names leave some out, as a dropped image would.
 
     The names must be alike but for one number, whose step is the same nearly everywhere.
@@ -126,7 +126,7 @@ def gaps_in(names: list[str]) -> list[dict[str, Any]]:
             for i in large]
 
 
-def _scales(known: dict[str, Any], interval: float | None, count: int) -> list[tuple[str, str]]:
+def _scales(known: JsonObject, interval: float | None, count: int) -> list[tuple[str, str]]:
     rows = []
     size = known.get("pixelSize")
     if isinstance(size, list) and any(_positive(part) for part in size):

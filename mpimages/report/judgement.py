@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from ..core.ranges import runs_of
 from .counts import Counts
 from .gathering import Recording
@@ -69,21 +69,21 @@ class Judged:
     """
 
     findings: list[Finding]
-    figures: dict[str, Any]
+    figures: JsonObject
     blank: np.ndarray
     bleaching: Trend | None
     ceiling: float | None
 
 
 def judge(
-    recording: Recording, gaps: list[dict[str, Any]], unwritten: Mapping[str, int] | None = None
+    recording: Recording, gaps: list[JsonObject], unwritten: Mapping[str, int] | None = None
 ) -> Judged:
     """Look at everything that was gathered. `gaps` are missing files, from `described`, and
     `unwritten` what `never_written` has found."""
     blank = recording.blank
     changing = not blank.all()
     bleaching = trend(recording.column("mean"), ~blank) if changing else None
-    figures: dict[str, Any] = {}
+    figures: JsonObject = {}
     told_apart = WARNING if _are_told_apart(recording) else NOTE
     found = [
         *_saturation(recording, figures), *_floor(recording, figures),
@@ -122,7 +122,7 @@ def ceiling_of(counts: Counts, brightest: np.ndarray) -> int | None:
     return top + least if often > PILE * below else None
 
 
-def _saturation(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
+def _saturation(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
     ceiling = ceiling_of(recording.counts, recording.pixels.max)
     figures["saturation"] = None
     if ceiling is None:
@@ -136,7 +136,7 @@ def _saturation(recording: Recording, figures: dict[str, Any]) -> Iterator[Findi
                       f"at some time: {percent_text(values)} of all values are {ceiling}.")
 
 
-def _floor(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
+def _floor(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
     figures["at_floor"] = None
     if not recording.counts.exact or recording.dtype.kind != "u":
         return
@@ -151,7 +151,7 @@ def _floor(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
                       "have been cut off, or masked.")
 
 
-def _not_finite(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
+def _not_finite(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
     part = 1 - float(recording.column("finite").mean())
     figures["not_finite"] = part
     if part > NOT_FINITE:
@@ -173,7 +173,7 @@ def _are_told_apart(recording: Recording) -> bool:
 
 
 def _blank(
-    recording: Recording, blank: np.ndarray, level: str, figures: dict[str, Any]
+    recording: Recording, blank: np.ndarray, level: str, figures: JsonObject
 ) -> Iterator[Finding]:
     runs = _labelled(recording, runs_of(np.flatnonzero(blank)))
     figures["blank"] = runs
@@ -186,13 +186,13 @@ def _blank(
 
 
 def _repeats(
-    recording: Recording, blank: np.ndarray, level: str, figures: dict[str, Any]
+    recording: Recording, blank: np.ndarray, level: str, figures: JsonObject
 ) -> Iterator[Finding]:
     marks = np.stack([recording.column(name) for name in ("checksum", "mean", "min", "max")], 1)
     marks[blank] = np.nan
     standing, again = repeats(marks)
     runs = _labelled(recording, standing)
-    pairs = [[int(recording.keys[a]), int(recording.keys[b - 1])] for a, b in again]
+    pairs = [[int(recording.keys[a]), int(recording.keys[b])] for a, b in again]
     figures["identical"], figures["repeated"] = runs, pairs
     for first, last in runs[:3]:
         yield Finding("identical", level, f"Frames {first}–{last} are identical.")
@@ -206,7 +206,7 @@ def _repeats(
                       f"Frame {pairs[0][0]} repeats frame {pairs[0][1]}{more}.")
 
 
-def _gaps(gaps: list[dict[str, Any]], figures: dict[str, Any]) -> Iterator[Finding]:
+def _gaps(gaps: list[JsonObject], figures: JsonObject) -> Iterator[Finding]:
     figures["missing_files"] = gaps
     if gaps:
         missing = sum(gap["missing"] for gap in gaps)
@@ -217,7 +217,7 @@ def _gaps(gaps: list[dict[str, Any]], figures: dict[str, Any]) -> Iterator[Findi
                       f"{one['after']} and {one['before']}{more}.")
 
 
-def _unwritten(unwritten: Mapping[str, int], figures: dict[str, Any]) -> Iterator[Finding]:
+def _unwritten(unwritten: Mapping[str, int], figures: JsonObject) -> Iterator[Finding]:
     figures["never_written"] = dict(unwritten)
     if unwritten:
         parts = ", ".join(f"{number:,} {name if number > 1 else name[:-1]}"
@@ -227,7 +227,7 @@ def _unwritten(unwritten: Mapping[str, int], figures: dict[str, Any]) -> Iterato
 
 
 def _bleaching(
-    recording: Recording, bleaching: Trend | None, figures: dict[str, Any]
+    recording: Recording, bleaching: Trend | None, figures: JsonObject
 ) -> Iterator[Finding]:
     figures["bleaching"] = None
     if bleaching is None:
@@ -242,7 +242,7 @@ def _bleaching(
 
 
 def _steps(
-    recording: Recording, blank: np.ndarray, figures: dict[str, Any]
+    recording: Recording, blank: np.ndarray, figures: JsonObject
 ) -> Iterator[Finding]:
     mean = recording.column("mean")
     floor = 0.0
@@ -259,7 +259,7 @@ def _steps(
 
 
 def _motion(
-    recording: Recording, blank: np.ndarray, figures: dict[str, Any]
+    recording: Recording, blank: np.ndarray, figures: JsonObject
 ) -> Iterator[Finding]:
     figures["shift"] = None
     if recording.region is None or blank.all():
@@ -284,7 +284,7 @@ def _motion(
                       f"{int(recording.keys[place])}{often}.")
 
 
-def _unchanged(recording: Recording, figures: dict[str, Any]) -> Iterator[Finding]:
+def _unchanged(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
     stdev = recording.pixels.stdev
     part = float(np.mean(stdev == 0)) if recording.count > 1 else 0.0
     figures["unchanged"] = part

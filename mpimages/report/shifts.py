@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -122,7 +121,7 @@ class Reduced:
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
         return np.dtype(np.float64)
 
-    def run(self, keys: Any, batch: np.ndarray) -> np.ndarray:
+    def run(self, keys: object, batch: np.ndarray) -> np.ndarray:
         return self.region.reduce(batch)
 
 

@@ -11,11 +11,11 @@ import itertools
 import pickle
 import socket
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 from mpi4py import MPI
@@ -41,6 +41,7 @@ __all__ = [
     "teller_of",
 ]
 
+Result = TypeVar("Result")
 ErrorType = TypeVar("ErrorType", bound=BaseException)
 
 # Counts of one MPI call stay below this, so that an MPI without large counts is enough.
@@ -282,24 +283,26 @@ def _rebuild(described: _Described, others: str = "") -> BaseException:
 
 
 def from_rank(
-    comm: MPI.Intracomm, root: int, action: str, work: Any, *args: Any, given: object = None
-) -> Any:
+    comm: MPI.Intracomm, root: int, action: str, work: Callable[..., Result], *args: object,
+    given: object = None,
+) -> Result:
     """Run ``work(*args)`` on one rank and hand its result to all. Collective.
 
     `given` must look the same on all ranks, as in `Together`.
     """
-    result, packed = None, b""
+    result: Any = None
+    packed = b""
     with Together(comm, action, given):
         if comm.rank == root:
             result = work(*args)
             packed = pickle.dumps(result, pickle.HIGHEST_PROTOCOL) if comm.size > 1 else b""
     if comm.size == 1:
-        return result
+        return cast(Result, result)
     packed = comm.bcast(packed, root)
     with Together(comm, action):  # what is in it may have code of its own
         if comm.rank != root:
             result = pickle.loads(packed)
-    return result
+    return cast(Result, result)
 
 
 def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:

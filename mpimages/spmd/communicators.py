@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
 from mpi4py import MPI
 
@@ -118,7 +118,7 @@ def _keyval() -> int:
     return MPI.Comm.Create_keyval()
 
 
-def acquire(comm: Any, limit: float | None = None) -> Shared:
+def acquire(comm: object, limit: float | None = None) -> Shared:
     """The duplicate that belongs to `comm`. Collective.
 
     Messages of the library and of the user's program can then never be taken for each other.

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import LaunchError
 
@@ -114,7 +113,7 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
-def check_launch(comm: Any = None) -> None:
+def check_launch(comm: object = None) -> None:
     """Refuse to work where the launcher's processes have not found each other. Local.
 
     Parameters

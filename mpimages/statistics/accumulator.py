@@ -25,6 +25,7 @@ import numpy as np
 from mpi4py import MPI
 
 from ..core.arguments import check_record_dtype
+from ..core.json_types import JsonObject
 from ..core.partition import Partition
 from ..kernels import moments
 from ..spmd.agreement import PIECE_BYTES, allreduce
@@ -82,7 +83,7 @@ class Statistics:
             raise found
         return np.asarray(found)
 
-    def fields(self, names: Iterable[str]) -> dict[str, Any]:
+    def fields(self, names: Iterable[str]) -> JsonObject:
         """The count and some of them, by name. Local; raises as `array`."""
         return {"count": self.count, **{name: self.array(name) for name in names}}
 

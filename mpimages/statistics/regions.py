@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ..kernels import projection
 __all__ = ["region_means", "regions_of"]
 
 
-def regions_of(mask: Any, dims: Shape) -> list[np.ndarray]:
+def regions_of(mask: object, dims: Shape) -> list[np.ndarray]:
     """Each region as the flat indices of its pixels, int64.
 
     Raises
@@ -45,7 +44,7 @@ def _of_mask(mask: np.ndarray, dims: Shape) -> list[np.ndarray]:
     return regions
 
 
-def _of_coordinates(region: Any, number: int, dims: Shape) -> np.ndarray:
+def _of_coordinates(region: object, number: int, dims: Shape) -> np.ndarray:
     try:
         coordinates = np.asarray(region)
     except Exception:  # of any type: it is the argument that is asked for its items

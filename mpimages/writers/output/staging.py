@@ -113,7 +113,7 @@ def resumable(
     overwrite: bool,
     resume: bool,
     action: str,
-    take_up: Callable[[Stage], Any] | None = None,
+    take_up: Callable[[Stage], object] | None = None,
 ) -> Iterator[Stage]:
     """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
 
@@ -201,7 +201,7 @@ class _Output:
         self.lock = Lock(hidden_path(self.path, LOCK_SUFFIX))
 
     def begin(
-        self, overwrite: bool, resume: bool, take_up: Callable[[Stage], Any] | None
+        self, overwrite: bool, resume: bool, take_up: Callable[[Stage], object] | None
     ) -> Stage:
         """Check that `path` may be written, repair what a killed job left, make the directory."""
         if not os.path.isdir(self.parent):
