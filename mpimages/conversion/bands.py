@@ -1,7 +1,8 @@
-"""Bands of pixels of many images: straight from their files, or from memory. Local.
+"""Bands of pixels of many images, read from their files or viewed in memory. Local.
 
-A conversion runs in rounds, and a round takes a range of the pixels of all images. Files that
-store their images plainly are read in part, so that no round reads what another does.
+A conversion runs in rounds, and a round takes a range of the pixels of all images: a band. Where
+files store their images uncompressed, each round reads its band alone, so that every stored byte
+is read once.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from ..kernels.transpose import transpose_each
 
 __all__ = ["Bands", "FileBands", "MemoryBands"]
 
-# What is interleaved at once lies in the second cache; but so long a run is read at once.
+# Bytes of volumes that are read and interleaved at once: they stay in the second-level cache.
 PIECE_BYTES = 1 << 20
+# Bytes of one plane that a single read takes at least: below it system calls dominate.
 RUN_BYTES = 1 << 15
-# Of the descriptors that are free: the part that files may have that are read in every round.
+# Fraction of the free file descriptors that stay open between rounds: the rest is for the output,
+# the libraries and the user.
 KEPT_PART = 0.25
 KEPT_MOST = 16384
 
@@ -167,10 +170,10 @@ class MemoryBands(_Shared):
 class FileBands(_Shared):
     """Bands of images that are stored plainly in files; made by `survey`.
 
-    For each image 32 bytes are kept (where it lies, its file's size and time of modification),
-    and 8 more for its position where positions are no range. Files stay open as far as a quarter of
-    the free descriptors goes, others are opened for each band and closed again; what has changed
-    since the survey is refused.
+    Each image takes 32 bytes (its place, and its file's size and time of modification), and 8
+    more for its position where the positions are no range. A quarter of the free file descriptors
+    stay open; other files are opened and closed for each band. A file that has changed since the
+    survey is refused.
     """
 
     in_memory: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""How far a job has come that writes an output, and what an interrupted one had done."""
+"""What of an output is on the disk, and how an interrupted job is resumed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ Entry = JsonObject
 
 _log = logging.getLogger("mpimages")
 
-# Of a rank's writing time at most about this part goes into flushing before the end; and at
-# most so many seconds of work are lost when the job is killed. Less than the least is no loss.
+# At most about this fraction of a rank's writing time goes into flushing.
 FLUSH_SHARE = 0.1
-FLUSH_LEAST = 0.25
+# A killed job loses at most so many seconds of work ...
 FLUSH_SECONDS = 5.0
+# ... and a flush comes no sooner than after so many: losing less does not matter.
+FLUSH_LEAST = 0.25
 
 
 class Writer(Protocol):

@@ -140,8 +140,8 @@ class _Piece:
     """One piece of work, as one rank knows of it."""
 
     def __init__(
-        self, watch: Watch, line: Bar | LogLines | None, period: float, described: tuple[str, int, str],
-        number: int,
+        self, watch: Watch, line: Bar | LogLines | None, period: float,
+        described: tuple[str, int, str], number: int,
     ) -> None:
         self.done = 0
         self._total = described[1]

@@ -1,11 +1,11 @@
-"""Merging over ranks by bands of pixels: each rank completes one band, then all get them all.
+"""Merge sums over the ranks, by bands of pixels.
 
-What a rank has summed is as wide as a record. Were it reduced as a whole, every rank would add
-and finish every pixel, and that part of an action would take the same time on any number of
-ranks. So rank r gets the r-th band of everybody's sums, finishes that, and the finished bands
-are gathered into the results (a reduce-scatter and an allgather, with the finishing between
-them; see R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective communication
-operations in MPICH", 2005).
+This is a reduce-scatter and an allgather, with the mean and the variance computed between them:
+rank r receives the r-th band of every rank's sums and finishes it, and the finished bands are
+gathered on all ranks. An allreduce of whole records would make every rank finish every pixel, so
+that more ranks would not help (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective
+communication operations in MPICH", 2005). A user-defined MPI operation does not serve: the
+trees of float sums need all nodes of a pixel at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Results = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Given:
-    """What the ranks bring to a merge: some arrays of (values, width) each.
+    """The operands of a merge: each rank has some arrays of (values, width).
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Given:
     dtype: np.dtype
 
     def busiest(self, width: int, band: int) -> int:
-        """The bytes that a rank sends or receives at most, for records of `width` pixels."""
+        """The most bytes that a rank sends or receives, for records of `width` pixels."""
         pixels = max(max(self.counts) * width, sum(self.counts) * band)
         return pixels * self.values * self.dtype.itemsize
 
@@ -62,7 +62,7 @@ def finish_by_bands(
     finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
     limit: int = PIECE_BYTES, segments: Segments | None = None,
 ) -> Results:
-    """Complete each band of pixels on one rank, and all of them on every rank. Collective.
+    """Finish each band of pixels on one rank, and gather the bands on all. Collective.
 
     Parameters
     ----------
@@ -82,8 +82,9 @@ def finish_by_bands(
 
     Notes
     -----
-    The ranks agree before each exchange, when what takes part in it has its memory, and once
-    after the gathering: a rank that could not finish its band gathers what is there.
+    The ranks agree before each exchange, once each has allocated what takes part in it, and once
+    after the allgather. A rank that could not finish its band takes part in the allgather all the
+    same, and its failure is raised then.
     """
     bands = Partition.balanced(width, comm.size)
     busiest = max(what.busiest(width, max(bands.counts)) for what in given)

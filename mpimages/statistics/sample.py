@@ -27,10 +27,10 @@ def _mixed(x: np.ndarray) -> np.ndarray:
 
 
 class Sample:
-    """The `size` records of smallest priority among all that were offered.
+    """The `size` records of smallest hash among all that were offered.
 
-    To draw so is to draw without replacement, each set alike; and the smallest of the
-    smallest are the smallest of all, so that parts of a collection can be sampled apart.
+    Keeping the n smallest hashes is a uniform sample without replacement, and samples merge: the
+    n smallest of two samples are a sample of both.
     """
 
     def __init__(self, size: int, seed: int) -> None:
