@@ -17,7 +17,7 @@ import click
 
 from .commands.running import Run, progress_option
 from .core.json_types import JsonObject
-from .core.text import printable
+from .core.text import escape_controls
 
 __all__ = ["cli", "main"]
 
@@ -80,7 +80,7 @@ class Commands(click.Group):
             if run.speaks:
                 text = StringIO()
                 error.show(text)
-                click.echo(printable(text.getvalue()), err=True, nl=False)
+                click.echo(escape_controls(text.getvalue()), err=True, nl=False)
             return error.exit_code
         except click.exceptions.Exit as ending:
             return ending.exit_code

@@ -10,11 +10,11 @@ import numpy as np
 
 from .core.arguments import check_int
 from .core.json_types import JsonObject
-from .core.text import shown
+from .core.text import quote
 from .engine.chain import Chain, Filter, FilterKeys, Positions
 from .engine.runner import Records
 from .engine.session import Session
-from .engine.sources import CacheSource, MemorySource, uncached
+from .engine.sources import CacheSource, MemorySource, resolve_caches
 from .spmd.actions import action
 from .statistics.passes import statistics
 
@@ -270,7 +270,7 @@ class Collection:
         if self._cached is not None:
             self._cached.drop()
             self._cached = None
-            self.records.replace(uncached(self.records.chain))
+            self.records.replace(resolve_caches(self.records.chain))
         return self
 
 
@@ -287,4 +287,4 @@ def _places(keys: Positions, wanted: np.ndarray) -> np.ndarray:
 
 def _check_callable(func: object, name: str) -> None:
     if not callable(func):
-        raise TypeError(f"{name}: func must be a function, got {shown(func)}")
+        raise TypeError(f"{name}: func must be a function, got {quote(func)}")

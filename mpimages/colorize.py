@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .core.arguments import check_flag, check_int, check_number
-from .core.text import shown
+from .core.text import quote
 
 __all__ = ["Colorize"]
 
@@ -78,7 +78,7 @@ class Colorize:
         cmap = _colours(cmap)
         limits = _limits(clim, [array], bar)
         if ax is not None and not hasattr(ax, "imshow"):
-            raise TypeError(f"ax must be matplotlib's Axes, got {shown(ax)}")
+            raise TypeError(f"ax must be matplotlib's Axes, got {quote(ax)}")
         if ax is None:
             ax = _figure(_longer(array.shape[:2], size)).add_subplot()
         drawn = _draw(ax, array, cmap, limits)
@@ -153,9 +153,9 @@ def _colours(cmap: object) -> Any:
     if cmap is None or isinstance(cmap, Colormap):
         return cmap
     if not isinstance(cmap, str):
-        raise TypeError(f"cmap must be a colour map or the name of one, got {shown(cmap)}")
+        raise TypeError(f"cmap must be a colour map or the name of one, got {quote(cmap)}")
     if cmap not in colormaps:
-        raise ValueError(f"cmap={shown(cmap)} is not the name of a colour map")
+        raise ValueError(f"cmap={quote(cmap)} is not the name of a colour map")
     return cmap
 
 
@@ -164,7 +164,7 @@ def _checked(img: object, nans: bool) -> np.ndarray:
     try:
         array = np.asarray(img)
     except Exception as error:  # of any type: it is the argument that is asked for its items
-        raise TypeError(f"no image can be made of {shown(img)}: {error}") from None
+        raise TypeError(f"no image can be made of {quote(img)}: {error}") from None
     if array.dtype.kind not in "buif":
         raise TypeError(f"an image has real numbers, this one has dtype {array.dtype}")
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] == 3):
@@ -205,7 +205,7 @@ def _limits(clim: Sequence[float] | None, arrays: list[np.ndarray], bar: bool) -
         low, high = _pair(clim, "clim is (low, high), two numbers")
         low, high = check_number(low, "clim: low"), check_number(high, "clim: high")
         if not (low <= high and math.isfinite(high - low)):
-            raise ValueError(f"clim is (low, high), ascending and finite, got {shown(clim)}")
+            raise ValueError(f"clim is (low, high), ascending and finite, got {quote(clim)}")
         return low, high
     grey = [array for array in arrays if array.ndim == 2]
     return _span(grey) if grey else None
@@ -225,7 +225,7 @@ def _pair(given: Any, meaning: str) -> tuple[Any, Any]:
             raise TypeError
         first, second = given
     except Exception:  # of any type: it is the argument that is asked for its items
-        raise ValueError(f"{meaning}, got {shown(given)}") from None
+        raise ValueError(f"{meaning}, got {quote(given)}") from None
     return first, second
 
 
@@ -242,9 +242,9 @@ def _cut(imgs: object, axis: int) -> list[Any]:
         try:
             images = list(imgs)
         except Exception as error:  # of any type: it is the argument that is asked
-            raise TypeError(f"imgs: {shown(imgs)} cannot be listed: {error}") from None
+            raise TypeError(f"imgs: {quote(imgs)} cannot be listed: {error}") from None
     else:
-        raise TypeError(f"imgs must be a list of images or a 3-D array, got {shown(imgs)}")
+        raise TypeError(f"imgs must be a list of images or a 3-D array, got {quote(imgs)}")
     if not images:
         raise ValueError("there are no images to show")
     return images
@@ -266,7 +266,7 @@ def _grid(grid: Sequence[int] | None, count: int) -> tuple[int, int]:
 def _longer(shape: Sequence[int], size: float) -> tuple[float, float]:
     """Width and height in inches: the image's own proportions, within 1 : 4."""
     if not 0 < check_number(size, "size") <= LONGEST_SIDE:
-        raise ValueError(f"size is the figure's longer side in inches, got {shown(size)}")
+        raise ValueError(f"size is the figure's longer side in inches, got {quote(size)}")
     rows, columns = shape
     longer = max(rows, columns)
     return size * max(0.25, columns / longer), size * max(0.25, rows / longer)

@@ -16,7 +16,7 @@ from .conversion.planning import Plan
 from .conversion.saving import Target, plan_series, save_frames
 from .core.arguments import check_dtype, check_int, check_ints
 from .core.json_types import JsonObject
-from .core.text import shown
+from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
@@ -231,7 +231,7 @@ class Images(Collection):
             raise ValueError(f"planes needs volumes, but the images have dims {dims}")
         if not wanted or min(wanted) < 0 or (dims is not None and max(wanted) >= dims[2]):
             there = "" if dims is None else f": there are planes 0…{dims[2] - 1}"
-            raise ValueError(f"planes: cannot take {shown(bottom)} to {shown(top)}{there}")
+            raise ValueError(f"planes: cannot take {quote(bottom)} to {quote(top)}{there}")
         return self._then(
             Pixels("planes", (slice(None), slice(None), index), (1, 1, max(wanted) + 1)))
 
@@ -280,7 +280,7 @@ class Images(Collection):
             record that differs from the first is then a ValueError that names its key.
         """
         if not callable(func):
-            raise TypeError(f"apply: func must be a function, got {shown(func)}")
+            raise TypeError(f"apply: func must be a function, got {quote(func)}")
         declared: Shape | None = None if dims is None else check_ints(dims, "dims", 1)
         if declared is not None and not 1 <= len(declared) <= 4:
             raise ValueError(f"dims must have 1 to 4 axes, got {declared}")

@@ -17,7 +17,7 @@ from . import readers
 from .core.arguments import check_index, check_int, check_record_dtype
 from .core.json_types import JsonObject
 from .core.partition import Partition
-from .core.text import comparable, shown
+from .core.text import as_comparable, quote
 from .engine.chain import Chain, Shape, Source
 from .engine.session import Session
 from .engine.sources import (
@@ -68,7 +68,7 @@ def load_images(
         return name, PathTable(paths), options, header, rest
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
-    given = (comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
+    given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
     name, paths, options, header, rest = from_rank(comm, 0, action, find, given=given)
     reader = readers.get(name)
     ends: np.ndarray | None = None
@@ -164,7 +164,7 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
     comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
         comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked)),
-        given=(comparable(data_path), sorted(asked.items())),
+        given=(as_comparable(data_path), sorted(asked.items())),
     )
     if header.needs_keys:
         header = _with_keys(session, header, action)
@@ -246,7 +246,7 @@ def _checked_array(given: object) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # of any type: it is the argument that is asked for its items
-        raise TypeError(f"array: no array can be made of {shown(given)}: {error}") from None
+        raise TypeError(f"array: no array can be made of {quote(given)}: {error}") from None
     if np.ma.is_masked(given):
         raise TypeError("array: it has masked values, which records cannot have: fill them first, "
                         "with array.filled(value)")

@@ -23,7 +23,7 @@ from .core.arguments import (
 )
 from .core.json_types import JsonObject
 from .core.partition import Partition
-from .core.text import shown
+from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Shape, Step
 from .engine.image_steps import Apply
@@ -289,7 +289,7 @@ class Series(Collection):
                 raise ValueError(f"select: {error}") from None
         columns = np.flatnonzero(kept)
         if len(columns) == 0:
-            raise ValueError(f"select: no index value meets {shown(crit)}; they lie in "
+            raise ValueError(f"select: no index value meets {quote(crit)}; they lie in "
                              f"{index.min()}…{index.max()}")
         return self._then(Select(columns), index[columns])
 
@@ -299,7 +299,7 @@ class Series(Collection):
         Collective; lazy. ValueError where none is left.
         """
         if not check_number(left, "between: left") <= check_number(right, "between: right"):
-            raise ValueError(f"between: left {shown(left)} is above right {shown(right)}")
+            raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
         return self.select(lambda label: left <= label <= right)
 
     def apply(self, func: Callable[[np.ndarray], Any], index: Iterable[int] | None = None,
@@ -317,7 +317,7 @@ class Series(Collection):
             Of what it returns; undeclared, it stays None until an action has run.
         """
         if not callable(func):
-            raise TypeError(f"apply: func must be a function, got {shown(func)}")
+            raise TypeError(f"apply: func must be a function, got {quote(func)}")
         labels = None if index is None else check_index(index)
         dims = None if labels is None else (len(labels),)
         kind = None if dtype is None else check_dtype(dtype, "dtype")
@@ -524,7 +524,7 @@ class TimeSeries(Series):
             window = check_int(window, "window", 1)
         percent = check_percent(perc, "normalize: perc")
         if not np.isfinite(check_number(offset, "offset")):
-            raise ValueError(f"offset must be finite, got {shown(offset)}")
+            raise ValueError(f"offset must be finite, got {quote(offset)}")
         step = Normalize(baseline, window, percent, float(offset))
         return self._then(step)
 

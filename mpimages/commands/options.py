@@ -268,10 +268,10 @@ def named(path: str, name: str) -> str:
     """
     if not path or "\0" in path:
         raise click.UsageError(f"{name} is empty.")
-    from ..core.text import expanded
+    from ..core.text import expand_user
 
     try:
-        return expanded(path)
+        return expand_user(path)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

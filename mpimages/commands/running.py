@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from ..core.json_types import JsonObject
-from ..core.text import printable
+from ..core.text import escape_controls
 from ..spmd.exit import abort, end_within
-from ..spmd.launcher import OVERRIDE, told
+from ..spmd.launcher import OVERRIDE, find_launcher
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -63,7 +63,7 @@ class Run:
         self._silence = ExitStack()
 
     def __enter__(self) -> Self:
-        launcher = told()
+        launcher = find_launcher()
         alone = os.environ.get(OVERRIDE) == "1"
         if launcher is not None and launcher.rank > 0 and not alone:
             nowhere = self._silence.enter_context(open(os.devnull, "w", encoding="utf-8"))
@@ -82,7 +82,7 @@ class Run:
     def say(self, text: object, colour: bool | None = None) -> None:
         """Print on rank 0. Local. With `colour` as it is: what others have named is not in it."""
         if self.speaks:
-            click.echo(printable(str(text)) if colour is None else str(text), color=colour)
+            click.echo(escape_controls(str(text)) if colour is None else str(text), color=colour)
 
     def answer(self, fields: object, indent: int | None = 2) -> None:
         """Print what a program may read, on rank 0. Local."""
@@ -92,12 +92,12 @@ class Run:
     def warn(self, text: str) -> None:
         """Print one line of what may not be meant, on rank 0, beside the output. Local."""
         if self.speaks:
-            click.echo(f"Note: {printable(text)}", err=True)
+            click.echo(f"Note: {escape_controls(text)}", err=True)
 
     def complain(self, text: str) -> None:
         """Print one line of what is wrong, on rank 0. Local."""
         if self.speaks:
-            click.echo(f"Error: {printable(' '.join(text.split()))}", err=True)
+            click.echo(f"Error: {escape_controls(' '.join(text.split()))}", err=True)
 
     def world(self) -> Any:
         """COMM_WORLD; from now on rank 0 of it prints. Collective."""
@@ -134,11 +134,12 @@ class Run:
         if self.debug and (self.speaks or not alike):
             import traceback
 
-            click.echo(printable("".join(traceback.format_exception(error))), err=True, nl=False)
+            trace = "".join(traceback.format_exception(error))
+            click.echo(escape_controls(trace), err=True, nl=False)
         text = self._name_options(text_of(error)) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
             click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: "
-                       f"{printable(text)}", err=True)
+                       f"{escape_controls(text)}", err=True)
             abort(comm, code)
         if comm is None:  # an interrupted import may have started MPI all the same
             end_within(PATIENCE)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from ..core.json_types import JsonMapping
-from ..spmd.launcher import told
+from ..spmd.launcher import find_launcher
 from .options import named
 from .running import Run, pass_run
 
@@ -217,7 +217,7 @@ def command(
       mpimages slurm to-series recording/ series.h5 --ntasks 64 --time 4:00:00
       mpimages slurm -o job.sh stats 'movies/*.tif' statistics --nodes 2 --ntasks-per-node 16
     """
-    launcher = told()
+    launcher = find_launcher()
     if launcher is not None and launcher.rank > 0:
         return  # one of them is enough
     if sbatch["mem"] is not None and sbatch["mem_per_cpu"] is not None:

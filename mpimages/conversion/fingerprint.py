@@ -37,11 +37,11 @@ class Fingerprint:
 
     def __init__(self, action: Action, records: Selection) -> None:
         self._comm = action.comm
-        source, said = records.source, _digest(records.asked(), _functions(records))
+        source, said = records.source, _digest(records.question(), _functions(records))
         self._steps = {"steps": said}
         if isinstance(source, ExchangeSource):
             images = source.settle()
-            self._steps = {"steps": _digest(images.asked(), _functions(images)), "series": said}
+            self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}
             source = images.source
         self._source = source
         # A sum: who asked for which file must not matter. Each term knows its place.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.timers import carried, phase
+from ..core.timers import carry_timings, phase
 from ..core.workspace import Work, Workspace
 from .bands import Bands, MemoryBands
 
@@ -70,7 +70,7 @@ class Behind:
         if self._executor is None:
             function(*given)
         else:
-            self._future = self._executor.submit(carried(function), *given)
+            self._future = self._executor.submit(carry_timings(function), *given)
 
     def finish(self) -> None:
         """Wait for it, and raise what it raised."""

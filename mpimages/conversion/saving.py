@@ -15,7 +15,7 @@ import numpy as np
 from ..core.arguments import check_int
 from ..core.json_types import JsonObject
 from ..core.sizes import parse_size
-from ..core.text import WHOLE, comparable, shown
+from ..core.text import WHOLE, as_comparable, quote
 from ..core.timers import phase
 from ..engine.chain import Positions, Shape
 from ..engine.runner import Action
@@ -154,7 +154,7 @@ def _hdf5(
             resume=stage.resumed, threads=action.session.workspace.threads,
         )
 
-    options = {"dataset": dataset, "layout": name, "chunks": shown(as_chunks(chunks), WHOLE),
+    options = {"dataset": dataset, "layout": name, "chunks": quote(as_chunks(chunks), WHOLE),
                "compression": _plain_compression(compression), **content.options(records.dtype)}
     return _Saving(action, records, "hdf5", options, target), make
 
@@ -170,7 +170,7 @@ def plan_series(
         raise ValueError("plan: declare dims and dtype of what apply's function returns")
     number = action.comm.size if ranks is None else check_int(ranks, "ranks")
     if not 1 <= number <= MOST_RANKS:
-        raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {shown(ranks)}")
+        raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {quote(ranks)}")
     grain = hdf5_grain((*images.dims, images.count), images.dtype, chunks, compression)
     budget = action.memory if memory is None else parse_size(memory)
     plan = plan_conversion(action.within(budget), images, number, grain)
@@ -183,7 +183,7 @@ def _plain_compression(compression: object) -> str:
     """How the output is compressed, for comparing. Filters of plug-ins are mappings."""
     if isinstance(compression, Mapping):
         compression = sorted(compression.items())
-    return shown(compression, WHOLE)
+    return quote(compression, WHOLE)
 
 
 @dataclass(frozen=True)
@@ -206,8 +206,8 @@ def _save(
     if target.memory is not None:
         saving = replace(saving, action=action.within(target.memory))
     fingerprint = Fingerprint(action, saving.records)
-    given = (comparable(target.path), saving.kind, target.overwrite, target.resume, target.memory,
-             saving.options)
+    given = (as_comparable(target.path), saving.kind, target.overwrite, target.resume,
+             target.memory, saving.options)
     with action.together(given):  # before there is anything that would have to be removed again
         fingerprint.ask()
     described = {"output": saving.kind, "options": saving.options,

@@ -13,13 +13,13 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .text import shown
+from .text import quote
 
 
 def check_flag(value: object, name: str) -> bool:
     """True or False and nothing else: 'no' and NaN would count as true."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+        raise TypeError(f"{name} must be True or False, got {quote(value)}")
     return bool(value)
 
 
@@ -30,9 +30,9 @@ def check_int(value: object, name: str, least: int | None = None) -> int:
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except Exception:
-        raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
+        raise TypeError(f"{name} must be an integer, got {quote(value)}") from None
     if least is not None and number < least:
-        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
+        raise ValueError(f"{name} must be at least {least}, got {quote(number)}")
     return number
 
 
@@ -43,7 +43,7 @@ def check_ints(values: object, name: str, least: int | None = None) -> tuple[int
             raise TypeError
         numbers = tuple(check_int(value, name) for value in values)  # type: ignore[attr-defined]
     except Exception:
-        raise TypeError(f"{name} must be a sequence of integers, got {shown(values)}") from None
+        raise TypeError(f"{name} must be a sequence of integers, got {quote(values)}") from None
     for number in numbers:
         check_int(number, name, least)
     return numbers
@@ -54,12 +54,12 @@ def check_number(value: object, name: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(
         value, int | float | np.integer | np.floating
     ):
-        raise TypeError(f"{name} must be a number, got {shown(value)}")
+        raise TypeError(f"{name} must be a number, got {quote(value)}")
     try:
         return float(value)
     except OverflowError:
         raise ValueError(
-            f"{name} must be within the range of a float, got {shown(value)}"
+            f"{name} must be within the range of a float, got {quote(value)}"
         ) from None
 
 
@@ -67,16 +67,16 @@ def check_percent(value: object, name: str) -> float:
     """A percentage."""
     percent = check_number(value, name)
     if not 0 <= percent <= 100:
-        raise ValueError(f"{name} must be from 0 to 100, got {shown(value)}")
+        raise ValueError(f"{name} must be from 0 to 100, got {quote(value)}")
     return percent
 
 
 def check_text(value: object, name: str) -> str:
     """A string that is not empty and that the system's calls can hold."""
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string, got {shown(value)}")
+        raise TypeError(f"{name} must be a string, got {quote(value)}")
     if not value or "\0" in value:
-        raise ValueError(f"{name} must be a name, got {shown(value)}")
+        raise ValueError(f"{name} must be a name, got {quote(value)}")
     return value
 
 
@@ -86,9 +86,9 @@ def check_choice(value: object, name: str, choices: Collection[str]) -> str:
         repr(choice) for choice in choices
     )
     if not isinstance(value, str):
-        raise TypeError(f"{expected}, got {shown(value)}")
+        raise TypeError(f"{expected}, got {quote(value)}")
     if value not in choices:
-        raise ValueError(f"{expected}, got {shown(value)}")
+        raise ValueError(f"{expected}, got {quote(value)}")
     return value
 
 
@@ -114,7 +114,7 @@ def check_index(values: object, name: str = "index") -> np.ndarray:
         if not (index == given).all():
             raise ValueError
     except Exception:
-        raise ValueError(f"{name} must be a sequence of integers, got {shown(values)}") from None
+        raise ValueError(f"{name} must be a sequence of integers, got {quote(values)}") from None
     return index
 
 
@@ -161,6 +161,6 @@ def check_dtype(value: object, name: str) -> np.dtype:
             raise TypeError("there is none")
         dtype: np.dtype = np.dtype(value)  # type: ignore[call-overload]
     except Exception as error:
-        raise TypeError(f"{name} must be a dtype, got {shown(value)}: {error}") from None
+        raise TypeError(f"{name} must be a dtype, got {quote(value)}: {error}") from None
     image_dtype(dtype, name)
     return dtype

@@ -2,7 +2,7 @@
 
 Between two collective calls nothing may raise on some ranks only. What tidies up after an error,
 after what was only read, or after what has been flushed goes through `quietly`. What exceptions
-and arguments of the user's program say of themselves is asked for with `asked`: it may be code that
+and arguments of the user's program say of themselves is asked for with `ask`: it may be code that
 fails.
 """
 
@@ -25,7 +25,7 @@ def quietly(close: Callable[..., object], *given: Any) -> None:
             _log.debug("cleaning up failed: %s", error, exc_info=True)
 
 
-def asked(question: Callable[..., Any], *given: Any, otherwise: object = None) -> Any:
+def ask(question: Callable[..., Any], *given: Any, otherwise: object = None) -> Any:
     """The answer of code that is not ours; `otherwise` where it raises, whatever it raises."""
     try:
         return question(*given)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from .text import shown
+from .text import quote
 
 UNITS = {
     "": 1, "b": 1,
@@ -25,18 +25,18 @@ def parse_size(size: int | str) -> int:
         Where it is neither, or not positive.
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
-        raise TypeError(f"a size must be an integer or a text such as '4GB', got {shown(size)}")
+        raise TypeError(f"a size must be an integer or a text such as '4GB', got {quote(size)}")
     if isinstance(size, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", size)
         if match is None or match[2].lower() not in UNITS:
-            raise ValueError(f"a size must be like '150MB' or '4GiB', got {shown(size)}")
+            raise ValueError(f"a size must be like '150MB' or '4GiB', got {quote(size)}")
         number = float(match[1]) * UNITS[match[2].lower()]
     else:
         number = int(size)
     if number >= 2**62:
-        raise ValueError(f"a size must be below 4 EiB, got {shown(size)}")
+        raise ValueError(f"a size must be below 4 EiB, got {quote(size)}")
     if number < 1:
-        raise ValueError(f"a size must be at least 1 byte, got {shown(size)}")
+        raise ValueError(f"a size must be at least 1 byte, got {quote(size)}")
     return int(number)
 
 

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-from .cleanup import asked
+from .cleanup import ask
 
 LONGEST = 200
 WHOLE = sys.maxsize
@@ -23,13 +23,13 @@ _STEERING = re.compile(
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
-def shown(value: object, longest: int = LONGEST) -> str:
+def quote(value: object, longest: int = LONGEST) -> str:
     """The repr of a value, cut at `longest` letters and without addresses; never raises.
 
     Local. An object whose repr fails, on one rank only perhaps, is shown as its type: a message
     about an argument must not itself be what breaks.
     """
-    text: str = asked(_repr, value, longest, otherwise=None) or asked(_type, value, otherwise="<?>")
+    text: str = ask(_repr, value, longest, otherwise=None) or ask(_type, value, otherwise="<?>")
     return text
 
 
@@ -44,31 +44,31 @@ def _type(value: object) -> str:
     return str.__str__(f"<{type(value).__name__}>")
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """A text with what would steer a terminal escaped; its lines and tabs stay. Local."""
     return _STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def escape_message(error: BaseException) -> None:
     """Make the message of an error of ours, or of the system, printable. Local; raises nothing."""
-    asked(_escape_parts, error)
+    ask(_escape_parts, error)
 
 
 def _escape_parts(error: BaseException) -> None:
     if any(isinstance(part, str) and _STEERING.search(part) for part in error.args):
-        error.args = tuple(printable(part) if isinstance(part, str) else part
+        error.args = tuple(escape_controls(part) if isinstance(part, str) else part
                            for part in error.args)
 
 
 def _escape_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = printable(record.getMessage()), ()
+    record.msg, record.args = escape_controls(record.getMessage()), ()
     return True
 
 
 logging.getLogger("mpimages").addFilter(_escape_record)
 
 
-def expanded(path: str) -> str:
+def expand_user(path: str) -> str:
     """A path with ~ expanded, as the shell does. Local.
 
     Raises
@@ -78,14 +78,14 @@ def expanded(path: str) -> str:
     """
     found = os.path.expanduser(path)
     if found.startswith("~"):
-        raise ValueError(f"{shown(path)}: no such home directory is known; of something that is "
-                         f"named so say {shown(os.path.join('.', path))}")
+        raise ValueError(f"{quote(path)}: no such home directory is known; of something that is "
+                         f"named so say {quote(os.path.join('.', path))}")
     return found
 
 
-def comparable(path: object) -> object:
+def as_comparable(path: object) -> object:
     """Paths as what they say, so that ranks can compare them; never raises. Local."""
-    return asked(_comparable, path, otherwise=None) or asked(_type, path, otherwise="<?>")
+    return ask(_comparable, path, otherwise=None) or ask(_type, path, otherwise="<?>")
 
 
 def _comparable(path: object) -> object:

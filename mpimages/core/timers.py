@@ -65,13 +65,13 @@ def phase(name: str, nbytes: int = 0) -> AbstractContextManager[Any]:
     return _nothing if timings is None else _Phase(timings, name, nbytes)
 
 
-def counted(name: str, nbytes: int) -> None:
+def count_phase(name: str, nbytes: int) -> None:
     """So many bytes were moved in a phase whose time is counted elsewhere. Local."""
     if _here.timings is not None:
         _here.timings.add(name, 0.0, nbytes)
 
 
-def carried(function: Callable[..., Any]) -> Callable[..., Any]:
+def carry_timings(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, for another thread, where it counts as it would in this one. Local."""
     timings = _here.timings
     if timings is None:

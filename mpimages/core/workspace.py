@@ -12,7 +12,7 @@ from mpi4py import MPI
 
 from .cleanup import quietly
 from .memory_pool import Pool
-from .timers import carried, phase
+from .timers import carry_timings, phase
 
 
 class Workspace:
@@ -43,7 +43,7 @@ class Workspace:
         """Begin function(*arguments) for each of `calls`, on the threads."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
-        return Work([self._executor.submit(carried(function), *given)
+        return Work([self._executor.submit(carry_timings(function), *given)
                      for function, given in calls])
 
     def close(self) -> None:

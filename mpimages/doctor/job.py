@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from ..context import ThunderContext
 from ..core.sizes import size_text
-from ..spmd.launcher import OVERRIDE, launch_problem, told
+from ..spmd.launcher import OVERRIDE, find_launcher, launch_problem
 from ..spmd.memory_limit import NO_LIMIT, find_memory_limit, free_memory
 from .findings import Finding
 
@@ -43,7 +43,7 @@ def examine_launch() -> list[Finding]:
     if problem is not None:
         what, cure = problem.split(" The likely cause", 1)
         return [Finding("launcher", "problem", what, "The likely cause" + cure)]
-    launcher, size = told(), MPI.COMM_WORLD.size
+    launcher, size = find_launcher(), MPI.COMM_WORLD.size
     if launcher is None:
         how = "none: a single process" if size == 1 else "one that leaves no trace"
         return [Finding("launcher", "ok", how)]

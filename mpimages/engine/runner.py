@@ -22,7 +22,7 @@ from .chain import Chain, FilterKeys, Positions, Renumber, Selector, Shape, Writ
 from .image_steps import Apply, Unlike, different
 from .selection import Selection, Settled, select
 from .session import Session
-from .sources import LocalSource, MemorySource, uncached
+from .sources import LocalSource, MemorySource, resolve_caches
 
 __all__ = ["Action", "Records"]
 
@@ -107,7 +107,7 @@ class Records:
     def settle(self, action: Action) -> Selection:
         """Find out which records there are, and go on with that. Collective."""
         self.inspected = True
-        chain = uncached(self._chain)
+        chain = resolve_caches(self._chain)
         if self._selection is None or chain is not self._chain:
             self._selection = action.settle(chain)
             self._chain = self._selection.chain()

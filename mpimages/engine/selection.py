@@ -74,10 +74,10 @@ class Selection:
                        dtype)
 
     def signature(self) -> tuple[object, ...]:
-        """What must be the same on all ranks: which recording, and what `asked` says."""
-        return (self.source.number, *self.asked())
+        """What must be the same on all ranks: which recording, and what `question` says."""
+        return (self.source.number, *self.question())
 
-    def asked(self) -> tuple[object, ...]:
+    def question(self) -> tuple[object, ...]:
         """Which records of a recording, and which steps with what."""
         steps = tuple(
             (step.name, *(_summary(v) if isinstance(v, np.ndarray) else v

@@ -11,7 +11,7 @@ from mpi4py import MPI
 from ..core.arguments import check_flag, check_number
 from ..core.timers import Timings, measuring
 from ..core.workspace import Workspace, threads_per_rank
-from ..progress.meter import Meter, chosen
+from ..progress.meter import Meter, choose_progress
 from ..spmd import communicators
 from ..spmd.agreement import Together, from_rank, is_agreed, moment
 from ..spmd.exit import end_of_interrupt
@@ -34,7 +34,7 @@ class Session:
     timeout : float, optional
         Seconds that a rank waits for silent others at the entry of an action.
     progress : bool, float or None
-        See `meter.chosen`; rank 0's holds for all.
+        See `meter.choose_progress`; rank 0's holds for all.
     timings : bool
         Whether to count what takes the time; the same on all ranks.
 
@@ -75,7 +75,7 @@ class Session:
                 threads = threads_per_rank(self._shared.node)
             if self._shared.segments.are_wanted():
                 self.segments = self._shared.segments
-            shown = from_rank(self.comm, 0, "ThunderContext", chosen, progress)
+            shown = from_rank(self.comm, 0, "ThunderContext", choose_progress, progress)
         except BaseException:
             self.close()
             raise

@@ -34,8 +34,8 @@ __all__ = [
     "PathTable",
     "PerThread",
     "SeriesSource",
+    "resolve_caches",
     "runs",
-    "uncached",
 ]
 
 
@@ -453,7 +453,7 @@ class CacheSource(MemorySource):
         self.kept = False
 
 
-def uncached(chain: Chain) -> Chain:
+def resolve_caches(chain: Chain) -> Chain:
     """The chain without the caches that were dropped since it was made."""
     while isinstance(chain.source, CacheSource) and not chain.source.kept:
         origin, kept = chain.source.origin, chain.positions

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from mpi4py import MPI
 
 from ..core.arguments import check_number
-from ..core.text import shown
+from ..core.text import quote
 from ..spmd.watch import Watch
 from .bar import REDRAW, Bar, LogLines
 from .terminal import is_live
 
-__all__ = ["Meter", "Tick", "chosen"]
+__all__ = ["Meter", "Tick", "choose_progress"]
 
 Tick = Callable[[int], None]
 
@@ -36,7 +36,7 @@ OFF = ("0", "no", "off", "false")
 ON = ("1", "yes", "on", "true")
 
 
-def chosen(progress: bool | float | None) -> tuple[bool, float | None]:
+def choose_progress(progress: bool | float | None) -> tuple[bool, float | None]:
     """Whether to show progress, and how often. Local; rank 0's answer holds for all.
 
     Parameters
@@ -67,7 +67,7 @@ def chosen(progress: bool | float | None) -> tuple[bool, float | None]:
         name, seconds = "progress", check_number(progress, "progress")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"{name} must be 0, 1 or a positive number of seconds, got "
-                         f"{shown(seconds)}")
+                         f"{quote(seconds)}")
     return True, seconds
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.cleanup import quietly
 from ..core.json_types import JsonObject
-from ..core.timers import counted
+from ..core.timers import count_phase
 from ..errors import FormatError
 
 # Linux reads at most 2**31 - 4096 bytes by one call.
@@ -63,7 +63,7 @@ def read_into(fd: int, offset: int, out: np.ndarray, path: str) -> None:
                 f"ends at byte {offset + done}"
             )
         done += got
-    counted("read", total)
+    count_phase("read", total)
 
 
 def byteswap(array: np.ndarray, stored: np.dtype) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
-from ..core.text import shown
+from ..core.text import quote
 from ..errors import not_found
 from ..formats.output_names import refuse_unfinished
 
@@ -80,19 +80,19 @@ def path_list(data_path: object) -> list[str]:
             items = list(data_path)
         except Exception:  # of any type: it is the argument that is asked for its items
             raise TypeError(
-                f"dataPath must be a path or a list of paths, got {shown(data_path)}"
+                f"dataPath must be a path or a list of paths, got {quote(data_path)}"
             ) from None
     else:
-        raise TypeError(f"dataPath must be a path or a list of paths, got {shown(data_path)}")
+        raise TypeError(f"dataPath must be a path or a list of paths, got {quote(data_path)}")
     paths = []
     for item in items:
         if not isinstance(item, (str, os.PathLike)):
-            raise TypeError(f"dataPath must be a path or a list of paths, got {shown(item)} in it")
+            raise TypeError(f"dataPath must be a path or a list of paths, got {quote(item)} in it")
         path = os.fspath(item)
         if not isinstance(path, str):
-            raise TypeError(f"a path must be text, got {shown(path)}")
+            raise TypeError(f"a path must be text, got {quote(path)}")
         if not path or "\0" in path:
-            raise ValueError(f"dataPath holds {shown(path)}, which is no path")
+            raise ValueError(f"dataPath holds {quote(path)}, which is no path")
         paths.append(os.path.expanduser(path))
     if not paths:
         raise ValueError("dataPath is an empty list")

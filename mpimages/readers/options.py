@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.arguments import check_choice, check_dims, check_dtype, check_int, check_text
 from ..core.json_types import JsonObject
-from ..core.text import shown
+from ..core.text import quote
 from ..formats.output_names import CONF
 
 # As nplanes: each file is one image of all its planes.
@@ -86,7 +86,7 @@ def _check_nplanes(value: object) -> int | str:
     if isinstance(value, str):
         if value != ALL_PLANES:
             raise ValueError(f"nplanes must be an integer, or 'all' for one image, got "
-                             f"{shown(value)}")
+                             f"{quote(value)}")
         return value
     return check_int(value, "nplanes", 1)
 
@@ -96,6 +96,6 @@ def _check_axes(value: object) -> str:
     if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZCYX"):
         raise ValueError(
             f"axes must name each axis once, slowest first: Y and X, and T, Z or C where there "
-            f"are several images, pages or channels; got {shown(value)}"
+            f"are several images, pages or channels; got {quote(value)}"
         )
     return axes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.cleanup import quietly
-from ..core.timers import counted, phase
+from ..core.timers import count_phase, phase
 from ..errors import FormatError
 from ..formats.output_names import PNG_SIGNATURE
 from .array_axes import require_kind
@@ -81,7 +81,7 @@ class PngHandle(Handle):
         fd, size = open_file(self.path)
         with os.fdopen(fd, "rb") as file:
             content = file.read(size)
-        counted("read", len(content))
+        count_phase("read", len(content))
         try:
             with phase("decode", out.nbytes):
                 image = imagecodecs.png_decode(content)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ACCENT", "INK", "MUTED", "SECOND", "WARN", "drawing", "fitted", "line", "svg_of"]
+__all__ = ["ACCENT", "INK", "MUTED", "SECOND", "WARN", "drawing", "fit_picture", "line", "svg_of"]
 
 # Colours that nobody would choose, and what the page puts in their place.
 INK, MUTED, ACCENT, SECOND, WARN = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
@@ -80,7 +80,7 @@ def line(axes: Any, values: np.ndarray, colour: str, keys: np.ndarray) -> None:
     axes.fill_between(along, low, high, color=colour, linewidth=0.6)
 
 
-def fitted(picture: np.ndarray, kind: str) -> np.ndarray:
+def fit_picture(picture: np.ndarray, kind: str) -> np.ndarray:
     """A picture of at most 800 pixels a side: means of blocks, or their greatest values."""
     factor = -(-max(picture.shape) // SIDE)
     if factor == 1:

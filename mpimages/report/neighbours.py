@@ -25,7 +25,9 @@ from ..spmd.shared_memory import Segments
 from ..statistics.accumulator import Accumulator, Statistics, need_per_pixel
 from ..statistics.passes import MERGE_SHARE, sum_in_passes
 
-__all__ = ["PixelStatistics", "filled", "is_blank", "local_correlation", "pixel_statistics"]
+__all__ = [
+    "PixelStatistics", "is_blank", "local_correlation", "pixel_statistics", "zero_not_finite",
+]
 
 PIXEL = {"mean", "variance", "max", "min"}
 SUM = {"variance"}
@@ -140,7 +142,7 @@ class _Sums:
         start = 0
         while start < len(batch):
             piece = batch[start : start + step]
-            flat = filled(np.ascontiguousarray(piece).reshape(len(piece), -1))
+            flat = zero_not_finite(np.ascontiguousarray(piece).reshape(len(piece), -1))
             self.pixel.add(first + start, flat[:, self.band])
             self._add_sums(first + start, flat)
             start, step = start + step, self.rows
@@ -190,7 +192,7 @@ def is_blank(record: np.ndarray) -> bool:
     return values.size == 0 or (record.size > 1 and bool(values.min() == values.max()))
 
 
-def filled(values: np.ndarray) -> np.ndarray:
+def zero_not_finite(values: np.ndarray) -> np.ndarray:
     """The values with 0 for those that are not finite; themselves where all are. Local."""
     if values.dtype.kind != "f":
         return values

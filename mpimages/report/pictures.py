@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .drawing import fitted, svg_of
+from .drawing import fit_picture, svg_of
 from .gathering import Recording
 from .words import number_text
 
@@ -70,7 +70,7 @@ def _picture(
         low, high = low - 0.5, low + 0.5
         caption = f"All pixels are {number_text(float(finite[0]))}."
     flat, places = montage(image)
-    shown = fitted(np.clip(flat.astype(np.float64), -HUGE, HUGE), name)
+    shown = fit_picture(np.clip(flat.astype(np.float64), -HUGE, HUGE), name)
     marks = _marks(recording, places) if name == "correlation" else []
     svg = _drawn(shown, flat.shape, (low, high), colours, title, marks)
     return Picture(title, caption, svg)

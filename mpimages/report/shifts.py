@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..engine.chain import Shape
-from .neighbours import filled
+from .neighbours import zero_not_finite
 
 __all__ = ["CLAIMED", "LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]
 
@@ -89,7 +89,7 @@ class Region:
     def reduce(self, batch: np.ndarray) -> np.ndarray:
         """The small pictures of some images: sums over planes and bins. (k,) + size, local."""
         (r, c), (rows, columns), (br, bc) = self.start, self.size, self.bins
-        part = filled(batch[:, r : r + rows * br, c : c + columns * bc])
+        part = zero_not_finite(batch[:, r : r + rows * br, c : c + columns * bc])
         # Sums of so few small integers are exact in either.
         kind = np.float32 if batch.dtype.kind in "iu" and batch.dtype.itemsize <= 2 else np.float64
         planes = [part] if part.ndim == 3 else [part[..., p] for p in range(part.shape[3])]
@@ -99,12 +99,12 @@ class Region:
                 for i in range(br):
                     by_rows += plane[:, i::br]
         if bc == 1:
-            return filled(by_rows.astype(np.float64, copy=False))
+            return zero_not_finite(by_rows.astype(np.float64, copy=False))
         out = np.zeros((len(batch), rows, columns))
         with np.errstate(over="ignore", invalid="ignore"):
             for j in range(bc):
                 out += by_rows[:, :, j::bc]
-        return filled(out)
+        return zero_not_finite(out)
 
 
 class Reduced:

@@ -19,7 +19,7 @@ from functools import cache
 
 import numpy as np
 
-from ..core.text import shown
+from ..core.text import quote
 from .scenes import Scene, bell, fish, mouse
 
 __all__ = ["Example", "load", "names"]
@@ -39,9 +39,9 @@ def load(name: str) -> Example:
         For an unknown name; the message lists the known ones.
     """
     if not isinstance(name, str):
-        raise TypeError(f"name is that of an example, {', '.join(names())}, not {shown(name)}")
+        raise TypeError(f"name is that of an example, {', '.join(names())}, not {quote(name)}")
     if name not in RECORDINGS:
-        raise ValueError(f"there is no example {shown(name)}; there are {', '.join(names())}")
+        raise ValueError(f"there is no example {quote(name)}; there are {', '.join(names())}")
     return RECORDINGS[name]
 
 

@@ -20,9 +20,9 @@ from typing import Any, NoReturn, TypeVar, cast
 import numpy as np
 from mpi4py import MPI
 
-from ..core.cleanup import asked
+from ..core.cleanup import ask
 from ..core.partition import Partition
-from ..core.text import WHOLE, escape_message, printable, shown
+from ..core.text import WHOLE, escape_controls, escape_message, quote
 from ..core.timers import phase
 from ..errors import CollectiveMismatchError, RankError
 from .waiting import complete
@@ -97,7 +97,7 @@ class Together:
     def agree(self) -> None:
         """Raise on every rank if any rank has failed. Collective."""
         comm = self.comm
-        token = zlib.crc32(f"{self.action} {shown(self.given, WHOLE)}".encode(errors="replace"))
+        token = zlib.crc32(f"{self.action} {quote(self.given, WHOLE)}".encode(errors="replace"))
         lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
         complete(comm, comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
         if lowest[1] != -lowest[2]:
@@ -106,7 +106,7 @@ class Together:
             self._raise_everywhere(int(lowest[0]))
 
     def _raise_mismatch(self) -> NoReturn:
-        given = "" if self.given is None else f" with {shown(self.given)}"
+        given = "" if self.given is None else f" with {quote(self.given)}"
         places = self.comm.allgather(f"{self.action}{given}"[:300])
         where = "; ".join(f"rank {rank} is in {place}" for rank, place in enumerate(places[:8]))
         message = f"the ranks called different methods, or gave other arguments: {where}"
@@ -120,7 +120,7 @@ class Together:
         place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
         if comm.size == 1:
             assert own is not None
-            asked(BaseException.add_note, own, f"in {place}")
+            ask(BaseException.add_note, own, f"in {place}")
             error = own if _passes(own) else _rebuild(_describe(own, place))
         else:
             described = None if own is None else _describe(own, place)
@@ -216,16 +216,16 @@ class _Described:
 def _describe(error: BaseException, place: str) -> _Described:
     """See `_Described`. It never raises, whatever the exception's own code does."""
     kind = type(error)
-    text = asked(_text, error, otherwise="(its message cannot be shown)")
-    number = asked(_number, error)
+    text = ask(_text, error, otherwise="(its message cannot be shown)")
+    number = ask(_number, error)
     try:
         pickled = pickle.dumps(kind)
         _construct(kind, number, text)
     except BaseException:
-        name = asked(lambda: str.__str__(kind.__name__), otherwise="an exception")
+        name = ask(lambda: str.__str__(kind.__name__), otherwise="an exception")
         pickled, number, text = pickle.dumps(RankError), None, f"{name}: {text}"
-    message = f"{place}: {printable(text)}"
-    return _Described(pickled, number, message, asked(_code, error, otherwise=1))
+    message = f"{place}: {escape_controls(text)}"
+    return _Described(pickled, number, message, ask(_code, error, otherwise=1))
 
 
 def _text(error: Any) -> str:
@@ -267,7 +267,7 @@ def _passes(error: BaseException) -> bool:
         error.__traceback__ = error.__traceback__
         return issubclass(type(error), BaseException)
 
-    return bool(asked(set_as_they_do))
+    return bool(ask(set_as_they_do))
 
 
 def _rebuild(described: _Described, others: str = "") -> BaseException:
@@ -278,7 +278,7 @@ def _rebuild(described: _Described, others: str = "") -> BaseException:
     except BaseException:
         return RankError(message)
     if issubclass(type(error), SystemExit):
-        asked(setattr, error, "code", described.code)
+        ask(setattr, error, "code", described.code)
     return error
 
 

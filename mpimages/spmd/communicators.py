@@ -11,7 +11,7 @@ from typing import cast
 from mpi4py import MPI
 
 from ..core.cleanup import quietly
-from ..core.text import shown
+from ..core.text import quote
 from ..errors import CollectiveMismatchError
 from . import waiting
 from .exit import attend, dismiss, end_alone
@@ -139,7 +139,7 @@ def acquire(comm: object, limit: float | None = None) -> Shared:
         Where one of its ranks is known to have ended, or does not come within the limit.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
-        raise TypeError(f"comm must be an mpi4py intracommunicator, got {shown(comm)}")
+        raise TypeError(f"comm must be an mpi4py intracommunicator, got {quote(comm)}")
     with _claiming:
         shared = cast(Shared, comm.Get_attr(_keyval()))
         new = shared is None or not shared.in_step

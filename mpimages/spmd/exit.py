@@ -27,7 +27,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..core.cleanup import asked
+from ..core.cleanup import ask
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -168,7 +168,7 @@ def _hook(
     else:
         _attended.untold = tell
     _flush()
-    said = asked(lambda: f"{kind.__name__}: {(str(error).splitlines() or [''])[0][:200]}")
+    said = ask(lambda: f"{kind.__name__}: {(str(error).splitlines() or [''])[0][:200]}")
     _attended.failure = said or "an exception"
     _attended.alone = comm is None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import LaunchError
 
-__all__ = ["OVERRIDE", "Launcher", "check_launch", "launch_problem", "told"]
+__all__ = ["OVERRIDE", "Launcher", "check_launch", "find_launcher", "launch_problem"]
 
 OVERRIDE = "MPIMAGES_ALLOW_SINGLETON"
 
@@ -56,7 +56,7 @@ _MPI_LAUNCHERS = (
 )
 
 
-def told(environment: Mapping[str, str] = os.environ) -> Launcher | None:
+def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | None:
     """What the launcher says of this process' job. Local; needs no MPI.
 
     Returns
@@ -148,7 +148,7 @@ def launch_problem(environment: Mapping[str, str] = os.environ) -> str | None:
 
     if MPI.COMM_WORLD.size > 1 or environment.get(OVERRIDE) == "1":
         return None
-    launcher = told(environment)
+    launcher = find_launcher(environment)
     if launcher is None or launcher.ranks < 2 or _was_spawned():
         return None
     vendor, version = MPI.get_vendor()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zlib import crc32
 
-from ..core.text import printable
+from ..core.text import escape_controls
 from ..errors import FormatError, not_found
 from ..formats.output_names import (
     CONF,
@@ -81,7 +81,7 @@ class Verified:
         verdict = "sound" if self.ok else f"{count} problem{'s' if count > 1 else ''}"
         files = f"{self.files} file{'' if self.files == 1 else 's'}"
         head = f"{self.path}: {_KINDS[self.kind]}, {files}, {self.bytes:,} bytes checked: {verdict}"
-        return printable("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+        return escape_controls("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
 
 
 def verify(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from ..core.timers import carried, phase
+from ..core.timers import carry_timings, phase
 from .findings import Findings
 
 READ_BYTES = 1 << 20
@@ -58,7 +58,7 @@ def find_damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, 
     wrong: list[tuple[int, int, str]] = []
     with ThreadPoolExecutor(count) as pool:
         try:
-            jobs = [pool.submit(carried(_check), runs, feed, wrong) for _ in range(count)]
+            jobs = [pool.submit(carry_timings(_check), runs, feed, wrong) for _ in range(count)]
             with phase("wait (files)"):
                 while wait(jobs, LOOK).not_done:
                     findings.tick(feed.read_since())

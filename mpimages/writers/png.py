@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arguments import check_choice, check_number
-from ..core.text import shown
+from ..core.text import quote
 
 # Of imshow, what means something where a pixel stays a pixel.
 OPTIONS = ("cmap", "vmin", "vmax", "norm", "alpha", "origin")
@@ -46,7 +46,7 @@ def check_imshow_options(names: Iterable[str], function: str = "saveAsPngs") -> 
                 f"{function}() does not take imshow's {name!r}: {_OTHER_IMSHOW_OPTIONS[name]}; "
                 f"{known}"
             )
-        raise TypeError(f"{function}() got an unexpected keyword argument {shown(name)}; {known}")
+        raise TypeError(f"{function}() got an unexpected keyword argument {quote(name)}; {known}")
 
 
 class ImshowMapping:
@@ -100,20 +100,20 @@ class ImshowMapping:
             if end is not None:
                 check_number(end, name)
         if alpha is not None and not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be from 0 to 1, got {shown(alpha)}")
+            raise ValueError(f"alpha must be from 0 to 1, got {quote(alpha)}")
         self.alpha = None if alpha is None else float(alpha)
         self.origin = origin
         if not isinstance(cmap, str | Colormap) and cmap is not None:
-            raise TypeError(f"cmap must be a colour map or the name of one, got {shown(cmap)}")
+            raise TypeError(f"cmap must be a colour map or the name of one, got {quote(cmap)}")
         if not isinstance(norm, str | Normalize) and norm is not None:
-            raise TypeError(f"norm must be a matplotlib norm or the name of one, got {shown(norm)}")
+            raise TypeError(f"norm must be a matplotlib norm or the name of one, got {quote(norm)}")
         try:
             own: Any = copy.deepcopy(norm)
             self._mappable = ScalarMappable(norm=own, cmap=cmap)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"cmap={shown(cmap)}, norm={shown(norm)}: {error}") from None
+            raise type(error)(f"cmap={quote(cmap)}, norm={quote(norm)}: {error}") from None
         if not isinstance(self._mappable.get_cmap(), Colormap):
-            raise TypeError(f"cmap must be a colour map of one variable, got {shown(cmap)}")
+            raise TypeError(f"cmap must be a colour map of one variable, got {quote(cmap)}")
         _set_ends(self._mappable, vmin, vmax)
         self._channels = self._choose_channels()
         self._table = self._tabulate()
@@ -169,9 +169,9 @@ def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
     if low is None or high is None:
         raise ValueError("vmin and vmax must be given: the norm has none")
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"vmin and vmax must be finite, got {shown(low)} and {shown(high)}")
+        raise ValueError(f"vmin and vmax must be finite, got {quote(low)} and {quote(high)}")
     if low > high:
-        raise ValueError(f"vmin must be at most vmax, got {shown(low)} and {shown(high)}")
+        raise ValueError(f"vmin must be at most vmax, got {quote(low)} and {quote(high)}")
     mappable.set_clim(low, high)
 
 

@@ -184,8 +184,8 @@ def test_verifying_tells_what_it_has_read(tsc, shared_path, comm):
 ])
 def test_the_environment_chooses(monkeypatch, given, expected):
     monkeypatch.setenv("MPIMAGES_PROGRESS", given)
-    assert meter.chosen(None) == expected
-    assert meter.chosen(False) == (False, None)
+    assert meter.choose_progress(None) == expected
+    assert meter.choose_progress(False) == (False, None)
 
 
 @pytest.mark.ranks

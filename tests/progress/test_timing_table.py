@@ -9,7 +9,7 @@ import pytest
 
 from mpimages import ThunderContext
 from mpimages.core import timers
-from mpimages.core.timers import PHASES, Timings, carried, counted, measuring, phase
+from mpimages.core.timers import PHASES, Timings, carry_timings, count_phase, measuring, phase
 
 from ..support.jobs import run
 
@@ -66,11 +66,11 @@ def test_threads_count_where_the_work_was_handed_to_them():
 
     def work():
         with phase("read", 10):
-            counted("read", 1)
+            count_phase("read", 1)
         seen.append(timers._here.timings)
 
     with measuring(timings):
-        threads = [threading.Thread(target=carried(work)), threading.Thread(target=work)]
+        threads = [threading.Thread(target=carry_timings(work)), threading.Thread(target=work)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -86,7 +86,7 @@ def test_without_timings_nothing_is_wrapped_or_allocated():
     def work():
         pass
 
-    assert carried(work) is work
+    assert carry_timings(work) is work
 
 
 # -- all ranks -----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mpimages.spmd.launcher import launch_problem, told
+from mpimages.spmd.launcher import find_launcher, launch_problem
 
 from ..support.jobs import PROGRAMS, SECONDS, launcher
 
@@ -56,7 +56,7 @@ def started(out: Path, *command: str, how: str = "world", python: str = sys.exec
      ("Open MPI's mpiexec", 4, 0)),
 ])
 def test_what_launchers_tell(environment, expected):
-    found = told(environment)
+    found = find_launcher(environment)
     assert (found and (found.name, found.ranks, found.rank)) == expected
 
 

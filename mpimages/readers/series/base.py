@@ -11,7 +11,7 @@ import os
 
 import numpy as np
 
-from ...core.text import shown
+from ...core.text import quote
 from ...errors import not_found
 from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
@@ -50,10 +50,10 @@ def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
 
 def _single_path(data_path: object) -> str:
     if not isinstance(data_path, (str, os.PathLike)):
-        raise TypeError(f"dataPath must be one path, got {shown(data_path)}")
+        raise TypeError(f"dataPath must be one path, got {quote(data_path)}")
     path = os.path.expanduser(os.fspath(data_path))
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ValueError(f"dataPath must be a path, got {shown(path)}")
+        raise ValueError(f"dataPath must be a path, got {quote(path)}")
     if not os.path.exists(path):
         raise not_found(path, f"{path}: no such file or directory")
     refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])

@@ -13,7 +13,7 @@ from mpi4py import MPI
 from numpy.typing import DTypeLike
 
 from ...core.json_types import JsonObject
-from ...core.text import shown
+from ...core.text import quote
 from ...dims import pixel_boxes, pixel_grain
 from ...errors import FormatError
 from ...kernels.transpose import transpose
@@ -134,7 +134,7 @@ class DatasetWriter:
             (*dims, self.times), self.dtype = check_series(shape, dtype)
             self.dims = tuple(dims)
             if not isinstance(layout, str) or layout not in LAYOUTS:
-                raise ValueError(f"layout={shown(layout)} is unknown: one of {', '.join(LAYOUTS)}")
+                raise ValueError(f"layout={quote(layout)} is unknown: one of {', '.join(LAYOUTS)}")
             self.layout = layout
             self.shape = (*dims, self.times) if layout == "series" else (self.times, *dims)
             if filters is not None:

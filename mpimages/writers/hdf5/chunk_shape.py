@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...core.arguments import check_ints
-from ...core.text import shown
+from ...core.text import quote
 
 TARGET_BYTES = 1 << 20
 MAX_BYTES = (1 << 32) - 1  # HDF5 stores a chunk's size in 32 bits
@@ -43,7 +43,7 @@ def chunk_shape(
         wanted = check_ints(chunks, "chunks")
     except TypeError:
         raise TypeError(
-            f"chunks must be True or 'auto', None, or one int per axis, got {shown(chunks)}"
+            f"chunks must be True or 'auto', None, or one int per axis, got {quote(chunks)}"
         ) from None
     if len(wanted) != len(shape) or any(
         not 1 <= n <= whole for n, whole in zip(wanted, shape, strict=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.json_types import JsonObject
-from ...core.text import shown
+from ...core.text import quote
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..output.plain import plain_index, plain_metadata
 from .filters import Filters
@@ -64,7 +64,7 @@ def dataset_name(name: object) -> str:
         raise TypeError(f"the dataset's name must be text, got {type(name).__name__}")
     parts = name.strip("/").split("/")
     if "\0" in name or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{shown(name)} cannot be the name of an HDF5 dataset")
+        raise ValueError(f"{quote(name)} cannot be the name of an HDF5 dataset")
     return "/".join(parts)
 
 

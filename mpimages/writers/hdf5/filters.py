@@ -12,7 +12,7 @@ import numpy as np
 from ...core.arguments import check_int, check_ints
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
-from ...core.text import shown
+from ...core.text import quote
 from ...formats.hdf5_plugins import has_filter
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def parse_compression(compression: object) -> Filters | None:
         return _from_keywords(compression)
     if isinstance(compression, tuple | list):
         if len(compression) != 2:
-            raise ValueError(f"compression={shown(compression)}: give a filter and its options")
+            raise ValueError(f"compression={quote(compression)}: give a filter and its options")
         return Filters(**_compressor(*compression))
     return Filters(**_compressor(compression, None))
 
@@ -113,7 +113,7 @@ def _from_keywords(keywords: Mapping[str, object]) -> Filters | None:
     unknown = [key for key in keywords if key not in KEYWORDS]
     if unknown:
         raise ValueError(
-            f"compression with {shown(unknown[0])}: of h5py's keywords it takes "
+            f"compression with {quote(unknown[0])}: of h5py's keywords it takes "
             f"{', '.join(KEYWORDS)}"
         )
     asked, options = keywords.get("compression"), keywords.get("compression_opts")
@@ -138,14 +138,14 @@ def _compressor(asked: object, options: object) -> JsonObject:
         return {"number": LZF}
     if isinstance(asked, str):
         raise ValueError(
-            f"compression={shown(asked)} is unknown: give 'gzip', 'lzf', a level of gzip from "
+            f"compression={quote(asked)} is unknown: give 'gzip', 'lzf', a level of gzip from "
             "0 to 9, or what hdf5plugin offers, such as hdf5plugin.Zstd()"
         )
     try:
         number = check_int(asked, "compression")
     except TypeError:
         raise TypeError(
-            f"compression must be text, a number, a pair or a mapping, got {shown(asked)}"
+            f"compression must be text, a number, a pair or a mapping, got {quote(asked)}"
         ) from None
     if number < 10 and options is None:
         return {"number": DEFLATE, "options": (_level(number),)}

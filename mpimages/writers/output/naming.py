@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ...core.text import shown
+from ...core.text import quote
 
 MIN_DIGITS = 5
 
@@ -34,7 +34,7 @@ class Naming:
             raise TypeError(f"the file prefix must be text, got {type(p).__name__}")
         if not p or p.startswith(".") or "/" in p or "\0" in p:
             raise ValueError(
-                f"{shown(p)} cannot begin a file name: no '/', no leading '.', not empty"
+                f"{quote(p)} cannot begin a file name: no '/', no leading '.', not empty"
             )
 
     @classmethod

@@ -35,7 +35,7 @@ from mpi4py import MPI
 
 from ...core.arguments import check_choice, check_flag
 from ...core.cleanup import quietly
-from ...core.text import comparable, expanded, shown
+from ...core.text import as_comparable, expand_user, quote
 from ...errors import Interrupted
 from ...formats.output_names import (
     LOCK_SUFFIX,
@@ -100,7 +100,7 @@ def staged(
     See `resumable`. The ranks compare the arguments; `given` is what else decides what is written.
     """
     # Before there is anything that would have to be removed again.
-    Together(comm, action, (comparable(path), kind, overwrite, given)).agree()
+    Together(comm, action, (as_comparable(path), kind, overwrite, given)).agree()
     with resumable(comm, path, kind, overwrite, False, action) as stage:
         yield stage.output
 
@@ -189,12 +189,12 @@ class _Output:
     def __init__(self, given: str | os.PathLike[str], kind: str) -> None:
         path = os.fspath(given) if isinstance(given, os.PathLike) else given
         if not isinstance(path, str):
-            raise TypeError(f"path must be a string or path-like, got {shown(path)}")
+            raise TypeError(f"path must be a string or path-like, got {quote(path)}")
         self.is_file = KINDS[check_choice(kind, "kind", KINDS)]
-        self.path = os.path.abspath(expanded(path))
+        self.path = os.path.abspath(expand_user(path))
         self.parent, name = os.path.split(self.path)
         if not path or not name or name.startswith(".mpimages") or "\0" in path:
-            raise ValueError(f"path must be one that an output can have, got {shown(path)}")
+            raise ValueError(f"path must be one that an output can have, got {quote(path)}")
         self.partial = hidden_path(self.path, PARTIAL_SUFFIX)
         self.old = hidden_path(self.path, OLD_SUFFIX)
         self.output = os.path.join(self.partial, name) if self.is_file else self.partial
