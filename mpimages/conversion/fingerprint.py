@@ -6,10 +6,12 @@ import hashlib
 import os
 import zlib
 from collections.abc import Sequence
+from types import CodeType
 
 import numpy as np
 from mpi4py import MPI
 
+from ..core.cleanup import ask
 from ..core.crc32 import PIECE
 from ..core.json_types import JsonObject
 from ..core.partition import Partition
@@ -107,12 +109,15 @@ def _functions(records: Selection) -> list[tuple[str, int]]:
     for step in records.steps:
         func = getattr(step, "func", None)
         if func is not None:
-            code = getattr(func, "__code__", None)
-            said = getattr(code, "co_code", b"")
-            # Others, such as functions inside, show themselves by where they lie in memory.
-            plain = [c for c in getattr(code, "co_consts", ()) if isinstance(c, PLAIN)]
-            said += repr(plain).encode("utf-8", "surrogateescape")
-            found.append((getattr(func, "__qualname__", type(func).__name__), zlib.crc32(said)))
+            code = ask(getattr, func, "__code__", None)
+            said = b""
+            if isinstance(code, CodeType):
+                # Others, such as functions inside, show themselves by where they lie in memory.
+                plain = [c for c in code.co_consts if isinstance(c, PLAIN)]
+                said = code.co_code + repr(plain).encode("utf-8", "surrogateescape")
+            name = ask(getattr, func, "__qualname__", None)
+            found.append((name if isinstance(name, str) else type(func).__name__,
+                          zlib.crc32(said)))
     return found
 
 

@@ -17,7 +17,7 @@ from ..core.json_types import JsonMapping, JsonObject
 from ..core.ranges import Range, Ranges
 from ..core.timers import phase
 from ..formats.output_names import JOB
-from ..spmd.agreement import Together
+from ..spmd.agreement import Together, from_rank
 from ..writers.output.journal import Journal, begin_job, read_job
 from ..writers.output.plain import sync_directory
 from ..writers.output.staging import Stage
@@ -88,6 +88,7 @@ class Progress:
         self._described = described
         self._action = action
         self._entries: list[Entry] = []  # on rank 0
+        self.done = self.frames = Ranges()
         self._journal: Journal | None = None
 
     def take_up(self, stage: Stage) -> tuple[Ranges, Ranges, int]:
@@ -114,7 +115,8 @@ class Progress:
     def begin(self, stage: Stage) -> None:
         """Begin this rank's journal: from now on the job can be resumed. Local.
 
-        The files of the output are there. What `take_up` has found is in the stage.
+        On rank 0, which writes `job.json`, the files of the output are there. What `take_up` has
+        found is in the stage.
         """
         self.stage = stage
         self.done, self.frames, attempt = stage.found
@@ -151,8 +153,10 @@ class Progress:
         with Together(comm, self._action):
             there = [entry for entry in own if _is_there(entry, holds)]
         gathered = [entry for part in comm.gather(there) or () for entry in part]
-        kept = _apart(gathered, kind)
-        ranges = comm.bcast(_said(kept, kind))
+        kept: list[Entry] = []
+        with Together(comm, self._action):
+            kept = _apart(gathered, kind)
+        ranges = from_rank(comm, 0, self._action, _said, kept, kind)
         missing = _said(said, kind).count - ranges.count
         if missing > 0:
             _log.warning("%s: %d records that its journal speaks of are not on the disk, and are "
@@ -172,7 +176,7 @@ class Progress:
 
 
 class Recorder:
-    """Records ranges in a journal once they are on the disk. Local; used by one thread.
+    """Records ranges in a journal once they are on the disk. Local; one thread at a time.
 
     Parameters
     ----------

@@ -30,6 +30,7 @@ from ..exchange.redistribution import Redistribution
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
 from ..spmd.agreement import allreduce, from_rank
+from ..spmd.watch import calling
 from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .resume import Progress, Recorder, Writer
@@ -54,7 +55,8 @@ def convert(
     progress : Progress
         What is done already is not done again; what this does is recorded.
     """
-    action = source.images.action(action.method, action.memory)  # it is images that are read
+    # From here on messages and the bar name the Images' method: it is images that are read.
+    action = source.images.make_action(action.method, action.memory)
     conversion = _Conversion(action, source.settle(), series, writer, progress)
     action.session.workspace.trim()
     if progress.done.count == conversion.pixels:
@@ -210,6 +212,8 @@ class _Conversion:
         part = -(-width // (layout.grain * self.comm.size)) * layout.grain
         buffers = Buffers(bands, self.workspace)
         exchange = self._exchange(0, width, layout)
+        # Once for all rounds: what a turn takes depends on the images, the ranks and the limit, not
+        # on the band.
         exchange.reserve()
         with self.action.together():
             size = (part * self.partition.count,)
@@ -273,7 +277,7 @@ class _Conversion:
                 if number + 1 < len(pieces):
                     buffers.begin(*pieces[number + 1])
                 if b > a:
-                    with phase("compute"):
+                    with calling(), phase("compute"):
                         values = np.ascontiguousarray(self.series.run(start + a, block))
                     behind.begin(write, start + a, values)
         with together.attempt():

@@ -84,7 +84,7 @@ class Records:
         """Go on with another chain of the same records. Local, but to be done on all ranks."""
         self._chain, self._selection = chain, None
 
-    def action(self, method: str, memory: int | None = None) -> Action:
+    def make_action(self, method: str, memory: int | None = None) -> Action:
         """What runs a method of the collection. Local; RuntimeError where the context is closed."""
         return Action(self.session, self.kind, method, memory)
 

@@ -99,7 +99,7 @@ class ExchangeSource:
         return None if share is None else share[0]
 
     def _action(self) -> Action:
-        return self.images.action("toSeries")
+        return self.images.make_action("toSeries")
 
     def _load(self, action: Action) -> tuple[np.ndarray, Settled]:
         """This rank's images, (n,) + dims. Collective."""

@@ -48,7 +48,11 @@ def spin(request: MPI.Request) -> bool:
 
 
 def complete(comm: MPI.Intracomm, request: MPI.Request, buffer: np.ndarray) -> None:
-    """Wait for a collective operation of comm's, which writes to `buffer`."""
+    """Wait for a collective operation, which writes to `buffer`.
+
+    `comm` is the one whose look-out is called meanwhile; the request may be of another
+    communicator of the same ranks, or of some of them.
+    """
     with phase("wait (ranks)"):
         _complete(comm, request, buffer)
 

@@ -490,3 +490,15 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
                 shutil.rmtree(output) if output.is_dir() else output.unlink()
                 assert not partial.exists()
             tsc.comm.Barrier()
+
+
+@pytest.mark.ranks
+def test_a_function_on_series_calls_no_action(tsc, shared_path):
+    """In a conversion, too: each rank calls it for its own pixels, one of them for none."""
+    if tsc.size == 1:
+        pytest.skip("one rank waits for nobody")
+    images = tsc.loadImagesFromArray(np.arange(6, dtype="u2").reshape(6, 1, 1))
+    series = images.toSeries().apply(lambda values: values + images.mean(), range(6), "f8")
+    with pytest.raises(RuntimeError, match="called by all ranks together"):
+        series.saveAsBinarySeries(shared_path / "out")
+    assert not (shared_path / "out").exists()

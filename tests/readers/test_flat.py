@@ -215,7 +215,7 @@ def test_dims_and_shape_are_checks_of_files_that_say_it_themselves(tmp_path, nam
 @pytest.mark.parametrize(
     ("conf", "given_options", "told"),
     [
-        (None, {}, "need dims and dtype.*does not exist"),
+        (None, {}, "need dims= and dtype=.*does not exist"),
         (None, {"dims": (4, 6)}, "need dtype"),
         ({"dims": [4, 6]}, {}, "need dtype.*does not say"),
         ({"dims": [4, 6], "dtype": "int32"}, {}, "take 96 bytes, but the file has 48"),

@@ -15,7 +15,7 @@ from mpi4py import MPI
 from mpimages import FormatError
 from mpimages.dims import pixel_grain
 from mpimages.formats.hdf5_plugins import require_filters
-from mpimages.writers.hdf5 import filters
+from mpimages.writers.hdf5 import filters as hdf5_filters
 from mpimages.writers.hdf5.chunks import CompressedWriter
 from mpimages.writers.hdf5.filters import Filters, chunk_encoder, parse_compression
 from mpimages.writers.hdf5.writer import hdf5_writer
@@ -161,7 +161,7 @@ def test_our_own_gzip_and_shuffle_are_hdf5s(tmp_path, level, shuffle, dtype):
     encode, parallel = chunk_encoder(filters, (9, 31), np.dtype(dtype))
     assert parallel
     mask, content, _ = encode(array)
-    general = filters._Pipeline(filters, (9, 31), np.dtype(dtype))
+    general = hdf5_filters._Pipeline(filters, (9, 31), np.dtype(dtype))
     assert mask == general(array)[0] == 0
     if level is None:
         assert content == general(array)[1]
@@ -431,7 +431,7 @@ def test_a_failing_thread_is_heard(tmp_path, monkeypatch):
 
     writer = begin(MPI.COMM_SELF, tmp_path / "o", threads=2)
     assert isinstance(writer, CompressedWriter)
-    monkeypatch.setattr(filters.zlib, "compress", fail)
+    monkeypatch.setattr(hdf5_filters.zlib, "compress", fail)
     with pytest.raises(MemoryError, match="no room"):
         writer.write(0, noise().reshape(-1, 6))
     writer.close()

@@ -81,7 +81,7 @@ def _is_at(descriptor: int, path: str) -> bool:
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Whether no other running job holds the mark; True as well where locks do not work."""
+    """Whether no other running job holds the lock; True as well where locks do not work."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -46,7 +46,7 @@ from ...formats.output_names import (
     SEALED,
     hidden_path,
 )
-from ...spmd.agreement import Together
+from ...spmd.agreement import Together, is_agreed
 from .files import write_all
 from .journal import read_job, remove_job
 from .lock import Lock
@@ -179,7 +179,8 @@ def resumable(
             quietly(output.leave, resume or stopped)
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
-        comm.Barrier()  # no rank may find the partial output still there
+        if is_agreed(error, comm):  # else the ranks need not be in step, and nobody may wait
+            comm.Barrier()  # no rank may find the partial output still there
         raise
 
 
