@@ -222,7 +222,7 @@ class FileBands(_Shared):
             work.finish()
         finally:
             work.give_up()
-        return None if found.in_vain else cls(found, workspace)
+        return None if found.failed else cls(found, workspace)
 
     @classmethod
     def inside(
@@ -343,14 +343,14 @@ class _Survey:
         self.unfit = False
 
     @property
-    def in_vain(self) -> bool:
+    def failed(self) -> bool:
         """Whether one image at least is unfit, or two differ."""
         return self.unfit or len(self.kinds) > 1
 
     def look_at(self, start: int, stop: int) -> None:
         """Look at the images [start, stop), unless it has turned out to be in vain."""
         for file, image, place, number in self.source.visits(self.positions[start:stop]):
-            if self.in_vain:
+            if self.failed:
                 return
             with phase("list"), self.source.open(file) as handle:
                 places = handle.places(image, image + number)

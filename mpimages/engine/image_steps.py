@@ -157,7 +157,7 @@ class Apply:
         self.label = label  # from the chain's key to the one that users know
         # (key, label, dims, dtype) of what this rank saw during an action: of the first
         # record, and of the first that was unlike it.
-        self.seen: list[tuple[int, Any, Shape, np.dtype]] = []
+        self.observed: list[tuple[int, Any, Shape, np.dtype]] = []
 
     @property
     def known(self) -> bool:
@@ -206,10 +206,10 @@ class Apply:
             dims = "any" if self.known_dims is None else self.known_dims
             dtype = "any" if self.known_dtype is None else self.known_dtype
             raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
-        if not self.seen:
-            self.seen.append((key, label, array.shape, array.dtype))
-        elif (array.shape, array.dtype) != self.seen[0][2:]:
-            self.seen.append((key, label, array.shape, array.dtype))
+        if not self.observed:
+            self.observed.append((key, label, array.shape, array.dtype))
+        elif (array.shape, array.dtype) != self.observed[0][2:]:
+            self.observed.append((key, label, array.shape, array.dtype))
             raise Unlike
         return array
 

@@ -238,9 +238,9 @@ class Action:
             Where no record has told what an undeclared function returns.
         """
         self._run(selection, consume, given, into)
-        return self.described(selection)
+        return self.require_settled(selection)
 
-    def described(self, selection: Selection) -> Settled:
+    def require_settled(self, selection: Selection) -> Settled:
         """A selection of which an action has seen the records. Local; ValueError without any."""
         known = selection.describe()
         if not isinstance(known, Settled):  # a function that was never called
@@ -261,7 +261,7 @@ class Action:
             together.agree()  # before the ranks exchange anything, that they mean the same
         for step in selection.steps:
             if isinstance(step, Apply):
-                step.seen = []  # an action that failed may have left something here
+                step.observed = []  # an action that failed may have left something here
         batches = source.batches(
             selection.positions, selection.partition, comm.rank, limit, session.workspace,
             self.memory // ROOM_PART,
@@ -308,7 +308,7 @@ class Action:
         for step in selection.steps:
             if not isinstance(step, Apply) or step.known:
                 continue
-            found = [seen for rank in self.comm.allgather(step.seen) for seen in rank]
+            found = [seen for rank in self.comm.allgather(step.observed) for seen in rank]
             if not found:
                 continue
             found.sort(key=lambda seen: seen[0])

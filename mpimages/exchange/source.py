@@ -74,7 +74,7 @@ class ExchangeSource:
     def settle(self) -> Settled:
         """The images. Collective."""
         action = self._action()
-        return action.described(self.images.settle(action))
+        return action.require_settled(self.images.settle(action))
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,

@@ -30,7 +30,7 @@ from ..core.partition import Partition
 from ..kernels import moments
 from ..spmd.agreement import PIECE_BYTES, allreduce
 from ..spmd.shared_memory import Segments
-from .merge import Given, Results, finish_by_bands
+from .merge import MergeInput, Results, finish_by_bands
 
 __all__ = ["Accumulator", "Statistics", "join", "need_per_pixel"]
 
@@ -125,28 +125,28 @@ class Accumulator:
     ) -> None:
         self.width = width
         self.dtype = dtype
-        self.computed = _computed(dtype)
+        self.kernel_dtype = _kernel_dtype(dtype)
         self.wanted = wanted
         self.first = first
-        self.extrema = Extrema(width, self.computed, wanted)
+        self.extrema = Extrema(width, self.kernel_dtype, wanted)
         self.limit = limit
         self.empty = empty
         self.squares = bool(wanted & SQUARED)
         self.sums: IntegerSums | FloatTree | None = None
         if wanted & set(MOMENTS):
-            kind = FloatTree if self.computed.kind == "f" else IntegerSums
-            self.sums = kind(width, self.computed, self.squares, first, stop, empty)
+            kind = FloatTree if self.kernel_dtype.kind == "f" else IntegerSums
+            self.sums = kind(width, self.kernel_dtype, self.squares, first, stop, empty)
 
     def add(self, start: int, batch: np.ndarray) -> None:
         """Take in the records start … start + len(batch), which follow the last ones. Local."""
         rows_lie = batch.ndim == 2 and batch.strides[1] == batch.itemsize
-        as_it_is = batch.dtype == self.computed and (rows_lie or batch.flags.c_contiguous)
-        size = max(1, self.width * self.computed.itemsize)
+        as_it_is = batch.dtype == self.kernel_dtype and (rows_lie or batch.flags.c_contiguous)
+        size = max(1, self.width * self.kernel_dtype.itemsize)
         step = len(batch) if as_it_is else max(1, COPY_BYTES // size)
         for i in range(0, len(batch), max(1, step)):
             rows = batch[i : i + step]
             if not as_it_is:
-                rows = np.ascontiguousarray(rows, dtype=self.computed)
+                rows = np.ascontiguousarray(rows, dtype=self.kernel_dtype)
             self._add(start + i, rows.reshape(len(rows), self.width))
 
     def _add(self, start: int, rows: np.ndarray) -> None:
@@ -173,7 +173,7 @@ class Accumulator:
         segments: Segments | None,
     ) -> dict[str, np.ndarray | OverflowError]:
         """The sums and what follows from them, by bands of pixels. Collective."""
-        given = sums.given(partition)
+        given = sums.merge_input(partition)
         wanted = {name: sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
 
         def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
@@ -190,7 +190,7 @@ class Accumulator:
         return found if error is None else {**found, "sum": error}
 
 
-def _computed(dtype: np.dtype) -> np.dtype:
+def _kernel_dtype(dtype: np.dtype) -> np.dtype:
     """The dtype that the kernels see; nothing is lost by it."""
     if dtype == np.float16:
         return np.dtype(np.float32)
@@ -204,7 +204,7 @@ def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> i
     The same on all ranks. Slots of the tree that no node ever gets to are not counted: their
     memory is never touched.
     """
-    computed = _computed(dtype)
+    computed = _kernel_dtype(dtype)
     need = computed.itemsize * len(wanted & {"max", "min"})
     squares = bool(wanted & SQUARED)
     if not wanted & set(MOMENTS):
@@ -295,14 +295,14 @@ class IntegerSums:
         """The dtype of a statistic."""
         return np.dtype(np.float64 if name != "sum" else np.int64 if self.signed else np.uint64)
 
-    def given(self, partition: Partition) -> list[Given]:
+    def merge_input(self, partition: Partition) -> list[MergeInput]:
         """What this rank brings to the merge. Local."""
         ones = [1] * partition.parts
         sum_bound = partition.count * self.largest
-        given = [Given([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
+        given = [MergeInput([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
         if self.squares is not None:
             wire = self._wire(sum_bound * self.largest, False)
-            given.append(Given([self.squares], ones, len(self.squares), wire))
+            given.append(MergeInput([self.squares], ones, len(self.squares), wire))
         return given
 
     def _wire(self, bound: int, signed: bool) -> np.dtype:
@@ -394,14 +394,14 @@ class FloatTree:
         """The dtype of a statistic."""
         return np.dtype(np.float64)
 
-    def given(self, partition: Partition) -> list[Given]:
+    def merge_input(self, partition: Partition) -> list[MergeInput]:
         """What this rank brings to the merge. Local."""
         own = [
             (self.left if side == "left" else self.right)[level]
             for side, level, _ in _nodes(*self.range)
         ]
         counts = [len(_nodes(*partition.bounds(rank))) for rank in range(partition.parts)]
-        return [Given(own, counts, self.values, np.dtype(np.float64))]
+        return [MergeInput(own, counts, self.values, np.dtype(np.float64))]
 
     def finish(
         self, received: list[Sequence[np.ndarray]], partition: Partition,

@@ -21,7 +21,7 @@ from ..core.timers import phase
 from ..spmd.agreement import PIECE_BYTES, Together, allgather_in_place
 from ..spmd.shared_memory import Segments
 
-__all__ = ["Given", "Results", "finish_by_bands"]
+__all__ = ["MergeInput", "Results", "finish_by_bands"]
 
 # Arrays begin at multiples of a cache line.
 LINE = 64
@@ -32,7 +32,7 @@ Results = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Given:
+class MergeInput:
     """The operands of a merge: each rank has some arrays of (values, width).
 
     Attributes
@@ -58,7 +58,7 @@ class Given:
 
 
 def finish_by_bands(
-    comm: MPI.Intracomm, given: list[Given], results: dict[str, np.dtype], width: int,
+    comm: MPI.Intracomm, given: list[MergeInput], results: dict[str, np.dtype], width: int,
     finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
     limit: int = PIECE_BYTES, segments: Segments | None = None,
 ) -> Results:
@@ -66,7 +66,7 @@ def finish_by_bands(
 
     Parameters
     ----------
-    given : list of Given
+    given : list of MergeInput
     results : dict of dtype
         What is to be filled: an array of (width,) each, which is returned.
     finish : callable
@@ -120,7 +120,7 @@ def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
 
 
 def _exchange(
-    together: Together, given: list[Given], cuts: Cuts, empty: Empty
+    together: Together, given: list[MergeInput], cuts: Cuts, empty: Empty
 ) -> list[Sequence[np.ndarray]]:
     """Give each rank its cut of every rank's arrays; of its own it sees the cut where it is.
 
@@ -158,7 +158,7 @@ def _exchange(
 
 
 def _reserved(
-    segments: Segments | None, given: list[Given], results: list[np.dtype],
+    segments: Segments | None, given: list[MergeInput], results: list[np.dtype],
     all_cuts: list[list[tuple[int, int]]], bands: Partition,
 ) -> Segments | None:
     """The segments, if all that a rank sends has room in them. Collective."""
@@ -171,7 +171,7 @@ def _reserved(
     return segments if size <= segments.most and segments.reserve(size) else None
 
 
-def _places(given: list[Given], cuts: Cuts, sender: int) -> tuple[list[list[int]], int]:
+def _places(given: list[MergeInput], cuts: Cuts, sender: int) -> tuple[list[list[int]], int]:
     """Where in a sender's memory begins what goes to each rank, of each of `given`; and its end."""
     places, end = [], 0
     for what in given:
@@ -186,13 +186,13 @@ def _places(given: list[Given], cuts: Cuts, sender: int) -> tuple[list[list[int]
 
 
 def _exchange_within(
-    together: Together, given: list[Given], cuts: Cuts, segments: Segments
+    together: Together, given: list[MergeInput], cuts: Cuts, segments: Segments
 ) -> list[Sequence[np.ndarray]]:
     """As `_exchange`; what was received is in the segments until their next turn but one."""
     comm = together.comm
     start, stop = cuts[comm.rank]
 
-    def parts(what: Given, sender: int, place: int, width: int) -> np.ndarray:
+    def parts(what: MergeInput, sender: int, place: int, width: int) -> np.ndarray:
         count = what.counts[sender]
         size = count * what.values * width * what.dtype.itemsize
         memory = segments.half(sender)[place : place + size]
@@ -265,7 +265,7 @@ def _arrays(
             for place, size, shape, dtype in zip(places, sizes, shapes, dtypes, strict=False)]
 
 
-def _pack(what: Given, cuts: Cuts, rank: int, send: np.ndarray) -> None:
+def _pack(what: MergeInput, cuts: Cuts, rank: int, send: np.ndarray) -> None:
     """This rank's arrays, cut by cut for the others."""
     place = 0
     for other, (start, stop) in enumerate(cuts):
