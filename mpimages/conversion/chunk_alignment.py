@@ -70,7 +70,7 @@ class Slabs:
                 self._close()
 
     def _close(self) -> None:
-        """The records that are held are followed by none of their slab: all that is here."""
+        """Close the current slab: this rank has no more of its records."""
         held = np.concatenate(self._held)
         self._held = []
         end = min(self._count, (self._begin // self._grain + 1) * self._grain)

@@ -225,10 +225,10 @@ class Recorder:
         self._took = self._flushed - began
 
     def give_up(self) -> None:
-        """Record what can be recorded, after a failure: that one is what counts. Local.
+        """Flush the journal after an error. Errors raised here are not raised. Local.
 
-        Called while it is handled. After a system's error, on any rank, that is nothing: of what
-        others wrote to the same disk this rank need not have been told.
+        It is called while the error is handled. After an OSError on any rank nothing is flushed:
+        this rank may not have been told of failed writes to the same disk.
         """
         if not isinstance(sys.exc_info()[1], OSError):
             with suppress(Exception):
@@ -247,9 +247,10 @@ def _is_there(entry: Entry, holds: Callable[[JsonObject], bool]) -> bool:
 
 
 def _apart(entries: list[Entry], kind: str) -> list[Entry]:
-    """The entries without those that speak of a record again. Local.
+    """Remove entries for records that an earlier entry covers. Local.
 
-    What was void when one job looked may be there when the next does, and is recorded twice.
+    An entry that was void for one job may be valid for the next: its records are then
+    recorded twice.
     """
     kept: list[Entry] = []
     taken: list[Range] = []

@@ -83,9 +83,10 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
 
 
 def _prepare(path: str, header: bytes, size: int) -> None:
-    """Let the scratch file be there with its header; what an interrupted job put in stays. Local.
+    """Create the scratch file, or reuse that of an interrupted job. Local.
 
-    It gets its name when it has its header. What is there and is not as it should be is made anew.
+    It is renamed into place once its header is written. A file with another size or header is
+    replaced.
     """
     if os.path.lexists(path):
         with open(path, "rb") as file:

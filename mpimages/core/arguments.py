@@ -24,7 +24,7 @@ def check_flag(value: object, name: str) -> bool:
 
 
 def check_int(value: object, name: str, least: int | None = None) -> int:
-    """An integer, of at least `least`; a bool is none."""
+    """Return an int >= `least`; raise TypeError for bool."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError

@@ -27,7 +27,7 @@ class Timings:
         self._lock = threading.Lock()
 
     def add(self, name: str, seconds: float, nbytes: int) -> None:
-        """So much more."""
+        """Add seconds and bytes to a phase."""
         with self._lock:
             self.seconds[name] += seconds
             self.bytes[name] += nbytes

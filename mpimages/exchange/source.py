@@ -24,7 +24,7 @@ class ExchangeSource:
     Parameters
     ----------
     images : Records
-        Those of the collection: what one of the two finds out, the other knows.
+        Shared with the Images: results of settling are visible to both.
     """
 
     collective: ClassVar[bool] = True

@@ -49,7 +49,7 @@ class Bar:
         self._options = {"desc": name, "total": total, **units}
 
     def show(self, done: int, now: float) -> None:
-        """So much is done; drawn where it is time for it."""
+        """Update the bar to `done`, at most once per interval."""
         if now - self._began >= self._interval:
             with suppress(Exception):
                 self._bar = self._bar or _tqdm(self._interval, now - self._began, self._options)

@@ -164,12 +164,12 @@ class _Piece:
             self._line.begin(*self._described, now)
 
     def tick(self, more: int) -> None:
-        """This rank has done so much more."""
+        """Add to this rank's count."""
         self.done += more
         self.look()
 
     def look(self) -> None:
-        """Tell, or listen and draw, where it is time for it."""
+        """Send a report (rank > 0), or receive reports and redraw (rank 0), once per interval."""
         now = time.monotonic()
         if now < self._next:
             return

@@ -92,7 +92,10 @@ class Shared:
 
 
 def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
-    """As Dup, but not deaf: before the first context there is no watch yet. Collective."""
+    """Duplicate the communicator without blocking. Collective.
+
+    Signals and the timeout are served while it waits: there is no watch yet.
+    """
     comm, request = origin.Idup()
     if not waiting.spin(request):
         began = warned = time.monotonic()

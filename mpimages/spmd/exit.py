@@ -111,18 +111,18 @@ def attend(watch: Watch) -> None:
 
 
 def end_alone() -> None:
-    """The other ranks were waited for in vain: the end of this process is that of the job. Local.
+    """The other ranks did not answer in time. Abort the job at the end of this process. Local.
 
-    MPI could not end otherwise.
+    MPI_Finalize would wait for them forever.
     """
     _attended.lost = True
     _leave_at_exit()
 
 
 def end_of_interrupt() -> None:
-    """An interrupt took this rank out of step: it waits but a while for the others' end. Local.
+    """Limit the wait for other ranks after KeyboardInterrupt. Local.
 
-    The script may have caught it, while the others wait where they cannot be told.
+    The script may have caught it, while the others wait in a call that cannot be notified.
     """
     _attended.failure = _attended.failure or "KeyboardInterrupt"
 

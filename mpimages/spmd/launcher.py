@@ -31,7 +31,8 @@ class Launcher:
     name : str
         For messages.
     family : {'mpich', 'openmpi', 'pmi', 'pmix', 'slurm'}
-        For whose MPI it works; of the last three, for any that speaks with it.
+        MPI implementation that the launcher serves. 'pmi', 'pmix' and 'slurm' serve any
+        that uses that protocol.
     variable : str
         Which says how many ranks there are, or that there are several.
     ranks : int

@@ -315,7 +315,7 @@ class Watch:
                 "context is closed now")
 
     def _part(self, text: str) -> None:
-        """Nothing may follow: let the others know, in whatever they wait for this rank. Local."""
+        """Mark this rank as broken and notify all ranks. Local."""
         if self.broken:
             return
         self.broken = self._parted = True
@@ -323,9 +323,9 @@ class Watch:
         self._announce()
 
     def leave(self) -> None:
-        """This rank alone, it may be, leaves an action by an error: tell the next. Local.
+        """Notify the next rank that this rank left the action with an exception. Local.
 
-        It is no news to ranks that leave it alike. One that does not will tell all.
+        Ranks that left it too ignore the notice. One that is still in the action notifies all.
         """
         if self.alone or self.broken:
             return

@@ -54,7 +54,7 @@ class Statistics:
     ----------
     count : int
     sum : int64, uint64 or float64 ndarray
-        Or the OverflowError to raise: who asked for the mean alone must not hear of it.
+        Or an OverflowError. Stored, not raised: only `sum` raises it, not `mean`.
     mean, variance, stdev : float64 ndarray (population variance)
     max, min : ndarray of the records' dtype
     """

@@ -22,7 +22,7 @@ __all__ = ["MERGE_SHARE", "statistics", "sum_in_passes"]
 # rest is for the records and the results.
 SUMS_SHARE = 2
 MERGE_SHARE = 8
-# Reading everything more often than this is hardly what anybody wants.
+# Limit the number of passes, because each pass reads all files.
 MOST_PASSES = 256
 
 
