@@ -71,7 +71,7 @@ class Projection(WritingStep):
 
 
 def projection_axis(axis: int, dims: Shape) -> int:
-    """Return the axis counted from 0; raise ValueError if images of these dims have no such axis."""
+    """Return the axis counted from 0; raise ValueError if it is out of range for `dims`."""
     if not -len(dims) <= axis < len(dims):
         raise ValueError(
             f"axis {axis} is out of range: the images have {len(dims)} axes, dims {dims}"
@@ -214,14 +214,16 @@ class Apply:
 
 
 class Unlike(Exception):
-    """A record is not like the first that this rank saw; which of them is not like the first
-    of all, the ranks must find out together."""
+    """A record that differs in shape or dtype from the first that this rank saw.
+
+    The ranks must find out together which record differs from the first of all.
+    """
 
 
 def different(
     key: object, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
 ) -> str:
-    """The message for a record that is not like the first."""
+    """Return the message for a record that differs from the first."""
     return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
             f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
             "all records of a collection are alike")

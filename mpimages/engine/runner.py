@@ -81,7 +81,7 @@ class Records:
         return self._chain
 
     def replace(self, chain: Chain) -> None:
-        """Replace the chain by another one of the same records. Local; must be called on all ranks."""
+        """Replace the chain by another of the same records. Local; must be called on all ranks."""
         self._chain, self._selection = chain, None
 
     def action(self, method: str, memory: int | None = None) -> Action:
@@ -458,7 +458,8 @@ class Action:
         if saves:  # such a method does not hold a share
             words = f"declare dims and dtype of what apply's function returns, {words}"
         there = self.memory // max(1, record)
-        # More ranks do not help: gathered records are whole on each, and records in memory do not move.
+        # More ranks do not help: each holds all gathered records, and records in memory do not
+        # move.
         if not there or selection.source.partition is not None or \
                 not (saves or self.method in ("cache", "toSeries")):
             return words

@@ -125,8 +125,8 @@ class Session:
             try:
                 yield
             except BaseException as error:
-                # An exception that the ranks agreed on leaves them in step, and so may one that all of
-                # them raise.
+                # An exception that the ranks agreed on leaves them in step, and so may one that all
+                # of them raise.
                 if watch.depth == 1 and not is_agreed(error, since=began):
                     watch.leave()
                     # The other ranks may be anywhere in the action: no further action may follow.
@@ -138,7 +138,7 @@ class Session:
                 watch.depth -= 1
 
     def _told(self, name: str) -> str:
-        """Return the name of an action, with the number of the context unless it is the first. Local.
+        """Return an action's name, with the number of the context unless it is the first. Local.
 
         The ranks compare it: collections of two contexts may be equal in everything else.
         """
