@@ -258,8 +258,8 @@ def _construct(kind: Any, number: int | None, message: str) -> BaseException:
 def _passes(error: BaseException) -> bool:
     """Return True if the exception can be raised through any code.
 
-    Context managers set the traceback of exceptions that pass them. If a class forbids that, another
-    exception would be raised instead, on which the ranks have not agreed.
+    Context managers set the traceback of exceptions that pass them. If a class forbids that,
+    another exception would be raised instead, on which the ranks have not agreed.
     """
 
     def set_as_they_do() -> bool:

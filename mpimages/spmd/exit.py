@@ -94,7 +94,7 @@ class _Attended:
         self.failure: str | None = None
         self.alone = False  # True if no other rank is known to have failed in the same way
         self.lost = False  # True if a collective call of this process will never complete
-        self.untold: Callable[[], None] | None = None  # prints the exception if the rank that should print it does not
+        self.untold: Callable[[], None] | None = None  # prints what another rank should
 
 
 _attended = _Attended()
@@ -112,7 +112,7 @@ def attend(watch: Watch) -> None:
 
 
 def end_alone() -> None:
-    """The other ranks did not answer in time. Abort the job at the end of this process. Local.
+    """Abort the job when this process ends: the other ranks did not answer in time. Local.
 
     MPI_Finalize would wait for them forever.
     """
@@ -195,7 +195,7 @@ def _leave() -> None:
     while watches:
         watches = [watch for watch in watches if not watch.has_left()]
         if watches and _attended.failure is not None and time.monotonic() > end:
-            if _attended.untold is not None:  # the others have caught the exception, but this rank has not
+            if _attended.untold is not None:  # the others have caught it
                 _attended.untold()
             _abort()
         time.sleep(PAUSE)

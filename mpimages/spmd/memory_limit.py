@@ -83,7 +83,7 @@ def _cgroup_limit() -> int:
 
 
 def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
-    """Yield the directory of each group of this process, and the name of the file with its limit."""
+    """Yield the directory of each group of this process, and the file with its limit."""
     kinds = {"": (mounted, "memory.max"),
              "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes")}
     paths = dict.fromkeys(kinds, "/")

@@ -315,7 +315,7 @@ class IntegerSums:
         self, received: list[Sequence[np.ndarray]], partition: Partition,
         out: dict[str, np.ndarray | None],
     ) -> None:
-        """Add all ranks' sums of some pixels, and fill `out` where it is not None. Local."""
+        """Add all ranks' sums of some pixels, and fill `out`, skipping None. Local."""
         sums = add_limbs(received[0])
         squares = add_limbs(received[1]) if len(received) > 1 else None
         if out["mean"] is not None or out["variance"] is not None:
@@ -407,7 +407,7 @@ class FloatTree:
         self, received: list[Sequence[np.ndarray]], partition: Partition,
         out: dict[str, np.ndarray | None],
     ) -> None:
-        """Complete the tree for some pixels, and fill `out` where it is not None. Local."""
+        """Complete the tree for some pixels, and fill `out`, skipping None. Local."""
         order = [
             (level, index)
             for rank in range(partition.parts)
