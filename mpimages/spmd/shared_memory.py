@@ -21,7 +21,7 @@ from .waiting import complete
 
 __all__ = ["HEAD", "Segments"]
 
-# Bytes at the start of the memory for the token that identifies it: one cache line.
+# Bytes at the start of a segment: one cache line, for the token that identifies the memory.
 HEAD = 64
 GRAIN = 1 << 21
 # Maximum bytes of all segments of a node together.

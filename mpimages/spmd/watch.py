@@ -303,7 +303,7 @@ class Watch:
             raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
 
     def _is_gone(self, place: _Place) -> bool:
-        if place.kind == "left":  # as this rank may have, too
+        if place.kind == "left":  # this rank may have left it, too
             return place.sequence == self._sequence and self.depth > 0
         return place.sequence > self._sequence
 
