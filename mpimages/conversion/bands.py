@@ -70,7 +70,7 @@ class Bands(Protocol):
     def dtype(self) -> np.dtype: ...
 
     def view(self, first: int, last: int) -> np.ndarray | None:
-        """Return a view of the pixels [first, last), (count, last - first); None if not in memory."""
+        """Return a view of the pixels [first, last), (count, last - first), if in memory, else None."""
 
     def begin(self, first: int, last: int, out: np.ndarray) -> Work:
         """Begin to write the pixels [first, last) into out, on the workspace's threads.

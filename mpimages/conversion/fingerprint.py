@@ -44,7 +44,7 @@ class Fingerprint:
             self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}
             source = images.source
         self._source = source
-        # A sum, so that the distribution over ranks does not matter. Each term includes its position.
+        # A sum, so that the distribution over ranks does not matter. Each term has its position.
         self._files = np.zeros(1, dtype=np.uint64)
         self._values: PieceSums | None = None
 

@@ -54,7 +54,7 @@ def convert(
     progress : Progress
         The finished records, which are skipped, and the journal for new ones.
     """
-    action = source.images.action(action.method, action.memory)  # named after the images, which are read
+    action = source.images.action(action.method, action.memory)  # the images are read
     conversion = _Conversion(action, source.settle(), series, writer, progress)
     action.session.workspace.trim()
     if progress.done.count == conversion.pixels:
