@@ -1,8 +1,8 @@
 """Bands of pixels of many images, read from their files or viewed in memory. Local.
 
-A conversion runs in rounds, and a round takes a range of the pixels of all images: a band. Where
-files store their images uncompressed, each round reads its band alone, so that every stored byte
-is read once.
+A conversion runs in rounds, and a round takes a range of the pixels of all images: a band. If files
+store their images uncompressed, each round reads only its band, so that every stored byte is read
+once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Bands(Protocol):
     def dtype(self) -> np.dtype: ...
 
     def view(self, first: int, last: int) -> np.ndarray | None:
-        """Return a view of the pixels [first, last), (count, last - first), if in memory, else None."""
+        """Return a view of the pixels [first, last), (count, last - first); None if in files."""
 
     def begin(self, first: int, last: int, out: np.ndarray) -> Work:
         """Begin to write the pixels [first, last) into out, on the workspace's threads.
@@ -94,7 +94,7 @@ class Bands(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open. May be called twice."""
+        """Close the open files. May be called twice."""
 
 
 class _Shared:
@@ -129,7 +129,7 @@ class _Shared:
         return self._workspace.submit((self._fill, (first, a, b, out[a:b])) for a, b in parts)
 
     def close(self) -> None:
-        """Close what is open. May be called twice."""
+        """Close the open files. May be called twice."""
 
     def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
         """Write a band of the images [start, stop) into out. Runs on any thread."""

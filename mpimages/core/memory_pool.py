@@ -42,7 +42,7 @@ class Pool:
         return sum(len(region) for region in self._idle)
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-        """Return an uninitialized C-contiguous array; its memory is reused after its last reference.
+        """Return an uninitialized C-contiguous array; its memory is reused when it is collected.
 
         Raises
         ------

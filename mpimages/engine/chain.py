@@ -45,7 +45,7 @@ class Source(Protocol):
         The owner of each record, if the source dictates it (memory). None if any rank can
         read any record (files).
     collective : bool
-        Whether `batches` communicates, so that every rank must take all of them.
+        True if `batches` communicates: then every rank must take all of its batches.
     number : int
         The number of the recording in its context: the same on all ranks that are in step.
     """

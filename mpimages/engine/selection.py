@@ -111,7 +111,7 @@ class Settled(Selection):
     dims : tuple of int
         Shape of a record after the steps.
     dtype : numpy.dtype
-        Of a record after the steps.
+        dtype of a record after the steps.
     """
 
     dims: Shape

@@ -36,7 +36,7 @@ class Session:
     progress : bool, float or None
         See `meter.choose_progress`; the value of rank 0 holds for all.
     timings : bool
-        Whether to measure the time of each phase; the same on all ranks.
+        True to measure the time of each phase; the same on all ranks.
 
     Attributes
     ----------

@@ -26,8 +26,8 @@ __all__ = ["Meter", "Tick", "choose_progress"]
 
 Tick = Callable[[int], None]
 
-# Seconds between two lines in a log; minimum seconds between two reports of a rank; seconds per rank
-# that limit the reports to rank 0 to a thousand a second.
+# Seconds between two lines in a log; minimum seconds between two reports of a rank; seconds per
+# rank that limit the reports to rank 0 to a thousand a second.
 LOG_INTERVAL = 30.0
 REPORT = 0.2
 FOR_EACH = 1e-3

@@ -94,7 +94,7 @@ class _Attended:
         self.failure: str | None = None
         self.alone = False  # True if no other rank is known to have failed in the same way
         self.lost = False  # True if a collective call of this process will never complete
-        self.untold: Callable[[], None] | None = None  # prints what another rank should
+        self.untold: Callable[[], None] | None = None  # prints what another rank did not
 
 
 _attended = _Attended()
