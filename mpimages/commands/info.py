@@ -70,7 +70,7 @@ def _plain_text(value: object) -> str:
 def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObject:
     series: Series = load_series(context, path, reading)
     action, selection = series.records.begin("info")
-    known = action.described(selection)
+    known = action.require_settled(selection)
     length = known.dims[0]
     return {
         "what": "series", "format": "binary series" if os.path.isdir(path) else "hdf5",
@@ -87,7 +87,7 @@ def _images(images: Images) -> JsonObject:
     from ..spmd.agreement import from_rank
 
     action, selection = images.records.begin("info")
-    source, known = files_of(images), action.described(selection)
+    source, known = files_of(images), action.require_settled(selection)
     check_counts(action, selection)
     paths, positions = source.paths, selection.positions
     first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))

@@ -21,7 +21,7 @@ def pixel_of(images: Images, pixel: tuple[int, ...]) -> np.ndarray:
     Of files that store their images plainly a few bytes each are read; of others all is.
     """
     begun, selection = images.records.begin("view")
-    known = begun.described(selection)
+    known = begun.require_settled(selection)
     bands = survey(begun, known)
     if bands is None:
         one = images.crop(pixel, [i + 1 for i in pixel])

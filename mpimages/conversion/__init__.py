@@ -1,1 +1,1 @@
-"""Images to files, in rounds within a budget, resumable."""
+"""Conversion of images to files, in rounds within a budget, resumable."""

@@ -1,8 +1,8 @@
 """Bands of pixels of many images, read from their files or viewed in memory. Local.
 
-A conversion runs in rounds, and a round takes a range of the pixels of all images: a band. Where
-files store their images uncompressed, each round reads its band alone, so that every stored byte
-is read once.
+A conversion runs in rounds, and a round takes a range of the pixels of all images: a band. If files
+store their images uncompressed, each round reads only its band, so that every stored byte is read
+once.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from ..kernels.transpose import transpose_each
 
 __all__ = ["Bands", "FileBands", "MemoryBands"]
 
-# Bytes of volumes that are read and interleaved at once: they stay in the second-level cache.
+# Bytes of volumes that are read and interleaved at once: they stay in the L2 cache.
 PIECE_BYTES = 1 << 20
-# Bytes of one plane that a single read takes at least: below it system calls dominate.
+# Minimum bytes of one plane in a single read: below it system calls dominate.
 RUN_BYTES = 1 << 15
-# Fraction of the free file descriptors that stay open between rounds: the rest is for the output,
+# Fraction of the free file descriptors that stay open between rounds. The rest is for the output,
 # the libraries and the user.
 KEPT_PART = 0.25
 KEPT_MOST = 16384
 
 
 class Bands(Protocol):
-    """This rank's images, of which ranges of pixels can be had.
+    """This rank's images, with access to ranges of their pixels.
 
     Pixels are counted in C order: (row, column[, page]).
 
     Attributes
     ----------
     in_memory : bool
-        Whether `view` gives the pixels as they lie; otherwise `begin` reads them into a buffer.
+        True if `view` returns the pixels without a copy; otherwise `begin` reads them.
     count : int
-        How many images this rank has; may be 0.
+        The number of images of this rank; may be 0.
     pixels : int
-        How many pixels an image has.
+        The number of pixels of an image.
     grain : int
-        The first and last pixel of a band are multiples of it; it divides `pixels`. Ranks whose
-        files differ may differ in it; then the greatest serves all of them.
+        Bands begin and end at multiples of it; it divides `pixels`. It may differ between ranks
+        if their files differ; the greatest is valid for all of them.
     dtype : numpy.dtype
-        In native byte order.
+        dtype of the pixels, in native byte order.
     """
 
     @property
@@ -70,7 +70,7 @@ class Bands(Protocol):
     def dtype(self) -> np.dtype: ...
 
     def view(self, first: int, last: int) -> np.ndarray | None:
-        """The pixels [first, last), (count, last - first), as they lie in memory; else None."""
+        """Return a view of the pixels [first, last), (count, last - first); None if in files."""
 
     def begin(self, first: int, last: int, out: np.ndarray) -> Work:
         """Begin to write the pixels [first, last) into out, on the workspace's threads.
@@ -80,12 +80,12 @@ class Bands(Protocol):
         first, last : int
             Multiples of the grain.
         out : (count, last - first) ndarray of `dtype`
-            C-contiguous. To be left alone until the work has finished.
+            C-contiguous. Must not be used until the work has finished.
 
         Returns
         -------
         Work
-            Its `finish` raises what reading raised.
+            Its `finish` raises the error of reading.
 
         Raises
         ------
@@ -94,11 +94,11 @@ class Bands(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is open. May be called twice."""
+        """Close the open files. May be called twice."""
 
 
 class _Shared:
-    """What bands of either kind say of themselves."""
+    """Common base of both kinds of bands."""
 
     def __init__(
         self, count: int, pixels: int, grain: int, dtype: np.dtype, workspace: Workspace
@@ -129,15 +129,15 @@ class _Shared:
         return self._workspace.submit((self._fill, (first, a, b, out[a:b])) for a, b in parts)
 
     def close(self) -> None:
-        """Close what is open. May be called twice."""
+        """Close the open files. May be called twice."""
 
     def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
-        """Write a band of the images [start, stop) into out; on any thread."""
+        """Write a band of the images [start, stop) into out. Runs on any thread."""
         raise NotImplementedError
 
 
 def _parts(count: int, workspace: Workspace) -> list[tuple[int, int]]:
-    """A part of `count` images for each thread; none is empty."""
+    """Return a part of `count` images for each thread; no part is empty."""
     cuts = Partition.balanced(count, max(1, min(count, workspace.threads)))
     return [cuts.bounds(part) for part in range(cuts.parts)] if count else []
 
@@ -148,7 +148,7 @@ class MemoryBands(_Shared):
     Parameters
     ----------
     images : (n, pixels) ndarray
-        This rank's; kept, not copied.
+        The images of this rank; kept, not copied.
     workspace : Workspace
     """
 
@@ -159,7 +159,7 @@ class MemoryBands(_Shared):
         self._images = images
 
     def view(self, first: int, last: int) -> np.ndarray:
-        """The pixels [first, last), (count, last - first); not copied, not to be written to."""
+        """Return a read-only view of the pixels [first, last), (count, last - first)."""
         self._check_band(first, last)
         return self._images[:, first:last]
 
@@ -168,12 +168,12 @@ class MemoryBands(_Shared):
 
 
 class FileBands(_Shared):
-    """Bands of images that are stored plainly in files; made by `survey`.
+    """Bands of images that are stored uncompressed in files; made by `survey`.
 
-    Each image takes 32 bytes (its place, and its file's size and time of modification), and 8
-    more for its position where the positions are no range. A quarter of the free file descriptors
-    stay open; other files are opened and closed for each band. A file that has changed since the
-    survey is refused.
+    Each image takes 32 bytes (its place, and its file's size and time of modification), and 8 more
+    for its position if the positions are not a range. A quarter of the free file descriptors stay
+    open; other files are opened and closed for each band. A file that has changed since the survey
+    is refused.
     """
 
     in_memory: ClassVar[bool] = False
@@ -194,26 +194,28 @@ class FileBands(_Shared):
     def survey(
         cls, source: FileSource, positions: Positions, workspace: Workspace
     ) -> FileBands | None:
-        """Find out where images lie: each file is opened once, on the workspace's threads. Local.
+        """Locate images in their files. Local.
+
+        Each file is opened once, on the workspace's threads.
 
         Parameters
         ----------
         source : FileSource
         positions : ascending ints
-            Which of its images; this rank's own.
+            The positions of this rank's images.
         workspace : Workspace
 
         Returns
         -------
         FileBands or None
-            None if an image cannot be read in part, or is stored otherwise than the others.
+            None if an image cannot be read in part, or is stored differently from the others.
 
         Raises
         ------
         FormatError
             If a file is damaged, truncated, or of another shape or dtype than the first.
         OSError
-            If one cannot be opened.
+            If a file cannot be opened.
         """
         found = _Survey(source, positions)
         parts = _parts(len(positions), workspace)
@@ -222,13 +224,13 @@ class FileBands(_Shared):
             work.finish()
         finally:
             work.give_up()
-        return None if found.in_vain else cls(found, workspace)
+        return None if found.failed else cls(found, workspace)
 
     @classmethod
     def inside(
         cls, source: FileSource, positions: Positions, workspace: Workspace
     ) -> FileBands:
-        """As `survey`, of files that this job has written itself: whenever that was. Local."""
+        """Survey files that this job has written, whatever their time of modification. Local."""
         bands = cls.survey(source, positions, workspace)
         if bands is None:
             raise FormatError(f"{source.paths[0]}: another file than this job has written")
@@ -236,15 +238,15 @@ class FileBands(_Shared):
         return bands
 
     def trust(self) -> None:
-        """Accept the files whenever they were modified.
+        """Accept the files whatever their time of modification.
 
-        On network file systems a time of modification may arrive late.
+        On network file systems a time of modification may change late.
         """
         self._found.modified = None
 
     @property
     def scratch_bytes(self) -> int:
-        """How much memory of its own each thread takes for a band at most."""
+        """The maximum bytes of temporary memory of each thread for a band."""
         if self.grain == 1:
             return 0
         return max(PIECE_BYTES, min(RUN_BYTES * self.grain, self.pixels * self.dtype.itemsize))
@@ -254,7 +256,7 @@ class FileBands(_Shared):
         self._closing()
 
     def view(self, first: int, last: int) -> None:
-        """None: a band must be read."""
+        """Return None: a band must be read."""
 
     def _fill(self, first: int, start: int, stop: int, out: np.ndarray) -> None:
         if self.grain == 1:
@@ -270,8 +272,10 @@ class FileBands(_Shared):
                 transpose_each(stored, target)
 
     def _pieces(self, count: int, width: int) -> Iterator[tuple[slice, slice]]:
-        """The images and the places in each plane that are read and interleaved at once:
-        several whole bands of images, or a part of one."""
+        """Yield the images, and the places in each plane, that are read and interleaved at once.
+
+        They are several whole bands of images, or a part of one.
+        """
         item = self.grain * self.dtype.itemsize
         most = max(1, PIECE_BYTES // item, RUN_BYTES // self.dtype.itemsize)
         wide, many = min(width, most), max(1, PIECE_BYTES // (width * item))
@@ -281,8 +285,10 @@ class FileBands(_Shared):
                 yield images, slice(place, min(place + wide, width))
 
     def _read(self, start: int, place: int, out: np.ndarray) -> None:
-        """Read values from number `place` on of each plane of images into out,
-        (images, planes, values), for the images from `start` on."""
+        """Read values of each plane, from number `place` on, into out, (images, planes, values).
+
+        The images begin at number `start`.
+        """
         found, images = self._found, slice(start, start + len(out))
         files = found.source.files_of(found.positions[images])
         modified = None if found.modified is None else found.modified[images]
@@ -298,7 +304,7 @@ class FileBands(_Shared):
 
 
 def _to_keep(found: _Survey) -> np.ndarray:
-    """Which files stay open once they are: KEEP at the first image of each, else OPEN."""
+    """Return KEEP at the first image of each file that stays open, else OPEN."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     free = limit - len(os.listdir("/proc/self/fd"))
     most = KEPT_MOST if limit == resource.RLIM_INFINITY else min(KEPT_MOST, int(KEPT_PART * free))
@@ -317,7 +323,7 @@ def _close_all(kept: np.ndarray) -> None:
 
 
 def _refuse(path: str, status: int, number: int) -> None:
-    """Raise what a failure to read a band stands for."""
+    """Raise the exception for a failure to read a band."""
     if status == TRUNCATED:
         raise FormatError(
             f"{path}: truncated: it is shorter than when it was first looked at; restore it and "
@@ -332,7 +338,7 @@ def _refuse(path: str, status: int, number: int) -> None:
 
 
 class _Survey:
-    """Where images lie, as it is found out, a part on each thread."""
+    """The places of images in files, found in parts on several threads."""
 
     def __init__(self, source: FileSource, positions: Positions) -> None:
         self.source = source
@@ -343,14 +349,14 @@ class _Survey:
         self.unfit = False
 
     @property
-    def in_vain(self) -> bool:
-        """Whether one image at least is unfit, or two differ."""
+    def failed(self) -> bool:
+        """True if an image is unfit, or two are stored differently."""
         return self.unfit or len(self.kinds) > 1
 
     def look_at(self, start: int, stop: int) -> None:
-        """Look at the images [start, stop), unless it has turned out to be in vain."""
+        """Look at the images [start, stop), unless the survey has failed already."""
         for file, image, place, number in self.source.visits(self.positions[start:stop]):
-            if self.in_vain:
+            if self.failed:
                 return
             with phase("list"), self.source.open(file) as handle:
                 places = handle.places(image, image + number)

@@ -1,8 +1,8 @@
-"""Records that must be written in whole slabs, put together across batches and ranks.
+"""Records that must be written in whole slabs, assembled across batches and ranks.
 
-A compressed chunk is made by one rank, of all its records. What a rank streams comes in batches
-that end anywhere, and of records in memory the ranks hold what they hold: parts of a slab that
-lie on several ranks go to the one that has its first record.
+One rank compresses a chunk, and needs all of its records. Batches end anywhere, and the partition
+of records in memory is given. So parts of a slab that lie on several ranks are sent to the rank
+that has the first record of the slab.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ Emit = Callable[[int, np.ndarray], None]
 
 
 class Slabs:
-    """Passes records on in whole slabs: those from a multiple of `grain` to the next. Local.
+    """Emitter of records in whole slabs, each from a multiple of `grain` to the next. Local.
 
     Parameters
     ----------
     grain, count : int
-        Records in a slab, and in all; the last slab may be shorter.
+        The number of records in a slab, and in total; the last slab may be shorter.
     places : ascending ints
-        The records that are streamed, by all ranks together; of each slab all or none.
+        The records that all ranks together stream; of each slab all or none.
     partition : Partition
-        Of `places`.
+        The partition of `places`.
     emit : callable
-        Takes the number of the first record, and the records of one or more whole slabs.
+        emit(first, records) takes the records of one or more whole slabs; `first` is the number
+        of the first record.
     """
 
     def __init__(
@@ -44,13 +45,13 @@ class Slabs:
         self._places = places
         self._partition = partition
         self._emit = emit
-        # The slab that is being put together: where its records begin, and what is there.
+        # The current slab: the number of its first record, and its records so far.
         self._begin = 0
         self._held: list[np.ndarray] = []
         self._edges: list[tuple[int, np.ndarray]] = []
 
     def add(self, place: int, records: np.ndarray) -> None:
-        """Take the records from number `place` on; they are copied where they are kept."""
+        """Add the records from number `place` on; those that are kept are copied."""
         while len(records):
             if not self._held:
                 self._begin = place
@@ -70,7 +71,7 @@ class Slabs:
                 self._close()
 
     def _close(self) -> None:
-        """The records that are held are followed by none of their slab: all that is here."""
+        """Close the current slab: this rank has no more of its records."""
         held = np.concatenate(self._held)
         self._held = []
         end = min(self._count, (self._begin // self._grain + 1) * self._grain)
@@ -80,7 +81,7 @@ class Slabs:
             self._edges.append((self._begin, held))
 
     def finish(self, comm: MPI.Intracomm, action: str) -> None:
-        """Put together the slabs of which several ranks have parts. Collective."""
+        """Assemble the slabs of which several ranks have parts. Collective."""
         outgoing: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(comm.size)]
         with Together(comm, action):
             if self._held:
@@ -94,9 +95,9 @@ class Slabs:
                 self.add(place, records)
 
     def _owner(self, place: int) -> int:
-        """The rank that has the first record of the slab to which a record belongs."""
+        """Return the rank that has the first record of the slab of the record `place`."""
         begin = place // self._grain * self._grain
         places = self._places
-        whole = isinstance(places, range)  # then nothing was left out
+        whole = isinstance(places, range)  # a range: no record was left out
         index = begin if whole else int(np.searchsorted(places, begin))
         return int(np.searchsorted(self._partition.offsets, index, side="right")) - 1

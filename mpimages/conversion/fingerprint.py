@@ -1,4 +1,4 @@
-"""What a job was given, in few bytes: to tell whether an interrupted one may be taken up."""
+"""A fingerprint of a job's input, which tells if an interrupted job may be resumed."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from ..writers.output.piece_sums import PieceSums
 __all__ = ["Fingerprint"]
 
 PLAIN = (bool, int, float, complex, str, bytes)
-# Of records in memory so many bytes are summed at once.
+# Bytes of records in memory that are checksummed at once.
 PIECE_BYTES = 1 << 24
 
 
 class Fingerprint:
-    """Names, sizes and times of the files, their header, and the steps. Collective constructor.
+    """Fingerprint of the files' names, sizes, times and header, and of the steps.
 
-    The ranks share the files: each asks for its part (`ask`, local), and together they
-    describe the whole (`describe`, collective).
+    Collective constructor. The ranks divide the files among them: each looks at its part (`ask`,
+    local), and together they describe the whole (`describe`, collective).
     """
 
     def __init__(self, action: Action, records: Selection) -> None:
@@ -46,7 +46,7 @@ class Fingerprint:
             self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}
             source = images.source
         self._source = source
-        # A sum: who asked for which file must not matter. Each term knows its place.
+        # A sum, so that the distribution over ranks does not matter. Each term has its position.
         self._files = np.zeros(1, dtype=np.uint64)
         self._values: PieceSums | None = None
 
@@ -64,7 +64,7 @@ class Fingerprint:
             self._files += np.uint64(int(one, 16))
 
     def describe(self) -> JsonObject:
-        """Plain values, the same on all ranks for the same input, whatever their number.
+        """Return plain values that depend on the input, but not on the number of ranks.
 
         Collective.
         """
@@ -87,14 +87,14 @@ class Fingerprint:
 
 
 def _paths(source: Source) -> PathTable | Sequence[str]:
-    """The files of a source; none of one that has no files."""
+    """Return the files of a source; empty if it has none."""
     if isinstance(source, FileSource):
         return source.paths
     return source.header.files() if isinstance(source, SeriesSource) else ()
 
 
 def _sum_values(source: MemorySource, rank: int) -> PieceSums:
-    """This rank's part of the checksums of all records, as if they were one array."""
+    """Return this rank's part of the checksums of all records, taken as one array."""
     size, first = source.record_bytes(), source.partition.bounds(rank)[0]
     step = max(1, PIECE_BYTES // max(1, size))
     sums = PieceSums(source.count * size, PIECE)
@@ -104,7 +104,7 @@ def _sum_values(source: MemorySource, rank: int) -> PieceSums:
 
 
 def _functions(records: Selection) -> list[tuple[str, int]]:
-    """What can be compared of the users' functions: their names, code and plain constants."""
+    """Return the comparable parts of the users' functions: names, code and plain constants."""
     found = []
     for step in records.steps:
         func = getattr(step, "func", None)

@@ -1,4 +1,4 @@
-"""Images to pictures: TIFF in their own dtype, one or a file for each; PNG to look at."""
+"""Images as pictures: TIFF in their own dtype, in one file or one per image; PNG for viewing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def save_tif(
     """See `Images.saveAsTif`. Collective."""
     known = action.known(images)
     _check_page(known)
-    with action.together():  # the metadata are a rank's own
+    with action.together():  # the metadata are local to a rank
         rows, columns, pages = (*known.dims, 1)[:3]
         layout = StackLayout((known.count, pages, rows, columns), known.dtype, metadata)
     with staged(action.comm, path, "tifstack", overwrite, action.name) as file:
@@ -96,7 +96,7 @@ def _check_flat(action: Action, images: Selection) -> None:
 
 
 def _scale_is_open(options: JsonObject) -> bool:
-    """Whether neither the user nor the norm says what the two ends of the scale are."""
+    """Return True if neither the user nor the norm sets both ends of the scale."""
     norm = options["norm"]
     return any(
         options[end] is None and getattr(norm, end, None) is None for end in ("vmin", "vmax")
@@ -104,7 +104,7 @@ def _scale_is_open(options: JsonObject) -> bool:
 
 
 def _finite_range(action: Action, images: Selection) -> tuple[Settled, float, float]:
-    """The smallest and the largest finite value of all images; 0, 1 without any. Collective."""
+    """Return the least and greatest finite value of all images, or 0, 1. Collective."""
     ends = np.array([np.inf, np.inf])  # the smallest value, and minus the largest
 
     def widen(first: int, batch: np.ndarray) -> None:
@@ -123,7 +123,7 @@ def _save_pictures(
     action: Action, images: Selection, path: Path, kind: str, prefix: str, overwrite: bool,
     write: Callable[[str, np.ndarray], None], options: object = None,
 ) -> None:
-    """One file for each image, named by its key. Collective."""
+    """Write one file for each image, named by its key. Collective."""
     comm, keys = action.comm, images.keys
     with staged(comm, path, kind, overwrite, action.name, (prefix, options)) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))

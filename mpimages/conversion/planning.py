@@ -1,4 +1,4 @@
-"""How a conversion is cut into rounds within a budget, and what it will take: arithmetic. Local."""
+"""The layout of a conversion in rounds within a budget, and its costs: arithmetic. Local."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from ..spmd import memory_limit
 
 __all__ = ["HELD_BYTES", "HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
 
-# What a rank sends, and what it receives, at once while a band is exchanged: it stays in the
-# cache between packing and unpacking.
+# Bytes that a rank sends, and that it receives, at once while a band is exchanged: they stay in
+# the cache between packing and unpacking.
 EXCHANGE_BYTES = 8 << 20
-# A round must not last long whatever the budget, so that a job can be stopped and resumed.
+# Maximum bytes of a round, so that it is short and a job can be stopped and resumed.
 ROUND_BYTES = 1 << 30
-# Where a band is a view of images in memory, rounds cost next to nothing: blocks of this size
-# are filled while the one before is written, and their memory is used again and again.
+# Bytes of a block if bands are views of images in memory. Rounds then cost almost nothing: a block
+# is filled while the one before is written, and their memory is reused.
 BLOCK_BYTES = 16 << 20
-# A share that leaves so much of the budget is held; otherwise it is read band by band.
+# A share is held in memory if it leaves this part of the budget; else it is read band by band.
 HELD_PART = 0.75
-# To read a share is one step, of which a job that is killed has nothing: larger ones go in bands.
+# Reading a share is one step, which is lost if the job is killed: larger shares are read in bands.
 HELD_BYTES = 8 << 30
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a conversion is cut into rounds. The same on all ranks.
+    """The layout of a conversion in rounds. The same on all ranks.
 
     Attributes
     ----------
     way : {'memory', 'share', 'bands', 'frames'}
     width : int
-        Pixels in a round, of all ranks.
+        Pixels in a round, over all ranks.
     grain : int
-        Bands begin and end, and are shared among the ranks, at multiples of it.
+        Bands begin and end, and are divided among the ranks, at multiples of it.
     rounds : int
-        For all of the pixels.
+        The number of rounds for all pixels.
     blocks : int
-        How many a rank has in turn: 1; or 2, to exchange one while the other is written.
+        The number of blocks of a rank: 1; or 2, to exchange one while the other is written.
     exchange : int
         Bytes that a rank sends at once.
     memory : int
-        Bytes that a rank takes, at most.
+        Maximum bytes that a rank takes.
     scratch : int
         Bytes of the scratch file.
     """
@@ -67,18 +67,18 @@ def lay_out(
     ----------
     way : {'memory', 'share', 'bands', 'frames'}
     counts : tuple of int
-        How many images each rank has.
+        The number of images of each rank.
     pixels, itemsize : int
-        Of an image.
+        The pixels of an image, and the bytes of a pixel.
     record : int
-        Bytes of one series as it is held: with all times, and what the steps make of it.
+        Bytes of one series with all times, and of the steps' results for it.
     grain : int
         See `Layout`.
 
     Raises
     ------
     MemoryError
-        Where not even the narrowest band fits.
+        If not even the narrowest band fits.
     """
     size, most = len(counts), max(counts)
     held = most * pixels * itemsize if way == "share" else 0
@@ -112,7 +112,10 @@ def lay_out(
 def _narrowest(
     way: str, most: int, size: int, pixels: int, itemsize: int, record: int, grain: int, memory: int
 ) -> int:
-    """What the narrowest band takes on each of `size` ranks that have `most` images at most."""
+    """Return the bytes that the narrowest band takes on a rank, of `size` ranks.
+
+    Each rank has at most `most` images.
+    """
     held = most * pixels * itemsize if way == "share" else 0
     sent = -(-pixels * record // size)
     exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
@@ -121,8 +124,11 @@ def _narrowest(
 
 
 def _instead(need: Callable[[int], int], size: int, most: int, memory: int) -> str:
-    """What to do where need(size) bytes are too many. A rank holds one series at least, and two
-    ranks exchange what one has already: more of them do not always help."""
+    """Return the advice if need(size) bytes are too many.
+
+    More ranks do not always help: a rank holds at least one series, and two ranks exchange data
+    that one rank already has.
+    """
     ranks = 2 * size
     while ranks <= 2 * most and need(ranks) > memory:
         ranks *= 2
@@ -133,17 +139,16 @@ def _instead(need: Callable[[int], int], size: int, most: int, memory: int) -> s
 
 @dataclass(frozen=True)
 class Plan:
-    """What a conversion will take; ``print`` tells it to people.
+    """The costs of a conversion; ``print`` shows them as a text.
 
     Attributes
     ----------
     way : {'memory', 'share', 'bands', 'frames'}
-        Where the pixels come from: from images that are in memory; from the files, each read
-        once and held; from the files, a band of pixels at a time; from a scratch file of decoded
-        images.
+        The source of the pixels: images in memory; the files, each read once and held; the
+        files, a band of pixels at a time; a scratch file of decoded images.
     ranks, rounds : int
     memory, budget : int
-        Bytes that each rank takes at most, and may take.
+        Maximum bytes that each rank takes, and that it may take.
     bytesRead, bytesWritten : int
         By all ranks, of the input and of the output.
     bytesScratch : int

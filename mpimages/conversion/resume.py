@@ -1,4 +1,4 @@
-"""What of an output is on the disk, and how an interrupted job is resumed."""
+"""The record of finished work, from which an interrupted job is resumed."""
 
 from __future__ import annotations
 
@@ -28,59 +28,59 @@ Entry = JsonObject
 
 _log = logging.getLogger("mpimages")
 
-# At most about this fraction of a rank's writing time goes into flushing.
+# Approximate maximum fraction of a rank's writing time for flushing.
 FLUSH_SHARE = 0.1
-# A killed job loses at most so many seconds of work ...
+# Maximum seconds of work that a killed job loses.
 FLUSH_SECONDS = 5.0
-# ... and a flush comes no sooner than after so many: losing less does not matter.
+# Minimum seconds between two flushes: losing less work does not matter.
 FLUSH_LEAST = 0.25
 
 
 class Writer(Protocol):
-    """What a conversion asks of the writer of its output."""
+    """The interface of the writer of an output to a conversion."""
 
     grain: int
 
     @property
     def threaded(self) -> bool:
-        """Whether `write` may run in another thread than MPI's calls."""
+        """True if `write` may run in another thread than MPI calls."""
 
     def write(self, first: int, block: np.ndarray) -> None:
         """Write the records from number `first` on. Local."""
 
     def finish(self) -> None:
-        """Make the output whole. Collective."""
+        """Complete the output. Collective."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
 
     def flush(self) -> JsonObject:
-        """Bring to the disk what was written since the last call; what to record of it."""
+        """Flush what was written since the last call; return the fields of its journal entry."""
 
     def holds(self, entry: JsonObject) -> bool:
-        """Whether what an earlier job recorded is on the disk: it is read again."""
+        """Return True if the work of an earlier job's entry is on the disk; it is read again."""
 
     def restore(self, entry: JsonObject) -> None:
-        """Take over what an earlier job recorded."""
+        """Take over the work of an earlier job's entry."""
 
 
 class Progress:
-    """The records that are on the disk, and this rank's journal of them. Local constructor.
+    """The finished records of a job, and this rank's journal of them. Local constructor.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
     described : mapping
-        What is made, of what: plain values, the same on all ranks.
+        The output and its input: plain values, the same on all ranks.
     action : str
 
     Attributes
     ----------
     stage : Stage
-        Of the output; once it is begun.
+        The stage of the output, once it has begun.
     done, frames : Ranges
-        The records that were written, and those that wait decoded in the scratch file, when
-        this job began: what the journals say, until `restore` and `confirm` have looked.
+        The records that were written, and those that were decoded into the scratch file, before
+        this job began. They are those of the journals until `restore` and `confirm` check them.
     """
 
     def __init__(self, comm: MPI.Intracomm, described: JsonMapping, action: str) -> None:
@@ -92,12 +92,12 @@ class Progress:
         self._journal: Journal | None = None
 
     def take_up(self, stage: Stage) -> tuple[Ranges, Ranges, int]:
-        """Read what the journals of an earlier job say. Local: rank 0.
+        """Read the journals of an earlier job. Local: rank 0.
 
         Raises
         ------
         FileExistsError
-            Where the earlier job made something else, or of something else.
+            If the earlier job made another output, or made it from another input.
         """
         job = read_job(stage.partial) if stage.resumed else None
         if job is None:
@@ -113,7 +113,7 @@ class Progress:
         return _said(self._entries, "done"), _said(self._entries, "frames"), attempt
 
     def begin(self, stage: Stage) -> None:
-        """Begin this rank's journal: from now on the job can be resumed. Local.
+        """Begin this rank's journal: the job can then be resumed. Local.
 
         On rank 0, which writes `job.json`, the files of the output are there. What `take_up` has
         found is in the stage.
@@ -123,10 +123,10 @@ class Progress:
         if self._comm.rank == 0 and not stage.resumed:
             begin_job(stage.partial, self._described)
         self._journal = Journal(stage.partial, attempt, self._comm.rank)
-        sync_directory(stage.partial)  # its name is to outlive the machine before its lines do
+        sync_directory(stage.partial)  # its name must be on the disk before its lines are
 
     def restore(self, writer: Writer) -> None:
-        """Hand what an earlier job has done to the writer, as far as it is there. Collective."""
+        """Hand the confirmed work of an earlier job to the writer. Collective."""
         if not self.stage.resumed:
             return
         self.done, entries = self.confirm("done", writer.holds)
@@ -137,14 +137,14 @@ class Progress:
     def confirm(
         self, kind: str, holds: Callable[[JsonObject], bool]
     ) -> tuple[Ranges, list[Entry]]:
-        """Read again what the journals say of one kind of work; what is not there, is void.
+        """Check the journal entries of one kind of work; drop those that do not hold.
 
-        Collective: the ranks share the entries.
+        Collective: the ranks divide the entries among them.
 
         Returns
         -------
         Ranges, list
-            The records that are there, and on rank 0 the entries that say so, each record once.
+            The confirmed records, and on rank 0 their entries, each record once.
         """
         comm = self._comm
         said = [entry for entry in self._entries if kind in entry]
@@ -164,7 +164,7 @@ class Progress:
         return ranges, kept
 
     def recorder(self, kind: str, flush: Callable[[], JsonMapping]) -> Recorder:
-        """What keeps account of one kind of work of this rank. Local."""
+        """Return a recorder of one kind of work of this rank. Local."""
         if self._journal is None:
             raise RuntimeError("internal error: a recorder before the journal")
         return Recorder(self._journal, kind, flush)
@@ -183,7 +183,7 @@ class Recorder:
     journal : Journal
     kind : {'done', 'frames'}
     flush : callable
-        Brings to the disk what was written; returns what else to record of it.
+        Flushes what was written; returns further fields of the entry.
     """
 
     def __init__(
@@ -198,9 +198,9 @@ class Recorder:
 
     @contextmanager
     def writing(self, start: int, stop: int) -> Iterator[None]:
-        """Records [start, stop) are handed to the system; now and then they are flushed.
+        """Note that the block writes the records [start, stop); flush regularly.
 
-        Where that fails nothing more is recorded: what else the disk took is not known.
+        After a failure nothing more is recorded: it is unknown what else is on the disk.
         """
         try:
             yield
@@ -215,7 +215,7 @@ class Recorder:
             raise
 
     def flush(self) -> None:
-        """Bring what was written to the disk and record it."""
+        """Flush what was written, and record it."""
         if not self._waiting or self._failed:
             return
         began = time.monotonic()
@@ -229,10 +229,10 @@ class Recorder:
         self._took = self._flushed - began
 
     def give_up(self) -> None:
-        """Record what can be recorded, after a failure: that one is what counts. Local.
+        """Flush the journal after an error. Errors raised here are not raised. Local.
 
-        Called while it is handled. After a system's error, on any rank, that is nothing: of what
-        others wrote to the same disk this rank need not have been told.
+        It is called while the error is handled. After an OSError on any rank nothing is flushed:
+        this rank may not have been told of failed writes to the same disk.
         """
         if not isinstance(sys.exc_info()[1], OSError):
             with suppress(Exception):
@@ -246,14 +246,15 @@ def _said(entries: list[Entry], kind: str) -> Ranges:
 def _is_there(entry: Entry, holds: Callable[[JsonObject], bool]) -> bool:
     try:
         return holds(entry)
-    except OSError:  # what cannot be read is written again
+    except OSError:  # unreadable records are written again
         return False
 
 
 def _apart(entries: list[Entry], kind: str) -> list[Entry]:
-    """The entries without those that speak of a record again. Local.
+    """Remove entries for records that an earlier entry covers. Local.
 
-    What was void when one job looked may be there when the next does, and is recorded twice.
+    An entry that was void for one job may be valid for the next: its records are then
+    recorded twice.
     """
     kept: list[Entry] = []
     taken: list[Range] = []

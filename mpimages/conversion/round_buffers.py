@@ -1,4 +1,4 @@
-"""The memory of a conversion's rounds, and the thread that writes behind them. Local."""
+"""The memory of a conversion's rounds, and the thread that writes in the background. Local."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Behind", "Buffers"]
 
 
 class Buffers:
-    """The band that is read while another is written, and the blocks that are written. Local."""
+    """Buffers of the band that is read and of the blocks that are written. Local."""
 
     def __init__(self, bands: Bands, workspace: Workspace) -> None:
         self.blocks: list[np.ndarray] = []
@@ -28,12 +28,12 @@ class Buffers:
         self._work: Work | None = None
 
     def make(self, width: int) -> None:
-        """Memory for bands of up to `width` pixels, where they are not in memory."""
+        """Allocate memory for bands of up to `width` pixels, unless they are in memory already."""
         if not isinstance(self._bands, MemoryBands):
             self._memory = self._workspace.empty((self._bands.count * width,), self._bands.dtype)
 
     def block(self, number: int, pixels: int, times: int) -> np.ndarray:
-        """(pixels, times): the memory of a round's block."""
+        """Return the memory of a round's block, (pixels, times)."""
         return self.blocks[number % len(self.blocks)][: pixels * times].reshape(pixels, times)
 
     def begin(self, start: int, stop: int) -> None:
@@ -46,40 +46,40 @@ class Buffers:
         self._work = self._bands.begin(start, stop, self._columns)
 
     def finish(self) -> np.ndarray:
-        """The band, (images, pixels), once it is there."""
+        """Wait for the band, and return it, (images, pixels)."""
         if self._work is not None:
             work, self._work = self._work, None
             work.finish()
         return self._columns
 
     def give_up(self) -> None:
-        """Wait until nobody writes into the memory any more."""
+        """Wait until no thread writes into the memory any more."""
         if self._work is not None:
             self._work.give_up()
 
 
 class Behind:
-    """One call at a time that runs on a thread behind the caller. Local."""
+    """A background thread that runs one call at a time. Local."""
 
     def __init__(self, executor: ThreadPoolExecutor | None) -> None:
-        self._executor = executor  # None: calls are made at once
+        self._executor = executor  # None: calls run in the caller's thread
         self._future: Future[None] | None = None
 
     def begin(self, function: Callable[..., None], *given: Any) -> None:
-        """Begin function(*given); the one before is finished."""
+        """Finish the call before, and begin function(*given)."""
         if self._executor is None:
             function(*given)
         else:
             self._future = self._executor.submit(carry_timings(function), *given)
 
     def finish(self) -> None:
-        """Wait for it, and raise what it raised."""
+        """Wait for the call, and raise its exception."""
         if self._future is not None:
             future, self._future = self._future, None
             with phase("wait (files)"):
                 future.result()
 
     def give_up(self) -> None:
-        """Wait for it, whatever it raises: what failed before is what counts."""
+        """Wait for the call and ignore its exception: an earlier failure is being raised."""
         if self._future is not None:
             self._future.exception()

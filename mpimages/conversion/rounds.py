@@ -1,14 +1,14 @@
-"""Images to series on disk, in rounds within a budget.
+"""Conversion of images to series on disk, in rounds within a budget.
 
 A round is a *band*: the pixels [a, b) of all images. Each rank reads the band of its own
 images, the exchange gives each rank its part of the band with all times, and a thread writes
-that block while the next band is read. Where the images come from is one of four ways:
+that block while the next band is read. There are four ways to get the images:
 
 memory  they are in memory already: a band is a view;
 share   each rank's share fits and is not huge: it is read once, whole, and then as above;
 bands   the files can be read in part: a band is read from each of them;
-frames  they must be decoded or computed whole, and are not held: they pass once through a
-        scratch file beside the output, frame after frame, and its bands are read.
+frames  they must be decoded or computed whole, and do not fit: they are written once, one by
+        one, to a scratch file beside the output, and its bands are read.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def convert(
     series : Settled
         Its steps are run on each block.
     source : ExchangeSource
-        That of the series: the images that are transposed.
+        The source of the series: the images that are transposed.
     writer : a writer of the output
     progress : Progress
-        What is done already is not done again; what this does is recorded.
+        The finished records, which are skipped, and the journal for new ones.
     """
     # From here on messages and the bar name the Images' method: it is images that are read.
     action = source.images.make_action(action.method, action.memory)
@@ -66,12 +66,12 @@ def convert(
 
 
 def survey(action: Action, images: Selection) -> FileBands | None:
-    """Where this rank's images lie in their files. Collective.
+    """Locate this rank's images in their files. Collective.
 
     Returns
     -------
     FileBands or None
-        None on all ranks where some images cannot be read in part.
+        None on all ranks if some images cannot be read in part.
     """
     comm, found = action.comm, None
     with action.together():
@@ -83,9 +83,9 @@ def survey(action: Action, images: Selection) -> FileBands | None:
 
 
 def check_counts(action: Action, images: Selection) -> None:
-    """Refuse files of several images where the first, as it has one, was taken for all.
+    """Refuse files of several images if the first file has one.
 
-    Collective. Without it, they are refused when they are read.
+    Collective. Without this check they are refused when they are read.
     """
     comm, source = action.comm, images.source
     if not isinstance(source, FileSource) or source.ends is not None or not source.reader.several:
@@ -97,14 +97,14 @@ def check_counts(action: Action, images: Selection) -> None:
 
 
 def plan_conversion(action: Action, images: Settled, ranks: int, grain: int) -> Plan:
-    """What `convert` would take on so many ranks. Collective.
+    """Return the costs of `convert` on `ranks` ranks. Collective.
 
-    Headers are read alone: of the first file, and of those that may hold several images.
+    Only headers are read: that of the first file, and those of files with several images.
 
     Raises
     ------
     MemoryError
-        Where not even the narrowest band fits.
+        If not even the narrowest band fits.
     """
     source = images.source
     counts = Partition.balanced(images.count, ranks).counts
@@ -127,7 +127,7 @@ def plan_conversion(action: Action, images: Settled, ranks: int, grain: int) -> 
 
 
 def _held(images: Settled, counts: tuple[int, ...], memory: int) -> str | None:
-    """How the images are held in memory as a whole, where they are. Local."""
+    """Return the way that holds the images whole in memory, or None. Local."""
     if isinstance(images.source, MemorySource) and images.steps == ():
         return "memory"
     share = max(counts) * images.record_bytes
@@ -137,8 +137,8 @@ def _held(images: Settled, counts: tuple[int, ...], memory: int) -> str | None:
 def _layout(
     way: str, images: Settled, made: int, counts: tuple[int, ...], grain: int, action: Action
 ) -> Layout:
-    """See `lay_out`; `made` is how many bytes the steps make of one series. Local."""
-    # Of volumes whose pages lie one after the other, a part of the pages' pixels is read.
+    """Lay out a conversion; `made` is the bytes of the steps' result for one series. Local."""
+    # For volumes stored page after page, a band is a part of each page's pixels.
     planes = images.dims[2] if len(images.dims) == 3 else 1
     itemsize = images.dtype.itemsize
     return lay_out(way, counts, math.prod(images.dims), itemsize,
@@ -147,7 +147,7 @@ def _layout(
 
 
 class _Conversion:
-    """What all rounds of one conversion share."""
+    """The state that all rounds of one conversion share."""
 
     def __init__(
         self, action: Action, images: Settled, series: Settled, writer: Writer, progress: Progress
@@ -166,17 +166,17 @@ class _Conversion:
     # -- where the images come from ---------------------------------------------------------
 
     def open_bands(self, computed: np.ndarray | None) -> tuple[Bands, Layout]:
-        """The images, so that bands of them can be read, and how to cut them. Collective.
+        """Return the images' bands and the layout of the rounds. Collective.
 
-        `computed` is this rank's share, where it was computed already.
+        `computed` is this rank's share if it was computed already, else None.
         """
         if computed is not None:
             return self._in_memory(computed), self.lay_out("memory")
-        begun = self.progress.frames.count > 0  # an earlier job has decoded some already
+        begun = self.progress.frames.count > 0  # an earlier job has decoded some
         counts, memory = self.partition.counts, self.action.memory
         held = None if begun else _held(self.images, counts, memory)
         if held is not None:
-            layout = self.lay_out(held)  # refuses before anything is read
+            layout = self.lay_out(held)  # raises before anything is read
             return self._in_memory(self.action.load(self.images)[0]), layout
         files = None if begun else survey(self.action, self.images)
         if files is not None:
@@ -189,7 +189,7 @@ class _Conversion:
         return bands, layout
 
     def lay_out(self, way: str) -> Layout:
-        """How the work is cut into rounds. Local."""
+        """Return the layout of the rounds. Local."""
         made = self.series.record_bytes if self.series.steps else 0
         return _layout(way, self.images, made, self.partition.counts, self.writer.grain,
                        self.action)
@@ -203,7 +203,7 @@ class _Conversion:
     # -- rounds -----------------------------------------------------------------------------
 
     def run(self, bands: Bands, layout: Layout) -> None:
-        """Take round after round over the pixels that are not done yet. Collective."""
+        """Run the rounds over the pixels that are not done yet. Collective."""
         missing = self.progress.done.missing(self.pixels)
         pieces = list(missing.pieces(layout.width, layout.grain))
         if not pieces:
@@ -236,12 +236,12 @@ class _Conversion:
                 quietly(executor.shutdown)
 
     def _piece(self, pixels: int) -> AbstractContextManager[Tick]:
-        """The bytes of so many pixels, to be shown. Local."""
+        """Return a progress counter for the bytes of `pixels` pixels. Local."""
         total = pixels * self.partition.count * self.dtype.itemsize
         return self.action.session.meter.piece(self.action.method, total, "bytes")
 
     def _exchange(self, start: int, stop: int, layout: Layout) -> Redistribution:
-        """How a band is exchanged. Local."""
+        """Return the redistribution of a band. Local."""
         parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
         return Redistribution(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES,
                             self.action.session.segments)
@@ -263,14 +263,14 @@ class _Conversion:
             with together.attempt():
                 self.action.session.stopping.check(ask=False)  # agreed in this round
                 columns = buffers.finish()
-            if layout.blocks == 1:  # its block is the one that is filled next
+            if layout.blocks == 1:  # the next round fills the same block
                 with together.attempt():
                     behind.finish()
             exchange = self._exchange(start, stop, layout)
             a, b = exchange.pixels.bounds(self.comm.rank)
             block = buffers.block(number, b - a, self.partition.count)
             exchange.execute_within(together, columns, buffers.exchange, block)
-            together.agree()  # what a rank could not read reaches no file
+            together.agree()  # a failed read must not reach a file
             tick((b - a) * series_bytes)
             with together.attempt():
                 behind.finish()

@@ -51,13 +51,13 @@ logger = logging.getLogger("mpimages")
 
 WriterType = TypeVar("WriterType", bound=Writer)
 
-# A plan holds a number for each: for more than any machine has it would not end.
+# A plan holds a number per rank: the limit keeps its memory and time small.
 MOST_RANKS = 10_000_000
 
 
 @dataclass(frozen=True)
 class Content:
-    """What an output holds beside the values.
+    """The contents of an output other than the values.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Content:
         dims + (T,).
     index : (T,) int64 ndarray
     metadata, inputs : dict
-        Plain values: what the files say of their records; which files, and how they were read.
+        Plain values: the files' metadata of their records; the files and their read options.
     """
 
     shape: Shape
@@ -74,18 +74,18 @@ class Content:
     inputs: JsonObject
 
     def options(self, dtype: np.dtype) -> JsonObject:
-        """What of it decides the output's bytes."""
+        """Return the options that determine the output's bytes."""
         said = repr((self.index.tolist(), plain_metadata(self.metadata)))
         return {"shape": list(self.shape), "dtype": str(dtype), "labels": zlib.crc32(said.encode())}
 
     def attributes(self) -> dict[str, str]:
-        """What the file says of its origin: the input's names and how they were read, as JSON."""
+        """Return the attributes of the origin: names and read options of the input, as JSON."""
         return {name: json.dumps(value, sort_keys=True) for name, value in self.inputs.items()}
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an output goes, what becomes of one that is there, and what each rank may take."""
+    """The path of an output, the treatment of an existing one, and the budget of each rank."""
 
     path: Path
     overwrite: bool
@@ -96,7 +96,7 @@ class Target:
     def checked(
         cls, path: Path, overwrite: bool, resume: bool, memory: int | str | None
     ) -> Target:
-        """With the memory in bytes. Local; the rest is checked when the output is staged."""
+        """Return a Target with the memory in bytes. Local; staging checks the other fields."""
         return cls(path, overwrite, resume, None if memory is None else parse_size(memory))
 
 
@@ -129,7 +129,7 @@ def save_frames(
     action: Action, images: Selection, metadata: JsonObject, inputs: JsonObject,
     target: Target, dataset: str, chunks: object, compression: object,
 ) -> None:
-    """``saveAsHDF5`` of Images with layout 'images': no pixel leaves its rank. Collective."""
+    """Save Images as HDF5 with layout 'images': no pixel leaves its rank. Collective."""
     known = action.known(images)
     content = Content((*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata,
                       inputs)
@@ -145,7 +145,7 @@ def _hdf5(
     action: Action, records: Settled, content: Content, target: Target, dataset: str,
     layout: str, name: str, chunks: object, compression: object,
 ) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
-    """The saving to HDF5 and what makes its writer; `name` tells the ways of a layout apart."""
+    """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
 
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
@@ -180,7 +180,7 @@ def plan_series(
 
 
 def _plain_compression(compression: object) -> str:
-    """How the output is compressed, for comparing. Filters of plug-ins are mappings."""
+    """Return the compression as a comparable text. Filters of plug-ins are mappings."""
     if isinstance(compression, Mapping):
         compression = sorted(compression.items())
     return quote(compression, WHOLE)
@@ -201,14 +201,14 @@ def _save(
     saving: _Saving, make: Callable[[Stage], WriterType],
     write: Callable[[_Saving, WriterType, Progress], None] | None = None,
 ) -> None:
-    """Stage an output, write what is missing of it, and put it in place. Collective."""
+    """Stage an output, write its missing parts, and move it into place. Collective."""
     action, target = saving.action, saving.target
     if target.memory is not None:
         saving = replace(saving, action=action.within(target.memory))
     fingerprint = Fingerprint(action, saving.records)
     given = (as_comparable(target.path), saving.kind, target.overwrite, target.resume,
              target.memory, saving.options)
-    with action.together(given):  # before there is anything that would have to be removed again
+    with action.together(given):  # before anything is created that would have to be removed
         fingerprint.ask()
     described = {"output": saving.kind, "options": saving.options,
                  "input": fingerprint.describe()}
@@ -241,14 +241,14 @@ def _save(
 
 
 def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
-    """Shape, dims + (T,), and dtype of a Series on disk. Local."""
+    """Return the shape, dims + (T,), and the dtype of a Series on disk. Local."""
     options = SeriesOptions(dataset=saving.options.get("dataset", "series"))
     header = inspect_series(path, options)
     return [*header.dims, header.length], str(header.dtype)
 
 
 def _accept(saving: _Saving, stage: Stage) -> None:
-    """An output that is complete already must be the one that was asked for. Local: rank 0."""
+    """Raise FileExistsError if a complete output is not the requested one. Local: rank 0."""
     found = _inspect(stage.output, saving)
     wanted = (saving.options["shape"], saving.options["dtype"])
     if found != wanted:
@@ -273,7 +273,7 @@ def _stream_into(
 ) -> None:
     """Stream the records that are not on the disk yet into a writer. Collective.
 
-    `into` is what writes records, and how many of them it wants together.
+    `into` is the function that writes records, and the number of records in a slab.
     """
     action, records = saving.action, saving.records
     count = records.count

@@ -1,7 +1,7 @@
-"""Images on their way through the disk: decoded or computed once, then read in bands.
+"""The scratch file of images that are decoded or computed once, and then read in bands.
 
-The scratch file stands in the partial directory of the output and goes with it. Image number i
-of the selection lies at i times an image's size, as it is in memory.
+The scratch file is in the partial directory of the output, and is removed with it. Image number i
+of the selection begins at i times the size of an image, with the bytes that it has in memory.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["frame_bands", "write_frames"]
 
 
 def write_frames(action: Action, images: Settled, progress: Progress) -> str:
-    """Run the steps once, and put each image into the scratch file. Collective.
+    """Run the steps once, and write each image into the scratch file. Collective.
 
-    Images that an interrupted job has put there already are left out.
+    Images that an interrupted job has written are skipped.
 
     Returns
     -------
     str
-        The scratch file.
+        The path of the scratch file.
     """
     path = os.path.join(progress.stage.partial, FRAMES)
     size, header = images.record_bytes, _header(images)
@@ -83,9 +83,10 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
 
 
 def _prepare(path: str, header: bytes, size: int) -> None:
-    """Let the scratch file be there with its header; what an interrupted job put in stays. Local.
+    """Create the scratch file, or reuse that of an interrupted job. Local.
 
-    It gets its name when it has its header. What is there and is not as it should be is made anew.
+    It is renamed into place once its header is written. A file with another size or header is
+    replaced.
     """
     if os.path.lexists(path):
         with open(path, "rb") as file:
@@ -104,7 +105,7 @@ def _prepare(path: str, header: bytes, size: int) -> None:
 def frame_bands(
     path: str, images: Settled, own: range, workspace: Workspace
 ) -> FileBands:
-    """Bands of this rank's images in the scratch file. Local."""
+    """Return bands of this rank's images in the scratch file. Local."""
     options = readers.Options(axes="TYX" if len(images.dims) == 2 else "TYXZ")
     reader = readers.get("npy")
     header = reader.inspect(path, options)
@@ -113,7 +114,7 @@ def frame_bands(
 
 
 def _header(images: Settled) -> bytes:
-    """The scratch file is an array as NumPy stores them, so that any version can read it."""
+    """Return the header of the scratch file, a .npy file, so that any version can read it."""
     stream = io.BytesIO()
     described = {"descr": images.dtype.newbyteorder("<").str, "fortran_order": False,
                  "shape": (images.count, *images.dims)}

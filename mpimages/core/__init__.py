@@ -1,1 +1,1 @@
-"""What needs neither MPI nor files: partitions, arguments, text, memory, time, checksums."""
+"""Tools without MPI or files: partitions, arguments, text, memory, time, checksums."""

@@ -1,8 +1,8 @@
-"""Checks of what users give. Local.
+"""Checks of users' arguments. Local.
 
 Each returns the value in its plain type, or raises TypeError for another type and ValueError for a
-value out of range, as "NAME must be ..., got VALUE". They are careful with any object: its own
-methods may raise.
+value out of range, as "NAME must be ..., got VALUE". They accept any object: its own methods may
+raise.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .text import quote
 
 
 def check_flag(value: object, name: str) -> bool:
-    """True or False and nothing else: 'no' and NaN would count as true."""
+    """Return a bool; raise TypeError for other types: 'no' and NaN would count as true."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {quote(value)}")
     return bool(value)
 
 
 def check_int(value: object, name: str, least: int | None = None) -> int:
-    """An integer, of at least `least`; a bool is none."""
+    """Return an int >= `least`; raise TypeError for bool."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
@@ -37,7 +37,7 @@ def check_int(value: object, name: str, least: int | None = None) -> int:
 
 
 def check_ints(values: object, name: str, least: int | None = None) -> tuple[int, ...]:
-    """Any number of integers, each of at least `least`."""
+    """Return a tuple of any number of ints, each >= `least`."""
     try:
         if isinstance(values, str | bytes | dict | set):
             raise TypeError
@@ -50,7 +50,7 @@ def check_ints(values: object, name: str, least: int | None = None) -> tuple[int
 
 
 def check_number(value: object, name: str) -> float:
-    """A real number that a float can hold."""
+    """Return a real number as a float; raise ValueError if it is too large."""
     if isinstance(value, bool | np.bool_) or not isinstance(
         value, int | float | np.integer | np.floating
     ):
@@ -64,7 +64,7 @@ def check_number(value: object, name: str) -> float:
 
 
 def check_percent(value: object, name: str) -> float:
-    """A percentage."""
+    """Return a percentage, a float from 0 to 100."""
     percent = check_number(value, name)
     if not 0 <= percent <= 100:
         raise ValueError(f"{name} must be from 0 to 100, got {quote(value)}")
@@ -72,7 +72,7 @@ def check_percent(value: object, name: str) -> float:
 
 
 def check_text(value: object, name: str) -> str:
-    """A string that is not empty and that the system's calls can hold."""
+    """Return a string that is not empty and has no NUL character."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a string, got {quote(value)}")
     if not value or "\0" in value:
@@ -81,7 +81,7 @@ def check_text(value: object, name: str) -> str:
 
 
 def check_choice(value: object, name: str, choices: Collection[str]) -> str:
-    """One of some strings."""
+    """Return a string that is one of `choices`."""
     expected = f"{name} must be {'one of ' if len(choices) > 1 else ''}" + ", ".join(
         repr(choice) for choice in choices
     )
@@ -93,7 +93,7 @@ def check_choice(value: object, name: str, choices: Collection[str]) -> str:
 
 
 def check_dims(value: object, name: str = "dims") -> tuple[int, ...]:
-    """The shape of an image: (row, column) or (row, column, page)."""
+    """Return the shape of an image: (row, column) or (row, column, page)."""
     dims = check_ints(value, name, 1)
     if len(dims) not in (2, 3):
         raise ValueError(f"{name} must be (row, column) or (row, column, page), got {dims}")
@@ -101,7 +101,7 @@ def check_dims(value: object, name: str = "dims") -> tuple[int, ...]:
 
 
 def check_index(values: object, name: str = "index") -> np.ndarray:
-    """The labels of an index: integers, or floats without fractions, as 1-D int64."""
+    """Return the labels of an index, integers or floats without fractions, as 1-D int64."""
     try:
         if isinstance(values, str | bytes | dict | set):
             raise TypeError
@@ -119,7 +119,7 @@ def check_index(values: object, name: str = "index") -> np.ndarray:
 
 
 def check_seed(value: object) -> int:
-    """A seed of 64 bits; a fresh one for None."""
+    """Return a seed of 64 bits; a random one for None."""
     if value is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
     return check_int(value, "seed") % 2**64
@@ -129,20 +129,20 @@ def check_seed(value: object) -> int:
 
 
 def is_record_dtype(dtype: np.dtype) -> bool:
-    """Whether records can be of this dtype."""
+    """Return True if records can have this dtype."""
     return dtype.kind in "iuf" and dtype.itemsize <= 8
 
 
 def check_record_dtype(dtype: np.dtype, name: str) -> None:
-    """Raise TypeError unless records can be of this dtype."""
+    """Raise TypeError unless records can have this dtype."""
     if not is_record_dtype(dtype):
         raise TypeError(f"{name} must be integers or floats of at most 64 bits, got {dtype}")
 
 
 def image_dtype(stored: DTypeLike, name: str = "dtype") -> np.dtype:
-    """The dtype in which values that a file stores are handed out: native byte order.
+    """Return the dtype of images for a stored dtype, in native byte order.
 
-    Booleans become uint8. ValueError for what records cannot be.
+    Booleans become uint8. Raise ValueError if records cannot have the dtype.
     """
     dtype = np.dtype(stored)
     if dtype == np.bool_:
@@ -155,9 +155,9 @@ def image_dtype(stored: DTypeLike, name: str = "dtype") -> np.dtype:
 
 
 def check_dtype(value: object, name: str) -> np.dtype:
-    """A dtype that images may be stored in."""
+    """Return a dtype that stored images may have."""
     try:
-        if value is None:  # to NumPy, float64
+        if value is None:  # NumPy takes None as float64
             raise TypeError("there is none")
         dtype: np.dtype = np.dtype(value)  # type: ignore[call-overload]
     except Exception as error:

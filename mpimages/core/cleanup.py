@@ -1,9 +1,8 @@
-"""Where a rank alone may not raise: cleaning up, and asking objects that are not ours. Local.
+"""Calls that must not raise on one rank only: cleanup, and foreign objects' code. Local.
 
-Between two collective calls nothing may raise on some ranks only. What tidies up after an error,
-after what was only read, or after what has been flushed goes through `quietly`. What exceptions
-and arguments of the user's program say of themselves is asked for with `ask`: it may be code that
-fails.
+Between two collective calls nothing may raise on some ranks only. `quietly` is for cleanup after an
+error, after reading, or after a flush. `ask` is for properties and methods of the user's exceptions
+and arguments, whose code may fail.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _log = logging.getLogger("mpimages")
 
 
 def quietly(close: Callable[..., object], *given: Any) -> None:
-    """Call close(*given); what it raises is only logged: what counts has happened before."""
+    """Call close(*given), and only log its exception: the result does not depend on it."""
     try:
         close(*given)
     except Exception as error:
@@ -26,8 +25,8 @@ def quietly(close: Callable[..., object], *given: Any) -> None:
 
 
 def ask(question: Callable[..., Any], *given: Any, otherwise: object = None) -> Any:
-    """The answer of code that is not ours; `otherwise` where it raises, whatever it raises."""
+    """Return question(*given), or `otherwise` if it raises anything. Local."""
     try:
         return question(*given)
-    except BaseException:  # a property may well end the program
+    except BaseException:  # a user's property may raise SystemExit
         return otherwise

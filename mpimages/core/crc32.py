@@ -1,7 +1,7 @@
-"""CRC-32 of fixed pieces of files, computed apart by ranks and rounds and then put together.
+"""CRC-32 of fixed pieces of files, computed in parts by ranks and rounds and then combined.
 
 The CRC is the one of zlib, PNG and gzip, so that anybody can verify it. Pieces begin at
-multiples of `PIECE` and are `PIECE` long but for a file's last one.
+multiples of `PIECE`. Each is `PIECE` bytes long, except the last one of a file.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ PIECE = 4 << 20
 # The CRC's polynomial without x^32, bit-reversed: bit 31 stands for x^0, bit 0 for x^31.
 _POLYNOMIAL = 0xEDB88320
 _ONE = 1 << 31
-# Below this many bytes, what a call costs counts for more than how fast it is.
+# Below this many bytes, zlib is used: the overhead of a call dominates.
 _FEW_BYTES = 1 << 13
-# Exponents are taken apart into digits of so many bits, each with a table of its powers.
+# Exponents are split into digits of this many bits, each with a table of its powers.
 _DIGIT_BITS = 11
-# Runs that are multiplied at a time: what they need then fits into a core's cache.
+# Fragments that are multiplied at a time: their arrays then fit into a core's cache.
 _BATCH = 1 << 15
 
 
 @cache
 def _fast_crc32() -> Callable[..., int]:
-    """zlib-ng's, several times as fast, where the codec library has it."""
+    """Return the CRC-32 of zlib-ng, several times as fast, or that of zlib without it."""
     try:
         from imagecodecs import zlibng_crc32
 
-        zlibng_crc32(b"")  # the name is there even where the codec was not built
+        zlibng_crc32(b"")  # the name exists even if the codec was not built
     except Exception:
         return zlib.crc32
     return zlibng_crc32
 
 
 def crc32(data: bytes | memoryview, value: int = 0) -> int:
-    """The CRC-32 of `data`, or of what `value` is of with `data` after it. Local.
+    """Return the CRC-32 of `data`. `value` is the CRC of the preceding bytes. Local.
 
-    The interpreter is free meanwhile, so that threads compute side by side.
+    The GIL is released, so that threads compute in parallel.
     """
     if len(data) < _FEW_BYTES:
         return zlib.crc32(data, value)
@@ -48,7 +48,7 @@ def crc32(data: bytes | memoryview, value: int = 0) -> int:
 
 
 def _multiply(a: int, b: int) -> int:
-    """The product of two polynomials over GF(2), modulo the CRC's."""
+    """Return the product of two polynomials over GF(2), modulo that of the CRC."""
     product = 0
     while a:
         if a & _ONE:
@@ -60,7 +60,7 @@ def _multiply(a: int, b: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _shift(length: int) -> int:
-    """x^(8 * length) modulo the CRC's polynomial: what appending `length` bytes multiplies by."""
+    """Return x^(8 * length) modulo the CRC's polynomial: the factor of `length` appended bytes."""
     result, power = _ONE, _ONE >> 8  # power = x^(8 * 2^k), k = 0, 1, …
     while length:
         if length & 1:
@@ -71,14 +71,14 @@ def _shift(length: int) -> int:
 
 
 def combine(crc_a: int, crc_b: int, length_b: int) -> int:
-    """The CRC-32 of two byte strings one after the other, from theirs alone.
+    """Return the CRC-32 of two concatenated byte strings, given the CRC-32 of each.
 
     Parameters
     ----------
     crc_a, crc_b : int
-        Of the first and of the second string.
+        The CRC-32 of the first and of the second string.
     length_b : int
-        Of the second, in bytes.
+        The length of the second string, in bytes.
 
     Notes
     -----
@@ -91,7 +91,7 @@ def combine(crc_a: int, crc_b: int, length_b: int) -> int:
 
 
 def _multiply_arrays(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`_multiply` of (n,) uint32 by (n,) uint32, element by element."""
+    """Return `_multiply` of two (n,) uint32 arrays, element by element."""
     product = np.zeros(len(a), dtype=np.uint32)
     for bit in range(31, -1, -1):
         product ^= b & -(a >> np.uint32(bit) & np.uint32(1))
@@ -101,7 +101,7 @@ def _multiply_arrays(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _powers(digit: int) -> np.ndarray:
-    """x^(8 j 2^(bits digit)) for j below 2^bits, bits = `_DIGIT_BITS`: a digit's table."""
+    """Return a digit's table: x^(8 j 2^(bits digit)) for j < 2^bits, bits = `_DIGIT_BITS`."""
     powers = np.array([_ONE], dtype=np.uint32)
     while len(powers) < 1 << _DIGIT_BITS:
         step = np.full(len(powers), _shift(len(powers) << _DIGIT_BITS * digit), dtype=np.uint32)
@@ -110,7 +110,7 @@ def _powers(digit: int) -> np.ndarray:
 
 
 def _append_zeros(crcs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """What (n,) `crcs` become when so many zero bytes follow, (n,) int64: uint32."""
+    """Return (n,) `crcs` as uint32 after appending `lengths` zero bytes, (n,) int64."""
     result = crcs.astype(np.uint32)
     rest, digit = lengths, 0
     while rest.any():
@@ -122,16 +122,18 @@ def _append_zeros(crcs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 def parts_of_pieces(
     crcs: np.ndarray, ends: np.ndarray, sizes: np.ndarray, piece: int
 ) -> np.ndarray:
-    """What fragments contribute to the CRCs of their pieces: a piece's is the XOR of all.
+    """Return what fragments contribute to the CRCs of their pieces.
+
+    The CRC of a piece is the XOR of the contributions of its fragments.
 
     Parameters
     ----------
     crcs : (n,) int64 ndarray
-        Of the fragments, each of which lies within one piece.
+        The CRCs of the fragments, each of which lies within one piece.
     ends : (n,) int64 ndarray
-        The byte of its file before which each fragment ends.
+        The offset in its file at which each fragment ends.
     sizes : (n,) int64 ndarray
-        The length of its file.
+        The length of each fragment's file.
     piece : int
         The length of the pieces.
 

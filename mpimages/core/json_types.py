@@ -1,4 +1,4 @@
-"""The types of what JSON holds. Local."""
+"""Types of JSON values. Local."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,9 +1,8 @@
-"""Large arrays whose memory is used again.
+"""Large arrays with reused memory.
 
-The first touch of fresh memory costs ten times as much as writing to memory that is in use
-(the kernel must find and clear each page), and a conversion asks for the same few sizes again
-and again. A pool hands out arrays, and takes their memory back when nothing refers to them
-any more. Local.
+The first write to new memory costs ten times as much as later ones (the kernel must find and clear
+each page), and a conversion needs the same few sizes repeatedly. A pool returns arrays, and takes
+their memory back when nothing refers to them any more. Local.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from contextlib import suppress
 
 import numpy as np
 
-# Below this the interpreter's own allocator is as good.
+# Below this size the interpreter's own allocator is as fast.
 SMALL = 1 << 20
-# Regions are multiples of what the kernel maps at once where it can.
+# Regions are multiples of the size of a huge page.
 GRAIN = 1 << 21
 
 
 class Pool:
-    """Memory for large arrays, kept for the next one.
+    """A pool of memory for large arrays.
 
     Parameters
     ----------
     limit : int
-        At most so many idle bytes are kept; beyond, the largest idle region is given up.
+        Maximum idle bytes; if they exceed it, the largest idle regions are freed.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,16 +38,16 @@ class Pool:
 
     @property
     def idle_bytes(self) -> int:
-        """How much is kept without being in use."""
+        """The bytes that are kept but not in use."""
         return sum(len(region) for region in self._idle)
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-        """A C-contiguous array with arbitrary content, for as long as something refers to it.
+        """Return an uninitialized C-contiguous array; its memory is reused when it is collected.
 
         Raises
         ------
         MemoryError
-            Where the system has no more.
+            If the system has no more memory.
         """
         size = dtype.itemsize
         for n in shape:
@@ -61,31 +60,31 @@ class Pool:
         return owner[:size].view(dtype).reshape(tuple(shape))
 
     def trim(self) -> None:
-        """Give up what is idle."""
+        """Free the idle memory."""
         with self._lock:
             self._idle.clear()
 
     def clear(self) -> None:
-        """Give up what is idle, and keep nothing that comes back later."""
+        """Free the idle memory, and memory in use as soon as it is returned."""
         with self._lock:
             self.limit = 0
             self._idle.clear()
 
     def _take(self, size: int) -> mmap.mmap:
         with self._lock:
-            # Not one that is much larger: it would be missed by whoever needs it whole.
+            # Not a much larger one: it is kept for a large array.
             fitting = [r for r in self._idle if size <= len(r) <= size + size // 4 + GRAIN]
             if fitting:
                 best = min(fitting, key=len)
                 self._idle.remove(best)
                 return best
         try:
-            # Private: few systems give huge pages to memory that could be shared.
+            # Private: few systems use huge pages for shared memory.
             region = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as error:
             raise MemoryError(f"no memory for an array of {size} bytes: {error}") from error
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            with suppress(OSError):  # a kernel without them
+            with suppress(OSError):  # a kernel without huge pages
                 region.madvise(mmap.MADV_HUGEPAGE)
         return region
 

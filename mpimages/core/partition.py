@@ -1,4 +1,4 @@
-"""Who owns which records: contiguous ranges by an offsets table. Knows nothing of MPI."""
+"""The distribution of records over ranks: contiguous ranges by an offsets table. Without MPI."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Partition:
     def balanced(cls, count: int, parts: int, grain: int = 1) -> Partition:
         """Cut `count` items into `parts` ranges whose sizes differ by one grain at most.
 
-        Every boundary but the last is a multiple of `grain`.
+        Every boundary except the last is a multiple of `grain`.
         """
         if count < 0 or parts < 1 or grain < 1:
             raise ValueError(f"cannot cut {count} items into {parts} parts of grain {grain}")
@@ -41,7 +41,7 @@ class Partition:
 
     @classmethod
     def fromCounts(cls, counts: Iterable[int]) -> Partition:
-        """The partition whose part r has counts[r] items."""
+        """Return the partition whose part r has counts[r] items."""
         offsets = [0]
         for count in counts:
             offsets.append(offsets[-1] + int(count))
@@ -49,33 +49,33 @@ class Partition:
 
     @property
     def count(self) -> int:
-        """How many items there are in all."""
+        """The total number of items."""
         return self.offsets[-1]
 
     @property
     def parts(self) -> int:
-        """Among how many parts they are shared."""
+        """The number of parts."""
         return len(self.offsets) - 1
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many items each part owns."""
+        """The number of items of each part."""
         return tuple(b - a for a, b in zip(self.offsets, self.offsets[1:], strict=False))
 
     def bounds(self, part: int) -> tuple[int, int]:
-        """The half-open range [start, stop) that `part` owns."""
+        """Return the half-open range [start, stop) that `part` owns."""
         if not 0 <= part < self.parts:
             raise IndexError(f"part {part} of {self.parts}")
         return self.offsets[part], self.offsets[part + 1]
 
     def restricted(self, positions: Sequence[int] | np.ndarray) -> Partition:
-        """The partition of a selection: each selected item stays with its owner.
+        """Return the partition of a selection, in which each item keeps its owner.
 
         Parameters
         ----------
         positions : ascending ints
-            The items that are selected; the result numbers them from 0.
+            The selected items; the result numbers them from 0.
         """
-        # By bisection: most often it is a range, which is not to be written out.
+        # Bisection does not expand a range, which is the most common case, to an array.
         cuts = (bisect.bisect_left(positions, offset) for offset in self.offsets[1:])
         return Partition((0, *cuts))

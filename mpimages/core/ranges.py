@@ -11,24 +11,24 @@ Range = tuple[int, int]
 
 
 def consecutive(numbers: np.ndarray) -> Iterator[Range]:
-    """The places [start, stop) at which ascending numbers run on without a gap."""
+    """Yield the places [start, stop) of consecutive numbers in ascending numbers."""
     breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
     edges = [0, *breaks.tolist(), len(numbers)]
     yield from itertools.pairwise(edges if len(numbers) else [])
 
 
 def runs_of(numbers: np.ndarray) -> list[Range]:
-    """Ascending numbers as half-open ranges: ``[(0, 20)]`` for 0…19."""
+    """Return ascending numbers as half-open ranges: ``[(0, 20)]`` for 0…19."""
     return [(int(numbers[a]), int(numbers[b - 1]) + 1) for a, b in consecutive(numbers)]
 
 
 class Ranges:
-    """A set of numbers, kept as the ranges that it is made of.
+    """A set of integers, stored as ranges.
 
     Parameters
     ----------
     ranges : iterable of (int, int)
-        Half-open, in any order; they may overlap, and empty ones count for nothing.
+        Half-open, in any order. They may overlap; empty ones are ignored.
 
     Examples
     --------
@@ -49,16 +49,16 @@ class Ranges:
 
     @property
     def count(self) -> int:
-        """How many numbers the set holds."""
+        """The number of integers in the set."""
         return sum(stop - start for start, stop in self._ranges)
 
     def missing(self, count: int) -> Ranges:
-        """Those of 0 … count - 1 that are not in the set."""
+        """Return the integers of 0 … count - 1 that are not in the set."""
         edges = [0, *(edge for span in self._ranges for edge in span), count]
         return Ranges(zip(edges[::2], edges[1::2], strict=True))
 
     def pieces(self, width: int, grain: int = 1) -> Iterator[Range]:
-        """The set in ranges of at most `width` numbers, cut at multiples of `grain` where cut.
+        """Yield the set as ranges of at most `width` integers, cut only at multiples of `grain`.
 
         `width` is a multiple of `grain`.
         """

@@ -1,4 +1,4 @@
-"""Sizes as people write them: ``4GB``. Without MPI, so that the command line can check them."""
+"""Sizes as text: ``4GB``. Without MPI, so that the command line can check them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ UNITS = {
 
 
 def parse_size(size: int | str) -> int:
-    """Bytes, from a number or a text such as ``'150M'``, ``'4GB'`` or ``'2 GiB'``.
+    """Return bytes from a number or a text such as ``'150M'``, ``'4GB'`` or ``'2 GiB'``.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is neither, or not positive.
+        If it is neither, or not positive.
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer, str)):
         raise TypeError(f"a size must be an integer or a text such as '4GB', got {quote(size)}")
@@ -41,7 +41,7 @@ def parse_size(size: int | str) -> int:
 
 
 def size_text(size: int) -> str:
-    """Bytes for a human reader: ``'1.3 GB'``."""
+    """Return bytes as a text: ``'1.3 GB'``."""
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= scale:
             return f"{size / scale:.3g} {unit}"

@@ -1,7 +1,7 @@
-"""Values in messages: whatever they are, they can be shown, and not at length.
+"""Text of values in messages: safe for any object, and short.
 
-Names come from others. What would steer a terminal, or turn the order of letters, is escaped on
-each way out: in messages of errors that ranks agree on, in what the command prints, in the log.
+Names may come from untrusted files. Characters that control a terminal, or change the direction
+of text, are escaped in each output: messages of agreed errors, output of the command, the log.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from .cleanup import ask
 LONGEST = 200
 WHOLE = sys.maxsize
 
-# Control characters but tab and newline, marks of direction, separators of lines, surrogates.
+# Control characters except tab and newline, directional marks, line separators, surrogates.
 _STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Where an object lies says nothing to anybody, and differs from rank to rank.
+# Addresses of objects are useless to readers, and differ between ranks.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def quote(value: object, longest: int = LONGEST) -> str:
-    """The repr of a value, cut at `longest` letters and without addresses; never raises.
+    """Return the repr of a value, cut at `longest` characters and without addresses. Never raises.
 
-    Local. An object whose repr fails, on one rank only perhaps, is shown as its type: a message
-    about an argument must not itself be what breaks.
+    Local. An object whose repr fails, possibly on one rank only, is shown as its type, so that
+    the message about an argument does not fail itself.
     """
     text: str = ask(_repr, value, longest, otherwise=None) or ask(_type, value, otherwise="<?>")
     return text
@@ -45,12 +45,12 @@ def _type(value: object) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """A text with what would steer a terminal escaped; its lines and tabs stay. Local."""
+    """Return a text with escaped control characters, except newlines and tabs. Local."""
     return _STEERING.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def escape_message(error: BaseException) -> None:
-    """Make the message of an error of ours, or of the system, printable. Local; raises nothing."""
+    """Escape the message of an error of this package or the system. Local; never raises."""
     ask(_escape_parts, error)
 
 
@@ -69,12 +69,12 @@ logging.getLogger("mpimages").addFilter(_escape_record)
 
 
 def expand_user(path: str) -> str:
-    """A path with ~ expanded, as the shell does. Local.
+    """Return a path with ~ expanded, as in a shell. Local.
 
     Raises
     ------
     ValueError
-        Where whose home directory it is to be is not known: no output shall be named so.
+        If the home directory is unknown: an output must not be named "~...".
     """
     found = os.path.expanduser(path)
     if found.startswith("~"):
@@ -84,7 +84,7 @@ def expand_user(path: str) -> str:
 
 
 def as_comparable(path: object) -> object:
-    """Paths as what they say, so that ranks can compare them; never raises. Local."""
+    """Return the text of a path, so that ranks can compare it; never raises. Local."""
     return ask(_comparable, path, otherwise=None) or ask(_type, path, otherwise="<?>")
 
 

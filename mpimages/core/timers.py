@@ -1,8 +1,8 @@
-"""What takes a job's time: seconds and bytes of each phase, counted where asked for. Local.
+"""Timings of a job: seconds and bytes of each phase, measured on request. Local.
 
-A phase is open in one thread; one within another takes its time away from that one, so that no
-second of a thread counts twice. What is read ahead or written behind is counted in the threads
-that do it, while the rank computes: phases overlap.
+A phase belongs to one thread. The time of an inner phase is subtracted from the outer one, so that
+no second of a thread counts twice. Reading ahead and writing in the background are measured in
+their own threads while the rank computes: phases overlap.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PHASES = ("list", "read", "decode", "compute", "exchange", "write", "wait (files
 
 
 class Timings:
-    """One rank's seconds and bytes of each phase. Used by all of its threads."""
+    """Seconds and bytes of each phase on one rank. Used by all of its threads."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PHASES, 0.0)
@@ -27,17 +27,17 @@ class Timings:
         self._lock = threading.Lock()
 
     def add(self, name: str, seconds: float, nbytes: int) -> None:
-        """So much more."""
+        """Add seconds and bytes to a phase."""
         with self._lock:
             self.seconds[name] += seconds
             self.bytes[name] += nbytes
 
 
 class _Here(threading.local):
-    """What this thread is doing."""
+    """State of this thread."""
 
     timings: Timings | None = None
-    inner = 0.0  # seconds of the phases within the one that is open
+    inner = 0.0  # seconds of the inner phases of the open one
 
 
 _here = _Here()
@@ -46,7 +46,7 @@ _nothing = nullcontext()
 
 @contextmanager
 def measuring(timings: Timings | None) -> Iterator[None]:
-    """Count what this thread does in the block, and its time in all. Local."""
+    """Measure the phases of this thread in the block, and the total time. Local."""
     if timings is None:
         yield
         return
@@ -60,19 +60,19 @@ def measuring(timings: Timings | None) -> Iterator[None]:
 
 
 def phase(name: str, nbytes: int = 0) -> AbstractContextManager[Any]:
-    """A block of one phase, in which so many bytes are moved. Local; nothing where nobody asks."""
+    """Return a context that measures a phase with `nbytes` bytes, if requested. Local."""
     timings = _here.timings
     return _nothing if timings is None else _Phase(timings, name, nbytes)
 
 
 def count_phase(name: str, nbytes: int) -> None:
-    """So many bytes were moved in a phase whose time is counted elsewhere. Local."""
+    """Add bytes to a phase whose time is measured elsewhere. Local."""
     if _here.timings is not None:
         _here.timings.add(name, 0.0, nbytes)
 
 
 def carry_timings(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, for another thread, where it counts as it would in this one. Local."""
+    """Return the function for another thread, in which it adds to this thread's timings. Local."""
     timings = _here.timings
     if timings is None:
         return function

@@ -1,4 +1,4 @@
-"""What a rank computes with: reused memory, and threads that read ahead. Local."""
+"""The resources of a rank: reused memory, and threads that read ahead. Local."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Workspace:
     Parameters
     ----------
     limit : int
-        At most so many bytes are kept idle.
+        Maximum idle bytes.
     threads : int
-        How many threads read and decode. They never call MPI.
+        The number of threads that read and decode. They never call MPI.
     """
 
     def __init__(self, limit: int, threads: int) -> None:
@@ -32,22 +32,22 @@ class Workspace:
         self._executor: ThreadPoolExecutor | None = None
 
     def empty(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
-        """A C-contiguous array with arbitrary content; MemoryError where there is no room."""
+        """Return an uninitialized C-contiguous array; raise MemoryError if memory is short."""
         return self._pool.empty(shape, dtype)
 
     def trim(self) -> None:
-        """Give up the memory that is kept idle."""
+        """Free the idle memory."""
         self._pool.trim()
 
     def submit(self, calls: Iterable[tuple[Callable[..., None], Any]]) -> Work:
-        """Begin function(*arguments) for each of `calls`, on the threads."""
+        """Start function(*arguments) for each of `calls`, on the threads."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
         return Work([self._executor.submit(carry_timings(function), *given)
                      for function, given in calls])
 
     def close(self) -> None:
-        """Give up the memory and end the threads; may be called twice."""
+        """Free the memory and end the threads; may be called twice."""
         self._pool.clear()
         executor, self._executor = self._executor, None
         if executor is not None:
@@ -55,36 +55,36 @@ class Workspace:
 
 
 class Work:
-    """Calls that run on threads. To be finished or given up before their memory is used."""
+    """Calls that run on threads. Finish or give them up before their memory is used."""
 
     def __init__(self, futures: list[Future[Any]]) -> None:
         self._futures = futures
 
     def finish(self) -> None:
-        """Wait for all of them, then raise what the first failing one raised."""
+        """Wait for all calls, then raise the exception of the first one that failed."""
         with phase("wait (files)"):
             wait(self._futures)
         for future in self._futures:
             future.result()
 
     def in_turn(self) -> Iterator[int]:
-        """The number of each call, in their order, once it is done; raises what it raised."""
+        """Yield the number of each call in order, once it is done; raise its exception."""
         for number, future in enumerate(self._futures):
             with phase("wait (files)"):
                 future.result()
             yield number
 
     def give_up(self) -> None:
-        """Let those that have not begun be, and wait for the others."""
+        """Cancel the calls that have not begun, and wait for the others."""
         for future in self._futures:
             future.cancel()
         wait(self._futures)
 
 
 def threads_per_rank(node: MPI.Comm) -> int:
-    """The cores that this rank may use, shared among the node's ranks that do. Collective.
+    """Return the number of threads of this rank: its share of the cores it may use. Collective.
 
-    MPIMAGES_THREADS in the environment overrides it; ValueError where that is no number.
+    MPIMAGES_THREADS in the environment overrides it; raise ValueError if that is not a number.
     """
     own = os.sched_getaffinity(0)
     sharing = sum(1 for other in node.allgather(own) if own & other)

@@ -1,6 +1,6 @@
-"""A collection as it is wished for: a source of records, which of them, and the steps of each.
+"""A lazy collection: a source of records, the selected positions, and the steps for each record.
 
-All of it is local and lazy. A chain is a value: a method of a collection returns a new
+Everything here is local and lazy. A chain is a value: a method of a collection returns a new
 collection with a longer chain, and nothing is read until an action settles the chain (see
 `selection`) and runs it.
 """
@@ -30,24 +30,24 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
-Positions = range | np.ndarray  # ascending int64, or a range where nothing was left out
+Positions = range | np.ndarray  # ascending int64, or a range if nothing was left out
 
 
 class Source(Protocol):
-    """Where records come from.
+    """A source of records.
 
     Attributes
     ----------
     count : int or None
-        How many records it holds; None while only an action can tell.
+        The number of records; None while only an action can tell.
     dims, dtype : shape and numpy.dtype of one record, or None while only an action can tell.
     partition : Partition or None
-        Which rank owns which record, where the source dictates it (memory); None where any
-        rank can read any record (files).
+        The owner of each record, if the source dictates it (memory). None if any rank can
+        read any record (files).
     collective : bool
-        Whether `batches` communicates, so that every rank must take all of them.
+        True if `batches` communicates: then every rank must take all of its batches.
     number : int
-        Which of its context's recordings it is: the same on all ranks that are in step.
+        The number of the recording in its context: the same on all ranks that are in step.
     """
 
     collective: ClassVar[bool]
@@ -63,7 +63,7 @@ class Source(Protocol):
     def partition(self) -> Partition | None: ...
 
     def prepare(self) -> None:
-        """Find out what only an action can tell of the source. Collective where the source is."""
+        """Find out what only an action can tell about the source. Collective if the source is."""
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
@@ -75,19 +75,19 @@ class Source(Protocol):
         ----------
         positions : the records that are selected, the same on all ranks
         partition : Partition
-            Of the selection: this rank's share is ``positions[start:stop]``.
+            The partition of the selection: this rank's share is ``positions[start:stop]``.
         limit : int
-            About how many bytes a batch may take; a batch has one record at least.
+            Target size in bytes of a batch; a batch has at least one record.
         workspace : Workspace
-            Where large arrays and threads come from.
+            The provider of large arrays and threads.
         room : int
-            How many bytes reading may take, in all, where records that are stored together are
-            to be read together although they take more than a batch.
+            Bytes that reading may take in all, if records that are stored together are read
+            together although they exceed a batch.
 
         Yields
         ------
         (k,) + dims ndarray
-            Valid until the next one is asked for, not to be written to.
+            Valid until the next one is requested; must not be written to.
         """
 
     def load(
@@ -96,29 +96,29 @@ class Source(Protocol):
     ) -> None:
         """Write this rank's share of the selected records into out, (n,) + dims.
 
-        ``tick(number)`` is called for each so many that are there.
+        ``tick(number)`` is called after each `number` of records.
         """
 
 
 class Step(Protocol):
-    """One lazy transformation of each record, which also knows what it makes of a shape."""
+    """A lazy transformation of each record, which also maps shapes and dtypes."""
 
     name: str
 
     def dims(self, dims: Shape | None) -> Shape | None:
-        """Shape of the result for records of this shape; None where not known yet."""
+        """Return the shape of the result for records of this shape; None if not known yet."""
 
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
-        """The result's dtype for records of this dtype; None where not known yet."""
+        """Return the result's dtype for records of this dtype; None if not known yet."""
 
     def run(self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray) -> np.ndarray:
         """Transform the records batch[i], whose keys are keys[i]. Local."""
 
 
 class WritingStep:
-    """A step that writes its results where they are wanted, without much memory of its own.
+    """A step that writes its results into a given array, without much memory of its own.
 
-    Of records in memory it can therefore be given all at once.
+    It can therefore get all records in memory at once.
     """
 
     def dims(self, dims: Shape | None) -> Shape | None:
@@ -130,7 +130,7 @@ class WritingStep:
     def run_into(
         self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray, out: np.ndarray
     ) -> None:
-        """As `run`, into out: C-contiguous, with the results' shape and dtype."""
+        """Like `run`, into out: C-contiguous, with the results' shape and dtype."""
         raise NotImplementedError
 
     def run(self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray) -> np.ndarray:
@@ -142,9 +142,9 @@ class WritingStep:
 
 @dataclass(frozen=True)
 class Filter:
-    """Keep the records for which func(key, value): only an action can tell which.
+    """Selector of the records for which func(key, value) is true: only an action can tell which.
 
-    `label` makes the key that users know of the chain's.
+    `label` maps the chain's key to the one that users know.
     """
 
     func: Callable[[Any, np.ndarray], bool]
@@ -153,7 +153,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class FilterKeys:
-    """Keep the records for which func(key), among those that a filter before it left."""
+    """Selector of the records for which func(key) is true, among those that a filter kept."""
 
     func: Callable[[Any], bool]
     label: Callable[[int], Any]
@@ -161,7 +161,7 @@ class FilterKeys:
 
 @dataclass(frozen=True)
 class Renumber:
-    """Count the records that are left from 0."""
+    """Renumbering of the remaining records from 0."""
 
 
 Selector = Filter | FilterKeys | Renumber
@@ -181,17 +181,17 @@ class Chain:
 
     @classmethod
     def whole(cls, source: Source) -> Chain:
-        """All records of a source; the keys count from 0."""
+        """Return the chain of all records of a source; the keys count from 0."""
         every = None if source.count is None else range(source.count)
         return cls(source, every, every)
 
     def then(self, step: Step | Selector) -> Chain:
-        """This chain with one more step."""
+        """Return this chain with one more step."""
         return replace(self, steps=(*self.steps, step))
 
     @property
     def count(self) -> int | None:
-        """How many records there are, or None while only an action can tell."""
+        """The number of records, or None while only an action can tell."""
         if self.positions is None or any(isinstance(step, Selector) for step in self.steps):
             return None
         return len(self.positions)

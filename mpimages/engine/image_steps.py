@@ -1,4 +1,4 @@
-"""The lazy per-record transformations. Local; each works on a batch of records at once."""
+"""Lazy transformations of images. Local; each works on a batch of records at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .chain import Shape, WritingStep
 
 __all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
 
-# What is converted or laid out anew at a time before it is reduced.
+# Bytes of images that are converted or made contiguous at once before they are reduced.
 PIECE_BYTES = 4 << 20
 
 Keys = Sequence[Any] | np.ndarray
@@ -43,7 +43,7 @@ class Projection(WritingStep):
         return projection.result_dtype(self.kind, dtype)
 
     def pixel_size(self, size: PixelSize) -> PixelSize:
-        """The result's pixel size, for images whose pixels have this size along each axis."""
+        """Return the result's pixel size; `size` is that of the images along each axis."""
         axis = projection_axis(self.axis, tuple(1 for _ in size))
         return size[:axis] + size[axis + 1 :]
 
@@ -71,7 +71,7 @@ class Projection(WritingStep):
 
 
 def projection_axis(axis: int, dims: Shape) -> int:
-    """The axis counted from 0; ValueError where an image of these dims has no such axis."""
+    """Return the axis counted from 0; raise ValueError if it is out of range for `dims`."""
     if not -len(dims) <= axis < len(dims):
         raise ValueError(
             f"axis {axis} is out of range: the images have {len(dims)} axes, dims {dims}"
@@ -84,12 +84,11 @@ def _product(dims: Shape) -> int:
 
 
 class Pixels:
-    """Keep a part of each image's pixels: one index per axis (a slice, an int, or a list), or a
-    slice for all axes.
+    """Keep a part of each image's pixels.
 
-    Crops, subsampling and the choice of planes are all of this kind; a part taken by slices
-    is a view, so that nothing is copied before it is needed. `least` is how long each axis
-    must be for the part to be there.
+    `index` is one index per axis (a slice, an int or a list), or one slice for all axes. Crops,
+    subsampling and the choice of planes are of this kind. Slices give a view, so that nothing is
+    copied before it is needed. `least` is the minimum length of each axis.
     """
 
     def __init__(
@@ -109,7 +108,7 @@ class Pixels:
         return dtype
 
     def pixel_size(self, size: PixelSize) -> PixelSize:
-        """The result's pixel size: strides make pixels larger, a list leaves them uneven."""
+        """Return the result's pixel size: strides make pixels larger, a list makes them uneven."""
         index = self.index if isinstance(self.index, tuple) else (self.index,) * len(size)
         return tuple(
             None if length is None or isinstance(part, list) else length * (part.step or 1)
@@ -133,8 +132,8 @@ class Pixels:
 class Apply:
     """A function of the user's on each record.
 
-    Where dims or dtype are not declared, each rank takes them from the first record that it
-    sees, and `Collection` makes the ranks agree at the end of the action.
+    If dims or dtype are not declared, each rank takes them from the first record that it
+    sees, and `Action.stream` makes the ranks agree at the end of the action.
     """
 
     name = "apply"
@@ -153,15 +152,15 @@ class Apply:
         self.known_dtype = dtype if dtype is None else dtype.newbyteorder("=")
         if dtype == np.bool_:
             self.known_dtype = np.dtype(np.uint8)
-        self.axes = axes  # how many a result must have: a Series' value is 1-D
-        self.label = label  # from the chain's key to the one that users know
-        # (key, label, dims, dtype) of what this rank saw during an action: of the first
-        # record, and of the first that was unlike it.
-        self.seen: list[tuple[int, Any, Shape, np.dtype]] = []
+        self.axes = axes  # number of axes that a result must have: a Series' value is 1-D
+        self.label = label  # maps the chain's key to the one that users know
+        # (key, label, dims, dtype) of results that this rank saw during an action: those of the
+        # first record, and of the first record that differs from it.
+        self.observed: list[tuple[int, Any, Shape, np.dtype]] = []
 
     @property
     def known(self) -> bool:
-        """Whether dims and dtype are both declared, or learned and agreed by all ranks."""
+        """True if dims and dtype are declared, or learned and agreed by all ranks."""
         return self.known_dims is not None and self.known_dtype is not None
 
     def dims(self, dims: Shape | None) -> Shape | None:
@@ -173,8 +172,8 @@ class Apply:
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
         out = None
         for i, key in enumerate(keys):
-            # The function gets memory of its own: it may keep or change it, and neither
-            # damages a cached record nor a buffer that the next batch will use.
+            # The function gets a copy, which it may keep or change without damage to a cached
+            # record or to a buffer that the next batch will use.
             value = self._checked(self.func(batch[i].copy()), int(key))
             if out is None:
                 out = np.empty((len(batch), *value.shape), dtype=value.dtype)
@@ -206,23 +205,25 @@ class Apply:
             dims = "any" if self.known_dims is None else self.known_dims
             dtype = "any" if self.known_dtype is None else self.known_dtype
             raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
-        if not self.seen:
-            self.seen.append((key, label, array.shape, array.dtype))
-        elif (array.shape, array.dtype) != self.seen[0][2:]:
-            self.seen.append((key, label, array.shape, array.dtype))
+        if not self.observed:
+            self.observed.append((key, label, array.shape, array.dtype))
+        elif (array.shape, array.dtype) != self.observed[0][2:]:
+            self.observed.append((key, label, array.shape, array.dtype))
             raise Unlike
         return array
 
 
 class Unlike(Exception):
-    """A record is not like the first that this rank saw; which of them is not like the first
-    of all, the ranks must find out together."""
+    """A record that differs in shape or dtype from the first that this rank saw.
+
+    The ranks must find out together which record differs from the first of all.
+    """
 
 
 def different(
     key: object, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
 ) -> str:
-    """The message for a record that is not like the first."""
+    """Return the message for a record that differs from the first."""
     return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
             f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
             "all records of a collection are alike")

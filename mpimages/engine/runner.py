@@ -26,27 +26,27 @@ from .sources import LocalSource, MemorySource, resolve_caches
 
 __all__ = ["Action", "Records"]
 
-# About what a batch of records takes that must be read or computed: a batch of float images
-# should hold several groups of eight, so that the tree of sums is walked in the cache.
+# Target size in bytes of a batch that is read or computed. A batch of float images should
+# hold several groups of eight, so that the tree of sums stays in the cache.
 BATCH_BYTES = 32 << 20
-# There are two batches, and what the steps make of one: together so small a part of the budget.
+# Divisor of the budget for one batch: two batches and the steps' result of one must fit.
 BATCH_PART = 8
-# A record that takes more of the budget is not read ahead of what is done with another.
+# Divisor of the budget for one record: a larger record is not read ahead.
 RECORD_PART = 4
-# Records that are stored together are read together, if the two batches then take no larger part.
+# Divisor of the budget for reading records that are stored together in one batch.
 ROOM_PART = BATCH_PART // 2
-# Of records in memory that go through steps: so few that what the steps make of them stays in
-# the cache and in memory that was used before; but of large records several groups of eight.
+# Target size in bytes of a batch of records in memory that go through steps: the results stay in
+# the cache and in reused memory. A batch of large records still has several groups of eight.
 STEP_BYTES = 1 << 20
 STEP_RECORDS = 64
-# Of records in memory a batch is a view: the kernels cut it as their caches want it.
+# Records in memory without steps are one batch: a view, which the kernels cut to fit the cache.
 VIEW_BYTES = 1 << 40
-# About what a rank receives in one round of an exchange.
+# Target size in bytes of what a rank receives in one round of an exchange.
 ROUND_BYTES = 64 << 20
 
 
 class Records:
-    """The records of a collection: the chain that makes them, and what is known of them.
+    """The records of a collection: their chain, and what is known about them.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ class Records:
         The collection's type, as messages name it: ``"Images"``.
     chain : Chain
     inputs : dict, optional
-        Of which files, and how read, in plain values: for what is written to say so.
+        Names and read options of the input files, stored in outputs.
 
     Attributes
     ----------
     chain : Chain
-        Settled as far as actions have settled it.
+        The chain, settled as far as actions have settled it.
     inspected : bool
-        Whether somebody has asked what the records are like.
+        True once the shape and dtype of the records were asked for.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Records:
         return self._chain
 
     def replace(self, chain: Chain) -> None:
-        """Go on with another chain of the same records. Local, but to be done on all ranks."""
+        """Replace the chain by another of the same records. Local; must be called on all ranks."""
         self._chain, self._selection = chain, None
 
     def make_action(self, method: str, memory: int | None = None) -> Action:
-        """What runs a method of the collection. Local; RuntimeError where the context is closed."""
+        """Return the Action of a method. Local; raise RuntimeError if the context is closed."""
         return Action(self.session, self.kind, method, memory)
 
     def begin(self, method: str, least: int = 0) -> tuple[Action, Selection]:
@@ -94,9 +94,9 @@ class Records:
         Raises
         ------
         ValueError
-            Where there are fewer than `least` records.
+            If there are fewer than `least` records.
         RuntimeError
-            Where the context is closed.
+            If the context is closed.
         """
         action = Action(self.session, self.kind, method)
         selection = self.settle(action)
@@ -105,19 +105,19 @@ class Records:
         return action, selection
 
     def settle(self, action: Action) -> Selection:
-        """Find out which records there are, and go on with that. Collective."""
+        """Find out which records there are, and remember them. Collective."""
         self.inspected = True
         chain = resolve_caches(self._chain)
         if self._selection is None or chain is not self._chain:
             self._selection = action.settle(chain)
             self._chain = self._selection.chain()
         elif not isinstance(self._selection, Settled):
-            self._selection = self._selection.describe()  # an action may have learnt it
+            self._selection = self._selection.describe()  # an action may have learned it
         return self._selection
 
     @property
     def count(self) -> int | None:
-        """How many records there are, or None while only an action can tell. Local."""
+        """The number of records, or None while only an action can tell. Local."""
         return self._chain.count
 
     @property
@@ -159,11 +159,11 @@ class Action:
         self.memory = session.memory if memory is None else memory
 
     def within(self, memory: int) -> Action:
-        """The same with another budget."""
+        """Return the same action with another budget."""
         return Action(self.session, self.kind, self.method, memory)
 
     def together(self, given: object = None) -> Together:
-        """Local work that fails on all ranks or on none; see `Together`."""
+        """Return a context for local work that fails on all ranks or on none; see `Together`."""
         return Together(self.comm, self.name, given)
 
     # -- which records there are -------------------------------------------------------------
@@ -184,7 +184,7 @@ class Action:
         return select(source, positions, keys, tuple(steps), self.comm.size)
 
     def _keep(self, before: Selection, selector: Selector) -> tuple[Positions, Positions]:
-        """The positions and keys of the records that a selector keeps. Collective."""
+        """Return the positions and keys of the records that a selector keeps. Collective."""
         if isinstance(selector, Renumber):
             return before.positions, range(before.count)
         start, stop = before.partition.bounds(self.comm.rank)
@@ -211,37 +211,40 @@ class Action:
         self, selection: Selection, consume: Callable[[int, np.ndarray], None],
         given: object = None, into: Callable[[int, int], np.ndarray | None] | None = None,
     ) -> Settled:
-        """Run the steps over this rank's records: consume(first, batch) for each batch.
+        """Run the steps over this rank's records; call consume(first, batch) for each batch.
 
-        Collective: what consume raises on any rank is raised on all.
+        Collective: an exception of consume on any rank is raised on all.
 
         Parameters
         ----------
         selection : Selection
         consume : callable
-            `first` is the place of batch[0] among all selected records; the batch is valid
-            during the call alone.
+            `first` is the place of batch[0] among all selected records. The batch is valid
+            only during the call.
         given : object
-            What else must be the same on all ranks.
+            Further values that must be the same on all ranks.
         into : callable, optional
-            into(first, number) may tell where the results of so many records are wanted: a
-            batch that was written there is not consumed.
+            into(first, number) may return the destination of the results of `number` records.
+            A batch that was written there is not consumed.
 
         Returns
         -------
         Settled
-            The selection; what undeclared functions have returned is known now.
+            The selection; shape and dtype of undeclared functions' results are known now.
 
         Raises
         ------
         ValueError
-            Where no record has told what an undeclared function returns.
+            If an undeclared function was never called, so that its result is not known.
         """
         self._run(selection, consume, given, into)
-        return self.described(selection)
+        return self.require_settled(selection)
 
-    def described(self, selection: Selection) -> Settled:
-        """A selection of which an action has seen the records. Local; ValueError without any."""
+    def require_settled(self, selection: Selection) -> Settled:
+        """Return a selection whose records an action has seen. Local.
+
+        Raise ValueError if there was no record to see.
+        """
         known = selection.describe()
         if not isinstance(known, Settled):  # a function that was never called
             raise ValueError(f"{self.name}: the collection has no records")
@@ -258,10 +261,10 @@ class Action:
         limit = VIEW_BYTES if writes else self._batch_bytes(selection)
         together = self.together((selection.signature(), given))
         if source.collective:
-            together.agree()  # before the ranks exchange anything, that they mean the same
+            together.agree()  # the ranks must mean the same before they exchange anything
         for step in selection.steps:
             if isinstance(step, Apply):
-                step.seen = []  # an action that failed may have left something here
+                step.observed = []  # a failed action may have left entries
         batches = source.batches(
             selection.positions, selection.partition, comm.rank, limit, session.workspace,
             self.memory // ROOM_PART,
@@ -281,14 +284,14 @@ class Action:
 
         with self._count(selection) as tick:
             if source.collective:
-                for batch in batches:  # a rank that has failed goes on taking part in the rounds
+                for batch in batches:  # a rank that has failed still takes part in the rounds
                     with together.attempt():
                         if not together.failed:
                             work(batch)
                             tick(len(batch))
             else:
-                # Closed here and not by whoever collects garbage: it waits for threads to let go
-                # of its buffers, and a collector may run where these threads need what it holds.
+                # Closed here and not by the garbage collector: closing waits for threads to release
+                # its buffers, and the collector may run where these threads need what it holds.
                 with together.attempt(), closing(batches):
                     self.check_record(selection)
                     for batch in batches:
@@ -300,7 +303,7 @@ class Action:
         self._learn(selection)
 
     def _count(self, selection: Selection) -> AbstractContextManager[Tick]:
-        """Records that are taken one after the other, to be shown. Local."""
+        """Return a progress counter for records that are processed one after the other. Local."""
         return self.session.meter.piece(self.name, selection.count, self.kind.lower())
 
     def _learn(self, selection: Selection) -> None:
@@ -308,7 +311,7 @@ class Action:
         for step in selection.steps:
             if not isinstance(step, Apply) or step.known:
                 continue
-            found = [seen for rank in self.comm.allgather(step.seen) for seen in rank]
+            found = [seen for rank in self.comm.allgather(step.observed) for seen in rank]
             if not found:
                 continue
             found.sort(key=lambda seen: seen[0])
@@ -320,10 +323,10 @@ class Action:
             step.known_dims, step.known_dtype = dims, dtype
 
     def _batch_bytes(self, selection: Selection) -> int:
-        """About what a batch of the source is to take. Local."""
+        """Return the target size in bytes of a batch of the source. Local."""
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
-        if isinstance(source, LocalSource):  # two of its records, unless they are too large
+        if isinstance(source, LocalSource):  # two records, unless they are too large
             return max(limit, min(source.record_bytes(), self.memory // RECORD_PART))
         if not isinstance(source, MemorySource):
             return ROUND_BYTES
@@ -334,9 +337,9 @@ class Action:
     # -- all at once ---------------------------------------------------------------------------
 
     def load(self, selection: Selection) -> tuple[np.ndarray, Settled]:
-        """This rank's records in one array, (n,) + dims, and what they are. Collective.
+        """Return this rank's records in one array, (n,) + dims, and their selection. Collective.
 
-        The array may be the source's own memory: it is not to be written to.
+        The array may be the source's own memory and must not be written to.
         """
         source = selection.source
         if not selection.steps and isinstance(selection, Settled):
@@ -371,7 +374,7 @@ class Action:
         return np.empty((0, *known.dims), known.dtype) if block is None else block, known
 
     def _fill(self, records: Settled) -> np.ndarray:
-        """This rank's records of a source without steps. Collective."""
+        """Return this rank's records of a source without steps. Collective."""
         source, own = records.source, records.partition.counts[self.comm.rank]
         block = np.empty(0)
 
@@ -389,10 +392,10 @@ class Action:
         return block
 
     def known(self, selection: Selection) -> Settled:
-        """The selection, with dims and dtype known before anything is written. Collective.
+        """Return the selection with known dims and dtype, before anything is written. Collective.
 
-        Where only running it can tell (a function whose result was not declared), this rank's
-        share is computed and kept, so that the function is not called twice for a record.
+        If only running the steps can tell (a function whose result was not declared), this
+        rank's share is computed and kept, so that the function is not called twice for a record.
         """
         if isinstance(selection, Settled):
             return selection
@@ -403,13 +406,13 @@ class Action:
                        known.dtype)
 
     def gather(self, selection: Selection) -> np.ndarray:
-        """All records on every rank, (n,) + dims. Collective."""
+        """Return all records on every rank, (n,) + dims. Collective."""
         self._check_gather(selection)
         block, known = self.load(selection)
-        self._check_gather(known)  # what was not known before
+        self._check_gather(known)  # shape and dtype may not have been known before
         owned = not isinstance(known.source, MemorySource) or known.steps != ()
         if self.comm.size == 1 and owned:
-            return block  # it was made for this
+            return block  # it is a new array
         with self.together():
             rows = np.ascontiguousarray(block)
         return allgather_rows(self.comm, rows, known.partition)
@@ -417,7 +420,7 @@ class Action:
     # -- what fits -----------------------------------------------------------------------------
 
     def _check_gather(self, selection: Selection) -> None:
-        """Refuse what every rank cannot hold: all records, and meanwhile its own. Local."""
+        """Raise MemoryError unless a rank can hold all records beside its own share. Local."""
         self.check_record(selection)
         if not isinstance(selection, Settled):
             return
@@ -428,7 +431,7 @@ class Action:
         )
 
     def check_share(self, selection: Selection, copied: bool = False) -> None:
-        """Refuse a share that does not fit, the same on all ranks. Local."""
+        """Raise MemoryError if the largest share does not fit; the same on all ranks. Local."""
         self.check_record(selection)
         if isinstance(selection, Settled):
             memory_limit.check_fits(
@@ -437,7 +440,7 @@ class Action:
             )
 
     def check_record(self, selection: Selection) -> None:
-        """Refuse records of which not even one fits: one that is read, and its result. Local."""
+        """Raise MemoryError if not even one record and its result fit. Local."""
         source = selection.source
         if isinstance(source, LocalSource):
             made = selection.record_bytes \
@@ -449,13 +452,14 @@ class Action:
             )
 
     def _instead(self, selection: Selection, record: int) -> str:
-        """What to do where a share of records of so many bytes is too large. Local."""
+        """Return the advice for a share that is too large, given the bytes of a record. Local."""
         words = "give the context more with memory=, or take fewer or smaller records"
         saves = self.method.startswith("save")
-        if saves:  # which then holds no share
+        if saves:  # such a method does not hold a share
             words = f"declare dims and dtype of what apply's function returns, {words}"
         there = self.memory // max(1, record)
-        # What is gathered no number of ranks makes smaller, and memory is where its rank is.
+        # More ranks do not help: each holds all gathered records, and records in memory do not
+        # move.
         if not there or selection.source.partition is not None or \
                 not (saves or self.method in ("cache", "toSeries")):
             return words
@@ -463,7 +467,7 @@ class Action:
 
 
 def _share_bytes(records: Settled, copied: bool = False) -> int:
-    """What the largest share of the records takes, 0 where it is there already. Local."""
+    """Return the bytes of the largest share of the records, 0 if it is in memory. Local."""
     if isinstance(records.source, MemorySource) and not records.steps and not copied:
         return 0
     return max(records.partition.counts) * records.record_bytes

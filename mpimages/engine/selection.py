@@ -1,8 +1,8 @@
-"""A settled chain: which records there are, who owns them, and what one of them is like.
+"""A settled chain: its records, their owners, and the shape and dtype of a record.
 
-`Selection` knows the records. `Settled` knows their shape and dtype, too, and is what most
-actions run on. Only after `apply` with a function whose result was not declared is there a
-Selection that is not Settled: an action on it learns shape and dtype from the first records.
+`Selection` knows the records. `Settled` also knows their shape and dtype; most actions run on
+it. A Selection that is not Settled exists only after `apply` with a function whose result was
+not declared: an action on it learns shape and dtype from the first records.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Selection:
     ----------
     source : Source
     positions : ascending ints
-        Of the records in the source.
+        Positions of the records in the source.
     keys : ascending ints
-        Of the records, as the chain counts them.
+        Keys of the records, as the chain numbers them.
     steps : tuple of Step
     partition : Partition
         Which rank owns which record.
@@ -48,23 +48,23 @@ class Selection:
         return len(self.positions)
 
     def own(self, rank: int) -> Positions:
-        """The positions of a rank's records."""
+        """Return the positions of a rank's records."""
         start, stop = self.partition.bounds(rank)
         return self.positions[start:stop]
 
     def chain(self) -> Chain:
-        """The chain that settles to this at once."""
+        """Return the chain that settles to this selection without further work."""
         return Chain(self.source, self.positions, self.keys, self.steps)
 
     def take(self, kept: np.ndarray) -> Self:
-        """Only the records at these places, ascending ints."""
+        """Return a selection of the records at the places `kept`, ascending ints."""
         positions = pick(self.positions, kept)
         partition = partition_of(self.source, positions, self.partition.parts)
         return replace(
             self, positions=positions, keys=pick(self.keys, kept), partition=partition)
 
     def describe(self) -> Selection:
-        """The same, Settled if it is known by now what a record is like."""
+        """Return a `Settled` copy if shape and dtype are known, else self."""
         dims, dtype = self.source.dims, self.source.dtype
         for step in self.steps:
             dims, dtype = step.dims(dims), step.dtype(dtype)
@@ -74,11 +74,11 @@ class Selection:
                        dtype)
 
     def signature(self) -> tuple[object, ...]:
-        """What must be the same on all ranks: which recording, and what `question` says."""
+        """Return what must be the same on all ranks: the recording and `question`."""
         return (self.source.number, *self.question())
 
     def question(self) -> tuple[object, ...]:
-        """Which records of a recording, and which steps with what."""
+        """Return the records of the recording, and the steps with their parameters."""
         steps = tuple(
             (step.name, *(_summary(v) if isinstance(v, np.ndarray) else v
                           for v in vars(step).values() if isinstance(v, PLAIN)))
@@ -87,9 +87,9 @@ class Selection:
         return (_summary(self.positions), _summary(self.keys), steps)
 
     def run(self, first: int, batch: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The steps, on source records that begin at place `first` of the selection.
+        """Run the steps on source records that begin at place `first` of the selection.
 
-        Returns `out` where the last step could write its results there.
+        Return `out` if the last step could write its results there.
         """
         keys = self.keys[first : first + len(batch)]
         last = self.steps[-1] if self.steps else None
@@ -104,14 +104,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Settled(Selection):
-    """A selection of which it is known what a record is like.
+    """A selection with known shape and dtype of a record.
 
     Attributes
     ----------
     dims : tuple of int
         Shape of a record after the steps.
     dtype : numpy.dtype
-        Of a record after the steps.
+        dtype of a record after the steps.
     """
 
     dims: Shape
@@ -119,11 +119,11 @@ class Settled(Selection):
 
     @property
     def record_bytes(self) -> int:
-        """What a record takes."""
+        """The bytes of a record after the steps."""
         return math.prod(self.dims) * self.dtype.itemsize
 
     def then(self, step: Step) -> Selection:
-        """With one more step."""
+        """Return the selection with one more step."""
         return select(self.source, self.positions, self.keys, (*self.steps, step),
                       self.partition.parts)
 
@@ -131,19 +131,19 @@ class Settled(Selection):
 def select(
     source: Source, positions: Positions, keys: Positions, steps: tuple[Step, ...], ranks: int
 ) -> Selection:
-    """Settle a chain whose records are known; Settled where it is known what they are like."""
+    """Settle a chain whose records are known. Return a `Settled` if shape and dtype are known."""
     partition = partition_of(source, positions, ranks)
     return Selection(source, positions, keys, steps, partition).describe()
 
 
 def partition_of(source: Source, positions: Positions, ranks: int) -> Partition:
-    """Balance the records over the ranks, unless the source has them on certain ranks."""
+    """Balance the records over the ranks, unless the source dictates the partition."""
     if source.partition is None:
         return Partition.balanced(len(positions), ranks)
     return source.partition.restricted(positions)
 
 
-# What of a step's parameters can be compared between ranks by its repr; functions cannot.
+# Types of parameters that ranks can compare by their repr; functions are not among them.
 PLAIN = (int, float, str, tuple, slice, np.dtype, np.ndarray)
 
 
@@ -154,7 +154,7 @@ def _summary(positions: Positions) -> object:
 
 
 def pick(positions: Positions, kept: np.ndarray) -> Positions:
-    """positions[kept], kept as a range where it is one (a range costs no memory)."""
+    """Return positions[kept], as a range if it is one (a range takes no memory)."""
     if isinstance(positions, range):
         start, step = positions.start, positions.step
         if len(kept) == len(positions):

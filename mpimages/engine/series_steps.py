@@ -1,4 +1,4 @@
-"""The lazy transformations of time series. Local; each works on a block of series at once."""
+"""Lazy transformations of time series. Local; each works on a block of series at once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Keys = Sequence[Any] | np.ndarray
 
 
 def kernel_block(block: np.ndarray) -> np.ndarray:
-    """The block as the kernels take it: C-contiguous, float16 as float32."""
+    """Return the block as the kernels need it: C-contiguous, float16 as float32."""
     if block.dtype == np.float16:
         block = block.astype(np.float32)
     return np.ascontiguousarray(block)
 
 
 def statistic_rows(kind: str, block: np.ndarray) -> np.ndarray:
-    """One statistic of each row of (k, T): (k,) in the statistic's dtype.
+    """Return one statistic of each row of (k, T): (k,) in the statistic's dtype.
 
-    kind is one that `kernels.projection` knows, or ``'norm'``, the Euclidean norm.
+    `kind` is one of `kernels.projection`, or ``'norm'``, the Euclidean norm.
     """
     rows = kernel_block(block)
     if kind == "norm":
@@ -79,7 +79,7 @@ class Percentile:
 
 
 def percentiles(block: np.ndarray, q: float) -> np.ndarray:
-    """(k, 1) float64."""
+    """Return the percentile of each row, (k, 1) float64."""
     out = np.empty((len(block), 1))
     series.percentile_rows(kernel_block(block), q, out)
     return out
@@ -104,7 +104,7 @@ class Select:
 
 
 class Normalize:
-    """(y - b) / (b + offset), b a baseline of the series itself."""
+    """Normalization (y - b) / (b + offset), with a baseline b of the series itself."""
 
     name = "normalize"
 

@@ -1,4 +1,4 @@
-"""What the collections of one context share: communicator, memory budget, workspace."""
+"""The session of a context: communicator, memory budget and workspace of its collections."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A private communicator, and what each rank may take. Collective constructor.
+    """A private communicator, and the memory budget per rank. Collective constructor.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        The user's; a duplicate of it is used, and freed by `close`.
+        The user's communicator. A duplicate of it is used, and freed by `close`.
     memory : int, str or None
-        The budget per rank; None: worked out.
+        The budget per rank; None to determine it.
     timeout : float, optional
         Seconds that a rank waits for silent others at the entry of an action.
     progress : bool, float or None
-        See `meter.choose_progress`; rank 0's holds for all.
+        See `meter.choose_progress`; the value of rank 0 holds for all.
     timings : bool
-        Whether to count what takes the time; the same on all ranks.
+        True to measure the time of each phase; the same on all ranks.
 
     Attributes
     ----------
     meter : Meter
-        Counts what the ranks do in long actions.
+        Counter of the ranks' progress in long actions.
     timings : Timings or None
-        This rank's, where they are counted.
+        The timings of this rank, if they are measured.
     loaded : int
-        How many recordings were loaded.
+        The number of recordings that were loaded.
     rank, size : int
-        Known after `close`, too: what handles an error may print them.
+        Known after `close`, too: error handlers may print them.
     """
 
     def __init__(
@@ -80,21 +80,21 @@ class Session:
             self.close()
             raise
         self.meter = Meter(self._shared.watch, *shown)
-        # Half: what is idle must leave room for arrays of other sizes.
+        # Half of the budget: idle memory must leave room for arrays of other sizes.
         self.workspace = Workspace(self.memory // 2, threads)
 
     @property
     def is_open(self) -> bool:
-        """Whether `close` has not been called, and the ranks are in step. Local."""
+        """True if `close` has not been called and the ranks are in step. Local."""
         return self._shared is not None and not self._shared.watch.broken
 
     @property
     def comm(self) -> MPI.Intracomm:
-        """The communicator. Local; RuntimeError after `close`."""
+        """The communicator. Local; raises RuntimeError after `close`."""
         return self._open().comm
 
     def _open(self) -> communicators.Shared:
-        """What contexts share; RuntimeError where this one cannot be used. Local."""
+        """Return the shared part of contexts; raise RuntimeError if this one is unusable. Local."""
         if self._shared is None:
             raise RuntimeError("the ThunderContext is closed; make a new one")
         if self._process != os.getpid():
@@ -106,14 +106,14 @@ class Session:
 
     @contextmanager
     def action(self, name: str) -> Iterator[None]:
-        """What all ranks do together. Collective; one in another needs no further meeting.
+        """Run an action on all ranks. Collective; a nested action needs no further handshake.
 
         Raises
         ------
         CollectiveMismatchError
-            Where other ranks are in other actions, or of another context, or have left.
+            If other ranks are in other actions, or in those of another context, or have left.
         RuntimeError
-            In another thread than the one that made the communicator's first context.
+            If called in another thread than the one that made the communicator's first context.
         """
         shared = self._open()
         shared.check_thread()
@@ -125,11 +125,11 @@ class Session:
             try:
                 yield
             except BaseException as error:
-                # One that the ranks have agreed on leaves them in step; and so may one that all
-                # of them raise alike.
+                # An exception that the ranks agreed on leaves them in step, and so may one that all
+                # of them raise.
                 if watch.depth == 1 and not is_agreed(error, since=began):
                     watch.leave()
-                    # After this they may be anywhere in the action, and nothing may follow.
+                    # The other ranks may be anywhere in the action: no further action may follow.
                     if issubclass(type(error), KeyboardInterrupt) and not watch.alone:
                         watch.broken = True
                         end_of_interrupt()
@@ -138,14 +138,14 @@ class Session:
                 watch.depth -= 1
 
     def _told(self, name: str) -> str:
-        """The name of an action, with the number of the context if it is not the first. Local.
+        """Return an action's name, with the number of the context unless it is the first. Local.
 
-        The ranks compare it: collections of two contexts look alike in everything else.
+        The ranks compare it: collections of two contexts may be equal in everything else.
         """
         return name if self._number == 1 else f"{name} of context {self._number}"
 
     def close(self) -> None:
-        """Give back communicator, memory and threads. Collective; may be called twice."""
+        """Release communicator, memory and threads. Collective; may be called twice."""
         if self._shared is None:
             return
         self._shared.check_thread()
@@ -158,14 +158,14 @@ class Session:
 
 
 def _first_limit(timeout: float | None) -> float | None:
-    """The limit while no rank can say yet that it was given a bad one. Local."""
+    """Return the limit to use before the ranks can agree on an invalid one. Local."""
     with suppress(TypeError, ValueError):
         return _seconds(timeout)
     return None
 
 
 def _seconds(timeout: float | None) -> float | None:
-    """The limit that was given, or else the environment's. Local."""
+    """Return the given limit, or that of the environment. Local."""
     if timeout is not None:
         name, seconds = "timeout", check_number(timeout, "timeout")
     else:

@@ -40,7 +40,7 @@ __all__ = [
 
 
 class LocalSource:
-    """A source whose records any rank can make by itself, into memory that it is given."""
+    """A source whose records any rank can produce by itself, into given memory."""
 
     collective: ClassVar[bool] = False
 
@@ -73,7 +73,7 @@ class LocalSource:
         step = max(1, min(len(own), limit // size))
         cuts = self._cuts(own, step, max(step, room // size))
         longest = max(b - a for a, b in cuts)
-        # Where a record, or what is stored together, would not fit twice, nothing is read ahead.
+        # Nothing is read ahead if a record, or a group stored together, would not fit twice.
         ahead = (longest <= step and size <= limit) or 2 * longest * size <= room
         with closing(self._pieces(own, cuts, ahead, workspace)) as pieces:
             for piece in pieces:
@@ -83,7 +83,7 @@ class LocalSource:
     def _pieces(
         self, own: Positions, cuts: list[tuple[int, int]], ahead: bool, workspace: Workspace
     ) -> Generator[np.ndarray]:
-        """The records own[a:b] for each (a, b) of `cuts`."""
+        """Yield the records own[a:b] for each (a, b) of `cuts`."""
         longest = max(b - a for a, b in cuts)
         # Two buffers in turn: the threads fill one while the other is computed on.
         buffers = [workspace.empty((longest, *self.dims), self.dtype)
@@ -107,22 +107,25 @@ class LocalSource:
                 if more and not ahead:
                     work = begin(number + 1)
         finally:
-            work.give_up()  # nobody may write into a buffer that is used for something else
+            work.give_up()  # no thread may write into a buffer that is reused
 
     def record_bytes(self) -> int:
-        """What one record takes, and what it takes to read it."""
+        """Return the bytes that one record takes, and those that reading it takes."""
         return math.prod(self.dims) * self.dtype.itemsize
 
     def advice(self) -> str:
-        """What to do where a record does not fit."""
+        """Return the advice for a record that does not fit."""
         return "give the context more with memory="
 
     def _groups(self, own: Positions) -> np.ndarray | None:
-        """Where in `own` those begin that are stored together with the ones after; None: each."""
+        """Return the places in `own` at which groups that are stored together begin.
+
+        None: each record is a group.
+        """
         return None
 
     def _cuts(self, own: Positions, step: int, most: int) -> list[tuple[int, int]]:
-        """`own` in pieces of about `step` records that cut no group of `most` or fewer."""
+        """Cut `own` into pieces of about `step` records that split no group of `most` or fewer."""
         groups = self._groups(own)
         if groups is None:
             return [(a, min(a + step, len(own))) for a in range(0, len(own), step)]
@@ -139,7 +142,7 @@ class LocalSource:
         return [*cuts, (begin, len(own))]
 
     def _parts(self, own: Positions, most: int) -> list[tuple[int, int]]:
-        """`own` in at most so many parts, which cut no group."""
+        """Cut `own` into at most `most` parts that split no group."""
         groups = self._groups(own)
         groups = np.arange(len(own) + 1) if groups is None else np.append(groups, len(own))
         parts = Partition.balanced(len(groups) - 1, min(len(groups) - 1, most))
@@ -163,14 +166,14 @@ class LocalSource:
 
 
 class PerThread(threading.local):
-    """Each thread's own temporary memory."""
+    """Temporary memory of each thread."""
 
     def __init__(self) -> None:
         self.scratch = Scratch()
 
 
 class ExampleSource(LocalSource):
-    """A simulated recording: each rank makes the records that it owns."""
+    """A simulated recording: each rank computes the records that it owns."""
 
     def __init__(self, example: Any) -> None:
         super().__init__(example.count, example.dims, example.dtype)
@@ -183,7 +186,7 @@ class ExampleSource(LocalSource):
 
 
 class ExampleSeriesSource(LocalSource):
-    """A simulated Series: each rank makes the pixels that it owns."""
+    """A simulated Series: each rank computes the pixels that it owns."""
 
     def __init__(self, example: Any, length: int) -> None:
         pixels = math.prod(example.dims)
@@ -198,9 +201,9 @@ class ExampleSeriesSource(LocalSource):
 
 
 class PathTable:
-    """Many paths in little memory: one string of bytes and where each path begins.
+    """Many paths in little memory: one byte string and the offset of each path.
 
-    A hundred thousand ``str`` would take ten times as much on every rank.
+    A hundred thousand ``str`` would take ten times the memory on every rank.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -218,12 +221,12 @@ class PathTable:
         return os.fsdecode(self._common + self._bytes[start : self._ends[i]])
 
     def for_kernel(self) -> Paths:
-        """The same bytes, for the kernel that opens files."""
+        """Return the same bytes for the kernel that opens files."""
         return Paths(self._common, self._bytes, self._ends)
 
 
 def _common_start(paths: Sequence[bytes]) -> bytes:
-    """The bytes with which all of them begin: what the least and the greatest share."""
+    """Return the common prefix of all paths: that of the least and the greatest."""
     least, greatest = min(paths), max(paths)
     pairs = enumerate(zip(least, greatest, strict=False))
     return least[: next((i for i, (a, b) in pairs if a != b), len(least))]
@@ -235,11 +238,11 @@ class FileSource(LocalSource):
     Parameters
     ----------
     reader, options, header
-        The format's reader, what the user asked for, and the first file's header, which
-        every other file must match.
+        The format's reader, the user's options, and the header of the first file, which every
+        other file must match.
     paths : PathTable
     ends : (files,) int64 ndarray or None
-        How many images there are up to the end of each file; None where each has one.
+        The number of images up to the end of each file; None if each file has one.
     """
 
     def __init__(
@@ -267,33 +270,33 @@ class FileSource(LocalSource):
             if planes and cut else more
 
     def check_count(self, file: int) -> None:
-        """Refuse a file that holds several images where each is taken to hold one.
+        """Refuse a file with several images if each file is expected to have one.
 
-        One that is as large as the first is not opened.
+        A file that is as large as the first is not opened.
         """
         if os.stat(self.paths[file]).st_size != os.stat(self.paths[0]).st_size:
             self.open(file).close()
 
     def reads_parts(self) -> bool:
-        """Whether parts of the first file's images can be read. Local."""
+        """Return True if parts of the first file's images can be read. Local."""
         with self.reader.open(self.paths[0], self.options, self.header) as handle:
             return handle.places(0, 1) is not None
 
     def stored_bytes(self, first: int = 0, last: int | None = None) -> int:
-        """What the files from number `first` to `last` take on the disk. Local."""
+        """Return the bytes on disk of the files from number `first` to `last`. Local."""
         stop = len(self.paths) if last is None else last + 1
         return sum(os.stat(self.paths[i]).st_size for i in range(first, stop))
 
     def locate(self, position: int) -> tuple[int, int]:
-        """The file that holds the image at `position`, and the image's number in it."""
+        """Return the file that holds the image at `position`, and the image's number in it."""
         if self.ends is None:
             return position, 0
         file = int(np.searchsorted(self.ends, position, side="right"))
         return file, position - (int(self.ends[file - 1]) if file else 0)
 
     def files_of(self, positions: Positions) -> np.ndarray:
-        """Which file holds the image at each position, as int64."""
-        if isinstance(positions, range):  # which np.asarray takes number by number
+        """Return the number of the file that holds the image at each position, as int64."""
+        if isinstance(positions, range):  # np.asarray is slow for ranges
             positions = np.arange(positions.start, positions.stop, positions.step)
         wanted = np.ascontiguousarray(positions, dtype=np.int64)
         if self.ends is None:
@@ -301,8 +304,10 @@ class FileSource(LocalSource):
         return np.searchsorted(self.ends, wanted, side="right").astype(np.int64, copy=False)
 
     def visits(self, positions: Positions) -> Iterator[tuple[int, int, int, int]]:
-        """(file, image, place, number) for each time that a file must be opened: the images
-        [image, image + number) of the file are those at positions[place] and after."""
+        """Yield (file, image, place, number) for each time that a file must be opened.
+
+        The images [image, image + number) of the file are those at positions[place] and after.
+        """
         place = 0
         while place < len(positions):
             file, image = self.locate(int(positions[place]))
@@ -311,7 +316,7 @@ class FileSource(LocalSource):
             place += number
 
     def open(self, file: int) -> Handle:
-        """Open one of the files for this thread."""
+        """Open a file for this thread."""
         return self.reader.open(
             self.paths[file], self.options, self.header, self._scratch.scratch
         )
@@ -324,7 +329,7 @@ class FileSource(LocalSource):
                 handle.read_images(images[a:b], out[a:b])
 
     def _located(self, positions: Positions) -> tuple[np.ndarray, np.ndarray]:
-        """The file that holds the image at each position, and the image's number in it."""
+        """Return the file that holds the image at each position, and the image's number in it."""
         files = self.files_of(positions)
         if self.ends is None:
             return files, np.zeros_like(files)
@@ -339,7 +344,7 @@ class FileSource(LocalSource):
         return np.flatnonzero(np.diff(files, prepend=-1) | np.diff(number, prepend=-1))
 
     def _run(self, positions: Positions, place: int, file: int) -> int:
-        """How many positions from `place` on are consecutive images of this file."""
+        """Count the positions from `place` on that are consecutive images of this file."""
         if self.ends is None:
             return 1
         first, number = int(positions[place]), 1
@@ -369,7 +374,7 @@ class SeriesSource(LocalSource):
 
 
 def runs(positions: Positions) -> Iterator[tuple[int, int]]:
-    """The places [start, stop) at which ascending positions run on without a gap."""
+    """Yield the places [start, stop) of consecutive numbers in ascending positions."""
     if len(positions) == 0:
         return
     if isinstance(positions, range) and positions.step == 1:
@@ -386,7 +391,7 @@ class MemorySource:
     block : (n,) + dims ndarray
         This rank's records. It is kept, not copied, and never written to.
     partition : Partition
-        Which records the ranks hold.
+        The records that each rank holds.
     """
 
     collective: ClassVar[bool] = False
@@ -405,7 +410,7 @@ class MemorySource:
         """Nothing: all is known."""
 
     def record_bytes(self) -> int:
-        """What one record takes."""
+        """Return the bytes of one record."""
         return math.prod(self.dims) * self.dtype.itemsize
 
     def batches(
@@ -436,9 +441,9 @@ class MemorySource:
 
 
 class CacheSource(MemorySource):
-    """What `cache` kept of a collection; it knows how it was computed.
+    """The records that `cache` has kept of a collection, and the chain that computes them.
 
-    After `drop` its records are computed so again.
+    After `drop` the records are computed again.
     """
 
     def __init__(self, block: np.ndarray, origin: Settled) -> None:
@@ -448,13 +453,13 @@ class CacheSource(MemorySource):
         self.kept = True
 
     def drop(self) -> None:
-        """Free the memory. Local, but to be done on all ranks alike."""
+        """Free the memory. Local; must be called on all ranks."""
         self.block = self.block[:0].copy()
         self.kept = False
 
 
 def resolve_caches(chain: Chain) -> Chain:
-    """The chain without the caches that were dropped since it was made."""
+    """Return the chain without the caches that were dropped since it was made."""
     while isinstance(chain.source, CacheSource) and not chain.source.kept:
         origin, kept = chain.source.origin, chain.positions
         positions = None if kept is None else \

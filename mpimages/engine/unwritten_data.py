@@ -1,4 +1,4 @@
-"""What was never written in the files of a recording: it is read as zeros, and counted here."""
+"""Counts of the parts of files that were never written; they are read as zeros."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PARTS = ("pages", "strips", "tiles")
 
 
 def never_written(action: Action, images: Selection) -> dict[str, int]:
-    """How many parts of the images' files were never written. Collective.
+    """Count the parts of the images' files that were never written. Collective.
 
     Returns
     -------
     dict
-        The number of ``pages``, and of ``strips`` and ``tiles`` of other pages; empty where all
-        was written, or no file is read.
+        The number of ``pages``, and of ``strips`` and ``tiles`` of other pages. Empty if all was
+        written, or if no file is read.
 
     Notes
     -----
-    The ranks share the files, and read their headers and tables alone. Of a file that is damaged
-    nothing is counted: reading it will say so.
+    The ranks divide the files among them, and read only headers and tables. A damaged file is not
+    counted: reading it raises the error.
     """
     counts = np.zeros(len(PARTS), dtype=np.int64)
     with action.together():

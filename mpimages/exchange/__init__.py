@@ -1,1 +1,1 @@
-"""The redistribution: images of all ranks become blocks of pixels with all their times."""
+"""Redistribution of the images of all ranks into blocks of pixels with all their times."""

@@ -1,20 +1,20 @@
-"""The redistribution: images, each whole on one rank, become blocks of pixels with all times.
+"""Redistribution of images, each whole on one rank, into blocks of pixels with all times.
 
-Every rank owns a range of the images and is to own a range of the pixels. The array is global,
-(images, pixels); before, it is partitioned along the first axis, afterwards along the second:
+Every rank owns a range of the images and shall own a range of the pixels. The global array,
+(images, pixels), is partitioned along the first axis before, and along the second afterwards:
 
     images[own images, :]  ──►  series[own pixels, all images]
 
 Every round moves the next few pixels of each rank's range. The sender transposes its part of
-them: what goes to one rank is then one contiguous run, (pixels, own images). The receiver copies
-each sender's part into its columns. What a rank keeps is transposed straight into its place.
+them: the data for one rank are then one contiguous run, (pixels, own images). The receiver copies
+each sender's part into its columns. A rank transposes what it keeps directly into its place.
 
-Two transports move what ranks send each other. Ranks of one node use memory that they share, in
-turns so small that what one has written is still in a cache when another reads it: each byte
-passes the memory twice instead of five times. Other ranks use one Alltoallv a round.
+There are two transports. Ranks of one node use shared memory, in turns so small that what one
+rank has written is still in a cache when another reads it: each byte crosses the memory bus
+twice instead of five times. Other ranks use one Alltoallv per round.
 
-This is our own, beside mpi4py-fft and the like, for three things: rounds that bound the memory
-and keep every MPI count below 2**31, ranks that fail in between, and the shared memory.
+Libraries such as mpi4py-fft lack three things that this one needs: rounds that bound the memory
+and keep every MPI count below 2**31, ranks that may fail in between, and shared memory.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from ..spmd.waiting import complete
 
 __all__ = ["Buffers", "Redistribution"]
 
-# Bytes that a rank writes into its shared memory in a turn. Less, and ranks that are held up now
-# and then wait for each other in every turn; more, and others no longer read it out of a cache.
+# Bytes that a rank writes into its shared memory in a turn. If it were less, ranks with short
+# delays would wait for each other in every turn; if it were more, it would not stay in a cache.
 TURN_BYTES = 4 << 20
-# Bytes of each image that a turn reads at least, where the image has them: whole pages of it.
+# Minimum bytes of each image that a turn reads, if the image has as many: whole memory pages.
 RUN_BYTES = 1 << 10
-# What a rank sends messages from, and what it receives them into.
+# The send and the receive buffer of a rank.
 Buffers = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class _Images:
-    """One rank's images, flattened, of which some pixels are moved.
+    """The flattened images of one rank, and the pixels of them that are moved.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class _Images:
         return len(self.values)
 
     def transpose(self, start: int, stop: int, out: np.ndarray) -> None:
-        """out[i, t] = values[t, positions[start + i]], for pixels start … stop."""
+        """Set out[i, t] = values[t, positions[start + i]] for the pixels [start, stop)."""
         positions = self.positions
         if isinstance(positions, range) and positions.step == 1:
             columns = self.values[:, positions.start + start : positions.start + stop]
@@ -80,17 +80,17 @@ class Redistribution:
     Parameters
     ----------
     images, pixels : Partition
-        Which rank has which images, and which rank gets which pixels.
+        The owner of each image, and the receiver of each pixel.
     dtype : numpy.dtype
     limit : int
-        About how many bytes of pixels a rank sends or receives in one round, at most.
+        Approximate maximum of the bytes that a rank sends or receives in one round.
     segments : Segments, optional
-        The memory that the ranks of a node share; without it there are only messages.
+        Shared memory of the ranks of a node; without it only messages are used.
 
     Attributes
     ----------
     width : int
-        The pixels that a rank receives in one round.
+        Pixels that a rank receives in one round.
     rounds : int
     """
 
@@ -108,7 +108,7 @@ class Redistribution:
         self._shared = _SharedMemory.fitting(self, segments)
 
     def band(self, rank: int, number: int) -> tuple[int, int]:
-        """The pixels that `rank` receives in a round; empty once it has all of its own."""
+        """Return the range of pixels that `rank` receives in a round; empty once it has all."""
         start, stop = self.pixels.bounds(rank)
         begin = min(stop, start + number * self.width)
         return begin, min(stop, begin + self.width)
@@ -117,9 +117,9 @@ class Redistribution:
         self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions, workspace: Workspace,
         out: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Move the pixels, a round at a time. Collective: every rank takes every round.
+        """Move the pixels, a round at a time. Collective: every rank takes part in every round.
 
-        What fails on a rank is raised on all of them, at the end.
+        An error on one rank is raised on all of them, at the end.
 
         Parameters
         ----------
@@ -128,9 +128,9 @@ class Redistribution:
         positions : ascending ints
             The pixels that are moved: number i of the redistribution is pixel positions[i].
         workspace : Workspace
-            Where large arrays come from.
+            The provider of large arrays.
         out : (own pixels, images) ndarray, optional
-            Where to put the result; without it each round's block lives in one buffer.
+            The array for the result; without it the blocks of all rounds share one buffer.
 
         Yields
         ------
@@ -153,13 +153,15 @@ class Redistribution:
         together.agree()
 
     def reserve(self) -> None:
-        """Make the shared memory large enough; do without, where that fails. Collective."""
+        """Make the shared memory large enough; use messages if that fails. Collective."""
         if self._shared is not None and not self._shared.reserve():
             self._shared = None
 
     def buffers(self, rank: int, most: int, workspace: Workspace) -> Buffers:
-        """What a rank sends messages from, and receives them into, where no rank gets more than
-        `most` pixels: a (send, receive) pair. After `reserve`. Local."""
+        """Return the (send, receive) buffers of a rank if no rank gets more than `most` pixels.
+
+        Local; call `reserve` first.
+        """
         near = self._near(rank)
         rows, own = min(self.width, most), self.images.counts[rank]
         far = self.images.count - sum(self.images.counts[other] for other in near)
@@ -171,8 +173,8 @@ class Redistribution:
     ) -> None:
         """Move all pixels into out, (own pixels, images). Collective.
 
-        What fails on a rank is left to `together`: out is worth nothing until its ranks have
-        agreed. `images` is as `execute` has it, or anything on a rank that has failed already.
+        `together` holds an error of a rank: out is valid only after its ranks have agreed.
+        `images` is as in `execute`; on a rank that has failed already it may be any array.
         """
         own, first = _Images(images, range(self.pixels.count)), \
             self.pixels.offsets[together.comm.rank]
@@ -181,14 +183,14 @@ class Redistribution:
             self._move(together, own, number, buffers, out[start - first : stop - first])
 
     def _near(self, rank: int) -> tuple[int, ...]:
-        """The ranks with which `rank` exchanges without messages, itself among them."""
+        """Return the ranks with which `rank` exchanges without messages, including itself."""
         return (rank,) if self._shared is None else self._shared.segments.near
 
     def _move(
         self, together: Together, images: _Images, number: int, buffers: Buffers,
         target: np.ndarray,
     ) -> None:
-        """One round, of which `target` is this rank's. Collective."""
+        """Run one round; this rank's pixels go into `target`. Collective."""
         comm, shared = together.comm, self._shared
         messages = _Messages(self, number, self._near(comm.rank))
         with phase("exchange", target.nbytes):
@@ -205,7 +207,7 @@ class Redistribution:
 
 
 class _Messages:
-    """One round between the ranks that are not near each other, by Alltoallv."""
+    """One round between ranks of different nodes, by Alltoallv."""
 
     def __init__(self, plan: Redistribution, number: int, near: tuple[int, ...]) -> None:
         self._plan = plan
@@ -214,7 +216,7 @@ class _Messages:
         self._far = [rank for rank in range(plan.pixels.parts) if rank not in near]
 
     def pack(self, own: int, images: _Images, send: np.ndarray) -> None:
-        """Transpose what goes to each rank, one after the other. Local."""
+        """Transpose the data for each rank into the send buffer, in rank order. Local."""
         n, filled = len(images), 0
         for rank in self._far:
             start, stop = self._plan.band(rank, self._number)
@@ -237,7 +239,7 @@ class _Messages:
                                        [there, received, MPI.BYTE]), there)
 
     def unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
-        """Copy what each rank has sent into the columns of its images. Local."""
+        """Copy the data from each rank into the columns of its images. Local."""
         filled = 0
         for rank in self._far:
             first, last = self._plan.images.bounds(rank)
@@ -247,10 +249,10 @@ class _Messages:
 
 
 class _SharedMemory:
-    """The rounds among the ranks of a node, in turns through memory that they share.
+    """The rounds among the ranks of a node, in turns through shared memory.
 
-    Each segment has two halves: a rank fills one while the others may still read the other, so
-    that one barrier a turn is enough.
+    Each segment has two halves. A rank fills one while the others may still read the other, so
+    that one barrier per turn is enough.
     """
 
     def __init__(self, plan: Redistribution, segments: Segments, step: int, each: int) -> None:
@@ -261,29 +263,29 @@ class _SharedMemory:
 
     @classmethod
     def fitting(cls, plan: Redistribution, segments: Segments | None) -> _SharedMemory | None:
-        """None without segments, and where so many ranks share them that each has too little."""
+        """Return None without segments, or if too many ranks share them for a useful size."""
         if segments is None or not segments.usable:
             return None
         size, there = plan.dtype.itemsize, Counter(segments.nodes)
         counts = zip(plan.images.counts, segments.nodes, strict=True)
-        # What the busiest rank writes for one pixel of each of the others.
+        # Bytes that the busiest rank writes for one pixel of each of the others.
         each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
         run = min(plan.width, RUN_BYTES // size)
         step = min(plan.width, max(TURN_BYTES // each, run), segments.most // each)
         if step < run:
             return None
         if step > HEAD:
-            step -= step % HEAD  # turns begin where lines of the cache do
+            step -= step % HEAD  # turns begin at cache lines
         return cls(plan, segments, step, each)
 
     def reserve(self) -> bool:
-        """Make the segments large enough; whether that went well. Collective."""
+        """Make the segments large enough; return True on success. Collective."""
         return self.segments.reserve(self._bytes)
 
     def exchange(
         self, together: Together, images: _Images, number: int, target: np.ndarray
     ) -> None:
-        """One round. Collective."""
+        """Run one round. Collective."""
         plan, segments, own = self._plan, self.segments, together.comm.rank
         bands = {rank: plan.band(rank, number) for rank in segments.near}
         widest = max(stop - start for start, stop in bands.values())
@@ -308,7 +310,7 @@ class _SharedMemory:
             segments.turn()
 
     def _places(self, sender: int, n: int, pieces: dict[int, tuple[int, int]]) -> dict[int, int]:
-        """Where in the half of a sender with n images the pieces of the others begin, in bytes."""
+        """Return the offsets in bytes of the others' pieces in the half of a sender of n images."""
         places, filled = {}, 0
         for rank, (start, stop) in pieces.items():
             if rank != sender:
@@ -317,7 +319,7 @@ class _SharedMemory:
         return places
 
     def _rows(self, memory: np.ndarray, place: int, rows: int, columns: int) -> np.ndarray:
-        """(rows, columns) of the values that begin at a place in a half."""
+        """Return a (rows, columns) view of the values at the offset `place` of a half."""
         dtype = self._plan.dtype
         size = rows * columns * dtype.itemsize
         return memory[place : place + size].view(dtype).reshape(rows, columns)

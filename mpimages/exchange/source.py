@@ -1,4 +1,4 @@
-"""The source of a Series that is made of images: its records are taken out by exchange."""
+"""The source of a Series that is made from images by an exchange between the ranks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["ExchangeSource"]
 
 
 class ExchangeSource:
-    """A Series' records, taken out of the images of a collection by exchange.
+    """The records of a Series, obtained from the images of a collection by exchange.
 
     Parameters
     ----------
     images : Records
-        Those of the collection: what one of the two finds out, the other knows.
+        Shared with the Images: results of settling are visible to both.
     """
 
     collective: ClassVar[bool] = True
@@ -50,19 +50,19 @@ class ExchangeSource:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """That of the images."""
+        """The dtype of the images."""
         return self.images.dtype
 
     @property
     def partition(self) -> Partition | None:
-        """None: any rank can be given any pixel."""
+        """None: any rank can own any pixel."""
         return None
 
     def prepare(self) -> None:
-        """Find out how many pixels and images there are. Collective.
+        """Find out the number of pixels and images. Collective.
 
-        Where only running the images' steps can tell, what they gave is kept for the
-        exchange that follows, so that nothing is computed twice.
+        If only running the images' steps can tell, their results are kept for the exchange
+        that follows, so that nothing is computed twice.
         """
         action = self._action()
         selection = self.images.settle(action)
@@ -72,9 +72,9 @@ class ExchangeSource:
             self._share = self._load(action)
 
     def settle(self) -> Settled:
-        """The images. Collective."""
+        """Settle the images, and return their selection. Collective."""
         action = self._action()
-        return action.described(self.images.settle(action))
+        return action.require_settled(self.images.settle(action))
 
     def batches(
         self, positions: Positions, partition: Partition, rank: int, limit: int,
@@ -88,13 +88,13 @@ class ExchangeSource:
         self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
         workspace: Workspace, tick: Callable[[int], None],
     ) -> None:
-        """The whole of this rank's pixels into out, (n, times). Collective."""
+        """Write all of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
         for moved in plan.execute(self.images.session.comm, block, positions, workspace, out):
             tick(len(moved))
 
     def take_share(self) -> np.ndarray | None:
-        """What `prepare` had to compute of the images, once. Local."""
+        """Return the images that `prepare` had to compute, once; later None. Local."""
         share, self._share = self._share, None
         return None if share is None else share[0]
 
@@ -102,11 +102,11 @@ class ExchangeSource:
         return self.images.make_action("toSeries")
 
     def _load(self, action: Action) -> tuple[np.ndarray, Settled]:
-        """This rank's images, (n,) + dims. Collective."""
+        """Return this rank's images, (n,) + dims, and their selection. Collective."""
         selection = self.images.settle(action)
         action.check_share(selection)
         block, images = action.load(selection)
-        action.check_share(images)  # what was not known before
+        action.check_share(images)  # shape and dtype may not have been known before
         return block, images
 
     def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, Redistribution]:

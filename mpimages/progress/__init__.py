@@ -1,1 +1,1 @@
-"""How far all ranks are, as a bar or in lines, and where the time went."""
+"""Progress of all ranks, as a bar or in lines, and the timings of phases."""

@@ -1,10 +1,10 @@
-"""How far a piece of work is: a bar by tqdm, or lines of a log. Local.
+"""Display of progress: a bar of tqdm, or lines of a log. Local.
 
-tqdm draws where somebody is looking, in a notebook as a widget where ipywidgets is installed. The
-lines in logs are ours: tqdm would write a new line into the output of a batch job each time that
-it draws. So is the counting over ranks (`meter`).
+tqdm draws in terminals, and in notebooks as a widget if ipywidgets is installed. The lines in logs
+are our own, because tqdm would add a line to the output of a batch job at each update. So is the
+counting over ranks (`meter`).
 
-Nothing here raises: that standard error was closed, on one rank only, must not end a job.
+Nothing here raises: a closed standard error, possibly on one rank only, must not end a job.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from .terminal import width_of
 
 __all__ = ["REDRAW", "Bar", "LogLines"]
 
-# Seconds between two drawings; what is over sooner has no bar.
+# Seconds between two updates; work that ends sooner has no bar.
 REDRAW = 0.2
 
 
 class Bar:
-    """A bar in a terminal, or in a notebook's cell.
+    """A bar in a terminal or in a notebook cell.
 
     Parameters
     ----------
     interval : float, optional
-        Seconds between two drawings.
+        Seconds between two updates.
     """
 
     def __init__(self, interval: float = REDRAW) -> None:
@@ -42,21 +42,21 @@ class Bar:
         self._options: JsonObject = {}
 
     def begin(self, name: str, total: int, unit: str, now: float) -> None:
-        """A piece of work of `total` units, 'bytes' or what is counted, has begun."""
+        """Begin a piece of work of `total` units; `unit` is 'bytes' or the name of the items."""
         self._close(leave=False)
         self._began = now
         units = {"unit": "B", "unit_scale": True} if unit == "bytes" else {"unit": f" {unit}"}
         self._options = {"desc": name, "total": total, **units}
 
     def show(self, done: int, now: float) -> None:
-        """So much is done; drawn where it is time for it."""
+        """Update the bar to `done`, at most once per interval."""
         if now - self._began >= self._interval:
             with suppress(Exception):
                 self._bar = self._bar or _tqdm(self._interval, now - self._began, self._options)
                 self._bar.update(done - self._bar.n)
 
     def end(self, done: int, now: float, complete: bool) -> None:
-        """The work is over: a bar that was shown stays, full if it is `complete`."""
+        """End the work: a bar that was shown stays, full if it is `complete`."""
         if self._bar is not None:
             self._bar.n = done
         self._close(leave=True)
@@ -70,16 +70,16 @@ class Bar:
 
 
 def _tqdm(interval: float, seconds: float, options: JsonObject) -> Any:
-    """A bar of tqdm's for work that began `seconds` ago."""
+    """Return a tqdm bar for work that began `seconds` ago."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without ipywidgets a notebook's bar is text
+        warnings.simplefilter("ignore")  # tqdm warns in a notebook without ipywidgets
         from tqdm.autonotebook import tqdm
 
-    # No thread that redraws, and no lock that is shared with other processes.
+    # No redrawing thread, and no lock that is shared with other processes.
     kind: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
     kind.set_lock(threading.RLock())
     width = width_of(sys.stderr)
-    # A full line would wrap in some terminals; one that tells no size has no line, to tqdm.
+    # A full line would wrap in some terminals. Without a size tqdm would not draw a bar.
     bar = kind(**options, file=sys.stderr, ncols=width and width - 1, nrows=20,
                mininterval=interval, miniters=0, smoothing=0)
     bar.start_t = time.time() - seconds
@@ -87,12 +87,12 @@ def _tqdm(interval: float, seconds: float, options: JsonObject) -> Any:
 
 
 class LogLines:
-    """A line now and then, for a file.
+    """Progress as lines in a log.
 
     Parameters
     ----------
     interval : float
-        Seconds between two lines, and until the first one.
+        Seconds until the first line, and between two lines.
     """
 
     def __init__(self, interval: float) -> None:
@@ -102,19 +102,19 @@ class LogLines:
         self._shown = self._shown_whole = False
 
     def begin(self, name: str, total: int, unit: str, now: float) -> None:
-        """As `Bar.begin`."""
+        """See `Bar.begin`."""
         self._name, self._total, self._unit = name, total, unit
         self._began, self._next = now, now + self._interval
         self._shown = self._shown_whole = False
 
     def show(self, done: int, now: float) -> None:
-        """As `Bar.show`."""
+        """See `Bar.show`."""
         if now >= self._next:
             self._next = now + self._interval
             self._write(done, now)
 
     def end(self, done: int, now: float, complete: bool) -> None:
-        """As `Bar.end`."""
+        """See `Bar.end`."""
         if self._shown and complete and not self._shown_whole:
             self._write(done, now)
 
@@ -128,7 +128,7 @@ class LogLines:
                 sys.stderr.flush()
 
     def _figures(self, done: int, now: float) -> tuple[str, str, str]:
-        """How much of how much, at what rate, and the time that is left."""
+        """Return the done part of the total, the rate, and the remaining time."""
         seconds = max(now - self._began, 1e-9)
         rate = done / seconds
         if self._unit == "bytes":
@@ -143,7 +143,7 @@ class LogLines:
 
 
 def _clock(seconds: float) -> str:
-    """``1:02:03``, or ``0:07``."""
+    """Return seconds as ``1:02:03``, or ``0:07``."""
     whole = int(seconds + 0.5)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

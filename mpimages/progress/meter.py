@@ -1,9 +1,9 @@
-"""How far all ranks are in what takes long, shown on one of them.
+"""Progress of all ranks in long work, displayed on one of them.
 
-Each rank counts what it has done. Now and then it tells rank 0, which adds up and draws: between
-its own batches, and while it waits for the others. Nobody waits for a report, and whatever
-becomes of an action, the reports that are on their way are of no harm: they say of what they
-are, and are taken later. No library counts so over the ranks of MPI; tqdm draws (`bar`).
+Each rank counts its own progress, and regularly sends it to rank 0. Rank 0 adds the counts and
+draws, between its own batches and while it waits for the others. No rank waits for a report. If an
+action fails, its pending reports are harmless: they have the number of their piece of work, and
+are received later. No library counts over the ranks of MPI in this way; tqdm draws (`bar`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Meter", "Tick", "choose_progress"]
 
 Tick = Callable[[int], None]
 
-# Seconds between two lines in a log; at least between two reports of a rank; and for each rank
-# that there is, so that rank 0 gets no more than a thousand reports a second.
+# Seconds between two lines in a log; minimum seconds between two reports of a rank; seconds per
+# rank that limit the reports to rank 0 to a thousand a second.
 LOG_INTERVAL = 30.0
 REPORT = 0.2
 FOR_EACH = 1e-3
@@ -37,18 +37,18 @@ ON = ("1", "yes", "on", "true")
 
 
 def choose_progress(progress: bool | float | None) -> tuple[bool, float | None]:
-    """Whether to show progress, and how often. Local; rank 0's answer holds for all.
+    """Return whether to show progress, and how often. Local; rank 0's result holds for all.
 
     Parameters
     ----------
     progress : bool, float or None
-        A number: seconds between two lines. None: MPIMAGES_PROGRESS in the environment, else
-        shown by the process that is rank 0 of COMM_WORLD.
+        A number: seconds between two lines. None: MPIMAGES_PROGRESS in the environment; if it is
+        not set, rank 0 of COMM_WORLD shows progress.
 
     Raises
     ------
     TypeError, ValueError
-        Where it is neither, or the environment says something else.
+        If it is none of these, or the environment variable is invalid.
     """
     if progress is None:
         given = os.environ.get("MPIMAGES_PROGRESS", "").strip().lower()
@@ -72,14 +72,14 @@ def choose_progress(progress: bool | float | None) -> tuple[bool, float | None]:
 
 
 class Meter:
-    """Counts what the ranks of a session do. Local, but for its pieces of work.
+    """Progress counter of the ranks of a session. Local, except for `piece`.
 
     Parameters
     ----------
     watch : Watch
-        By which the ranks report, and which knows when this one waits.
+        Sends the reports, and lets a waiting rank draw.
     on : bool
-        The same on all ranks.
+        True to show progress; the same on all ranks.
     interval : float, optional
         Seconds between two lines; default: 0.2 on a terminal, 30 in a log.
     """
@@ -97,27 +97,27 @@ class Meter:
 
     @contextmanager
     def piece(self, name: str, total: int, unit: str) -> Iterator[Tick]:
-        """A piece of work that all ranks share. All ranks must come to it; nothing is awaited.
+        """Begin a piece of work of all ranks. All ranks must enter it; no rank waits.
 
         Parameters
         ----------
         name : str
         total : int
-            Of what, over all ranks.
+            The number of units, over all ranks.
         unit : str
-            'bytes', or what is counted.
+            'bytes', or the name of the items.
 
         Yields
         ------
         callable
-            To be told how much more this rank has done.
+            tick(more) adds to this rank's count.
 
         Notes
         -----
-        One within another is not shown, unless that one has not begun to count: then it is what
-        the other is waiting for.
+        A nested piece is not shown, unless the outer one has not begun to count: then the outer
+        one waits for it.
         """
-        # On all ranks, though what follows may differ: pieces are known by their number.
+        # Counted on all ranks, shown or not: reports identify pieces by their number.
         number = self._watch.next_piece()
         if not self._on or (self._open and self._open[-1].done):
             yield _ignored
@@ -137,7 +137,7 @@ class Meter:
 
 
 class _Piece:
-    """One piece of work, as one rank knows of it."""
+    """The state of one piece of work on one rank."""
 
     def __init__(
         self, watch: Watch, line: Bar | LogLines | None, period: float,
@@ -156,7 +156,7 @@ class _Piece:
         self._next = 0.0
 
     def begin(self) -> None:
-        """Work begins, or goes on after a piece that it waited for."""
+        """Begin the work, or continue it after a nested piece."""
         now = time.monotonic()
         self._next = now + self._period
         self._watch.meanwhile = self.look
@@ -164,12 +164,12 @@ class _Piece:
             self._line.begin(*self._described, now)
 
     def tick(self, more: int) -> None:
-        """This rank has done so much more."""
+        """Add to this rank's count."""
         self.done += more
         self.look()
 
     def look(self) -> None:
-        """Tell, or listen and draw, where it is time for it."""
+        """Send a report (rank > 0), or receive reports and redraw (rank 0), once per interval."""
         now = time.monotonic()
         if now < self._next:
             return
@@ -186,7 +186,7 @@ class _Piece:
                 self._others[rank] = done
 
     def end(self, complete: bool) -> None:
-        """It is over: all ranks have agreed that it is complete, or some rank has failed."""
+        """End the piece: all ranks have agreed that it is complete, or a rank has failed."""
         self._watch.meanwhile = None
         if self._line is not None:
             self._listen()

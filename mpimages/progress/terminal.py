@@ -1,4 +1,4 @@
-"""Whether somebody is looking: a terminal, perhaps behind a launcher, or a notebook. Local."""
+"""Detection of a live display: a terminal, possibly behind a launcher, or a notebook. Local."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 __all__ = ["is_live", "width_of"]
 
 WIDTH = 80
-# The launchers that pass on what rank 0 prints as it comes; by the names of their processes,
-# which Linux cuts at 15 letters. srun is none of them: it runs on another node.
+# Launchers that forward the output of rank 0 at once, by the names of their processes, which Linux
+# cuts at 15 characters. srun is not among them: it runs on another node.
 LAUNCHERS = {"mpiexec", "mpirun", "mpiexec.hydra", "mpiexec.openmpi", "mpiexec.mpich",
              "mpirun.openmpi", "mpirun.mpich", "hydra_pmi_proxy", "hydra_bstrap_pr", "orterun",
              "prterun", "prte"}
@@ -18,7 +18,7 @@ GENERATIONS = 5
 
 
 def is_live(stream: object) -> bool:
-    """Whether a line that was written to `stream` can be written again."""
+    """Return True if a line that was written to `stream` can be overwritten."""
     if stream is None:
         return False
     if _is_notebook(stream):
@@ -27,7 +27,7 @@ def is_live(stream: object) -> bool:
 
 
 def width_of(stream: Any) -> int | None:
-    """The letters in a line of the terminal, 80 where nobody knows; None: a notebook's cell."""
+    """Return the characters in a line of the terminal, 80 if unknown; None for a notebook."""
     if _is_notebook(stream):
         return None
     given = os.environ.get("COLUMNS", "")
@@ -53,12 +53,12 @@ def _is_notebook(stream: object) -> bool:
 def _is_terminal(stream: Any) -> bool:
     try:
         return bool(stream.isatty())
-    except Exception:  # it was closed, or is no file
+    except Exception:  # it was closed, or is not a file
         return False
 
 
 def _behind() -> str | None:
-    """The terminal to which the launcher that started this process passes on its errors."""
+    """Return the terminal to which the launcher forwards the standard error of this process."""
     if not _is_pipe():
         return None
     process = os.getppid()
@@ -76,7 +76,7 @@ def _behind() -> str | None:
 
 
 def _is_pipe() -> bool:
-    """Whether standard error goes to the launcher, and not to a file of the user's."""
+    """Return True if standard error goes to the launcher, and not to a user's file."""
     with suppress(OSError):
         return os.readlink("/proc/self/fd/2").startswith(("pipe:", "socket:"))
     return False

@@ -1,4 +1,4 @@
-"""What takes a job's time, over all ranks: a table that says what to change."""
+"""A table of the timings of a job over all ranks."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Row:
     ----------
     phase : str
     slowest : float
-        Seconds on the rank that took longest.
+        Seconds on the slowest rank.
     rank : int
-        That one.
+        The slowest rank.
     mean : float
-        Seconds, over all ranks.
+        Mean seconds over all ranks.
     bytes : int
-        Of all ranks; 0 where they are not counted.
+        Total of all ranks; 0 if not counted.
     ranks : int
     """
 
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def rate(self) -> float | None:
-        """Gigabytes (10⁹) a second of one thread at that work; None where that says nothing."""
+        """Gigabytes (10⁹) per second of one thread in the phase; None if not meaningful."""
         seconds = self.mean * self.ranks
         return self.bytes / seconds / 1e9 if self.bytes and seconds > 0 else None
 
@@ -59,12 +59,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What took a job's time: see `ThunderContext.timings`."""
+    """The timings of a job: see `ThunderContext.timings`."""
 
     rows: tuple[Row, ...]
 
     def __getitem__(self, name: str) -> Row:
-        """The row of a phase; KeyError where there is none."""
+        """Return the row of a phase; raise KeyError if there is none."""
         return {row.phase: row for row in self.rows}[name]
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Table:
 
 
 def over_ranks(comm: MPI.Intracomm, timings: Timings) -> Table:
-    """The phases over all ranks, on every rank. Collective."""
+    """Return the timings over all ranks, on every rank. Collective."""
     own = np.array([[timings.seconds[name], timings.bytes[name]] for name in PHASES])
     every = np.empty((comm.size, *own.shape))
     comm.Allgather(own, every)

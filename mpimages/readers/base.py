@@ -197,8 +197,10 @@ class Handle(Closing, ABC):
         return self._find_places(start, stop)
 
     def unwritten(self, start: int, stop: int) -> dict[str, int]:
-        """How many parts of the images [start, stop) were never written and are zeros, by what
-        the format calls the parts; without those of which there are none."""
+        """Count the parts of the images [start, stop) that were never written and are zeros.
+
+        The keys are the format's names of the parts. Parts with a count of 0 are omitted.
+        """
         self._check_range(start, stop)
         return {}
 
@@ -245,7 +247,7 @@ class Reader(ABC):
         try:
             fd, _ = open_file(path)
         except (OSError, ValueError):
-            return False  # what is wrong with it nobody asks who has not named it
+            return False  # Ignore errors: the user did not name this format.
         with os.fdopen(fd, "rb") as file:
             return any(
                 os.pread(file.fileno(), len(signature), place) == signature

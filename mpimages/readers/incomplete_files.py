@@ -85,7 +85,7 @@ def count_images(
 def _count_whole(
     reader: Reader, path: str, dropping: Options, header: Header, error: ValueError
 ) -> int:
-    """How many images of a file are whole that is not; `error` where that is not its fault."""
+    """Count the complete images of a truncated file. Raise `error` if it is not truncated."""
     try:
         return reader.count(path, dropping, header)
     except ValueError:

@@ -84,7 +84,7 @@ def judge(
     changing = not blank.all()
     bleaching = trend(recording.column("mean"), ~blank) if changing else None
     figures: JsonObject = {}
-    told_apart = WARNING if _are_told_apart(recording) else NOTE
+    told_apart = WARNING if _are_duplicates_significant(recording) else NOTE
     found = [
         *_saturation(recording, figures), *_floor(recording, figures),
         *_not_finite(recording, figures), *_blank(recording, blank, told_apart, figures),
@@ -158,7 +158,7 @@ def _not_finite(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
         yield Finding("finite", WARNING, f"{percent_text(part)} of all values are NaN or infinite.")
 
 
-def _are_told_apart(recording: Recording) -> bool:
+def _are_duplicates_significant(recording: Recording) -> bool:
     """Whether equal images are no chance: images of few pixels, or few photons, may well be.
 
     Two values of a normal distribution of standard deviation s (in steps of its integers) are

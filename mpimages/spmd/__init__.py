@@ -1,1 +1,1 @@
-"""Ranks in step: agreement, transfers, waiting, launch, signals and the end of a job."""
+"""Coordination of ranks: agreement, transfers, waiting, launch, signals and the end of a job."""

@@ -1,4 +1,4 @@
-"""The marks of a public method that is an action: all ranks must come to it, and may stop it."""
+"""Decorators of public methods that are actions: collective, and possibly stoppable."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def action(method: Method) -> Method:
     """Make the ranks meet at the entry of a method of an object with a `session`.
 
-    The method is collective then: it raises CollectiveMismatchError where other ranks are
-    elsewhere. An action that an action calls needs no further meeting.
+    The method is then collective: it raises CollectiveMismatchError if other ranks are in another
+    one. An action that is called by an action needs no further handshake.
     """
 
     @functools.wraps(method)
@@ -27,7 +27,7 @@ def action(method: Method) -> Method:
 
 
 def stoppable(method: Method) -> Method:
-    """Let a signal that a batch system sends end the action early, in step. Below `action`."""
+    """Let a signal of a batch system end the action early, on all ranks alike. Below `action`."""
 
     @functools.wraps(method)
     def entered(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,8 +1,8 @@
 """Agreement between ranks, and transfers whose counts may exceed 2**31.
 
-The rule that keeps a job from hanging: between two collective calls nothing may raise on
-some ranks only. `Together` is how the code keeps it. Local work runs inside it; what a rank
-raises there is held until every rank has come to the end, and then raised on all of them.
+A job does not hang if it keeps this rule: between two collective calls nothing may raise on
+some ranks only. `Together` keeps the rule. Local work runs inside it; an exception of a rank is
+held until every rank has reached the end, and is then raised on all of them.
 """
 
 from __future__ import annotations
@@ -44,33 +44,32 @@ __all__ = [
 Result = TypeVar("Result")
 ErrorType = TypeVar("ErrorType", bound=BaseException)
 
-# Counts of one MPI call stay below this, so that an MPI without large counts is enough.
+# The counts of one MPI call stay below this, so that an MPI without large counts suffices.
 PIECE_BYTES = 1 << 30
 
 SIGN_BIT = np.uint64(1 << 63)
 
 
 class Together:
-    """Local work that ends in agreement: it fails on every rank or on none.
+    """Local work that ends with an agreement: it fails on every rank or on none.
 
-    As a context manager it agrees at the end of the block. Where collective calls stand
-    between pieces of local work, each piece goes into `attempt` and `agree` comes last.
+    A context manager that agrees at the end of the block. If there are collective calls between
+    pieces of local work, put each piece into `attempt`, and call `agree` at the end.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
     action : str
-        What is being done, for the message: ``"Images.mean"``.
+        Name of the work, for messages: ``"Images.mean"``.
     given : object
-        With what it is being done: ranks whose `given` looks different (by its repr) are
-        out of step.
+        Arguments of the work. Ranks whose `given` has another repr are out of step.
 
     Notes
     -----
-    The agreement is one Allreduce of three integers. The exception of the lowest failing rank
-    is raised, on all ranks with the same type and message; on the failing rank it carries
-    the original as its cause. Ranks that meet here in different actions, or in the same one
-    with other arguments, get a CollectiveMismatchError that says who is where.
+    The agreement is one Allreduce of three integers. The exception of the lowest failing rank is
+    raised on all ranks, with the same type and message; on the failing rank the original is its
+    cause. Ranks that are in different actions, or in the same one with other arguments, raise a
+    CollectiveMismatchError that names the action of each rank.
     """
 
     def __init__(self, comm: MPI.Intracomm, action: str, given: object = None) -> None:
@@ -82,12 +81,12 @@ class Together:
 
     @property
     def failed(self) -> bool:
-        """Whether this rank has failed already. Local."""
+        """True if this rank has failed already. Local."""
         return self.failure is not None
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Hold what the block raises; the first failure is the one that counts. Local."""
+        """Hold an exception of the block; only the first one is kept. Local."""
         try:
             yield
         except BaseException as error:
@@ -131,8 +130,8 @@ class Together:
                 raise mark_agreed(error, comm)
             raise mark_agreed(error, comm, lowest) from own
         finally:
-            # What knows the frames that know it would be kept, with all of their arrays, until
-            # the garbage is collected.
+            # An exception refers to its frames. If they refer to it, the cycle keeps all of their
+            # arrays alive until the next garbage collection.
             self.failure = own = None
             del error
 
@@ -147,64 +146,64 @@ class Together:
     ) -> None:
         if error is not None:
             if is_agreed(error, self.comm, self._began):
-                return  # every rank is raising this one: an inner agreement did its work
+                return  # every rank raises this one: an inner agreement has failed
             if self.failure is None:
                 self.failure = error
         del error, trace  # see `_raise_everywhere`
         self.agree()
 
 
-# Tells what came first on this rank: an error that was agreed on before counts as new.
+# Order of events on this rank: an error that was agreed on before a block counts as new in it.
 _moments = itertools.count()
-# An exception's own attributes, past whatever its class makes of getting and setting them.
+# Access to an exception's `__dict__` that bypasses its class' own `__getattribute__`.
 _attributes: Any = BaseException.__dict__["__dict__"].__get__
 
 
 def moment() -> int:
-    """The present one, to be compared with an agreement's. Local."""
+    """Return the present moment, to compare with that of an agreement. Local."""
     return next(_moments)
 
 
 def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> ErrorType:
-    """Mark an exception that all of comm's ranks raise now, so that outer agreements let it pass.
+    """Mark an exception that all ranks of comm raise now, so that outer agreements let it pass.
 
-    Local. The mark says when, for a program may keep an exception and raise it again on one
-    rank alone; and which rank is to print it where nobody catches it.
+    Local. The mark has the moment, because a program may keep an exception and raise it again on
+    one rank only. It also has the rank that prints the exception if it is not caught.
     """
     _attributes(error).update(agreed=(comm, moment()), agreed_by=(comm, teller))
     return error
 
 
 def mark_of_user(error: BaseException) -> None:
-    """Mark what a function of the user's has raised: it passes as it is. Local."""
+    """Mark an exception of a user's function, so that it passes unchanged. Local."""
     _attributes(error).update(of_user=True)
 
 
 def is_agreed(error: BaseException, comm: MPI.Intracomm | None = None, since: int = -1) -> bool:
-    """Whether an agreement of comm's ranks, or of any, has raised it since that moment. Local."""
+    """Return True if an agreement of comm (None: any) raised the error after `since`. Local."""
     agreed, when = _attributes(error).get("agreed", (None, -1))
     return agreed is not None and when > since and (comm is None or agreed == comm)
 
 
 def teller_of(error: BaseException) -> tuple[MPI.Intracomm | None, int]:
-    """Of an exception that ranks have agreed on: their communicator, and who prints it. Local."""
+    """Return the communicator of an agreed exception, and the rank that prints it. Local."""
     told: tuple[MPI.Intracomm | None, int] = _attributes(error).get("agreed_by", (None, 0))
     return told
 
 
 @dataclass(frozen=True)
 class _Described:
-    """What the ranks need to raise the same as the one that failed: plain values.
+    """Plain values from which all ranks rebuild the exception of one.
 
     Attributes
     ----------
     pickled : bytes
-        The exception's type.
+        The type of the exception.
     number : int or None
-        Of a system error.
+        The errno of an OSError.
     message : str
     code : int, str or None
-        With what a program wanted to end.
+        The code of a SystemExit.
     """
 
     pickled: bytes
@@ -214,7 +213,7 @@ class _Described:
 
 
 def _describe(error: BaseException, place: str) -> _Described:
-    """See `_Described`. It never raises, whatever the exception's own code does."""
+    """Describe an exception. Never raises, whatever the exception's own code does."""
     kind = type(error)
     text = ask(_text, error, otherwise="(its message cannot be shown)")
     number = ask(_number, error)
@@ -236,7 +235,7 @@ def _text(error: Any) -> str:
     elif issubclass(kind, OSError) and error.strerror is not None:
         named = error.filename
         text = f"{error.strerror}{'' if named is None else f': {named!r}'}"
-    return str.__str__(text)  # a subclass may do whatever it likes when it is used
+    return str.__str__(text)  # a subclass of str may run any code when it is used
 
 
 def _number(error: Any) -> int | None:
@@ -257,10 +256,10 @@ def _construct(kind: Any, number: int | None, message: str) -> BaseException:
 
 
 def _passes(error: BaseException) -> bool:
-    """Whether it is an exception that can be raised through any code.
+    """Return True if the exception can be raised through any code.
 
-    Context managers set the traceback of those that pass them: one whose class forbids that
-    would become another on its way, which the ranks have not agreed on.
+    Context managers set the traceback of exceptions that pass them. If a class forbids that,
+    another exception would be raised instead, on which the ranks have not agreed.
     """
 
     def set_as_they_do() -> bool:
@@ -271,7 +270,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _rebuild(described: _Described, others: str = "") -> BaseException:
-    # Only a class travels: every rank runs the same program and has it too, or nearly.
+    # Only the class is pickled: every rank runs the same program and usually has it too.
     message = described.message + others
     try:
         error = _construct(pickle.loads(described.pickled), described.number, message)
@@ -286,9 +285,9 @@ def from_rank(
     comm: MPI.Intracomm, root: int, action: str, work: Callable[..., Result], *args: object,
     given: object = None,
 ) -> Result:
-    """Run ``work(*args)`` on one rank and hand its result to all. Collective.
+    """Run ``work(*args)`` on one rank and return its result on all. Collective.
 
-    `given` must look the same on all ranks, as in `Together`.
+    `given` must have the same repr on all ranks, as in `Together`.
     """
     result: Any = None
     packed = b""
@@ -299,14 +298,14 @@ def from_rank(
     if comm.size == 1:
         return cast(Result, result)
     packed = comm.bcast(packed, root)
-    with Together(comm, action):  # what is in it may have code of its own
+    with Together(comm, action):  # unpickling may run code of the objects
         if comm.rank != root:
             result = pickle.loads(packed)
     return cast(Result, result)
 
 
 def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """A C-contiguous array as flat views of at most PIECE_BYTES each."""
+    """Yield flat views of at most PIECE_BYTES each of a C-contiguous array."""
     flat = array.reshape(-1)
     step = max(1, PIECE_BYTES // max(1, array.itemsize))
     for start in range(0, flat.size, step):
@@ -314,10 +313,10 @@ def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> np.ndarray:
-    """Reduce a C-contiguous array over the ranks, in place; returns it. Collective."""
+    """Reduce a C-contiguous array over the ranks in place, and return it. Collective."""
     if comm.size == 1:
         return array
-    # Open MPI 4.1 compares uint64 as if it were signed: let it be, in the same order.
+    # Open MPI 4.1 compares uint64 as if it were signed: flip the sign bit to keep the order.
     shifted = array.dtype == np.uint64 and op in (MPI.MAX, MPI.MIN)
     if shifted:
         array ^= SIGN_BIT
@@ -330,7 +329,7 @@ def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> n
 
 
 def broadcast_array(comm: MPI.Intracomm, array: np.ndarray, root: int) -> np.ndarray:
-    """Send root's C-contiguous array into every rank's, in place; returns it. Collective."""
+    """Broadcast root's C-contiguous array in place, and return it. Collective."""
     if comm.size > 1:
         with phase("exchange", array.nbytes):
             for piece in _pieces(array.view(np.uint8).reshape(-1) if array.size else array):
@@ -339,7 +338,7 @@ def broadcast_array(comm: MPI.Intracomm, array: np.ndarray, root: int) -> np.nda
 
 
 def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) -> np.ndarray:
-    """Every rank's rows, one after the other, on every rank. Collective.
+    """Return the rows of all ranks, concatenated in rank order, on every rank. Collective.
 
     Parameters
     ----------
@@ -349,7 +348,7 @@ def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) 
     Returns
     -------
     (partition.count, ...) ndarray
-        Its own memory.
+        A new array.
     """
     with Together(comm, "gathering"):
         out = np.empty((partition.count, *rows.shape[1:]), dtype=rows.dtype)
@@ -361,12 +360,12 @@ def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) 
 def allgather_in_place(
     comm: MPI.Intracomm, out: np.ndarray, partition: Partition
 ) -> np.ndarray:
-    """Fill in the others' rows of a C-contiguous array; returns it. Collective.
+    """Fill the other ranks' rows of a C-contiguous array, and return it. Collective.
 
     Parameters
     ----------
     out : (partition.count, ...) ndarray
-        This rank's rows are in their place already.
+        Has this rank's rows in their place already.
     """
     if out.nbytes == 0 or comm.size == 1:
         return out

@@ -22,23 +22,23 @@ __all__ = ["Shared", "acquire", "release"]
 
 
 _log = logging.getLogger("mpimages")
-# Of the threads of a process one at a time looks whether a communicator has its duplicate.
+# Only one thread of a process at a time may look up or make the duplicate of a communicator.
 _claiming = threading.Lock()
 
 
 class Shared:
-    """What the contexts of one communicator share: duplicates of it, the watch over its ranks.
+    """The shared part of the contexts of one communicator: its duplicates and its watch.
 
     Attributes
     ----------
     comm, node : mpi4py.MPI.Comm
-        Of all ranks, and of those of this rank's node.
+        The communicators of all ranks, and of the ranks of this rank's node.
     watch : Watch
     segments : Segments
     users : int
-        How many contexts use it.
+        The number of contexts that use it.
     made : int
-        How many have: each has a number, the same on all ranks that are in step.
+        The number of contexts that were made. It numbers them, the same on all ranks in step.
     """
 
     comm: MPI.Intracomm
@@ -68,13 +68,13 @@ class Shared:
 
     @property
     def in_step(self) -> bool:
-        """Whether its ranks are, as far as is known; True while it is being made. Local."""
+        """True if the ranks are not known to be out of step, and while it is being made. Local."""
         return not (hasattr(self, "watch") and self.watch.broken)
 
     def check_thread(self) -> None:
-        """RuntimeError in another thread than the one that made it. Local.
+        """Raise RuntimeError in another thread than the one that made it. Local.
 
-        Collective calls of two threads would come in another order on each rank.
+        Collective calls of two threads would have another order on each rank.
         """
         if threading.current_thread() is not self._thread:
             raise RuntimeError(
@@ -84,7 +84,7 @@ class Shared:
             )
 
     def free(self) -> None:
-        """Free what was made. Collective."""
+        """Free the communicators, segments and watch. Collective."""
         self.watch.close()
         waiting.dismiss(self.comm)
         self.node.Free()
@@ -92,7 +92,10 @@ class Shared:
 
 
 def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
-    """As Dup, but not deaf: before the first context there is no watch yet. Collective."""
+    """Duplicate the communicator without blocking. Collective.
+
+    Signals and the timeout are served while it waits: there is no watch yet.
+    """
     comm, request = origin.Idup()
     if not waiting.spin(request):
         began = warned = time.monotonic()
@@ -114,29 +117,29 @@ def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
 
 @cache
 def _keyval() -> int:
-    """The attribute key under which a communicator carries its duplicate."""
+    """Return the MPI attribute key under which a communicator stores its duplicate."""
     return MPI.Comm.Create_keyval()
 
 
 def acquire(comm: object, limit: float | None = None) -> Shared:
-    """The duplicate that belongs to `comm`. Collective.
+    """Return the duplicate that belongs to `comm`. Collective.
 
-    Messages of the library and of the user's program can then never be taken for each other.
+    With it, messages of the library and of the user's program can never be confused.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
     limit : float, optional
-        Seconds to wait for the other ranks, where they make their first context of it.
+        Seconds to wait for the other ranks at the first context of the communicator.
 
     Raises
     ------
     TypeError
-        Where it is no intracommunicator.
+        If it is not an intracommunicator.
     RuntimeError
-        Where another thread uses it, or MPI makes no more communicators.
+        If another thread uses it, or MPI cannot make more communicators.
     CollectiveMismatchError
-        Where one of its ranks is known to have ended, or does not come within the limit.
+        If one of its ranks is known to have ended, or does not arrive within the limit.
     """
     if not isinstance(comm, MPI.Intracomm) or comm == MPI.COMM_NULL:
         raise TypeError(f"comm must be an mpi4py intracommunicator, got {quote(comm)}")
@@ -163,9 +166,9 @@ def acquire(comm: object, limit: float | None = None) -> Shared:
 
 
 def release(shared: Shared) -> None:
-    """Give back what `acquire` gave; the last one frees it. Collective.
+    """Release what `acquire` returned; the last release frees it. Collective.
 
-    Where the ranks are out of step nothing is freed, and it is local.
+    If the ranks are out of step, nothing is freed and the call is local.
     """
     shared.users -= 1
     if shared.users == 0:

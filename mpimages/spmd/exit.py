@@ -1,12 +1,13 @@
-"""How a rank ends: the others learn of it, and its traceback is printed once.
+"""The end of a rank: the others are notified, and its traceback is printed once.
 
-While contexts of several ranks are open, an uncaught exception on one rank ends the job: the
-others are told, those that wait for this rank raise CollectiveMismatchError, and where they have
-not ended after a while the job is aborted. A rank that simply ends tells the others as well.
+While contexts of several ranks are open, an uncaught exception on one rank ends the job. The
+others are notified, and those that wait for this rank raise CollectiveMismatchError. If they have
+not ended after a while, the job is aborted. A rank that ends normally notifies the others, too.
 
-Before the first context and after the last one nobody can be told. MPI's end is a collective call:
-a rank that fails there would wait in it for others that wait elsewhere. Python is gone by then, so
-only the system can end the process (`end_within`); its launcher then ends the job.
+Before the first context and after the last one no rank can be notified. MPI_Finalize is
+collective: a rank that has failed would wait in it for others that wait elsewhere. The interpreter
+has ended by then, so only the system can end the process (`end_within`); its launcher then ends
+the job.
 
 The module can be imported before MPI starts, and does not start it.
 """
@@ -36,45 +37,45 @@ if TYPE_CHECKING:
 
 __all__ = ["abort", "attend", "dismiss", "end_alone", "end_of_interrupt", "end_within", "guard"]
 
-# Seconds that the others have to end by themselves, after a failure here; and between two looks.
+# Seconds that the others have to end by themselves after a failure here; seconds between two polls.
 GRACE = 5.0
 PAUSE = 1e-3
-# Seconds for a launcher to read what a rank printed before it aborts the job, at most; and to pass
-# it on.
+# Maximum seconds for a launcher to read the output of a rank before the job is aborted; seconds
+# for it to forward the output.
 HEARD = 2.0
 PASSED_ON = 0.1
 
 
-# What a program's first frame is called: that of a script, and that of ``python -m``.
+# The function name of a program's first frame: that of a script, and that of ``python -m``.
 FIRST = ("<module>", "_run_module_as_main")
 
 
-# -- where no context is -------------------------------------------------------------------
+# -- without a context ---------------------------------------------------------------------
 
 
 @cache
 def guard() -> None:
-    """From now on an exception that ends this process does not leave it in MPI's end. Local."""
-    atexit.register(_limit)  # before `_leave`, so that it runs after it
+    """Keep a process that an exception ends from hanging in MPI_Finalize. Local."""
+    atexit.register(_limit)  # registered before `_leave`, so that it runs after it
 
 
 def end_within(seconds: float) -> None:
-    """Let the system end this process if it is still there by then. Local."""
+    """Let the system end this process if it still runs after `seconds`. Local."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit() -> None:
-    # An interrupted import may have started MPI, and have left no module of that name.
+    # An interrupted import may have started MPI without leaving a module of that name.
     if "mpi4py" in sys.modules and _is_uncaught():
         end_within(GRACE)
 
 
 def _is_uncaught() -> bool:
-    """Whether an exception ends this process. Local.
+    """Return True if an exception ends this process. Local.
 
-    Python keeps the last one that was printed, and so do shells and test runners with those
-    that they catch: but only one that nobody caught began in the program's own first frame.
+    Python keeps the last exception that was printed; shells and test runners store those that they
+    catch there, too. Only the traceback of an uncaught one begins in the program's first frame.
     """
     trace = getattr(sys, "last_traceback", None)
     return trace is not None and not hasattr(sys, "ps1") and \
@@ -85,22 +86,22 @@ def _is_uncaught() -> bool:
 
 
 class _Attended:
-    """The watches that are open in this process, and what ended it."""
+    """The open watches of this process, and the exception that ended it."""
 
     def __init__(self) -> None:
         self.watches: list[Watch] = []
         self.before: Callable[..., Any] | None = None
         self.failure: str | None = None
-        self.alone = False  # whether no other rank is known to have failed alike
-        self.lost = False  # whether a collective call of this process will never be complete
-        self.untold: Callable[[], None] | None = None  # prints it, where another rank should
+        self.alone = False  # True if no other rank is known to have failed in the same way
+        self.lost = False  # True if a collective call of this process will never complete
+        self.untold: Callable[[], None] | None = None  # prints what another rank did not
 
 
 _attended = _Attended()
 
 
 def attend(watch: Watch) -> None:
-    """From now on the end of this process is told to the watch's other ranks. Local."""
+    """Notify the other ranks of the watch when this process ends. Local."""
     guard()
     if watch.alone:
         return
@@ -111,18 +112,18 @@ def attend(watch: Watch) -> None:
 
 
 def end_alone() -> None:
-    """The other ranks were waited for in vain: the end of this process is that of the job. Local.
+    """Abort the job when this process ends: the other ranks did not answer in time. Local.
 
-    MPI could not end otherwise.
+    MPI_Finalize would wait for them forever.
     """
     _attended.lost = True
     _leave_at_exit()
 
 
 def end_of_interrupt() -> None:
-    """An interrupt took this rank out of step: it waits but a while for the others' end. Local.
+    """Limit the wait for other ranks after KeyboardInterrupt. Local.
 
-    The script may have caught it, while the others wait where they cannot be told.
+    The script may have caught it, while the others wait in a call that cannot be notified.
     """
     _attended.failure = _attended.failure or "KeyboardInterrupt"
 
@@ -133,9 +134,9 @@ def _leave_at_exit() -> None:
 
 
 def dismiss(watch: Watch) -> None:
-    """The watch is closed; with the last one the hook for exceptions is taken back. Local.
+    """Forget a closed watch; with the last one remove the hook for exceptions. Local.
 
-    One that is broken still has messages on their way, which the end of the process waits for.
+    A broken watch still has pending messages: the end of the process waits for them.
     """
     if watch in _attended.watches and not watch.broken:
         _attended.watches.remove(watch)
@@ -144,7 +145,7 @@ def dismiss(watch: Watch) -> None:
 
 
 def _take_back() -> None:
-    # Another's hook that was put over this one stays; it may still call this one.
+    # A hook that was installed over this one stays; it may still call this one.
     if _attended.before is not None and sys.excepthook is _hook:
         sys.excepthook, _attended.before = _attended.before, None
 
@@ -152,7 +153,7 @@ def _take_back() -> None:
 def _hook(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Print what no rank has printed, and remember that this rank ends of it."""
+    """Print an exception that no rank has printed, and remember that it ends this rank."""
     from mpi4py import MPI
 
     from .agreement import teller_of
@@ -180,7 +181,7 @@ def _flush() -> None:
 
 
 def _leave() -> None:
-    """At the interpreter's exit, before MPI's: end together with the other ranks."""
+    """End together with the other ranks, at the interpreter's exit and before MPI_Finalize."""
     from mpi4py import MPI
 
     if MPI.Is_finalized():
@@ -194,7 +195,7 @@ def _leave() -> None:
     while watches:
         watches = [watch for watch in watches if not watch.has_left()]
         if watches and _attended.failure is not None and time.monotonic() > end:
-            if _attended.untold is not None:  # the others have caught it, and this one has not
+            if _attended.untold is not None:  # the others have caught it
                 _attended.untold()
             _abort()
         time.sleep(PAUSE)
@@ -207,16 +208,16 @@ def _abort() -> NoReturn:
 
 
 def abort(comm: MPI.Intracomm, code: int) -> NoReturn:
-    """End the whole job, once what this process has printed was read. Local."""
+    """Abort the whole job after the output of this process was read. Local."""
     _flush()
-    # A launcher that ends the job drops what is still in its pipes: the reason, most of all.
+    # A launcher that ends the job drops the rest of its pipes, which may contain the error.
     _drain(time.monotonic() + HEARD)
     comm.Abort(code)
-    os._exit(code)  # it may return, while the job is being ended
+    os._exit(code)  # Abort may return while the job is being ended
 
 
 def _drain(end: float) -> None:
-    """Wait until pipes that this process prints to are empty, and for who passes it on."""
+    """Wait until the output pipes of this process are empty and the output is forwarded."""
     for stream in (1, 2):
         with suppress(OSError):  # closed
             while stat.S_ISFIFO(os.fstat(stream).st_mode) and time.monotonic() < end:

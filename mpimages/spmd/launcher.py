@@ -1,8 +1,8 @@
-"""Whether the launcher's processes have found each other: N worlds of one rank are no job.
+"""Check that the launcher's processes form one MPI job, not N jobs of one rank.
 
-Where mpi4py is bound to another MPI than the launcher's, each process finds itself alone. All
-of them would then do the whole job, and overwrite each other's output. They cannot talk, so
-each must see it by itself: in what the launcher has put into its environment.
+If mpi4py is bound to another MPI than the launcher's, each process is alone in COMM_WORLD. All of
+them would then do the whole job and overwrite each other's output. They cannot communicate, so
+each must detect it from the environment variables of the launcher.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ __all__ = ["OVERRIDE", "Launcher", "check_launch", "find_launcher", "launch_prob
 
 OVERRIDE = "MPIMAGES_ALLOW_SINGLETON"
 
-# SLURM numbers its own steps (of the batch script, of an interactive salloc) from here on.
+# SLURM gives numbers from here on to its own steps (batch script, interactive salloc).
 SPECIAL_STEPS = 0xFFFFFFF0
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """What a launcher says of the job, in the environment.
+    """The description of the job in a launcher's environment variables.
 
     Attributes
     ----------
     name : str
-        For messages.
+        Name in messages.
     family : {'mpich', 'openmpi', 'pmi', 'pmix', 'slurm'}
-        For whose MPI it works; of the last three, for any that speaks with it.
+        MPI implementation that the launcher serves. 'pmi', 'pmix' and 'slurm' serve any
+        that uses that protocol.
     variable : str
-        Which says how many ranks there are, or that there are several.
+        The variable with the number of ranks, or that shows that there are several.
     ranks : int
-        At least so many.
+        The minimum number of ranks.
     rank : int
-        Which of them this process is; 0 where that is not said.
+        The rank of this process; 0 if unknown.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Launcher:
     rank: int
 
 
-# Of a launcher: its name, its family, where it says how many ranks there are, and which this is.
+# Name and family of each launcher, and its variables for the number of ranks and for the rank.
 _MPI_LAUNCHERS = (
     ("Open MPI's mpiexec", "openmpi", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("MVAPICH2's launcher", "mpich", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
@@ -57,18 +58,18 @@ _MPI_LAUNCHERS = (
 
 
 def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | None:
-    """What the launcher says of this process' job. Local; needs no MPI.
+    """Find the launcher of this process' job in the environment. Local; needs no MPI.
 
     Returns
     -------
     Launcher or None
-        None: started without a launcher.
+        None if the process was started without a launcher.
 
     Notes
     -----
-    An MPI's own launcher counts more than the SLURM step in which it runs: that may be of its
-    helpers, one a node, or of a single shell. Of several the one that tells of most ranks
-    counts. PMIx by itself says who a process is, but not how many there are.
+    The launcher of an MPI takes precedence over the SLURM step in which it runs: that step may
+    hold its helpers, one per node, or a single shell. Among several launchers the one with the most
+    ranks is returned. PMIx gives the rank of a process, but not the number of ranks.
     """
     found = [
         Launcher(_hydra(name, environment), family, size, ranks, _number(environment, rank) or 0)
@@ -81,7 +82,7 @@ def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | Non
 
 
 def _hydra(name: str, environment: Mapping[str, str]) -> str:
-    """PMI_SIZE is set by hydra, and by srun --mpi=pmi2."""
+    """Return the name: PMI_SIZE is set by hydra, and by srun --mpi=pmi2."""
     if name != "a PMI launcher":
         return name
     if "MPI_LOCALNRANKS" in environment:
@@ -92,7 +93,7 @@ def _hydra(name: str, environment: Mapping[str, str]) -> str:
 def _slurm_step(environment: Mapping[str, str]) -> Launcher | None:
     step = _number(environment, "SLURM_STEP_ID")
     if step is None or step >= SPECIAL_STEPS:
-        return None  # a batch script or salloc, which has the variables of the job
+        return None  # a batch script or salloc, which also has the job's variables
     for variable in ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"):
         ranks = _number(environment, variable)
         if ranks is not None:
@@ -114,25 +115,24 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def check_launch(comm: object = None) -> None:
-    """Refuse to work where the launcher's processes have not found each other. Local.
+    """Raise LaunchError if the launcher's processes do not form one job. Local.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm, optional
-        What the user handed in. A communicator other than COMM_WORLD was made on purpose, and
-        passes.
+        The user's communicator. One other than COMM_WORLD was made on purpose, and is accepted.
 
     Raises
     ------
     LaunchError
-        On each of the processes alike; it says the likely cause and the cure. (A PMIx launcher
-        that leaves no other trace is seen by all but its rank 0.)
+        On each of the processes, with the likely cause and the remedy. (A PMIx launcher that sets
+        no other variable is detected by all ranks except its rank 0.)
 
     Notes
     -----
-    The environment is inherited. A Python that a rank starts for itself looks like a process of
-    the launcher that is alone, if it comes so far: most MPIs abort there by themselves. It has
-    to set MPIMAGES_ALLOW_SINGLETON=1, or to remove the launcher's variables.
+    The environment is inherited. A Python process that a rank starts looks like a process of the
+    launcher that is alone; most MPIs abort it before it comes here. Such a process must set
+    MPIMAGES_ALLOW_SINGLETON=1, or remove the launcher's variables.
     """
     from mpi4py import MPI
 
@@ -143,7 +143,7 @@ def check_launch(comm: object = None) -> None:
 
 
 def launch_problem(environment: Mapping[str, str] = os.environ) -> str | None:
-    """What is wrong with how the processes were started, and what to do; None: nothing. Local."""
+    """Return the problem of the launch and the remedy, or None if there is no problem. Local."""
     from mpi4py import MPI
 
     if MPI.COMM_WORLD.size > 1 or environment.get(OVERRIDE) == "1":

@@ -1,4 +1,4 @@
-"""What memory each rank may take: given, or worked out, and agreed by all ranks."""
+"""The memory budget of each rank: given or determined, and agreed by all ranks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["NO_LIMIT", "agreed_budget", "check_fits", "find_memory_limit", "free
 
 NO_LIMIT = 2**62
 OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
-# Left to Python, MPI and the page cache when the budget is worked out and not given.
+# Reserved for Python, MPI and the page cache if the budget is not given.
 SHARE_OF_FREE = 0.6
 
 
 def agreed_budget(
     comm: MPI.Intracomm, node: MPI.Comm, memory: int | str | None
 ) -> int:
-    """The bytes that each rank may take, the same on all ranks. Collective.
+    """Return the bytes that each rank may take, the same on all ranks. Collective.
 
-    What is given counts as it is; otherwise what the batch system, the container and the node
-    allow is shared among the ranks on the node, and the smallest share holds for all.
+    A given value is used unchanged. Otherwise the limit of the batch system, the container and the
+    node is divided among the ranks of the node, and the smallest share holds for all.
     """
     own = 0
     with Together(comm, "ThunderContext"):
@@ -37,7 +37,7 @@ def agreed_budget(
 
 
 def free_memory() -> int:
-    """What this node has left, in bytes. Local."""
+    """Return the free memory of this node in bytes. Local."""
     try:
         with open("/proc/meminfo", encoding="ascii") as table:
             for line in table:
@@ -49,9 +49,9 @@ def free_memory() -> int:
 
 
 def find_memory_limit() -> int:
-    """What the batch system or the container allows this node's part of the job. Local.
+    """Return the limit of the batch system or the container for this node's ranks. Local.
 
-    NO_LIMIT where neither says anything.
+    Return NO_LIMIT if neither sets one.
     """
     limits = [NO_LIMIT]
     megabytes = os.environ.get("SLURM_MEM_PER_NODE", "")
@@ -65,10 +65,10 @@ def find_memory_limit() -> int:
 
 
 def _cgroup_limit() -> int:
-    """What this process' control group and those above it allow; NO_LIMIT where none does. Local.
+    """Return the limit of this process' control group and its parents, or NO_LIMIT. Local.
 
-    A container sees its own group as the root of all; a batch system's job is in a group
-    somewhere below it. (Linux: admin-guide/cgroup-v2, section 5-2; cgroup-v1/memory.)
+    A container sees its own group as the root; the job of a batch system is in a group below the
+    root. (Linux: admin-guide/cgroup-v2, section 5-2; cgroup-v1/memory.)
     """
     limit = NO_LIMIT
     for directory, name in _cgroups(OWN_CGROUPS, CGROUPS):
@@ -83,7 +83,7 @@ def _cgroup_limit() -> int:
 
 
 def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
-    """The directories of the groups that hold this process, and the file with their limit."""
+    """Yield the directory of each group of this process, and the file with its limit."""
     kinds = {"": (mounted, "memory.max"),
              "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes")}
     paths = dict.fromkeys(kinds, "/")
@@ -95,14 +95,14 @@ def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
     except (OSError, ValueError):
         pass
     for kind, (root, name) in kinds.items():
-        # Of a container's group the path may be given as the host sees it, which is not there.
+        # The path of a container's group may be that of the host, which does not exist here.
         parts = [part for part in paths[kind].split("/") if part not in ("", "..")]
         for depth in range(len(parts) + 1):
             yield os.path.join(root, *parts[:depth]), name
 
 
 def check_fits(need: int, budget: int, what: str, instead: str) -> None:
-    """MemoryError with the figures where `need` bytes exceed the budget. Local."""
+    """Raise MemoryError with the figures if `need` bytes exceed the budget. Local."""
     if need > budget:
         raise MemoryError(
             f"{what} needs {size_text(need)} on each rank, but the budget is "

@@ -1,4 +1,4 @@
-"""Small messages to rank 0 of how far each rank is, for which nobody waits."""
+"""Small messages to rank 0 about each rank's progress, for which no rank waits."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from mpi4py import MPI
 
 __all__ = ["Reports"]
 
-# The watch's other messages have the tag 0.
+# The other messages of the watch have the tag 0.
 TAG = 1
 WORDS = 2
 
 
 class Reports:
-    """What the ranks of a communicator tell rank 0 while they work. Every method is local.
+    """Progress messages of the ranks of a communicator to rank 0. Every method is local.
 
-    A rank sends the next one when rank 0 has taken the last: a synchronous send, which is complete
-    once it is matched. So there is one on its way from each rank at most, however seldom
-    rank 0 looks; and none is left when rank 0 has received as many as were sent (`Watch.has_left`).
+    A rank sends the next message after rank 0 has taken the last: a synchronous send is complete
+    once it is matched. So at most one message of each rank is pending, however rarely rank 0 polls.
+    None is left when rank 0 has received as many as were sent (`Watch.has_left`).
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        The watch's own.
+        The communicator of the watch.
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
@@ -33,8 +33,10 @@ class Reports:
         self._sending: MPI.Request | None = None
 
     def send(self, number: int, done: int) -> bool:
-        """Tell rank 0, of piece of work `number`, that so much is done; False where rank 0 has
-        not taken the last message yet. Not for rank 0."""
+        """Send the state `done` of piece of work `number`. Not for rank 0.
+
+        Return False if rank 0 has not taken the last message yet.
+        """
         if not self.delivered():
             return False
         self._words[:] = number, done
@@ -43,13 +45,13 @@ class Reports:
         return True
 
     def delivered(self) -> bool:
-        """Whether rank 0 has taken what was sent."""
+        """Return True if rank 0 has taken the last message."""
         if self._sending is not None and self._sending.Test():
             self._sending = None
         return self._sending is None
 
     def take(self) -> list[tuple[int, int, int]]:
-        """(rank, number, done) of each message that has arrived."""
+        """Return (rank, number, done) of each message that has arrived."""
         found: list[tuple[int, int, int]] = []
         if self._comm.rank > 0:
             return found

@@ -1,7 +1,8 @@
-"""Signals that stop a conversion early, so that what is done can be kept.
+"""Signals that stop a conversion early, so that the finished part can be kept.
 
-Batch systems send SIGTERM, or what they were asked to, some seconds before they kill a job. While
-a conversion runs, the signal only leaves a note; the work looks at it between batches and rounds.
+Batch systems send SIGTERM, or another configured signal, some seconds before they kill a job.
+While a conversion runs, the handler only notes the signal. The work checks the note between
+batches and rounds.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _log = logging.getLogger("mpimages")
 
 
 class Stopping:
-    """Whether the work of a context is to stop early. Local.
+    """State of a context that tells if its work must stop early. Local.
 
     Parameters
     ----------
     watch : Watch
-        By which the ranks tell each other of signals that only some of them get.
+        Notifies the ranks of signals that only some of them receive.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -43,10 +44,10 @@ class Stopping:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Note signals while the block runs, in which `check` is called now and then.
+        """Note signals while the block runs; the block calls `check` regularly.
 
-        Signals that the program handles or ignores itself are left to it. A signal that nothing
-        has answered when the block ends is raised again.
+        Signals that the program itself handles or ignores are left to it. A signal that was not
+        acted on when the block ends is raised again.
         """
         if threading.current_thread() is not threading.main_thread() or self._active:
             yield
@@ -77,9 +78,9 @@ class Stopping:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Let a signal raise wherever the block is: in a slow function of the user's, say.
+        """Let a signal raise anywhere in the block, for example in a slow function of the user.
 
-        Local. Nothing may be written in the block, and what fails in it must be agreed on.
+        Local. The block must not write anything, and the ranks must agree on its errors.
         """
         try:
             self._at_once = self._active
@@ -88,13 +89,13 @@ class Stopping:
             self._at_once = False
 
     def check(self, ask: bool = True) -> None:
-        """Raise where this action is to stop. Local: call it where all ranks agree on failures.
+        """Raise if this action must stop. Local: call it inside of an agreement (`Together`).
 
         Parameters
         ----------
         ask : bool
-            Whether to tell the others and to look for what they tell, which is needed where the
-            next agreement is far.
+            True to notify the others and to look for their notices, which is needed if the next
+            agreement is far away.
 
         Raises
         ------

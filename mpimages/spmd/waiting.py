@@ -1,4 +1,4 @@
-"""Waiting for other ranks without being deaf: requests are polled, not blocked in."""
+"""Waiting for other ranks by polling, so that signals and notices are served meanwhile."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..core.timers import phase
 
 __all__ = ["PAUSE", "attend", "complete", "dismiss", "spin"]
 
-# Seconds: of polling without a pause; and then, until the first sleep, of giving way to whoever
-# needs the core; at most between two looks afterwards.
+# Seconds of polling without a pause; then seconds of polling that yields the core to others until
+# the first sleep; then maximum seconds between two polls.
 SPIN = 100e-6
 YIELDING = 2e-3
 PAUSE = 1e-3
 
-# By the communicator's handle: what is called now and then by a rank that waits in it.
+# By the communicator's handle: the function that a waiting rank calls regularly.
 _lookouts: dict[int, Callable[[], None]] = {}
-# Requests that were given up, with the memory that they may still write to.
+# Abandoned requests, with the memory that they may still write to.
 _given_up: list[tuple[MPI.Request, np.ndarray]] = []
 
 
 def attend(comm: MPI.Intracomm, look: Callable[[], None]) -> None:
-    """Call `look` while a rank waits in `complete`; it raises where waiting is in vain. Local."""
+    """Call `look` while a rank waits in `complete`; it raises if waiting is useless. Local."""
     _lookouts[comm.handle] = look
 
 
@@ -36,7 +36,7 @@ def dismiss(comm: MPI.Intracomm) -> None:
 
 
 def spin(request: MPI.Request) -> bool:
-    """Poll for as long as is usual where all ranks come; whether it is complete. Local."""
+    """Poll for the usual delay between ranks; return True if the request is complete. Local."""
     began = time.perf_counter()
     while not request.Test():
         spun = time.perf_counter() - began

@@ -1,11 +1,11 @@
-"""Whether all ranks mean the same: a handshake at the entry of each action.
+"""A handshake at the entry of each action, which detects ranks that are out of step.
 
 The ranks of a communicator count their actions. At the entry of each they post a nonblocking
-Allreduce of (number, action), and go on as soon as it is complete, which takes some
-microseconds where all come. A rank that ends posts the same of its end: whoever waits for it
-learns so. Whoever has waited for a while sends its place to all others and looks for theirs, so
-that two that wait for each other in different actions need not wait for a third. Silence alone
-is no mistake: that rank may be slow.
+Allreduce of (number, action), and continue as soon as it is complete, which takes some
+microseconds if all ranks arrive. A rank that ends posts one for its end, too, so that waiting
+ranks learn of it. A rank that has waited for a while sends its place to all others and looks for
+theirs, so that two ranks in different actions need not wait for a third. Silence alone is not an
+error: that rank may be slow.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from .waiting import PAUSE, spin
 
 __all__ = ["Watch", "calling"]
 
-# Seconds: until a waiting rank sends its place; until it warns, and again each time; to learn
-# where the others are, where all have come, or some; that an agreement may take to arrive.
+# Seconds until a waiting rank sends its place; between its warnings; to collect the places of the
+# others if all have posted, or if only some have; that an agreement may take to arrive.
 ANNOUNCE = 2.0
 WARN = 30.0
 ASK = 2.0
 GATHER = 0.5
 ARRIVE = 3.0
 SHOWN = 8
-# Pieces of work in an action, at most. The tag of messages of places.
+# Maximum pieces of work in an action. The tag of messages with places.
 PIECES = 1 << 24
 PLACE = 0
 
@@ -45,7 +45,7 @@ _log = logging.getLogger("mpimages")
 
 
 class _Here(threading.local):
-    """What this thread is doing."""
+    """State of this thread."""
 
     calling = False
 
@@ -55,9 +55,10 @@ _here = _Here()
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Call functions of the user's, each for some records of this rank, in the block. Local.
+    """Mark a block that calls the user's functions for records of this rank. Local.
 
-    Other ranks call them for other records, and not as often: no collective call may be in them.
+    Other ranks call them for other records, another number of times: they must not contain
+    collective calls.
     """
     before, _here.calling = _here.calling, True
     try:
@@ -71,12 +72,12 @@ def calling() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a rank is: in which of its actions, or how it has left."""
+    """The place of a rank: its current action, or how it has left."""
 
     sequence: int
     token: int
-    # 'in'; 'left' by an error of its own, or 'out' because of another that had; 'ended', 'failed';
-    # 'stop' asks the others to stop this action.
+    # 'in' an action; 'left' it with an exception; 'out' because another rank had left; 'ended' or
+    # 'failed' as a process; 'stop' asks the others to stop this action.
     kind: str
     text: str
 
@@ -87,18 +88,18 @@ class Watch:
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        It is duplicated: what the watch sends, nobody else may receive.
+        It is duplicated, so that nobody else receives the messages of the watch.
 
     Attributes
     ----------
     broken : bool
-        Whether the ranks were found out of step: nothing may follow.
+        True if the ranks were found out of step: no further action is possible.
     left : bool
-        Whether one of them has ended.
+        True if one of the ranks has ended.
     reports : Reports
-        How far the ranks are in what they do.
+        Progress messages of the ranks.
     meanwhile : callable or None
-        What a rank that waits within an action does now and then.
+        Called regularly by a rank that waits within an action.
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
@@ -106,11 +107,11 @@ class Watch:
         self.alone = comm.size == 1
         self.broken = False
         self.left = False
-        self.depth = 0  # actions call others, which all ranks do alike
+        self.depth = 0  # nesting of actions, the same on all ranks
         self.reports = Reports(self.comm)
         self.meanwhile: Callable[[], None] | None = None
         self._pieces = 0
-        self._parted = False  # whether the last handshake was no meeting
+        self._parted = False  # True if the last handshake has not completed
         self._gone_since: float | None = None
         self._sequence = 0
         self._last = "ThunderContext"
@@ -120,7 +121,7 @@ class Watch:
         self._places: dict[int, _Place] = {}
         self._stop: _Place | None = None
         self._sending: list[MPI.Request] = []
-        self._sent = 0  # to all others; and to the next rank alone
+        self._sent = 0  # to all others; the next: to the next rank only
         self._told_next = 0
         self._received = np.zeros(comm.size, dtype=np.int64)
         self._posted: MPI.Request | None = None
@@ -131,18 +132,18 @@ class Watch:
     # -- actions ---------------------------------------------------------------------------
 
     def enter(self, action: str, limit: float | None = None) -> None:
-        """Wait until all ranks have come to the same action. Collective.
+        """Wait until all ranks have entered the same action. Collective.
 
         Parameters
         ----------
         action : str
         limit : float, optional
-            Seconds after which silence is taken for a mistake.
+            Seconds after which silence counts as an error.
 
         Raises
         ------
         CollectiveMismatchError
-            Where others are in other actions or have left; the watch is broken then.
+            If others are in other actions or have left; the watch is broken then.
         RuntimeError
             Within `calling`.
         """
@@ -168,7 +169,7 @@ class Watch:
         self._gone_since = None
 
     def next_piece(self) -> int:
-        """The number of the next piece of work; the same on all ranks. Local."""
+        """Return the number of the next piece of work; the same on all ranks. Local."""
         self._pieces += 1
         return self._sequence * PIECES + self._pieces
 
@@ -181,7 +182,7 @@ class Watch:
         return posted
 
     def _wait(self, posted: MPI.Request, limit: float | None) -> None:
-        """Until the handshake is complete, looking about meanwhile."""
+        """Wait until the handshake is complete, and look for messages meanwhile."""
         began, warned = time.monotonic(), 0.0
         try:
             while not posted.Test():
@@ -206,7 +207,7 @@ class Watch:
     def _differs(self, place: _Place) -> bool:
         return place.sequence == self._sequence and place.token != self._mine.token
 
-    # -- what ranks tell each other --------------------------------------------------------
+    # -- messages between ranks ------------------------------------------------------------
 
     def _announce(self) -> None:
         """Send this rank's place to all others, once. Local."""
@@ -223,7 +224,7 @@ class Watch:
             self._sent += 1
 
     def _listen(self) -> None:
-        """Take what has been sent. Local."""
+        """Receive the pending messages. Local."""
         status = MPI.Status()
         while (message := self.comm.improbe(tag=PLACE, status=status)) is not None:
             place = message.recv()
@@ -235,7 +236,7 @@ class Watch:
                 self._places[rank] = place
 
     def _learn_places(self, seconds: float) -> None:
-        """There is a difference: tell the others, and hear from those that know it. Local."""
+        """Send this rank's place after a mismatch, and collect the others' for `seconds`. Local."""
         self._announce()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -246,7 +247,7 @@ class Watch:
             time.sleep(PAUSE)
 
     def _told(self) -> str:
-        """Which rank is where, as far as is known. Local."""
+        """Return a text with the known place of each rank. Local."""
         known = {self.comm.rank: self._mine, **self._places}
         here = {rank: place for rank, place in known.items() if place.sequence == self._sequence}
         texts = [f"rank {rank} {'is in ' if here[rank].kind == 'in' else ''}{here[rank].text}"
@@ -279,11 +280,11 @@ class Watch:
         )
 
     def look_about(self) -> None:
-        """Called by a rank that waits within an action: raise where another has left it. Local.
+        """Raise if another rank has left the action in which this rank waits. Local.
 
-        An agreement that one rank has passed all have come to. So where one is in a later action,
-        or says that it has left this one, and this rank goes on waiting, that one has left by an
-        error of its own.
+        A rank passes an agreement only after all have reached it. So if a rank is in a later
+        action, or has sent that it left this one, and this rank still waits, then that rank has
+        left with an exception of its own.
         """
         if self.meanwhile is not None:
             self.meanwhile()
@@ -294,7 +295,7 @@ class Watch:
         now = time.monotonic()
         self._gone_since = self._gone_since or now
         if now - self._gone_since > ARRIVE:
-            # Those that have found it out are no better off than this one.
+            # Ranks that only detected the mismatch are not its cause.
             found = {rank for rank in gone if self._places[rank].kind == "out"}
             first = min(set(gone) - found or found)
             error = CollectiveMismatchError(self._told_gone(first))
@@ -302,7 +303,7 @@ class Watch:
             raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
 
     def _is_gone(self, place: _Place) -> bool:
-        if place.kind == "left":  # as this rank may have, too
+        if place.kind == "left":  # this rank may have left it, too
             return place.sequence == self._sequence and self.depth > 0
         return place.sequence > self._sequence
 
@@ -315,7 +316,7 @@ class Watch:
                 "context is closed now")
 
     def _part(self, text: str) -> None:
-        """Nothing may follow: let the others know, in whatever they wait for this rank. Local."""
+        """Mark this rank as broken and notify all ranks. Local."""
         if self.broken:
             return
         self.broken = self._parted = True
@@ -323,9 +324,9 @@ class Watch:
         self._announce()
 
     def leave(self) -> None:
-        """This rank alone, it may be, leaves an action by an error: tell the next. Local.
+        """Notify the next rank that this rank left the action with an exception. Local.
 
-        It is no news to ranks that leave it alike. One that does not will tell all.
+        Ranks that left it too ignore the notice. One that is still in the action notifies all.
         """
         if self.alone or self.broken:
             return
@@ -336,12 +337,12 @@ class Watch:
     # -- stopping --------------------------------------------------------------------------
 
     def ask_to_stop(self, why: str) -> None:
-        """Let the other ranks know that this action is to stop early. Local."""
+        """Notify the other ranks that this action must stop early. Local."""
         if not self.alone:
             self._send(_Place(self._sequence, 0, "stop", why))
 
     def asked_to_stop(self) -> str | None:
-        """Why another rank has asked so, during this action. Local."""
+        """Return why another rank asked to stop this action, or None. Local."""
         if self.alone:
             return None
         self._listen()
@@ -351,13 +352,13 @@ class Watch:
     # -- the end ---------------------------------------------------------------------------
 
     def begin_to_leave(self, failure: str | None, urgent: bool = False) -> None:
-        """This rank ends, of a failure perhaps; `has_left` is to be called from now on. Local.
+        """Begin the end of this rank; call `has_left` until it returns True. Local.
 
         Parameters
         ----------
         failure : str or None
         urgent : bool
-            Whether to tell the others before they ask.
+            True to notify the others at once.
         """
         if self.alone:
             return
@@ -369,7 +370,7 @@ class Watch:
             self._announce()
 
     def has_left(self) -> bool:
-        """Whether the other ranks end too, and nothing is on its way any more. Local."""
+        """Return True if the other ranks end, too, and no message is pending. Local."""
         if self.alone:
             return True
         self._listen()
@@ -396,7 +397,7 @@ class Watch:
             self.reports.delivered() and all(request.Test() for request in self._sending)
 
     def close(self) -> None:
-        """Free the communicator, after an action in which all are in step. Collective."""
+        """Free the communicator, after an action in which all ranks are in step. Collective."""
         while not self.has_left():
             time.sleep(0)
         self.comm.Free()

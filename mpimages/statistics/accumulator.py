@@ -1,18 +1,18 @@
 """Statistics over records, with the same bits for any number of ranks and any batch size.
 
-Integers are summed exactly, in as many 64-bit limbs as it takes, so that order cannot matter.
-Floats are summed along a binary tree whose shape depends on the number of records alone:
-a node (level L, index j) stands for the records [j 2^L, (j + 1) 2^L) and holds their sum S,
-what rounding has taken from it, C, and the sum M2 of the squared deviations from their mean; two
-neighbours of n records each merge as
+Integers are summed exactly, in as many 64-bit limbs as needed, so that their order does not
+matter. Floats are summed along a binary tree whose shape depends only on the number of records.
+A node (level L, index j) covers the records [j 2^L, (j + 1) 2^L). It holds their sum S, the
+rounding error C of S, and the sum M2 of the squared deviations from their mean. Two neighbours of
+n records each merge as
 
-    S = Sa + Sb,    C = Ca + Cb + (what that sum loses),
+    S = Sa + Sb,    C = Ca + Cb + (rounding error of Sa + Sb),
     M2 = (M2a + M2b) + ((Sb - Sa) + (Cb - Ca))^2 / (2 n)
 
 (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise algorithm for
 computing sample variances", 1979). A rank computes the nodes that lie inside its range of
-records; the few that are left over are exchanged, each rank getting a band of pixels, and the
-tree is completed there in the order of the records.
+records. The few that remain are exchanged: each rank receives them for a band of pixels, and
+completes the tree there in the order of the records.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from ..core.partition import Partition
 from ..kernels import moments
 from ..spmd.agreement import PIECE_BYTES, allreduce
 from ..spmd.shared_memory import Segments
-from .merge import Given, Results, finish_by_bands
+from .merge import MergeInput, Results, finish_by_bands
 
 __all__ = ["Accumulator", "Statistics", "join", "need_per_pixel"]
 
-# What is copied at a time of records that the kernels cannot take as they are.
+# Bytes that are copied at once of records that the kernels cannot process in place.
 COPY_BYTES = 32 << 20
 
-# Sums below it travel as 32-bit integers.
+# Sums below this bound are sent as 32-bit integers.
 NARROW = 1 << 32
 
-# What follows from sums, and what of it needs the squares.
+# Statistics that are computed from sums, and those that also need sums of squares.
 MOMENTS = ("sum", "mean", "variance", "stdev")
 SQUARED = {"variance", "stdev"}
 ARRAYS = (*MOMENTS, "max", "min")
@@ -48,13 +48,13 @@ ARRAYS = (*MOMENTS, "max", "min")
 
 @dataclass
 class Statistics:
-    """What was found over all records; what was not asked for is None.
+    """The statistics of all records; those that were not requested are None.
 
     Attributes
     ----------
     count : int
     sum : int64, uint64 or float64 ndarray
-        Or the OverflowError to raise: who asked for the mean alone must not hear of it.
+        Or an OverflowError. Stored, not raised: only `sum` raises it, not `mean`.
     mean, variance, stdev : float64 ndarray (population variance)
     max, min : ndarray of the records' dtype
     """
@@ -69,7 +69,7 @@ class Statistics:
 
 
     def reshaped(self, dims: tuple[int, ...]) -> Statistics:
-        """The same, each array of shape dims. Local."""
+        """Return a copy in which each array has shape dims. Local."""
         result = Statistics(self.count)
         for name in ARRAYS:
             array = getattr(self, name)
@@ -77,19 +77,19 @@ class Statistics:
         return result
 
     def array(self, name: str) -> np.ndarray:
-        """One of them. Local; OverflowError where it is a sum that 64 bits cannot hold."""
+        """Return one statistic. Local; raise OverflowError for a sum that 64 bits cannot hold."""
         found = getattr(self, name)
         if isinstance(found, OverflowError):
             raise found
         return np.asarray(found)
 
     def fields(self, names: Iterable[str]) -> JsonObject:
-        """The count and some of them, by name. Local; raises as `array`."""
+        """Return the count and the named statistics. Local; raises as `array` does."""
         return {"count": self.count, **{name: self.array(name) for name in names}}
 
 
 def join(bands: list[Statistics]) -> Statistics:
-    """The statistics of bands of pixels as those of all pixels. Local."""
+    """Join the statistics of bands of pixels to those of all pixels. Local."""
     result = Statistics(bands[0].count)
     for name in ARRAYS:
         parts = [getattr(band, name) for band in bands]
@@ -109,14 +109,14 @@ class Accumulator:
     width : int
         Elements of a record.
     dtype : numpy.dtype
-        Of the records: integers, bool, or floats.
+        dtype of the records: integers, bool, or floats.
     wanted : set of {'sum', 'mean', 'variance', 'stdev', 'max', 'min'}
     first, stop : int
         This rank's range among all records.
     empty : callable, optional
-        Where large arrays come from: empty(shape, dtype).
+        Allocator of large arrays: empty(shape, dtype).
     limit : int, optional
-        About how many bytes a merge may send or receive at a time.
+        Approximate maximum of the bytes that a merge sends or receives at once.
     """
 
     def __init__(
@@ -125,28 +125,28 @@ class Accumulator:
     ) -> None:
         self.width = width
         self.dtype = dtype
-        self.computed = _computed(dtype)
+        self.kernel_dtype = _kernel_dtype(dtype)
         self.wanted = wanted
         self.first = first
-        self.extrema = Extrema(width, self.computed, wanted)
+        self.extrema = Extrema(width, self.kernel_dtype, wanted)
         self.limit = limit
         self.empty = empty
         self.squares = bool(wanted & SQUARED)
         self.sums: IntegerSums | FloatTree | None = None
         if wanted & set(MOMENTS):
-            kind = FloatTree if self.computed.kind == "f" else IntegerSums
-            self.sums = kind(width, self.computed, self.squares, first, stop, empty)
+            kind = FloatTree if self.kernel_dtype.kind == "f" else IntegerSums
+            self.sums = kind(width, self.kernel_dtype, self.squares, first, stop, empty)
 
     def add(self, start: int, batch: np.ndarray) -> None:
-        """Take in the records start … start + len(batch), which follow the last ones. Local."""
+        """Add the records [start, start + len(batch)), which follow the last ones. Local."""
         rows_lie = batch.ndim == 2 and batch.strides[1] == batch.itemsize
-        as_it_is = batch.dtype == self.computed and (rows_lie or batch.flags.c_contiguous)
-        size = max(1, self.width * self.computed.itemsize)
+        as_it_is = batch.dtype == self.kernel_dtype and (rows_lie or batch.flags.c_contiguous)
+        size = max(1, self.width * self.kernel_dtype.itemsize)
         step = len(batch) if as_it_is else max(1, COPY_BYTES // size)
         for i in range(0, len(batch), max(1, step)):
             rows = batch[i : i + step]
             if not as_it_is:
-                rows = np.ascontiguousarray(rows, dtype=self.computed)
+                rows = np.ascontiguousarray(rows, dtype=self.kernel_dtype)
             self._add(start + i, rows.reshape(len(rows), self.width))
 
     def _add(self, start: int, rows: np.ndarray) -> None:
@@ -158,7 +158,7 @@ class Accumulator:
     def merge(
         self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None = None
     ) -> Statistics:
-        """The statistics over all ranks' records, on every rank. Collective."""
+        """Return the statistics over all ranks' records, on every rank. Collective."""
         result = Statistics(partition.count)
         if self.sums is not None:
             for name, found in self._merge_moments(
@@ -172,8 +172,8 @@ class Accumulator:
         self, sums: IntegerSums | FloatTree, comm: MPI.Intracomm, partition: Partition,
         segments: Segments | None,
     ) -> dict[str, np.ndarray | OverflowError]:
-        """The sums and what follows from them, by bands of pixels. Collective."""
-        given = sums.given(partition)
+        """Return the sums and the statistics computed from them. Collective."""
+        given = sums.merge_input(partition)
         wanted = {name: sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
 
         def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
@@ -190,8 +190,8 @@ class Accumulator:
         return found if error is None else {**found, "sum": error}
 
 
-def _computed(dtype: np.dtype) -> np.dtype:
-    """The dtype that the kernels see; nothing is lost by it."""
+def _kernel_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype that the kernels compute with; it holds all values of `dtype`."""
     if dtype == np.float16:
         return np.dtype(np.float32)
     check_record_dtype(dtype, "records")
@@ -199,12 +199,12 @@ def _computed(dtype: np.dtype) -> np.dtype:
 
 
 def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> int:
-    """The bytes that an Accumulator holds at most for each pixel, on the rank that needs most.
+    """Return the maximum bytes that an Accumulator holds per pixel, on the rank that needs most.
 
-    The same on all ranks. Slots of the tree that no node ever gets to are not counted: their
-    memory is never touched.
+    The same on all ranks. Slots of the tree that no node occupies are not counted: their memory is
+    never touched.
     """
-    computed = _computed(dtype)
+    computed = _kernel_dtype(dtype)
     need = computed.itemsize * len(wanted & {"max", "min"})
     squares = bool(wanted & SQUARED)
     if not wanted & set(MOMENTS):
@@ -220,7 +220,7 @@ def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> i
 
 
 class Extrema:
-    """Running maxima and minima. NaN wins, as in NumPy, and +0 counts as above -0."""
+    """Running maxima and minima. NaN propagates, as in NumPy, and +0 is greater than -0."""
 
     def __init__(self, width: int, dtype: np.dtype, wanted: set[str]) -> None:
         self.dtype = dtype
@@ -234,7 +234,7 @@ class Extrema:
             self.arrays["minima"] = np.full(width, highest, dtype=dtype)
 
     def merge(self, comm: MPI.Intracomm) -> dict[str, np.ndarray]:
-        """Over all ranks. Collective."""
+        """Return the extrema over all ranks. Collective."""
         merged: dict[str, np.ndarray] = {}
         for name in self.wanted:
             array = self.arrays["maxima" if name == "max" else "minima"]
@@ -249,10 +249,10 @@ class Extrema:
 
 
 def _float_keys(array: np.ndarray, name: str) -> np.ndarray:
-    """Integers in the order of the floats, -0 below +0, NaN beyond all on the side that wins.
+    """Return integers in the order of the floats: -0 below +0, NaN as the extreme value.
 
-    An MPI library may compare floats as it likes where NaN or signed zeros are among them;
-    integers leave it no choice. (IEEE 754-2019, section 5.10, totalOrder.)
+    MPI libraries differ in how they compare NaN and signed zeros; integers have one order.
+    (IEEE 754-2019, section 5.10, totalOrder.)
     """
     integer = np.dtype(f"i{array.itemsize}")
     bits = array.view(integer)
@@ -271,7 +271,7 @@ def _from_keys(keys: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
 
 
 class IntegerSums:
-    """Exact sums and sums of squares, as little-endian limbs of 64 bits for each pixel."""
+    """Exact sums and sums of squares, as little-endian 64-bit limbs for each pixel."""
 
     def __init__(
         self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
@@ -281,7 +281,7 @@ class IntegerSums:
         self.largest = 1 << (8 * dtype.itemsize - self.signed)
         self.overflows = False
         nsum, nsquare = moments.integer_limbs(dtype)
-        # Memory that is in use already, not numpy.zeros: fresh pages cost more than clearing.
+        # Reused memory instead of numpy.zeros: page faults cost more than clearing.
         self.sums = empty((nsum, width), np.dtype(np.uint64))
         self.sums[:] = 0
         self.squares = empty((nsquare, width), np.dtype(np.uint64)) if squares else None
@@ -292,21 +292,21 @@ class IntegerSums:
         moments.accumulate(rows, self.sums, self.squares, **extrema.arrays)
 
     def result_dtype(self, name: str) -> np.dtype:
-        """The dtype of a statistic."""
+        """Return the dtype of a statistic."""
         return np.dtype(np.float64 if name != "sum" else np.int64 if self.signed else np.uint64)
 
-    def given(self, partition: Partition) -> list[Given]:
-        """What this rank brings to the merge. Local."""
+    def merge_input(self, partition: Partition) -> list[MergeInput]:
+        """Return the operands of this rank for the merge. Local."""
         ones = [1] * partition.parts
         sum_bound = partition.count * self.largest
-        given = [Given([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
+        given = [MergeInput([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
         if self.squares is not None:
             wire = self._wire(sum_bound * self.largest, False)
-            given.append(Given([self.squares], ones, len(self.squares), wire))
+            given.append(MergeInput([self.squares], ones, len(self.squares), wire))
         return given
 
     def _wire(self, bound: int, signed: bool) -> np.dtype:
-        """Wire dtype of sums, none of which is beyond `bound`; wider values are truncated."""
+        """Return the wire dtype of sums of at most `bound`; wider values are truncated to it."""
         if bound << signed >= NARROW:
             return np.dtype(np.uint64)
         return np.dtype(np.int32 if signed else np.uint32)
@@ -315,7 +315,7 @@ class IntegerSums:
         self, received: list[Sequence[np.ndarray]], partition: Partition,
         out: dict[str, np.ndarray | None],
     ) -> None:
-        """Add up all ranks' sums of some pixels, and fill what is not None of `out`. Local."""
+        """Add all ranks' sums of some pixels, and fill `out`, skipping None. Local."""
         sums = add_limbs(received[0])
         squares = add_limbs(received[1]) if len(received) > 1 else None
         if out["mean"] is not None or out["variance"] is not None:
@@ -326,13 +326,13 @@ class IntegerSums:
             self.overflows |= len(sums) == 2 and bool(np.any(sums[1] != self._beyond(sums[0])))
 
     def _beyond(self, low: np.ndarray) -> np.ndarray | np.uint64:
-        """The upper limb of a sum that fits the lower one."""
+        """Return the upper limb of a sum that fits the lower one: its sign extension."""
         if not self.signed:
             return np.uint64(0)
         return (low.view(np.int64) >> 63).view(np.uint64)
 
     def agree_on_overflow(self, comm: MPI.Intracomm) -> OverflowError | None:
-        """What is to be raised where some sum did not fit. Collective."""
+        """Return the error to raise if any sum did not fit, else None. Collective."""
         if len(self.sums) == 1 or not allreduce(comm, np.array([int(self.overflows)]))[0]:
             return None
         return OverflowError(
@@ -341,20 +341,20 @@ class IntegerSums:
 
 
 def add_limbs(terms: Sequence[np.ndarray]) -> np.ndarray:
-    """Sum wide integers: each term (limbs, width), modulo 2^(64 limbs).
+    """Sum wide integers, each of shape (limbs, width), modulo 2^(64 limbs).
 
     Parameters
     ----------
     terms : sequence of (limbs, width) ndarray
-        uint64, where there is one limb also int32 or uint32. The first one of uint64 becomes
-        the sum.
+        uint64; with one limb also int32 or uint32. The first uint64 term is overwritten with the
+        sum.
     """
     total = next(term for term in terms if term.dtype == np.uint64)
     for term in terms:
         if term is total:
             continue
         if len(total) == 1:
-            # The sign of a narrow term extends to all of the 64 bits.
+            # The sign of a narrow term extends to 64 bits.
             same_kind = total.view(np.int64) if term.dtype.kind == "i" else total
             same_kind += term
         else:
@@ -372,7 +372,7 @@ def _add_with_carry(total: np.ndarray, term: np.ndarray) -> None:
 
 
 class FloatTree:
-    """The nodes of the reduction tree that a rank's records leave over."""
+    """The nodes of the reduction tree that remain of a rank's records."""
 
     def __init__(
         self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
@@ -383,7 +383,7 @@ class FloatTree:
         self.values = 3 if squares else 2
         self.exact = moments.exact_levels(dtype)
         shape = (max(1, int(stop).bit_length()), self.values, width)
-        # Not zeroed: only the nodes that are occupied are ever touched.
+        # Not zeroed: only occupied nodes are read.
         self.left = empty(shape, np.dtype(np.float64))
         self.right = empty(shape, np.dtype(np.float64))
 
@@ -391,23 +391,23 @@ class FloatTree:
         moments.push_floats(rows, start, self.first, self.left, self.right, **extrema.arrays)
 
     def result_dtype(self, name: str) -> np.dtype:
-        """The dtype of a statistic."""
+        """Return the dtype of a statistic."""
         return np.dtype(np.float64)
 
-    def given(self, partition: Partition) -> list[Given]:
-        """What this rank brings to the merge. Local."""
+    def merge_input(self, partition: Partition) -> list[MergeInput]:
+        """Return the operands of this rank for the merge. Local."""
         own = [
             (self.left if side == "left" else self.right)[level]
             for side, level, _ in _nodes(*self.range)
         ]
         counts = [len(_nodes(*partition.bounds(rank))) for rank in range(partition.parts)]
-        return [Given(own, counts, self.values, np.dtype(np.float64))]
+        return [MergeInput(own, counts, self.values, np.dtype(np.float64))]
 
     def finish(
         self, received: list[Sequence[np.ndarray]], partition: Partition,
         out: dict[str, np.ndarray | None],
     ) -> None:
-        """Complete the tree for some pixels, and fill what is not None of `out`. Local."""
+        """Complete the tree for some pixels, and fill `out`, skipping None. Local."""
         order = [
             (level, index)
             for rank in range(partition.parts)
@@ -417,11 +417,11 @@ class FloatTree:
         moments.finish_floats(total, partition.count, out["sum"], out["mean"], out["variance"])
 
     def agree_on_overflow(self, comm: MPI.Intracomm) -> None:
-        """Floats have infinities. Local."""
+        """Return None: floats overflow to infinity. Local."""
 
 
 def _nodes(first: int, stop: int) -> list[tuple[str, int, int]]:
-    """The nodes that the records [first, stop) leave over: (side, level, index), in order."""
+    """Return the nodes that remain of the records [first, stop): (side, level, index), in order."""
     left, right = moments.occupied(first, stop)
     nodes, begin = [], first
     for side, level in [*(("left", n) for n in left), *(("right", n) for n in reversed(right))]:
@@ -437,7 +437,7 @@ def complete(order: list[tuple[int, int]], nodes: Sequence[np.ndarray], exact: i
     Parameters
     ----------
     order : list of (level, index)
-    nodes : as many (values, width) float64 ndarrays; their memory is used up.
+    nodes : as many (values, width) float64 ndarrays, which are overwritten
     exact : int
         `kernels.moments.exact_levels` of the records' dtype.
     """

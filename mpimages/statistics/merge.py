@@ -1,11 +1,11 @@
 """Merge sums over the ranks, by bands of pixels.
 
-This is a reduce-scatter and an allgather, with the mean and the variance computed between them:
-rank r receives the r-th band of every rank's sums and finishes it, and the finished bands are
-gathered on all ranks. An allreduce of whole records would make every rank finish every pixel, so
-that more ranks would not help (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective
-communication operations in MPICH", 2005). A user-defined MPI operation does not serve: the
-trees of float sums need all nodes of a pixel at once.
+This is a reduce-scatter and an allgather, with the mean and the variance computed between them.
+Rank r receives the r-th band of every rank's sums and finishes it; the finished bands are gathered
+on all ranks. With an allreduce of whole records every rank would finish every pixel, so that more
+ranks would not help (R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective
+communication operations in MPICH", 2005). A user-defined MPI operation is not possible: the trees
+of float sums need all nodes of a pixel at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ..core.timers import phase
 from ..spmd.agreement import PIECE_BYTES, Together, allgather_in_place
 from ..spmd.shared_memory import Segments
 
-__all__ = ["Given", "Results", "finish_by_bands"]
+__all__ = ["MergeInput", "Results", "finish_by_bands"]
 
-# Arrays begin at multiples of a cache line.
+# Arrays begin at multiples of the size of a cache line.
 LINE = 64
 
 Cuts = Sequence[tuple[int, int]]
@@ -32,18 +32,18 @@ Results = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Given:
-    """The operands of a merge: each rank has some arrays of (values, width).
+class MergeInput:
+    """The operands of a merge: each rank has several arrays of shape (values, width).
 
     Attributes
     ----------
     own : list of (values, width) ndarray
-        This rank's.
+        The arrays of this rank.
     counts : list of int
-        How many each rank brings.
+        The number of arrays of each rank.
     values : int
     dtype : numpy.dtype
-        Wire dtype; wider values are truncated to it. A rank finds its own unchanged.
+        Wire dtype; wider values are truncated to it. A rank's own arrays are not converted.
     """
 
     own: list[np.ndarray]
@@ -52,13 +52,13 @@ class Given:
     dtype: np.dtype
 
     def busiest(self, width: int, band: int) -> int:
-        """The most bytes that a rank sends or receives, for records of `width` pixels."""
+        """Return the maximum bytes that a rank sends or receives, for records of `width` pixels."""
         pixels = max(max(self.counts) * width, sum(self.counts) * band)
         return pixels * self.values * self.dtype.itemsize
 
 
 def finish_by_bands(
-    comm: MPI.Intracomm, given: list[Given], results: dict[str, np.dtype], width: int,
+    comm: MPI.Intracomm, given: list[MergeInput], results: dict[str, np.dtype], width: int,
     finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
     limit: int = PIECE_BYTES, segments: Segments | None = None,
 ) -> Results:
@@ -66,25 +66,25 @@ def finish_by_bands(
 
     Parameters
     ----------
-    given : list of Given
+    given : list of MergeInput
     results : dict of dtype
-        What is to be filled: an array of (width,) each, which is returned.
+        Names and dtypes of the results, arrays of shape (width,).
     finish : callable
-        finish(received, out) fills a slice of each result, having received for each of
-        `given` every rank's arrays in the order of the ranks, cut to the same pixels. It may
-        write to what it received. Local.
+        finish(received, out) fills a slice of each result. `received` has for each of `given`
+        the arrays of every rank in rank order, cut to the same pixels; it may be overwritten.
+        Local.
     empty : callable
-        Where large arrays come from: empty(shape, dtype).
+        Allocator of large arrays: empty(shape, dtype).
     limit : int
-        At most about so many bytes are sent or received at a time.
+        Approximate maximum of the bytes that are sent or received at once.
     segments : Segments, optional
-        Through which ranks of one node exchange, where what they send has room.
+        Shared memory for the exchange, if all ranks are on one node and their data fit.
 
     Notes
     -----
-    The ranks agree before each exchange, once each has allocated what takes part in it, and once
-    after the allgather. A rank that could not finish its band takes part in the allgather all the
-    same, and its failure is raised then.
+    The ranks agree before each exchange, after each has allocated its buffers, and once after the
+    allgather. A rank that could not finish its band still takes part in the allgather; its error is
+    raised afterwards.
     """
     bands = Partition.balanced(width, comm.size)
     busiest = max(what.busiest(width, max(bands.counts)) for what in given)
@@ -120,11 +120,11 @@ def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
 
 
 def _exchange(
-    together: Together, given: list[Given], cuts: Cuts, empty: Empty
+    together: Together, given: list[MergeInput], cuts: Cuts, empty: Empty
 ) -> list[Sequence[np.ndarray]]:
-    """Give each rank its cut of every rank's arrays; of its own it sees the cut where it is.
+    """Give each rank its cut of every rank's arrays; that of its own arrays is a view.
 
-    Collective: whatever a rank has failed at before is raised here on all.
+    Collective: an earlier error of a rank is raised here on all.
     """
     comm = together.comm
     start, stop = cuts[comm.rank]
@@ -154,14 +154,14 @@ def _exchange(
     return received
 
 
-# -- through segments ----------------------------------------------------------------------
+# -- through shared memory -----------------------------------------------------------------
 
 
 def _reserved(
-    segments: Segments | None, given: list[Given], results: list[np.dtype],
+    segments: Segments | None, given: list[MergeInput], results: list[np.dtype],
     all_cuts: list[list[tuple[int, int]]], bands: Partition,
 ) -> Segments | None:
-    """The segments, if all that a rank sends has room in them. Collective."""
+    """Return the segments if the data of every rank fit into them, else None. Collective."""
     if segments is None or not segments.usable or segments.far:
         return None
     ranks = range(bands.parts)
@@ -171,8 +171,11 @@ def _reserved(
     return segments if size <= segments.most and segments.reserve(size) else None
 
 
-def _places(given: list[Given], cuts: Cuts, sender: int) -> tuple[list[list[int]], int]:
-    """Where in a sender's memory begins what goes to each rank, of each of `given`; and its end."""
+def _places(given: list[MergeInput], cuts: Cuts, sender: int) -> tuple[list[list[int]], int]:
+    """Return the offsets of the data for each rank in a sender's memory, and the end.
+
+    There is one row of offsets for each of `given`.
+    """
     places, end = [], 0
     for what in given:
         row = []
@@ -186,13 +189,13 @@ def _places(given: list[Given], cuts: Cuts, sender: int) -> tuple[list[list[int]
 
 
 def _exchange_within(
-    together: Together, given: list[Given], cuts: Cuts, segments: Segments
+    together: Together, given: list[MergeInput], cuts: Cuts, segments: Segments
 ) -> list[Sequence[np.ndarray]]:
-    """As `_exchange`; what was received is in the segments until their next turn but one."""
+    """Like `_exchange`; the received data stay in the segments until their next turn but one."""
     comm = together.comm
     start, stop = cuts[comm.rank]
 
-    def parts(what: Given, sender: int, place: int, width: int) -> np.ndarray:
+    def parts(what: MergeInput, sender: int, place: int, width: int) -> np.ndarray:
         count = what.counts[sender]
         size = count * what.values * width * what.dtype.itemsize
         memory = segments.half(sender)[place : place + size]
@@ -227,7 +230,7 @@ def _exchange_within(
 def _gather_within(
     together: Together, arrays: list[np.ndarray], bands: Partition, segments: Segments
 ) -> None:
-    """Each rank's band of the arrays to all others. Collective."""
+    """Send each rank's band of the arrays to all others. Collective."""
     own = together.comm.rank
 
     def copy(rank: int) -> None:
@@ -256,7 +259,7 @@ def _gather_within(
 def _arrays(
     shapes: Sequence[Sequence[int]], dtypes: Sequence[np.dtype], empty: Empty
 ) -> list[np.ndarray]:
-    """Arrays in one piece of memory, which is then large enough to be one that is reused."""
+    """Allocate arrays in one piece of memory, which is then large enough to be reused."""
     sizes = [int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
              for shape, dtype in zip(shapes, dtypes, strict=True)]
     places = [0, *np.cumsum([-(-size // LINE) * LINE for size in sizes]).tolist()]
@@ -265,8 +268,8 @@ def _arrays(
             for place, size, shape, dtype in zip(places, sizes, shapes, dtypes, strict=False)]
 
 
-def _pack(what: Given, cuts: Cuts, rank: int, send: np.ndarray) -> None:
-    """This rank's arrays, cut by cut for the others."""
+def _pack(what: MergeInput, cuts: Cuts, rank: int, send: np.ndarray) -> None:
+    """Pack this rank's arrays, cut by cut for the others."""
     place = 0
     for other, (start, stop) in enumerate(cuts):
         for array in what.own if other != rank else []:

@@ -1,4 +1,4 @@
-"""Statistics over records: in one pass, or by bands of pixels where memory is short."""
+"""Statistics over records: in one pass, or by bands of pixels if memory is short."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .accumulator import COPY_BYTES, Accumulator, Statistics, join, need_per_pix
 
 __all__ = ["MERGE_SHARE", "statistics", "sum_in_passes"]
 
-# Of the budget: what the sums may hold, and what a merge may send and receive at a time. The
-# rest is for the records and the results.
+# Divisors of the budget for the sums, and for what a merge sends and receives at once. The rest is
+# for the records and the results.
 SUMS_SHARE = 2
 MERGE_SHARE = 8
-# Reading everything more often than this is hardly what anybody wants.
+# Limit the number of passes, because each pass reads all files.
 MOST_PASSES = 256
 
 
@@ -30,7 +30,7 @@ class Sums(Protocol):
     """One rank's sums over some pixels of the records. Local."""
 
     def add(self, first: int, batch: np.ndarray) -> None:
-        """Take in the records from number `first` on, which follow the last ones."""
+        """Add the records from number `first` on, which follow the last ones."""
 
 
 SumsType = TypeVar("SumsType", bound=Sums)
@@ -38,7 +38,7 @@ Merged = TypeVar("Merged")
 
 
 def statistics(action: Action, selection: Selection, names: Iterable[str]) -> Statistics:
-    """Statistics over the records, each array of a record's shape. Collective.
+    """Compute statistics over the records; each array has the shape of a record. Collective.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def statistics(action: Action, selection: Selection, names: Iterable[str]) -> St
 
 
 class _BandSums:
-    """An accumulator of some pixels of each record."""
+    """An accumulator for a band of pixels of each record."""
 
     def __init__(self, accumulator: Accumulator, band: tuple[int, int], whole: bool) -> None:
         self.accumulator = accumulator
@@ -82,7 +82,7 @@ class _BandSums:
             self.accumulator.add(first, batch)
             return
         step = max(1, COPY_BYTES * len(batch) // max(1, batch.nbytes))
-        for i in range(0, len(batch), step):  # it may have to be copied
+        for i in range(0, len(batch), step):  # in pieces, because reshape may copy
             rows = batch[i : i + step]
             self.accumulator.add(first + i, rows.reshape(len(rows), -1)[:, self._pixels])
 
@@ -93,34 +93,34 @@ def sum_in_passes(
     make: Callable[[Shape, np.dtype, tuple[int, int]], SumsType],
     merge: Callable[[SumsType], Merged],
 ) -> tuple[list[Merged], Settled]:
-    """Sum up the records in as many passes as the budget asks for. Collective.
+    """Sum the records in as many passes as the budget requires. Collective.
 
-    Where what the sums hold for every pixel does not fit half of the budget, the chain runs
-    several times, each time for another band of pixels: the results have the same bits, but
-    each record is read, and each function applied, once in each pass.
+    If the sums of all pixels do not fit half of the budget, the chain runs several times, each time
+    for another band of pixels. The results have the same bits, but each record is read, and each
+    function applied, once in each pass.
 
     Parameters
     ----------
     what : str
-        Of what the sums are, for messages: ``"the sums over records"``.
+        Name of the sums in messages: ``"the sums over records"``.
     need : callable
-        need(dims, dtype) is how many bytes the sums take for each pixel of a record, on the
-        rank that needs most: the same on all ranks. Local.
+        need(dims, dtype) returns the bytes that the sums take per pixel of a record, on the rank
+        that needs most: the same on all ranks. Local.
     make : callable
-        make(dims, dtype, band) begins this rank's sums over the pixels [a, b) of a record.
-        Local.
+        make(dims, dtype, band) returns this rank's empty sums for the pixels [a, b) of a
+        record. Local.
     merge : callable
-        merge(sums) over all ranks. Collective.
+        merge(sums) merges them over all ranks. Collective.
 
     Returns
     -------
     list, Settled
-        What `merge` has given for each band of pixels; the selection, as it is known then.
+        The results of `merge` for each band of pixels; the settled selection.
 
     Raises
     ------
     MemoryError
-        Where that would take more than MOST_PASSES passes.
+        If more than MOST_PASSES passes were needed.
     """
     begun: list[SumsType] = []
     merged: list[Merged] = []
@@ -133,14 +133,14 @@ def sum_in_passes(
         begun.append(make(dims, dtype, cut(dims, dtype).bounds(len(merged))))
 
     def add(first: int, batch: np.ndarray) -> None:
-        if not begun:  # not before: what a function returns is not known earlier
+        if not begun:  # not earlier: the result of a function is not known before
             begin(batch.shape[1:], batch.dtype)
         begun[0].add(first, batch)
 
     while True:
         begun.clear()
         known = action.stream(known, add, (what, len(merged)))
-        if min(known.partition.counts) == 0:  # a rank has no record: all wait for it to begin
+        if min(known.partition.counts) == 0:  # a rank without records begins its sums here
             with action.together():
                 if not begun:
                     begin(known.dims, known.dtype)
@@ -151,7 +151,7 @@ def sum_in_passes(
 
 
 def _cut(dims: Shape, dtype: np.dtype, what: str, need: int, memory: int) -> Partition:
-    """Which pixels each pass takes; all ranks find the same. Local."""
+    """Partition the pixels into passes; the same on all ranks. Local."""
     width = math.prod(dims)
     passes = max(1, -(-need // max(1, memory // SUMS_SHARE)))
     if passes > min(MOST_PASSES, max(1, width)):

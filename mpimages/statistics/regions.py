@@ -1,4 +1,4 @@
-"""Regions of interest: which pixels they are, and their means. Local."""
+"""Regions of interest: their pixels and their means. Local."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ __all__ = ["region_means", "regions_of"]
 
 
 def regions_of(mask: object, dims: Shape) -> list[np.ndarray]:
-    """Each region as the flat indices of its pixels, int64.
+    """Return the flat indices of the pixels of each region, int64.
 
     Raises
     ------
     ValueError, TypeError
-        Where the mask has another shape than the images, or a region no pixel or one outside.
+        If the mask has another shape than the images, or a region has no pixel or one outside of
+        the images.
     """
     if isinstance(mask, np.ndarray):
         return _of_mask(mask, dims)
@@ -34,7 +35,7 @@ def _of_mask(mask: np.ndarray, dims: Shape) -> list[np.ndarray]:
     if mask.dtype.kind not in "biu":
         raise TypeError(f"a mask must be boolean or of integers, got {mask.dtype}")
     flat = mask.reshape(-1)
-    # One sort instead of a search for each of perhaps thousands of regions.
+    # One sort instead of one search for each of possibly thousands of regions.
     order = np.argsort(flat, kind="stable").astype(np.int64)
     labels, starts = np.unique(flat[order], return_index=True)
     pieces = np.split(order, starts[1:])
@@ -47,7 +48,7 @@ def _of_mask(mask: np.ndarray, dims: Shape) -> list[np.ndarray]:
 def _of_coordinates(region: object, number: int, dims: Shape) -> np.ndarray:
     try:
         coordinates = np.asarray(region)
-    except Exception:  # of any type: it is the argument that is asked for its items
+    except Exception:  # of any type: the code of the user's object runs here
         coordinates = np.empty(0)
     if coordinates.ndim != 2 or coordinates.shape[1] != len(dims) or \
             coordinates.dtype.kind not in "iu" or len(coordinates) == 0:
@@ -60,10 +61,10 @@ def _of_coordinates(region: object, number: int, dims: Shape) -> np.ndarray:
 
 
 def region_means(batch: np.ndarray, regions: list[np.ndarray]) -> np.ndarray:
-    """The mean of each region of each image: (images, regions) float64.
+    """Return the mean of each region of each image: (images, regions) float64.
 
-    Each mean is computed by itself in an order fixed by the region's pixels, so that it does
-    not depend on what else is in the batch.
+    Each mean is computed separately, in an order fixed by the region's pixels, so that it does not
+    depend on the other images in the batch.
     """
     flat = batch.reshape(len(batch), -1)
     if flat.dtype == np.float16:

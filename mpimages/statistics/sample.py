@@ -1,4 +1,4 @@
-"""A random sample of records that does not depend on how they are spread over the ranks."""
+"""A random sample of records that does not depend on their distribution over the ranks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Sample", "priorities"]
 
 
 def priorities(seed: int, numbers: np.ndarray) -> np.ndarray:
-    """A pseudo-random uint64 for each record number, distinct for distinct numbers.
+    """Return a pseudo-random uint64 for each record number, distinct for distinct numbers.
 
     The finaliser of SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, "Fast splittable
     pseudorandom number generators", OOPSLA 2014), a bijection of 64-bit words, applied to the
@@ -27,10 +27,10 @@ def _mixed(x: np.ndarray) -> np.ndarray:
 
 
 class Sample:
-    """The `size` records of smallest hash among all that were offered.
+    """The `size` records with the smallest hashes among all that were offered.
 
-    Keeping the n smallest hashes is a uniform sample without replacement, and samples merge: the
-    n smallest of two samples are a sample of both.
+    The records of the n smallest hashes are a uniform sample without replacement. Samples can be
+    merged: the n smallest of two samples are a sample of both.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -40,7 +40,7 @@ class Sample:
         self.rows: np.ndarray | None = None
 
     def offer(self, numbers: np.ndarray, rows: np.ndarray) -> None:
-        """Take in records: their numbers (k,) and values (k, T); what is kept is copied."""
+        """Offer records: their numbers (k,) and values (k, T). Those that are kept are copied."""
         if self.rows is not None:
             numbers = np.concatenate([self.numbers, numbers])
             rows = np.concatenate([self.rows, rows])

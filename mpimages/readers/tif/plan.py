@@ -71,7 +71,7 @@ def unit_name(text: str) -> str:
 
 
 def number(text: str | None) -> float | None:
-    """The finite number that a text is; None where it is none."""
+    """Parse a finite number; return None if the text is not one."""
     try:
         number = float(text or "")
     except ValueError:
