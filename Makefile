@@ -75,6 +75,7 @@ test-fast: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Whether the kernels' stubs are those of the modules.

@@ -121,6 +121,8 @@ class WritingStep:
     Of records in memory it can therefore be given all at once.
     """
 
+    name: str
+
     def dims(self, dims: Shape | None) -> Shape | None:
         raise NotImplementedError
 

@@ -134,7 +134,7 @@ class Apply:
     """A function of the user's on each record.
 
     Where dims or dtype are not declared, each rank takes them from the first record that it
-    sees, and `Collection` makes the ranks agree at the end of the action.
+    sees, and `Action.stream` makes the ranks agree at the end of the action.
     """
 
     name = "apply"
