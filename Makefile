@@ -56,8 +56,7 @@ $(READY): $(KERNELS)
 	touch $@
 
 demo: $(READY)
-	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${NPLANES:+"--nplanes=$$NPLANES"} \
-		$${DATA:+-- "$$DATA"}
+	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${NPLANES:+"--nplanes=$$NPLANES"} $${DATA:+-- "$$DATA"}
 
 $(TMPDIR):
 	mkdir -p $@
@@ -75,6 +74,7 @@ test-fast: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Whether the kernels' stubs are those of the modules.

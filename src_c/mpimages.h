@@ -54,8 +54,7 @@ int mpim_isa_best(void);
  *
  *   dtype     limbs of the sum, of the squares    holds at least
  *   8 bit     1, 1                                2^47 records (sums of squares below 2^63)
- *   16 bit    1, 1                                2^32 records: 2^32 * 2^32 - ... < 2^64, since a
- *                                                 square is at most (2^16 - 1)^2 < 2^32 - 2^16
+ *   16 bit    1, 1                                2^32 records: 2^32 * (2^16 - 1)^2 < 2^64
  *   32 bit    1, 2                                2^31 records: a signed sum is at least
  *                                                 -2^31 * 2^31, an unsigned one below 2^32 * 2^31
  *   64 bit    2, 3                                2^62 records: |sum| < 2^126, squares < 2^190

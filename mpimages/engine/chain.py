@@ -121,6 +121,8 @@ class WritingStep:
     It can therefore get all records in memory at once.
     """
 
+    name: str
+
     def dims(self, dims: Shape | None) -> Shape | None:
         raise NotImplementedError
 

@@ -1,1 +1,4 @@
-"""The C kernels: each module checks its arguments, releases the GIL and calls one C file."""
+"""The C kernels.
+
+Each module checks its arguments, releases the GIL and calls functions of `mpimages.h`.
+"""

@@ -325,7 +325,7 @@ def push_floats(batch, start, first, left, right, maxima=None, minima=None):
     cdef int dtype = checks.code_of("batch", batch.dtype), status
     k, m = batch.shape
     if not 0 <= first <= start or start + k > MAX_RECORDS:
-        raise ValueError(f"records {start} ... {start + k} are no part of a range that begins "
+        raise ValueError(f"records [{start}, {start + k}) are no part of a range that begins "
                          f"at {first} and ends before 2**62")
     levels = (start + k).bit_length()
     left = _node_slots("left", left, levels, m)

@@ -81,7 +81,7 @@ def project(kind, array, out):
     TypeError, ValueError
         A kind, dtype, shape or layout that is not as above.
     OverflowError
-        A sum, or a max + min, that does not fit in 64 bits.
+        A sum, or a max + min, that does not fit in 64 bits. Then `out` is written in part.
     """
     cdef int number = _kind_number(kind), status
     if not isinstance(array, np.ndarray):

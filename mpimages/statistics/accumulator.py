@@ -203,6 +203,11 @@ def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> i
 
     The same on all ranks. Slots of the tree that no node occupies are not counted: their memory is
     never touched.
+
+    Raises
+    ------
+    OverflowError
+        If the limbs cannot hold the exact sums of `partition.count` integers.
     """
     computed = _kernel_dtype(dtype)
     need = computed.itemsize * len(wanted & {"max", "min"})
@@ -211,12 +216,24 @@ def need_per_pixel(dtype: np.dtype, wanted: set[str], partition: Partition) -> i
         return need
     if computed.kind != "f":
         nsum, nsquare = moments.integer_limbs(computed)
+        _check_capacity(computed, nsum, nsquare if squares else None, partition.count)
         return need + 8 * (nsum + squares * nsquare)
     levels = max(
         count.bit_length() * (2 if first else 1)
         for first, count in zip(partition.offsets, partition.counts, strict=False)
     )
     return need + 8 * (2 + squares) * levels
+
+
+def _check_capacity(dtype: np.dtype, nsum: int, nsquare: int | None, count: int) -> None:
+    """Raise OverflowError if limbs cannot hold the sums of `count` records, or their squares."""
+    bits = 8 * dtype.itemsize
+    held = 64 * nsum - bits
+    if nsquare is not None:
+        held = min(held, 64 * nsquare - 2 * bits)
+    if count > 1 << held:
+        raise OverflowError(f"exact sums of {dtype} hold 2**{held} records, and there are {count}; "
+                            "take fewer records")
 
 
 class Extrema:

@@ -13,6 +13,8 @@ static void FN(means)(struct mpim_limbs sums, int nsum, int is_signed, size_t m,
 {
     const uint64_t exact = UINT64_C(1) << (DBL_MANT_DIG - 1);
     const uint64_t *restrict s = sums.data;
+    /* Not 0 if some sum may lie outside -2^52 ... 2^52 - 1 (unsigned: 0 ... 2^53 - 1), within which
+     * the conversion to double is exact. */
     uint64_t large = nsum > 1 || count >= exact;
     if (!large)
         for (size_t i = 0; i < m; i++)
@@ -40,7 +42,7 @@ static void FN(variances)(struct mpim_limbs sums, int nsum, struct mpim_limbs sq
             variance[i] = variance_of(sums, nsum, squares, nsquare, is_signed, i, count);
         return;
     }
-    /* count Q < 2^63, and S S <= count Q. */
+    /* count Q < 2^63, and S S <= count Q (Cauchy-Schwarz). */
     const double divisor = (double)(count * count);
     for (size_t i = 0; i < m; i++)
         variance[i] = (double)(int64_t)(count * q[i] - s[i] * s[i]) / divisor;

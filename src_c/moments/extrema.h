@@ -49,6 +49,7 @@ typedef UT UNALIGNED TFN(bits);
             extrema[i] = RESULT;                                                                   \
         }                                                                                          \
     }
+/* defines max_group, max_row, min_group, min_row */
 DEFINE(max, MAXIMUM)
 DEFINE(min, MINIMUM)
 #undef UPDATE
@@ -78,6 +79,7 @@ typedef T UNALIGNED TFN(item);
         for (size_t i = 0; i < width; i++)                                                         \
             extrema[i] = ROW(0)[i] OP extrema[i] ? ROW(0)[i] : extrema[i];                         \
     }
+/* defines max_group, max_row, min_group, min_row */
 DEFINE(max, >)
 DEFINE(min, <)
 #define EXTREMA(p) (p)
@@ -94,6 +96,7 @@ DEFINE(min, <)
         for (; k; k--, base += stride)                                                             \
             TFN(name##_row)(base, width, EXTREMA(extrema));                                        \
     }
+/* defines max_rows, min_rows */
 DEFINE(max)
 DEFINE(min)
 #undef DEFINE

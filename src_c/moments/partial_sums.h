@@ -8,6 +8,7 @@
  */
 
 enum { TFN(spill) = 65536 };
+_Static_assert(GROUP == 8, "square_group adds up GROUP / 2 = 4 products before it widens them");
 
 #if BITS <= 16
 /* Partial sums of 8- and 16-bit values.

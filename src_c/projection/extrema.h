@@ -228,7 +228,8 @@ static ALWAYS_INLINE void TFN(reduce_last_axis)(const char *from, size_t n, size
 
 /* -- What projection.c calls ------------------------------------------------------------------- */
 
-/* Long rows in groups: the results are loaded and stored once for all rows of one. */
+/* Long rows in groups: the results are loaded and stored once for all rows of one. Row 0 is
+ * compared twice, so that the groups begin with it: a multiple of 8 rows leaves no single ones. */
 static void TFN(max_long_rows)(const char *from, size_t n, size_t stride, size_t width, void *to)
 {
     memcpy(to, from, width * sizeof(T));

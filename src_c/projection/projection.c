@@ -123,7 +123,7 @@ static void accumulate(const struct job *job, struct accumulators *acc, const ch
     acc->pushed += k;
 }
 
-/* Merge the nodes that n records have left into the largest, which is retransposed. */
+/* Merge the nodes that remain after n records, smallest first, and return the result. */
 static struct mpim_nodes root_of(const struct job *job, const struct accumulators *acc,
                                  size_t width)
 {

@@ -1,12 +1,16 @@
 /* Float moments in an order that the record numbers alone decide.
  *
  * A node (L, j) stands for records j 2^L ... (j + 1) 2^L - 1. Its value is S, their sum, C, what
- * rounding has taken from S, and M2, the sum of squared deviations from their mean. A leaf has S =
- * x, C = M2 = 0; siblings a (even j) and b of n records each merge into S = Sa + Sb,    C = (Ca +
- * Cb) + (what Sa + Sb loses, exactly: Knuth's TwoSum), M2 = (M2a + M2b) + d^2 / (2 n)    with    d
- * = (Sb - Sa) + (Cb - Ca), the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773,
- * 1979, eq. 2.1) on sums that are carried as Ogita, Rump and Oishi's Sum2 (SIAM J. Sci. Comput. 26,
- * 2005) carries them. Without C, float64 records on a large offset would lose in Sb - Sa what they
+ * rounding has taken from S, and M2, the sum of squared deviations from their mean. A leaf has
+ * S = x, C = M2 = 0. Siblings a (even j) and b of n records each merge into
+ *
+ *   S  = Sa + Sb
+ *   C  = (Ca + Cb) + (what Sa + Sb loses, exactly: Knuth's TwoSum)
+ *   M2 = (M2a + M2b) + d^2 / (2 n),  d = (Sb - Sa) + (Cb - Ca)
+ *
+ * This is the pairwise update of Chan, Golub, LeVeque (Tech. Rep. STAN-CS-79-773, 1979, eq. 2.1) on
+ * sums that are carried as Ogita, Rump and Oishi's Sum2 (SIAM J. Sci. Comput. 26, 2005) carries
+ * them. Without C, float64 records on a large offset would lose in Sb - Sa what they
  * vary by. No other additions occur, so that neither the batches nor the ranks between which the
  * records are cut can change a bit. S + C is the sum as if added in twice the precision.
  *

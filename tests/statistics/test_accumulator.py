@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mpi4py import MPI
 
 from mpimages.core.partition import Partition
+from mpimages.kernels import moments
 from mpimages.spmd.agreement import Together
 from mpimages.statistics import accumulator, merge
 from mpimages.statistics.accumulator import Accumulator, Extrema, FloatTree, add_limbs, complete
@@ -282,6 +283,21 @@ def test_what_the_sums_of_a_rank_hold_is_known_beforehand():
         touched = sum(slots.nbytes // len(slots) * int((slots[:, 0] != -1e300).any(axis=1).sum())
                       for slots in (part.sums.left, part.sums.right))
         assert touched + 8 * 7 <= 7 * accumulator.need_per_pixel(array.dtype, WANTED, partition)
+
+
+@pytest.mark.parametrize(("dtype", "wanted", "held"), [
+    ("uint8", WANTED, 48), ("int8", WANTED, 48), ("uint16", WANTED, 32), ("int16", WANTED, 32),
+    ("uint16", {"sum"}, 48), ("uint32", WANTED, 32), ("int32", {"mean"}, 32)])
+def test_more_records_than_exact_sums_hold_are_refused(dtype, wanted, held):
+    dtype = np.dtype(dtype)
+    largest, lowest = int(np.iinfo(dtype).max), int(np.iinfo(dtype).min)
+    nsum, nsquare = moments.integer_limbs(dtype)
+    assert largest << held < 1 << (64 * nsum - (lowest < 0))
+    assert lowest << held >= -(1 << (64 * nsum - 1))
+    assert "variance" not in wanted or max(largest, -lowest) ** 2 << held < 1 << (64 * nsquare)
+    accumulator.need_per_pixel(dtype, wanted, Partition.balanced(2**held, 3))
+    with pytest.raises(OverflowError, match=rf"{dtype} hold 2\*\*{held} records"):
+        accumulator.need_per_pixel(dtype, wanted, Partition.balanced(2**held + 1, 3))
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "M8[s]", "U3", "longdouble"])
