@@ -16,6 +16,7 @@ from .conversion.planning import Plan
 from .conversion.saving import Target, plan_series, save_frames
 from .core.arguments import check_dtype, check_int, check_ints
 from .core.json_types import JsonObject
+from .core.sizes import parse_size
 from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Renumber, Shape
@@ -370,8 +371,9 @@ class Images(Collection):
         MemoryError
             Where the conversion would be refused.
         """
-        begun, images = self.records.begin("plan")
-        return plan_series(begun, images, ranks, memory, chunks, compression)
+        budget = None if memory is None else parse_size(memory)
+        begun, images = self.records.begin("plan", memory=budget)
+        return plan_series(begun, images, ranks, chunks, compression)
 
     @action
     @stoppable
@@ -403,7 +405,7 @@ class Images(Collection):
                                        resume, memory)
             return
         target = Target.checked(path, overwrite, resume, memory)
-        begun, images = self.records.begin("saveAsHDF5", least=1)
+        begun, images = self.records.begin("saveAsHDF5", 1, target.memory)
         save_frames(begun, images, self.metadata, self.records.inputs, target, dataset, chunks,
                     compression)
 

@@ -177,9 +177,9 @@ class Series(Collection):
 
     # -- arrays ----------------------------------------------------------------------------
 
-    def _whole(self, method: str) -> tuple[Action, Selection]:
+    def _whole(self, method: str, memory: int | None = None) -> tuple[Action, Selection]:
         """An action on a Series that has all its pixels. Collective."""
-        begun, selection = self.records.begin(method)
+        begun, selection = self.records.begin(method, memory=memory)
         pixels = math.prod(self._extent())
         if selection.count != pixels:
             raise ValueError(f"{begun.name} needs a record for each of {pixels} pixels, "
@@ -365,7 +365,7 @@ class Series(Collection):
             Where not even one pixel of all images fits into the budget.
         """
         target = Target.checked(path, overwrite, resume, memory)
-        begun, series = self._whole("saveAsBinarySeries")
+        begun, series = self._whole("saveAsBinarySeries", target.memory)
         known = begun.known(series)
         save_binary_series(begun, known, self._content(known), target, blockSize)
 
@@ -406,7 +406,7 @@ class Series(Collection):
             and `resume`.
         """
         target = Target.checked(path, overwrite, resume, memory)
-        begun, series = self._whole("saveAsHDF5")
+        begun, series = self._whole("saveAsHDF5", target.memory)
         known = begun.known(series)
         save_series_hdf5(begun, known, self._content(known), target, dataset, layout, chunks,
                          compression)

@@ -7,7 +7,7 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -160,8 +160,7 @@ def _hdf5(
 
 
 def plan_series(
-    action: Action, images: Selection, ranks: int | None, memory: int | str | None, chunks: object,
-    compression: object,
+    action: Action, images: Selection, ranks: int | None, chunks: object, compression: object,
 ) -> Plan:
     """See `Images.plan`. Collective."""
     if images.count == 0:
@@ -172,8 +171,7 @@ def plan_series(
     if not 1 <= number <= MOST_RANKS:
         raise ValueError(f"plan: ranks lie in 1 … {MOST_RANKS}, got {quote(ranks)}")
     grain = hdf5_grain((*images.dims, images.count), images.dtype, chunks, compression)
-    budget = action.memory if memory is None else parse_size(memory)
-    plan = plan_conversion(action.within(budget), images, number, grain)
+    plan = plan_conversion(action, images, number, grain)
     if action.comm.rank == 0:
         print(plan, flush=True)
     return plan
@@ -203,8 +201,6 @@ def _save(
 ) -> None:
     """Stage an output, write its missing parts, and move it into place. Collective."""
     action, target = saving.action, saving.target
-    if target.memory is not None:
-        saving = replace(saving, action=action.within(target.memory))
     fingerprint = Fingerprint(action, saving.records)
     given = (as_comparable(target.path), saving.kind, target.overwrite, target.resume,
              target.memory, saving.options)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 
 from .cleanup import quietly
 from .memory_pool import Pool
@@ -79,18 +77,3 @@ class Work:
         for future in self._futures:
             future.cancel()
         wait(self._futures)
-
-
-def threads_per_rank(node: MPI.Comm) -> int:
-    """Return the number of threads of this rank: its share of the cores it may use. Collective.
-
-    MPIMAGES_THREADS in the environment overrides it; raise ValueError if that is not a number.
-    """
-    own = os.sched_getaffinity(0)
-    sharing = sum(1 for other in node.allgather(own) if own & other)
-    given = os.environ.get("MPIMAGES_THREADS")
-    if given is None:
-        return max(1, len(own) // sharing)
-    if not given.isdecimal() or int(given) < 1:
-        raise ValueError(f"MPIMAGES_THREADS={given!r}: give a positive number of threads")
-    return int(given)

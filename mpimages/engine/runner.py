@@ -88,8 +88,18 @@ class Records:
         """Return the Action of a method. Local; raise RuntimeError if the context is closed."""
         return Action(self.session, self.kind, method, memory)
 
-    def begin(self, method: str, least: int = 0) -> tuple[Action, Selection]:
+    def begin(
+        self, method: str, least: int = 0, memory: int | None = None
+    ) -> tuple[Action, Selection]:
         """Begin a method of the collection, and settle its records. Collective.
+
+        Parameters
+        ----------
+        method : str
+        least : int
+            How many records the method needs.
+        memory : int, optional
+            Bytes that each rank may take; by default the context's budget.
 
         Raises
         ------
@@ -98,7 +108,7 @@ class Records:
         RuntimeError
             If the context is closed.
         """
-        action = Action(self.session, self.kind, method)
+        action = self.make_action(method, memory)
         selection = self.settle(action)
         if selection.count < least:
             raise ValueError(f"{action.name}: the collection has no records")
@@ -157,10 +167,6 @@ class Action:
         self.method = method
         self.name = f"{kind}.{method}"
         self.memory = session.memory if memory is None else memory
-
-    def within(self, memory: int) -> Action:
-        """Return the same action with another budget."""
-        return Action(self.session, self.kind, self.method, memory)
 
     def together(self, given: object = None) -> Together:
         """Return a context for local work that fails on all ranks or on none; see `Together`."""

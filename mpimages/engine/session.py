@@ -10,10 +10,11 @@ from mpi4py import MPI
 
 from ..core.arguments import check_flag, check_number
 from ..core.timers import Timings, measuring
-from ..core.workspace import Workspace, threads_per_rank
+from ..core.workspace import Workspace
 from ..progress.meter import Meter, choose_progress
 from ..spmd import communicators
 from ..spmd.agreement import Together, from_rank, is_agreed, moment
+from ..spmd.cores import threads_per_rank
 from ..spmd.exit import end_of_interrupt
 from ..spmd.memory_limit import agreed_budget
 from ..spmd.shared_memory import Segments

@@ -64,7 +64,7 @@ class Shared:
                 "contexts of one communicator share what they need"
             ) from error
         self.segments = Segments(self.comm, self.node)
-        waiting.attend(self.comm, self.watch.look_about)
+        waiting.set_lookout(self.comm, self.watch.look_about)
 
     @property
     def in_step(self) -> bool:
@@ -86,7 +86,7 @@ class Shared:
     def free(self) -> None:
         """Free the communicators, segments and watch. Collective."""
         self.watch.close()
-        waiting.dismiss(self.comm)
+        waiting.clear_lookout(self.comm)
         self.node.Free()
         self.comm.Free()
 

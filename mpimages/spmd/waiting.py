@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from ..core.timers import phase
 
-__all__ = ["PAUSE", "attend", "complete", "dismiss", "spin"]
+__all__ = ["PAUSE", "clear_lookout", "complete", "set_lookout", "spin"]
 
 # Seconds of polling without a pause; then seconds of polling that yields the core to others until
 # the first sleep; then maximum seconds between two polls.
@@ -25,13 +25,13 @@ _lookouts: dict[int, Callable[[], None]] = {}
 _given_up: list[tuple[MPI.Request, np.ndarray]] = []
 
 
-def attend(comm: MPI.Intracomm, look: Callable[[], None]) -> None:
+def set_lookout(comm: MPI.Intracomm, look: Callable[[], None]) -> None:
     """Call `look` while a rank waits in `complete`; it raises if waiting is useless. Local."""
     _lookouts[comm.handle] = look
 
 
-def dismiss(comm: MPI.Intracomm) -> None:
-    """Undo `attend`, before the communicator is freed. Local."""
+def clear_lookout(comm: MPI.Intracomm) -> None:
+    """Undo `set_lookout`, before the communicator is freed. Local."""
     _lookouts.pop(comm.handle, None)
 
 

@@ -103,7 +103,7 @@ def test_who_stops_early_leaves_no_work_behind():
 def test_threads_are_settable(monkeypatch):
     from mpi4py import MPI
 
-    from mpimages.core.workspace import threads_per_rank
+    from mpimages.spmd.cores import threads_per_rank
 
     monkeypatch.delenv("MPIMAGES_THREADS", raising=False)
     assert threads_per_rank(MPI.COMM_SELF) >= 1
