@@ -96,7 +96,7 @@ def _check_flat(action: Action, images: Selection) -> None:
 
 
 def _scale_is_open(options: JsonObject) -> bool:
-    """Return True if neither the user nor the norm sets both ends of the scale."""
+    """Return True if an end of the scale is set neither by the user nor by the norm."""
     norm = options["norm"]
     return any(
         options[end] is None and getattr(norm, end, None) is None for end in ("vmin", "vmax")

@@ -18,7 +18,7 @@ ROUND_BYTES = 1 << 30
 # Bytes of a block if bands are views of images in memory. Rounds then cost almost nothing: a block
 # is filled while the one before is written, and their memory is reused.
 BLOCK_BYTES = 16 << 20
-# A share is held in memory if it leaves this part of the budget; else it is read band by band.
+# Maximum fraction of the budget for a share that is held; a larger one is read band by band.
 HELD_PART = 0.75
 # Reading a share is one step, which is lost if the job is killed: larger shares are read in bands.
 HELD_BYTES = 8 << 30

@@ -82,7 +82,7 @@ def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | Non
 
 
 def _hydra(name: str, environment: Mapping[str, str]) -> str:
-    """Return the name: PMI_SIZE is set by hydra, and by srun --mpi=pmi2."""
+    """Return the name of the launcher that set PMI_SIZE: hydra, or srun --mpi=pmi2."""
     if name != "a PMI launcher":
         return name
     if "MPI_LOCALNRANKS" in environment:
