@@ -55,8 +55,9 @@ class Bench:
             rng = np.random.default_rng(0)
             noise = [rng.poisson(200, IMAGE).astype(np.uint16) for _ in range(8)]
             for i in range(count):
-                tifffile.imwrite(self.path(f"{kind}/{i:05d}.tif"),
-                                 np.roll(noise[i % 8], i, axis=0), **options)
+                tifffile.imwrite(
+                    self.path(f"{kind}/{i:05d}.tif"), np.roll(noise[i % 8], i, axis=0), **options
+                )
         self.tsc.comm.Barrier()
         return self.tsc.loadImages(directory)
 
@@ -79,16 +80,27 @@ class Bench:
             shutil.rmtree(self.path("out"), ignore_errors=True)
             os.makedirs(self.path("out"))
 
-    def report(self, job: str, size: int, seconds: float, limit: str, limit_seconds: float,
-               **others: float) -> None:
+    def report(
+        self, job: str, size: int, seconds: float, limit: str, limit_seconds: float, **others: float
+    ) -> None:
         """Keep what was found of a job that makes `size` bytes."""
-        row = {"job": job, "ranks": self.tsc.size, "rate": size / seconds / 1e9, "limit": limit,
-               "fraction": limit_seconds / seconds, "seconds": seconds, **others}
+        row = {
+            "job": job,
+            "ranks": self.tsc.size,
+            "rate": size / seconds / 1e9,
+            "limit": limit,
+            "fraction": limit_seconds / seconds,
+            "seconds": seconds,
+            **others,
+        }
         self.rows.append(row)
         if self.tsc.rank == 0:
             more = "".join(f"  {name}: x {value:.1f}" for name, value in others.items())
-            print(f"{job:46} {self.tsc.size} {row['rate']:7.2f} {row['fraction']:6.2f} of "
-                  f"{limit}{more}", flush=True)
+            print(
+                f"{job:46} {self.tsc.size} {row['rate']:7.2f} {row['fraction']:6.2f} of "
+                f"{limit}{more}",
+                flush=True,
+            )
 
 
 def plain_jobs(bench: Bench, count: int) -> None:
@@ -97,21 +109,25 @@ def plain_jobs(bench: Bench, count: int) -> None:
         return
     images, size, out = bench.recording("plain", count), count * IMAGE_BYTES, bench.path("out/o")
     eighth = size // (8 * bench.tsc.size)
-    best = bench.best({
-        "copy": lambda: copy_bytes(bench, size),
-        "binary series, 8 budgets": lambda: images.saveAsBinarySeries(out, memory=eighth),
-        "binary series, 64 budgets": lambda: images.saveAsBinarySeries(out, memory=eighth // 8),
-        "HDF5, contiguous": lambda: images.saveAsHDF5(out, memory=eighth),
-        "HDF5, chunked": lambda: images.saveAsHDF5(out, memory=eighth, chunks=True),
-    })
+    best = bench.best(
+        {
+            "copy": lambda: copy_bytes(bench, size),
+            "binary series, 8 budgets": lambda: images.saveAsBinarySeries(out, memory=eighth),
+            "binary series, 64 budgets": lambda: images.saveAsBinarySeries(out, memory=eighth // 8),
+            "HDF5, contiguous": lambda: images.saveAsHDF5(out, memory=eighth),
+            "HDF5, chunked": lambda: images.saveAsHDF5(out, memory=eighth, chunks=True),
+        }
+    )
     dask = dask_rate(bench)
     for name, seconds in best.items():
         if name.startswith("binary"):
-            bench.report(f"TIFFs to {name}", size, seconds, "copy", best["copy"],
-                         dask=size / seconds / dask)
+            bench.report(
+                f"TIFFs to {name}", size, seconds, "copy", best["copy"], dask=size / seconds / dask
+            )
         elif name.startswith("HDF5"):
-            bench.report(f"TIFFs to {name}", size, seconds, "binary",
-                         best["binary series, 8 budgets"])
+            bench.report(
+                f"TIFFs to {name}", size, seconds, "binary", best["binary series, 8 budgets"]
+            )
 
 
 def gzip_job(bench: Bench, count: int) -> None:
@@ -119,10 +135,13 @@ def gzip_job(bench: Bench, count: int) -> None:
     images, size = bench.recording("few", count), count * IMAGE_BYTES
     out = bench.path("out/o.h5")
     share = images.toSeries().cache().records.chain.source.block.tobytes()
-    best = bench.best({
-        "deflate": lambda: deflate(share),
-        "gzip": lambda: images.saveAsHDF5(out, compression="gzip"),
-    }, 3)
+    best = bench.best(
+        {
+            "deflate": lambda: deflate(share),
+            "gzip": lambda: images.saveAsHDF5(out, compression="gzip"),
+        },
+        3,
+    )
     bench.report("TIFFs to HDF5, gzip", size, best["gzip"], "deflate", best["deflate"])
 
 
@@ -140,10 +159,12 @@ def mpio_jobs(bench: Bench, count: int) -> None:
         return
     images, size, out = bench.recording("plain", count), count * IMAGE_BYTES, bench.path("out/o.h5")
     block = images.toSeries().cache().records.chain.source.block
-    best = bench.best({
-        "h5py": lambda: write_collectively(bench, block, bench.path("out/plain.h5")),
-        "mpio": lambda: images.saveAsHDF5(out, memory=size // (8 * bench.tsc.size)),
-    })
+    best = bench.best(
+        {
+            "h5py": lambda: write_collectively(bench, block, bench.path("out/plain.h5")),
+            "mpio": lambda: images.saveAsHDF5(out, memory=size // (8 * bench.tsc.size)),
+        }
+    )
     bench.report("TIFFs to HDF5, mpio", size, best["mpio"], "h5py", best["h5py"])
 
 
@@ -171,21 +192,26 @@ def coded_jobs(bench: Bench, count: int) -> None:
     images = bench.recording("lzw", count, compression="lzw", predictor=True)
     size, out = count * IMAGE_BYTES, bench.path("out/o")
     large, small = 3 * size, size // (8 * bench.tsc.size) * 2
-    best = bench.best({
-        "decode": lambda: decode(bench, images, count),
-        "that fit": lambda: images.saveAsBinarySeries(out, memory=large),
-        "in 8 rounds": lambda: images.saveAsBinarySeries(out, memory=small),
-    }, 2 * TURNS)  # decoding, unlike copying, does not wait for the memory of a new file
+    best = bench.best(
+        {
+            "decode": lambda: decode(bench, images, count),
+            "that fit": lambda: images.saveAsBinarySeries(out, memory=large),
+            "in 8 rounds": lambda: images.saveAsBinarySeries(out, memory=small),
+        },
+        2 * TURNS,
+    )  # decoding, unlike copying, does not wait for the memory of a new file
     for name in ("that fit", "in 8 rounds"):
-        bench.report(f"LZW TIFFs to binary series, {name}", size, best[name], "decode",
-                     best["decode"])
+        bench.report(
+            f"LZW TIFFs to binary series, {name}", size, best[name], "decode", best["decode"]
+        )
 
 
 def decode(bench: Bench, images: Images, count: int) -> None:
     """Each rank decodes its part, file by file, into the same memory."""
     source = images.records.chain.source
-    own = range(bench.tsc.rank * count // bench.tsc.size,
-                (bench.tsc.rank + 1) * count // bench.tsc.size)
+    own = range(
+        bench.tsc.rank * count // bench.tsc.size, (bench.tsc.rank + 1) * count // bench.tsc.size
+    )
     image = np.empty((1, *IMAGE), np.uint16)
     for position in own:
         source.fill(range(position, position + 1), image)
@@ -196,8 +222,10 @@ def copy_bytes(bench: Bench, size: int) -> None:
     if bench.tsc.rank:
         return
     buffer = memoryview(bytearray(COPY_BYTES))
-    with open(bench.path("source"), "rb", buffering=0) as source, \
-            open(bench.path("out/copy"), "xb", buffering=0) as target:
+    with (
+        open(bench.path("source"), "rb", buffering=0) as source,
+        open(bench.path("out/copy"), "xb", buffering=0) as target,
+    ):
         left = size
         while left:
             got = source.readinto(buffer[:left])
@@ -221,8 +249,10 @@ def dask_to_hdf5(bench: Bench, count: int) -> None:
     import dask.array as da
 
     blocks = [
-        da.from_delayed(dask.delayed(tifffile.imread)(bench.path(f"few/{i:05d}.tif")), IMAGE,
-                        np.uint16) for i in range(count)
+        da.from_delayed(
+            dask.delayed(tifffile.imread)(bench.path(f"few/{i:05d}.tif")), IMAGE, np.uint16
+        )
+        for i in range(count)
     ]
     series = da.moveaxis(da.stack(blocks), 0, -1).rechunk((64, IMAGE[1], count))
     with dask.config.set(scheduler="threads", num_workers=2):
@@ -234,8 +264,9 @@ def main() -> None:
     parser.add_argument("--scratch", default="build/tmp/conversion", help="where all is written")
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     parser.add_argument("--images", type=int, default=512, help="in the large recording")
-    parser.add_argument("--only", choices=["plain", "gzip", "coded", "mpio"],
-                        help="these jobs alone")
+    parser.add_argument(
+        "--only", choices=["plain", "gzip", "coded", "mpio"], help="these jobs alone"
+    )
     options = parser.parse_args()
     with ThunderContext() as tsc:
         bench = Bench(tsc, options.scratch)
@@ -244,9 +275,12 @@ def main() -> None:
             with open(bench.path("source"), "wb") as file:
                 for _ in range(options.images):
                     file.write(os.urandom(IMAGE_BYTES))
-        for name, job, count in (("plain", plain_jobs, options.images), ("gzip", gzip_job, 128),
-                                 ("coded", coded_jobs, 192),
-                                 ("mpio", mpio_jobs, options.images)):
+        for name, job, count in (
+            ("plain", plain_jobs, options.images),
+            ("gzip", gzip_job, 128),
+            ("coded", coded_jobs, 192),
+            ("mpio", mpio_jobs, options.images),
+        ):
             if options.only in (None, name):
                 job(bench, count)
         if tsc.rank == 0:

@@ -37,8 +37,7 @@ class Bench:
         self.tsc = tsc
         self.rows: list[dict] = []
 
-    def seconds(self, job: Callable[[], object], repeats: int = REPEATS,
-                least: float = 0) -> float:
+    def seconds(self, job: Callable[[], object], repeats: int = REPEATS, least: float = 0) -> float:
         """The shortest of some runs, which take `least` seconds together, from when all ranks
         begin to when the last one ends."""
         comm, times = self.tsc.comm, []
@@ -51,22 +50,37 @@ class Bench:
             times.append(time.perf_counter() - start)
         return comm.allreduce(min(times), op=MPI.MAX)
 
-    def report(self, name: str, job: Callable[[], object], size: int,
-               limit: tuple[str, Callable[[], object]], others: dict[str, Callable[[], object]],
-               repeats: int = REPEATS) -> None:
+    def report(
+        self,
+        name: str,
+        job: Callable[[], object],
+        size: int,
+        limit: tuple[str, Callable[[], object]],
+        others: dict[str, Callable[[], object]],
+        repeats: int = REPEATS,
+    ) -> None:
         """Time a job that takes in `size` bytes (of all ranks), its limit, and the others."""
         around = [self.seconds(limit[1], 3, SECONDS / 2)]
         taken = self.seconds(job, repeats, SECONDS)
         around.append(self.seconds(limit[1], 3, SECONDS / 2))
-        row = {"job": name, "ranks": self.tsc.size, "rate": size / taken / 1e9, "limit": limit[0],
-               "fraction": min(around) / taken, "seconds": taken}
+        row = {
+            "job": name,
+            "ranks": self.tsc.size,
+            "rate": size / taken / 1e9,
+            "limit": limit[0],
+            "fraction": min(around) / taken,
+            "seconds": taken,
+        }
         for other, run in others.items():
             row[other] = self.seconds(run, 1) / taken
         self.rows.append(row)
         if self.tsc.rank == 0:
             ratios = "  ".join(f"{o}: x {row[o]:.1f}" for o in others)
-            print(f"{name:46} {self.tsc.size} {row['rate']:7.2f} {row['fraction']:6.2f} of "
-                  f"{limit[0]:6} {ratios}", flush=True)
+            print(
+                f"{name:46} {self.tsc.size} {row['rate']:7.2f} {row['fraction']:6.2f} of "
+                f"{limit[0]:6} {ratios}",
+                flush=True,
+            )
 
 
 def own_images(tsc: ThunderContext, count: int, dtype: str) -> np.ndarray:
@@ -88,8 +102,15 @@ def entry_jobs(bench: Bench) -> None:
                 pass
 
     taken = bench.seconds(enter, 20) / turns
-    bench.rows.append({"job": "entry of an action", "ranks": tsc.size, "limit": "50 µs",
-                       "allowance": allowed / taken, "seconds": taken})
+    bench.rows.append(
+        {
+            "job": "entry of an action",
+            "ranks": tsc.size,
+            "limit": "50 µs",
+            "allowance": allowed / taken,
+            "seconds": taken,
+        }
+    )
     if tsc.rank == 0:
         print(f"{'entry of an action':46} {tsc.size} {taken * 1e6:7.1f} µs", flush=True)
 
@@ -103,18 +124,26 @@ def memory_jobs(bench: Bench) -> None:
         own = own_images(tsc, count, dtype)
         images = tsc.loadImagesFromArray(own, local=True)
         # NumPy takes 64 at a time: more would need much memory.
-        others = {"numpy": lambda a=own: [a[i : i + 64].std(axis=0)
-                                          for i in range(0, len(a), 64)]}
-        bench.report(f"stdev (and the mean in it), {dtype}", images.stdev, own.nbytes * tsc.size,
-                     ("read", lambda a=own: limits.read_all(a)), others if tsc.size == 1 else {})
+        others = {"numpy": lambda a=own: [a[i : i + 64].std(axis=0) for i in range(0, len(a), 64)]}
+        bench.report(
+            f"stdev (and the mean in it), {dtype}",
+            images.stdev,
+            own.nbytes * tsc.size,
+            ("read", lambda a=own: limits.read_all(a)),
+            others if tsc.size == 1 else {},
+        )
     if tsc.size > 1:
         return
     for dtype in ("uint8", "int16", "uint16", "int32", "int64", "float32", "float64"):
         own = own_images(tsc, 1024 // np.dtype(dtype).itemsize, dtype)
         images = tsc.loadImagesFromArray(own, local=True)
-        bench.report(f"max, {dtype}", images.max, own.nbytes,
-                     ("read", lambda a=own: limits.read_all(a)),
-                     {"numpy": lambda a=own: a.max(axis=0)})
+        bench.report(
+            f"max, {dtype}",
+            images.max,
+            own.nbytes,
+            ("read", lambda a=own: limits.read_all(a)),
+            {"numpy": lambda a=own: a.max(axis=0)},
+        )
 
 
 def projection_jobs(bench: Bench) -> None:
@@ -126,10 +155,13 @@ def projection_jobs(bench: Bench) -> None:
         own = np.random.default_rng(0).integers(0, 250, (16, 512, 512, 32)).astype(dtype)
         images = tsc.loadImagesFromArray(own, local=True)
         for axis in range(3):
-            bench.report(f"maxProjection({axis}), {dtype} (512, 512, 32)",
-                         lambda i=images, k=axis: i.maxProjection(k).cache(), own.nbytes,
-                         ("read", lambda a=own: limits.read_all(a)),
-                         {"numpy": lambda a=own, k=axis: a.max(axis=k + 1)})
+            bench.report(
+                f"maxProjection({axis}), {dtype} (512, 512, 32)",
+                lambda i=images, k=axis: i.maxProjection(k).cache(),
+                own.nbytes,
+                ("read", lambda a=own: limits.read_all(a)),
+                {"numpy": lambda a=own, k=axis: a.max(axis=k + 1)},
+            )
 
 
 def series_jobs(bench: Bench) -> None:
@@ -138,15 +170,24 @@ def series_jobs(bench: Bench) -> None:
     own = own_images(tsc, 1024, "uint16")
     images = tsc.loadImagesFromArray(own, local=True)
     target = np.empty_like(own)
-    bench.report("toSeries().cache(), uint16", lambda: images.toSeries().cache(),
-                 own.nbytes * tsc.size, ("copy", lambda: limits.copy_all(own, target)),
-                 {"numpy": lambda: numpy_exchange(tsc.comm, own)})
+    bench.report(
+        "toSeries().cache(), uint16",
+        lambda: images.toSeries().cache(),
+        own.nbytes * tsc.size,
+        ("copy", lambda: limits.copy_all(own, target)),
+        {"numpy": lambda: numpy_exchange(tsc.comm, own)},
+    )
     rows = np.random.default_rng(tsc.rank).integers(0, 4000, (32768 // tsc.size, 500))
     rows = rows.astype(np.uint16)
     series = tsc.loadSeriesFromArray(rows, local=True).toTimeSeries()
-    bench.report("normalize() of a cached Series, uint16",
-                 lambda: series.normalize().max(), rows.nbytes * tsc.size,
-                 ("read", lambda: limits.read_all(rows)), {}, 3)
+    bench.report(
+        "normalize() of a cached Series, uint16",
+        lambda: series.normalize().max(),
+        rows.nbytes * tsc.size,
+        ("read", lambda: limits.read_all(rows)),
+        {},
+        3,
+    )
 
 
 def numpy_exchange(comm: MPI.Intracomm, own: np.ndarray) -> np.ndarray:
@@ -155,7 +196,8 @@ def numpy_exchange(comm: MPI.Intracomm, own: np.ndarray) -> np.ndarray:
     pixels = own.reshape(n, -1)
     width = pixels.shape[1] // size
     send = np.ascontiguousarray(
-        pixels[:, : width * size].reshape(n, size, width).transpose(1, 2, 0))
+        pixels[:, : width * size].reshape(n, size, width).transpose(1, 2, 0)
+    )
     receive = np.empty_like(send)
     comm.Alltoall([send, MPI.UINT16_T], [receive, MPI.UINT16_T])
     return np.ascontiguousarray(receive.transpose(1, 0, 2)).reshape(width, -1)
@@ -174,10 +216,18 @@ def file_jobs(bench: Bench, scratch: str) -> None:
         paths = [os.path.join(directory, name) for name in names]
         others = {"dask": lambda d=directory: dask_stdev(tsc, d)}
         strips = [] if compression is None else strips_of(paths)
-        limit = ("decode", lambda s=strips: decode_all(s)) if strips else (
-            "files", lambda p=paths: read_files(p))
-        bench.report(f"stdev over {count} TIFFs, {kind}", images.stdev,
-                     count * IMAGE[0] * IMAGE[1] * 2, limit, others)
+        limit = (
+            ("decode", lambda s=strips: decode_all(s))
+            if strips
+            else ("files", lambda p=paths: read_files(p))
+        )
+        bench.report(
+            f"stdev over {count} TIFFs, {kind}",
+            images.stdev,
+            count * IMAGE[0] * IMAGE[1] * 2,
+            limit,
+            others,
+        )
 
 
 def write_tifs(directory: str, count: int, compression: str | None) -> None:
@@ -186,8 +236,12 @@ def write_tifs(directory: str, count: int, compression: str | None) -> None:
     rng = np.random.default_rng(0)
     for i in range(count):
         image = rng.poisson(200, IMAGE).astype(np.uint16)
-        tifffile.imwrite(os.path.join(directory, f"image-{i:05d}.tif"), image,
-                         compression=compression, predictor=compression is not None)
+        tifffile.imwrite(
+            os.path.join(directory, f"image-{i:05d}.tif"),
+            image,
+            compression=compression,
+            predictor=compression is not None,
+        )
 
 
 BUFFER = bytearray(1 << 22)
@@ -234,8 +288,10 @@ def run_dask(directory: str) -> None:
 
     names = sorted(os.listdir(directory))
     blocks = [
-        da.from_delayed(dask.delayed(tifffile.imread)(os.path.join(directory, name)), IMAGE,
-                        np.uint16) for name in names
+        da.from_delayed(
+            dask.delayed(tifffile.imread)(os.path.join(directory, name)), IMAGE, np.uint16
+        )
+        for name in names
     ]
     da.stack(blocks).std(axis=0).compute(scheduler="threads", num_workers=2)
 

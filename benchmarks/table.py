@@ -94,8 +94,10 @@ def line(row: dict, target: Target) -> str:
     }.get(target.figure, f"× {target.figure}")
     aim = "" if target.aim is None else f"{target.aim:g}"
     met = "met" if value >= target.least else "missed"
-    return (f"{row['job']:44} {row['ranks']:5}  {named:26} {value:8.2f} {target.least:8g} "
-            f"{aim:>5}  {met}")
+    return (
+        f"{row['job']:44} {row['ranks']:5}  {named:26} {value:8.2f} {target.least:8g} "
+        f"{aim:>5}  {met}"
+    )
 
 
 def main() -> None:

@@ -34,7 +34,9 @@ nitpick_ignore_regex = [("py:obj", r"[a-z]\w*")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings tell them
 autodoc_default_options = {
-    "members": True, "inherited-members": True, "special-members": "__getitem__",
+    "members": True,
+    "inherited-members": True,
+    "special-members": "__getitem__",
 }
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -43,7 +45,7 @@ NOT_CALLED_BY_USERS = ("Images", "Series", "TimeSeries", "View", "Plan", "Verifi
 
 
 def without_constructor(
-    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str,
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """Collections are made by methods: their constructors' arguments are nobody's concern."""
     hidden = what == "class" and name.rsplit(".", 1)[-1] in NOT_CALLED_BY_USERS

@@ -57,12 +57,26 @@ def main():
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="Images to time series and back: a demo.")
-    parser.add_argument("data", nargs="?", default="fish-images", metavar="DATA",
-                        help="directory, file or pattern of images, or the name of an example")
-    parser.add_argument("--out", default="demo-output", metavar="DIR", type=os.path.expanduser,
-                        help="where results go")
-    parser.add_argument("--nplanes", type=int, metavar="N",
-                        help="cut each file into images of N planes (a movie in one file: 1)")
+    parser.add_argument(
+        "data",
+        nargs="?",
+        default="fish-images",
+        metavar="DATA",
+        help="directory, file or pattern of images, or the name of an example",
+    )
+    parser.add_argument(
+        "--out",
+        default="demo-output",
+        metavar="DIR",
+        type=os.path.expanduser,
+        help="where results go",
+    )
+    parser.add_argument(
+        "--nplanes",
+        type=int,
+        metavar="N",
+        help="cut each file into images of N planes (a movie in one file: 1)",
+    )
     return parser.parse_args()
 
 
@@ -76,8 +90,10 @@ def load(tsc, options):
 def describe(tsc, data, name):
     shape = " x ".join(str(n) for n in data.first()[1].shape)
     simulated = " (simulated)" if name.endswith("-images") else ""
-    return (f"recording  {name}{simulated}: {data.count()} images of {shape} pixels, {data.dtype}\n"
-            f"ranks      {tsc.size}")
+    return (
+        f"recording  {name}{simulated}: {data.count()} images of {shape} pixels, {data.dtype}\n"
+        f"ranks      {tsc.size}"
+    )
 
 
 def report(stats):
@@ -85,9 +101,11 @@ def report(stats):
     if not known.any():
         return "values     no pixel is finite at all times"
     low, high, mean, stdev = (stats[name][known] for name in ("min", "max", "mean", "stdev"))
-    return (f"values     {low.min()} to {high.max()}, mean {mean.mean():.2f}\n"
-            f"over time  stdev {np.median(stdev):.2f} in the median pixel, {stdev.max():.2f} in the"
-            " most variable")
+    return (
+        f"values     {low.min()} to {high.max()}, mean {mean.mean():.2f}\n"
+        f"over time  stdev {np.median(stdev):.2f} in the median pixel, {stdev.max():.2f} in the"
+        " most variable"
+    )
 
 
 def size_on_disk(path):
@@ -111,8 +129,10 @@ def verify(data, series, loaded):
         what = f"{memory.size:,} values of {len(keys)} pixels"
     counts = [np.count_nonzero(differ(file, other)) for other in (memory, images)]
     if any(counts):
-        raise SystemExit(f"{what} compared: {counts[0]} differ from the Series in memory, "
-                         f"{counts[1]} from the images")
+        raise SystemExit(
+            f"{what} compared: {counts[0]} differ from the Series in memory, "
+            f"{counts[1]} from the images"
+        )
     return f"{what} read back: 0 differ from the Series in memory, 0 from the images"
 
 
@@ -152,8 +172,12 @@ def draw(results, out):
     stats = results["statistics"]
     pictures = {
         "projection.png": (picture, flattened(stats["max"]), "Maximum over time", "gray"),
-        "stdev.png": (picture, flattened(stats["stdev"]), "Standard deviation over time",
-                      "inferno"),
+        "stdev.png": (
+            picture,
+            flattened(stats["stdev"]),
+            "Standard deviation over time",
+            "inferno",
+        ),
         "montage.png": (montage, results["frames"]),
     }
     if results["traces"]:  # none where no pixel ever changes
@@ -195,8 +219,9 @@ def timeseries(activity, traces):
     """The active pixels' places on the left, their series on the right, in the same colours."""
     import matplotlib.pyplot as plt
 
-    _, (places, lines) = plt.subplots(1, 2, figsize=(13, 5.5), width_ratios=[1, 1.5],
-                                      layout="constrained")
+    _, (places, lines) = plt.subplots(
+        1, 2, figsize=(13, 5.5), width_ratios=[1, 1.5], layout="constrained"
+    )
     shown = flattened(activity)
     Colorize.image(shown, cmap="gray", clim=contrast(shown), ax=places)
     places.set_title("Activity: stdev of the relative change")

@@ -21,7 +21,6 @@ from .statistics.passes import statistics
 __all__ = ["Collection", "View"]
 
 
-
 class View:
     """The keys, or the values, of a collection, in the order of its records.
 
@@ -70,7 +69,10 @@ class Collection:
         raise TypeError(f"{type(self).__name__} is distributed: toArray() gathers it")
 
     def __init__(
-        self, session: Session, chain: Chain, metadata: JsonObject | None = None,
+        self,
+        session: Session,
+        chain: Chain,
+        metadata: JsonObject | None = None,
         inputs: JsonObject | None = None,
     ) -> None:
         self.session = session
@@ -210,8 +212,11 @@ class Collection:
         """The value of one record by the chain's key, or None. Collective."""
         begun, selection = self.records.begin(method)
         # Beyond int64 there are no keys.
-        place = _places(selection.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64)) \
-            if key >= 0 else np.array([-1])
+        place = (
+            _places(selection.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64))
+            if key >= 0
+            else np.array([-1])
+        )
         begun.together(key).agree()
         return None if place[0] < 0 else begun.gather(selection.take(place))[0]
 
@@ -257,8 +262,11 @@ class Collection:
         block, known = begun.load(selection)
         begun.check_share(known, copied=True)  # what was not known before
         with begun.together():
-            if isinstance(known.source, MemorySource) and block is known.source.block \
-                    and not isinstance(known.source, CacheSource):
+            if (
+                isinstance(known.source, MemorySource)
+                and block is known.source.block
+                and not isinstance(known.source, CacheSource)
+            ):
                 block = block.copy()  # it is the user's, who may change it
         self._cached = CacheSource(block, known)
         self.records.replace(Chain(self._cached, range(known.count), known.keys))

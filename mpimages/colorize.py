@@ -233,8 +233,10 @@ def _cut(imgs: object, axis: int) -> list[Any]:
     """The single images."""
     if isinstance(imgs, np.ndarray):
         if imgs.ndim != 3:
-            raise ValueError(f"an array of images is 3-D, this one is {imgs.shape}; "
-                             "pass a list for images of other kinds")
+            raise ValueError(
+                f"an array of images is 3-D, this one is {imgs.shape}; "
+                "pass a list for images of other kinds"
+            )
         if not -3 <= axis < 3:
             raise ValueError(f"axis {axis} is out of range: the array has 3 axes, {imgs.shape}")
         images = list(np.moveaxis(imgs, axis, 0))

@@ -72,8 +72,11 @@ class ThunderContext:
     """
 
     def __init__(
-        self, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
-        timeout: float | None = None, progress: bool | float | None = None,
+        self,
+        comm: MPI.Intracomm | None = None,
+        memory: int | str | None = None,
+        timeout: float | None = None,
+        progress: bool | float | None = None,
         timings: bool = False,
     ) -> None:
         check_launch(comm)
@@ -82,8 +85,11 @@ class ThunderContext:
 
     @classmethod
     def start(
-        cls, comm: MPI.Intracomm | None = None, memory: int | str | None = None,
-        timeout: float | None = None, progress: bool | float | None = None,
+        cls,
+        comm: MPI.Intracomm | None = None,
+        memory: int | str | None = None,
+        timeout: float | None = None,
+        progress: bool | float | None = None,
         timings: bool = False,
     ) -> ThunderContext:
         """The same as ``ThunderContext(…)`` with these arguments. Collective."""
@@ -141,7 +147,9 @@ class ThunderContext:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         # Freeing the communicator is collective. Where an exception ends the block on one rank
@@ -227,11 +235,24 @@ class ThunderContext:
         """
         with phase("list"):
             return loading.load_images(
-                self.session, dataPath,
-                {"dims": dims, "dtype": dtype, "nplanes": nplanes, "channel": channel,
-                 "dataset": dataset, "axes": axes, "confFilename": confFilename,
-                 "nchannels": nchannels, "incomplete": incomplete, "shape": shape},
-                inputFormat, ext, check_flag(recursive, "recursive"), (startIdx, stopIdx),
+                self.session,
+                dataPath,
+                {
+                    "dims": dims,
+                    "dtype": dtype,
+                    "nplanes": nplanes,
+                    "channel": channel,
+                    "dataset": dataset,
+                    "axes": axes,
+                    "confFilename": confFilename,
+                    "nchannels": nchannels,
+                    "incomplete": incomplete,
+                    "shape": shape,
+                },
+                inputFormat,
+                ext,
+                check_flag(recursive, "recursive"),
+                (startIdx, stopIdx),
             )
 
     @action
@@ -312,9 +333,17 @@ class ThunderContext:
         """
         with phase("list"):
             return loading.load_series(
-                self.session, dataPath,
-                {"nkeys": nkeys, "nvalues": nvalues, "inputFormat": inputFormat, "keyType": keyType,
-                 "valueType": valueType, "dataset": dataset, "confFilename": confFilename},
+                self.session,
+                dataPath,
+                {
+                    "nkeys": nkeys,
+                    "nvalues": nvalues,
+                    "inputFormat": inputFormat,
+                    "keyType": keyType,
+                    "valueType": valueType,
+                    "dataset": dataset,
+                    "confFilename": confFilename,
+                },
             )
 
     @action

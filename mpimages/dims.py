@@ -55,9 +55,7 @@ class Dims:
         return f"min={self.min}, max={self.max}, count={self.count}"
 
 
-def pixel_boxes(
-    dims: Sequence[int], first: int, stop: int
-) -> Iterator[Box]:
+def pixel_boxes(dims: Sequence[int], first: int, stop: int) -> Iterator[Box]:
     """The pixels [first, stop), in C order of `dims`, as few boxes: (start, extent) of each.
 
     In ascending order: the boxes' pixels, one after the other, are the range's. At most

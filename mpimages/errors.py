@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["CollectiveMismatchError", "FormatError", "Interrupted", "LaunchError", "RankError",
-           "not_found"]
+__all__ = [
+    "CollectiveMismatchError",
+    "FormatError",
+    "Interrupted",
+    "LaunchError",
+    "RankError",
+    "not_found",
+]
 
 
 class FormatError(ValueError):

@@ -72,12 +72,14 @@ class Images(Collection):
         unknown = "None (inspect to compute)"
         records = self.records
         dims, dtype = (records.dims, records.dtype) if records.inspected else (None, None)
-        return "\n".join([
-            type(self).__name__,
-            f"nrecords: {unknown if records.count is None else records.count}",
-            f"dtype: {unknown if dtype is None else dtype}",
-            f"dims: {unknown if dims is None else Dims(dims)}",
-        ])
+        return "\n".join(
+            [
+                type(self).__name__,
+                f"nrecords: {unknown if records.count is None else records.count}",
+                f"dtype: {unknown if dtype is None else dtype}",
+                f"dims: {unknown if dims is None else Dims(dims)}",
+            ]
+        )
 
     # -- records ---------------------------------------------------------------------------
 
@@ -129,8 +131,9 @@ class Images(Collection):
         keys = self.records.keys
         if keys is None or len(keys) == 0:
             return f"no image with key {key}: the collection has no records"
-        return (f"no image with key {key}: the {len(keys)} keys lie in "
-                f"{int(keys[0])}…{int(keys[-1])}")
+        return (
+            f"no image with key {key}: the {len(keys)} keys lie in {int(keys[0])}…{int(keys[-1])}"
+        )
 
     @action
     def toArray(self) -> np.ndarray:
@@ -234,7 +237,8 @@ class Images(Collection):
             there = "" if dims is None else f": there are planes 0…{dims[2] - 1}"
             raise ValueError(f"planes: cannot take {quote(bottom)} to {quote(top)}{there}")
         return self._then(
-            Pixels("planes", (slice(None), slice(None), index), (1, 1, max(wanted) + 1)))
+            Pixels("planes", (slice(None), slice(None), index), (1, 1, max(wanted) + 1))
+        )
 
     def subsample(self, factor: int | Sequence[int]) -> Self:
         """Every factor-th pixel along each axis, from 0. Collective; lazy.
@@ -266,7 +270,9 @@ class Images(Collection):
         return self._then(Pixels("crop", box, tuple(high)))
 
     def apply(
-        self, func: Callable[[np.ndarray], np.ndarray], dims: Sequence[int] | None = None,
+        self,
+        func: Callable[[np.ndarray], np.ndarray],
+        dims: Sequence[int] | None = None,
         dtype: object = None,
     ) -> Self:
         """func(value) for each image. Collective; lazy.
@@ -346,7 +352,10 @@ class Images(Collection):
 
     @action
     def plan(
-        self, ranks: int | None = None, memory: int | str | None = None, chunks: object = None,
+        self,
+        ranks: int | None = None,
+        memory: int | str | None = None,
+        chunks: object = None,
         compression: object = None,
     ) -> Plan:
         """What saving these images as a Series will take; rank 0 prints it. Collective.
@@ -378,8 +387,12 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsBinarySeries(
-        self, path: str | os.PathLike[str], blockSize: int | str = "150MB", overwrite: bool = False,
-        resume: bool = False, memory: int | str | None = None,
+        self,
+        path: str | os.PathLike[str],
+        blockSize: int | str = "150MB",
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
     ) -> None:
         """``toSeries().saveAsBinarySeries(...)``. Collective; an action."""
         self.toSeries().saveAsBinarySeries(path, blockSize, overwrite, resume, memory)
@@ -387,9 +400,15 @@ class Images(Collection):
     @action
     @stoppable
     def saveAsHDF5(
-        self, path: str | os.PathLike[str], dataset: str = "series", layout: str = "series",
-        chunks: object = None, compression: object = None, overwrite: bool = False,
-        resume: bool = False, memory: int | str | None = None,
+        self,
+        path: str | os.PathLike[str],
+        dataset: str = "series",
+        layout: str = "series",
+        chunks: object = None,
+        compression: object = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
     ) -> None:
         """Write one HDF5 file, from all ranks. Collective; an action.
 
@@ -401,20 +420,30 @@ class Images(Collection):
             As in `Series.saveAsHDF5`.
         """
         if not isinstance(layout, str) or layout != "images":
-            self.toSeries().saveAsHDF5(path, dataset, layout, chunks, compression, overwrite,
-                                       resume, memory)
+            self.toSeries().saveAsHDF5(
+                path, dataset, layout, chunks, compression, overwrite, resume, memory
+            )
             return
         target = Target.checked(path, overwrite, resume, memory)
         begun, images = self.records.begin("saveAsHDF5", 1, target.memory)
-        save_frames(begun, images, self.metadata, self.records.inputs, target, dataset, chunks,
-                    compression)
+        save_frames(
+            begun, images, self.metadata, self.records.inputs, target, dataset, chunks, compression
+        )
 
     @action
     @stoppable
     def saveAsPngs(
-        self, path: str | os.PathLike[str], *, cmap: object = "gray", vmin: float | None = None,
-        vmax: float | None = None, norm: object = None, alpha: float | None = None,
-        origin: str = "upper", filePrefix: str = "export", overwrite: bool = False,
+        self,
+        path: str | os.PathLike[str],
+        *,
+        cmap: object = "gray",
+        vmin: float | None = None,
+        vmax: float | None = None,
+        norm: object = None,
+        alpha: float | None = None,
+        origin: str = "upper",
+        filePrefix: str = "export",
+        overwrite: bool = False,
         **imshow: Any,
     ) -> None:
         """Write each 2-D image as a PNG, a pixel of the file for each of the image.
@@ -444,8 +473,14 @@ class Images(Collection):
             Where there is something already, or what mpimages did not write.
         """
         check_imshow_options(imshow)
-        options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "norm": norm, "alpha": alpha,
-                   "origin": origin}
+        options = {
+            "cmap": cmap,
+            "vmin": vmin,
+            "vmax": vmax,
+            "norm": norm,
+            "alpha": alpha,
+            "origin": origin,
+        }
         begun, images = self.records.begin("saveAsPngs", least=1)
         save_pngs(begun, images, path, filePrefix, overwrite, options)
 

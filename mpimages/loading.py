@@ -50,8 +50,13 @@ NAMES_KEPT = 100
 
 
 def load_images(
-    session: Session, data_path: object, asked: JsonObject, input_format: str | None,
-    ext: str | None, recursive: bool, bounds: tuple[int | None, int | None],
+    session: Session,
+    data_path: object,
+    asked: JsonObject,
+    input_format: str | None,
+    ext: str | None,
+    recursive: bool,
+    bounds: tuple[int | None, int | None],
 ) -> Images:
     """See `ThunderContext.loadImages`. Collective."""
     comm, action = session.comm, "ThunderContext.loadImages"
@@ -74,14 +79,19 @@ def load_images(
     ends: np.ndarray | None = None
     if rest is not None or reader.multiple(options, header):
         counts, rests = _count_images(
-            session, reader, options, header, paths, action, rest, bounds[1])
+            session, reader, options, header, paths, action, rest, bounds[1]
+        )
         ends = np.cumsum(counts)
         if rests:
             _leave_out(comm, rests, ends, options, bounds[1])
             options = replace(options, incomplete="drop")
     source = _numbered(session, FileSource(reader, options, header, paths, ends))
-    return Images(session, _slice(source, source.count, bounds), header.metadata,
-                  _inputs(name, paths, asked, bounds))
+    return Images(
+        session,
+        _slice(source, source.count, bounds),
+        header.metadata,
+        _inputs(name, paths, asked, bounds),
+    )
 
 
 def _inputs(
@@ -97,15 +107,22 @@ def _inputs(
     for name in ("dims", "shape"):
         if options[name] is not None:
             options[name] = [int(n) for n in options[name]]
-    given = {key: value if value is None or isinstance(value, (str, list)) else int(value)
-             for key, value in options.items()}
+    given = {
+        key: value if value is None or isinstance(value, (str, list)) else int(value)
+        for key, value in options.items()
+    }
     return {"inputs": {"count": len(paths), "names": names}, "options": given}
 
 
 def _count_images(
-    session: Session, reader: readers.Reader, options: readers.Options, header: readers.Header,
-    paths: PathTable, action: str,
-    rest: readers.Rest | None, stop: int | None,
+    session: Session,
+    reader: readers.Reader,
+    options: readers.Options,
+    header: readers.Header,
+    paths: PathTable,
+    action: str,
+    rest: readers.Rest | None,
+    stop: int | None,
 ) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
     """The number of images in each file, and which files have others, that are not whole.
 
@@ -119,8 +136,11 @@ def _count_images(
     lenient = options.incomplete is not None or stop is not None
     with Together(comm, action):
         for i in range(first, last):
-            counts[i - first], found = (header.count, rest) if i == 0 else \
-                readers.count_images(reader, paths[i], options, header, lenient)
+            counts[i - first], found = (
+                (header.count, rest)
+                if i == 0
+                else readers.count_images(reader, paths[i], options, header, lenient)
+            )
             if found is not None:
                 rests.append((i, found))
     everywhere = allgather_rows(comm, counts, partition)
@@ -128,8 +148,11 @@ def _count_images(
 
 
 def _leave_out(
-    comm: MPI.Intracomm, rests: Sequence[tuple[int, readers.Rest]], ends: np.ndarray,
-    options: readers.Options, stop: int | None,
+    comm: MPI.Intracomm,
+    rests: Sequence[tuple[int, readers.Rest]],
+    ends: np.ndarray,
+    options: readers.Options,
+    stop: int | None,
 ) -> None:
     """Say which images are left out; refuse it where nobody has asked for that. Local."""
     number, first = rests[0]
@@ -139,7 +162,8 @@ def _leave_out(
         # A stop that counts from the end says nothing of the images that are missing there.
         if not isinstance(stop, (int, np.integer)) or not 0 <= stop <= ends[number]:
             error = first.error(
-                f"; a stopIdx= of at most {ends[number]}, or incomplete='drop', leaves it out")
+                f"; a stopIdx= of at most {ends[number]}, or incomplete='drop', leaves it out"
+            )
             raise mark_agreed(error, comm)
     elif comm.rank == 0:
         more = f" (and so in {len(rests) - 1} more files)" if len(rests) > 1 else ""
@@ -153,8 +177,11 @@ def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) ->
             check_int(bound, name)
     start, stop, _ = slice(*bounds).indices(count)
     if start >= stop:
-        given = " and ".join(f"{name}={bound}" for name, bound in
-                             zip(("startIdx", "stopIdx"), bounds, strict=True) if bound is not None)
+        given = " and ".join(
+            f"{name}={bound}"
+            for name, bound in zip(("startIdx", "stopIdx"), bounds, strict=True)
+            if bound is not None
+        )
         raise ValueError(f"{given}: this selects none of the {count} images")
     return Chain(source, range(start, stop), range(stop - start))
 
@@ -163,14 +190,18 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
     """See `ThunderContext.loadSeries`. Collective."""
     comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
-        comm, 0, action, lambda: inspect_series(data_path, SeriesOptions(**asked)),
+        comm,
+        0,
+        action,
+        lambda: inspect_series(data_path, SeriesOptions(**asked)),
         given=(as_comparable(data_path), sorted(asked.items())),
     )
     if header.needs_keys:
         header = _with_keys(session, header, action)
     source = _numbered(session, SeriesSource(header))
-    return Series(session, Chain.whole(source), header.metadata, dims=header.dims,
-                  index=header.index)
+    return Series(
+        session, Chain.whole(source), header.metadata, dims=header.dims, index=header.index
+    )
 
 
 def _with_keys(session: Session, header: SeriesHeader, action: str) -> SeriesHeader:
@@ -194,8 +225,7 @@ def load_example(session: Session, name: str | None) -> Any:
     recording = example.load(name)
     metadata = {"description": recording.description}
     if recording.kind == "images":
-        return Images(session, Chain.whole(_numbered(session, ExampleSource(recording))),
-                      metadata)
+        return Images(session, Chain.whole(_numbered(session, ExampleSource(recording))), metadata)
     source = _numbered(session, ExampleSeriesSource(recording, recording.count))
     return Series(session, Chain.whole(source), metadata, dims=recording.dims)
 
@@ -248,8 +278,10 @@ def _checked_array(given: object) -> np.ndarray:
     except Exception as error:  # of any type: it is the argument that is asked for its items
         raise TypeError(f"array: no array can be made of {quote(given)}: {error}") from None
     if np.ma.is_masked(given):
-        raise TypeError("array: it has masked values, which records cannot have: fill them first, "
-                        "with array.filled(value)")
+        raise TypeError(
+            "array: it has masked values, which records cannot have: fill them first, "
+            "with array.filled(value)"
+        )
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     check_record_dtype(array.dtype, "array")
@@ -261,16 +293,17 @@ def _as_images(given: object) -> np.ndarray:
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.ndim not in (3, 4) or 0 in array.shape[1:]:
-        raise ValueError("images are a (n, row, column[, page]) array, or one (row, column) "
-                         f"image; got shape {array.shape}")
+        raise ValueError(
+            "images are a (n, row, column[, page]) array, or one (row, column) "
+            f"image; got shape {array.shape}"
+        )
     return array
 
 
 def _as_series(given: object) -> np.ndarray:
     array = _checked_array(given)
     if array.ndim not in (2, 3, 4) or 0 in array.shape[1:]:
-        raise ValueError("series are a (row[, column[, page]], T) array; "
-                         f"got shape {array.shape}")
+        raise ValueError(f"series are a (row[, column[, page]], T) array; got shape {array.shape}")
     return array
 
 
@@ -286,8 +319,11 @@ def _common_array(
         block = check(array)
         if len(block) == 0:
             raise ValueError(f"{action}: the array of shape {block.shape} has no records")
-        described = (block.shape, block.dtype.newbyteorder("=").str,
-                     _checksum(block) if comm.size > 1 else "")
+        described = (
+            block.shape,
+            block.dtype.newbyteorder("=").str,
+            _checksum(block) if comm.size > 1 else "",
+        )
     found = comm.allgather(described)
     for rank, other in enumerate(found):
         if other != found[0]:

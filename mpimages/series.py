@@ -52,9 +52,15 @@ class Series(Collection):
     """
 
     def __init__(
-        self, session: Session, chain: Chain, metadata: JsonObject | None = None,
-        inputs: JsonObject | None = None, *, images: Records | None = None,
-        dims: Shape | None = None, index: np.ndarray | None = None,
+        self,
+        session: Session,
+        chain: Chain,
+        metadata: JsonObject | None = None,
+        inputs: JsonObject | None = None,
+        *,
+        images: Records | None = None,
+        dims: Shape | None = None,
+        index: np.ndarray | None = None,
     ) -> None:
         super().__init__(session, chain, metadata, inputs)
         self._images = images
@@ -66,8 +72,15 @@ class Series(Collection):
 
     def _as(self, kind: type[SeriesKind], chain: Chain, index: np.ndarray | None) -> SeriesKind:
         """A Series of some kind with all that this one knows but its chain and index. Local."""
-        return kind(self.session, chain, self.metadata, self.records.inputs,
-                    images=self._images, dims=self._key_dims, index=index)
+        return kind(
+            self.session,
+            chain,
+            self.metadata,
+            self.records.inputs,
+            images=self._images,
+            dims=self._key_dims,
+            index=index,
+        )
 
     # -- properties: local -----------------------------------------------------------------
 
@@ -128,13 +141,15 @@ class Series(Collection):
         records, seen = self.records, self.records.inspected
         dims, dtype = (self._shape(), records.dtype) if seen else (None, None)
         index = self.index if seen else None
-        return "\n".join([
-            type(self).__name__,
-            f"nrecords: {unknown if records.count is None else records.count}",
-            f"dtype: {unknown if dtype is None else dtype}",
-            f"index: {unknown if index is None else index}",
-            f"dims: {unknown if dims is None else Dims(dims)}",
-        ])
+        return "\n".join(
+            [
+                type(self).__name__,
+                f"nrecords: {unknown if records.count is None else records.count}",
+                f"dtype: {unknown if dtype is None else dtype}",
+                f"index: {unknown if index is None else index}",
+                f"dims: {unknown if dims is None else Dims(dims)}",
+            ]
+        )
 
     # -- keys ------------------------------------------------------------------------------
 
@@ -146,8 +161,9 @@ class Series(Collection):
         shape = self._extent()
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
         coordinates = check_ints(coordinates, "the key of a series")
-        if len(coordinates) != len(shape) or \
-                any(not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)):
+        if len(coordinates) != len(shape) or any(
+            not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)
+        ):
             return -1
         return int(np.ravel_multi_index(coordinates, shape))
 
@@ -162,8 +178,10 @@ class Series(Collection):
         """
         value = self._value(key, "__getitem__")
         if value is None:
-            raise KeyError(f"no record with key {key}: dims are {Dims(self._shape() or ())}, "
-                           f"{self.records.count} records")
+            raise KeyError(
+                f"no record with key {key}: dims are {Dims(self._shape() or ())}, "
+                f"{self.records.count} records"
+            )
         return value
 
     @action
@@ -182,8 +200,10 @@ class Series(Collection):
         begun, selection = self.records.begin(method, memory=memory)
         pixels = math.prod(self._extent())
         if selection.count != pixels:
-            raise ValueError(f"{begun.name} needs a record for each of {pixels} pixels, "
-                             f"but a filter has left {selection.count}; use values().collect()")
+            raise ValueError(
+                f"{begun.name} needs a record for each of {pixels} pixels, "
+                f"but a filter has left {selection.count}; use values().collect()"
+            )
         return begun, selection
 
     @action
@@ -289,8 +309,10 @@ class Series(Collection):
                 raise ValueError(f"select: {error}") from None
         columns = np.flatnonzero(kept)
         if len(columns) == 0:
-            raise ValueError(f"select: no index value meets {quote(crit)}; they lie in "
-                             f"{index.min()}…{index.max()}")
+            raise ValueError(
+                f"select: no index value meets {quote(crit)}; they lie in "
+                f"{index.min()}…{index.max()}"
+            )
         return self._then(Select(columns), index[columns])
 
     def between(self, left: int, right: int) -> Self:
@@ -302,8 +324,12 @@ class Series(Collection):
             raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
         return self.select(lambda label: left <= label <= right)
 
-    def apply(self, func: Callable[[np.ndarray], Any], index: Iterable[int] | None = None,
-              dtype: object = None) -> Self:
+    def apply(
+        self,
+        func: Callable[[np.ndarray], Any],
+        index: Iterable[int] | None = None,
+        dtype: object = None,
+    ) -> Self:
         """func(value) for each series. Collective; lazy.
 
         Parameters
@@ -332,8 +358,12 @@ class Series(Collection):
     @action
     @stoppable
     def saveAsBinarySeries(
-        self, path: str | os.PathLike[str], blockSize: int | str = "150MB", overwrite: bool = False,
-        resume: bool = False, memory: int | str | None = None,
+        self,
+        path: str | os.PathLike[str],
+        blockSize: int | str = "150MB",
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
     ) -> None:
         """Write flat binary files and a ``conf.json``, from all ranks. Collective; an action.
 
@@ -372,9 +402,15 @@ class Series(Collection):
     @action
     @stoppable
     def saveAsHDF5(
-        self, path: str | os.PathLike[str], dataset: str = "series", layout: str = "series",
-        chunks: object = None, compression: object = None, overwrite: bool = False,
-        resume: bool = False, memory: int | str | None = None,
+        self,
+        path: str | os.PathLike[str],
+        dataset: str = "series",
+        layout: str = "series",
+        chunks: object = None,
+        compression: object = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
     ) -> None:
         """Write one HDF5 file, from all ranks. Collective; an action.
 
@@ -408,20 +444,27 @@ class Series(Collection):
         target = Target.checked(path, overwrite, resume, memory)
         begun, series = self._whole("saveAsHDF5", target.memory)
         known = begun.known(series)
-        save_series_hdf5(begun, known, self._content(known), target, dataset, layout, chunks,
-                         compression)
+        save_series_hdf5(
+            begun, known, self._content(known), target, dataset, layout, chunks, compression
+        )
 
     def _content(self, series: Settled) -> Content:
         """What is written of a Series beside its values. Local."""
         length = series.dims[0]
-        return Content((*self._extent(), length), self._labels(length), self.metadata,
-                       self.records.inputs)
+        return Content(
+            (*self._extent(), length), self._labels(length), self.metadata, self.records.inputs
+        )
 
     # -- samples ---------------------------------------------------------------------------
 
     @action
-    def subset(self, nsamples: int = 100, thresh: float | None = None, stat: str = "std",
-               seed: int | None = None) -> np.ndarray:
+    def subset(
+        self,
+        nsamples: int = 100,
+        thresh: float | None = None,
+        stat: str = "std",
+        seed: int | None = None,
+    ) -> np.ndarray:
         """A random sample of the series. Collective; an action, in one pass.
 
         Parameters
@@ -454,8 +497,10 @@ class Series(Collection):
         drawn = from_rank(comm, 0, begun.name, check_seed, seed, given=seed)
         if isinstance(series, Settled):
             memory_limit.check_fits(
-                2 * min(int(nsamples), series.count) * series.record_bytes, begun.memory,
-                begun.name, "draw fewer, or give the context more with memory=",
+                2 * min(int(nsamples), series.count) * series.record_bytes,
+                begun.memory,
+                begun.name,
+                "draw fewer, or give the context more with memory=",
             )
         sample = Sample(int(nsamples), drawn)
         highest = np.array([-np.inf])
@@ -476,8 +521,9 @@ class Series(Collection):
             if thresh is None:
                 raise ValueError("subset: the collection has no records")
             allreduce(comm, highest, _max_op())
-            found = "no record has one" if highest[0] == -np.inf else \
-                f"the highest is {highest[0]:g}"
+            found = (
+                "no record has one" if highest[0] == -np.inf else f"the highest is {highest[0]:g}"
+            )
             raise ValueError(f"subset: no record has {stat} above {thresh:g}; {found}")
         return rows
 
@@ -496,8 +542,13 @@ def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarra
 class TimeSeries(Series):
     """A Series whose values are samples over time."""
 
-    def normalize(self, baseline: str = "percentile", window: int | None = None,
-                  perc: float = 20, offset: float = 0.1) -> Self:
+    def normalize(
+        self,
+        baseline: str = "percentile",
+        window: int | None = None,
+        perc: float = 20,
+        offset: float = 0.1,
+    ) -> Self:
         """(y - b) / (b + offset), b a baseline of each series. Collective; lazy.
 
         Parameters

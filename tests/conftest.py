@@ -21,9 +21,15 @@ SLOWER = 5
 
 # All ranks must draw the same examples, and nothing is written outside temporary directories.
 hypothesis.settings.register_profile(
-    "ranks", derandomize=True, database=None, deadline=None, max_examples=25,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture,
-                           hypothesis.HealthCheck.too_slow],
+    "ranks",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[
+        hypothesis.HealthCheck.function_scoped_fixture,
+        hypothesis.HealthCheck.too_slow,
+    ],
 )
 hypothesis.settings.load_profile("ranks")
 

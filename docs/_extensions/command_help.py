@@ -14,11 +14,18 @@ from mpimages.cli import cli
 WIDTH = 88
 
 
-def helps(command: click.Command = cli, parent: click.Context | None = None,
-          name: str = "mpimages") -> Iterator[tuple[str, str]]:
+def helps(
+    command: click.Command = cli, parent: click.Context | None = None, name: str = "mpimages"
+) -> Iterator[tuple[str, str]]:
     """The name and the help of a command, and of all below it."""
-    context = click.Context(command, parent, name, terminal_width=WIDTH, max_content_width=WIDTH,
-                            **command.context_settings)
+    context = click.Context(
+        command,
+        parent,
+        name,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        **command.context_settings,
+    )
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
         for child in command.list_commands(context):

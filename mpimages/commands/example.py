@@ -10,8 +10,12 @@ from .running import Run, pass_run
 
 @click.command("example")
 @out_of
-@click.option("--name", type=click.Choice(["fish-images", "mouse-images"]),
-              default="fish-images", show_default=True)
+@click.option(
+    "--name",
+    type=click.Choice(["fish-images", "mouse-images"]),
+    default="fish-images",
+    show_default=True,
+)
 @overwrite_option
 @pass_run
 def command(run: Run, out: str, name: str, overwrite: bool) -> None:

@@ -39,8 +39,11 @@ def command(run: Run, path: str, reading: JsonObject, as_json: bool) -> None:
       mpimages info 'movies/*.tif' --nplanes 1
     """
     with run.context() as context:
-        found = _series(context, path, reading) if is_series(context, path) else \
-            _images(load(context, path, reading, asks=False))
+        found = (
+            _series(context, path, reading)
+            if is_series(context, path)
+            else _images(load(context, path, reading, asks=False))
+        )
     if as_json:
         run.answer({"path": path, **found})
         return
@@ -73,10 +76,13 @@ def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObje
     known = action.require_settled(selection)
     length = known.dims[0]
     return {
-        "what": "series", "format": "binary series" if os.path.isdir(path) else "hdf5",
-        "series": known.count, "values": length,
+        "what": "series",
+        "format": "binary series" if os.path.isdir(path) else "hdf5",
+        "series": known.count,
+        "values": length,
         "dims": list(series.dims.count if series.dims else ()),
-        "dtype": str(known.dtype), "bytes": known.count * known.record_bytes,
+        "dtype": str(known.dtype),
+        "bytes": known.count * known.record_bytes,
         "metadata": _plain(series.metadata),
     }
 
@@ -95,11 +101,18 @@ def _images(images: Images) -> JsonObject:
     unwritten = never_written(action, selection) if last - first < FILES_ASKED else None
     count = known.count
     return {
-        "what": "images", "format": source.reader.name, "images": count, "dims": list(known.dims),
-        "dtype": str(known.dtype), "bytes": count * known.record_bytes,
-        "files": last - first + 1, "bytes_in_files": stored,
-        "first": os.path.basename(paths[first]), "last": os.path.basename(paths[last]),
-        "header": source.header.layout.get("said", ""), "never_written": unwritten,
+        "what": "images",
+        "format": source.reader.name,
+        "images": count,
+        "dims": list(known.dims),
+        "dtype": str(known.dtype),
+        "bytes": count * known.record_bytes,
+        "files": last - first + 1,
+        "bytes_in_files": stored,
+        "first": os.path.basename(paths[first]),
+        "last": os.path.basename(paths[last]),
+        "header": source.header.layout.get("said", ""),
+        "never_written": unwritten,
         "metadata": _plain(images.metadata),
     }
 

@@ -20,9 +20,24 @@ if TYPE_CHECKING:
     from ..series import Series
 
 __all__ = [
-    "dims_of", "files", "files_of", "ints", "is_tif", "json_option", "load", "memory_option",
-    "named", "out_of", "overwrite_option", "path_and_maybe_out", "path_and_out", "path_of",
-    "reads", "refuse_file_name", "refuse_inputs", "sizes",
+    "dims_of",
+    "files",
+    "files_of",
+    "ints",
+    "is_tif",
+    "json_option",
+    "load",
+    "memory_option",
+    "named",
+    "out_of",
+    "overwrite_option",
+    "path_and_maybe_out",
+    "path_and_out",
+    "path_of",
+    "reads",
+    "refuse_file_name",
+    "refuse_inputs",
+    "sizes",
 ]
 
 TIF_ENDINGS = (".tif", ".tiff")
@@ -62,9 +77,7 @@ def _dtypes(_: click.Context, parameter: click.Parameter, text: str | None) -> s
     return text
 
 
-def _nplanes(
-    _: click.Context, parameter: click.Parameter, text: str | None
-) -> int | str | None:
+def _nplanes(_: click.Context, parameter: click.Parameter, text: str | None) -> int | str | None:
     if text is None or text == "all":
         return text
     if not text.isdecimal() or int(text) < 1:
@@ -73,39 +86,89 @@ def _nplanes(
 
 
 _READING = (
-    click.option("--format", "inputFormat",
-                 type=click.Choice(["tif", "png", "stack", "hdf5", "npy"]),
-                 help="Of the files; default: told by their names."),
-    click.option("--nplanes", callback=_nplanes, metavar="N|all",
-                 help="Cut each file into images of N planes (a movie in one file: 1; one volume: "
-                 "all), whatever its header says."),
-    click.option("--nchannels", type=click.IntRange(min=1), metavar="N",
-                 help="The pages of TIFFs are of N channels, one of each in turn, whatever the "
-                 "header says."),
-    click.option("--channel", type=click.IntRange(min=0), metavar="C",
-                 help="Which channel, from 0, of files with several."),
+    click.option(
+        "--format",
+        "inputFormat",
+        type=click.Choice(["tif", "png", "stack", "hdf5", "npy"]),
+        help="Of the files; default: told by their names.",
+    ),
+    click.option(
+        "--nplanes",
+        callback=_nplanes,
+        metavar="N|all",
+        help="Cut each file into images of N planes (a movie in one file: 1; one volume: "
+        "all), whatever its header says.",
+    ),
+    click.option(
+        "--nchannels",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="The pages of TIFFs are of N channels, one of each in turn, whatever the header says.",
+    ),
+    click.option(
+        "--channel",
+        type=click.IntRange(min=0),
+        metavar="C",
+        help="Which channel, from 0, of files with several.",
+    ),
     click.option("--start", "startIdx", type=int, metavar="I", help="The first image, from 0."),
-    click.option("--stop", "stopIdx", type=int, metavar="I",
-                 help="The image before which to stop."),
-    click.option("--incomplete", type=click.Choice(["drop"]),
-                 help="Leave out images that are not whole at the end of TIFF, NPY and flat binary "
-                 "files, and say so."),
+    click.option(
+        "--stop", "stopIdx", type=int, metavar="I", help="The image before which to stop."
+    ),
+    click.option(
+        "--incomplete",
+        type=click.Choice(["drop"]),
+        help="Leave out images that are not whole at the end of TIFF, NPY and flat binary "
+        "files, and say so.",
+    ),
     click.option("--recursive", is_flag=True, help="Search the directories below PATH as well."),
-    click.option("--dims", callback=ints, metavar="R,C[,P]",
-                 help="Rows, columns[, pages] of flat binary files without a conf.json: "
-                 "column-major, rows fastest."),
-    click.option("--shape", callback=ints, metavar="R,C[,P]",
-                 help="The same of row-major ones, where the last axis is the fastest."),
-    click.option("--dtype", callback=_dtypes, metavar="TYPE",
-                 help="Of flat binary files without a conf.json, such as uint16."),
+    click.option(
+        "--dims",
+        callback=ints,
+        metavar="R,C[,P]",
+        help="Rows, columns[, pages] of flat binary files without a conf.json: "
+        "column-major, rows fastest.",
+    ),
+    click.option(
+        "--shape",
+        callback=ints,
+        metavar="R,C[,P]",
+        help="The same of row-major ones, where the last axis is the fastest.",
+    ),
+    click.option(
+        "--dtype",
+        callback=_dtypes,
+        metavar="TYPE",
+        help="Of flat binary files without a conf.json, such as uint16.",
+    ),
     click.option("--dataset", metavar="NAME", help="Which dataset of HDF5 files."),
-    click.option("--axes", metavar="AXES", help="Order of the axes of HDF5 and NPY, slowest "
-                 "first, as TZYX; with channels C."),
-    click.option("--ext", metavar="EXT", help="Only files that end so, with --format whatever "
-                 "that format's usual endings are."),
+    click.option(
+        "--axes",
+        metavar="AXES",
+        help="Order of the axes of HDF5 and NPY, slowest first, as TZYX; with channels C.",
+    ),
+    click.option(
+        "--ext",
+        metavar="EXT",
+        help="Only files that end so, with --format whatever that format's usual endings are.",
+    ),
 )
-_NAMES = ("inputFormat", "nplanes", "nchannels", "channel", "startIdx", "stopIdx", "incomplete",
-          "recursive", "dims", "shape", "dtype", "dataset", "axes", "ext")
+_NAMES = (
+    "inputFormat",
+    "nplanes",
+    "nchannels",
+    "channel",
+    "startIdx",
+    "stopIdx",
+    "incomplete",
+    "recursive",
+    "dims",
+    "shape",
+    "dtype",
+    "dataset",
+    "axes",
+    "ext",
+)
 
 
 def reads(function: Command) -> Command:
@@ -122,9 +185,7 @@ def reads(function: Command) -> Command:
     return wrapped
 
 
-def load(
-    context: ThunderContext, path: str, reading: JsonObject, asks: bool = True
-) -> Images:
+def load(context: ThunderContext, path: str, reading: JsonObject, asks: bool = True) -> Images:
     """The recording; says what it may be instead where that is likely. Collective.
 
     Raises
@@ -142,11 +203,13 @@ def load(
     if asks and pages > LIKELY_MOVIE and source.header.layout.get("kind") == "plain":
         raise click.UsageError(
             f"{path}: a file of {pages:,} pages may be a movie or a volume: give --nplanes 1 for a "
-            f"movie, --nplanes N for volumes of N planes, --nplanes all for one volume.")
+            f"movie, --nplanes N for volumes of N planes, --nplanes all for one volume."
+        )
     if images.nrecords == 1:
         click.get_current_context().ensure_object(Run).warn(
             f"{path} is taken for one volume of {pages} pages. If it is a movie in one "
-            "file, give --nplanes 1")
+            "file, give --nplanes 1"
+        )
     return images
 
 
@@ -164,8 +227,9 @@ def _argument(name: str, shown: str) -> Callable[[Command], Command]:
     return click.argument(name, nargs=-1, metavar=shown, shell_complete=files)
 
 
-_out_option = click.option("-o", "--out", metavar="OUT", shell_complete=files,
-                           help="The output, in place of OUT.")
+_out_option = click.option(
+    "-o", "--out", metavar="OUT", shell_complete=files, help="The output, in place of OUT."
+)
 
 
 def path_and_out(function: Command) -> Command:
@@ -214,9 +278,12 @@ def _are_alike(path: str, out: str) -> bool:
     if has_magic(path) and not os.path.lexists(path):
         return False  # the pattern was quoted
     ending = os.path.splitext(path)[1].lower()
-    return ending == os.path.splitext(out)[1].lower() and os.path.isfile(out) \
-        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw", ".lsm") \
+    return (
+        ending == os.path.splitext(out)[1].lower()
+        and os.path.isfile(out)
+        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw", ".lsm")
         and not _is_ours(out)
+    )
 
 
 def _is_ours(path: str) -> bool:
@@ -251,8 +318,11 @@ def out_of(function: Command) -> Command:
     def checking(*args: Any, outs: tuple[str, ...], out: str | None, **given: Any) -> Any:
         found = [*outs, *([] if out is None else [out])]
         if len(found) != 1:
-            raise click.UsageError("Missing argument 'OUT'." if not found else
-                                   f"Give one OUT, not {' and '.join(found[:3])}.")
+            raise click.UsageError(
+                "Missing argument 'OUT'."
+                if not found
+                else f"Give one OUT, not {' and '.join(found[:3])}."
+            )
         return function(*args, out=named(found[0], "OUT"), **given)
 
     return _argument("outs", "OUT")(_out_option(checking))
@@ -291,8 +361,11 @@ def _several(paths: Sequence[str]) -> click.UsageError:
 def _is_of_a_pattern(paths: Sequence[str]) -> bool:
     """Whether the first two paths look as if the shell had made them of one pattern."""
     (base, ending), (other, its) = (os.path.splitext(path) for path in paths[:2])
-    return ending != "" and ending.lower() == its.lower() and \
-        os.path.dirname(base) == os.path.dirname(other)
+    return (
+        ending != ""
+        and ending.lower() == its.lower()
+        and os.path.dirname(base) == os.path.dirname(other)
+    )
 
 
 def is_tif(path: str) -> bool:
@@ -321,8 +394,7 @@ def refuse_file_name(out: str, what: str = "of pictures") -> None:
     """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
     ending = os.path.splitext(out.rstrip("/"))[1].lower()
     if ending in (".tif", ".tiff", ".png", ".h5", ".hdf5"):
-        raise click.UsageError(f"OUT becomes a directory {what}: give it a name without "
-                               f"{ending}.")
+        raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 
 def refuse_inputs(images: Images, path: str, out: str) -> None:
@@ -355,18 +427,23 @@ def refuse_inputs(images: Images, path: str, out: str) -> None:
 
 def json_option(function: Command) -> Command:
     """--json, as argument `as_json`."""
-    return click.option("--json", "as_json", is_flag=True,
-                        help="Print JSON, for programs.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(
+        function
+    )
 
 
 def memory_option(function: Command) -> Command:
     """--memory, checked."""
-    return click.option("--memory", callback=sizes, metavar="SIZE",
-                        help="What each rank may take, such as 4GB; default: its share of what "
-                        "is free.")(function)
+    return click.option(
+        "--memory",
+        callback=sizes,
+        metavar="SIZE",
+        help="What each rank may take, such as 4GB; default: its share of what is free.",
+    )(function)
 
 
 def overwrite_option(function: Command) -> Command:
     """--overwrite."""
-    return click.option("--overwrite", is_flag=True,
-                        help="Replace what mpimages itself wrote at OUT.")(function)
+    return click.option(
+        "--overwrite", is_flag=True, help="Replace what mpimages itself wrote at OUT."
+    )(function)

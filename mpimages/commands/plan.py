@@ -16,8 +16,12 @@ from .to_series import chunks_option, compression_option
 
 @click.command("plan")
 @path_of
-@click.option("--ranks", type=click.IntRange(min=1), metavar="N",
-              help="For so many ranks; default: those there are.")
+@click.option(
+    "--ranks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="For so many ranks; default: those there are.",
+)
 @memory_option
 @chunks_option
 @compression_option
@@ -25,8 +29,14 @@ from .to_series import chunks_option, compression_option
 @json_option
 @pass_run
 def command(
-    run: Run, path: str, ranks: int | None, memory: str | None, chunks: object, compression: object,
-    reading: JsonObject, as_json: bool,
+    run: Run,
+    path: str,
+    ranks: int | None,
+    memory: str | None,
+    chunks: object,
+    compression: object,
+    reading: JsonObject,
+    as_json: bool,
 ) -> None:
     """Say what to-series would take: rounds, memory, bytes read and written.
 

@@ -31,8 +31,13 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 @click.command("project")
 @path_and_out
 @click.option("--kind", type=click.Choice(KINDS), default="max", show_default=True)
-@click.option("--axis", type=click.IntRange(0, 2), default=2, show_default=True,
-              help="0: rows, 1: columns, 2: pages.")
+@click.option(
+    "--axis",
+    type=click.IntRange(0, 2),
+    default=2,
+    show_default=True,
+    help="0: rows, 1: columns, 2: pages.",
+)
 @click.option("--png", is_flag=True, help="Write PNGs to look at, all on one scale.")
 @overwrite_option
 @reads
@@ -40,8 +45,15 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 @computes
 @pass_run
 def command(
-    run: Run, path: str, out: str, kind: str, axis: int, png: bool, overwrite: bool,
-    reading: JsonObject, as_json: bool,
+    run: Run,
+    path: str,
+    out: str,
+    kind: str,
+    axis: int,
+    png: bool,
+    overwrite: bool,
+    reading: JsonObject,
+    as_json: bool,
 ) -> None:
     """Project each volume along an axis: a directory of TIFFs, or of PNGs, or one TIFF.
 
@@ -57,8 +69,10 @@ def command(
     """
     one = is_tif(out)
     if one and png:
-        raise click.UsageError("--png writes a directory of PNGs, but OUT ends in "
-                               f"{os.path.splitext(out)[1]}: give one or the other.")
+        raise click.UsageError(
+            "--png writes a directory of PNGs, but OUT ends in "
+            f"{os.path.splitext(out)[1]}: give one or the other."
+        )
     if not one:
         refuse_file_name(out)
     with run.context() as context:
@@ -73,8 +87,13 @@ def command(
             projected.saveAsTifs(out, overwrite=overwrite)
         written = "PNGs" if png else "one TIFF" if one else "TIFFs"
         found = {
-            "out": out, "what": written, "kind": kind, "axis": axis, "images": projected.count(),
-            "dims": list(dims_of(projected)), "dtype": str(projected.dtype),
+            "out": out,
+            "what": written,
+            "kind": kind,
+            "axis": axis,
+            "images": projected.count(),
+            "dims": list(dims_of(projected)),
+            "dtype": str(projected.dtype),
         }
     if as_json:
         run.answer(found)
@@ -102,10 +121,13 @@ def _projected(images: Images, kind: str, axis: int) -> Images:
     dims = dims_of(images)
     if len(dims) != 3:
         shape = " x ".join(map(str, dims))
-        raise ValueError(f"images of {shape} have no axis 2: only volumes can be projected to "
-                         "images; of a movie `mpimages stats` gives maximum, mean and stdev")
+        raise ValueError(
+            f"images of {shape} have no axis 2: only volumes can be projected to "
+            "images; of a movie `mpimages stats` gives maximum, mean and stdev"
+        )
     projected: Images = getattr(images, f"{kind}Projection")(axis)
     if kind in ("mean", "stdev"):
         return projected.apply(
-            lambda image: image.astype(np.float32), dims_of(projected), np.float32)
+            lambda image: image.astype(np.float32), dims_of(projected), np.float32
+        )
     return projected

@@ -28,8 +28,13 @@ DEFAULT = "report.html"
 @computes
 @pass_run
 def command(
-    run: Run, path: str, out: str | None, overwrite: bool, memory: str | None,
-    reading: JsonObject, as_json: bool,
+    run: Run,
+    path: str,
+    out: str | None,
+    overwrite: bool,
+    memory: str | None,
+    reading: JsonObject,
+    as_json: bool,
 ) -> None:
     """Is the recording good? One HTML page that tells, report.html unless OUT is given.
 

@@ -20,8 +20,16 @@ from ..spmd.launcher import OVERRIDE, find_launcher
 if TYPE_CHECKING:
     from ..context import ThunderContext
 
-__all__ = ["INTERRUPTED", "PROBLEM", "Run", "computes", "options_of", "pass_run",
-           "progress_option", "text_of"]
+__all__ = [
+    "INTERRUPTED",
+    "PROBLEM",
+    "Run",
+    "computes",
+    "options_of",
+    "pass_run",
+    "progress_option",
+    "text_of",
+]
 
 PROBLEM, INTERRUPTED = 1, 75
 # After so long a rank that has failed takes it that the others wait elsewhere, in vain.
@@ -30,7 +38,9 @@ PATIENCE = 10.0
 INSTEAD = {"memory": "start fewer ranks on each node"}
 # The exit code of what ends a command; the first that fits.
 CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (click.Abort, INTERRUPTED), (KeyboardInterrupt, INTERRUPTED), (Exception, PROBLEM),
+    (click.Abort, INTERRUPTED),
+    (KeyboardInterrupt, INTERRUPTED),
+    (Exception, PROBLEM),
 )
 
 Command = Callable[..., Any]
@@ -138,22 +148,28 @@ class Run:
             click.echo(escape_controls(trace), err=True, nl=False)
         text = self._name_options(text_of(error)) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
-            click.echo(f"Error: rank {comm.rank}, where the other ranks did not fail: "
-                       f"{escape_controls(text)}", err=True)
+            click.echo(
+                f"Error: rank {comm.rank}, where the other ranks did not fail: "
+                f"{escape_controls(text)}",
+                err=True,
+            )
             abort(comm, code)
         if comm is None:  # an interrupted import may have started MPI all the same
             end_within(PATIENCE)
         self.complain(text)
         return code
 
-
     def _name_options(self, text: str) -> str:
         """The message, and what the arguments of methods that it names are in this command."""
-        names = dict.fromkeys(word.partition("=")[0].strip("('\"`") for word in text.split()
-                              if "=" in word)
+        names = dict.fromkeys(
+            word.partition("=")[0].strip("('\"`") for word in text.split() if "=" in word
+        )
         hints = [f"{name}= is {self.options[name]}" for name in names if name in self.options]
-        hints += [f"in place of {name}= {INSTEAD[name]}" for name in names
-                  if name in INSTEAD and name not in self.options]
+        hints += [
+            f"in place of {name}= {INSTEAD[name]}"
+            for name in names
+            if name in INSTEAD and name not in self.options
+        ]
         return f"{text} (here {'; '.join(hints)})" if hints else text
 
 
@@ -198,8 +214,11 @@ def _place(name: str | bytes | int | None) -> str:
 
 def options_of(command: click.Command) -> dict[str, str]:
     """The options of a command, by the names of the arguments that they stand for. Local."""
-    return {str(option.name): option.opts[-1] for option in command.params
-            if isinstance(option, click.Option)}
+    return {
+        str(option.name): option.opts[-1]
+        for option in command.params
+        if isinstance(option, click.Option)
+    }
 
 
 def pass_run(function: Command) -> Command:
@@ -210,8 +229,13 @@ def pass_run(function: Command) -> Command:
         run.debug, run.options = debug, options_of(ctx.command)
 
     wrapped = click.make_pass_decorator(Run)(function)
-    return click.option("--debug", is_flag=True, expose_value=False, callback=keep,
-                        help="Show the traceback of an error.")(wrapped)
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Show the traceback of an error.",
+    )(wrapped)
 
 
 def progress_option(function: Command) -> Command:
@@ -221,9 +245,13 @@ def progress_option(function: Command) -> Command:
         if shown is not None:
             ctx.ensure_object(Run).progress = shown
 
-    return click.option("--progress/--no-progress", default=None, expose_value=False,
-                        callback=keep, help="Show how far the work is: a bar in a terminal, "
-                        "else a line every 30 s. Default: yes.")(function)
+    return click.option(
+        "--progress/--no-progress",
+        default=None,
+        expose_value=False,
+        callback=keep,
+        help="Show how far the work is: a bar in a terminal, else a line every 30 s. Default: yes.",
+    )(function)
 
 
 def computes(function: Command) -> Command:
@@ -232,6 +260,11 @@ def computes(function: Command) -> Command:
     def keep(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.ensure_object(Run).timings = wanted
 
-    timed = click.option("--timings", is_flag=True, expose_value=False, callback=keep,
-                         help="At the end, show what has taken the time.")(function)
+    timed = click.option(
+        "--timings",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="At the end, show what has taken the time.",
+    )(function)
     return progress_option(timed)

@@ -31,7 +31,9 @@ EARLIER = 60
 # minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, and with seconds.
 _TIME = re.compile(
     r"(?:(?P<days>\d+)-(?P<h>\d+)(?::(?P<m>\d+)(?::(?P<s>\d+))?)?"
-    r"|(?:(?P<hours>\d+):(?=\d+:))?(?P<minutes>\d+)(?::(?P<seconds>\d+))?)", re.ASCII)
+    r"|(?:(?P<hours>\d+):(?=\d+:))?(?P<minutes>\d+)(?::(?P<seconds>\d+))?)",
+    re.ASCII,
+)
 
 
 def find_beside_python(name: str) -> str | None:
@@ -76,12 +78,18 @@ class _WithJob(click.Command):
 
     def _parser(self, ctx: click.Context, job: click.Command | None = None) -> Any:
         """One that takes these options; behind the name of a job, those that it has not."""
-        taken = set() if job is None else {
-            name for option in job.get_params(ctx) for name in option.opts}
+        taken = (
+            set()
+            if job is None
+            else {name for option in job.get_params(ctx) for name in option.opts}
+        )
         own = copy(self)
         own.add_help_option = job is None
-        own.params = [option for option in self.params
-                      if isinstance(option, click.Option) and not taken & {*option.opts}]
+        own.params = [
+            option
+            for option in self.params
+            if isinstance(option, click.Option) and not taken & {*option.opts}
+        ]
         return own.make_parser(ctx)
 
 
@@ -125,9 +133,7 @@ class _Check(Run):
     world = context = say = answer = _end
 
 
-def _check_job(
-    ctx: click.Context, given: tuple[str, ...], requeue: bool
-) -> tuple[list[str], bool]:
+def _check_job(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> tuple[list[str], bool]:
     """The job as it is written in the script, and whether it can go on after its time limit."""
     if not given:
         raise click.UsageError("Missing argument 'JOB': a command and its arguments.")
@@ -141,14 +147,17 @@ def _check_job(
             job.invoke(inner)
     resumes = requeue and "resume" in values
     if resumes and values["overwrite"]:
-        raise click.UsageError(f"{name} --overwrite would begin anew each time that the job is "
-                               "queued again: remove OUT first, or give --no-requeue.")
+        raise click.UsageError(
+            f"{name} --overwrite would begin anew each time that the job is "
+            "queued again: remove OUT first, or give --no-requeue."
+        )
     written, _, _ = job.make_parser(ctx).parse_args(list(arguments))
     return [name, *_words(job, ctx, {**written, "resume": None}, PATHS)], resumes
 
 
 def _like(is_right: Callable[[str], object], advice: str) -> Any:
     """A check of an option's text, or texts."""
+
     def check(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
         for text in value if isinstance(value, tuple) else [value]:
             if text is not None and not is_right(text):
@@ -159,32 +168,46 @@ def _like(is_right: Callable[[str], object], advice: str) -> Any:
 
 
 # Without what a shell or sbatch would read otherwise.
-_plain = _like(re.compile(r"[\w@%.+:,=/*^\[\]-]+", re.ASCII).fullmatch,
-               "has characters that SLURM would not take.")
-_memory = _like(re.compile("[1-9][0-9]*[KMGT]?", re.IGNORECASE).fullmatch,
-                "write it as SLURM does: 500M, 4G")
-_time = _like(lambda text: seconds_of(text) is not None,
-              "write it as SLURM does: 90 (minutes), 4:00:00, 1-12")
-_extra = _like(lambda text: re.match(r"--?\w", text) and text.isprintable(),
-               "is not an option such as --qos=long")
+_plain = _like(
+    re.compile(r"[\w@%.+:,=/*^\[\]-]+", re.ASCII).fullmatch,
+    "has characters that SLURM would not take.",
+)
+_memory = _like(
+    re.compile("[1-9][0-9]*[KMGT]?", re.IGNORECASE).fullmatch, "write it as SLURM does: 500M, 4G"
+)
+_time = _like(
+    lambda text: seconds_of(text) is not None, "write it as SLURM does: 90 (minutes), 4:00:00, 1-12"
+)
+_extra = _like(
+    lambda text: re.match(r"--?\w", text) and text.isprintable(),
+    "is not an option such as --qos=long",
+)
 _COUNT = click.IntRange(min=1)
 _SBATCH = [
     click.Option(["--partition"], callback=_plain, metavar="NAME", help="Of the cluster."),
     click.Option(["--account"], callback=_plain, metavar="NAME", help="To charge."),
     click.Option(["--nodes"], type=_COUNT, metavar="N", help="How many machines."),
     click.Option(["--ntasks"], type=_COUNT, metavar="N", help="How many ranks in all."),
-    click.Option(["--ntasks-per-node"], type=_COUNT, metavar="N",
-                 help="How many ranks on each machine."),
-    click.Option(["--cpus-per-task"], type=_COUNT, metavar="N",
-                 help="Cores of each rank, to read with."),
-    click.Option(["--mem"], callback=_memory, metavar="SIZE",
-                 help="Memory of each machine: 64G."),
-    click.Option(["--mem-per-cpu"], callback=_memory, metavar="SIZE",
-                 help="Memory of each core: 4G."),
-    click.Option(["--time"], callback=_time, metavar="TIME",
-                 help="The limit: 4:00:00, 2-12 (days-hours)."),
-    click.Option(["--sbatch"], multiple=True, callback=_extra, metavar="OPTION",
-                 help="Another option of sbatch, such as --sbatch=--qos=long."),
+    click.Option(
+        ["--ntasks-per-node"], type=_COUNT, metavar="N", help="How many ranks on each machine."
+    ),
+    click.Option(
+        ["--cpus-per-task"], type=_COUNT, metavar="N", help="Cores of each rank, to read with."
+    ),
+    click.Option(["--mem"], callback=_memory, metavar="SIZE", help="Memory of each machine: 64G."),
+    click.Option(
+        ["--mem-per-cpu"], callback=_memory, metavar="SIZE", help="Memory of each core: 4G."
+    ),
+    click.Option(
+        ["--time"], callback=_time, metavar="TIME", help="The limit: 4:00:00, 2-12 (days-hours)."
+    ),
+    click.Option(
+        ["--sbatch"],
+        multiple=True,
+        callback=_extra,
+        metavar="OPTION",
+        help="Another option of sbatch, such as --sbatch=--qos=long.",
+    ),
 ]
 
 
@@ -192,18 +215,37 @@ _SBATCH = [
 @click.argument("job", metavar="JOB [ARGS]...", nargs=-1)
 @click.option("--job-name", callback=_plain, metavar="NAME", help="Default: that of JOB.")
 @click.option("--no-requeue", is_flag=True, help="Let the job end at its time limit.")
-@click.option("--mpi", callback=_plain, metavar="HOW",
-              help="srun's --mpi (pmix, pmi2 …; `srun --mpi=list`), or mpiexec. Default: the "
-              "mpiexec beside this python, where there is one, else pmix.")
-@click.option("--margin", type=click.IntRange(10, 65535), default=120, show_default=True,
-              metavar="SECONDS", help="Before the time limit, to record what is done.")
+@click.option(
+    "--mpi",
+    callback=_plain,
+    metavar="HOW",
+    help="srun's --mpi (pmix, pmi2 …; `srun --mpi=list`), or mpiexec. Default: the "
+    "mpiexec beside this python, where there is one, else pmix.",
+)
+@click.option(
+    "--margin",
+    type=click.IntRange(10, 65535),
+    default=120,
+    show_default=True,
+    metavar="SECONDS",
+    help="Before the time limit, to record what is done.",
+)
 @click.option("-o", "--out", metavar="FILE", help="Write the script there; default: print it.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier script at FILE.")
 @pass_run
 @click.pass_context
 def command(
-    ctx: click.Context, /, run: Run, job: tuple[str, ...], job_name: str | None, mpi: str | None,
-    margin: int, no_requeue: bool, out: str | None, overwrite: bool, options: list[str],
+    ctx: click.Context,
+    /,
+    run: Run,
+    job: tuple[str, ...],
+    job_name: str | None,
+    mpi: str | None,
+    margin: int,
+    no_requeue: bool,
+    out: str | None,
+    overwrite: bool,
+    options: list[str],
     **sbatch: Any,
 ) -> None:
     """Print a batch script for SLURM that does JOB, another command with its arguments.
@@ -228,18 +270,25 @@ def command(
         raise click.UsageError(
             f"--time {sbatch['time']} leaves nothing to work in: the job is stopped {margin} "
             "seconds before its limit, or up to a minute earlier. Give more time, a smaller "
-            "--margin, or --no-requeue.")
+            "--margin, or --no-requeue."
+        )
     made_by = shlex.join(["mpimages", "slurm", *options, *words])
     given = [f"# {made_by}"] * made_by.isprintable()
     given += [f"#SBATCH --job-name={job_name or words[0]}"]
-    given += [f"#SBATCH {option.opts[0]}={sbatch[str(option.name)]}" for option in _SBATCH
-              if not option.multiple and sbatch[str(option.name)] is not None]
+    given += [
+        f"#SBATCH {option.opts[0]}={sbatch[str(option.name)]}"
+        for option in _SBATCH
+        if not option.multiple and sbatch[str(option.name)] is not None
+    ]
     given += ["#SBATCH --no-requeue"] * no_requeue + [f"#SBATCH {one}" for one in sbatch["sbatch"]]
     mpi = mpi or ("pmix" if find_beside_python("mpiexec") is None else "mpiexec")
     kind = "once" if not resumes else "mpiexec" if mpi == "mpiexec" else "srun"
     fields = {"margin": str(margin), "options": "\n".join(given), "launch": _launch(mpi, words)}
-    script = re.sub(r"\{(margin|options|launch)\}", lambda field: fields[field[1]],
-                    (files(__package__) / "job" / f"{kind}.sh").read_text("utf-8"))
+    script = re.sub(
+        r"\{(margin|options|launch)\}",
+        lambda field: fields[field[1]],
+        (files(__package__) / "job" / f"{kind}.sh").read_text("utf-8"),
+    )
     if out is None:
         run.say(script.rstrip("\n"), colour=True)  # a program, to the letter
         return
@@ -264,11 +313,14 @@ def _write(path: str, text: str, overwrite: bool) -> None:
 
     if os.path.lexists(path):
         if not overwrite:
-            raise FileExistsError(f"{path} exists already: give --overwrite before JOB, or "
-                                  "another FILE")
+            raise FileExistsError(
+                f"{path} exists already: give --overwrite before JOB, or another FILE"
+            )
         with open(path, "rb") as file:
             if file.read(len(HEAD)) != HEAD:
-                raise FileExistsError(f"{path} is no script that mpimages has written: choose "
-                                      "another FILE, or remove it")
+                raise FileExistsError(
+                    f"{path} is no script that mpimages has written: choose "
+                    "another FILE, or remove it"
+                )
     write_small(path, os.fsencode(text))
     os.chmod(path, os.stat(path).st_mode | 0o111)

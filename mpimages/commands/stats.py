@@ -45,8 +45,10 @@ def command(
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
         action, comm = "mpimages stats", context.comm
-        with context.session.action(action), \
-                staged(comm, out, "stats", overwrite, action) as directory:
+        with (
+            context.session.action(action),
+            staged(comm, out, "stats", overwrite, action) as directory,
+        ):
             # Not the sum: it may be more than 64 bits hold.
             found = statistics(*images.records.begin("stats", least=1), NAMES)
             summary = Summary.of(found.fields(NAMES), images.metadata)
@@ -58,7 +60,9 @@ def command(
     for name, value in summary.fields()["values"].items():
         run.say(f"{name:12} {'no finite value' if value is None else f'{value:g}'}")
     if summary.partly_nan:
-        run.say(f"{'left out':12} {summary.partly_nan:,} pixels, which are NaN, infinite or beyond "
-                "the range of float32 in some image")
+        run.say(
+            f"{'left out':12} {summary.partly_nan:,} pixels, which are NaN, infinite or beyond "
+            "the range of float32 in some image"
+        )
     images_of = f"{summary.count:,} image{'' if summary.count == 1 else 's'}"
     run.say(f"{out}: mean, stdev, max, min of {images_of}, as TIFF and PNG")

@@ -57,11 +57,17 @@ class Summary:
         value, the mean, and the stdev of the median pixel. Plain values."""
         image = self.pictures["max"]
         return {
-            "format": STATS_FORMAT, "images": self.count, "dims": list(image.shape),
-            "dtype": str(image.dtype), "not finite": self.partly_nan,
-            "values": {"min": self._over("min", np.min), "max": self._over("max", np.max),
-                       "mean": self._over("mean", np.mean),
-                       "median stdev": self._over("stdev", np.median)},
+            "format": STATS_FORMAT,
+            "images": self.count,
+            "dims": list(image.shape),
+            "dtype": str(image.dtype),
+            "not finite": self.partly_nan,
+            "values": {
+                "min": self._over("min", np.min),
+                "max": self._over("max", np.max),
+                "mean": self._over("mean", np.mean),
+                "median stdev": self._over("stdev", np.median),
+            },
         }
 
     def _over(self, name: str, function: Callable[[np.ndarray], Any]) -> int | float | None:
@@ -81,8 +87,9 @@ class Summary:
         for name, picture in self.pictures.items():
             write_tif(os.path.join(directory, f"{name}.tif"), picture, self.metadata)
             _write_png(os.path.join(directory, f"{name}.png"), picture)
-        sums = {name: _size_and_crc(os.path.join(directory, name))
-                for name in sorted(STATS_PICTURES)}
+        sums = {
+            name: _size_and_crc(os.path.join(directory, name)) for name in sorted(STATS_PICTURES)
+        }
         text = with_own_checksum(to_json({**self.fields(), "files": sums}))
         write_small(os.path.join(directory, STATS), text)
         sync_directory(directory)

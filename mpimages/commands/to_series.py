@@ -51,10 +51,18 @@ def _compression(_: click.Context, parameter: click.Parameter, text: str | None)
     return wanted
 
 
-chunks_option = click.option("--chunks", callback=_chunks, metavar="R,C[,P],T|auto",
-                             help="HDF5: shape of a chunk; default: contiguous.")
-compression_option = click.option("--compression", callback=_compression, metavar="FILTER[:LEVEL]",
-                                  help="HDF5: gzip, gzip:4, lzf.")
+chunks_option = click.option(
+    "--chunks",
+    callback=_chunks,
+    metavar="R,C[,P],T|auto",
+    help="HDF5: shape of a chunk; default: contiguous.",
+)
+compression_option = click.option(
+    "--compression",
+    callback=_compression,
+    metavar="FILTER[:LEVEL]",
+    help="HDF5: gzip, gzip:4, lzf.",
+)
 
 
 @click.command("to-series")
@@ -62,19 +70,33 @@ compression_option = click.option("--compression", callback=_compression, metava
 @memory_option
 @click.option("--resume", is_flag=True, help="Go on with what an interrupted job has left.")
 @overwrite_option
-@click.option("--layout", type=click.Choice(["series", "images"]),
-              help="HDF5: dims + (T,), or frame-major, (T,) + dims. Default: series.")
+@click.option(
+    "--layout",
+    type=click.Choice(["series", "images"]),
+    help="HDF5: dims + (T,), or frame-major, (T,) + dims. Default: series.",
+)
 @chunks_option
 @compression_option
-@click.option("--block-size", callback=sizes, metavar="SIZE",
-              help="Binary series: of each file, at most. Default: 150MB.")
+@click.option(
+    "--block-size",
+    callback=sizes,
+    metavar="SIZE",
+    help="Binary series: of each file, at most. Default: 150MB.",
+)
 @reads
 @json_option
 @computes
 @pass_run
 def command(
-    run: Run, path: str, out: str, reading: JsonObject, memory: str | None, resume: bool,
-    overwrite: bool, as_json: bool, **layout: Any,
+    run: Run,
+    path: str,
+    out: str,
+    reading: JsonObject,
+    memory: str | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **layout: Any,
 ) -> None:
     """Write the time series of every pixel of a recording.
 
@@ -88,8 +110,9 @@ def command(
       srun -n 64 mpimages to-series recording/ -o series.h5 --memory 4GB --resume
     """
     if resume and overwrite:
-        raise click.UsageError("--resume goes on with an output, --overwrite begins it anew: "
-                               "give one.")
+        raise click.UsageError(
+            "--resume goes on with an output, --overwrite begins it anew: give one."
+        )
     options = _options(out, layout)
     given = {"overwrite": overwrite, "resume": resume, "memory": memory, **options}
     began = time.monotonic()
@@ -132,15 +155,22 @@ def _found(images: Images, out: str, seconds: float) -> JsonObject:
     dims, count = dims_of(images), images.count()
     pixels, dtype = math.prod(dims), np.dtype(images.dtype)
     return {
-        "out": out, "format": "hdf5" if _is_hdf5(out) else "binary series", "series": pixels,
-        "values": count, "dims": list(dims), "dtype": str(dtype),
-        "bytes": pixels * count * dtype.itemsize, "seconds": round(seconds, 3),
+        "out": out,
+        "format": "hdf5" if _is_hdf5(out) else "binary series",
+        "series": pixels,
+        "values": count,
+        "dims": list(dims),
+        "dtype": str(dtype),
+        "bytes": pixels * count * dtype.itemsize,
+        "seconds": round(seconds, 3),
     }
 
 
 def _report(found: JsonObject) -> str:
     from ..core.sizes import size_text
 
-    return (f"{found['out']}: {found['series']:,} series of {found['values']:,} "
-            f"value{'' if found['values'] == 1 else 's'}, {found['dtype']}, "
-            f"{size_text(found['bytes'])} in {found['seconds']:.1f} s")
+    return (
+        f"{found['out']}: {found['series']:,} series of {found['values']:,} "
+        f"value{'' if found['values'] == 1 else 's'}, {found['dtype']}, "
+        f"{size_text(found['bytes'])} in {found['seconds']:.1f} s"
+    )

@@ -31,15 +31,25 @@ if TYPE_CHECKING:
 @path_and_maybe_out
 @click.option("--image", type=int, metavar="K", help="Which image, from 0; -1 is the last one.")
 @click.option("--pixel", callback=ints, metavar="R,C[,P]", help="The time series of this pixel.")
-@click.option("--plane", type=click.IntRange(min=0), metavar="P",
-              help="Of a volume; default: all, side by side.")
+@click.option(
+    "--plane",
+    type=click.IntRange(min=0),
+    metavar="P",
+    help="Of a volume; default: all, side by side.",
+)
 @overwrite_option
 @reads
 @json_option
 @pass_run
 def command(
-    run: Run, path: str, out: str | None, image: int | None, pixel: tuple[int, ...] | None,
-    plane: int | None, overwrite: bool, reading: JsonObject,
+    run: Run,
+    path: str,
+    out: str | None,
+    image: int | None,
+    pixel: tuple[int, ...] | None,
+    plane: int | None,
+    overwrite: bool,
+    reading: JsonObject,
     as_json: bool,
 ) -> None:
     """Show an image, or the time series of a pixel: as numbers, or as OUT.png.
@@ -60,8 +70,9 @@ def command(
         given = _Input(context, path, reading)
         if out is not None:
             given.prepare(out, overwrite)
-        shown: Picture | Curve = given.curve(pixel or ()) if image is None else \
-            given.image(image, plane)
+        shown: Picture | Curve = (
+            given.curve(pixel or ()) if image is None else given.image(image, plane)
+        )
         if as_json:
             run.answer({"path": path, **shown.fields()}, indent=None)
             return
@@ -73,7 +84,10 @@ def command(
 
 
 def _check(
-    out: str | None, image: int | None, pixel: tuple[int, ...] | None, plane: int | None,
+    out: str | None,
+    image: int | None,
+    pixel: tuple[int, ...] | None,
+    plane: int | None,
     as_json: bool,
 ) -> None:
     """What can be refused before anything is read. Local."""
@@ -95,8 +109,11 @@ class _Input:
     def __init__(self, context: ThunderContext, path: str, reading: JsonObject) -> None:
         self.comm = context.comm
         self.path = path
-        self.records: Images | Series = load_series(context, path, reading) \
-            if is_series(context, path) else load(context, path, reading)
+        self.records: Images | Series = (
+            load_series(context, path, reading)
+            if is_series(context, path)
+            else load(context, path, reading)
+        )
         self.dims = dims_of(self.records)
 
     def prepare(self, out: str, overwrite: bool) -> None:
@@ -127,18 +144,22 @@ class _Input:
         from .view_output import Picture
 
         records = self.records
-        index = range(records.count()) if isinstance(records, Images) else \
-            np.asarray(records.index)
+        index = range(records.count()) if isinstance(records, Images) else np.asarray(records.index)
         count = len(index)
         if not -count <= number < count:
-            raise ValueError(f"{self.path}: there is no image {number}: there are 0 to "
-                             f"{count - 1}, and -1 is the last one")
+            raise ValueError(
+                f"{self.path}: there is no image {number}: there are 0 to "
+                f"{count - 1}, and -1 is the last one"
+            )
         number %= count
         if plane is not None and (len(self.dims) != 3 or plane >= self.dims[2]):
             there = f"planes 0 to {self.dims[2] - 1}" if len(self.dims) == 3 else "no planes"
             raise ValueError(f"{self.path}: there is no plane {plane}: its images have {there}")
-        values = records[number] if isinstance(records, Images) else \
-            records.select(index[number]).toArray().reshape(self.dims)
+        values = (
+            records[number]
+            if isinstance(records, Images)
+            else records.select(index[number]).toArray().reshape(self.dims)
+        )
         return Picture(number, count, plane, values)
 
     def curve(self, pixel: tuple[int, ...]) -> Curve:
@@ -152,10 +173,11 @@ class _Input:
         if len(pixel) != len(self.dims) or any(
             i >= n for i, n in zip(pixel, self.dims, strict=False)
         ):
-            shape, last = (" x ".join(map(str, self.dims)),
-                           ",".join(str(n - 1) for n in self.dims))
-            raise ValueError(f"{self.path}: there is no pixel {','.join(map(str, pixel))}: its "
-                             f"images are {shape}, the last pixel is {last}")
+            shape, last = (" x ".join(map(str, self.dims)), ",".join(str(n - 1) for n in self.dims))
+            raise ValueError(
+                f"{self.path}: there is no pixel {','.join(map(str, pixel))}: its "
+                f"images are {shape}, the last pixel is {last}"
+            )
         if not isinstance(self.records, Images):
             return Curve(pixel, np.asarray(self.records.index), self.records[pixel])
         values = pixel_of(self.records, pixel)

@@ -41,20 +41,35 @@ class Picture:
         values = self._part()
         black, white = contrast(values)
         plane = {} if self.plane is None else {"plane": self.plane}
-        return {"image": self.number, **plane, "images": self.count, "dims": list(values.shape),
-                "dtype": str(values.dtype), "black": black, "white": white,
-                "values": plain_metadata(values)}
+        return {
+            "image": self.number,
+            **plane,
+            "images": self.count,
+            "dims": list(values.shape),
+            "dtype": str(values.dtype),
+            "black": black,
+            "white": white,
+            "values": plain_metadata(values),
+        }
 
     def title(self) -> str:
         """What it is, in a line."""
         black, white = contrast(self._part())
         shape = " x ".join(map(str, self.values.shape))
-        part = "" if self.values.ndim == 2 else (
-            f", plane {self.plane}" if self.plane is not None
-            else f", planes 0 to {self.values.shape[2] - 1}")
-        return (f"image {self.number} of {self.count:,} (0 to {self.count - 1}), {shape}, "
-                f"{self.values.dtype}{part}; black {black:g}, white {white:g} "
-                "(percentiles 1 and 99.5)")
+        part = (
+            ""
+            if self.values.ndim == 2
+            else (
+                f", plane {self.plane}"
+                if self.plane is not None
+                else f", planes 0 to {self.values.shape[2] - 1}"
+            )
+        )
+        return (
+            f"image {self.number} of {self.count:,} (0 to {self.count - 1}), {shape}, "
+            f"{self.values.dtype}{part}; black {black:g}, white {white:g} "
+            "(percentiles 1 and 99.5)"
+        )
 
     def text(self) -> str:
         """What it is, and the range of its values."""
@@ -79,14 +94,21 @@ class Curve:
 
     def fields(self) -> JsonObject:
         """Plain values, NaN and infinities as None."""
-        return {"pixel": list(self.pixel), "count": len(self.values),
-                "dtype": str(self.values.dtype), **plain_metadata(find_range(self.values)),
-                "index": plain_metadata(self.index), "values": plain_metadata(self.values)}
+        return {
+            "pixel": list(self.pixel),
+            "count": len(self.values),
+            "dtype": str(self.values.dtype),
+            **plain_metadata(find_range(self.values)),
+            "index": plain_metadata(self.index),
+            "values": plain_metadata(self.values),
+        }
 
     def title(self) -> str:
         """What it is, in a line."""
-        return (f"pixel {','.join(map(str, self.pixel))}: {len(self.values):,} values, "
-                f"{self.values.dtype}, {_range_text(self.values)}")
+        return (
+            f"pixel {','.join(map(str, self.pixel))}: {len(self.values):,} values, "
+            f"{self.values.dtype}, {_range_text(self.values)}"
+        )
 
     def text(self) -> str:
         """What it is, and each value behind its label."""
@@ -101,8 +123,9 @@ class Curve:
         figure = Figure(figsize=(9, 3.2), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         axes: Any = figure.subplots()
-        axes.plot(self.index, self.values, linewidth=1,
-                  marker="." if len(self.values) < 100 else None)
+        axes.plot(
+            self.index, self.values, linewidth=1, marker="." if len(self.values) < 100 else None
+        )
         axes.set(title=self.title(), xlabel="image", ylabel="value")
         axes.margins(x=0.01)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -117,13 +140,18 @@ def find_range(values: np.ndarray) -> JsonObject:
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return {"min": None, "max": None, "mean": None}
-    return {"min": finite.min().item(), "max": finite.max().item(),
-            "mean": float(finite.mean(dtype=np.float64))}
+    return {
+        "min": finite.min().item(),
+        "max": finite.max().item(),
+        "mean": float(finite.mean(dtype=np.float64)),
+    }
 
 
 def _range_text(values: np.ndarray) -> str:
-    return ", ".join(f"no finite {name}" if value is None else f"{name} {value:g}"
-                     for name, value in find_range(values).items())
+    return ", ".join(
+        f"no finite {name}" if value is None else f"{name} {value:g}"
+        for name, value in find_range(values).items()
+    )
 
 
 def contrast(image: np.ndarray) -> tuple[float, float]:
@@ -139,8 +167,7 @@ def montage(volume: np.ndarray) -> np.ndarray:
     """The pages of a volume in rows, so that they are largest in a square; what is left over has
     the least value."""
     rows, columns, pages = volume.shape
-    across = min(range(1, pages + 1),
-                 key=lambda n: max(n * columns, -(-pages // n) * rows))
+    across = min(range(1, pages + 1), key=lambda n: max(n * columns, -(-pages // n) * rows))
     down = -(-pages // across)
     made = np.full((down * rows, across * columns), volume.min(), volume.dtype)
     for page in range(pages):
@@ -196,8 +223,10 @@ def check_png(out: str, overwrite: bool) -> None:
     if is_there(out, overwrite):
         path = os.path.abspath(out)
         if os.path.isdir(path):
-            raise FileExistsError(f"{out}: refusing to replace a directory by a picture; choose "
-                                  "another path, or remove it yourself")
+            raise FileExistsError(
+                f"{out}: refusing to replace a directory by a picture; choose "
+                "another path, or remove it yourself"
+            )
         check_ours(path)
 
 

@@ -227,9 +227,7 @@ class FileBands(_Shared):
         return None if found.failed else cls(found, workspace)
 
     @classmethod
-    def inside(
-        cls, source: FileSource, positions: Positions, workspace: Workspace
-    ) -> FileBands:
+    def inside(cls, source: FileSource, positions: Positions, workspace: Workspace) -> FileBands:
         """Survey files that this job has written, whatever their time of modification. Local."""
         bands = cls.survey(source, positions, workspace)
         if bands is None:

@@ -59,8 +59,9 @@ class Fingerprint:
         paths = _paths(source)
         for number in range(*Partition.balanced(len(paths), comm.size).bounds(comm.rank)):
             status = os.stat(paths[number])
-            one = _digest(number, os.path.basename(paths[number]), status.st_size,
-                          status.st_mtime_ns)
+            one = _digest(
+                number, os.path.basename(paths[number]), status.st_size, status.st_mtime_ns
+            )
             self._files += np.uint64(int(one, 16))
 
     def describe(self) -> JsonObject:
@@ -74,14 +75,22 @@ class Fingerprint:
             return {"values": _digest(totals, source.dims, source.dtype), **self._steps}
         if isinstance(source, FileSource):
             header = source.header
-            said = _digest(source.reader.name, source.options, header.dims, header.dtype,
-                           source.count, sorted(header.metadata.items()))
+            said = _digest(
+                source.reader.name,
+                source.options,
+                header.dims,
+                header.dtype,
+                source.count,
+                sorted(header.metadata.items()),
+            )
         elif isinstance(source, SeriesSource):
             series = source.header
             said = _digest(series.kind, series.dims, series.length, series.dtype)
         else:
-            return {"header": _digest(type(source).__name__, source.count, source.dims,
-                                      source.dtype), **self._steps}
+            return {
+                "header": _digest(type(source).__name__, source.count, source.dims, source.dtype),
+                **self._steps,
+            }
         files = f"{int(allreduce(comm, self._files, MPI.SUM)[0]):016x}"
         return {"files": files, "header": said, **self._steps}
 
@@ -116,8 +125,7 @@ def _functions(records: Selection) -> list[tuple[str, int]]:
                 plain = [c for c in code.co_consts if isinstance(c, PLAIN)]
                 said = code.co_code + repr(plain).encode("utf-8", "surrogateescape")
             name = ask(getattr, func, "__qualname__", None)
-            found.append((name if isinstance(name, str) else type(func).__name__,
-                          zlib.crc32(said)))
+            found.append((name if isinstance(name, str) else type(func).__name__, zlib.crc32(said)))
     return found
 
 

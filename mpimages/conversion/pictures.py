@@ -26,7 +26,11 @@ Path = str | os.PathLike[str]
 
 
 def save_tifs(
-    action: Action, images: Selection, metadata: JsonObject, path: Path, prefix: str,
+    action: Action,
+    images: Selection,
+    metadata: JsonObject,
+    path: Path,
+    prefix: str,
     overwrite: bool,
 ) -> None:
     """See `Images.saveAsTifs`. Collective."""
@@ -63,8 +67,7 @@ def save_tif(
 
 
 def save_pngs(
-    action: Action, images: Selection, path: Path, prefix: str, overwrite: bool,
-    options: JsonObject,
+    action: Action, images: Selection, path: Path, prefix: str, overwrite: bool, options: JsonObject
 ) -> None:
     """See `Images.saveAsPngs`. Collective."""
     _check_flat(action, images)
@@ -91,8 +94,10 @@ def save_pngs(
 
 def _check_flat(action: Action, images: Selection) -> None:
     if isinstance(images, Settled) and len(images.dims) != 2:
-        raise ValueError(f"{action.method} writes 2-D images, but these have dims {images.dims}; "
-                         "use planes() or a projection first")
+        raise ValueError(
+            f"{action.method} writes 2-D images, but these have dims {images.dims}; "
+            "use planes() or a projection first"
+        )
 
 
 def _scale_is_open(options: JsonObject) -> bool:
@@ -120,8 +125,14 @@ def _finite_range(action: Action, images: Selection) -> tuple[Settled, float, fl
 
 
 def _save_pictures(
-    action: Action, images: Selection, path: Path, kind: str, prefix: str, overwrite: bool,
-    write: Callable[[str, np.ndarray], None], options: object = None,
+    action: Action,
+    images: Selection,
+    path: Path,
+    kind: str,
+    prefix: str,
+    overwrite: bool,
+    write: Callable[[str, np.ndarray], None],
+    options: object = None,
 ) -> None:
     """Write one file for each image, named by its key. Collective."""
     comm, keys = action.comm, images.keys

@@ -58,8 +58,14 @@ class Layout:
 
 
 def lay_out(
-    way: str, counts: tuple[int, ...], pixels: int, itemsize: int, record: int, grain: int,
-    memory: int, action: str,
+    way: str,
+    counts: tuple[int, ...],
+    pixels: int,
+    itemsize: int,
+    record: int,
+    grain: int,
+    memory: int,
+    action: str,
 ) -> Layout:
     """Cut a conversion into rounds that keep within `memory` bytes a rank. Local arithmetic.
 
@@ -93,17 +99,26 @@ def lay_out(
         part = -(-width // (grain * size)) * grain
         return held + 2 * exchange + width * buffered + blocks * part * record
 
-    free = min(free, blocks * max(BLOCK_BYTES, 2 * grain * record) if blocks > 1
-               else size * ROUND_BYTES)
+    free = min(
+        free, blocks * max(BLOCK_BYTES, 2 * grain * record) if blocks > 1 else size * ROUND_BYTES
+    )
     unit = buffered + blocks * record / size
     spare = free - blocks * grain * record  # a rank's part is rounded up to the grain
     width = min(pixels, max(grain, int(spare / unit) // grain * grain))
     if need(width) > memory:
-        memory_limit.check_fits(need(width), memory, action, _instead(
-            lambda ranks: _narrowest(way, -(-sum(counts) // ranks), ranks, pixels, itemsize, record,
-                                     grain, memory),
-            size, max(sum(counts), pixels), memory,
-        ))
+        memory_limit.check_fits(
+            need(width),
+            memory,
+            action,
+            _instead(
+                lambda ranks: _narrowest(
+                    way, -(-sum(counts) // ranks), ranks, pixels, itemsize, record, grain, memory
+                ),
+                size,
+                max(sum(counts), pixels),
+                memory,
+            ),
+        )
     scratch = sum(counts) * pixels * itemsize if way == "frames" else 0
     rounds = -(-pixels // width)
     return Layout(way, width, grain, rounds, blocks, exchange, need(width), scratch)

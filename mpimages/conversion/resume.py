@@ -134,9 +134,7 @@ class Progress:
             for entry in entries:
                 writer.restore(entry)
 
-    def confirm(
-        self, kind: str, holds: Callable[[JsonObject], bool]
-    ) -> tuple[Ranges, list[Entry]]:
+    def confirm(self, kind: str, holds: Callable[[JsonObject], bool]) -> tuple[Ranges, list[Entry]]:
         """Check the journal entries of one kind of work; drop those that do not hold.
 
         Collective: the ranks divide the entries among them.
@@ -159,8 +157,11 @@ class Progress:
         ranges = from_rank(comm, 0, self._action, _said, kept, kind)
         missing = _said(said, kind).count - ranges.count
         if missing > 0:
-            _log.warning("%s: %d records that its journal speaks of are not on the disk, and are "
-                         "done again", self.stage.partial, missing)
+            _log.warning(
+                "%s: %d records that its journal speaks of are not on the disk, and are done again",
+                self.stage.partial,
+                missing,
+            )
         return ranges, kept
 
     def recorder(self, kind: str, flush: Callable[[], JsonMapping]) -> Recorder:
@@ -186,9 +187,7 @@ class Recorder:
         Flushes what was written; returns further fields of the entry.
     """
 
-    def __init__(
-        self, journal: Journal, kind: str, flush: Callable[[], JsonMapping]
-    ) -> None:
+    def __init__(self, journal: Journal, kind: str, flush: Callable[[], JsonMapping]) -> None:
         self._journal = journal
         self._kind = kind
         self._flush = flush
@@ -269,8 +268,9 @@ def _apart(entries: list[Entry], kind: str) -> list[Entry]:
 
 def _is_free(span: Range, taken: list[Range]) -> bool:
     place = bisect(taken, span)
-    return (place == 0 or taken[place - 1][1] <= span[0]) and \
-        (place == len(taken) or span[1] <= taken[place][0])
+    return (place == 0 or taken[place - 1][1] <= span[0]) and (
+        place == len(taken) or span[1] <= taken[place][0]
+    )
 
 
 def _listed(names: list[str]) -> str:

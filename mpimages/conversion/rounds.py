@@ -122,8 +122,9 @@ def plan_conversion(action: Action, images: Settled, ranks: int, grain: int) -> 
         action.check_record(images)
     layout = _layout(way, images, 0, counts, grain, action)
     written = math.prod(images.dims) * images.count * images.dtype.itemsize
-    return Plan(way, ranks, layout.rounds, layout.memory, action.memory, stored, written,
-                layout.scratch)
+    return Plan(
+        way, ranks, layout.rounds, layout.memory, action.memory, stored, written, layout.scratch
+    )
 
 
 def _held(images: Settled, counts: tuple[int, ...], memory: int) -> str | None:
@@ -141,9 +142,16 @@ def _layout(
     # For volumes stored page after page, a band is a part of each page's pixels.
     planes = images.dims[2] if len(images.dims) == 3 else 1
     itemsize = images.dtype.itemsize
-    return lay_out(way, counts, math.prod(images.dims), itemsize,
-                   sum(counts) * itemsize + 2 * made, math.lcm(planes, grain), action.memory,
-                   action.name)
+    return lay_out(
+        way,
+        counts,
+        math.prod(images.dims),
+        itemsize,
+        sum(counts) * itemsize + 2 * made,
+        math.lcm(planes, grain),
+        action.memory,
+        action.name,
+    )
 
 
 class _Conversion:
@@ -191,8 +199,9 @@ class _Conversion:
     def lay_out(self, way: str) -> Layout:
         """Return the layout of the rounds. Local."""
         made = self.series.record_bytes if self.series.steps else 0
-        return _layout(way, self.images, made, self.partition.counts, self.writer.grain,
-                       self.action)
+        return _layout(
+            way, self.images, made, self.partition.counts, self.writer.grain, self.action
+        )
 
     def _in_memory(self, block: np.ndarray) -> MemoryBands:
         rows = np.empty((0, self.pixels), self.dtype)
@@ -243,12 +252,22 @@ class _Conversion:
     def _exchange(self, start: int, stop: int, layout: Layout) -> Redistribution:
         """Return the redistribution of a band. Local."""
         parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
-        return Redistribution(self.partition, parts, self.dtype, layout.exchange or ROUND_BYTES,
-                            self.action.session.segments)
+        return Redistribution(
+            self.partition,
+            parts,
+            self.dtype,
+            layout.exchange or ROUND_BYTES,
+            self.action.session.segments,
+        )
 
     def _rounds(
-        self, pieces: list[tuple[int, int]], buffers: Buffers, layout: Layout, behind: Behind,
-        recorder: Recorder, tick: Tick,
+        self,
+        pieces: list[tuple[int, int]],
+        buffers: Buffers,
+        layout: Layout,
+        behind: Behind,
+        recorder: Recorder,
+        tick: Tick,
     ) -> None:
         def write(first: int, values: np.ndarray) -> None:
             with recorder.writing(first, first + len(values)), phase("write", values.nbytes):

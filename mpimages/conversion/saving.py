@@ -93,9 +93,7 @@ class Target:
     memory: int | None
 
     @classmethod
-    def checked(
-        cls, path: Path, overwrite: bool, resume: bool, memory: int | str | None
-    ) -> Target:
+    def checked(cls, path: Path, overwrite: bool, resume: bool, memory: int | str | None) -> Target:
         """Return a Target with the memory in bytes. Local; staging checks the other fields."""
         return cls(path, overwrite, resume, None if memory is None else parse_size(memory))
 
@@ -108,8 +106,14 @@ def save_binary_series(
 
     def make(stage: Stage) -> BinarySeriesWriter:
         return BinarySeriesWriter(
-            action.comm, stage.output, content.shape, series.dtype, content.index,
-            content.metadata, block_bytes, stage.resumed,
+            action.comm,
+            stage.output,
+            content.shape,
+            series.dtype,
+            content.index,
+            content.metadata,
+            block_bytes,
+            stage.resumed,
         )
 
     options = {"blockSize": block_bytes, **content.options(series.dtype)}
@@ -117,8 +121,14 @@ def save_binary_series(
 
 
 def save_series_hdf5(
-    action: Action, series: Settled, content: Content, target: Target, dataset: str,
-    layout: str, chunks: object, compression: object,
+    action: Action,
+    series: Settled,
+    content: Content,
+    target: Target,
+    dataset: str,
+    layout: str,
+    chunks: object,
+    compression: object,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
     saving = _hdf5(action, series, content, target, dataset, layout, layout, chunks, compression)
@@ -126,13 +136,20 @@ def save_series_hdf5(
 
 
 def save_frames(
-    action: Action, images: Selection, metadata: JsonObject, inputs: JsonObject,
-    target: Target, dataset: str, chunks: object, compression: object,
+    action: Action,
+    images: Selection,
+    metadata: JsonObject,
+    inputs: JsonObject,
+    target: Target,
+    dataset: str,
+    chunks: object,
+    compression: object,
 ) -> None:
     """Save Images as HDF5 with layout 'images': no pixel leaves its rank. Collective."""
     known = action.known(images)
-    content = Content((*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata,
-                      inputs)
+    content = Content(
+        (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
+    )
 
     def write(saving: _Saving, writer: DatasetWriter, progress: Progress) -> None:
         _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
@@ -142,25 +159,47 @@ def save_frames(
 
 
 def _hdf5(
-    action: Action, records: Settled, content: Content, target: Target, dataset: str,
-    layout: str, name: str, chunks: object, compression: object,
+    action: Action,
+    records: Settled,
+    content: Content,
+    target: Target,
+    dataset: str,
+    layout: str,
+    name: str,
+    chunks: object,
+    compression: object,
 ) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
     """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
 
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
-            action.comm, stage.output, dataset, content.shape, records.dtype, layout, chunks,
-            content.index, content.metadata, content.attributes(), compression=compression,
-            resume=stage.resumed, threads=action.session.workspace.threads,
+            action.comm,
+            stage.output,
+            dataset,
+            content.shape,
+            records.dtype,
+            layout,
+            chunks,
+            content.index,
+            content.metadata,
+            content.attributes(),
+            compression=compression,
+            resume=stage.resumed,
+            threads=action.session.workspace.threads,
         )
 
-    options = {"dataset": dataset, "layout": name, "chunks": quote(as_chunks(chunks), WHOLE),
-               "compression": _plain_compression(compression), **content.options(records.dtype)}
+    options = {
+        "dataset": dataset,
+        "layout": name,
+        "chunks": quote(as_chunks(chunks), WHOLE),
+        "compression": _plain_compression(compression),
+        **content.options(records.dtype),
+    }
     return _Saving(action, records, "hdf5", options, target), make
 
 
 def plan_series(
-    action: Action, images: Selection, ranks: int | None, chunks: object, compression: object,
+    action: Action, images: Selection, ranks: int | None, chunks: object, compression: object
 ) -> Plan:
     """See `Images.plan`. Collective."""
     if images.count == 0:
@@ -196,18 +235,24 @@ class _Saving:
 
 
 def _save(
-    saving: _Saving, make: Callable[[Stage], WriterType],
+    saving: _Saving,
+    make: Callable[[Stage], WriterType],
     write: Callable[[_Saving, WriterType, Progress], None] | None = None,
 ) -> None:
     """Stage an output, write its missing parts, and move it into place. Collective."""
     action, target = saving.action, saving.target
     fingerprint = Fingerprint(action, saving.records)
-    given = (as_comparable(target.path), saving.kind, target.overwrite, target.resume,
-             target.memory, saving.options)
+    given = (
+        as_comparable(target.path),
+        saving.kind,
+        target.overwrite,
+        target.resume,
+        target.memory,
+        saving.options,
+    )
     with action.together(given):  # before anything is created that would have to be removed
         fingerprint.ask()
-    described = {"output": saving.kind, "options": saving.options,
-                 "input": fingerprint.describe()}
+    described = {"output": saving.kind, "options": saving.options, "input": fingerprint.describe()}
     progress = Progress(action.comm, described, action.name)
 
     def take_up(stage: Stage) -> object:
@@ -264,7 +309,9 @@ def _write_series(saving: _Saving, writer: Writer, progress: Progress) -> None:
 
 
 def _stream_into(
-    saving: _Saving, writer: Writer, into: tuple[Callable[[int, np.ndarray], None], int],
+    saving: _Saving,
+    writer: Writer,
+    into: tuple[Callable[[int, np.ndarray], None], int],
     progress: Progress,
 ) -> None:
     """Stream the records that are not on the disk yet into a writer. Collective.

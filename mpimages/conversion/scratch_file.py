@@ -67,8 +67,11 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
 
     def keep(first: int, batch: np.ndarray) -> None:
         for place, image in zip(places[first:].tolist(), batch, strict=False):
-            with recorder.writing(place, place + 1), phase("write", image.nbytes), \
-                    naming_file(path):
+            with (
+                recorder.writing(place, place + 1),
+                phase("write", image.nbytes),
+                naming_file(path),
+            ):
                 write_run(frames.descriptor(0), len(header) + place * size, image)
                 sums.add(place * size, image)
 
@@ -102,9 +105,7 @@ def _prepare(path: str, header: bytes, size: int) -> None:
     sync_directory(os.path.dirname(path))
 
 
-def frame_bands(
-    path: str, images: Settled, own: range, workspace: Workspace
-) -> FileBands:
+def frame_bands(path: str, images: Settled, own: range, workspace: Workspace) -> FileBands:
     """Return bands of this rank's images in the scratch file. Local."""
     options = readers.Options(axes="TYX" if len(images.dims) == 2 else "TYXZ")
     reader = readers.get("npy")
@@ -116,7 +117,10 @@ def frame_bands(
 def _header(images: Settled) -> bytes:
     """Return the header of the scratch file, a .npy file, so that any version can read it."""
     stream = io.BytesIO()
-    described = {"descr": images.dtype.newbyteorder("<").str, "fortran_order": False,
-                 "shape": (images.count, *images.dims)}
+    described = {
+        "descr": images.dtype.newbyteorder("<").str,
+        "fortran_order": False,
+        "shape": (images.count, *images.dims),
+    }
     np.lib.format.write_array_header_1_0(stream, described)
     return stream.getvalue()

@@ -18,7 +18,8 @@ WHOLE = sys.maxsize
 
 # Control characters except tab and newline, directional marks, line separators, surrogates.
 _STEERING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 # Addresses of objects are useless to readers, and differ between ranks.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -56,8 +57,9 @@ def escape_message(error: BaseException) -> None:
 
 def _escape_parts(error: BaseException) -> None:
     if any(isinstance(part, str) and _STEERING.search(part) for part in error.args):
-        error.args = tuple(escape_controls(part) if isinstance(part, str) else part
-                           for part in error.args)
+        error.args = tuple(
+            escape_controls(part) if isinstance(part, str) else part for part in error.args
+        )
 
 
 def _escape_record(record: logging.LogRecord) -> bool:
@@ -78,8 +80,10 @@ def expand_user(path: str) -> str:
     """
     found = os.path.expanduser(path)
     if found.startswith("~"):
-        raise ValueError(f"{quote(path)}: no such home directory is known; of something that is "
-                         f"named so say {quote(os.path.join('.', path))}")
+        raise ValueError(
+            f"{quote(path)}: no such home directory is known; of something that is "
+            f"named so say {quote(os.path.join('.', path))}"
+        )
     return found
 
 

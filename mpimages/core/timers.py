@@ -14,8 +14,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-PHASES = ("list", "read", "decode", "compute", "exchange", "write", "wait (files)",
-          "wait (ranks)", "total")
+PHASES = (
+    "list",
+    "read",
+    "decode",
+    "compute",
+    "exchange",
+    "write",
+    "wait (files)",
+    "wait (ranks)",
+    "total",
+)
 
 
 class Timings:

@@ -41,8 +41,9 @@ class Workspace:
         """Start function(*arguments) for each of `calls`, on the threads."""
         if self._executor is None:
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
-        return Work([self._executor.submit(carry_timings(function), *given)
-                     for function, given in calls])
+        return Work(
+            [self._executor.submit(carry_timings(function), *given) for function, given in calls]
+        )
 
     def close(self) -> None:
         """Free the memory and end the threads; may be called twice."""

@@ -48,8 +48,14 @@ def examine_launch() -> list[Finding]:
         how = "none: a single process" if size == 1 else "one that leaves no trace"
         return [Finding("launcher", "ok", how)]
     if size == 1 and launcher.ranks > 1:
-        return [Finding("launcher", "note", f"{launcher.name}, {launcher.ranks} processes, each "
-                        f"alone in its MPI world, as {OVERRIDE}=1 allows")]
+        return [
+            Finding(
+                "launcher",
+                "note",
+                f"{launcher.name}, {launcher.ranks} processes, each "
+                f"alone in its MPI world, as {OVERRIDE}=1 allows",
+            )
+        ]
     return [Finding("launcher", "ok", launcher.name)]
 
 
@@ -59,8 +65,15 @@ def examine_job(context: ThunderContext) -> list[Finding]:
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     first = node.allreduce(comm.rank, MPI.MIN)
     node.Free()
-    own = _Place(socket.gethostname(), first, frozenset(os.sched_getaffinity(0)),
-                 context.session.workspace.threads, free_memory(), find_memory_limit(), _shared())
+    own = _Place(
+        socket.gethostname(),
+        first,
+        frozenset(os.sched_getaffinity(0)),
+        context.session.workspace.threads,
+        free_memory(),
+        find_memory_limit(),
+        _shared(),
+    )
     places = comm.allgather(own)
     return [_ranks(places), _cores(places), _memory(places, context.memory), _shared_memory(places)]
 
@@ -86,16 +99,22 @@ def _ranks(places: list[_Place]) -> Finding:
 def _cores(places: list[_Place]) -> Finding:
     fewest = min(len(place.cores) for place in places)
     threads = {place.threads for place in places}
-    text = (f"each rank may use {fewest}{' or more' * (len({*map(_n_cores, places)}) > 1)}, and "
-            f"reads with {'/'.join(map(str, sorted(threads)))} thread{'s' * (max(threads) > 1)}")
+    text = (
+        f"each rank may use {fewest}{' or more' * (len({*map(_n_cores, places)}) > 1)}, and "
+        f"reads with {'/'.join(map(str, sorted(threads)))} thread{'s' * (max(threads) > 1)}"
+    )
     for node in {place.node for place in places}:
         here = [place for place in places if place.node == node]
         cores = len(frozenset().union(*(place.cores for place in here)))
         if len(here) > cores:
-            return Finding("cores", "note", f"{text}; {len(here)} ranks on {here[0].host} share "
-                           f"{cores} core{'s' * (cores > 1)}",
-                           "use fewer ranks a node, or let the launcher bind each to a core of its "
-                           "own (--bind-to core; srun --cpus-per-task)")
+            return Finding(
+                "cores",
+                "note",
+                f"{text}; {len(here)} ranks on {here[0].host} share "
+                f"{cores} core{'s' * (cores > 1)}",
+                "use fewer ranks a node, or let the launcher bind each to a core of its "
+                "own (--bind-to core; srun --cpus-per-task)",
+            )
     return Finding("cores", "ok", text)
 
 
@@ -106,21 +125,31 @@ def _n_cores(place: _Place) -> int:
 def _memory(places: list[_Place], budget: int) -> Finding:
     least = min(places, key=lambda place: min(place.free, place.limit))
     limit = "no limit" if least.limit == NO_LIMIT else f"limit {size_text(least.limit)}"
-    text = (f"{size_text(least.free)} free on {least.host}, {limit}; budget of each rank "
-            f"{size_text(budget)}")
+    text = (
+        f"{size_text(least.free)} free on {least.host}, {limit}; budget of each rank "
+        f"{size_text(budget)}"
+    )
     if budget < LITTLE_MEMORY:
-        return Finding("memory", "note", text,
-                       "ask for more memory (sbatch --mem), or use fewer ranks a node")
+        return Finding(
+            "memory", "note", text, "ask for more memory (sbatch --mem), or use fewer ranks a node"
+        )
     return Finding("memory", "ok", text)
 
 
 def _shared_memory(places: list[_Place]) -> Finding:
     known = [place.shared for place in places if place.shared is not None]
     if len(known) < len(places):
-        return Finding("/dev/shm", "note", "is missing on some node",
-                       "MPI may be slow or fail within a node: mount a tmpfs there")
+        return Finding(
+            "/dev/shm",
+            "note",
+            "is missing on some node",
+            "MPI may be slow or fail within a node: mount a tmpfs there",
+        )
     if min(known) <= LITTLE_SHARED and len(places) > 1:
-        return Finding("/dev/shm", "note", size_text(min(known)),
-                       "MPI may fail with many ranks a node: start the container with "
-                       "--shm-size=1g or more")
+        return Finding(
+            "/dev/shm",
+            "note",
+            size_text(min(known)),
+            "MPI may fail with many ranks a node: start the container with --shm-size=1g or more",
+        )
     return Finding("/dev/shm", "ok", size_text(min(known)))

@@ -13,8 +13,10 @@ from .findings import Finding
 __all__ = ["examine_software"]
 
 THREAD_LEVELS = {
-    MPI.THREAD_SINGLE: "single", MPI.THREAD_FUNNELED: "funneled",
-    MPI.THREAD_SERIALIZED: "serialized", MPI.THREAD_MULTIPLE: "multiple",
+    MPI.THREAD_SINGLE: "single",
+    MPI.THREAD_FUNNELED: "funneled",
+    MPI.THREAD_SERIALIZED: "serialized",
+    MPI.THREAD_MULTIPLE: "multiple",
 }
 
 
@@ -30,8 +32,12 @@ def _tried(topic: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except Exception as error:
-        return Finding(topic, "problem", f"{type(error).__name__}: {error}",
-                       "reinstall it in the environment in which mpimages runs")
+        return Finding(
+            topic,
+            "problem",
+            f"{type(error).__name__}: {error}",
+            "reinstall it in the environment in which mpimages runs",
+        )
 
 
 def _compared(findings: tuple[Finding, ...]) -> Finding:
@@ -39,9 +45,12 @@ def _compared(findings: tuple[Finding, ...]) -> Finding:
     first = findings[0]
     for rank, other in enumerate(findings):
         if other != first:
-            return Finding(first.topic, "problem",
-                           f"rank 0: {first.text}; rank {rank}: {other.text}",
-                           "give all ranks the same environment: the same modules and python")
+            return Finding(
+                first.topic,
+                "problem",
+                f"rank 0: {first.text}; rank {rank}: {other.text}",
+                "give all ranks the same environment: the same modules and python",
+            )
     return first
 
 
@@ -72,8 +81,12 @@ def _mpi4py() -> Finding:
     level = MPI.Query_thread()
     text = f"{mpi4py.__version__}, threads: {THREAD_LEVELS.get(level, level)}"
     if level < MPI.THREAD_FUNNELED:
-        return Finding("mpi4py", "note", text,
-                       "threads read files beside MPI: let mpi4py.rc.thread_level be 'multiple'")
+        return Finding(
+            "mpi4py",
+            "note",
+            text,
+            "threads read files beside MPI: let mpi4py.rc.thread_level be 'multiple'",
+        )
     return Finding("mpi4py", "ok", text)
 
 
@@ -91,5 +104,11 @@ def _h5py() -> Finding:
     return Finding("h5py", "ok", f"{h5py.__version__} {how}, HDF5 {h5py.version.hdf5_version}")
 
 
-LOOKS = {"mpimages": _mpimages, "Python": _python, "MPI": _mpi, "mpi4py": _mpi4py,
-         "NumPy": _numpy, "h5py": _h5py}
+LOOKS = {
+    "mpimages": _mpimages,
+    "Python": _python,
+    "MPI": _mpi,
+    "mpi4py": _mpi4py,
+    "NumPy": _numpy,
+    "h5py": _h5py,
+}

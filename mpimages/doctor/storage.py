@@ -50,14 +50,27 @@ def _begin(path: str) -> tuple[list[Finding], str | None]:
     """Look at the file system, and make a hidden directory there. Local."""
     path = os.path.abspath(path)
     if not os.path.isdir(path):
-        return [Finding("path", "problem", f"{path} is no directory",
-                        "give one that exists, where outputs shall go")], None
+        return [
+            Finding(
+                "path",
+                "problem",
+                f"{path} is no directory",
+                "give one that exists, where outputs shall go",
+            )
+        ], None
     found = [_system(path)]
     try:
         directory = tempfile.mkdtemp(prefix=".mpimages-doctor-", dir=path)
     except OSError as error:
-        return [*found, Finding("path", "problem", f"{path} cannot be written: {error.strerror}",
-                                "choose another, or ask for the right to write there")], None
+        return [
+            *found,
+            Finding(
+                "path",
+                "problem",
+                f"{path} cannot be written: {error.strerror}",
+                "choose another, or ask for the right to write there",
+            ),
+        ], None
     # mkdtemp lets nobody else in; the ranks are of one user, but some file systems map users.
     os.chmod(directory, 0o755)
     return [*found, _locks(directory)], directory
@@ -100,8 +113,9 @@ def _system(path: str) -> Finding:
     if free < LITTLE_SPACE:
         return Finding("path", "note", text, "make room, or choose another file system")
     if kind in ("tmpfs", "ramfs"):
-        return Finding("path", "note", text,
-                       "this is the memory of one node: good for trials, not for results")
+        return Finding(
+            "path", "note", text, "this is the memory of one node: good for trials, not for results"
+        )
     return Finding("path", "ok", text)
 
 
@@ -122,8 +136,10 @@ def _locks(directory: str) -> Finding:
     return Finding("locks", "note", "file locks have no effect", _LOCKS_CURE)
 
 
-_LOCKS_CURE = ("take care yourself that no two jobs write one output; for other programs that read "
-               "HDF5 here: HDF5_USE_FILE_LOCKING=FALSE")
+_LOCKS_CURE = (
+    "take care yourself that no two jobs write one output; for other programs that read "
+    "HDF5 here: HDF5_USE_FILE_LOCKING=FALSE"
+)
 
 
 def _seen_by_all(context: ThunderContext, directory: str) -> Finding:
@@ -132,10 +148,13 @@ def _seen_by_all(context: ThunderContext, directory: str) -> Finding:
     if not blind:
         return Finding("shared", "ok", "all ranks see what rank 0 has made there")
     rank, host = blind[0]
-    return Finding("shared", "problem",
-                   f"{len(blind)} of {context.size} ranks do not see what rank 0 has made there, "
-                   f"the first is rank {rank} on {host}",
-                   "choose a file system that all nodes share")
+    return Finding(
+        "shared",
+        "problem",
+        f"{len(blind)} of {context.size} ranks do not see what rank 0 has made there, "
+        f"the first is rank {rank} on {host}",
+        "choose a file system that all nodes share",
+    )
 
 
 def _trial(context: ThunderContext, directory: str, name: str) -> Finding:
@@ -145,18 +164,31 @@ def _trial(context: ThunderContext, directory: str, name: str) -> Finding:
     values = np.arange(np.prod(TRIAL), dtype=np.uint32).astype(np.uint16).reshape(TRIAL)
     try:
         images = context.loadImagesFromArray(values)
-        save: Callable[[Any], None] = images.saveAsHDF5 if topic == "HDF5" else \
-            images.saveAsBinarySeries
+        save: Callable[[Any], None] = (
+            images.saveAsHDF5 if topic == "HDF5" else images.saveAsBinarySeries
+        )
         save(path)
         read = context.loadSeries(path).toArray()
         verified = from_rank(context.comm, 0, ACTION, verify, path)
     except Exception as error:  # agreed on by all ranks
-        return Finding(topic, "problem", f"the trial has failed: {error}",
-                       "outputs cannot be trusted to this directory; the message says why")
+        return Finding(
+            topic,
+            "problem",
+            f"the trial has failed: {error}",
+            "outputs cannot be trusted to this directory; the message says why",
+        )
     same = context.comm.allreduce(int(np.array_equal(read, np.moveaxis(values, 0, -1))))
     if same == context.size and verified.ok:
-        return Finding(topic, "ok", f"{size_text(values.nbytes)} written by "
-                       f"{context.size} rank{'s' * (context.size > 1)}, read back, the same")
-    return Finding(topic, "problem", "what was read back is not what was written: "
-                   + ("; ".join(verified.problems[:3]) or "the ranks read other values"),
-                   "do not use this file system for outputs of several nodes")
+        return Finding(
+            topic,
+            "ok",
+            f"{size_text(values.nbytes)} written by "
+            f"{context.size} rank{'s' * (context.size > 1)}, read back, the same",
+        )
+    return Finding(
+        topic,
+        "problem",
+        "what was read back is not what was written: "
+        + ("; ".join(verified.problems[:3]) or "the ranks read other values"),
+        "do not use this file system for outputs of several nodes",
+    )

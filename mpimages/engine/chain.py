@@ -66,8 +66,13 @@ class Source(Protocol):
         """Find out what only an action can tell about the source. Collective if the source is."""
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace, room: int = 0,
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        limit: int,
+        workspace: Workspace,
+        room: int = 0,
     ) -> Generator[np.ndarray]:
         """Yield this rank's share of the selected records, in order, a batch at a time.
 
@@ -91,8 +96,14 @@ class Source(Protocol):
         """
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace, tick: Callable[[int], None],
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        out: np.ndarray,
+        limit: int,
+        workspace: Workspace,
+        tick: Callable[[int], None],
     ) -> None:
         """Write this rank's share of the selected records into out, (n,) + dims.
 

@@ -67,7 +67,8 @@ class Projection(WritingStep):
         axis = projection_axis(self.axis, dims)
         outer, inner = len(batch) * _product(dims[:axis]), _product(dims[axis + 1 :])
         projection.project(
-            self.kind, batch.reshape(outer, dims[axis], inner), out.reshape(outer, inner))
+            self.kind, batch.reshape(outer, dims[axis], inner), out.reshape(outer, inner)
+        )
 
 
 def projection_axis(axis: int, dims: Shape) -> int:
@@ -92,7 +93,9 @@ class Pixels:
     """
 
     def __init__(
-        self, name: str, index: tuple[slice | int | list[int], ...] | slice,
+        self,
+        name: str,
+        index: tuple[slice | int | list[int], ...] | slice,
         least: Shape | None = None,
     ) -> None:
         self.name = name
@@ -112,7 +115,8 @@ class Pixels:
         index = self.index if isinstance(self.index, tuple) else (self.index,) * len(size)
         return tuple(
             None if length is None or isinstance(part, list) else length * (part.step or 1)
-            for length, part in zip(size, index, strict=False) if not isinstance(part, int)
+            for length, part in zip(size, index, strict=False)
+            if not isinstance(part, int)
         )
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
@@ -120,12 +124,17 @@ class Pixels:
         if isinstance(index, slice):
             index = (index,) * (batch.ndim - 1)
         if batch.ndim - 1 != len(index):
-            raise ValueError(f"{self.name} was given {len(index)} axes, "
-                             f"but the records have dims {batch.shape[1:]}")
-        if self.least is not None and \
-                any(n < k for n, k in zip(batch.shape[1:], self.least, strict=True)):
-            raise ValueError(f"{self.name}: that part of an image is not there: it takes dims "
-                             f"of at least {self.least}, the images have {batch.shape[1:]}")
+            raise ValueError(
+                f"{self.name} was given {len(index)} axes, "
+                f"but the records have dims {batch.shape[1:]}"
+            )
+        if self.least is not None and any(
+            n < k for n, k in zip(batch.shape[1:], self.least, strict=True)
+        ):
+            raise ValueError(
+                f"{self.name}: that part of an image is not there: it takes dims "
+                f"of at least {self.least}, the images have {batch.shape[1:]}"
+            )
         return batch[(slice(None), *index)]
 
 
@@ -186,11 +195,15 @@ class Apply:
         array = np.asarray(value)
         label = self.label(key)
         if np.ma.is_masked(value):
-            raise TypeError(f"apply: the function returned masked values for key {label}; fill "
-                            "them first, with array.filled(value)")
+            raise TypeError(
+                f"apply: the function returned masked values for key {label}; fill "
+                "them first, with array.filled(value)"
+            )
         if 0 in array.shape:
-            raise ValueError(f"apply: the function returned shape {array.shape} for key {label}: "
-                             "a record has one value at least")
+            raise ValueError(
+                f"apply: the function returned shape {array.shape} for key {label}: "
+                "a record has one value at least"
+            )
         if array.dtype == np.bool_:
             array = array.astype(np.uint8)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -198,10 +211,13 @@ class Apply:
         if self.axes is not None and array.ndim == 0:
             array = array.reshape((1,) * self.axes)
         if self.axes is not None and array.ndim != self.axes:
-            raise ValueError(f"apply: the function returned shape {array.shape} for key {label}; "
-                             f"a value has {self.axes} axis")
-        if (self.known_dims is not None and array.shape != self.known_dims) or \
-                (self.known_dtype is not None and array.dtype != self.known_dtype):
+            raise ValueError(
+                f"apply: the function returned shape {array.shape} for key {label}; "
+                f"a value has {self.axes} axis"
+            )
+        if (self.known_dims is not None and array.shape != self.known_dims) or (
+            self.known_dtype is not None and array.dtype != self.known_dtype
+        ):
             dims = "any" if self.known_dims is None else self.known_dims
             dtype = "any" if self.known_dtype is None else self.known_dtype
             raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
@@ -224,6 +240,8 @@ def different(
     key: object, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
 ) -> str:
     """Return the message for a record that differs from the first."""
-    return (f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
-            f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
-            "all records of a collection are alike")
+    return (
+        f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
+        f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
+        "all records of a collection are alike"
+    )

@@ -158,9 +158,7 @@ class Action:
         Bytes that each rank may take; by default the context's budget.
     """
 
-    def __init__(
-        self, session: Session, kind: str, method: str, memory: int | None = None
-    ) -> None:
+    def __init__(self, session: Session, kind: str, method: str, memory: int | None = None) -> None:
         self.session = session
         self.comm = session.comm
         self.kind = kind
@@ -214,8 +212,11 @@ class Action:
     # -- batch by batch ------------------------------------------------------------------------
 
     def stream(
-        self, selection: Selection, consume: Callable[[int, np.ndarray], None],
-        given: object = None, into: Callable[[int, int], np.ndarray | None] | None = None,
+        self,
+        selection: Selection,
+        consume: Callable[[int, np.ndarray], None],
+        given: object = None,
+        into: Callable[[int, int], np.ndarray | None] | None = None,
     ) -> Settled:
         """Run the steps over this rank's records; call consume(first, batch) for each batch.
 
@@ -257,13 +258,20 @@ class Action:
         return known
 
     def _run(
-        self, selection: Selection, consume: Callable[[int, np.ndarray], None],
-        given: object = None, into: Callable[[int, int], np.ndarray | None] | None = None,
+        self,
+        selection: Selection,
+        consume: Callable[[int, np.ndarray], None],
+        given: object = None,
+        into: Callable[[int, int], np.ndarray | None] | None = None,
     ) -> None:
         comm, session, source = self.comm, self.session, selection.source
         place = selection.partition.bounds(comm.rank)[0]
-        writes = into is not None and isinstance(source, MemorySource) and \
-            len(selection.steps) == 1 and isinstance(selection.steps[0], WritingStep)
+        writes = (
+            into is not None
+            and isinstance(source, MemorySource)
+            and len(selection.steps) == 1
+            and isinstance(selection.steps[0], WritingStep)
+        )
         limit = VIEW_BYTES if writes else self._batch_bytes(selection)
         together = self.together((selection.signature(), given))
         if source.collective:
@@ -272,7 +280,11 @@ class Action:
             if isinstance(step, Apply):
                 step.observed = []  # a failed action may have left entries
         batches = source.batches(
-            selection.positions, selection.partition, comm.rank, limit, session.workspace,
+            selection.positions,
+            selection.partition,
+            comm.rank,
+            limit,
+            session.workspace,
             self.memory // ROOM_PART,
         )
 
@@ -370,7 +382,9 @@ class Action:
             if block is None:
                 record = batch[:1].nbytes
                 memory_limit.check_fits(
-                    max(selection.partition.counts) * record, self.memory, self.name,
+                    max(selection.partition.counts) * record,
+                    self.memory,
+                    self.name,
                     self._instead(selection, record),
                 )
                 block = empty((stop - start, *batch.shape[1:]), batch.dtype)
@@ -385,8 +399,15 @@ class Action:
         block = np.empty(0)
 
         def fill() -> None:
-            source.load(records.positions, records.partition, self.comm.rank, block, ROUND_BYTES,
-                        self.session.workspace, tick)
+            source.load(
+                records.positions,
+                records.partition,
+                self.comm.rank,
+                block,
+                ROUND_BYTES,
+                self.session.workspace,
+                tick,
+            )
 
         with self._count(records) as tick:
             with self.together(records.signature()):
@@ -408,8 +429,9 @@ class Action:
         block, known = self.load(selection)
         source = MemorySource(block, known.dims, known.dtype, known.partition)
         source.number = known.source.number
-        return Settled(source, range(known.count), known.keys, (), known.partition, known.dims,
-                       known.dtype)
+        return Settled(
+            source, range(known.count), known.keys, (), known.partition, known.dims, known.dtype
+        )
 
     def gather(self, selection: Selection) -> np.ndarray:
         """Return all records on every rank, (n,) + dims. Collective."""
@@ -432,7 +454,9 @@ class Action:
             return
         own = 0 if self.comm.size == 1 else _share_bytes(selection)
         memory_limit.check_fits(
-            selection.record_bytes * selection.count + own, self.memory, self.name,
+            selection.record_bytes * selection.count + own,
+            self.memory,
+            self.name,
             "take fewer records, or give the context more with memory=",
         )
 
@@ -441,7 +465,9 @@ class Action:
         self.check_record(selection)
         if isinstance(selection, Settled):
             memory_limit.check_fits(
-                _share_bytes(selection, copied), self.memory, self.name,
+                _share_bytes(selection, copied),
+                self.memory,
+                self.name,
                 self._instead(selection, selection.record_bytes),
             )
 
@@ -449,10 +475,12 @@ class Action:
         """Raise MemoryError if not even one record and its result fit. Local."""
         source = selection.source
         if isinstance(source, LocalSource):
-            made = selection.record_bytes \
-                if selection.steps and isinstance(selection, Settled) else 0
+            made = (
+                selection.record_bytes if selection.steps and isinstance(selection, Settled) else 0
+            )
             memory_limit.check_fits(
-                source.record_bytes() + made, self.memory,
+                source.record_bytes() + made,
+                self.memory,
                 f"{self.name}: one record of shape {source.dims} and dtype {source.dtype}",
                 source.advice(),
             )
@@ -466,8 +494,11 @@ class Action:
         there = self.memory // max(1, record)
         # More ranks do not help: each holds all gathered records, and records in memory do not
         # move.
-        if not there or selection.source.partition is not None or \
-                not (saves or self.method in ("cache", "toSeries")):
+        if (
+            not there
+            or selection.source.partition is not None
+            or not (saves or self.method in ("cache", "toSeries"))
+        ):
             return words
         return f"{words}, or use {-(-selection.count // there)} ranks that each have as much"
 

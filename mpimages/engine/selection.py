@@ -60,8 +60,7 @@ class Selection:
         """Return a selection of the records at the places `kept`, ascending ints."""
         positions = pick(self.positions, kept)
         partition = partition_of(self.source, positions, self.partition.parts)
-        return replace(
-            self, positions=positions, keys=pick(self.keys, kept), partition=partition)
+        return replace(self, positions=positions, keys=pick(self.keys, kept), partition=partition)
 
     def describe(self) -> Selection:
         """Return a `Settled` copy if shape and dtype are known, else self."""
@@ -70,8 +69,9 @@ class Selection:
             dims, dtype = step.dims(dims), step.dtype(dtype)
         if dims is None or dtype is None:
             return self
-        return Settled(self.source, self.positions, self.keys, self.steps, self.partition, dims,
-                       dtype)
+        return Settled(
+            self.source, self.positions, self.keys, self.steps, self.partition, dims, dtype
+        )
 
     def signature(self) -> tuple[object, ...]:
         """Return what must be the same on all ranks: the recording and `question`."""
@@ -80,8 +80,14 @@ class Selection:
     def question(self) -> tuple[object, ...]:
         """Return the records of the recording, and the steps with their parameters."""
         steps = tuple(
-            (step.name, *(_summary(v) if isinstance(v, np.ndarray) else v
-                          for v in vars(step).values() if isinstance(v, PLAIN)))
+            (
+                step.name,
+                *(
+                    _summary(v) if isinstance(v, np.ndarray) else v
+                    for v in vars(step).values()
+                    if isinstance(v, PLAIN)
+                ),
+            )
             for step in self.steps
         )
         return (_summary(self.positions), _summary(self.keys), steps)
@@ -124,8 +130,9 @@ class Settled(Selection):
 
     def then(self, step: Step) -> Selection:
         """Return the selection with one more step."""
-        return select(self.source, self.positions, self.keys, (*self.steps, step),
-                      self.partition.parts)
+        return select(
+            self.source, self.positions, self.keys, (*self.steps, step), self.partition.parts
+        )
 
 
 def select(

@@ -52,8 +52,12 @@ class Session:
     """
 
     def __init__(
-        self, comm: MPI.Intracomm, memory: int | str | None, timeout: float | None = None,
-        progress: bool | float | None = None, timings: bool = False,
+        self,
+        comm: MPI.Intracomm,
+        memory: int | str | None,
+        timeout: float | None = None,
+        progress: bool | float | None = None,
+        timings: bool = False,
     ) -> None:
         self.workspace = Workspace(0, 1)
         self.loaded = 0
@@ -99,8 +103,10 @@ class Session:
         if self._shared is None:
             raise RuntimeError("the ThunderContext is closed; make a new one")
         if self._process != os.getpid():
-            raise RuntimeError("this process was forked from the one that has the ThunderContext: "
-                               "MPI and its threads are not here; give it arrays instead")
+            raise RuntimeError(
+                "this process was forked from the one that has the ThunderContext: "
+                "MPI and its threads are not here; give it arrays instead"
+            )
         if self._shared.watch.broken:
             raise RuntimeError("the ThunderContext is closed, because its ranks were out of step")
         return self._shared

@@ -62,8 +62,13 @@ class LocalSource:
         raise NotImplementedError
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace, room: int = 0,
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        limit: int,
+        workspace: Workspace,
+        room: int = 0,
     ) -> Generator[np.ndarray]:
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
@@ -86,15 +91,17 @@ class LocalSource:
         """Yield the records own[a:b] for each (a, b) of `cuts`."""
         longest = max(b - a for a, b in cuts)
         # Two buffers in turn: the threads fill one while the other is computed on.
-        buffers = [workspace.empty((longest, *self.dims), self.dtype)
-                   for _ in cuts[: 2 if ahead else 1]]
+        buffers = [
+            workspace.empty((longest, *self.dims), self.dtype) for _ in cuts[: 2 if ahead else 1]
+        ]
         pieces = [buffers[i % len(buffers)][: b - a] for i, (a, b) in enumerate(cuts)]
 
         def begin(number: int) -> Work:
             a, b = cuts[number]
             parts = self._parts(own[a:b], workspace.threads)
-            return workspace.submit((self.fill, (own[a + c : a + d], pieces[number][c:d]))
-                                    for c, d in parts)
+            return workspace.submit(
+                (self.fill, (own[a + c : a + d], pieces[number][c:d])) for c, d in parts
+            )
 
         work = begin(0)
         try:
@@ -149,8 +156,14 @@ class LocalSource:
         return [(int(groups[a]), int(groups[b])) for a, b in map(parts.bounds, range(parts.parts))]
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace, tick: Callable[[int], None],
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        out: np.ndarray,
+        limit: int,
+        workspace: Workspace,
+        tick: Callable[[int], None],
     ) -> None:
         start, stop = partition.bounds(rank)
         if stop == start:
@@ -246,7 +259,11 @@ class FileSource(LocalSource):
     """
 
     def __init__(
-        self, reader: Reader, options: Options, header: Header, paths: PathTable,
+        self,
+        reader: Reader,
+        options: Options,
+        header: Header,
+        paths: PathTable,
         ends: np.ndarray | None,
     ) -> None:
         count = len(paths) if ends is None else int(ends[-1])
@@ -266,8 +283,11 @@ class FileSource(LocalSource):
         more = super().advice()
         planes = len(self.dims) == 3 and not isinstance(self.options.nplanes, int)
         cut = "nplanes" in self.reader.takes and "T" not in self.header.layout.get("axes", "")
-        return f"nplanes=1 reads its planes as the images of a movie; for volumes, {more}" \
-            if planes and cut else more
+        return (
+            f"nplanes=1 reads its planes as the images of a movie; for volumes, {more}"
+            if planes and cut
+            else more
+        )
 
     def check_count(self, file: int) -> None:
         """Refuse a file with several images if each file is expected to have one.
@@ -317,9 +337,7 @@ class FileSource(LocalSource):
 
     def open(self, file: int) -> Handle:
         """Open a file for this thread."""
-        return self.reader.open(
-            self.paths[file], self.options, self.header, self._scratch.scratch
-        )
+        return self.reader.open(self.paths[file], self.options, self.header, self._scratch.scratch)
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         files, images = self._located(positions)
@@ -414,8 +432,13 @@ class MemorySource:
         return math.prod(self.dims) * self.dtype.itemsize
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace, room: int = 0,
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        limit: int,
+        workspace: Workspace,
+        room: int = 0,
     ) -> Generator[np.ndarray]:
         start, stop = partition.bounds(rank)
         own = positions[start:stop]
@@ -430,8 +453,14 @@ class MemorySource:
                 yield block[begin + i : begin + min(i + step, b - a)]
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace, tick: Callable[[int], None],
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        out: np.ndarray,
+        limit: int,
+        workspace: Workspace,
+        tick: Callable[[int], None],
     ) -> None:
         filled = 0
         for batch in self.batches(positions, partition, rank, limit, workspace):
@@ -462,7 +491,8 @@ def resolve_caches(chain: Chain) -> Chain:
     """Return the chain without the caches that were dropped since it was made."""
     while isinstance(chain.source, CacheSource) and not chain.source.kept:
         origin, kept = chain.source.origin, chain.positions
-        positions = None if kept is None else \
-            pick(origin.positions, np.asarray(kept, dtype=np.int64))
+        positions = (
+            None if kept is None else pick(origin.positions, np.asarray(kept, dtype=np.int64))
+        )
         chain = Chain(origin.source, positions, chain.keys, (*origin.steps, *chain.steps))
     return chain

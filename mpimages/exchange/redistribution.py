@@ -95,7 +95,11 @@ class Redistribution:
     """
 
     def __init__(
-        self, images: Partition, pixels: Partition, dtype: np.dtype, limit: int,
+        self,
+        images: Partition,
+        pixels: Partition,
+        dtype: np.dtype,
+        limit: int,
         segments: Segments | None = None,
     ) -> None:
         self.images = images
@@ -114,7 +118,11 @@ class Redistribution:
         return begin, min(stop, begin + self.width)
 
     def execute(
-        self, comm: MPI.Intracomm, images: np.ndarray, positions: Positions, workspace: Workspace,
+        self,
+        comm: MPI.Intracomm,
+        images: np.ndarray,
+        positions: Positions,
+        workspace: Workspace,
         out: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Move the pixels, a round at a time. Collective: every rank takes part in every round.
@@ -176,8 +184,10 @@ class Redistribution:
         `together` holds an error of a rank: out is valid only after its ranks have agreed.
         `images` is as in `execute`; on a rank that has failed already it may be any array.
         """
-        own, first = _Images(images, range(self.pixels.count)), \
-            self.pixels.offsets[together.comm.rank]
+        own, first = (
+            _Images(images, range(self.pixels.count)),
+            self.pixels.offsets[together.comm.rank],
+        )
         for number in range(self.rounds):
             start, stop = self.band(together.comm.rank, number)
             self._move(together, own, number, buffers, out[start - first : stop - first])
@@ -187,8 +197,7 @@ class Redistribution:
         return (rank,) if self._shared is None else self._shared.segments.near
 
     def _move(
-        self, together: Together, images: _Images, number: int, buffers: Buffers,
-        target: np.ndarray,
+        self, together: Together, images: _Images, number: int, buffers: Buffers, target: np.ndarray
     ) -> None:
         """Run one round; this rank's pixels go into `target`. Collective."""
         comm, shared = together.comm, self._shared
@@ -235,8 +244,11 @@ class _Messages:
         for rank in self._near:
             sent[rank] = received[rank] = 0
         there = receive.view(np.uint8)
-        complete(comm, comm.Ialltoallv([send.view(np.uint8), sent, MPI.BYTE],
-                                       [there, received, MPI.BYTE]), there)
+        complete(
+            comm,
+            comm.Ialltoallv([send.view(np.uint8), sent, MPI.BYTE], [there, received, MPI.BYTE]),
+            there,
+        )
 
     def unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
         """Copy the data from each rank into the columns of its images. Local."""
@@ -290,8 +302,10 @@ class _SharedMemory:
         bands = {rank: plan.band(rank, number) for rank in segments.near}
         widest = max(stop - start for start, stop in bands.values())
         for begin in range(0, widest, self._step):
-            pieces = {rank: (min(stop, start + begin), min(stop, start + begin + self._step))
-                      for rank, (start, stop) in bands.items()}
+            pieces = {
+                rank: (min(stop, start + begin), min(stop, start + begin + self._step))
+                for rank, (start, stop) in bands.items()
+            }
             with together.attempt():
                 half, n = segments.half(own), len(images)
                 for rank, place in self._places(own, n, pieces).items():

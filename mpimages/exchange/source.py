@@ -77,16 +77,27 @@ class ExchangeSource:
         return action.require_settled(self.images.settle(action))
 
     def batches(
-        self, positions: Positions, partition: Partition, rank: int, limit: int,
-        workspace: Workspace, room: int = 0,
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        limit: int,
+        workspace: Workspace,
+        room: int = 0,
     ) -> Generator[np.ndarray]:
         """See `Source`. Collective."""
         block, plan = self._plan(partition, limit)
         yield from plan.execute(self.images.session.comm, block, positions, workspace)
 
     def load(
-        self, positions: Positions, partition: Partition, rank: int, out: np.ndarray, limit: int,
-        workspace: Workspace, tick: Callable[[int], None],
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        out: np.ndarray,
+        limit: int,
+        workspace: Workspace,
+        tick: Callable[[int], None],
     ) -> None:
         """Write all of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
@@ -116,5 +127,6 @@ class ExchangeSource:
         flat = np.empty((0, 0))
         with action.together():
             flat = np.ascontiguousarray(block).reshape(len(block), math.prod(images.dims))
-        return flat, Redistribution(images.partition, partition, block.dtype, limit,
-                                  action.session.segments)
+        return flat, Redistribution(
+            images.partition, partition, block.dtype, limit, action.session.segments
+        )

@@ -11,9 +11,20 @@ if TYPE_CHECKING:
 
 # As they are registered with the HDF Group; a file may name its filters, but need not.
 FILTER_NAMES = {
-    4: "szip", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle",
-    32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32018: "FCIDECOMP", 32019: "JPEG",
-    32024: "SZ3", 32026: "Blosc2", 32028: "SPERR",
+    4: "szip",
+    307: "bzip2",
+    32000: "LZF",
+    32001: "Blosc",
+    32004: "LZ4",
+    32008: "bitshuffle",
+    32013: "ZFP",
+    32015: "Zstandard",
+    32017: "SZ",
+    32018: "FCIDECOMP",
+    32019: "JPEG",
+    32024: "SZ3",
+    32026: "Blosc2",
+    32028: "SPERR",
 }
 
 
@@ -21,8 +32,10 @@ def filters_of(dataset: h5py.Dataset) -> list[tuple[int, str]]:
     """The number and name of each filter that a dataset's chunks go through when written."""
     plist = dataset.id.get_create_plist()
     found = (plist.get_filter(i) for i in range(plist.get_nfilters()))
-    return [(number, FILTER_NAMES.get(number) or name.decode("utf-8", "replace"))
-            for number, _, _, name in found]
+    return [
+        (number, FILTER_NAMES.get(number) or name.decode("utf-8", "replace"))
+        for number, _, _, name in found
+    ]
 
 
 def stored_chunks(dataset: h5py.Dataset) -> list[h5py.h5d.StoreInfo]:

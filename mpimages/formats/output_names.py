@@ -29,8 +29,9 @@ PICTURES_FORMAT, PICTURES_VERSION = "mpimages-images", 1
 # A directory of statistics, of `mpimages stats`.
 STATS = "stats.json"
 STATS_FORMAT = "mpimages-stats"
-STATS_PICTURES = tuple(f"{name}.{kind}" for name in ("mean", "stdev", "max", "min")
-                       for kind in ("tif", "png"))
+STATS_PICTURES = tuple(
+    f"{name}.{kind}" for name in ("mean", "stdev", "max", "min") for kind in ("tif", "png")
+)
 
 # A dataset in an HDF5 file: the attribute that says its version.
 HDF5_MARK, HDF5_VERSION = "mpimages_format", 1

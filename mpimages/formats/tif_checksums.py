@@ -41,8 +41,7 @@ class Mark:
 
 
 def pack_mark(
-    file_bytes: int, first: int, pixel_bytes: int, piece: int, structure: int,
-    crcs: Sequence[int],
+    file_bytes: int, first: int, pixel_bytes: int, piece: int, structure: int, crcs: Sequence[int]
 ) -> bytes:
     """The mark's bytes."""
     fields = FIELDS.pack(TIF_MARK, file_bytes, first, pixel_bytes, piece, structure)

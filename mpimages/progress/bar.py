@@ -80,8 +80,15 @@ def _tqdm(interval: float, seconds: float, options: JsonObject) -> Any:
     kind.set_lock(threading.RLock())
     width = width_of(sys.stderr)
     # A full line would wrap in some terminals. Without a size tqdm would not draw a bar.
-    bar = kind(**options, file=sys.stderr, ncols=width and width - 1, nrows=20,
-               mininterval=interval, miniters=0, smoothing=0)
+    bar = kind(
+        **options,
+        file=sys.stderr,
+        ncols=width and width - 1,
+        nrows=20,
+        mininterval=interval,
+        miniters=0,
+        smoothing=0,
+    )
     bar.start_t = time.time() - seconds
     return bar
 

@@ -66,8 +66,9 @@ def choose_progress(progress: bool | float | None) -> tuple[bool, float | None]:
     else:
         name, seconds = "progress", check_number(progress, "progress")
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"{name} must be 0, 1 or a positive number of seconds, got "
-                         f"{quote(seconds)}")
+        raise ValueError(
+            f"{name} must be 0, 1 or a positive number of seconds, got {quote(seconds)}"
+        )
     return True, seconds
 
 
@@ -140,8 +141,12 @@ class _Piece:
     """The state of one piece of work on one rank."""
 
     def __init__(
-        self, watch: Watch, line: Bar | LogLines | None, period: float,
-        described: tuple[str, int, str], number: int,
+        self,
+        watch: Watch,
+        line: Bar | LogLines | None,
+        period: float,
+        described: tuple[str, int, str],
+        number: int,
     ) -> None:
         self.done = 0
         self._total = described[1]

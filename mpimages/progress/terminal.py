@@ -11,9 +11,20 @@ __all__ = ["is_live", "width_of"]
 WIDTH = 80
 # Launchers that forward the output of rank 0 at once, by the names of their processes, which Linux
 # cuts at 15 characters. srun is not among them: it runs on another node.
-LAUNCHERS = {"mpiexec", "mpirun", "mpiexec.hydra", "mpiexec.openmpi", "mpiexec.mpich",
-             "mpirun.openmpi", "mpirun.mpich", "hydra_pmi_proxy", "hydra_bstrap_pr", "orterun",
-             "prterun", "prte"}
+LAUNCHERS = {
+    "mpiexec",
+    "mpirun",
+    "mpiexec.hydra",
+    "mpiexec.openmpi",
+    "mpiexec.mpich",
+    "mpirun.openmpi",
+    "mpirun.mpich",
+    "hydra_pmi_proxy",
+    "hydra_bstrap_pr",
+    "orterun",
+    "prterun",
+    "prte",
+}
 GENERATIONS = 5
 
 

@@ -53,8 +53,10 @@ class Row:
     def __str__(self) -> str:
         size = size_text(self.bytes) if self.bytes else ""
         rate = "" if self.rate is None else f"{self.rate:.3g}"
-        return (f"{self.phase:13} {self.slowest:9.3f} {self.rank:>6} {self.mean:9.3f} "
-                f"{size:>12} {rate:>7}").rstrip()
+        return (
+            f"{self.phase:13} {self.slowest:9.3f} {self.rank:>6} {self.mean:9.3f} "
+            f"{size:>12} {rate:>7}"
+        ).rstrip()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,14 @@ def over_ranks(comm: MPI.Intracomm, timings: Timings) -> Table:
     rows = []
     for name, (seconds, sizes) in zip(PHASES, every.transpose(1, 2, 0), strict=True):
         slowest = int(seconds.argmax())
-        rows.append(Row(name, float(seconds[slowest]), slowest, float(seconds.mean()),
-                        int(sizes.sum()), comm.size))
+        rows.append(
+            Row(
+                name,
+                float(seconds[slowest]),
+                slowest,
+                float(seconds.mean()),
+                int(sizes.sum()),
+                comm.size,
+            )
+        )
     return Table(tuple(rows))

@@ -123,8 +123,7 @@ def find_input(
         flat = reader is None or reader.name == "stack"
         endings = None if reader is None or flat else reader.extensions
     # Who names the format may have files that end otherwise.
-    recognises = None if reader is None or endings is None or ext is not None else \
-        reader.recognises
+    recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
     if reader is not None:
         return reader.name, paths

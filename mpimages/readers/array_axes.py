@@ -47,8 +47,9 @@ def array_axes(path: str, shape: Sequence[int], axes: str | None, channel: int |
             f"{_plain(found)}; say which axis has the channels by axes={hint}"
         )
     if channel is None and length is not None and length > 1:
-        raise ValueError(f"{path}: it has {length} channels; say which one by "
-                         f"{_channel_choice(length)}")
+        raise ValueError(
+            f"{path}: it has {length} channels; say which one by {_channel_choice(length)}"
+        )
     if length is not None and (channel or 0) >= length:
         channels = "one channel" if length == 1 else f"{length} channels"
         raise ValueError(f"{path}: there is no channel {channel}: it has {channels}, from 0")
@@ -59,16 +60,19 @@ def _default(path: str, shape: tuple[int, ...]) -> str:
     """The default order; ValueError where the array hardly can have it."""
     axes = DEFAULTS.get(len(shape))
     if axes is None:
-        raise ValueError(f"{path}: an array of shape {shape} has no usual order of axes; "
-                         f"{_how_to_name(shape)}")
+        raise ValueError(
+            f"{path}: an array of shape {shape} has no usual order of axes; {_how_to_name(shape)}"
+        )
     if len(shape) > 2 and shape[-1] <= NARROW and shape[-2] >= HIGH * shape[-1]:
         before = DEFAULTS[len(shape) - 1]
         if shape[-1] == 1:  # named, as others may be of length 1, too
             calls = f"axes={before + 'C'!r} leaves it out"
         else:
             pages = "TYXZ" if len(shape) == 4 else "YXT"
-            calls = (f"axes={before + 'C'!r} with {_channel_choice(shape[-1])} reads one channel, "
-                     f"axes={pages!r} takes it for {'pages' if pages[-1] == 'Z' else 'times'}")
+            calls = (
+                f"axes={before + 'C'!r} with {_channel_choice(shape[-1])} reads one channel, "
+                f"axes={pages!r} takes it for {'pages' if pages[-1] == 'Z' else 'times'}"
+            )
         raise ValueError(
             f"{path}: has shape {shape}: its last axis, of length {shape[-1]}, is hardly the X of "
             f"{axes}, the order that is taken where none is said; {calls}, and axes={axes!r} "
@@ -80,8 +84,10 @@ def _default(path: str, shape: tuple[int, ...]) -> str:
 def _place_names(path: str, shape: tuple[int, ...], axes: str) -> str:
     """The axes that were named, with those left out that have length 1."""
     if not can_have(shape, axes):
-        raise ValueError(f"{path}: an array of shape {shape} does not have the axes {axes!r}; "
-                         f"{_how_to_name(shape)}")
+        raise ValueError(
+            f"{path}: an array of shape {shape} does not have the axes {axes!r}; "
+            f"{_how_to_name(shape)}"
+        )
     ones = [i for i, n in enumerate(shape) if n == 1]
     ways: dict[tuple[int, ...], tuple[int, ...]] = {}
     for left in combinations(ones, len(shape) - len(axes)):
@@ -107,7 +113,7 @@ def _all_named(
     """How to name what is left out, where one axis is, which C can stand for."""
     if len(shape) - len(axes) != 1 or "C" in axes:
         return ""
-    calls = (f"axes={axes[:left[0]] + 'C' + axes[left[0]:]!r}" for left in ways.values())
+    calls = (f"axes={axes[: left[0]] + 'C' + axes[left[0] :]!r}" for left in ways.values())
     return f": {' or '.join(calls)}"
 
 
@@ -148,8 +154,10 @@ def cut_array(
     if options.nplanes is None or ("Z" not in axes and options.nplanes == 1):
         return shape, axes
     if "T" in axes or "Z" not in axes:
-        raise ValueError(f"{path}: nplanes={options.nplanes} cuts volumes of pages, but its axes "
-                         f"are {_plain(axes)}; {_how_to_cut(axes)}")
+        raise ValueError(
+            f"{path}: nplanes={options.nplanes} cuts volumes of pages, but its axes "
+            f"are {_plain(axes)}; {_how_to_cut(axes)}"
+        )
     depth = axes.index("Z")
     images, planes = cut_planes(path, shape[depth], options, droppable=depth == 0)
     cut = (images,) if planes == 1 else (images, planes)

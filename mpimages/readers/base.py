@@ -251,7 +251,8 @@ class Reader(ABC):
         with os.fdopen(fd, "rb") as file:
             return any(
                 os.pread(file.fileno(), len(signature), place) == signature
-                for place in self.signature_places for signature in self.signatures
+                for place in self.signature_places
+                for signature in self.signatures
             )
 
     @abstractmethod
@@ -270,14 +271,20 @@ class Reader(ABC):
         """Raise ValueError for options that mean nothing here, or contradict the file."""
         for name in ("nplanes", "nchannels", "channel", "dataset", "axes", "incomplete"):
             if name not in self.takes and getattr(options, name) is not None:
-                raise ValueError(f"{name}={getattr(options, name)!r} means nothing for "
-                                 f"inputFormat={self.name!r} ({header.path})")
+                raise ValueError(
+                    f"{name}={getattr(options, name)!r} means nothing for "
+                    f"inputFormat={self.name!r} ({header.path})"
+                )
         if "dims" not in self.takes:  # a reader takes shape with it
             options.require_dims(header.path, header.dims)
-        if "dtype" not in self.takes and options.dtype is not None \
-                and options.dtype.newbyteorder("=") != header.dtype:
-            raise ValueError(f"{header.path}: dtype={options.dtype} was given, but it holds "
-                             f"{header.dtype}")
+        if (
+            "dtype" not in self.takes
+            and options.dtype is not None
+            and options.dtype.newbyteorder("=") != header.dtype
+        ):
+            raise ValueError(
+                f"{header.path}: dtype={options.dtype} was given, but it holds {header.dtype}"
+            )
 
     @abstractmethod
     def open(
@@ -312,9 +319,7 @@ class Reader(ABC):
         return 0
 
 
-def cut_planes(
-    path: str, pages: int, options: Options, droppable: bool = False
-) -> tuple[int, int]:
+def cut_planes(path: str, pages: int, options: Options, droppable: bool = False) -> tuple[int, int]:
     """(images, planes in each) for a file of `pages` pages.
 
     Parameters

@@ -115,10 +115,17 @@ def _add_advice(reader: Reader, path: str, options: Options, error: ValueError) 
     if dropping is None or options.incomplete is not None:
         return error
     tries = [(dropping, "a stopIdx= of at most {}, or incomplete='drop', leaves it out")]
-    if options.nplanes is None and "nplanes" in reader.takes and \
-            _attempt(reader, path, replace(options, nplanes=1)) is None:
-        tries.append((replace(dropping, nplanes=1),
-                      "nplanes=1 with incomplete='drop' reads its whole pages, {}"))
+    if (
+        options.nplanes is None
+        and "nplanes" in reader.takes
+        and _attempt(reader, path, replace(options, nplanes=1)) is None
+    ):
+        tries.append(
+            (
+                replace(dropping, nplanes=1),
+                "nplanes=1 with incomplete='drop' reads its whole pages, {}",
+            )
+        )
     for further, words in tries:
         found = _attempt(reader, path, further)
         if found is not None and found.count:

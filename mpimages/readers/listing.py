@@ -152,7 +152,10 @@ def list_files(
 
 
 def _one(
-    path: str, extensions: Sequence[str] | None, recursive: bool, ignored: frozenset[str],
+    path: str,
+    extensions: Sequence[str] | None,
+    recursive: bool,
+    ignored: frozenset[str],
     recognises: Callable[[str], bool] | None,
 ) -> list[str]:
     if os.path.isdir(path):
@@ -244,11 +247,7 @@ def _directories(head: str) -> list[str]:
 
 
 def _nothing(
-    path: str,
-    kind: str,
-    found: Sequence[str],
-    extensions: Sequence[str] | None,
-    recursive: bool,
+    path: str, kind: str, found: Sequence[str], extensions: Sequence[str] | None, recursive: bool
 ) -> str:
     wanted = "files" if extensions is None else f"files ending in {', '.join(extensions)}"
     message = f"{path}: no {wanted} " + (
@@ -258,8 +257,10 @@ def _nothing(
         message += "; brackets are wildcards too: a [ that is part of a name is written [[]"
     others = [] if kind == "directory" or found else list(_matching(path, ignore_case=True))
     if others:
-        message += (f"; upper and lower case differ in a pattern, and {_some(others)} would match "
-                    "otherwise: give the pattern in their case, or the directory")
+        message += (
+            f"; upper and lower case differ in a pattern, and {_some(others)} would match "
+            "otherwise: give the pattern in their case, or the directory"
+        )
     if kind == "directory" and not recursive:
         message += " (recursive=True searches the directories below)"
     if found:

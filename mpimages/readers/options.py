@@ -78,15 +78,17 @@ class Options:
         """Raise ValueError where dims or shape was given and the images of `path` have another."""
         for name in ("dims", "shape"):
             if getattr(self, name) not in (None, found):
-                raise ValueError(f"{path}: {name}={getattr(self, name)} was given, but its images "
-                                 f"are {found}")
+                raise ValueError(
+                    f"{path}: {name}={getattr(self, name)} was given, but its images are {found}"
+                )
 
 
 def _check_nplanes(value: object) -> int | str:
     if isinstance(value, str):
         if value != ALL_PLANES:
-            raise ValueError(f"nplanes must be an integer, or 'all' for one image, got "
-                             f"{quote(value)}")
+            raise ValueError(
+                f"nplanes must be an integer, or 'all' for one image, got {quote(value)}"
+            )
         return value
     return check_int(value, "nplanes", 1)
 

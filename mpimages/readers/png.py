@@ -140,8 +140,9 @@ def _read_palette(fd: int, size: int) -> np.ndarray | None:
         length, kind = struct.unpack(">I4s", os.pread(fd, 8, place))
         if kind == b"PLTE" and 0 < length <= 768 and length % 3 == 0:
             stored = os.pread(fd, length, place + 8)
-            return np.frombuffer(stored, np.uint8).reshape(-1, 3).T if len(stored) == length \
-                else None
+            return (
+                np.frombuffer(stored, np.uint8).reshape(-1, 3).T if len(stored) == length else None
+            )
         if kind == b"IDAT":
             return None
         place += 12 + length

@@ -20,8 +20,12 @@ from .gathering import Recording, gather
 
 __all__ = ["write_report"]
 
+
 def write_report(
-    action: Action, images: Selection, metadata: JsonObject, path: str | os.PathLike[str],
+    action: Action,
+    images: Selection,
+    metadata: JsonObject,
+    path: str | os.PathLike[str],
     overwrite: bool,
 ) -> JsonObject:
     """See `Images.report`. Collective."""
@@ -30,12 +34,16 @@ def write_report(
         recording, known = gather(action, images)
         unwritten = never_written(action, known)
         figures: JsonObject = from_rank(
-            comm, 0, action.name, _write, known, metadata, recording, unwritten, output)
+            comm, 0, action.name, _write, known, metadata, recording, unwritten, output
+        )
     return figures
 
 
 def _write(
-    images: Settled, metadata: JsonObject, recording: Recording, unwritten: dict[str, int],
+    images: Settled,
+    metadata: JsonObject,
+    recording: Recording,
+    unwritten: dict[str, int],
     output: str,
 ) -> JsonObject:
     """Judge, draw and write; returns the figures. Local: rank 0."""
@@ -55,7 +63,8 @@ def _write(
         os.fsync(file.fileno())
     return {
         "recording": description.fields,
-        "findings": [{"topic": one.topic, "level": one.level, "text": one.text}
-                     for one in judged.findings],
+        "findings": [
+            {"topic": one.topic, "level": one.level, "text": one.text} for one in judged.findings
+        ],
         "figures": plain_metadata(judged.figures),
     }

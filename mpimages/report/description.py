@@ -59,17 +59,37 @@ def describe(images: Settled, metadata: JsonMapping) -> Description:
     interval = _positive(known.get("frameInterval"))
     title, names, gaps = _files(images)
     steps = [step.name for step in images.steps]
-    fields = {**names, "images": count, "dims": list(dims), "dtype": str(dtype), "bytes": size,
-              "steps": steps, "metadata": known}
-    rows = [(name.replace("_", " "), str(text)) for name, text in names.items()
-            if name != "bytes_in_files"]
+    fields = {
+        **names,
+        "images": count,
+        "dims": list(dims),
+        "dtype": str(dtype),
+        "bytes": size,
+        "steps": steps,
+        "metadata": known,
+    }
+    rows = [
+        (name.replace("_", " "), str(text))
+        for name, text in names.items()
+        if name != "bytes_in_files"
+    ]
     rows += [
         ("images", f"{count:,}"),
-        ("dims", " × ".join(map(str, dims)) + (" (row, column, plane)" if len(dims) == 3 else
-                                               " (row, column)")),
+        (
+            "dims",
+            " × ".join(map(str, dims))
+            + (" (row, column, plane)" if len(dims) == 3 else " (row, column)"),
+        ),
         ("dtype", str(dtype)),
-        ("size", size_text(size) + (f", {size_text(names['bytes_in_files'])} in files"
-                                    if "bytes_in_files" in names else "")),
+        (
+            "size",
+            size_text(size)
+            + (
+                f", {size_text(names['bytes_in_files'])} in files"
+                if "bytes_in_files" in names
+                else ""
+            ),
+        ),
     ]
     if steps:
         rows.append(("steps", ", ".join(steps)))
@@ -88,8 +108,11 @@ def _files(images: Settled) -> tuple[str, JsonObject, list[JsonObject]]:
     first = _text(os.path.abspath(source.paths[int(files[0])]))
     directory = os.path.dirname(first)
     found: JsonObject = {
-        "path": directory if len(files) > 1 else first, "format": source.reader.name,
-        "files": len(files), "first": names[0], "last": names[-1],
+        "path": directory if len(files) > 1 else first,
+        "format": source.reader.name,
+        "files": len(files),
+        "first": names[0],
+        "last": names[-1],
         "bytes_in_files": sum(os.stat(source.paths[int(i)]).st_size for i in files),
     }
     if len(files) == 1:
@@ -116,14 +139,21 @@ def gaps_in(names: list[str]) -> list[JsonObject]:
     if len(changing) != 1:
         return []
     steps = [b - a for a, b in zip(changing[0], changing[0][1:], strict=False)]
-    usual = min(steps, key=lambda step: (-steps.count(step), step)) if len(steps) < 1000 else \
-        int(np.median(steps))
+    usual = (
+        min(steps, key=lambda step: (-steps.count(step), step))
+        if len(steps) < 1000
+        else int(np.median(steps))
+    )
     large = [i for i, step in enumerate(steps) if step != usual]
-    if usual < 1 or len(large) > max(1, RARE * len(steps)) or \
-            any(steps[i] < usual or steps[i] % usual for i in large):
+    if (
+        usual < 1
+        or len(large) > max(1, RARE * len(steps))
+        or any(steps[i] < usual or steps[i] % usual for i in large)
+    ):
         return []
-    return [{"after": names[i], "before": names[i + 1], "missing": steps[i] // usual - 1}
-            for i in large]
+    return [
+        {"after": names[i], "before": names[i + 1], "missing": steps[i] // usual - 1} for i in large
+    ]
 
 
 def _scales(known: JsonObject, interval: float | None, count: int) -> list[tuple[str, str]]:

@@ -18,16 +18,37 @@ __all__ = ["ACCENT", "INK", "MUTED", "SECOND", "WARN", "drawing", "fit_picture",
 
 # Colours that nobody would choose, and what the page puts in their place.
 INK, MUTED, ACCENT, SECOND, WARN = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
-STAND_INS = {INK: "var(--ink)", MUTED: "var(--muted)", ACCENT: "var(--accent)",
-             SECOND: "var(--second)", WARN: "var(--warn)"}
+STAND_INS = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    ACCENT: "var(--accent)",
+    SECOND: "var(--second)",
+    WARN: "var(--warn)",
+}
 STYLE: Any = {
-    "svg.fonttype": "none", "svg.hashsalt": "mpimages", "path.simplify": False,
-    "font.size": 9.0, "axes.linewidth": 0.7, "axes.edgecolor": MUTED, "axes.labelcolor": INK,
-    "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none",
-    "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3,
-    "ytick.major.size": 3, "axes.formatter.useoffset": False, "axes.unicode_minus": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mpimages",
+    "path.simplify": False,
+    "font.size": 9.0,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
     "axes.formatter.limits": (-4, 6),
 }
 # Of a line so many pieces are drawn, each by its least and greatest value.
@@ -53,7 +74,8 @@ def svg_of(figure: Any, label: str) -> str:
 
     text = io.StringIO()
     FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
-        text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     for stand_in, wanted in STAND_INS.items():

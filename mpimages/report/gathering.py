@@ -100,19 +100,32 @@ def gather(action: Action, images: Selection) -> tuple[Recording, Settled]:
         pixels, _, _ = pixel_statistics(action, known.take(np.flatnonzero(~blank)))
     with action.together():
         active = active_pixels(pixels, known.count)
-        measures = FrameMeasures(known.partition.counts[comm.rank], region, finder,
-                                 Counts(known.dtype, low, high), active)
+        measures = FrameMeasures(
+            known.partition.counts[comm.rank],
+            region,
+            finder,
+            Counts(known.dtype, low, high),
+            active,
+        )
     action.stream(known, lambda _, batch: measures.add(batch), "frames")
     before = _last_before(action, known.partition, measures.last)
     with action.together():
         if before is not None and measures.first is not None:
-            measures.column("difference")[0] = mean_difference(
-                before[None], measures.first[None])[0]
+            measures.column("difference")[0] = mean_difference(before[None], measures.first[None])[
+                0
+            ]
         keys = np.asarray(known.keys, dtype=np.int64)
     measures.counts.merge(comm)
     recording = Recording(
-        known.dims, known.dtype, keys, blank, pixels, measures.counts,
-        allgather_rows(comm, measures.table, known.partition), region if finder else None, active,
+        known.dims,
+        known.dtype,
+        keys,
+        blank,
+        pixels,
+        measures.counts,
+        allgather_rows(comm, measures.table, known.partition),
+        region if finder else None,
+        active,
         allgather_rows(comm, measures.series, known.partition),
     )
     return recording, known

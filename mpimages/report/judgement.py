@@ -86,12 +86,17 @@ def judge(
     figures: JsonObject = {}
     told_apart = WARNING if _are_duplicates_significant(recording) else NOTE
     found = [
-        *_saturation(recording, figures), *_floor(recording, figures),
-        *_not_finite(recording, figures), *_blank(recording, blank, told_apart, figures),
-        *_repeats(recording, blank, told_apart, figures), *_gaps(gaps, figures),
+        *_saturation(recording, figures),
+        *_floor(recording, figures),
+        *_not_finite(recording, figures),
+        *_blank(recording, blank, told_apart, figures),
+        *_repeats(recording, blank, told_apart, figures),
+        *_gaps(gaps, figures),
         *_unwritten(unwritten or {}, figures),
-        *_bleaching(recording, bleaching, figures), *_steps(recording, blank, figures),
-        *_motion(recording, blank, figures), *_unchanged(recording, figures),
+        *_bleaching(recording, bleaching, figures),
+        *_steps(recording, blank, figures),
+        *_motion(recording, blank, figures),
+        *_unchanged(recording, figures),
     ]
     found.sort(key=lambda finding: finding.level != WARNING)
     ceiling = ceiling_of(recording.counts, recording.pixels.max)
@@ -132,8 +137,12 @@ def _saturation(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
     pixels = float(np.mean(recording.pixels.max >= ceiling))
     figures["saturation"] = {"at": ceiling, "values": values, "pixels": pixels}
     if values >= SATURATED:
-        yield Finding("saturation", WARNING, f"{percent_text(pixels)} of the pixels are saturated "
-                      f"at some time: {percent_text(values)} of all values are {ceiling}.")
+        yield Finding(
+            "saturation",
+            WARNING,
+            f"{percent_text(pixels)} of the pixels are saturated "
+            f"at some time: {percent_text(values)} of all values are {ceiling}.",
+        )
 
 
 def _floor(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
@@ -147,8 +156,12 @@ def _floor(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
     # Where most of the others are nearly 0, these are few photons.
     apart = counts[0] > PILE * low.max() and 2 * low.sum() < counts[1:].sum()
     if AT_FLOOR <= part < 1 and apart:
-        yield Finding("floor", NOTE, f"{percent_text(part)} of all values are 0: dark values may "
-                      "have been cut off, or masked.")
+        yield Finding(
+            "floor",
+            NOTE,
+            f"{percent_text(part)} of all values are 0: dark values may "
+            "have been cut off, or masked.",
+        )
 
 
 def _not_finite(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
@@ -198,12 +211,15 @@ def _repeats(
         yield Finding("identical", level, f"Frames {first}–{last} are identical.")
     if len(runs) > 3:
         frames = sum(b - a - 1 for a, b in standing[3:])
-        yield Finding("identical", level, f"{frames:,} more frames in {len(runs) - 3:,} other "
-                      "places are identical to the frame before.")
+        yield Finding(
+            "identical",
+            level,
+            f"{frames:,} more frames in {len(runs) - 3:,} other "
+            "places are identical to the frame before.",
+        )
     if pairs:
         more = f" and {len(pairs) - 1:,} more repeat others" if len(pairs) > 1 else ""
-        yield Finding("repeated", level,
-                      f"Frame {pairs[0][0]} repeats frame {pairs[0][1]}{more}.")
+        yield Finding("repeated", level, f"Frame {pairs[0][0]} repeats frame {pairs[0][1]}{more}.")
 
 
 def _gaps(gaps: list[JsonObject], figures: JsonObject) -> Iterator[Finding]:
@@ -213,17 +229,22 @@ def _gaps(gaps: list[JsonObject], figures: JsonObject) -> Iterator[Finding]:
         one = gaps[0]
         more = f", and in {len(gaps) - 1:,} other places" if len(gaps) > 1 else ""
         files = "files seem" if missing > 1 else "file seems"
-        yield Finding("dropped", WARNING, f"{missing:,} {files} to be missing: between "
-                      f"{one['after']} and {one['before']}{more}.")
+        yield Finding(
+            "dropped",
+            WARNING,
+            f"{missing:,} {files} to be missing: between {one['after']} and {one['before']}{more}.",
+        )
 
 
 def _unwritten(unwritten: Mapping[str, int], figures: JsonObject) -> Iterator[Finding]:
     figures["never_written"] = dict(unwritten)
     if unwritten:
-        parts = ", ".join(f"{number:,} {name if number > 1 else name[:-1]}"
-                          for name, number in unwritten.items())
-        yield Finding("unwritten", WARNING, f"Never written, and therefore zeros: {parts} of the "
-                      "files.")
+        parts = ", ".join(
+            f"{number:,} {name if number > 1 else name[:-1]}" for name, number in unwritten.items()
+        )
+        yield Finding(
+            "unwritten", WARNING, f"Never written, and therefore zeros: {parts} of the files."
+        )
 
 
 def _bleaching(
@@ -233,17 +254,21 @@ def _bleaching(
     if bleaching is None:
         return
     change = bleaching.change
-    figures["bleaching"] = {"start": bleaching.start, "slope": bleaching.slope,
-                            "change": change if np.isfinite(change) else None}
+    figures["bleaching"] = {
+        "start": bleaching.start,
+        "slope": bleaching.slope,
+        "change": change if np.isfinite(change) else None,
+    }
     if bleaching.is_clear and abs(change) >= CHANGE:
         verb = "falls" if change < 0 else "rises"
-        yield Finding("bleaching", WARNING if change < 0 else NOTE,
-                      f"Intensity {verb} by {percent_text(abs(change))} over the recording.")
+        yield Finding(
+            "bleaching",
+            WARNING if change < 0 else NOTE,
+            f"Intensity {verb} by {percent_text(abs(change))} over the recording.",
+        )
 
 
-def _steps(
-    recording: Recording, blank: np.ndarray, figures: JsonObject
-) -> Iterator[Finding]:
+def _steps(recording: Recording, blank: np.ndarray, figures: JsonObject) -> Iterator[Finding]:
     mean = recording.column("mean")
     floor = 0.0
     if recording.dtype.kind != "f" and not blank.all():  # n photons scatter by sqrt(n)
@@ -254,13 +279,15 @@ def _steps(
     figures["unlike_neighbours"] = runs
     if runs:
         verb = "differs" if found.sum() == 1 else "differ"
-        yield Finding("steps", NOTE, f"The mean of {frames_text(runs, lower=True)} {verb} "
-                      "much from that of the frames around.")
+        yield Finding(
+            "steps",
+            NOTE,
+            f"The mean of {frames_text(runs, lower=True)} {verb} "
+            "much from that of the frames around.",
+        )
 
 
-def _motion(
-    recording: Recording, blank: np.ndarray, figures: JsonObject
-) -> Iterator[Finding]:
+def _motion(recording: Recording, blank: np.ndarray, figures: JsonObject) -> Iterator[Finding]:
     figures["shift"] = None
     if recording.region is None or blank.all():
         return
@@ -269,19 +296,30 @@ def _motion(
     part = float(told.sum() / (~blank).sum())
     figures["shift"] = {"told": part, "largest": None, "frame": None, "above_one_pixel": 0}
     if part < TOLD:
-        yield Finding("shift", NOTE, "Whether it moves cannot be told for "
-                      f"{percent_text(1 - part)} of the frames: they show too little, or are too "
-                      "unlike its middle.")
+        yield Finding(
+            "shift",
+            NOTE,
+            "Whether it moves cannot be told for "
+            f"{percent_text(1 - part)} of the frames: they show too little, or are too "
+            "unlike its middle.",
+        )
     if not told.any():
         return
     place = int(np.nanargmax(size))
     largest, moved = float(size[place]), int((size > CLAIMED).sum())
-    figures["shift"] |= {"largest": round(largest, 3), "frame": int(recording.keys[place]),
-                         "above_one_pixel": moved}
+    figures["shift"] |= {
+        "largest": round(largest, 3),
+        "frame": int(recording.keys[place]),
+        "above_one_pixel": moved,
+    }
     if moved:
         often = f"; {moved:,} frames are shifted by more than a pixel" if moved > 1 else ""
-        yield Finding("shift", WARNING, f"Shift of {number_text(largest, 2)} pixels at frame "
-                      f"{int(recording.keys[place])}{often}.")
+        yield Finding(
+            "shift",
+            WARNING,
+            f"Shift of {number_text(largest, 2)} pixels at frame "
+            f"{int(recording.keys[place])}{often}.",
+        )
 
 
 def _unchanged(recording: Recording, figures: JsonObject) -> Iterator[Finding]:

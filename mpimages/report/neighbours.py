@@ -26,7 +26,11 @@ from ..statistics.accumulator import Accumulator, Statistics, need_per_pixel
 from ..statistics.passes import MERGE_SHARE, sum_in_passes
 
 __all__ = [
-    "PixelStatistics", "is_blank", "local_correlation", "pixel_statistics", "zero_not_finite",
+    "PixelStatistics",
+    "is_blank",
+    "local_correlation",
+    "pixel_statistics",
+    "zero_not_finite",
 ]
 
 PIXEL = {"mean", "variance", "max", "min"}
@@ -85,24 +89,40 @@ def pixel_statistics(
         _check_dims(images.dims)
 
     def need(dims: Shape, dtype: np.dtype) -> int:
-        return (need_per_pixel(dtype, PIXEL, partition)
-                + 2 * need_per_pixel(_wide(dtype), SUM, partition))
+        return need_per_pixel(dtype, PIXEL, partition) + 2 * need_per_pixel(
+            _wide(dtype), SUM, partition
+        )
 
     def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _Sums:
         _check_dims(dims)
-        return _Sums(dims, dtype, band, partition.bounds(comm.rank), session.workspace.empty,
-                     action.memory // MERGE_SHARE, blank if band[0] == 0 else None)
+        return _Sums(
+            dims,
+            dtype,
+            band,
+            partition.bounds(comm.rank),
+            session.workspace.empty,
+            action.memory // MERGE_SHARE,
+            blank if band[0] == 0 else None,
+        )
 
     found, known = sum_in_passes(
-        action, images, "the sums for a report of images", need, make,
-        lambda sums: sums.merge(comm, partition, session.segments))
+        action,
+        images,
+        "the sums for a report of images",
+        need,
+        make,
+        lambda sums: sums.merge(comm, partition, session.segments),
+    )
     with action.together():
-        whole = {name: np.concatenate([band[name] for band in found]).reshape(known.dims)
-                 for name in found[0]}
+        whole = {
+            name: np.concatenate([band[name] for band in found]).reshape(known.dims)
+            for name in found[0]
+        }
         variance = whole.pop("variance")
         right, down = whole.pop("right"), whole.pop("down")
-        statistics = PixelStatistics(**whole, stdev=np.sqrt(variance),
-                                     correlation=local_correlation(variance, right, down))
+        statistics = PixelStatistics(
+            **whole, stdev=np.sqrt(variance), correlation=local_correlation(variance, right, down)
+        )
     counts = Partition.fromCounts(comm.allgather(len(blank)))
     return statistics, allgather_rows(comm, np.array(blank, dtype=np.int64), counts), known
 
@@ -116,8 +136,14 @@ class _Sums:
     """One rank's sums of the pixels [a, b), and of their sums with two of their neighbours."""
 
     def __init__(
-        self, dims: Shape, dtype: np.dtype, band: tuple[int, int], own: tuple[int, int],
-        empty: Callable[..., np.ndarray], limit: int, blank: list[int] | None,
+        self,
+        dims: Shape,
+        dtype: np.dtype,
+        band: tuple[int, int],
+        own: tuple[int, int],
+        empty: Callable[..., np.ndarray],
+        limit: int,
+        blank: list[int] | None,
     ) -> None:
         self.blank = blank  # takes the numbers of blank records
         self.band = slice(*band)
@@ -163,6 +189,7 @@ class _Sums:
         self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None
     ) -> dict[str, np.ndarray]:
         """Over all ranks. Collective."""
+
         def merge(accumulator: Accumulator) -> Statistics:
             return accumulator.merge(comm, partition, segments)
 
@@ -217,8 +244,10 @@ def local_correlation(variance: np.ndarray, right: np.ndarray, down: np.ndarray)
     """
     total, number = np.zeros(variance.shape), np.zeros(variance.shape)
     for axis, sums in ((1, right), (0, down)):
-        near, far = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (
-            slice(1, None),)
+        near, far = (
+            (slice(None),) * axis + (slice(None, -1),),
+            (slice(None),) * axis + (slice(1, None),),
+        )
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             covariance = (sums[near] - variance[near] - variance[far]) / 2
             scale = np.sqrt(variance[near]) * np.sqrt(variance[far])
@@ -228,5 +257,6 @@ def local_correlation(variance: np.ndarray, right: np.ndarray, down: np.ndarray)
             total[part] += np.where(there, found, 0)
             number[part] += there
     mean: np.ndarray = np.divide(
-        total, number, out=np.full(variance.shape, np.nan), where=number > 0)
+        total, number, out=np.full(variance.shape, np.nan), where=number > 0
+    )
     return mean

@@ -41,7 +41,11 @@ class FrameMeasures:
     """
 
     def __init__(
-        self, count: int, region: Region, finder: ShiftFinder | None, counts: Counts,
+        self,
+        count: int,
+        region: Region,
+        finder: ShiftFinder | None,
+        counts: Counts,
         pixels: np.ndarray,
     ) -> None:
         self.table = np.full((count, len(COLUMNS)), np.nan)
@@ -91,9 +95,15 @@ class FrameMeasures:
             finite = row[np.isfinite(row)]
             if len(finite) < len(row):
                 self.table[here.start + i, :4] = (
-                    finite.mean(dtype=np.float64), finite.min(), finite.max(),
-                    len(finite) / len(row),
-                ) if len(finite) else (np.nan, np.nan, np.nan, 0.0)
+                    (
+                        finite.mean(dtype=np.float64),
+                        finite.min(),
+                        finite.max(),
+                        len(finite) / len(row),
+                    )
+                    if len(finite)
+                    else (np.nan, np.nan, np.nan, 0.0)
+                )
 
     def _differences(self, flat: np.ndarray) -> np.ndarray:
         found = np.full(len(flat), np.nan)

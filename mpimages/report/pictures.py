@@ -24,7 +24,8 @@ HUGE = 1e100
 # Of the marks on a picture, whose colours are the same on any page.
 MARK, HALO = "#d3222b", "#ffffff"
 NAMES = {
-    "mean": ("Mean", "mean", "gray"), "max": ("Maximum", "max", "gray"),
+    "mean": ("Mean", "mean", "gray"),
+    "max": ("Maximum", "max", "gray"),
     "stdev": ("Standard deviation", "stdev", "magma"),
     "correlation": ("Local correlation", "corr", "viridis"),
 }
@@ -112,8 +113,12 @@ def _marks(recording: Recording, places: list[tuple[int, int]]) -> list[tuple[fl
 
 
 def _drawn(
-    shown: np.ndarray, extent: tuple[int, ...], limits: tuple[float, float], colours: str,
-    title: str, marks: list[tuple[float, float]],
+    shown: np.ndarray,
+    extent: tuple[int, ...],
+    limits: tuple[float, float],
+    colours: str,
+    title: str,
+    marks: list[tuple[float, float]],
 ) -> str:
     import matplotlib
     from matplotlib.figure import Figure
@@ -125,9 +130,15 @@ def _drawn(
     bottom, part = 0.05 / (height + 0.1), height / (height + 0.1)
     axes = figure.add_axes((0.0, bottom, 0.84, part))
     colour_map = matplotlib.colormaps[colours].with_extremes(bad=(0, 0, 0, 0))
-    drawn = axes.imshow(shown, cmap=colour_map, vmin=limits[0], vmax=limits[1],
-                        interpolation="none", extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
-                        aspect="equal")
+    drawn = axes.imshow(
+        shown,
+        cmap=colour_map,
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="none",
+        extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
+        aspect="equal",
+    )
     axes.set_axis_off()
     bar_axes = figure.add_axes((0.86, bottom, 0.025, part))
     bar = figure.colorbar(drawn, cax=bar_axes)
@@ -153,10 +164,26 @@ def _mark(axes: Any, row: float, column: float, number: int, extent: tuple[int, 
 
     rows, columns = extent
     halo = [withStroke(linewidth=2.0, foreground=HALO)]
-    axes.add_patch(Circle((column, row), max(1.0, columns / 80), fill=False, edgecolor=MARK,
-                          linewidth=1.0, path_effects=halo))
+    axes.add_patch(
+        Circle(
+            (column, row),
+            max(1.0, columns / 80),
+            fill=False,
+            edgecolor=MARK,
+            linewidth=1.0,
+            path_effects=halo,
+        )
+    )
     left, low = column > 0.9 * columns, row < 0.06 * rows
-    axes.annotate(str(number), (column, row), xytext=(-4 if left else 4, -9 if low else 3),
-                  textcoords="offset points", color=MARK, fontsize=7.5, fontweight="bold",
-                  path_effects=halo,
-                  ha="right" if left else "left", annotation_clip=True)
+    axes.annotate(
+        str(number),
+        (column, row),
+        xytext=(-4 if left else 4, -9 if low else 3),
+        textcoords="offset points",
+        color=MARK,
+        fontsize=7.5,
+        fontweight="bold",
+        path_effects=halo,
+        ha="right" if left else "left",
+        annotation_clip=True,
+    )

@@ -27,8 +27,9 @@ def _axes(xlabel: str, ylabel: str, above: float = 0.12) -> tuple[Any, Any]:
 
     width, height = SIZE
     figure = Figure(figsize=SIZE)
-    axes = figure.add_axes((0.66 / width, 0.42 / height, 1 - 0.76 / width,
-                            1 - (0.42 + above) / height))
+    axes = figure.add_axes(
+        (0.66 / width, 0.42 / height, 1 - 0.76 / width, 1 - (0.42 + above) / height)
+    )
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if xlabel == "frame":
@@ -46,17 +47,29 @@ def histogram(recording: Recording, judged: Judged) -> Picture:
     axes.set_yscale("log")
     axes.stairs(counts, edges, baseline=0.5, fill=True, color=ACCENT, linewidth=0)
     axes.set_ylim(0.7, 2 * max(2, int(counts.max())))
-    kind = "Every value is counted" if recording.counts.exact else \
-        "In 512 bins from the least to the greatest value"
+    kind = (
+        "Every value is counted"
+        if recording.counts.exact
+        else "In 512 bins from the least to the greatest value"
+    )
     caption = f"{kind}; the scale of counts is logarithmic."
     saturation = judged.figures["saturation"]
     if judged.ceiling is not None and saturation["values"] > 0:
         axes.axvline(judged.ceiling, color=WARN, linewidth=1.2, linestyle="--")
-        axes.annotate(f"saturation at {judged.ceiling}", (judged.ceiling, 1), xycoords=(
-            "data", "axes fraction"), xytext=(-4, -2), textcoords="offset points",
-            ha="right", va="top", color=WARN)
-        caption += (f" {percent_text(saturation['values'])} of all values are "
-                    f"{judged.ceiling}, where they are cut off.")
+        axes.annotate(
+            f"saturation at {judged.ceiling}",
+            (judged.ceiling, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, -2),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            color=WARN,
+        )
+        caption += (
+            f" {percent_text(saturation['values'])} of all values are "
+            f"{judged.ceiling}, where they are cut off."
+        )
     return Picture(title, caption, svg_of(figure, title))
 
 
@@ -69,8 +82,10 @@ def _bars(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     first, stop = int(there[0]), int(there[-1]) + 1
     width = -(-(stop - first) // BARS)
     starts = np.arange(first, stop, width)
-    return (np.add.reduceat(counts[:stop], starts),
-            edges[np.append(starts, min(starts[-1] + width, len(edges) - 1))])
+    return (
+        np.add.reduceat(counts[:stop], starts),
+        edges[np.append(starts, min(starts[-1] + width, len(edges) - 1))],
+    )
 
 
 def intensity(recording: Recording, judged: Judged, interval: float | None) -> Picture:
@@ -85,8 +100,13 @@ def intensity(recording: Recording, judged: Judged, interval: float | None) -> P
         caption += " Blank frames are shaded, and left out."
     if judged.bleaching is not None:
         ends = np.array([0, recording.count - 1])
-        axes.plot(recording.keys[ends], judged.bleaching.start + judged.bleaching.slope * ends,
-                  color=WARN, linewidth=1.2, linestyle="--")
+        axes.plot(
+            recording.keys[ends],
+            judged.bleaching.start + judged.bleaching.slope * ends,
+            color=WARN,
+            linewidth=1.2,
+            linestyle="--",
+        )
         caption += " " + _slope_text(judged.bleaching, interval)
     _seconds(axes, interval)
     title = "Mean intensity"
@@ -95,10 +115,13 @@ def intensity(recording: Recording, judged: Judged, interval: float | None) -> P
 
 def _slope_text(bleaching: Trend, interval: float | None) -> str:
     text = f"Dashed: the slope by Theil and Sen, {number_text(bleaching.slope, 3)} a frame".replace(
-        "-", "−")
+        "-", "−"
+    )
     if np.isfinite(bleaching.change):
-        text += f", {'+' if bleaching.change > 0 else '−' if bleaching.change < 0 else ''}" \
-                f"{percent_text(abs(bleaching.change))} over the recording"
+        text += (
+            f", {'+' if bleaching.change > 0 else '−' if bleaching.change < 0 else ''}"
+            f"{percent_text(abs(bleaching.change))} over the recording"
+        )
     if interval is not None and bleaching.start > 0:
         minute = 60 / interval * bleaching.slope / bleaching.start
         text += f" ({number_text(100 * minute, 2)} % a minute)".replace("-", "−")
@@ -136,16 +159,25 @@ def shifts(recording: Recording) -> Picture | None:
     extent = max(0.5, 1.1 * float(np.nanmax(np.abs([down, right]))))
     axes.set_ylim(-extent, extent)
     axes.axhline(0, color=MUTED, linewidth=0.5)
-    rows, columns = (n * b for n, b in zip(recording.region.size, recording.region.bins,
-                                           strict=True))
-    caption = (f"Against the median of the middle frames, by phase correlation of the central "
-               f"{rows} × {columns} pixels"
-               + (f" in bins of {recording.region.bins[0]} × {recording.region.bins[1]}"
-                  if max(recording.region.bins) > 1 else "") + ".")
+    rows, columns = (
+        n * b for n, b in zip(recording.region.size, recording.region.bins, strict=True)
+    )
+    caption = (
+        f"Against the median of the middle frames, by phase correlation of the central "
+        f"{rows} × {columns} pixels"
+        + (
+            f" in bins of {recording.region.bins[0]} × {recording.region.bins[1]}"
+            if max(recording.region.bins) > 1
+            else ""
+        )
+        + "."
+    )
     if not told.all():
         left = int((~told).sum())
-        caption += (f" {left:,} {'frame is' if left == 1 else 'frames are'} left out, blank or "
-                    f"with a peak below {RELIABLE:g} standard deviations.")
+        caption += (
+            f" {left:,} {'frame is' if left == 1 else 'frames are'} left out, blank or "
+            f"with a peak below {RELIABLE:g} standard deviations."
+        )
     return Picture(title, caption, svg_of(figure, title))
 
 
@@ -155,7 +187,8 @@ def active_series(recording: Recording) -> list[Picture]:
 
     found = []
     for number, (flat, values) in enumerate(
-            zip(recording.active, recording.series.T, strict=True), 1):
+        zip(recording.active, recording.series.T, strict=True), 1
+    ):
         place = tuple(int(i) for i in np.unravel_index(flat, recording.dims))
         figure = Figure(figsize=SMALL)
         axes = figure.add_axes((0.17, 0.2, 0.8, 0.74))

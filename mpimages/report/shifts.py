@@ -175,8 +175,9 @@ class ShiftFinder:
             pictures give, does not reach `RELIABLE`, or a shift is not clear.
         """
         step = max(1, PIECE_BYTES * len(pictures) // max(1, pictures.nbytes))
-        found = [one for i in range(0, len(pictures), step)
-                 for one in self._find(pictures[i : i + step])]
+        found = [
+            one for i in range(0, len(pictures), step) for one in self._find(pictures[i : i + step])
+        ]
         return np.array(found).reshape(-1, 3)
 
     def _find(self, pictures: np.ndarray) -> Iterator[tuple[float, float, float]]:
@@ -193,8 +194,10 @@ class ShiftFinder:
         turns = np.exp(-2j * np.pi * (self.down * down + self.across * right))
         moved = np.fft.irfft2(np.fft.rfft2(self.unmoved) * turns, s=self.shape)
         # Not what came in from the other side.
-        whole = tuple(slice(math.ceil(abs(by)), n - math.ceil(abs(by)))
-                      for by, n in zip((down, right), self.shape, strict=True))
+        whole = tuple(
+            slice(math.ceil(abs(by)), n - math.ceil(abs(by)))
+            for by, n in zip((down, right), self.shape, strict=True)
+        )
         seen, moved, unmoved = picture[whole], moved[whole], self.unmoved[whole]
         weights = self.window[whole]
         # Both as bright as what lies between them fits best, so that neither is favoured.

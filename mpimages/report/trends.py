@@ -90,9 +90,7 @@ def _is_ordered(parts: Iterable[np.ndarray]) -> bool:
     return bool(min((signs >= 0).sum(), (signs <= 0).sum()) <= AGAINST)
 
 
-def outliers(
-    values: np.ndarray, use: np.ndarray, least: float, floor: float = 0.0
-) -> np.ndarray:
+def outliers(values: np.ndarray, use: np.ndarray, least: float, floor: float = 0.0) -> np.ndarray:
     """Which values lie far from the running median of their neighbours. (n,) bool.
 
     Far is more than eight standard deviations (by the median absolute deviation, but at least
@@ -135,8 +133,11 @@ def repeats(marks: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, i
     same = np.zeros(len(marks), bool)
     same[1:] = (marks[1:] == marks[:-1]).all(axis=1)
     standing = [(a - 1, b) for a, b in runs_of(np.flatnonzero(same))]
-    again = [(int(image), int(before)) for image, before in zip(known, earlier, strict=True)
-             if image != before and not same[image]]
+    again = [
+        (int(image), int(before))
+        for image, before in zip(known, earlier, strict=True)
+        if image != before and not same[image]
+    ]
     return standing, again
 
 

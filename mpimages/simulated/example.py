@@ -96,8 +96,15 @@ _UINT8, _INT16 = np.dtype(np.uint8), np.dtype(np.int16)
 RECORDINGS = {
     example.name: example
     for example in (
-        Example("fish-images", _FISH + "; the beginning of fish-series",
-                "images", (76, 87, 2), _UINT8, 20, "fish"),
+        Example(
+            "fish-images",
+            _FISH + "; the beginning of fish-series",
+            "images",
+            (76, 87, 2),
+            _UINT8,
+            20,
+            "fish",
+        ),
         Example("mouse-images", _MOUSE, "images", (64, 64), _INT16, 500, "mouse"),
         Example("fish-series", _FISH, "series", (76, 87, 2), _UINT8, 240, "fish"),
     )

@@ -90,8 +90,12 @@ def _smooth(x: np.ndarray) -> np.ndarray:
 
 
 def _ellipse(
-    y: np.ndarray, x: np.ndarray, center: tuple[Length, Length], radii: tuple[Length, Length],
-    edge: float = 0.35, slope: float = 0.0,
+    y: np.ndarray,
+    x: np.ndarray,
+    center: tuple[Length, Length],
+    radii: tuple[Length, Length],
+    edge: float = 0.35,
+    slope: float = 0.0,
 ) -> np.ndarray:
     """1 inside an ellipse, 0 outside; `edge` is the width of the border, `slope` leans it."""
     dx = (x - center[1]) / radii[1]
@@ -161,8 +165,9 @@ def _fish_anatomy(
     side, x = np.abs(row - 37.5), column
     deeper = page  # 0 or 1
     fore = _ellipse(side, x, (4.6, 13.0), (6.0 - deeper, 10.0))
-    tectum = _ellipse(side, x, (11.0, 36.5 + deeper), (12.5 - 1.5 * deeper, 16.5 - 2 * deeper),
-                      slope=0.12)
+    tectum = _ellipse(
+        side, x, (11.0, 36.5 + deeper), (12.5 - 1.5 * deeper, 16.5 - 2 * deeper), slope=0.12
+    )
     neuropil = _ellipse(side, x, (15.0 - 2 * deeper, 35.0), (6.0, 9.0), edge=0.7, slope=0.12)
     cerebellum = _ellipse(side, x, (6.5, 55.5), (11.0 - 2 * deeper, 4.5))
     hindbrain = _ellipse(side, x, (3.5, 72.0), (9.5 - deeper, 22.0))

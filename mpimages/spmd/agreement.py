@@ -282,7 +282,11 @@ def _rebuild(described: _Described, others: str = "") -> BaseException:
 
 
 def from_rank(
-    comm: MPI.Intracomm, root: int, action: str, work: Callable[..., Result], *args: object,
+    comm: MPI.Intracomm,
+    root: int,
+    action: str,
+    work: Callable[..., Result],
+    *args: object,
     given: object = None,
 ) -> Result:
     """Run ``work(*args)`` on one rank and return its result on all. Collective.
@@ -357,9 +361,7 @@ def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) 
     return allgather_in_place(comm, out, partition)
 
 
-def allgather_in_place(
-    comm: MPI.Intracomm, out: np.ndarray, partition: Partition
-) -> np.ndarray:
+def allgather_in_place(comm: MPI.Intracomm, out: np.ndarray, partition: Partition) -> np.ndarray:
     """Fill the other ranks' rows of a C-contiguous array, and return it. Collective.
 
     Parameters

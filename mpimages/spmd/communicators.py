@@ -102,8 +102,10 @@ def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
         while not request.Test():
             now = time.monotonic()
             time.sleep(min(waiting.PAUSE, (now - began) / 4))
-            told = (f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
-                    "other ranks of its communicator: every one of them is to make the context")
+            told = (
+                f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
+                "other ranks of its communicator: every one of them is to make the context"
+            )
             if limit is not None and now - began > limit:
                 end_alone()
                 raise CollectiveMismatchError(

@@ -78,8 +78,7 @@ def _is_uncaught() -> bool:
     catch there, too. Only the traceback of an uncaught one begins in the program's first frame.
     """
     trace = getattr(sys, "last_traceback", None)
-    return trace is not None and not hasattr(sys, "ps1") and \
-        trace.tb_frame.f_code.co_name in FIRST
+    return trace is not None and not hasattr(sys, "ps1") and trace.tb_frame.f_code.co_name in FIRST
 
 
 # -- while contexts are open ---------------------------------------------------------------
@@ -150,9 +149,7 @@ def _take_back() -> None:
         sys.excepthook, _attended.before = _attended.before, None
 
 
-def _hook(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an exception that no rank has printed, and remember that it ends this rank."""
     from mpi4py import MPI
 

@@ -97,8 +97,9 @@ def _slurm_step(environment: Mapping[str, str]) -> Launcher | None:
     for variable in ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"):
         ranks = _number(environment, variable)
         if ranks is not None:
-            return Launcher("srun", "slurm", variable, ranks,
-                            _number(environment, "SLURM_PROCID") or 0)
+            return Launcher(
+                "srun", "slurm", variable, ranks, _number(environment, "SLURM_PROCID") or 0
+            )
     return None
 
 
@@ -177,15 +178,21 @@ def _count(launcher: Launcher) -> str:
 def _cause(launcher: Launcher, library: str) -> str:
     if launcher.name == "srun":
         return f"The likely cause: srun and mpi4py's {library} do not speak the same protocol."
-    return (f"The likely cause: mpi4py is bound to {library}, which is not the launcher's MPI, or "
-            "something in between has removed the launcher's variables.")
+    return (
+        f"The likely cause: mpi4py is bound to {library}, which is not the launcher's MPI, or "
+        "something in between has removed the launcher's variables."
+    )
 
 
 def _cure(launcher: Launcher, vendor: str) -> str:
     if launcher.name == "srun":
         protocol = "pmix" if vendor == "Open MPI" else "pmi2"
-        return (f"Try `srun --mpi={protocol}` (`srun --mpi=list` names what there is), or the "
-                "mpiexec of that MPI inside the allocation.")
-    return ("Start with the mpiexec of that MPI (of a wheel: the one beside this python), or "
-            "build mpi4py for the launcher's: with its mpicc on the path, "
-            "`pip install --force-reinstall --no-binary=mpi4py mpi4py`.")
+        return (
+            f"Try `srun --mpi={protocol}` (`srun --mpi=list` names what there is), or the "
+            "mpiexec of that MPI inside the allocation."
+        )
+    return (
+        "Start with the mpiexec of that MPI (of a wheel: the one beside this python), or "
+        "build mpi4py for the launcher's: with its mpicc on the path, "
+        "`pip install --force-reinstall --no-binary=mpi4py mpi4py`."
+    )

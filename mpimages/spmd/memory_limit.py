@@ -19,9 +19,7 @@ OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
 SHARE_OF_FREE = 0.6
 
 
-def agreed_budget(
-    comm: MPI.Intracomm, node: MPI.Comm, memory: int | str | None
-) -> int:
+def agreed_budget(comm: MPI.Intracomm, node: MPI.Comm, memory: int | str | None) -> int:
     """Return the bytes that each rank may take, the same on all ranks. Collective.
 
     A given value is used unchanged. Otherwise the limit of the batch system, the container and the
@@ -84,8 +82,10 @@ def _cgroup_limit() -> int:
 
 def _cgroups(table: str, mounted: str) -> Iterator[tuple[str, str]]:
     """Yield the directory of each group of this process, and the file with its limit."""
-    kinds = {"": (mounted, "memory.max"),
-             "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes")}
+    kinds = {
+        "": (mounted, "memory.max"),
+        "memory": (os.path.join(mounted, "memory"), "memory.limit_in_bytes"),
+    }
     paths = dict.fromkeys(kinds, "/")
     try:
         with open(table, encoding="utf-8", errors="surrogateescape") as file:

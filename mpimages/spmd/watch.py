@@ -218,8 +218,9 @@ class Watch:
     def _send(self, place: _Place, ranks: Iterable[int] | None = None) -> None:
         self._sending = [request for request in self._sending if not request.Test()]
         others = range(self.comm.size) if ranks is None else ranks
-        self._sending += [self.comm.isend(place, rank, PLACE) for rank in others
-                          if rank != self.comm.rank]
+        self._sending += [
+            self.comm.isend(place, rank, PLACE) for rank in others if rank != self.comm.rank
+        ]
         if ranks is None:
             self._sent += 1
 
@@ -241,8 +242,10 @@ class Watch:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._listen()
-            if sum(p.sequence == self._sequence for p in self._places.values()) \
-                    == self.comm.size - 1:
+            if (
+                sum(p.sequence == self._sequence for p in self._places.values())
+                == self.comm.size - 1
+            ):
                 break
             time.sleep(PAUSE)
 
@@ -250,8 +253,10 @@ class Watch:
         """Return a text with the known place of each rank. Local."""
         known = {self.comm.rank: self._mine, **self._places}
         here = {rank: place for rank, place in known.items() if place.sequence == self._sequence}
-        texts = [f"rank {rank} {'is in ' if here[rank].kind == 'in' else ''}{here[rank].text}"
-                 for rank in sorted(here)[:SHOWN]]
+        texts = [
+            f"rank {rank} {'is in ' if here[rank].kind == 'in' else ''}{here[rank].text}"
+            for rank in sorted(here)[:SHOWN]
+        ]
         if len(here) > SHOWN:
             texts.append(f"{len(here) - SHOWN} more are known")
         silent = [rank for rank in range(self.comm.size) if rank not in here]
@@ -265,8 +270,11 @@ class Watch:
         here = {rank: place for rank, place in self._places.items() if self._differs(place)}
         first = [rank for rank, place in here.items() if place.kind in ("failed", "out")]
         self.left = any(place.kind in ("ended", "failed") for place in here.values())
-        waiting = [rank for rank, place in self._places.items()
-                   if place.sequence == self._sequence and place.kind == "in"]
+        waiting = [
+            rank
+            for rank, place in self._places.items()
+            if place.sequence == self._sequence and place.kind == "in"
+        ]
         error = CollectiveMismatchError(
             f"the ranks called different methods, or one has left: {self._told()}. A collective "
             "method is to be called by all ranks; the context is closed now"
@@ -309,11 +317,16 @@ class Watch:
 
     def _told_gone(self, rank: int) -> str:
         place = self._places[rank]
-        now = "" if place.kind == "left" else \
-            f", and {'is in ' if place.kind == 'in' else ''}{place.text}"
-        return (f"rank {rank} has left {self._mine.text}, in which rank {self.comm.rank} waits for "
-                f"it{now}: it has met an error alone, or may have been given other arguments. The "
-                "context is closed now")
+        now = (
+            ""
+            if place.kind == "left"
+            else f", and {'is in ' if place.kind == 'in' else ''}{place.text}"
+        )
+        return (
+            f"rank {rank} has left {self._mine.text}, in which rank {self.comm.rank} waits for "
+            f"it{now}: it has met an error alone, or may have been given other arguments. The "
+            "context is closed now"
+        )
 
     def _part(self, text: str) -> None:
         """Mark this rank as broken and notify all ranks. Local."""
@@ -393,8 +406,11 @@ class Watch:
         expected[self.comm.rank] = 0
         self.reports.take()
         told = self.comm.rank > 0 or (self.reports.received[1:] >= self._counts[1:, 2]).all()
-        return bool(told and (self._received >= expected).all()) and \
-            self.reports.delivered() and all(request.Test() for request in self._sending)
+        return (
+            bool(told and (self._received >= expected).all())
+            and self.reports.delivered()
+            and all(request.Test() for request in self._sending)
+        )
 
     def close(self) -> None:
         """Free the communicator, after an action in which all ranks are in step. Collective."""

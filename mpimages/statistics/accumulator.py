@@ -67,7 +67,6 @@ class Statistics:
     max: np.ndarray | None = None
     min: np.ndarray | None = None
 
-
     def reshaped(self, dims: tuple[int, ...]) -> Statistics:
         """Return a copy in which each array has shape dims. Local."""
         result = Statistics(self.count)
@@ -120,8 +119,14 @@ class Accumulator:
     """
 
     def __init__(
-        self, width: int, dtype: np.dtype, wanted: set[str], first: int, stop: int,
-        empty: Callable[..., np.ndarray] = np.empty, limit: int = PIECE_BYTES,
+        self,
+        width: int,
+        dtype: np.dtype,
+        wanted: set[str],
+        first: int,
+        stop: int,
+        empty: Callable[..., np.ndarray] = np.empty,
+        limit: int = PIECE_BYTES,
     ) -> None:
         self.width = width
         self.dtype = dtype
@@ -161,15 +166,17 @@ class Accumulator:
         """Return the statistics over all ranks' records, on every rank. Collective."""
         result = Statistics(partition.count)
         if self.sums is not None:
-            for name, found in self._merge_moments(
-                    self.sums, comm, partition, segments).items():
+            for name, found in self._merge_moments(self.sums, comm, partition, segments).items():
                 setattr(result, name, found)
         for name, array in self.extrema.merge(comm).items():
             setattr(result, name, array.astype(self.dtype, copy=False))
         return result
 
     def _merge_moments(
-        self, sums: IntegerSums | FloatTree, comm: MPI.Intracomm, partition: Partition,
+        self,
+        sums: IntegerSums | FloatTree,
+        comm: MPI.Intracomm,
+        partition: Partition,
         segments: Segments | None,
     ) -> dict[str, np.ndarray | OverflowError]:
         """Return the sums and the statistics computed from them. Collective."""
@@ -178,13 +185,17 @@ class Accumulator:
 
         def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
             squared = "variance" if "variance" in out else "stdev"
-            sums.finish(received, partition, {
-                "sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)})
+            sums.finish(
+                received,
+                partition,
+                {"sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)},
+            )
             if "stdev" in out:
                 np.sqrt(out[squared], out=out["stdev"])
 
         results = finish_by_bands(
-            comm, given, wanted, self.width, finish, self.empty, self.limit, segments)
+            comm, given, wanted, self.width, finish, self.empty, self.limit, segments
+        )
         error = sums.agree_on_overflow(comm) if "sum" in self.wanted else None
         found: dict[str, np.ndarray | OverflowError] = {**results}
         return found if error is None else {**found, "sum": error}
@@ -232,8 +243,10 @@ def _check_capacity(dtype: np.dtype, nsum: int, nsquare: int | None, count: int)
     if nsquare is not None:
         held = min(held, 64 * nsquare - 2 * bits)
     if count > 1 << held:
-        raise OverflowError(f"exact sums of {dtype} hold 2**{held} records, and there are {count}; "
-                            "take fewer records")
+        raise OverflowError(
+            f"exact sums of {dtype} hold 2**{held} records, and there are {count}; "
+            "take fewer records"
+        )
 
 
 class Extrema:
@@ -291,7 +304,12 @@ class IntegerSums:
     """Exact sums and sums of squares, as little-endian 64-bit limbs for each pixel."""
 
     def __init__(
-        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
+        self,
+        width: int,
+        dtype: np.dtype,
+        squares: bool,
+        first: int,
+        stop: int,
         empty: Callable[..., np.ndarray],
     ) -> None:
         self.signed = dtype.kind == "i"
@@ -329,7 +347,9 @@ class IntegerSums:
         return np.dtype(np.int32 if signed else np.uint32)
 
     def finish(
-        self, received: list[Sequence[np.ndarray]], partition: Partition,
+        self,
+        received: list[Sequence[np.ndarray]],
+        partition: Partition,
         out: dict[str, np.ndarray | None],
     ) -> None:
         """Add all ranks' sums of some pixels, and fill `out`, skipping None. Local."""
@@ -337,7 +357,8 @@ class IntegerSums:
         squares = add_limbs(received[1]) if len(received) > 1 else None
         if out["mean"] is not None or out["variance"] is not None:
             moments.finish_integers(
-                sums, squares, partition.count, self.signed, out["mean"], out["variance"])
+                sums, squares, partition.count, self.signed, out["mean"], out["variance"]
+            )
         if (total := out["sum"]) is not None:
             total[:] = sums[0].view(total.dtype)
             self.overflows |= len(sums) == 2 and bool(np.any(sums[1] != self._beyond(sums[0])))
@@ -352,9 +373,7 @@ class IntegerSums:
         """Return the error to raise if any sum did not fit, else None. Collective."""
         if len(self.sums) == 1 or not allreduce(comm, np.array([int(self.overflows)]))[0]:
             return None
-        return OverflowError(
-            "a sum does not fit 64 bits; mean() is exact, or sum fewer records"
-        )
+        return OverflowError("a sum does not fit 64 bits; mean() is exact, or sum fewer records")
 
 
 def add_limbs(terms: Sequence[np.ndarray]) -> np.ndarray:
@@ -392,7 +411,12 @@ class FloatTree:
     """The nodes of the reduction tree that remain of a rank's records."""
 
     def __init__(
-        self, width: int, dtype: np.dtype, squares: bool, first: int, stop: int,
+        self,
+        width: int,
+        dtype: np.dtype,
+        squares: bool,
+        first: int,
+        stop: int,
         empty: Callable[..., np.ndarray],
     ) -> None:
         self.range = (first, stop)
@@ -421,7 +445,9 @@ class FloatTree:
         return [MergeInput(own, counts, self.values, np.dtype(np.float64))]
 
     def finish(
-        self, received: list[Sequence[np.ndarray]], partition: Partition,
+        self,
+        received: list[Sequence[np.ndarray]],
+        partition: Partition,
         out: dict[str, np.ndarray | None],
     ) -> None:
         """Complete the tree for some pixels, and fill `out`, skipping None. Local."""

@@ -58,9 +58,14 @@ class MergeInput:
 
 
 def finish_by_bands(
-    comm: MPI.Intracomm, given: list[MergeInput], results: dict[str, np.dtype], width: int,
-    finish: Callable[[list[Sequence[np.ndarray]], Results], None], empty: Empty,
-    limit: int = PIECE_BYTES, segments: Segments | None = None,
+    comm: MPI.Intracomm,
+    given: list[MergeInput],
+    results: dict[str, np.dtype],
+    width: int,
+    finish: Callable[[list[Sequence[np.ndarray]], Results], None],
+    empty: Empty,
+    limit: int = PIECE_BYTES,
+    segments: Segments | None = None,
 ) -> Results:
     """Finish each band of pixels on one rank, and gather the bands on all. Collective.
 
@@ -93,12 +98,17 @@ def finish_by_bands(
     arrays: Results = {}
     with together.attempt():
         arrays = {name: empty((width,), dtype) for name, dtype in results.items()}
-    all_cuts = [[_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
-                for piece in range(pieces)]
+    all_cuts = [
+        [_piece(bands.bounds(rank), piece, pieces) for rank in range(comm.size)]
+        for piece in range(pieces)
+    ]
     used = _reserved(segments, given, list(results.values()), all_cuts, bands)
     for cuts in all_cuts:
-        received = _exchange(together, given, cuts, empty) if used is None else \
-            _exchange_within(together, given, cuts, used)
+        received = (
+            _exchange(together, given, cuts, empty)
+            if used is None
+            else _exchange_within(together, given, cuts, used)
+        )
         start, stop = cuts[comm.rank]
         with together.attempt():
             finish(received, {name: array[start:stop] for name, array in arrays.items()})
@@ -115,8 +125,10 @@ def finish_by_bands(
 
 def _piece(bounds: tuple[int, int], piece: int, pieces: int) -> tuple[int, int]:
     start, stop = bounds
-    return (start + (stop - start) * piece // pieces,
-            start + (stop - start) * (piece + 1) // pieces)
+    return (
+        start + (stop - start) * piece // pieces,
+        start + (stop - start) * (piece + 1) // pieces,
+    )
 
 
 def _exchange(
@@ -133,8 +145,7 @@ def _exchange(
     with together.attempt():
         pixels = sum(b - a for a, b in cuts) - (stop - start)
         shapes = [(len(what.own), what.values, pixels) for what in given]
-        shapes += [(sum(what.counts) - len(what.own), what.values, stop - start)
-                   for what in given]
+        shapes += [(sum(what.counts) - len(what.own), what.values, stop - start) for what in given]
         arrays = _arrays(shapes, [what.dtype for what in given] * 2, empty)
         sent, arrived = arrays[: len(given)], arrays[len(given) :]
         for what, send in zip(given, sent, strict=True):
@@ -158,8 +169,11 @@ def _exchange(
 
 
 def _reserved(
-    segments: Segments | None, given: list[MergeInput], results: list[np.dtype],
-    all_cuts: list[list[tuple[int, int]]], bands: Partition,
+    segments: Segments | None,
+    given: list[MergeInput],
+    results: list[np.dtype],
+    all_cuts: list[list[tuple[int, int]]],
+    bands: Partition,
 ) -> Segments | None:
     """Return the segments if the data of every rank fit into them, else None. Collective."""
     if segments is None or not segments.usable or segments.far:
@@ -260,12 +274,16 @@ def _arrays(
     shapes: Sequence[Sequence[int]], dtypes: Sequence[np.dtype], empty: Empty
 ) -> list[np.ndarray]:
     """Allocate arrays in one piece of memory, which is then large enough to be reused."""
-    sizes = [int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-             for shape, dtype in zip(shapes, dtypes, strict=True)]
+    sizes = [
+        int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        for shape, dtype in zip(shapes, dtypes, strict=True)
+    ]
     places = [0, *np.cumsum([-(-size // LINE) * LINE for size in sizes]).tolist()]
     memory = empty((places[-1],), np.dtype(np.uint8))
-    return [memory[place : place + size].view(dtype).reshape(tuple(shape))
-            for place, size, shape, dtype in zip(places, sizes, shapes, dtypes, strict=False)]
+    return [
+        memory[place : place + size].view(dtype).reshape(tuple(shape))
+        for place, size, shape, dtype in zip(places, sizes, shapes, dtypes, strict=False)
+    ]
 
 
 def _pack(what: MergeInput, cuts: Cuts, rank: int, send: np.ndarray) -> None:

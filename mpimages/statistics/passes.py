@@ -53,8 +53,12 @@ def statistics(action: Action, selection: Selection, names: Iterable[str]) -> St
 
     def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _BandSums:
         accumulator = Accumulator(
-            band[1] - band[0], dtype, wanted, *partition.bounds(action.comm.rank),
-            session.workspace.empty, action.memory // MERGE_SHARE,
+            band[1] - band[0],
+            dtype,
+            wanted,
+            *partition.bounds(action.comm.rank),
+            session.workspace.empty,
+            action.memory // MERGE_SHARE,
         )
         return _BandSums(accumulator, band, whole=band == (0, math.prod(dims)))
 
@@ -62,8 +66,13 @@ def statistics(action: Action, selection: Selection, names: Iterable[str]) -> St
         return sums.accumulator.merge(action.comm, partition, session.segments)
 
     found, known = sum_in_passes(
-        action, selection, "the sums over records",
-        lambda dims, dtype: need_per_pixel(dtype, wanted, partition), make, merge)
+        action,
+        selection,
+        "the sums over records",
+        lambda dims, dtype: need_per_pixel(dtype, wanted, partition),
+        make,
+        merge,
+    )
     if len(found) == 1:
         return found[0].reshaped(known.dims)
     with action.together():
@@ -88,7 +97,9 @@ class _BandSums:
 
 
 def sum_in_passes(
-    action: Action, selection: Selection, what: str,
+    action: Action,
+    selection: Selection,
+    what: str,
     need: Callable[[Shape, np.dtype], int],
     make: Callable[[Shape, np.dtype, tuple[int, int]], SumsType],
     merge: Callable[[SumsType], Merged],

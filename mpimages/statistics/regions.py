@@ -24,8 +24,10 @@ def regions_of(mask: object, dims: Shape) -> list[np.ndarray]:
     if isinstance(mask, np.ndarray):
         return _of_mask(mask, dims)
     if not isinstance(mask, Sequence) or isinstance(mask, (str, bytes)) or len(mask) == 0:
-        raise TypeError("meanByRegions needs a mask array, or a list of regions, each a list of "
-                        f"pixel coordinates; got {type(mask).__name__}")
+        raise TypeError(
+            "meanByRegions needs a mask array, or a list of regions, each a list of "
+            f"pixel coordinates; got {type(mask).__name__}"
+        )
     return [_of_coordinates(region, number, dims) for number, region in enumerate(mask)]
 
 
@@ -50,10 +52,15 @@ def _of_coordinates(region: object, number: int, dims: Shape) -> np.ndarray:
         coordinates = np.asarray(region)
     except Exception:  # of any type: the code of the user's object runs here
         coordinates = np.empty(0)
-    if coordinates.ndim != 2 or coordinates.shape[1] != len(dims) or \
-            coordinates.dtype.kind not in "iu" or len(coordinates) == 0:
-        raise ValueError(f"region {number} is not a list of pixels with {len(dims)} whole "
-                         "coordinates each")
+    if (
+        coordinates.ndim != 2
+        or coordinates.shape[1] != len(dims)
+        or coordinates.dtype.kind not in "iu"
+        or len(coordinates) == 0
+    ):
+        raise ValueError(
+            f"region {number} is not a list of pixels with {len(dims)} whole coordinates each"
+        )
     if (coordinates < 0).any() or (coordinates >= np.asarray(dims)).any():
         raise ValueError(f"region {number} has pixels outside the images of dims {dims}")
     numbers: np.ndarray = np.ravel_multi_index(tuple(coordinates.T.astype(np.int64)), dims)

@@ -15,7 +15,8 @@ def priorities(seed: int, numbers: np.ndarray) -> np.ndarray:
     seed's word plus the number times the generator's odd step.
     """
     x = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + _mixed(
-        np.array([seed], dtype=np.uint64))
+        np.array([seed], dtype=np.uint64)
+    )
     return _mixed(x)
 
 

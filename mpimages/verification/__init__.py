@@ -84,9 +84,7 @@ class Verified:
         return escape_controls("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
 
 
-def verify(
-    path: str | os.PathLike[str], tick: Callable[[int], None] | None = None
-) -> Verified:
+def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = None) -> Verified:
     """Read an output of mpimages again and compare it with its checksums. Local.
 
     Parameters
@@ -171,8 +169,10 @@ def _is_our_conf(path: str) -> bool:
 def _is_our_stats(path: str) -> bool:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         return False
-    return re.search(rb'"format"\s*:\s*"%s"' % STATS_FORMAT.encode(), read_description(path)) \
+    return (
+        re.search(rb'"format"\s*:\s*"%s"' % STATS_FORMAT.encode(), read_description(path))
         is not None
+    )
 
 
 def _verify_file(path: str, findings: Findings) -> str:
@@ -213,7 +213,9 @@ def _verify_report(path: str, findings: Findings) -> None:
     findings.tick(len(page))
     end = REPORT_END.search(page)
     if end is None:
-        findings.problem("does not end with its checksum: it is cut off, or an earlier version "
-                         "wrote it, so that it cannot be verified")
+        findings.problem(
+            "does not end with its checksum: it is cut off, or an earlier version "
+            "wrote it, so that it cannot be verified"
+        )
     elif int(end[1], 16) != crc32(page[: end.start()]):
         findings.problem(f"bytes [0, {end.start()}) do not have the checksum at its end")

@@ -56,14 +56,14 @@ def _parse_files(described: JsonObject, names: list[str]) -> dict[str, tuple[int
     found = {}
     for name, entry in files.items():
         entry = entry if isinstance(entry, dict) else {}
-        found[name] = (check_whole(entry.get("size"), f"the size of {name}", 1, MOST),
-                       check_whole(entry.get("crc32"), f"the checksum of {name}", 0, 0xFFFFFFFF))
+        found[name] = (
+            check_whole(entry.get("size"), f"the size of {name}", 1, MOST),
+            check_whole(entry.get("crc32"), f"the checksum of {name}", 0, 0xFFFFFFFF),
+        )
     return found
 
 
-def _check_picture(
-    directory: str, name: str, described: JsonObject, findings: Findings
-) -> None:
+def _check_picture(directory: str, name: str, described: JsonObject, findings: Findings) -> None:
     """Compare the shape and the dtype of a TIFF with what is said of the data."""
     import tifffile
 

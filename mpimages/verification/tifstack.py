@@ -28,8 +28,9 @@ def verify_tifstack(path: str, findings: Findings) -> bool:
             findings.problem(f"has {size} bytes, not {mark.file_bytes}")
         elif _structure(file, mark, findings) != mark.structure:
             findings.problem("its header or the tables of its pages do not have their checksum")
-    run = Stored(path, mark.first, mark.pixel_bytes, mark.piece, mark.crcs,
-                 max(0, size - mark.first))
+    run = Stored(
+        path, mark.first, mark.pixel_bytes, mark.piece, mark.crcs, max(0, size - mark.first)
+    )
     for _, first, stop, why in find_damaged([run], findings):
         findings.problem(f"bytes [{first}, {stop}) of the pixels, from {mark.first}, {why}")
     return True

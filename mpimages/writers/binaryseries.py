@@ -165,8 +165,12 @@ class BinarySeriesWriter:
             while first < stop:
                 number, within = divmod(first, self.per_file)
                 count = min(self.per_file - within, stop - first)
-                if not sums.add_stored(within * self.pixel_bytes, count * self.pixel_bytes,
-                                       self._files.paths[number], number):
+                if not sums.add_stored(
+                    within * self.pixel_bytes,
+                    count * self.pixel_bytes,
+                    self._files.paths[number],
+                    number,
+                ):
                     return False
                 first += count
         return sums.took(entry["fragments"])
@@ -220,15 +224,15 @@ def check_series(shape: Sequence[int], dtype: DTypeLike | None) -> tuple[tuple[i
     if len(shape) < 2 or min(shape) < 1:
         raise ValueError(f"a Series of shape {shape} has nothing to store")
     if len(shape) > MOST_AXES:
-        raise ValueError(f"a Series of shape {shape} could not be loaded again: a file has one to "
-                         f"{MOST_AXES - 1} axes of pixels, and time")
+        raise ValueError(
+            f"a Series of shape {shape} could not be loaded again: a file has one to "
+            f"{MOST_AXES - 1} axes of pixels, and time"
+        )
     check_record_dtype(kind, "dtype")
     return shape, kind
 
 
-def check_block(
-    block: np.ndarray, first: int, count: int, length: int, dtype: np.dtype
-) -> None:
+def check_block(block: np.ndarray, first: int, count: int, length: int, dtype: np.dtype) -> None:
     """Refuse a block that is not (k, length) of `dtype`, or leaves the `count` records."""
     if block.ndim != 2 or block.shape[1] != length:
         raise ValueError(f"a block of shape {block.shape}: it must be (k, {length})")

@@ -124,9 +124,7 @@ class ImshowMapping:
         outside = np.array([cmap.get_under(), cmap.get_over(), cmap.get_bad()])
         if self.alpha is not None or (colours[:, 3] < 255).any() or (outside[:2, 3] < 1).any():
             return 4
-        grey = (colours[:, :1] == colours[:, :3]).all() and (
-            outside[:, :1] == outside[:, :3]
-        ).all()
+        grey = (colours[:, :1] == colours[:, :3]).all() and (outside[:, :1] == outside[:, :3]).all()
         return 1 if grey else 3
 
     def _tabulate(self) -> np.ndarray | None:

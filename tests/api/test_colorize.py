@@ -67,9 +67,9 @@ def test_nan_is_zero_or_empty_and_the_input_stays(dtype):
 
 
 @pytest.mark.parametrize("bar", [False, True])
-@pytest.mark.parametrize("array", [
-    np.full((3, 3), np.nan), np.array([[np.inf, 1], [-np.inf, 2]]), np.zeros((3, 3)),
-])
+@pytest.mark.parametrize(
+    "array", [np.full((3, 3), np.nan), np.array([[np.inf, 1], [-np.inf, 2]]), np.zeros((3, 3))]
+)
 def test_unusual_values_draw_without_warnings(array, bar):
     Colorize.image(array, nans=False, bar=bar)
     drawn()
@@ -87,9 +87,10 @@ def test_no_bar_unless_asked_for():
     assert len(plt.gcf().axes) == 1
 
 
-@pytest.mark.parametrize(("shape", "inches"), [
-    ((8, 8), (6, 6)), ((4, 8), (6, 3)), ((8, 4), (3, 6)), ((1, 800), (6, 1.5)),
-])
+@pytest.mark.parametrize(
+    ("shape", "inches"),
+    [((8, 8), (6, 6)), ((4, 8), (6, 3)), ((8, 4), (3, 6)), ((1, 800), (6, 1.5))],
+)
 def test_size_is_the_longer_side(shape, inches):
     Colorize.image(np.zeros(shape), size=6)
     np.testing.assert_allclose(plt.gcf().get_size_inches(), inches)
@@ -119,12 +120,24 @@ def test_rgb_and_its_missing_values():
     assert drawn().get_array()[2, 3, 3] == 0
 
 
-@pytest.mark.parametrize("array", [
-    5, [1, 2], np.zeros((4, 4, 1)), np.zeros((4, 4, 2)), np.zeros((4, 4, 4)),
-    np.zeros((2, 4, 4, 3)), np.zeros((0, 4)), np.zeros((4, 0, 3)),
-    np.full((2, 2, 3), 1.5), np.full((2, 2, 3), -0.1), np.full((2, 2, 3), np.inf),
-    np.full((2, 2, 3), 200, dtype=np.uint8),
-], ids=lambda array: f"{np.shape(array)}")
+@pytest.mark.parametrize(
+    "array",
+    [
+        5,
+        [1, 2],
+        np.zeros((4, 4, 1)),
+        np.zeros((4, 4, 2)),
+        np.zeros((4, 4, 4)),
+        np.zeros((2, 4, 4, 3)),
+        np.zeros((0, 4)),
+        np.zeros((4, 0, 3)),
+        np.full((2, 2, 3), 1.5),
+        np.full((2, 2, 3), -0.1),
+        np.full((2, 2, 3), np.inf),
+        np.full((2, 2, 3), 200, dtype=np.uint8),
+    ],
+    ids=lambda array: f"{np.shape(array)}",
+)
 def test_wrong_shapes_and_colours_make_no_figure(array):
     with pytest.raises(ValueError, match=r"an image (is|of shape)|RGB values lie in 0 to 1"):
         Colorize.image(array)
@@ -137,10 +150,20 @@ def test_what_is_no_number(array):
         Colorize.image(array)
 
 
-@pytest.mark.parametrize("arguments", [
-    {"clim": 3}, {"clim": (2, 1)}, {"clim": (1, 2, 3)}, {"clim": (np.nan, 1)}, {"clim": "ab"},
-    {"size": 0}, {"size": -1}, {"size": np.inf}, {"size": np.nan},
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"clim": 3},
+        {"clim": (2, 1)},
+        {"clim": (1, 2, 3)},
+        {"clim": (np.nan, 1)},
+        {"clim": "ab"},
+        {"size": 0},
+        {"size": -1},
+        {"size": np.inf},
+        {"size": np.nan},
+    ],
+)
 def test_wrong_arguments(arguments):
     (name,) = arguments
     with pytest.raises(ValueError, match=f"{name} is"):
@@ -161,9 +184,9 @@ def shown():
     return [ax.get_images()[0].get_array() for ax in axes if ax.get_images()], len(axes)
 
 
-@pytest.mark.parametrize(("count", "places"), [
-    (1, 1), (2, 2), (3, 4), (4, 4), (5, 6), (7, 9), (9, 9), (10, 12),
-])
+@pytest.mark.parametrize(
+    ("count", "places"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 6), (7, 9), (9, 9), (10, 12)]
+)
 def test_tile_fills_a_grid_near_square_row_by_row(count, places):
     images = np.arange(count * 7 * 8).reshape(count, 7, 8)
     assert Colorize.tile(images) is None
@@ -195,12 +218,21 @@ def test_tile_takes_any_iterable_and_rgb():
     assert len(shown()[0]) == 3
 
 
-@pytest.mark.parametrize(("imgs", "arguments"), [
-    ([], {}), (np.zeros((0, 3, 4)), {}), (np.zeros((3, 4)), {}), (np.zeros((1, 2, 3, 4)), {}),
-    ([np.zeros(3)], {}), (np.zeros((5, 3, 4)), {"grid": (2, 2)}),
-    (np.zeros((5, 3, 4)), {"grid": (0, 9)}), (np.zeros((5, 3, 4)), {"grid": 5}),
-    (np.zeros((5, 3, 4)), {"axis": 3}), (np.zeros((5, 3, 4)), {"clim": (1, 0)}),
-])
+@pytest.mark.parametrize(
+    ("imgs", "arguments"),
+    [
+        ([], {}),
+        (np.zeros((0, 3, 4)), {}),
+        (np.zeros((3, 4)), {}),
+        (np.zeros((1, 2, 3, 4)), {}),
+        ([np.zeros(3)], {}),
+        (np.zeros((5, 3, 4)), {"grid": (2, 2)}),
+        (np.zeros((5, 3, 4)), {"grid": (0, 9)}),
+        (np.zeros((5, 3, 4)), {"grid": 5}),
+        (np.zeros((5, 3, 4)), {"axis": 3}),
+        (np.zeros((5, 3, 4)), {"clim": (1, 0)}),
+    ],
+)
 def test_tile_refuses(imgs, arguments):
     with pytest.raises(ValueError, match=r"no images|is 3-D|an image is|grid|axis 3|clim is"):
         Colorize.tile(imgs, **arguments)

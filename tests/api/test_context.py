@@ -69,10 +69,19 @@ def test_the_budget_is_worked_out_and_agreed(comm):
         assert set(comm.allgather(context.memory)) == {context.memory}
 
 
-@pytest.mark.parametrize(("text", "size"), [
-    ("150M", 150_000_000), ("150MB", 150_000_000), ("2 GiB", 2**31), ("1.5kB", 1500), (7, 7),
-    ("12", 12), ("3MiB", 3 * 2**20), ("1tb", 10**12),
-])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("150M", 150_000_000),
+        ("150MB", 150_000_000),
+        ("2 GiB", 2**31),
+        ("1.5kB", 1500),
+        (7, 7),
+        ("12", 12),
+        ("3MiB", 3 * 2**20),
+        ("1tb", 10**12),
+    ],
+)
 def test_sizes(text, size):
     assert parse_size(text) == size
 
@@ -140,8 +149,11 @@ def test_local_images_are_not_copied(comm):
 def test_arrays_that_differ_between_ranks(tsc, change):
     array = recording(4, (5, 6), "uint16")
     if tsc.rank == tsc.size - 1:
-        array = {"shape": array[:3], "dtype": array.astype(np.int16),
-                 "value": np.where(array == array[2, 3, 4], 0, array)}[change]
+        array = {
+            "shape": array[:3],
+            "dtype": array.astype(np.int16),
+            "value": np.where(array == array[2, 3, 4], 0, array),
+        }[change]
     with pytest.raises(ValueError, match=f"rank {tsc.size - 1}"):
         tsc.loadImagesFromArray(array)
 
@@ -153,8 +165,9 @@ def test_local_arrays_of_different_images(tsc):
         tsc.loadImagesFromArray(array, local=True)
 
 
-@pytest.mark.parametrize("wrong", [None, "text", np.zeros((2, 2, 2), complex), [["a"]],
-                                   np.zeros((2, 2, 2), "M8[s]")])
+@pytest.mark.parametrize(
+    "wrong", [None, "text", np.zeros((2, 2, 2), complex), [["a"]], np.zeros((2, 2, 2), "M8[s]")]
+)
 def test_what_is_no_array_of_numbers(tsc, wrong):
     with pytest.raises(TypeError):
         tsc.loadImagesFromArray(wrong)

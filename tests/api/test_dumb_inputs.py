@@ -38,23 +38,37 @@ def inputs(tsc, comm, tmp_path_factory):
         series.index = values
 
     return SimpleNamespace(
-        root=root, tsc=tsc, volumes=volumes, flat=flat, keys=volumes.keys(), series=series,
-        times=volumes.toTimeSeries(), colorize=mpimages.Colorize, module=mpimages,
-        context=mpimages.ThunderContext, own=SimpleNamespace(set_index=set_index),
+        root=root,
+        tsc=tsc,
+        volumes=volumes,
+        flat=flat,
+        keys=volumes.keys(),
+        series=series,
+        times=volumes.toTimeSeries(),
+        colorize=mpimages.Colorize,
+        module=mpimages,
+        context=mpimages.ThunderContext,
+        own=SimpleNamespace(set_index=set_index),
     )
 
 
 def prepared(inputs, given):
-    places = {OUT: inputs.root / "out" / "new", RECORDING: inputs.root / "recording",
-              SERIES: inputs.root / "series"}
-    return {name: places.get(value, value) if isinstance(value, str) else value
-            for name, value in given.items()}
+    places = {
+        OUT: inputs.root / "out" / "new",
+        RECORDING: inputs.root / "recording",
+        SERIES: inputs.root / "series",
+    }
+    return {
+        name: places.get(value, value) if isinstance(value, str) else value
+        for name, value in given.items()
+    }
 
 
 def perform(inputs, call, arguments):
     """Make the call, and run what is lazy."""
     method = getattr(inputs.own, call.method, None) or getattr(
-        getattr(inputs, call.on), call.method)
+        getattr(inputs, call.on), call.method
+    )
     if call.method.startswith("__"):
         result = method(*arguments.values())
     elif "imshow" in arguments:
@@ -104,8 +118,11 @@ def label(call: Call) -> str:
     return f"{call.on}.{call.method}"
 
 
-CASES = [pytest.param(call, name, id=f"{label(call)}-{i}-{name}")
-         for i, call in enumerate(CALLS) for name in call.wrong]
+CASES = [
+    pytest.param(call, name, id=f"{label(call)}-{i}-{name}")
+    for i, call in enumerate(CALLS)
+    for name in call.wrong
+]
 
 
 @pytest.fixture(autouse=True)
@@ -124,8 +141,9 @@ def test_what_is_wrong_is_told(inputs, comm, call, name):
         found = told(inputs, call, name, value)
         kinds = comm.allgather(found is None)
         if not all(kinds):
-            told_wrong.append(f"value {number}, a {type(value).__name__} "
-                              f"{shown_safely(value)}: {found} {kinds}")
+            told_wrong.append(
+                f"value {number}, a {type(value).__name__} {shown_safely(value)}: {found} {kinds}"
+            )
     count("wrong arguments", len(values), comm)
     assert not told_wrong, "\n".join(told_wrong)
     # The ranks are in step and the context works; nothing has been written.
@@ -154,8 +172,13 @@ def test_no_public_call_and_no_parameter_is_forgotten(owner):
     from mpimages.collection import View
 
     kind = View if owner == "View" else getattr(mpimages, owner)
-    places = {"ThunderContext": {"tsc", "context"}, "Images": {"volumes", "flat"}, "View": {"keys"},
-              "Series": {"series", "times"}, "Colorize": {"colorize"}}[owner]
+    places = {
+        "ThunderContext": {"tsc", "context"},
+        "Images": {"volumes", "flat"},
+        "View": {"keys"},
+        "Series": {"series", "times"},
+        "Colorize": {"colorize"},
+    }[owner]
     names = {name for name in dir(kind) if not name.startswith("_")}
     if owner == "Series":
         names |= {name for name in dir(mpimages.TimeSeries) if not name.startswith("_")}
@@ -175,8 +198,7 @@ def test_no_public_call_and_no_parameter_is_forgotten(owner):
 def test_every_public_function_is_here():
     import mpimages
 
-    functions = {name for name in mpimages.__all__
-                 if inspect.isfunction(getattr(mpimages, name))}
+    functions = {name for name in mpimages.__all__ if inspect.isfunction(getattr(mpimages, name))}
     assert functions == {call.method for call in CALLS if call.on == "module"}
 
 

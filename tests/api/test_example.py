@@ -24,8 +24,9 @@ STATED = {
 @pytest.fixture(scope="module")
 def recordings():
     loaded = {name: example.load(name) for name in example.names()}
-    return {name: np.stack([rec.image(i) for i in range(rec.count)])
-            for name, rec in loaded.items()}
+    return {
+        name: np.stack([rec.image(i) for i in range(rec.count)]) for name, rec in loaded.items()
+    }
 
 
 def test_names_are_the_documented_ones():
@@ -83,8 +84,10 @@ def test_enough_pixels_are_active_for_the_tutorial(recordings):
 def test_activity_stands_out_from_the_noise(name, recordings):
     deviation = recordings[name].std(axis=0)
     assert deviation.max() > 6 * np.median(deviation)
-    assert len(np.unique(recordings[name].reshape(len(recordings[name]), -1), axis=0)) \
+    assert (
+        len(np.unique(recordings[name].reshape(len(recordings[name]), -1), axis=0))
         == STATED[name][3]
+    )
 
 
 def test_each_result_is_the_callers_own():

@@ -28,11 +28,13 @@ def data(tsc):
 
 def test_repr_fills_in_when_asked(tsc):
     images = tsc.loadImagesFromArray(recording(3, (4, 5, 2), "uint8"))
-    assert repr(images) == ("Images\nnrecords: 3\ndtype: None (inspect to compute)\n"
-                            "dims: None (inspect to compute)")
+    assert repr(images) == (
+        "Images\nnrecords: 3\ndtype: None (inspect to compute)\ndims: None (inspect to compute)"
+    )
     assert images.dims.count == (4, 5, 2)
-    assert repr(images) == ("Images\nnrecords: 3\ndtype: uint8\n"
-                            "dims: min=(0, 0, 0), max=(3, 4, 1), count=(4, 5, 2)")
+    assert repr(images) == (
+        "Images\nnrecords: 3\ndtype: uint8\ndims: min=(0, 0, 0), max=(3, 4, 1), count=(4, 5, 2)"
+    )
 
 
 def test_an_action_fills_in_the_repr(tsc):
@@ -167,8 +169,14 @@ def test_nan_and_inf_as_in_numpy(tsc, dtype):
     array[[1, 7], 0, 3] = [np.inf, -np.inf]
     with np.errstate(invalid="ignore"):
         images = spread(tsc, array)
-        for name, twin in [("mean", np.mean), ("sum", np.sum), ("max", np.max), ("min", np.min),
-                           ("stdev", np.std), ("variance", np.var)]:
+        for name, twin in [
+            ("mean", np.mean),
+            ("sum", np.sum),
+            ("max", np.max),
+            ("min", np.min),
+            ("stdev", np.std),
+            ("variance", np.var),
+        ]:
             expected = twin(array.astype(np.float64), axis=0)
             np.testing.assert_allclose(getattr(images, name)(), expected, rtol=1e-10, err_msg=name)
 
@@ -221,8 +229,9 @@ def test_projections(tsc, dtype, axis):
     mean = images.meanProjection(axis).toArray()
     assert mean.dtype == np.float64
     np.testing.assert_allclose(mean, wide.mean(axis=along), rtol=1e-10, atol=1e-9)
-    np.testing.assert_allclose(images.stdevProjection(axis).toArray(), wide.std(axis=along),
-                               rtol=1e-9)
+    np.testing.assert_allclose(
+        images.stdevProjection(axis).toArray(), wide.std(axis=along), rtol=1e-9
+    )
     projection = images.maxminProjection(axis)
     if dtype not in ("int64", "uint64"):
         both = array.max(axis=along).astype(object) + array.min(axis=along).astype(object)
@@ -323,8 +332,10 @@ def test_crop(data):
     assert same_bits(data.crop((1, 0, 8), (7, 2, 9)).toArray(), array[:, 1:7, 0:2, 8:9].copy())
 
 
-@pytest.mark.parametrize("bounds", [((0, 0), (1, 1)), ((0, 0, 0), (8, 1, 1)),
-                                    ((2, 0, 0), (2, 1, 1)), ((-1, 0, 0), (2, 1, 1))])
+@pytest.mark.parametrize(
+    "bounds",
+    [((0, 0), (1, 1)), ((0, 0, 0), (8, 1, 1)), ((2, 0, 0), (2, 1, 1)), ((-1, 0, 0), (2, 1, 1))],
+)
 def test_bad_bounds(data, bounds):
     with pytest.raises(ValueError, match="crop"):
         data.crop(*bounds)
@@ -452,8 +463,10 @@ def test_mean_by_regions(tsc, dtype):
     assert same_bits(images.meanByRegions(mask == 2), means[:, 1:2].copy())
 
 
-@pytest.mark.parametrize("mask", [np.zeros((5, 6), int), np.ones((6, 5), int), [[(5, 0)]], [[]],
-                                  [[(0, 0, 0)]], [[(0.5, 0)]]])
+@pytest.mark.parametrize(
+    "mask",
+    [np.zeros((5, 6), int), np.ones((6, 5), int), [[(5, 0)]], [[]], [[(0, 0, 0)]], [[(0.5, 0)]]],
+)
 def test_bad_regions(tsc, mask):
     images = tsc.loadImagesFromArray(recording(2, (5, 6), "uint8"))
     with pytest.raises(ValueError, match=r"mask|region"):

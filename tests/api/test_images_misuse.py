@@ -67,8 +67,11 @@ def test_undeclared_results_are_weighed_too(comm):
 
     with ThunderContext(comm, memory="1kB") as small:
         images = small.loadImagesFromArray(np.zeros((40, 40, 40), np.uint8)).apply(np.copy)
-        for action in (images.toArray, images.apply(np.copy).cache,
-                       images.apply(np.copy).toSeries().mean):
+        for action in (
+            images.toArray,
+            images.apply(np.copy).cache,
+            images.apply(np.copy).toSeries().mean,
+        ):
             with pytest.raises(MemoryError, match=r"budget is 1 kB"):
                 action()
 
@@ -124,8 +127,13 @@ def test_other_methods_or_arguments_on_some_ranks_are_told(tsc):
 def test_parts_that_are_not_there_where_the_axes_are_not_known(tsc):
     images = tsc.loadImagesFromArray(recording(3, (4, 5, 2), "int16"))
     assert images.apply(np.copy).planes(0, 1).toArray().shape == (3, 4, 5, 2)
-    for part in (lambda v: v.planes(0, 5), lambda v: v.planes(5, 9), lambda v: v.planes(7),
-                 lambda v: v.planes([0, 3]), lambda v: v.crop((0, 0, 0), (9, 9, 9))):
+    for part in (
+        lambda v: v.planes(0, 5),
+        lambda v: v.planes(5, 9),
+        lambda v: v.planes(7),
+        lambda v: v.planes([0, 3]),
+        lambda v: v.crop((0, 0, 0), (9, 9, 9)),
+    ):
         with pytest.raises(ValueError, match="not there"):
             part(images.apply(np.copy)).mean()
 
@@ -134,9 +142,13 @@ def test_nothing_of_everything(tsc):
     images = tsc.loadImagesFromArray(recording(3, (4, 5), "int16"))
     nothing = images.filter(lambda k, v: False)
     unknown = images.filter(lambda k, v: False).apply(np.copy)
-    for action in (unknown.cache, unknown.toArray, unknown.mean,
-                   lambda: unknown.meanByRegions(np.ones((4, 5), int)),
-                   lambda: nothing.meanByRegions(np.ones((4, 5), int))):
+    for action in (
+        unknown.cache,
+        unknown.toArray,
+        unknown.mean,
+        lambda: unknown.meanByRegions(np.ones((4, 5), int)),
+        lambda: nothing.meanByRegions(np.ones((4, 5), int)),
+    ):
         with pytest.raises(ValueError, match="no records"):
             action()
     assert nothing.toArray().shape == (0, 4, 5)
@@ -196,9 +208,15 @@ def test_ranks_that_take_different_recordings(tsc, comm, shared_path):
     array = recording(6, (7, 8), "uint16")
     pair = [tsc.loadImagesFromArray(array + i) for i in range(2)]
     own = pair[comm.rank > 0]
-    for act in (own.mean, own.toArray, own.toSeries().toArray, own.cache,
-                own.apply(np.negative).max, lambda: own.saveAsBinarySeries(shared_path / "s"),
-                lambda: own.saveAsTifs(shared_path / "t")):
+    for act in (
+        own.mean,
+        own.toArray,
+        own.toSeries().toArray,
+        own.cache,
+        own.apply(np.negative).max,
+        lambda: own.saveAsBinarySeries(shared_path / "s"),
+        lambda: own.saveAsTifs(shared_path / "t"),
+    ):
         with pytest.raises(CollectiveMismatchError):
             act()
     assert list(shared_path.iterdir()) == []
@@ -206,13 +224,21 @@ def test_ranks_that_take_different_recordings(tsc, comm, shared_path):
 
 
 @pytest.mark.mpi(min_size=2)
-@pytest.mark.parametrize(("save", "options"), [
-    ("saveAsTifs", {"filePrefix": ("a", "b")}), ("saveAsTifs", {"overwrite": (False, True)}),
-    ("saveAsPngs", {"vmin": (0, 1), "vmax": (9, 9)}), ("saveAsPngs", {"cmap": ("gray", "jet")}),
-    ("saveAsHDF5", {"chunks": ((1, 1, 1), (5, 7, 6))}), ("saveAsHDF5", {"dataset": ("a", "b")}),
-    ("saveAsHDF5", {"compression": (None, "gzip")}), ("saveAsHDF5", {"resume": (False, True)}),
-    ("saveAsBinarySeries", {"path": ("a", "b")}), ("saveAsTif", {"path": ("a.tif", "b.tif")}),
-])
+@pytest.mark.parametrize(
+    ("save", "options"),
+    [
+        ("saveAsTifs", {"filePrefix": ("a", "b")}),
+        ("saveAsTifs", {"overwrite": (False, True)}),
+        ("saveAsPngs", {"vmin": (0, 1), "vmax": (9, 9)}),
+        ("saveAsPngs", {"cmap": ("gray", "jet")}),
+        ("saveAsHDF5", {"chunks": ((1, 1, 1), (5, 7, 6))}),
+        ("saveAsHDF5", {"dataset": ("a", "b")}),
+        ("saveAsHDF5", {"compression": (None, "gzip")}),
+        ("saveAsHDF5", {"resume": (False, True)}),
+        ("saveAsBinarySeries", {"path": ("a", "b")}),
+        ("saveAsTif", {"path": ("a.tif", "b.tif")}),
+    ],
+)
 def test_ranks_that_save_differently(tsc, comm, shared_path, save, options):
     from mpimages import CollectiveMismatchError
 

@@ -18,10 +18,12 @@ pytestmark = pytest.mark.ranks
 @pytest.fixture
 def on_rank_0(tsc):
     """Run a function that makes files on rank 0; the others wait."""
+
     def run(function):
         if tsc.rank == 0:
             function()
         tsc.comm.Barrier()
+
     return run
 
 
@@ -73,8 +75,9 @@ def test_a_movie_in_files_of_unequal_length(tsc, shared_path, on_rank_0):
     assert images.count() == 17
     assert same_bits(images.toArray(), array)
     np.testing.assert_allclose(images.mean(), array.mean(axis=0))
-    assert same_bits(tsc.loadImages(shared_path, nplanes=1, startIdx=5, stopIdx=12).toArray(),
-                     array[5:12])
+    assert same_bits(
+        tsc.loadImages(shared_path, nplanes=1, startIdx=5, stopIdx=12).toArray(), array[5:12]
+    )
     with pytest.raises(ValueError, match=r"0\.tif.*1 page"):
         tsc.loadImages(shared_path, nplanes=2)
 
@@ -150,8 +153,10 @@ def test_a_movie_in_one_array(tsc, shared_path, on_rank_0, kind):
     on_rank_0(write)
     images = tsc.loadImages(shared_path / f"m.{kind}")
     assert same_bits(images.toArray(), array)
-    assert same_bits(tsc.loadImagesAsSeries(shared_path / f"m.{kind}", startIdx=2).toArray(),
-                     np.moveaxis(array[2:], 0, -1).copy())
+    assert same_bits(
+        tsc.loadImagesAsSeries(shared_path / f"m.{kind}", startIdx=2).toArray(),
+        np.moveaxis(array[2:], 0, -1).copy(),
+    )
 
 
 def test_series_of_thunder_0(tsc, shared_path, on_rank_0):
@@ -196,8 +201,10 @@ def test_the_real_fish(tsc, fish):
     assert len(tsc.loadImages(fish).toTimeSeries().normalize().subset(50, 0.05, seed=1)) == 50
 
 
-@pytest.mark.parametrize("options", [{"dataset": "x"}, {"axes": "TYX"}, {"dims": (9, 9)},
-                                     {"dtype": "float32"}, {"channel": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"dataset": "x"}, {"axes": "TYX"}, {"dims": (9, 9)}, {"dtype": "float32"}, {"channel": 1}],
+)
 def test_options_that_mean_nothing_or_contradict(tsc, shared_path, on_rank_0, options):
     on_rank_0(lambda: write_tifs(shared_path, recording(2, (3, 4), "uint8")))
     with pytest.raises(ValueError, match=next(iter(options))):
@@ -219,8 +226,13 @@ def test_pixel_sizes_follow_what_is_done(tsc, shared_path, on_rank_0):
     volume = np.zeros((3, 6, 8), np.uint16)
 
     def write():
-        tifffile.imwrite(shared_path / "v.tif", volume, imagej=True, resolution=(4.0, 2.0),
-                         metadata={"unit": "um", "spacing": 3.0, "axes": "ZYX"})
+        tifffile.imwrite(
+            shared_path / "v.tif",
+            volume,
+            imagej=True,
+            resolution=(4.0, 2.0),
+            metadata={"unit": "um", "spacing": 3.0, "axes": "ZYX"},
+        )
 
     on_rank_0(write)
     images = tsc.loadImages(shared_path / "v.tif")

@@ -41,8 +41,12 @@ def test_to_series(tsc, dtype, dims):
 
 
 @pytest.mark.slow
-@given(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=2, max_size=3),
-       st.integers(1, 3000), st.integers(0, 99))
+@given(
+    st.integers(1, 20),
+    st.lists(st.integers(1, 12), min_size=2, max_size=3),
+    st.integers(1, 3000),
+    st.integers(0, 99),
+)
 def test_any_rounds_and_any_distribution(tsc, count, dims, limit, seed):
     from mpimages.core.partition import Partition
     from mpimages.core.workspace import Workspace
@@ -85,11 +89,14 @@ def test_more_ranks_than_pixels(tsc):
 def test_repr(tsc):
     series = tsc.loadImagesFromArray(recording(3, (4, 5), "uint8")).toSeries()
     unknown = "None (inspect to compute)"
-    assert repr(series) == (f"Series\nnrecords: 20\ndtype: {unknown}\nindex: {unknown}\n"
-                            f"dims: {unknown}")
+    assert repr(series) == (
+        f"Series\nnrecords: 20\ndtype: {unknown}\nindex: {unknown}\ndims: {unknown}"
+    )
     assert series.dims.max == (3, 4)
-    assert repr(series) == ("Series\nnrecords: 20\ndtype: uint8\nindex: [0 1 2]\n"
-                            "dims: min=(0, 0), max=(3, 4), count=(4, 5)")
+    assert repr(series) == (
+        "Series\nnrecords: 20\ndtype: uint8\nindex: [0 1 2]\n"
+        "dims: min=(0, 0), max=(3, 4), count=(4, 5)"
+    )
     assert repr(series.toTimeSeries()).startswith("TimeSeries\n")
 
 
@@ -166,12 +173,14 @@ def test_statistics_of_each_series(tsc, dtype):
         assert same_bits(getattr(series, "series" + name)().toArray(), twin(axis=-1)[..., None])
     for name, twin in [("Mean", np.mean), ("Stdev", np.std), ("Median", np.median)]:
         result = getattr(series, "series" + name)()
-        np.testing.assert_allclose(result.toArray()[..., 0], twin(wide, axis=-1), rtol=1e-10,
-                                   atol=1e-9)
+        np.testing.assert_allclose(
+            result.toArray()[..., 0], twin(wide, axis=-1), rtol=1e-10, atol=1e-9
+        )
         assert result.dtype == np.float64
         assert np.array_equal(result.index, [0])
-    np.testing.assert_allclose(series.seriesPercentile(30).toArray()[..., 0],
-                               np.percentile(wide, 30, axis=-1), rtol=1e-10)
+    np.testing.assert_allclose(
+        series.seriesPercentile(30).toArray()[..., 0], np.percentile(wide, 30, axis=-1), rtol=1e-10
+    )
     if dtype in INTEGERS[:6]:
         total = series.seriesSum().toArray()
         assert np.array_equal(total[..., 0].astype(object), array.astype(object).sum(axis=-1))
@@ -190,8 +199,11 @@ def test_select(series):
     assert same_bits(series.select(lambda t: t > 8).toArray(), array[..., 9:].copy())
     assert np.array_equal(series.between(2, 5).index, [2, 3, 4, 5])
     assert same_bits(series.between(2, 5).toArray(), array[..., 2:6].copy())
-    for nothing in (lambda: series.select(99), lambda: series.between(20, 30),
-                    lambda: series.between(3, 2)):
+    for nothing in (
+        lambda: series.select(99),
+        lambda: series.between(20, 30),
+        lambda: series.between(3, 2),
+    ):
         with pytest.raises(ValueError, match=r"select|between"):
             nothing()
 
@@ -224,10 +236,17 @@ def test_filter_through_the_exchange(tsc):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float32", "float64"])
-@pytest.mark.parametrize(("baseline", "options"), [
-    ("percentile", {}), ("percentile", {"perc": 55.5, "offset": 3}), ("mean", {}),
-    ("window", {"window": 4}), ("window", {"window": 5, "perc": 80}), ("window", {"window": 99}),
-])
+@pytest.mark.parametrize(
+    ("baseline", "options"),
+    [
+        ("percentile", {}),
+        ("percentile", {"perc": 55.5, "offset": 3}),
+        ("mean", {}),
+        ("window", {"window": 4}),
+        ("window", {"window": 5, "perc": 80}),
+        ("window", {"window": 99}),
+    ],
+)
 def test_normalize(tsc, dtype, baseline, options):
     array = np.abs(recording(5, (4, 13), dtype).astype(np.float64)).astype(dtype)
     series = tsc.loadSeriesFromArray(array).toTimeSeries()
@@ -238,20 +257,36 @@ def test_normalize(tsc, dtype, baseline, options):
         b = np.percentile(wide, perc, axis=-1, keepdims=True)
     else:
         w = options["window"]
-        b = np.stack([np.percentile(wide[..., max(0, t - w // 2) : t + w // 2 + 1], perc, axis=-1)
-                      for t in range(13)], axis=-1)
+        b = np.stack(
+            [
+                np.percentile(wide[..., max(0, t - w // 2) : t + w // 2 + 1], perc, axis=-1)
+                for t in range(13)
+            ],
+            axis=-1,
+        )
     result = series.normalize(baseline, **options)
     small = dtype in ("float16", "float32")
     assert result.dtype == (np.float32 if small else np.float64)
-    np.testing.assert_allclose(result.toArray(), (wide - b) / (b + options.get("offset", 0.1)),
-                               rtol=1e-5 if small else 1e-10, atol=1e-6 if small else 1e-10)
+    np.testing.assert_allclose(
+        result.toArray(),
+        (wide - b) / (b + options.get("offset", 0.1)),
+        rtol=1e-5 if small else 1e-10,
+        atol=1e-6 if small else 1e-10,
+    )
     assert type(result).__name__ == "TimeSeries"
 
 
-@pytest.mark.parametrize("options", [
-    {"baseline": "median"}, {"baseline": "window"}, {"window": 3}, {"perc": 101},
-    {"baseline": "window", "window": 0}, {"offset": float("nan")},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"baseline": "median"},
+        {"baseline": "window"},
+        {"window": 3},
+        {"perc": 101},
+        {"baseline": "window", "window": 0},
+        {"offset": float("nan")},
+    ],
+)
 def test_bad_baselines(series, options):
     with pytest.raises(ValueError, match=r"baseline|window|perc|offset"):
         series.toTimeSeries().normalize(**options)
@@ -333,8 +368,9 @@ def test_subset_says_the_highest_value_found(tsc):
     assert series.subset(thresh=1).shape == (1, 3)
 
 
-@pytest.mark.parametrize("options", [{"nsamples": 0}, {"stat": "mode"}, {"thresh": "high"},
-                                     {"nsamples": 1.5}])
+@pytest.mark.parametrize(
+    "options", [{"nsamples": 0}, {"stat": "mode"}, {"thresh": "high"}, {"nsamples": 1.5}]
+)
 def test_bad_samples(series, options):
     with pytest.raises((TypeError, ValueError), match=r"nsamples|stat|thresh"):
         series.subset(**options)

@@ -42,6 +42,7 @@ def say(tmp_path, monkeypatch):
         assert result.exit_code == code, result.output
         assert "Traceback" not in result.output
         return result.output
+
     return run
 
 
@@ -52,8 +53,9 @@ def command_of(script):
 
 
 def options_of(script):
-    return [line.removeprefix("#SBATCH ") for line in script.splitlines()
-            if line.startswith("#SBATCH ")]
+    return [
+        line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")
+    ]
 
 
 # -- the examples --------------------------------------------------------------------------
@@ -70,7 +72,7 @@ def test_an_example_is_what_its_third_line_prints(say, name):
 def test_the_array_ends_as_the_others_do():
     text = (EXAMPLES / "array.sh").read_text(encoding="utf-8")
     resume = (EXAMPLES / "resume.sh").read_text(encoding="utf-8")
-    assert text.endswith(resume[resume.index("code=$?"):])
+    assert text.endswith(resume[resume.index("code=$?") :])
     for option in ("--signal=TERM@120", "--requeue", "--open-mode=append"):
         assert option in options_of(text)
 
@@ -85,36 +87,74 @@ def test_every_example_is_on_the_page():
 @pytest.mark.parametrize("how", ["pmix", "mpiexec"])
 def test_shellcheck(say, tmp_path, how):
     say("-o", "job.sh", "to-series", "a b's", "s", "--mpi", how)
-    subprocess.run(["shellcheck", "job.sh", *EXAMPLES.glob("*.sh")], cwd=tmp_path, check=True,
-                   timeout=SECONDS)
+    subprocess.run(
+        ["shellcheck", "job.sh", *EXAMPLES.glob("*.sh")], cwd=tmp_path, check=True, timeout=SECONDS
+    )
 
 
 # -- what is printed -----------------------------------------------------------------------
 
 
 def test_options_are_the_scripts_or_the_jobs_wherever_they_stand(say, tmp_path):
-    script = say("--nodes", 2, "to-series", "--time=1-12", "r", "--memory", "1GB", "--ntasks", "64",
-                 "-os.h5", "--mpi", "pmi2", "--dataset=--nodes", "--sbatch=--qos=long")
+    script = say(
+        "--nodes",
+        2,
+        "to-series",
+        "--time=1-12",
+        "r",
+        "--memory",
+        "1GB",
+        "--ntasks",
+        "64",
+        "-os.h5",
+        "--mpi",
+        "pmi2",
+        "--dataset=--nodes",
+        "--sbatch=--qos=long",
+    )
     assert options_of(script)[1:6] == [
-        "--nodes=2", "--ntasks=64", "--time=1-12", "--qos=long", "--signal=TERM@120"]
+        "--nodes=2",
+        "--ntasks=64",
+        "--time=1-12",
+        "--qos=long",
+        "--signal=TERM@120",
+    ]
     assert command_of(script) == [
-        "srun", "--mpi=pmi2", "mpimages", "to-series", str(tmp_path / "r"), "-o",
-        str(tmp_path / "s.h5"), "--memory", "1GB", "--dataset=--nodes", "--resume"]
+        "srun",
+        "--mpi=pmi2",
+        "mpimages",
+        "to-series",
+        str(tmp_path / "r"),
+        "-o",
+        str(tmp_path / "s.h5"),
+        "--memory",
+        "1GB",
+        "--dataset=--nodes",
+        "--resume",
+    ]
 
 
 def test_options_that_both_have_are_the_jobs_behind_its_name(say, tmp_path):
     say("-o", "job.sh", "stats", "r", "-o", "out", "--overwrite")
     assert command_of((tmp_path / "job.sh").read_text())[-3:] == [
-        "-o", str(tmp_path / "out"), "--overwrite"]
+        "-o",
+        str(tmp_path / "out"),
+        "--overwrite",
+    ]
 
 
-@pytest.mark.parametrize("path", ["it's $HOME `x` \"y\" *.tif", "a\nb", "-x", "ä", "~/r",
-                                  "{launch} {margin}"])
+@pytest.mark.parametrize(
+    "path", ['it\'s $HOME `x` "y" *.tif', "a\nb", "-x", "ä", "~/r", "{launch} {margin}"]
+)
 def test_whatever_the_path_the_shell_gives_it_back(say, tmp_path, monkeypatch, path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     script = say("info", "--job-name", "x", "--", path)
-    ran = subprocess.run(["bash", "-c", f"srun() {{ printf '%s\\0' \"$@\"; }}\n{script}"],
-                         stdout=subprocess.PIPE, check=True, timeout=SECONDS).stdout
+    ran = subprocess.run(
+        ["bash", "-c", f"srun() {{ printf '%s\\0' \"$@\"; }}\n{script}"],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=SECONDS,
+    ).stdout
     wanted = tmp_path / path if path[0] != "~" else tmp_path / "home" / "r"
     assert ran.split(b"\0")[1:-1] == [b"mpimages", b"info", os.fsencode(wanted)]
 
@@ -132,7 +172,7 @@ def test_only_what_can_go_on_is_queued_again(say):
 def test_mpiexec_gets_the_signal_from_the_script(say, monkeypatch):
     script = say("to-series", "r", "s", "--mpi", "mpiexec", "--margin", "60")
     assert "--signal=B:USR1@60" in options_of(script)
-    assert "mpiexec -n \"${SLURM_NTASKS:-$SLURM_JOB_NUM_NODES}\" mpimages to-series" in script
+    assert 'mpiexec -n "${SLURM_NTASKS:-$SLURM_JOB_NUM_NODES}" mpimages to-series' in script
     monkeypatch.setattr(slurm, "find_beside_python", "/a venv/bin/{}".format)
     assert "\n'/a venv/bin/mpiexec' -n" in say("stats", "r", "s")
 
@@ -140,21 +180,36 @@ def test_mpiexec_gets_the_signal_from_the_script(say, monkeypatch):
 def test_the_program_is_the_one_that_prints():
     program = slurm.find_beside_python("mpimages")
     assert os.path.dirname(program) == os.path.dirname(sys.executable)
-    done = subprocess.run([program, "--version"], timeout=SECONDS, stdout=subprocess.PIPE,
-                          check=True, text=True)
+    done = subprocess.run(
+        [program, "--version"], timeout=SECONDS, stdout=subprocess.PIPE, check=True, text=True
+    )
     assert done.stdout.startswith("mpimages ")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", [
-    ["to-series", "r", "s.h5", "--memory", "4GB", "--compression", "gzip:3"],
-    ["stats", "r", "s"], ["project", "r", "p"], ["verify", "s", "t"], ["doctor", "d"],
-    ["example", "e"], ["plan", "r", "--memory", "1GB"], ["info", "r", "--dtype", "uint8"],
-], ids=lambda job: job[0])
+@pytest.mark.parametrize(
+    "job",
+    [
+        ["to-series", "r", "s.h5", "--memory", "4GB", "--compression", "gzip:3"],
+        ["stats", "r", "s"],
+        ["project", "r", "p"],
+        ["verify", "s", "t"],
+        ["doctor", "d"],
+        ["example", "e"],
+        ["plan", "r", "--memory", "1GB"],
+        ["info", "r", "--dtype", "uint8"],
+    ],
+    ids=lambda job: job[0],
+)
 def test_it_starts_no_mpi_and_does_nothing(tmp_path, job):
-    done = subprocess.run([sys.executable, "-c", WITHOUT_MPI, "slurm", *job], cwd=tmp_path,
-                          timeout=SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MPI, "slurm", *job],
+        cwd=tmp_path,
+        timeout=SECONDS,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
     assert done.stdout.startswith("#!/bin/bash\n")
     assert os.listdir(tmp_path) == []
@@ -206,41 +261,57 @@ def test_no_such_directory(say):
 # -- what is refused -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    ([], "Missing argument 'JOB'"),
-    (["--nodes", "2"], "Missing argument 'JOB'"),
-    (["convert", "a", "b"], "'convert'"),
-    (["slurm", "stats", "a", "b"], "'slurm'"),
-    (["to-series", "a"], "'OUT'"),
-    (["to-series", "a.tif", "b.tif", "s"], "quote the pattern"),
-    (["to-series", "a", "s", "--resume", "--overwrite"], "give one"),
-    (["to-series", "a", "s", "--overwrite"], "--no-requeue"),
-    (["to-series", "a", "s", "--memory", "much"], "much"),
-    (["stats", "a", "b.tif"], "directory of pictures"),
-    (["stats", "a", "b", "--nods", "3"], "--nods"),
-    (["stats", "a", "b", "--nodes"], "requires an argument"),
-    (["stats", "a", "b", "--nodes", "0"], "nodes"),
-    (["stats", "a", "b", "--time", "soon"], "soon"),
-    (["stats", "a", "b", "--time", "1:2:3:4"], "1:2:3:4"),
-    (["to-series", "a", "s", "--time", "0:03:00"], "--margin"),
-    (["to-series", "a", "s", "--margin", "5"], "margin"),
-    (["stats", "a", "b", "--mem", "4X"], "4X"),
-    (["stats", "a", "b", "--mem", "4G", "--mem-per-cpu", "1G"], "exclude"),
-    (["stats", "a", "b", "--partition", "a b"], "a b"),
-    (["stats", "a", "b", "--account", "a\n#SBATCH --nodes=9"], "account"),
-    (["stats", "a", "b", "--sbatch", "long"], "--qos=long"),
-    (["stats", "a", "b", "--sbatch", "--qos=a\nrm"], "--qos=long"),
-    (["stats", "a", "b", "--mpi", "$(x)"], "mpi"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Missing argument 'JOB'"),
+        (["--nodes", "2"], "Missing argument 'JOB'"),
+        (["convert", "a", "b"], "'convert'"),
+        (["slurm", "stats", "a", "b"], "'slurm'"),
+        (["to-series", "a"], "'OUT'"),
+        (["to-series", "a.tif", "b.tif", "s"], "quote the pattern"),
+        (["to-series", "a", "s", "--resume", "--overwrite"], "give one"),
+        (["to-series", "a", "s", "--overwrite"], "--no-requeue"),
+        (["to-series", "a", "s", "--memory", "much"], "much"),
+        (["stats", "a", "b.tif"], "directory of pictures"),
+        (["stats", "a", "b", "--nods", "3"], "--nods"),
+        (["stats", "a", "b", "--nodes"], "requires an argument"),
+        (["stats", "a", "b", "--nodes", "0"], "nodes"),
+        (["stats", "a", "b", "--time", "soon"], "soon"),
+        (["stats", "a", "b", "--time", "1:2:3:4"], "1:2:3:4"),
+        (["to-series", "a", "s", "--time", "0:03:00"], "--margin"),
+        (["to-series", "a", "s", "--margin", "5"], "margin"),
+        (["stats", "a", "b", "--mem", "4X"], "4X"),
+        (["stats", "a", "b", "--mem", "4G", "--mem-per-cpu", "1G"], "exclude"),
+        (["stats", "a", "b", "--partition", "a b"], "a b"),
+        (["stats", "a", "b", "--account", "a\n#SBATCH --nodes=9"], "account"),
+        (["stats", "a", "b", "--sbatch", "long"], "--qos=long"),
+        (["stats", "a", "b", "--sbatch", "--qos=a\nrm"], "--qos=long"),
+        (["stats", "a", "b", "--mpi", "$(x)"], "mpi"),
+    ],
+)
 def test_wrong_usage(say, tmp_path, arguments, says):
     assert says in say(*arguments, code=2)
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("time", "seconds"), [
-    ("90", 5400), ("1:30", 90), ("4:00:00", 14400), ("1-12", 129600), ("1-0:30", 88200),
-    ("2-1:02:03", 176523), ("0", 0), ("", None), ("1-", None), ("-1", None), ("1:2:3:4", None),
-    ("1 h", None), ("1-2-3", None),
-])
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("90", 5400),
+        ("1:30", 90),
+        ("4:00:00", 14400),
+        ("1-12", 129600),
+        ("1-0:30", 88200),
+        ("2-1:02:03", 176523),
+        ("0", 0),
+        ("", None),
+        ("1-", None),
+        ("-1", None),
+        ("1:2:3:4", None),
+        ("1 h", None),
+        ("1-2-3", None),
+    ],
+)
 def test_times_as_slurm_reads_them(time, seconds):
     assert slurm.seconds_of(time) == seconds

@@ -34,18 +34,31 @@ def test_example(command, rec):
 
 def test_info(command, rec):
     found = json.loads(command("info", "rec", "--json"))
-    wanted = {"what": "images", "format": "tif", "images": 20, "dims": [76, 87, 2],
-              "dtype": "uint8", "bytes": rec.nbytes, "files": 20, "first": "image-00000.tif",
-              "last": "image-00019.tif"}
+    wanted = {
+        "what": "images",
+        "format": "tif",
+        "images": 20,
+        "dims": [76, 87, 2],
+        "dtype": "uint8",
+        "bytes": rec.nbytes,
+        "files": 20,
+        "first": "image-00000.tif",
+        "last": "image-00019.tif",
+    }
     assert {name: found[name] for name in wanted} == wanted
     text = command("info", "rec/*.tif", "--start", "5", "--stop", "8", "--nplanes", "1")
     assert re.search(r"images +3\n", text)
     assert re.search(r"dims +76 x 87\n", text)
     some = json.loads(command("info", "rec", "--start", "5", "--stop", "8", "--json"))
     assert [some[name] for name in ("images", "files", "first", "last")] == [
-        3, 3, "image-00005.tif", "image-00007.tif"]
+        3,
+        3,
+        "image-00005.tif",
+        "image-00007.tif",
+    ]
     assert some["bytes_in_files"] == sum(
-        os.stat(f"rec/image-{i:05d}.tif").st_size for i in range(5, 8))
+        os.stat(f"rec/image-{i:05d}.tif").st_size for i in range(5, 8)
+    )
 
 
 def test_info_counts_what_was_never_written(command, comm, tsc):
@@ -126,8 +139,12 @@ def test_stats(command, rec, comm):
     found = json.loads(command("stats", "rec", "st", "--json"))
     assert found["values"]["max"] == int(rec.max())
     assert found["values"]["mean"] == pytest.approx(rec.mean(), rel=1e-6)
-    wanted = {"mean": rec.mean(0).astype(np.float32), "stdev": rec.std(0).astype(np.float32),
-              "max": rec.max(0), "min": rec.min(0)}
+    wanted = {
+        "mean": rec.mean(0).astype(np.float32),
+        "stdev": rec.std(0).astype(np.float32),
+        "max": rec.max(0),
+        "min": rec.min(0),
+    }
     for name, value in wanted.items():
         picture = np.moveaxis(tifffile.imread(f"st/{name}.tif"), 0, -1)
         assert picture.dtype == value.dtype
@@ -150,8 +167,9 @@ def test_stats_beyond_float32(command, comm):
     if comm.rank == 0:
         np.save("a.npy", np.array([[[1.0, 1e300]], [[2.0, 1e300]]]))
     comm.Barrier()
-    assert "1 pixels, which are NaN, infinite or beyond the range of float32" in \
-        command("stats", "a.npy", "st")
+    assert "1 pixels, which are NaN, infinite or beyond the range of float32" in command(
+        "stats", "a.npy", "st"
+    )
 
 
 DAMAGE = {
@@ -197,8 +215,13 @@ def test_verify_statistics(command, rec, comm, what):
     found = json.loads(command("verify", "st", "--json", code=1))[0]
     assert found["kind"] == "stats"
     assert any(says in problem for problem in found["problems"]), found
-    command("stats", "rec", "st", *(["--overwrite"] if what != "added" else []),
-            code=1 if what == "added" else 0)
+    command(
+        "stats",
+        "rec",
+        "st",
+        *(["--overwrite"] if what != "added" else []),
+        code=1 if what == "added" else 0,
+    )
 
 
 @pytest.mark.slow
@@ -239,10 +262,18 @@ def test_project_to_one_tiff(command, rec, comm):
     assert (tifffile.imread("p.tif") == rec.max(axis=3)).all()
     assert "multi-page TIFF" in command("verify", "p.tif")
     assert "--overwrite" in command("project", "rec", "p.tif", code=1)
-    found = json.loads(command("project", "rec", "-o", "p.tif", "--overwrite", "--kind", "mean",
-                               "--json"))
-    wanted = {"out": "p.tif", "what": "one TIFF", "images": 20, "dims": [76, 87],
-              "dtype": "float32", "kind": "mean", "axis": 2}
+    found = json.loads(
+        command("project", "rec", "-o", "p.tif", "--overwrite", "--kind", "mean", "--json")
+    )
+    wanted = {
+        "out": "p.tif",
+        "what": "one TIFF",
+        "images": 20,
+        "dims": [76, 87],
+        "dtype": "float32",
+        "kind": "mean",
+        "axis": 2,
+    }
     assert found == wanted
     # What is of mpimages itself is no sign of a pattern that the shell has expanded.
     command("project", "rec/image-00001.tif", "p.tif", "--overwrite")
@@ -274,8 +305,13 @@ def test_project_to_pictures_along_another_axis(command, rec):
 
 def test_what_stats_wrote_is_replaced_and_what_it_did_not_is_kept(command, rec, comm):
     command("stats", "rec", "out")
-    for words in (["to-series", "rec", "out"], ["project", "rec", "out"], ["stats", "rec", "out"],
-                  ["example", "out"], ["stats", "rec", "out"]):
+    for words in (
+        ["to-series", "rec", "out"],
+        ["project", "rec", "out"],
+        ["stats", "rec", "out"],
+        ["example", "out"],
+        ["stats", "rec", "out"],
+    ):
         command(*words, "--overwrite")
         assert "sound" in command("verify", "out")
     if comm.rank == 0:
@@ -316,7 +352,15 @@ def test_tilde_is_the_home_directory_in_every_output(command, rec, tsc, comm, mo
     command("slurm", "-o", "~/job.sh", "stats", "rec", "out")
     comm.Barrier()
     assert {path.name for path in home.iterdir()} == {
-        "tifs", "one.tif", "pngs", "series", "series.h5", "r.html", "stats", "job.sh"}
+        "tifs",
+        "one.tif",
+        "pngs",
+        "series",
+        "series.h5",
+        "r.html",
+        "stats",
+        "job.sh",
+    }
     with pytest.raises(ValueError, match="no such home directory"):
         images.saveAsTifs("~nobody-of-that-name")
     command("example", "~nobody-of-that-name", code=2)
@@ -334,10 +378,16 @@ def test_control_characters_of_names_are_shown_escaped(command, rec, tsc, comm, 
         Path(f"bad/{name}.tif").write_bytes(b"II*\0 damaged")
         Path(f"bad/{name}.txt").touch()
     comm.Barrier()
-    said = [command("info", "odd"), command("info", f"odd/{name}.tif", "--nplanes", "1"),
-            command("info", "bad", code=1), command("verify", f"odd/{name}.tif", code=1),
-            command("info", f"none/{name}", code=1), command("stats", f"{name}.h5", code=2),
-            command("example", f"none/{name}", code=1), command("report", "odd", f"{name}.html")]
+    said = [
+        command("info", "odd"),
+        command("info", f"odd/{name}.tif", "--nplanes", "1"),
+        command("info", "bad", code=1),
+        command("verify", f"odd/{name}.tif", code=1),
+        command("info", f"none/{name}", code=1),
+        command("stats", f"{name}.h5", code=2),
+        command("example", f"none/{name}", code=1),
+        command("report", "odd", f"{name}.html"),
+    ]
     for text in said:
         assert not re.search("[\x07\x1b\u202e\x9b]", text)
     assert "a\\x1b[31m\\x07\\u202e\\x9b.tif" in said[0]
@@ -349,8 +399,12 @@ def test_control_characters_of_names_are_shown_escaped(command, rec, tsc, comm, 
 @pytest.mark.parametrize("name", ["to-series", "stats", "project", "report"])
 def test_an_out_among_the_inputs(command, rec, comm, name):
     before = sorted(os.listdir("rec"))
-    for path, out in (("rec", "rec"), ("rec", "rec/image-00003.tif"), ("rec/*.tif", "rec"),
-                      ("rec/*.tif", ".")):
+    for path, out in (
+        ("rec", "rec"),
+        ("rec", "rec/image-00003.tif"),
+        ("rec/*.tif", "rec"),
+        ("rec/*.tif", "."),
+    ):
         refused = command(name, path, out, "--overwrite", code=2)
         is_file = name not in ("project", "report") and out.endswith(".tif")
         assert ("becomes a directory" if is_file else "choose another OUT") in refused
@@ -362,10 +416,18 @@ def test_errors_are_one_line(command, comm):
         Path("bad").mkdir()
         Path("bad/a.tif").write_bytes(b"II*\0 not quite a TIFF")
     comm.Barrier()
-    for arguments in (["info", "nowhere"], ["plan", "nowhere"], ["stats", "nowhere", "o"],
-                      ["to-series", "nowhere", "o"], ["project", "nowhere", "o"], ["info", "bad"],
-                      ["example", "no/such/place"], ["stats", "bad", "o"],
-                      ["report", "nowhere"], ["report", "bad"]):
+    for arguments in (
+        ["info", "nowhere"],
+        ["plan", "nowhere"],
+        ["stats", "nowhere", "o"],
+        ["to-series", "nowhere", "o"],
+        ["project", "nowhere", "o"],
+        ["info", "bad"],
+        ["example", "no/such/place"],
+        ["stats", "bad", "o"],
+        ["report", "nowhere"],
+        ["report", "bad"],
+    ):
         text = command(*arguments, code=1)
         assert text.startswith("Error: ")
         assert text.count("\n") == 1
@@ -378,9 +440,24 @@ def test_doctor(command, comm):
     found = json.loads(command("doctor", ".", "--json"))
     topics = {one["topic"]: one for one in found["findings"]}
     assert found["ok"]
-    assert set(topics) == {"mpimages", "Python", "MPI", "mpi4py", "NumPy", "h5py", "launcher",
-                           "ranks", "cores", "memory", "/dev/shm", "path", "locks", "shared",
-                           "series", "HDF5"}
+    assert set(topics) == {
+        "mpimages",
+        "Python",
+        "MPI",
+        "mpi4py",
+        "NumPy",
+        "h5py",
+        "launcher",
+        "ranks",
+        "cores",
+        "memory",
+        "/dev/shm",
+        "path",
+        "locks",
+        "shared",
+        "series",
+        "HDF5",
+    }
     assert topics["ranks"]["text"].startswith(f"{comm.size} rank")
     assert topics["series"]["status"] == topics["HDF5"]["status"] == "ok"
     assert os.listdir(".") == []

@@ -29,23 +29,37 @@ assert not heavy, heavy
 
 def completing(words, **environment):
     """The environment of a completion of the last word."""
-    return {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]),
-            "_MPIMAGES_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words),
-            "COMP_CWORD": str(len(words) - 1), **environment}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(PROGRAMS.parents[2]),
+        "_MPIMAGES_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+        **environment,
+    }
 
 
-@pytest.mark.parametrize(("words", "answer"), [
-    (["mpimages", "to-s"], ["plain,to-series"]),
-    (["mpimages", ""], [f"plain,{name}" for name in COMMANDS]),
-    (["mpimages", "project", "--kind", "st"], ["plain,stdev"]),
-    (["mpimages", "info", "rec/im"], ["file,rec/im"]),
-    (["mpimages", "view", "rec", "-o", "pi"], ["file,pi"]),
-    (["mpimages", "verify", "a", "b"], ["file,b"]),
-    (["mpimages", "stats", "rec", "--over"], ["plain,--overwrite"]),
-])
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["mpimages", "to-s"], ["plain,to-series"]),
+        (["mpimages", ""], [f"plain,{name}" for name in COMMANDS]),
+        (["mpimages", "project", "--kind", "st"], ["plain,stdev"]),
+        (["mpimages", "info", "rec/im"], ["file,rec/im"]),
+        (["mpimages", "view", "rec", "-o", "pi"], ["file,pi"]),
+        (["mpimages", "verify", "a", "b"], ["file,b"]),
+        (["mpimages", "stats", "rec", "--over"], ["plain,--overwrite"]),
+    ],
+)
 def test_what_is_offered(words, answer):
-    found = subprocess.run([sys.executable, "-c", LAZY], env=completing(words), text=True,
-                           timeout=SECONDS, stdout=subprocess.PIPE, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", LAZY],
+        env=completing(words),
+        text=True,
+        timeout=SECONDS,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
     assert found.stdout.split() == answer
 
 
@@ -65,11 +79,14 @@ def test_no_shell_is_known():
         assert "Name the shell: one of bash, zsh, fish" in result.output
 
 
-@pytest.mark.parametrize(("words", "answer"), [
-    (["mpimages", "to-s"], "to-series"),
-    (["mpimages", "to-series", "rec", "--lay"], "--layout"),
-    (["mpimages", "plan", "--format", "st"], "stack"),
-])
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["mpimages", "to-s"], "to-series"),
+        (["mpimages", "to-series", "rec", "--lay"], "--layout"),
+        (["mpimages", "plan", "--format", "st"], "stack"),
+    ],
+)
 def test_in_bash(tmp_path, words, answer):
     bash = shutil.which("bash")
     if bash is None:
@@ -77,13 +94,19 @@ def test_in_bash(tmp_path, words, answer):
     program = tmp_path / "mpimages"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mpimages "$@"\n')
     program.chmod(0o755)
-    script = (f'eval "$(mpimages completion bash)"\nCOMP_WORDS=({shlex.join(words)})\n'
-              f'COMP_CWORD={len(words) - 1}\n_mpimages_completion mpimages\n'
-              'echo "${COMPREPLY[@]}"\ncomplete -p mpimages\n')
-    environment = {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]),
-                   "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    found = subprocess.run([bash, "-c", script], env=environment, text=True, timeout=SECONDS,
-                           capture_output=True)
+    script = (
+        f'eval "$(mpimages completion bash)"\nCOMP_WORDS=({shlex.join(words)})\n'
+        f"COMP_CWORD={len(words) - 1}\n_mpimages_completion mpimages\n"
+        'echo "${COMPREPLY[@]}"\ncomplete -p mpimages\n'
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROGRAMS.parents[2]),
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+    }
+    found = subprocess.run(
+        [bash, "-c", script], env=environment, text=True, timeout=SECONDS, capture_output=True
+    )
     assert found.stdout.splitlines()[0] == answer, found
     assert "-F _mpimages_completion mpimages" in found.stdout
     assert found.stderr == ""

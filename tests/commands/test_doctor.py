@@ -20,13 +20,16 @@ over / overlay rw 0 0
 """
 
 
-@pytest.mark.parametrize(("path", "expected"), [
-    ("/home/someone/data", ("nfs4", "/home")),
-    ("/home", ("nfs4", "/home")),
-    ("/homes", ("overlay", "/")),
-    ("/home/big disk/x", ("lustre", "/home/big disk")),
-    ("/ho/x", ("tmpfs", "/ho")),
-])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/home/someone/data", ("nfs4", "/home")),
+        ("/home", ("nfs4", "/home")),
+        ("/homes", ("overlay", "/")),
+        ("/home/big disk/x", ("lustre", "/home/big disk")),
+        ("/ho/x", ("tmpfs", "/ho")),
+    ],
+)
 def test_the_file_system_of_a_path(tmp_path, path, expected):
     table = tmp_path / "mounts"
     table.write_text(MOUNTS)

@@ -88,34 +88,46 @@ def _out_of(words):
 # -- what a new user gets wrong ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["verfy"], "Did you mean 'verify'?"),
-    (["to_series", "a", "b"], "Did you mean 'to-series'?"),
-    (["info", "a", "--nplane", "1"], "--nplanes"),
-    (["info", "a", "b"], "Got 2 paths (a b): give one, or quote the pattern"),
-    (["to-series", "movie.tif", "s.h5", "-o", "t.h5"], "Got OUT twice, s.h5 and t.h5"),
-    (["to-series", "movie.tif", "x.tif"], "a binary series, unless it ends in .h5"),
-    (["stats", "movie.tif", "x.h5"], "a name without .h5"),
-    (["project", "movie.tif", "x.tif/"], "a name without .tif"),
-    (["verify", ""], "OUT is empty"),
-    (["doctor", ""], "PATH is empty"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["verfy"], "Did you mean 'verify'?"),
+        (["to_series", "a", "b"], "Did you mean 'to-series'?"),
+        (["info", "a", "--nplane", "1"], "--nplanes"),
+        (["info", "a", "b"], "Got 2 paths (a b): give one, or quote the pattern"),
+        (["to-series", "movie.tif", "s.h5", "-o", "t.h5"], "Got OUT twice, s.h5 and t.h5"),
+        (["to-series", "movie.tif", "x.tif"], "a binary series, unless it ends in .h5"),
+        (["stats", "movie.tif", "x.h5"], "a name without .h5"),
+        (["project", "movie.tif", "x.tif/"], "a name without .tif"),
+        (["verify", ""], "OUT is empty"),
+        (["doctor", ""], "PATH is empty"),
+    ],
+)
 def test_wrong_usage_says_what_is_meant(tmp_path, monkeypatch, arguments, says):
     monkeypatch.chdir(tmp_path)
     assert says in invoke(*arguments, code=2)
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    (["info", "recording", "--start", "50"],
-     "selects none of the 20 images (here startIdx= is --start)"),
-    (["info", "recording", "--format", "stack"],
-     "(here dims= is --dims; dtype= is --dtype; shape= is --shape)"),
-    (["info", "recording", "--format", "stack", "--dims", "76,87,2"],
-     "need dtype=, and recording/conf.json does not exist (here dtype= is --dtype)\n"),
-    (["to-series", "series", "s"], "a Series, not images: loadSeries loads it, and `mpimages"),
-    (["project", "movies", "p", "--nplanes", "1", "--axis", "1"], "have no axis 2"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["info", "recording", "--start", "50"],
+            "selects none of the 20 images (here startIdx= is --start)",
+        ),
+        (
+            ["info", "recording", "--format", "stack"],
+            "(here dims= is --dims; dtype= is --dtype; shape= is --shape)",
+        ),
+        (
+            ["info", "recording", "--format", "stack", "--dims", "76,87,2"],
+            "need dtype=, and recording/conf.json does not exist (here dtype= is --dtype)\n",
+        ),
+        (["to-series", "series", "s"], "a Series, not images: loadSeries loads it, and `mpimages"),
+        (["project", "movies", "p", "--nplanes", "1", "--axis", "1"], "have no axis 2"),
+    ],
+)
 def test_errors_in_the_words_of_the_command_line(place, arguments, says):
     invoke("to-series", "recording", "series")
     before = sorted(os.listdir(place))
@@ -136,8 +148,15 @@ def test_a_movie_that_is_taken_for_a_volume(place):
 def test_series_as_json(place):
     found = json.loads(invoke("to-series", "recording", "s.h5", "--json"))
     assert found.pop("seconds") > 0
-    assert found == {"out": "s.h5", "format": "hdf5", "series": 76 * 87 * 2, "values": 20,
-                     "dims": [76, 87, 2], "dtype": "uint8", "bytes": 76 * 87 * 2 * 20}
+    assert found == {
+        "out": "s.h5",
+        "format": "hdf5",
+        "series": 76 * 87 * 2,
+        "values": 20,
+        "dims": [76, 87, 2],
+        "dtype": "uint8",
+        "bytes": 76 * 87 * 2 * 20,
+    }
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
@@ -151,10 +170,12 @@ def test_directories_that_may_not_be_used(place):
             for path in ("locked", "locked/0.tif"):
                 assert f"Error: {path}: Permission denied" in invoke(*command, path, code=1)
         assert "locked/0.tif: cannot be verified: Permission denied" in invoke(
-            "verify", "locked/0.tif", code=1)
+            "verify", "locked/0.tif", code=1
+        )
         for command in ("to-series", "stats", "project"):
             assert "closed: cannot be written: Permission denied" in invoke(
-                command, "recording", "closed/out", code=1)
+                command, "recording", "closed/out", code=1
+            )
     finally:
         Path("locked").chmod(0o755)
 

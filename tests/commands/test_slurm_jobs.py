@@ -15,7 +15,8 @@ from mpimages.core.sizes import size_text
 from ..support.clusters import OPENMPI, ROOT, Submitted, call, mpimages
 
 pytestmark = [
-    pytest.mark.slurm, pytest.mark.slow,
+    pytest.mark.slurm,
+    pytest.mark.slow,
     pytest.mark.skipif("MPIMAGES_TEST_SLURM" not in os.environ, reason="make test-slurm"),
 ]
 openmpi = pytest.mark.skipif(not OPENMPI, reason="MPIMAGES_TEST_OPENMPI names no Python")
@@ -35,11 +36,13 @@ def rec(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(rec):
     """The bytes of the series, as a single process writes them, by the kind of output."""
+
     def made(python, name):
         out = rec.parent / f"{Path(python).parents[1].name}-{name}"
         if not out.exists():
             mpimages("to-series", rec, out, python=python)
         return contents(out)
+
     return made
 
 
@@ -64,8 +67,11 @@ def printed(directory, *arguments, program="mpimages"):
 def example(directory, name, rec):
     """One of the examples, with paths that are here."""
     text = (EXAMPLES / name).read_text()
-    for there, here in (("recording", rec), ("series.h5", directory / "series.h5"),
-                        ("statistics", directory / "statistics")):
+    for there, here in (
+        ("recording", rec),
+        ("series.h5", directory / "series.h5"),
+        ("statistics", directory / "statistics"),
+    ):
         text = text.replace(f"/scratch/lab/{there}", str(here))
     (directory / name).write_text(text)
     return directory / name
@@ -74,10 +80,13 @@ def example(directory, name, rec):
 # -- who finds whom ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "python"), [
-    pytest.param("pmi2", sys.executable, id="pmi2"),
-    pytest.param("pmix", OPENMPI, id="pmix", marks=openmpi),
-])
+@pytest.mark.parametrize(
+    ("how", "python"),
+    [
+        pytest.param("pmi2", sys.executable, id="pmi2"),
+        pytest.param("pmix", OPENMPI, id="pmix", marks=openmpi),
+    ],
+)
 def test_srun_makes_one_world_that_writes_together(tmp_path, how, python):
     done = call("srun", f"--mpi={how}", "-n2", python, "-m", "mpimages", "doctor", tmp_path)
     assert done.returncode == 0, done.stdout
@@ -100,20 +109,25 @@ def test_the_wrong_protocol_is_refused_once_and_nothing_is_written(rec, tmp_path
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("how", "python"), [
-    pytest.param("pmix", sys.executable, id="mpich-by-pmix"),
-    pytest.param("pmi2", OPENMPI, id="openmpi-by-pmi2", marks=openmpi),
-])
+@pytest.mark.parametrize(
+    ("how", "python"),
+    [
+        pytest.param("pmix", sys.executable, id="mpich-by-pmix"),
+        pytest.param("pmi2", OPENMPI, id="openmpi-by-pmi2", marks=openmpi),
+    ],
+)
 def test_of_what_an_mpi_refuses_itself_nothing_is_written(rec, tmp_path, how, python):
-    done = call("srun", f"--mpi={how}", "-n2", python, "-m", "mpimages", "to-series", rec,
-                tmp_path / "s")
+    done = call(
+        "srun", f"--mpi={how}", "-n2", python, "-m", "mpimages", "to-series", rec, tmp_path / "s"
+    )
     assert done.returncode != 0, done.stdout
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("python", [
-    pytest.param(sys.executable, id="mpich"), pytest.param(OPENMPI, id="openmpi", marks=openmpi),
-])
+@pytest.mark.parametrize(
+    "python",
+    [pytest.param(sys.executable, id="mpich"), pytest.param(OPENMPI, id="openmpi", marks=openmpi)],
+)
 def test_a_single_process_in_an_allocation_is_no_mistake(rec, python):
     done = call("salloc", "--ntasks=2", python, "-m", "mpimages", "info", rec)
     assert done.returncode == 0, done.stdout
@@ -122,16 +136,26 @@ def test_a_single_process_in_an_allocation_is_no_mistake(rec, python):
 
 @openmpi
 def test_open_mpis_own_mpiexec_in_an_allocation():
-    done = call("salloc", "--ntasks=2", "mpiexec.openmpi", OPENMPI, "-m", "mpimages", "doctor",
-                OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    done = call(
+        "salloc",
+        "--ntasks=2",
+        "mpiexec.openmpi",
+        OPENMPI,
+        "-m",
+        "mpimages",
+        "doctor",
+        OMPI_ALLOW_RUN_AS_ROOT="1",
+        OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+    )
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("2 ranks on 1 node") == 1
 
 
 def test_the_budget_is_what_the_job_was_granted(tmp_path):
     script = tmp_path / "job.sh"
-    script.write_text("#!/bin/bash\nmpimages doctor >alone\n"
-                      "srun --mpi=pmi2 mpimages doctor >together\n")
+    script.write_text(
+        "#!/bin/bash\nmpimages doctor >alone\nsrun --mpi=pmi2 mpimages doctor >together\n"
+    )
     with Submitted(script, options=["--ntasks=2", "--mem-per-cpu=300M"]) as job:
         assert job.wait() == "COMPLETED", job
     granted = 2 * 300 * 2**20
@@ -147,8 +171,20 @@ def test_the_budget_is_what_the_job_was_granted(tmp_path):
 @pytest.mark.parametrize("how", ["pmi2", "mpiexec"])
 def test_a_printed_script(rec, whole, tmp_path, how):
     out = tmp_path / "it's mine.h5"
-    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, "--nodes", 1,
-                     "--ntasks-per-node", 2, "--mem-per-cpu", "300M")
+    script = printed(
+        tmp_path,
+        "to-series",
+        rec,
+        out,
+        "--mpi",
+        how,
+        "--nodes",
+        1,
+        "--ntasks-per-node",
+        2,
+        "--mem-per-cpu",
+        "300M",
+    )
     with Submitted(script) as job:
         assert job.wait() == "COMPLETED", job
     assert job.output.count("series of 20 values") == 1, job.output
@@ -163,8 +199,9 @@ TOLD = {"pmi2": ("--signal=TERM",), "mpiexec": ("--batch", "--signal=USR1")}
 def test_a_stopped_job_queues_itself_again_and_goes_on(rec, whole, tmp_path, how, name):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / name
-    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2,
-                     "--mem-per-cpu", "300M")
+    script = printed(
+        tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2, "--mem-per-cpu", "300M"
+    )
     with Submitted(script, program="slow.py", PAUSE="0.3") as job:
         job.wait_for_progress(out.parent)
         call("scancel", *TOLD[how], job.number)
@@ -180,8 +217,9 @@ def test_a_stopped_job_queues_itself_again_and_goes_on(rec, whole, tmp_path, how
 def test_a_cancelled_job_stays_cancelled_and_another_goes_on(rec, whole, tmp_path, how):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "series"
-    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2,
-                     "--mem-per-cpu", "300M")
+    script = printed(
+        tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2, "--mem-per-cpu", "300M"
+    )
     with Submitted(script, program="slow.py", PAUSE="0.3") as cancelled:
         cancelled.wait_for_progress(out.parent)
         call("scancel", cancelled.number)
@@ -199,8 +237,9 @@ def test_a_cancelled_job_stays_cancelled_and_another_goes_on(rec, whole, tmp_pat
 def test_a_job_that_was_killed_and_queued_again_goes_on(rec, whole, tmp_path, how):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "series"
-    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2,
-                     "--mem-per-cpu", "300M")
+    script = printed(
+        tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2, "--mem-per-cpu", "300M"
+    )
     with Submitted(script, program="slow.py", PAUSE="0.3") as job:
         job.wait_for_progress(out.parent)
         call("scontrol", "requeue", job.number)
@@ -222,8 +261,9 @@ def test_convert(rec, whole, tmp_path):
 
 @openmpi
 def test_stats(rec, tmp_path):
-    with Submitted(example(tmp_path, "stats.sh", rec), options=[*SMALL, "--ntasks=2"],
-                   python=OPENMPI) as job:
+    with Submitted(
+        example(tmp_path, "stats.sh", rec), options=[*SMALL, "--ntasks=2"], python=OPENMPI
+    ) as job:
         assert job.wait() == "COMPLETED", job
     assert json.loads((tmp_path / "statistics" / "stats.json").read_text())["images"] == 20
 
@@ -232,8 +272,13 @@ def test_stats(rec, tmp_path):
 def test_resume_at_the_time_limit(rec, whole, tmp_path):
     script = example(tmp_path, "resume.sh", rec)
     # SLURM looks at the time every half minute: it will send the signal after 20 to 50 seconds.
-    with Submitted(script, options=[*SMALL, "--time=1", "--signal=TERM@10"], python=OPENMPI,
-                   program="slow.py", PAUSE="3") as job:
+    with Submitted(
+        script,
+        options=[*SMALL, "--time=1", "--signal=TERM@10"],
+        python=OPENMPI,
+        program="slow.py",
+        PAUSE="3",
+    ) as job:
         assert job.wait() == "COMPLETED", job
         assert job.show()["Restarts"] == "1", job
     assert job.output.count("stopped by SIG") == 1, job.output
@@ -246,8 +291,13 @@ def test_an_array_of_recordings(rec, whole, tmp_path):
     for name in names:
         (tmp_path / name).symlink_to(rec)
     (tmp_path / "recordings.txt").write_text("".join(f"{tmp_path / name}\n" for name in names))
-    with Submitted(example(tmp_path, "array.sh", rec), "recordings.txt", tmp_path / "results",
-                   options=[*SMALL, "--array=1-2", "--ntasks=2"], python=OPENMPI) as job:
+    with Submitted(
+        example(tmp_path, "array.sh", rec),
+        "recordings.txt",
+        tmp_path / "results",
+        options=[*SMALL, "--array=1-2", "--ntasks=2"],
+        python=OPENMPI,
+    ) as job:
         for task in (1, 2):
             assert job.wait(task=task) == "COMPLETED", job
     wanted = whole(OPENMPI, "series.h5")

@@ -120,8 +120,7 @@ def test_help_of_all():
 
 
 def test_it_starts_without_mpi_and_numpy():
-    subprocess.run([sys.executable, "-c", LAZY], check=True, timeout=SECONDS,
-                   capture_output=True)
+    subprocess.run([sys.executable, "-c", LAZY], check=True, timeout=SECONDS, capture_output=True)
 
 
 # -- whole jobs ----------------------------------------------------------------------------
@@ -173,8 +172,12 @@ def test_all_ranks_fail_outside_of_an_agreement(tmp_path, kind, code):
 def alone(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """``python -m mpimages``, one process."""
     return subprocess.run(
-        [sys.executable, "-m", "mpimages", *map(str, arguments)], text=True, timeout=SECONDS,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [sys.executable, "-m", "mpimages", *map(str, arguments)],
+        text=True,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]), **environment},
     )
 

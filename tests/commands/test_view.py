@@ -53,8 +53,19 @@ def test_a_pixel_of_a_movie_in_one_file(command, comm, compression):
         tifffile.imwrite("movie.tif", movie, compression=compression, photometric="minisblack")
     comm.Barrier()
     for start in (0, 2, 8):  # fewer images than ranks, too
-        curve = json.loads(command("view", "movie.tif", "--nplanes", "1", "--pixel", "30,16",
-                                   "--start", start, "--json"))
+        curve = json.loads(
+            command(
+                "view",
+                "movie.tif",
+                "--nplanes",
+                "1",
+                "--pixel",
+                "30,16",
+                "--start",
+                start,
+                "--json",
+            )
+        )
         assert curve["values"] == movie[start:, 30, 16].tolist()
     image = json.loads(command("view", "movie.tif", "--nplanes", "1", "--image", "-1", "--json"))
     assert image["values"] == movie[-1].tolist()
@@ -63,8 +74,10 @@ def test_a_pixel_of_a_movie_in_one_file(command, comm, compression):
 def test_an_image_as_png(command, rec, comm):
     text = command("view", "rec", "--image", "3", "v.png")
     low, high = np.percentile(rec[3], (1, 99.5))
-    assert f"image 3 of 20 (0 to 19), 76 x 87 x 2, uint8, planes 0 to 1; black {low:g}, " \
+    assert (
+        f"image 3 of 20 (0 to 19), 76 x 87 x 2, uint8, planes 0 to 1; black {low:g}, "
         f"white {high:g} (percentiles 1 and 99.5)\n" in text
+    )
     shown = png("v.png")
     assert shown.shape == (2 * 76, 87)
     grey = np.clip((np.concatenate([rec[3, ..., 0], rec[3, ..., 1]]) - low) / (high - low), 0, 1)
@@ -99,8 +112,9 @@ def test_what_any_command_wrote_is_recognised_by_the_others(command, rec):
 
 
 def test_a_curve_as_png(command, rec):
-    assert "20 values, uint8, min 80, max 96" in command("view", "rec", "--pixel", "30,40,1",
-                                                        "c.png")
+    assert "20 values, uint8, min 80, max 96" in command(
+        "view", "rec", "--pixel", "30,40,1", "c.png"
+    )
     shown = png("c.png")
     assert shown.shape[0] > 300
     assert (shown[..., :3].min(axis=2) < 200).mean() > 0.005  # there is something on it
@@ -143,23 +157,27 @@ def test_what_is_not_finite(command, comm):
         command("view", "movie.npy", "--axes", "TYX", "--image", k)
         command("view", "movie.npy", "--axes", "TYX", "--image", k, f"{k}.png")
     assert "no finite max" not in command("view", "movie.npy", "--axes", "TYX", "--pixel", "0,0")
-    nothing = command("view", "movie.npy", "--axes", "TYX", "--pixel", "1,1", "--start", "1",
-                      "--stop", "2")
+    nothing = command(
+        "view", "movie.npy", "--axes", "TYX", "--pixel", "1,1", "--start", "1", "--stop", "2"
+    )
     assert "no finite max" in nothing
     command("view", "movie.npy", "--axes", "TYX", "--pixel", "0,0", "curve.png")
 
 
-@pytest.mark.parametrize(("arguments", "code", "says"), [
-    (["rec", "--image", "20"], 1, "no image 20: there are 0 to 19"),
-    (["rec", "--image", "-21"], 1, "no image -21"),
-    (["rec", "--image", "0", "--plane", "2"], 1, "planes 0 to 1"),
-    (["rec", "--nplanes", "1", "--image", "0", "--plane", "0"], 1, "no planes"),
-    (["rec", "--pixel", "3,4"], 1, "the last pixel is 75,86,1"),
-    (["rec", "--pixel", "76,0,0"], 1, "no pixel 76,0,0"),
-    (["nowhere", "--image", "0"], 1, "nowhere"),
-    (["rec", "--image", "0", "rec/image-00000.tif"], 2, ".png"),
-    (["rec", "--image", "0", "rec.png", "other.png"], 2, "quote the pattern"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["rec", "--image", "20"], 1, "no image 20: there are 0 to 19"),
+        (["rec", "--image", "-21"], 1, "no image -21"),
+        (["rec", "--image", "0", "--plane", "2"], 1, "planes 0 to 1"),
+        (["rec", "--nplanes", "1", "--image", "0", "--plane", "0"], 1, "no planes"),
+        (["rec", "--pixel", "3,4"], 1, "the last pixel is 75,86,1"),
+        (["rec", "--pixel", "76,0,0"], 1, "no pixel 76,0,0"),
+        (["nowhere", "--image", "0"], 1, "nowhere"),
+        (["rec", "--image", "0", "rec/image-00000.tif"], 2, ".png"),
+        (["rec", "--image", "0", "rec.png", "other.png"], 2, "quote the pattern"),
+    ],
+)
 def test_wrong_in_words(command, rec, arguments, code, says):
     refused = command("view", *arguments, code=code)
     assert says in refused

@@ -207,8 +207,9 @@ def test_bands_are_those_of_whole_images(tmp_path, workspace, case, dtype, reque
     np.testing.assert_array_equal(whole, images)
     found = FileBands.survey(source, range(source.count), workspace)
     assert found is not None
-    apart = any(f"[{name}-" in request.node.name or f"-{name}-" in request.node.name
-                for name in INTERLEAVED)
+    apart = any(
+        f"[{name}-" in request.node.name or f"-{name}-" in request.node.name for name in INTERLEAVED
+    )
     assert found.grain == (images.shape[-1] if apart else 1)
     check(found, images)
 

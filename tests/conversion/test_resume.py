@@ -39,8 +39,9 @@ def recordings(tmp_path_factory):
     for name in ("plain", "zlib"):
         (root / name).mkdir()
         for i, image in enumerate(images):
-            tifffile.imwrite(root / name / f"{i:03d}.tif", image,
-                             compression=None if name == "plain" else "zlib")
+            tifffile.imwrite(
+                root / name / f"{i:03d}.tif", image, compression=None if name == "plain" else "zlib"
+            )
     return root, np.moveaxis(images, 0, -1)
 
 

@@ -36,7 +36,9 @@ ranks = pytest.mark.ranks
 @given(
     st.sampled_from(["memory", "share", "bands", "frames"]),
     st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any),
-    st.integers(1, 500), st.sampled_from([1, 2, 4, 8]), st.integers(1, 7),
+    st.integers(1, 500),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(1, 7),
     st.integers(1, 2_000_000),
 )
 def test_a_layout_keeps_within_the_budget(way, counts, places, itemsize, grain, memory):
@@ -53,8 +55,12 @@ def test_a_layout_keeps_within_the_budget(way, counts, places, itemsize, grain, 
     assert layout.rounds * layout.width >= pixels > (layout.rounds - 1) * layout.width
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8),
-       st.integers(1, 50), st.integers(1, 5), st.integers(1, 4))
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8),
+    st.integers(1, 50),
+    st.integers(1, 5),
+    st.integers(1, 4),
+)
 def test_ranges_are_sets(spans, count, times, grain):
     ranges = Ranges(spans)
     members = {i for a, b in spans for i in range(a, b)}
@@ -151,8 +157,11 @@ def files(tsc, shared_path):
             (shared_path / name).mkdir()
             for i, volume in enumerate(array):
                 tifffile.imwrite(
-                    shared_path / name / f"v{i}.tif", np.moveaxis(volume, 2, 0),
-                    photometric="minisblack", compression=None if name == "plain" else "zlib")
+                    shared_path / name / f"v{i}.tif",
+                    np.moveaxis(volume, 2, 0),
+                    photometric="minisblack",
+                    compression=None if name == "plain" else "zlib",
+                )
         np.save(shared_path / "movie.npy", np.moveaxis(array, 3, 1))
     tsc.comm.Barrier()
     return shared_path, array
@@ -165,9 +174,11 @@ SOURCES = {
     "memory": lambda tsc, path, array: spread(tsc, array),
     "cached": lambda tsc, path, array: tsc.loadImages(str(path / "zlib")).cache(),
     "computed": lambda tsc, path, array: tsc.loadImages(str(path / "plain")).apply(
-        lambda v: v + np.uint16(0), dims=DIMS, dtype="uint16"),
+        lambda v: v + np.uint16(0), dims=DIMS, dtype="uint16"
+    ),
     "undeclared": lambda tsc, path, array: tsc.loadImages(str(path / "plain")).apply(
-        lambda v: v + np.uint16(0)),
+        lambda v: v + np.uint16(0)
+    ),
 }
 
 
@@ -214,8 +225,12 @@ def test_compressed_chunks_are_whole_whoever_has_the_pixels(tsc, files, source, 
     images.saveAsHDF5(path / "a.h5", memory=9_000, **options)
     images.toSeries().cache().saveAsHDF5(path / "b.h5", **options)
     tsc.loadSeries(str(path / "a.h5")).saveAsHDF5(path / "c.h5", **options)
-    images.saveAsHDF5(path / "d.h5", layout="images", compression="gzip",
-                      chunks=None if chunks is None else (chunks[3], *chunks[:3]))
+    images.saveAsHDF5(
+        path / "d.h5",
+        layout="images",
+        compression="gzip",
+        chunks=None if chunks is None else (chunks[3], *chunks[:3]),
+    )
     expected = np.moveaxis(array, 0, -1)
     for name in "abcd":
         assert same_bits(tsc.loadSeries(str(path / f"{name}.h5")).toArray(), expected)
@@ -233,8 +248,9 @@ def test_steps_on_the_series_run_in_the_rounds(tsc, files, budget):
     series.normalize(perc=30).saveAsBinarySeries(path / "out", memory=budget)
     values = np.moveaxis(array, 0, -1).astype(float)
     base = np.percentile(values, 30, axis=-1, keepdims=True)
-    assert np.allclose(tsc.loadSeries(str(path / "out")).toArray(),
-                       (values - base) / (base + 0.1), rtol=1e-12)
+    assert np.allclose(
+        tsc.loadSeries(str(path / "out")).toArray(), (values - base) / (base + 0.1), rtol=1e-12
+    )
 
 
 @ranks
@@ -319,7 +335,8 @@ CHANGES = {
     "a file's time": lambda path: os.utime(path / "zlib" / "v3.tif", (1, 1)),
     "a file's name": lambda path: os.rename(path / "zlib" / "v3.tif", path / "zlib" / "v03.tif"),
     "a file's size": lambda path: (path / "zlib" / "v3.tif").write_bytes(
-        (path / "zlib" / "v3.tif").read_bytes() + b"more"),
+        (path / "zlib" / "v3.tif").read_bytes() + b"more"
+    ),
 }
 
 
@@ -415,8 +432,10 @@ OUTPUTS = {
     "gzip": ("s.h5", {"chunks": (1, 7, 2, 9), "compression": "gzip"}),
     "images": ("s.h5", {"layout": "images"}),
     "images in chunks": ("s.h5", {"layout": "images", "chunks": (3, 5, 4, 2)}),
-    "compressed images": ("s.h5", {"layout": "images", "chunks": (2, 9, 7, 2),
-                                     "compression": "gzip"}),
+    "compressed images": (
+        "s.h5",
+        {"layout": "images", "chunks": (2, 9, 7, 2), "compression": "gzip"},
+    ),
 }
 DAMAGES = {
     "gone": os.unlink,

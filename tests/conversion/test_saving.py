@@ -22,8 +22,11 @@ def contents(path: Path) -> dict[str, bytes]:
     """Every file below a path with its bytes."""
     if path.is_file():
         return {path.name: path.read_bytes()}
-    return {str(file.relative_to(path)): file.read_bytes()
-            for file in sorted(path.rglob("*")) if file.is_file()}
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
 
 
 SAVERS = {
@@ -32,7 +35,8 @@ SAVERS = {
     "frames.h5": lambda images, path: images.saveAsHDF5(path, layout="images"),
     "chunks.h5": lambda images, path: images.saveAsHDF5(path, chunks=(2, 3, 4)),
     "frame-chunks.h5": lambda images, path: images.saveAsHDF5(
-        path, layout="images", chunks=(4, 3, 5)),
+        path, layout="images", chunks=(4, 3, 5)
+    ),
     "series-frames.h5": lambda images, path: images.toSeries().saveAsHDF5(path, layout="images"),
     "pngs": lambda images, path: images.saveAsPngs(path),
     "tifs": lambda images, path: images.saveAsTifs(path),
@@ -61,8 +65,9 @@ def test_series_read_back(tsc, shared_path, dtype):
     series.saveAsHDF5(shared_path / "s.h5")
     series.saveAsHDF5(shared_path / "f.hdf5", dataset="a/b", layout="images", chunks="auto")
     # The same words, here and there: what was begun with one is accepted with the other.
-    series.saveAsHDF5(shared_path / "f.hdf5", dataset="a/b", layout="images", chunks=True,
-                      resume=True)
+    series.saveAsHDF5(
+        shared_path / "f.hdf5", dataset="a/b", layout="images", chunks=True, resume=True
+    )
     loaded = [
         tsc.loadSeries(shared_path / "s"),
         tsc.loadSeries(str(shared_path / "s.h5")),
@@ -122,8 +127,10 @@ def test_one_end_of_a_scale_may_be_the_norms(tsc, shared_path):
     low = int(images.toArray().min())
     images.saveAsPngs(shared_path / "found", norm=PowerNorm(0.5, vmax=400))
     images.saveAsPngs(shared_path / "given", norm=PowerNorm(0.5, vmin=low, vmax=400))
-    pngs = [{name: data for name, data in contents(shared_path / each).items()
-             if name.endswith(".png")} for each in ("found", "given")]
+    pngs = [
+        {name: data for name, data in contents(shared_path / each).items() if name.endswith(".png")}
+        for each in ("found", "given")
+    ]
     assert len(pngs[0]) == 4
     assert pngs[0] == pngs[1]
 

@@ -19,8 +19,9 @@ def test_balanced_covers_all_and_differs_by_a_grain(count, parts, grain):
 
 
 def owner(partition, item):
-    return next(r for r in range(partition.parts)
-                if partition.bounds(r)[0] <= item < partition.bounds(r)[1])
+    return next(
+        r for r in range(partition.parts) if partition.bounds(r)[0] <= item < partition.bounds(r)[1]
+    )
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 2**30))

@@ -56,11 +56,15 @@ def test_more_than_a_hundred_thousand_images(tsc, shared_path, kind, budget):
     if tsc.rank == 0 and kind == "npy":
         np.save(shared_path / "movie.npy", array)
     elif tsc.rank == 0 and kind == "tif":
-        tifffile.imwrite(shared_path / "movie.tif", array, photometric="minisblack",
-                         metadata=None)
+        tifffile.imwrite(shared_path / "movie.tif", array, photometric="minisblack", metadata=None)
     tsc.comm.Barrier()
-    images = tsc.loadImagesFromArray(array) if kind == "memory" else \
-        tsc.loadImages(str(shared_path / f"movie.{kind}"), nplanes=1 if kind == "tif" else None)
+    images = (
+        tsc.loadImagesFromArray(array)
+        if kind == "memory"
+        else tsc.loadImages(
+            str(shared_path / f"movie.{kind}"), nplanes=1 if kind == "tif" else None
+        )
+    )
     assert images.nrecords == MANY
     assert same_bits(images.max(), array.max(axis=0))
     for found in saved(tsc, images, shared_path, memory=budget):

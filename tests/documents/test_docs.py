@@ -27,15 +27,23 @@ def reader(shared_path, monkeypatch):
     monkeypatch.chdir(shared_path)
     with ThunderContext(memory="1GB") as tsc:
         tsc.loadExample("fish-images").saveAsTifs("recording")
-        yield {"ThunderContext": ThunderContext, "mpimages": mpimages, "np": np, "MPI": MPI,
-               "plt": plt, "tsc": tsc, "data": tsc.loadImages("recording")}
+        yield {
+            "ThunderContext": ThunderContext,
+            "mpimages": mpimages,
+            "np": np,
+            "MPI": MPI,
+            "plt": plt,
+            "tsc": tsc,
+            "data": tsc.loadImages("recording"),
+        }
         MPI.COMM_WORLD.Barrier()
     plt.close("all")
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("page", [page for page in DOCS if pages.blocks(page, "python")],
-                         ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in DOCS if pages.blocks(page, "python")], ids=lambda page: page.stem
+)
 def test_python(page, reader):
     compared = sum(pages.run_python(block, reader) for block in pages.blocks(page, "python"))
     assert compared == page.read_text(encoding="utf-8").count("# → ")
@@ -43,8 +51,9 @@ def test_python(page, reader):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in pages.PAGES if pages.commands(page)],
-                         ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in pages.PAGES if pages.commands(page)], ids=lambda page: page.stem
+)
 def test_commands(page, tmp_path):
     environment = pages.shell(tmp_path / "bin")
     directory = tmp_path / "home"
@@ -102,7 +111,10 @@ def test_every_public_member_has_a_docstring(name):
 
 
 def test_citation_has_what_its_format_needs():
-    citation = dict(re.findall(r"^([\w-]+): *(.*)$", (pages.ROOT / "CITATION.cff").read_text(),
-                               flags=re.MULTILINE))
+    citation = dict(
+        re.findall(
+            r"^([\w-]+): *(.*)$", (pages.ROOT / "CITATION.cff").read_text(), flags=re.MULTILINE
+        )
+    )
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()

@@ -47,8 +47,10 @@ def test_it_is_small_and_tells_nothing_of_a_machine(stored):
     assert notebook.PATH.stat().st_size < 2_000_000
     for cell in stored.cells:
         assert cell.metadata == {}
-        assert all(output.output_type in ("execute_result", "display_data")
-                   for output in cell.get("outputs", []))
+        assert all(
+            output.output_type in ("execute_result", "display_data")
+            for output in cell.get("outputs", [])
+        )
 
 
 @pytest.mark.slow

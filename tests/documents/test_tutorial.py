@@ -24,8 +24,7 @@ pytestmark = pytest.mark.ranks
 FISH = Path(__file__).parents[3] / "shared" / "data" / "fish"
 LOAD_FISH = "tsc.loadExample('fish-images')"
 SUBSTITUTIONS = {
-    "from thunder import Colorize":
-        "from mpimages import ThunderContext, Colorize\ntsc = ThunderContext()",
+    "from thunder import Colorize": "from mpimages import ThunderContext, Colorize\ntsc = ThunderContext()"
 }
 
 
@@ -92,8 +91,13 @@ def drawings(fish):
     mouse = example.load("mouse-images")
     highest = fish[0].max(axis=2)
     return {
-        11: fish[0, :, :, 0], 12: fish[0, :, :, 1], 14: mouse.image(0), 15: mouse.image(10),
-        16: highest, 17: highest, 18: fish[0, ::5, ::5, 0],
+        11: fish[0, :, :, 0],
+        12: fish[0, :, :, 1],
+        14: mouse.image(0),
+        15: mouse.image(10),
+        16: highest,
+        17: highest,
+        18: fish[0, ::5, ::5, 0],
         19: fish.astype(np.float64).std(axis=0)[:, :, 0],
     }
 

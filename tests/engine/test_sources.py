@@ -14,8 +14,13 @@ from mpimages.core.workspace import Workspace
 from mpimages.engine.sources import LocalSource, PathTable, runs
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
-                min_size=1, max_size=9))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1),
+        min_size=1,
+        max_size=9,
+    )
+)
 def test_paths_come_back(paths):
     table = PathTable(paths)
     assert len(table) == len(paths)

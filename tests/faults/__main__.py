@@ -34,8 +34,21 @@ HUNG = 30.0
 def build() -> Path:
     target = HERE.parents[1] / "build" / "faults.so"
     target.parent.mkdir(exist_ok=True)
-    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", target,
-                    HERE / "faults.c", "-ldl"], check=True)
+    subprocess.run(
+        [
+            "gcc",
+            "-O1",
+            "-Wall",
+            "-Werror",
+            "-shared",
+            "-fPIC",
+            "-o",
+            target,
+            HERE / "faults.c",
+            "-ldl",
+        ],
+        check=True,
+    )
     return target
 
 
@@ -43,15 +56,37 @@ def run_until_hang(home: Path, library: Path, begin: int, count: int) -> int | N
     """The exit code of a job from fault number `begin` on; None where it hangs."""
     # In memory, where there is such a place: what is tried does not depend on a real disk.
     environment = {
-        **os.environ, "FAULTS_ROOT": str(home / "root"), "FAULTS_SHARED": str(home / "shared"),
-        "MPIMAGES_THREADS": "1", "MPIMAGES_PROGRESS": "0", "MPIR_CVAR_POLLS_BEFORE_YIELD": "1",
-        "PYTHONPATH": str(HERE.parents[1]), "PYTHONFAULTHANDLER": "1",
+        **os.environ,
+        "FAULTS_ROOT": str(home / "root"),
+        "FAULTS_SHARED": str(home / "shared"),
+        "MPIMAGES_THREADS": "1",
+        "MPIMAGES_PROGRESS": "0",
+        "MPIR_CVAR_POLLS_BEFORE_YIELD": "1",
+        "PYTHONPATH": str(HERE.parents[1]),
+        "PYTHONFAULTHANDLER": "1",
     }
-    command = [*launcher(), "-n", "2", "env", f"LD_PRELOAD={library}", sys.executable, "-m",
-               "tests.faults.sweep", str(home), str(begin), str(count)]
+    command = [
+        *launcher(),
+        "-n",
+        "2",
+        "env",
+        f"LD_PRELOAD={library}",
+        sys.executable,
+        "-m",
+        "tests.faults.sweep",
+        str(home),
+        str(begin),
+        str(count),
+    ]
     with open(home / "output", "ab") as output:
-        job = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                               stderr=output, start_new_session=True)
+        job = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         while job.poll() is None:
             time.sleep(0.2)
             moved = max(file.stat().st_mtime for file in home.iterdir() if file.name != "output")
@@ -112,9 +147,11 @@ def main() -> int:
     if hangs or code:
         print((home / "output").read_text(errors="replace")[-6000:])
     faults = numbers["faults"] + len(hangs)
-    print(f"{faults} faults, {len(hangs)} hangs, {len(wrong)} accepted wrong outputs; "
-          f"{numbers['starts together']} times two jobs at once; "
-          f"{time.monotonic() - began:.0f} s ({numbers['not met']} faults were not met)")
+    print(
+        f"{faults} faults, {len(hangs)} hangs, {len(wrong)} accepted wrong outputs; "
+        f"{numbers['starts together']} times two jobs at once; "
+        f"{time.monotonic() - began:.0f} s ({numbers['not met']} faults were not met)"
+    )
     shutil.rmtree(home, ignore_errors=True)
     return int(bool(hangs or wrong or code or faults < given.least))
 

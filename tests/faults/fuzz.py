@@ -86,10 +86,29 @@ def child(kind: str, seed: int, first: int, stop: int, work: Path) -> None:
 
 def run_child(kind: str, seed: int, first: int, stop: int, work: Path) -> tuple[int, list[str]]:
     """How many files a child has read, and its findings; it may have died of the last."""
-    command = [sys.executable, "-m", "tests.faults.fuzz", "--child", kind, "--seed", str(seed),
-               "--first", str(first), "--stop", str(stop), "--work", str(work)]
-    ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False,
-                           timeout=SECONDS * (stop - first))
+    command = [
+        sys.executable,
+        "-m",
+        "tests.faults.fuzz",
+        "--child",
+        kind,
+        "--seed",
+        str(seed),
+        "--first",
+        str(first),
+        "--stop",
+        str(stop),
+        "--work",
+        str(work),
+    ]
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=SECONDS * (stop - first),
+    )
     lines = [line.split("\t", 1) for line in ended.stdout.splitlines() if "\t" in line]
     findings = [f"{kind} {seed} {number}: {told}" for number, told in lines if told]
     read_so_far = len(lines)

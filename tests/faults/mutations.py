@@ -24,11 +24,52 @@ from ..support.recordings import (
     write_plain_series,
 )
 
-NUMBERS = (0, 1, 2, 7, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000,
-           0xFFFFFFFF, 1 << 40, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
-WORDS = ("NaN", "-1", "0", "1e400", "2.5", "true", "null", "[]", "{}", '""', '"../x"', "-0.0",
-         '"/etc/passwd"', '"O"', '"\\u0000"', "9" * 400, "9" * 5000, "1" + "0" * 18,
-         "[" * 2000, '{"a":' * 500, "Infinity", '"int16"', '"float"', "[4, 5]", "\ufeff")
+NUMBERS = (
+    0,
+    1,
+    2,
+    7,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0x8000,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    1 << 40,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 64) - 1,
+)
+WORDS = (
+    "NaN",
+    "-1",
+    "0",
+    "1e400",
+    "2.5",
+    "true",
+    "null",
+    "[]",
+    "{}",
+    '""',
+    '"../x"',
+    "-0.0",
+    '"/etc/passwd"',
+    '"O"',
+    '"\\u0000"',
+    "9" * 400,
+    "9" * 5000,
+    "1" + "0" * 18,
+    "[" * 2000,
+    '{"a":' * 500,
+    "Infinity",
+    '"int16"',
+    '"float"',
+    "[4, 5]",
+    "\ufeff",
+)
 
 
 def seeds(kind: str, root: Path) -> list[Path]:
@@ -44,13 +85,13 @@ def seeds(kind: str, root: Path) -> list[Path]:
 
 def _tif(**given: Any) -> Any:
     return lambda place: (place / "a.tif").write_bytes(
-        tif_bytes(recording(3, (8, 9), "uint16"), **given))
+        tif_bytes(recording(3, (8, 9), "uint16"), **given)
+    )
 
 
 def _library(**given: Any) -> Any:
     pages = recording(3, (32, 48), "uint16")
-    return lambda place: tifffile.imwrite(
-        place / "a.tif", pages, photometric="minisblack", **given)
+    return lambda place: tifffile.imwrite(place / "a.tif", pages, photometric="minisblack", **given)
 
 
 def _png(bits: int) -> Any:
@@ -85,24 +126,30 @@ def _series(write: Any) -> Any:
 
 SEEDS: dict[str, dict[str, Any]] = {
     "tif": {
-        "plain": _tif(), "motorola": _tif(order=">"), "big": _tif(big=True),
+        "plain": _tif(),
+        "motorola": _tif(order=">"),
+        "big": _tif(big=True),
         "strips": _tif(strips=3),
         "imagej": _tif(description=imagej_description(3, slices=3)),
         "hyperstack": _library(imagej=True, metadata={"axes": "TYX"}),
         "ome": _library(ome=True, metadata={"axes": "TYX"}),
         "deflate": _library(compression="zlib", predictor=True),
-        "lzw": _library(compression="lzw"), "tiles": _library(tile=(16, 16), compression="zstd"),
+        "lzw": _library(compression="lzw"),
+        "tiles": _library(tile=(16, 16), compression="zstd"),
         "packbits": _library(compression="packbits"),
     },
     "png": {f"{bits}": _png(bits) for bits in (1, 2, 4, 8, 16)},
     "npy": {"c": _npy(), "fortran": _npy(order="F"), "swapped": _npy(dtype=">i2")},
     "hdf5": {
-        "contiguous": _hdf5(), "chunks": _hdf5(chunks=(1, 4, 4)), "group": _hdf5("a/b/c"),
+        "contiguous": _hdf5(),
+        "chunks": _hdf5(chunks=(1, 4, 4)),
+        "group": _hdf5("a/b/c"),
         "gzip": _hdf5(chunks=(1, 8, 9), compression="gzip", shuffle=True, fletcher32=True),
     },
     "stack": {"thunder0": _stack("dims"), "thunder1": _stack("shape")},
     "series": {
-        "thunder0": _series(write_keyed_series), "thunder1": _series(write_plain_series),
+        "thunder0": _series(write_keyed_series),
+        "thunder1": _series(write_plain_series),
         "own": _series(write_own_series),
     },
     "series-hdf5": {"plain": _hdf5("series"), "chunks": _hdf5("series", chunks=(1, 4, 4))},

@@ -60,16 +60,32 @@ KINDS: dict[str, tuple[str, Save, dict[str, Any], bool]] = {
     "series of compressed": ("zlib", series, {"memory": MEMORY}, True),
     "contiguous": ("plain", hdf5, {"memory": MEMORY}, True),
     "chunks": ("zlib", hdf5, {"memory": MEMORY, "chunks": (7, 6, 10)}, True),
-    "gzip": ("zlib", hdf5, {"memory": 4 * MEMORY, "chunks": (2, 15, 24), "compression": "gzip"},
-             True),
+    "gzip": (
+        "zlib",
+        hdf5,
+        {"memory": 4 * MEMORY, "chunks": (2, 15, 24), "compression": "gzip"},
+        True,
+    ),
     "images": ("plain", hdf5, {"layout": "images"}, True),
-    "gzip images": ("zlib", hdf5, {"layout": "images", "compression": "gzip",
-                                   "chunks": (4, 40, 30)}, True),
+    "gzip images": (
+        "zlib",
+        hdf5,
+        {"layout": "images", "compression": "gzip", "chunks": (4, 40, 30)},
+        True,
+    ),
     "tif": ("plain", lambda images, path, **options: images.saveAsTif(path, **options), {}, False),
-    "tifs": ("plain", lambda images, path, **options: images.saveAsTifs(path, **options), {},
-             False),
-    "pngs": ("plain", lambda images, path, **options: images.saveAsPngs(path, **options), {},
-             False),
+    "tifs": (
+        "plain",
+        lambda images, path, **options: images.saveAsTifs(path, **options),
+        {},
+        False,
+    ),
+    "pngs": (
+        "plain",
+        lambda images, path, **options: images.saveAsPngs(path, **options),
+        {},
+        False,
+    ),
     "report": ("plain", lambda images, path, **options: images.report(path, **options), {}, False),
 }
 FILES = {"contiguous", "chunks", "gzip", "images", "gzip images", "tif", "report"}
@@ -295,8 +311,13 @@ def main() -> None:
     sweep = Sweep(home)
     if not (home / "plan").exists():
         plan = sweep.make_plan(wanted)
-        together = [["two jobs", kind, start] for kind in KINDS if kind != "report"
-                    for start in sweep.starts(kind) for _ in range(6)]
+        together = [
+            ["two jobs", kind, start]
+            for kind in KINDS
+            if kind != "report"
+            for start in sweep.starts(kind)
+            for _ in range(6)
+        ]
         if sweep.first:
             (home / "plan").write_text(json.dumps([*plan, *together]))
     sweep.comm.Barrier()

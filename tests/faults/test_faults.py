@@ -37,10 +37,14 @@ def disk(tmp_path):
     """A file system of its own, of 256 kB: as root."""
     place = tmp_path / "disk"
     place.mkdir()
-    if os.geteuid() != 0 or subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place],
-        capture_output=True, check=False,
-    ).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place],
+            capture_output=True,
+            check=False,
+        ).returncode
+    ):
         pytest.skip("only root may mount a small disk")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
@@ -118,8 +122,10 @@ def test_twenty_descriptors_may_do(source, tmp_path, method):
         told(said, "OSError", "EMFILE")
 
 
-@pytest.mark.parametrize(("fault", "method"), [
-    ("nolock", "saveAsBinarySeries"), ("nosys", "saveAsHDF5"), ("nosys", "saveAsTifs")])
+@pytest.mark.parametrize(
+    ("fault", "method"),
+    [("nolock", "saveAsBinarySeries"), ("nosys", "saveAsHDF5"), ("nosys", "saveAsTifs")],
+)
 def test_locks_that_are_not_available(source, tmp_path, method, fault):
     assert suffer(2, fault, method, source, tmp_path / "out") is None
 

@@ -38,12 +38,16 @@ def test_the_files_follow_from_the_seed(tmp_path):
         assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(("broken", "told"), [
-    ("import os; os.abort()", "signal 6"), ("raise KeyError('x')", "KeyError is not documented"),
-    ("raise ValueError('x')", "the file is not named"),
-    ("import time; time.sleep(9)", "hangs"),
-    ("bytearray(1 << 40)", "memory"),
-])
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("import os; os.abort()", "signal 6"),
+        ("raise KeyError('x')", "KeyError is not documented"),
+        ("raise ValueError('x')", "the file is not named"),
+        ("import time; time.sleep(9)", "hangs"),
+        ("bytearray(1 << 40)", "memory"),
+    ],
+)
 def test_what_goes_wrong_is_seen(tmp_path, monkeypatch, broken, told):
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"

@@ -216,13 +216,18 @@ def test_finish_puts_only_what_is_asked_where_it_is_told(names):
     batch = np.arange(60, dtype=np.uint8).reshape(4, 15)
     sums, squares, _, _ = fresh("uint8", 15)
     moments.accumulate(batch, sums, squares)
-    expected = dict(zip(["mean", "variance"],
-                        moments.finish_integers(sums, squares, 4, False), strict=True))
+    expected = dict(
+        zip(["mean", "variance"], moments.finish_integers(sums, squares, 4, False), strict=True)
+    )
     out = {name: np.full(19, 77.0) for name in names}
     band = slice(3, 14)
     found = moments.finish_integers(
-        sums[:, band], squares[:, band], 4, False,
-        **{name: array[5:16] for name, array in out.items()})
+        sums[:, band],
+        squares[:, band],
+        4,
+        False,
+        **{name: array[5:16] for name, array in out.items()},
+    )
     assert [array is None for array in found] == [name not in names for name in expected]
     for name, array in out.items():
         assert twins.same_bits(array[5:16].copy(), expected[name][band].copy())

@@ -71,9 +71,10 @@ def test_all_levels_give_the_same_bits(dtype):
 
 
 @pytest.mark.parametrize("dtype", twins.FLOATS)
-@pytest.mark.parametrize("shape", [
-    (2, 9, 70), (50, 9, 3), (200, 17, 1), (1, 70, 9), (300, 32, 1), (40, 43, 1), (2, 9, 1100),
-])
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 9, 70), (50, 9, 3), (200, 17, 1), (1, 70, 9), (300, 32, 1), (40, 43, 1), (2, 9, 1100)],
+)
 def test_nasty_floats(level, dtype, shape):
     outer, n, inner = shape
     flat = twins.nasty_floats(np.random.default_rng(2), dtype, n, outer * inner)

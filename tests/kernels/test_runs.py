@@ -218,9 +218,10 @@ def test_swapping_in_place(dtype, n):
         assert array.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize(("offset", "size"), [
-    (0, 0), (0, SIZE), (1, SIZE), (0, 1 << 62), (2**63 - 1, 2**63 - 1), (-1, 10), (0, -10),
-])
+@pytest.mark.parametrize(
+    ("offset", "size"),
+    [(0, 0), (0, SIZE), (1, SIZE), (0, 1 << 62), (2**63 - 1, 2**63 - 1), (-1, 10), (0, -10)],
+)
 def test_a_hint_to_write_changes_nothing_and_never_fails(files, offset, size):
     with open(files[0], "r+b") as file:
         begin_writeback(file.fileno(), offset, size)
@@ -253,10 +254,15 @@ def test_files_are_kept_open_where_that_is_asked(files):
     assert open_descriptors() == before
 
 
-@pytest.mark.parametrize(("kept", "error"), [
-    (np.zeros(3, np.int32), TypeError), (np.zeros(2, np.int64), TypeError), ([KEEP] * 2, TypeError),
-    (np.zeros(4, np.int32)[::2], ValueError),
-])
+@pytest.mark.parametrize(
+    ("kept", "error"),
+    [
+        (np.zeros(3, np.int32), TypeError),
+        (np.zeros(2, np.int64), TypeError),
+        ([KEEP] * 2, TypeError),
+        (np.zeros(4, np.int32)[::2], ValueError),
+    ],
+)
 def test_bad_descriptors(files, kept, error):
     given = [numbers([0, 1])] * 5
     with pytest.raises(error, match="kept"):

@@ -207,10 +207,18 @@ def test_finish_knows_what_is_not_finite():
     assert np.array_equal(variance, [np.nan, np.nan, np.nan, 4.0], equal_nan=True)
 
 
-@pytest.mark.parametrize("values", [
-    [1e308] * 4, [1e308, 1e308, -1e308, -1e308] * 5, [1.7e308, -1.7e308] * 9, [1e308] * 37,
-    [1e308, 1e308, -np.inf] + [1.0] * 30, [-1e308] * 30 + [np.nan], [np.inf] + [1e308] * 9,
-])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e308] * 4,
+        [1e308, 1e308, -1e308, -1e308] * 5,
+        [1.7e308, -1.7e308] * 9,
+        [1e308] * 37,
+        [1e308, 1e308, -np.inf] + [1.0] * 30,
+        [-1e308] * 30 + [np.nan],
+        [np.inf] + [1e308] * 9,
+    ],
+)
 @pytest.mark.parametrize("parts", [2, 3])
 def test_sums_beyond_the_range_are_infinite_however_they_are_cut(level, values, parts):
     n, records = len(values), np.repeat(np.array(values)[:, None], 40, axis=1)

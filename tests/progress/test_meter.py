@@ -72,17 +72,26 @@ def images_of(context, n=23, dims=(6, 5)):
 ACTIONS = {
     "mean": (lambda images, path: images.mean(), [("Images.mean", 23, "images")]),
     "cache": (lambda images, path: images.cache(), [("Images.cache", 23, "images")]),
-    "pngs": (lambda images, path: images.saveAsPngs(path / "png"),
-             [("Images.saveAsPngs", 23, "images")] * 2),
-    "tifs": (lambda images, path: images.saveAsTifs(path / "tif"),
-             [("Images.saveAsTifs", 23, "images")]),
-    "series": (lambda images, path: images.toSeries().saveAsBinarySeries(path / "series"),
-               [("Images.saveAsBinarySeries", 23, "images"),
-                ("saveAsBinarySeries", 23 * 30 * 2, "bytes")]),
-    "hdf5": (lambda images, path: images.toSeries().saveAsHDF5(path / "s.h5", memory="30kB"),
-             [("saveAsHDF5", 23 * 30 * 2, "bytes")]),
-    "series mean": (lambda images, path: images.toSeries().mean(),
-                    [("Images.toSeries", 23, "images"), ("Series.mean", 30, "series")]),
+    "pngs": (
+        lambda images, path: images.saveAsPngs(path / "png"),
+        [("Images.saveAsPngs", 23, "images")] * 2,
+    ),
+    "tifs": (
+        lambda images, path: images.saveAsTifs(path / "tif"),
+        [("Images.saveAsTifs", 23, "images")],
+    ),
+    "series": (
+        lambda images, path: images.toSeries().saveAsBinarySeries(path / "series"),
+        [("Images.saveAsBinarySeries", 23, "images"), ("saveAsBinarySeries", 23 * 30 * 2, "bytes")],
+    ),
+    "hdf5": (
+        lambda images, path: images.toSeries().saveAsHDF5(path / "s.h5", memory="30kB"),
+        [("saveAsHDF5", 23 * 30 * 2, "bytes")],
+    ),
+    "series mean": (
+        lambda images, path: images.toSeries().mean(),
+        [("Images.toSeries", 23, "images"), ("Series.mean", 30, "series")],
+    ),
 }
 
 
@@ -95,7 +104,7 @@ def test_what_all_ranks_count_is_all_there_is(watched, comm, shared_path, name):
     totals = [comm.allreduce(number) for number in counted]
     if comm.rank == 0:
         pieces = [ended[:3] for ended in shown.ended]
-        assert pieces[-len(expected):] == expected
+        assert pieces[-len(expected) :] == expected
         assert [ended[1] for ended in shown.ended] == totals
         assert all(done == total and complete for _, total, _, done, complete in shown.ended)
         assert all(0 <= seen <= max(totals) for seen in shown.seen)
@@ -169,8 +178,9 @@ def test_verifying_tells_what_it_has_read(tsc, shared_path, comm):
         ticks = []
         assert verify(shared_path / name, ticks.append).ok
         path = shared_path / name
-        stored = sum(p.stat().st_size for p in path.iterdir()) if path.is_dir() else \
-            path.stat().st_size
+        stored = (
+            sum(p.stat().st_size for p in path.iterdir()) if path.is_dir() else path.stat().st_size
+        )
         assert 0 < sum(ticks) <= stored
         if name == "tifs":
             assert sum(ticks) == sum(p.stat().st_size for p in path.glob("*.tif"))
@@ -179,9 +189,10 @@ def test_verifying_tells_what_it_has_read(tsc, shared_path, comm):
 # -- the choice ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    ("0", (False, None)), ("off", (False, None)), ("1", (True, None)), ("2.5", (True, 2.5)),
-])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("0", (False, None)), ("off", (False, None)), ("1", (True, None)), ("2.5", (True, 2.5))],
+)
 def test_the_environment_chooses(monkeypatch, given, expected):
     monkeypatch.setenv("MPIMAGES_PROGRESS", given)
     assert meter.choose_progress(None) == expected
@@ -198,8 +209,10 @@ def test_nonsense_in_the_environment_is_refused_on_all_ranks(comm, monkeypatch, 
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize(("given", "kind"), [("yes", TypeError), (-1.0, ValueError),
-                                             (float("nan"), ValueError), ([1], TypeError)])
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [("yes", TypeError), (-1.0, ValueError), (float("nan"), ValueError), ([1], TypeError)],
+)
 def test_nonsense_is_refused_on_all_ranks(comm, given, kind):
     with pytest.raises(kind, match="progress"):
         ThunderContext(comm, progress=given)
@@ -312,8 +325,9 @@ def test_bytes_are_shown_as_sizes(capsys):
     lines.show(10**9, 0.5)
     assert capsys.readouterr().err == ""
     lines.show(10**9, 2.0)
-    assert capsys.readouterr().err == \
-        "mpimages: saveAsHDF5: 25 %, 1 GB of 4 GB, 500 MB/s, 0:06 left\n"
+    assert (
+        capsys.readouterr().err == "mpimages: saveAsHDF5: 25 %, 1 GB of 4 GB, 500 MB/s, 0:06 left\n"
+    )
 
 
 def test_standard_error_may_be_closed_or_of_another_alphabet(monkeypatch, drawn):
@@ -375,8 +389,9 @@ def test_no_report_keeps_a_job_from_ending(ranks, case, tmp_path):
 def test_a_job_ends_that_fails_in_the_middle():
     with Job(3, "metered.py", "uncaught", MPIMAGES_PROGRESS="0.001") as job:
         assert job.wait(60) != 0
-    assert job.output.count("Traceback (most recent call last)") == 1 or \
-        "made to fail" in job.output
+    assert (
+        job.output.count("Traceback (most recent call last)") == 1 or "made to fail" in job.output
+    )
     assert "well" not in job.output
 
 
@@ -384,9 +399,18 @@ def on_a_terminal(command, **environment):
     """What a command shows on a terminal of its own, and its exit code."""
     here, there = pty.openpty()
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=there, stderr=there, start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]), "TERM": "xterm",
-             "MPIMAGES_THREADS": "1", **environment},
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=there,
+        stderr=there,
+        start_new_session=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(PROGRAMS.parents[2]),
+            "TERM": "xterm",
+            "MPIMAGES_THREADS": "1",
+            **environment,
+        },
     )
     os.close(there)
     seen, end = b"", time.monotonic() + 60
@@ -446,11 +470,23 @@ def series(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_commands_show_how_far_they_are(ranks, series):
-    output = run(ranks, "command.py", "verify", series / "series", series / "tifs",
-                 MPIMAGES_PROGRESS="0.0001")
+    output = run(
+        ranks,
+        "command.py",
+        "verify",
+        series / "series",
+        series / "tifs",
+        MPIMAGES_PROGRESS="0.0001",
+    )
     assert re.search(r"^mpimages: verify: 100 %, \S+ kB of \S+ kB, .* took", output, re.M)
-    output = run(ranks, "command.py", "to-series", series / "tifs", series / "s.h5",
-                 MPIMAGES_PROGRESS="0.0001")
+    output = run(
+        ranks,
+        "command.py",
+        "to-series",
+        series / "tifs",
+        series / "s.h5",
+        MPIMAGES_PROGRESS="0.0001",
+    )
     assert "mpimages: Images.saveAsHDF5: 100 %, 23 of 23 images" in output
 
 

@@ -196,8 +196,9 @@ def recording(values, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_command_shows_a_table(ranks, recording, tmp_path):
-    output = run(ranks, "command.py", "to-series", recording, tmp_path / "s.h5", "--timings",
-                 "--no-progress")
+    output = run(
+        ranks, "command.py", "to-series", recording, tmp_path / "s.h5", "--timings", "--no-progress"
+    )
     rows = {line[:13].strip(): line.split() for line in output.splitlines()}
     assert rows["write"][4:6] == ["4.08", "kB"]  # slowest, rank, mean, bytes
     assert rows["read"][4:6] == ["4.08", "kB"]

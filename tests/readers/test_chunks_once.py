@@ -33,8 +33,10 @@ def decoded(monkeypatch):
     read = handle.read_values
 
     def counting(dataset, out, selection):
-        parts = (range((s.start or 0) // c, -(-(n if s.stop is None else s.stop) // c))
-                 for s, c, n in zip(selection, dataset.chunks, dataset.shape, strict=True))
+        parts = (
+            range((s.start or 0) // c, -(-(n if s.stop is None else s.stop) // c))
+            for s, c, n in zip(selection, dataset.chunks, dataset.shape, strict=True)
+        )
         found.update((dataset.file.filename, chunk) for chunk in itertools.product(*parts))
         read(dataset, out, selection)
 
@@ -52,8 +54,11 @@ def write(tsc, path, array, chunks, order=(0, 1, 2), **attributes):
         chunks = [min(c, n) for c, n in zip(chunks, array.shape, strict=True)]
         with h5py.File(path, "w") as file:
             dataset = file.create_dataset(
-                "series", data=array.transpose(order), chunks=tuple(chunks[i] for i in order),
-                compression="gzip")
+                "series",
+                data=array.transpose(order),
+                chunks=tuple(chunks[i] for i in order),
+                compression="gzip",
+            )
             dataset.attrs.update(attributes)
     tsc.comm.Barrier()
 
@@ -146,8 +151,11 @@ def test_flat_files_with_time_last_are_read_once(tsc, shared_path, monkeypatch, 
     monkeypatch.setattr(runner, "BATCH_BYTES", 3 * 2 * DIMS[0] * DIMS[1])
     taken = []
     read = flat.read_into
-    monkeypatch.setattr(flat, "read_into", lambda fd, offset, out, path:
-                        (taken.append(out.nbytes), read(fd, offset, out, path)))
+    monkeypatch.setattr(
+        flat,
+        "read_into",
+        lambda fd, offset, out, path: (taken.append(out.nbytes), read(fd, offset, out, path)),
+    )
     images = tsc.loadImages(shared_path / "a.npy").filterOnKeys(lambda key: key % step == 0)
     assert same_bits(images.max(), array[::step].max(0))
     assert sum(taken) <= array.nbytes

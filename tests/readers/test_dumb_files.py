@@ -111,7 +111,8 @@ def test_one_bad_file_among_good_ones(tsc, comm, shared_path, kind, bad):
     refused(tsc, lambda: tsc.loadImages(names, inputFormat=kind), str(path))
     # What is good can still be loaded by the same context.
     assert tsc.loadImages(names[:2], inputFormat=kind).toArray().dtype == np.dtype(
-        {"tif": "u2", "png": "u1"}.get(kind, "i2"))
+        {"tif": "u2", "png": "u1"}.get(kind, "i2")
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,10 +127,15 @@ def test_a_file_that_vanishes_after_it_was_listed(tsc, comm, shared_path, kind):
     refused(tsc, lambda: images, str(path), kinds=(FileNotFoundError,))
 
 
-@pytest.mark.parametrize(("change", "told"), [
-    ({"shape": (8, 10)}, "shape"), ({"dtype": "uint8"}, "dtype"), ({"dtype": ">i4"}, "dtype"),
-    ({"shape": (8, 9, 2)}, "shape"),
-])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"shape": (8, 10)}, "shape"),
+        ({"dtype": "uint8"}, "dtype"),
+        ({"dtype": ">i4"}, "dtype"),
+        ({"shape": (8, 9, 2)}, "shape"),
+    ],
+)
 def test_neighbours_of_another_shape_or_dtype(tsc, comm, shared_path, change, told):
     path = shared_path / "2.npy"
 
@@ -190,8 +196,9 @@ def virtual(file, name, *sources, printed="{}"):
     """A virtual dataset of others of the same file, whatever these are."""
     layout = h5py.VirtualLayout((4, 5, 6), "u1")
     for i, source in enumerate(sources):
-        layout[i::len(sources)] = h5py.VirtualSource(
-            ".", printed.format(source), (4, 5, 6))[i::len(sources)]
+        layout[i :: len(sources)] = h5py.VirtualSource(".", printed.format(source), (4, 5, 6))[
+            i :: len(sources)
+        ]
     file.create_virtual_dataset(name, layout)
 
 
@@ -224,7 +231,8 @@ OUTSIDE = [outside_external, outside_group, outside_circle, outside_storage, out
 
 
 @pytest.mark.parametrize(
-    "outside", [*OUTSIDE, *map(outside_behind, OUTSIDE), circle_of_one, circle_of_two])
+    "outside", [*OUTSIDE, *map(outside_behind, OUTSIDE), circle_of_one, circle_of_two]
+)
 @pytest.mark.parametrize("chosen", [True, False])
 def test_hdf5_leads_to_no_other_file(tsc, comm, shared_path, outside, chosen):
     path = shared_path / "a.h5"
@@ -264,13 +272,15 @@ def test_hdf5_links_within_the_file_are_followed(tsc, comm, shared_path):
 def claim_npy(path):
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(
-            file, {"descr": "<u2", "fortran_order": False, "shape": (3, 1 << 30, 1 << 30)})
+            file, {"descr": "<u2", "fortran_order": False, "shape": (3, 1 << 30, 1 << 30)}
+        )
 
 
 def claim_wrapping_npy(path):
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(
-            file, {"descr": "<u8", "fortran_order": False, "shape": (1 << 32, 1 << 32, 1 << 3)})
+            file, {"descr": "<u8", "fortran_order": False, "shape": (1 << 32, 1 << 32, 1 << 3)}
+        )
 
 
 def claim_hdf5(path):
@@ -286,8 +296,10 @@ def claim_tif(path):
             tif.pages[0].tags[tag].overwrite(1 << 30 if tag == "ImageWidth" else 60000)
 
 
-@pytest.mark.parametrize(("claim", "ending"), [
-    (claim_npy, "npy"), (claim_wrapping_npy, "npy"), (claim_hdf5, "h5"), (claim_tif, "tif")])
+@pytest.mark.parametrize(
+    ("claim", "ending"),
+    [(claim_npy, "npy"), (claim_wrapping_npy, "npy"), (claim_hdf5, "h5"), (claim_tif, "tif")],
+)
 def test_absurd_sizes_are_refused_before_anything_is_allocated(
     tsc, comm, shared_path, claim, ending
 ):
@@ -299,8 +311,12 @@ def test_absurd_sizes_are_refused_before_anything_is_allocated(
 # -- conf.json -----------------------------------------------------------------------------
 
 CONF = {
-    "missing": (None, "conf.json"), "empty": (b"", "JSON"), "binary": (b"\x93NUMPY\0\1", "JSON"),
-    "list": (b"[]", "object"), "number": (b"7", "object"), "cut": (b'{"dims": [4,', "JSON"),
+    "missing": (None, "conf.json"),
+    "empty": (b"", "JSON"),
+    "binary": (b"\x93NUMPY\0\1", "JSON"),
+    "list": (b"[]", "object"),
+    "number": (b"7", "object"),
+    "cut": (b'{"dims": [4,', "JSON"),
     "deep": (b'{"dims":' + b"[" * 100_000, "JSON"),
     "huge number": (b'{"dims":[' + b"9" * 9999 + b"]}", "JSON"),
     "only not a number": (b'{"dims": NaN, "dtype": "int16"}', "dims"),
@@ -312,8 +328,8 @@ CONF = {
     "text": (b'{"dims": "45", "dtype": "int16"}', "dims"),
     "object": (b'{"dims": [4, 5], "dtype": "O"}', "dtype"),
     "code": (b'{"dims": [4, 5], "dtype": "__import__(\'os\').mkdir(\'trapped\')"}', "dtype"),
-    "null": (b'{"dims": null, "dtype": null}', ""), "two shapes": (
-        b'{"dims": [4, 5], "shape": [5, 4], "dtype": "int16"}', "contradict"),
+    "null": (b'{"dims": null, "dtype": null}', ""),
+    "two shapes": (b'{"dims": [4, 5], "shape": [5, 4], "dtype": "int16"}', "contradict"),
     "another size": (b'{"dims": [4, 6], "dtype": "int16"}', "bytes"),
     "latin": (b'{"dims": [4, 5], "dtype": "int16\xff"}', "JSON"),
 }
@@ -330,8 +346,12 @@ def test_descriptions_of_flat_files(tsc, comm, shared_path, name, monkeypatch):
             (shared_path / "conf.json").write_bytes(content)
 
     on_one(comm, make)
-    refused(tsc, lambda: tsc.loadImages(shared_path, inputFormat="stack"),
-            str(shared_path / "conf.json"), told)
+    refused(
+        tsc,
+        lambda: tsc.loadImages(shared_path, inputFormat="stack"),
+        str(shared_path / "conf.json"),
+        told,
+    )
     assert not (shared_path / "trapped").exists()
 
 
@@ -372,6 +392,7 @@ def test_a_series_names_no_file_outside_its_directory(tsc, comm, shared_path, li
 @pytest.mark.parametrize("kind", ["series", "series-hdf5"])
 def test_series_cut_anywhere(tsc, comm, shared_path, kind):
     """At each structural boundary and next to it; what is read nevertheless is what was there."""
+
     def make():
         for place in seeds(kind, shared_path / "seeds"):
             for path in sorted(place.iterdir()):

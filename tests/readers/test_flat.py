@@ -60,8 +60,11 @@ def test_png_colour_is_refused(tmp_path, colour, told):
 
 
 def palette_png(image, bits, levels, more=b"", before=b""):
-    colours = np.repeat(np.asarray(levels, "u1")[:, None], 3, axis=1) if np.ndim(levels) == 1 \
+    colours = (
+        np.repeat(np.asarray(levels, "u1")[:, None], 3, axis=1)
+        if np.ndim(levels) == 1
         else np.asarray(levels, "u1")
+    )
     chunks = before + png_chunk(b"PLTE", colours.tobytes()) + more
     return png_bytes(image, bits, colour=3, chunks=chunks)
 
@@ -159,9 +162,10 @@ def test_stack_is_cut_along_its_last_axis(tmp_path, nplanes, order):
     np.testing.assert_array_equal(found, expected[..., 0] if nplanes == 1 else expected)
 
 
-@pytest.mark.parametrize(("axes", "helps"), [
-    ("YX", {"nplanes": None}), ("TYX", {"axes": "ZYX"}), ("TZYX", {"nplanes": None}),
-])
+@pytest.mark.parametrize(
+    ("axes", "helps"),
+    [("YX", {"nplanes": None}), ("TYX", {"axes": "ZYX"}), ("TZYX", {"nplanes": None})],
+)
 @pytest.mark.parametrize("name", ["npy", "hdf5"])
 def test_advice_for_arrays_that_are_no_volume_helps(tmp_path, name, axes, helps):
     shape = tuple({"T": 4, "Z": 2, "Y": 8, "X": 9}[axis] for axis in axes)
@@ -424,11 +428,15 @@ FORMATS = pytest.mark.parametrize("name", ["npy", "hdf5"])
 @pytest.mark.parametrize(
     ("shape", "axes", "found"),
     [
-        ((4, 5, 6, 1), "TYX", (4, 5, 6)), ((4, 5, 6, 1), "TYXC", (4, 5, 6)),
-        ((1, 4, 5, 6), "TYX", (4, 5, 6)), ((4, 1, 5, 6), "TCYX", (4, 5, 6)),
-        ((4, 1, 5, 6), "TYX", (4, 5, 6)), ((1, 5, 6), "YX", (1, 5, 6)),
+        ((4, 5, 6, 1), "TYX", (4, 5, 6)),
+        ((4, 5, 6, 1), "TYXC", (4, 5, 6)),
+        ((1, 4, 5, 6), "TYX", (4, 5, 6)),
+        ((4, 1, 5, 6), "TCYX", (4, 5, 6)),
+        ((4, 1, 5, 6), "TYX", (4, 5, 6)),
+        ((1, 5, 6), "YX", (1, 5, 6)),
         ((4, 1, 5, 6, 1), "TYX", (4, 5, 6)),
-        ((1, 1, 5, 6), "TYX", (1, 5, 6)), ((4, 1, 1, 3, 5, 6), "TZYX", (4, 5, 6, 3)),
+        ((1, 1, 5, 6), "TYX", (1, 5, 6)),
+        ((4, 1, 1, 3, 5, 6), "TZYX", (4, 5, 6, 3)),
     ],
 )
 def test_axes_of_length_1_may_be_left_out(tmp_path, name, shape, axes, found):
@@ -445,10 +453,20 @@ CALL = re.compile(r"axes='(\w+)'(?: with channel=(\d+))?")
 
 
 @FORMATS
-@pytest.mark.parametrize("shape", [
-    (6, 8, 9, 2), (6, 8, 9, 1), (5, 6, 7, 3), (9, 8, 3), (9, 8, 1), (2, 3, 4, 5, 6),
-    (1, 8, 9, 1), (6, 1, 9, 1), (1, 9, 1),
-])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (6, 8, 9, 2),
+        (6, 8, 9, 1),
+        (5, 6, 7, 3),
+        (9, 8, 3),
+        (9, 8, 1),
+        (2, 3, 4, 5, 6),
+        (1, 8, 9, 1),
+        (6, 1, 9, 1),
+        (1, 9, 1),
+    ],
+)
 def test_a_shape_that_hardly_is_in_the_usual_order_is_asked_about(tmp_path, name, shape):
     array = recording(1, shape, "uint16")[0]
     path = write_array(tmp_path, name, array)
@@ -618,8 +636,9 @@ def test_hdf5_with_a_chunk_shorter_than_its_checksum(tmp_path, size):
     path = tmp_path / "a.h5"
     array = np.arange(216, dtype=np.int16).reshape(3, 8, 9)
     with h5py.File(path, "w", libver="earliest") as file:
-        dataset = file.create_dataset("d", data=array, chunks=(1, 8, 9), compression="gzip",
-                                      shuffle=True, fletcher32=True)
+        dataset = file.create_dataset(
+            "d", data=array, chunks=(1, 8, 9), compression="gzip", shuffle=True, fletcher32=True
+        )
         stored = dataset.id.get_chunk_info(2).size
     np.testing.assert_array_equal(read_all("hdf5", path), array)
     content = path.read_bytes()

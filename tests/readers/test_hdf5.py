@@ -46,10 +46,13 @@ def test_a_file_that_a_swmr_writer_has_open_is_read(tmp_path):
     assert inspect_series(tmp_path / "a.h5", SeriesOptions()).dims == (5, 6)
 
 
-@pytest.mark.parametrize("look", [
-    lambda path: get("hdf5").inspect(str(path), Options()),
-    lambda path: inspect_series(path, SeriesOptions()),
-])
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda path: get("hdf5").inspect(str(path), Options()),
+        lambda path: inspect_series(path, SeriesOptions()),
+    ],
+)
 def test_a_file_that_was_not_closed_says_what_to_do(tmp_path, look):
     write(tmp_path, "without readers")
     with pytest.raises(FormatError, match=r"a\.h5: was not closed.*h5clear --status"):
@@ -65,7 +68,13 @@ def test_a_file_that_cannot_be_locked_names_the_variable(tmp_path):
         code = "from mpimages.readers.hdf5.opening import open_hdf5_file; open_hdf5_file('a.h5')"
         for said, wanted in (("TRUE", "HDF5_USE_FILE_LOCKING=FALSE"), ("FALSE", "")):
             environment = {**os.environ, "HDF5_USE_FILE_LOCKING": said}
-            done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment,
-                                  capture_output=True, text=True, timeout=60)
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
             assert wanted in done.stderr
             assert (done.stderr == "") == (wanted == "")

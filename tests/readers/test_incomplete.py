@@ -62,8 +62,9 @@ def test_the_rest_in_one_file_of_several(tsc, shared_path, bad):
     for k in range(3):
         if tsc.rank == 0:
             pages = PAGES[: 7 if k == bad else 6]
-            tifffile.imwrite(shared_path / f"{k}.tif", pages, photometric="minisblack",
-                             metadata=None)
+            tifffile.imwrite(
+                shared_path / f"{k}.tif", pages, photometric="minisblack", metadata=None
+            )
     tsc.comm.Barrier()
     want = np.concatenate([volumes(PAGES[:6], 3)] * 3)
     load = tsc.loadImages
@@ -90,8 +91,10 @@ def test_a_movie_without_its_end(tmp_path, tsc1, compression, big, lost):
     path = tmp_path / "m.tif"
     written(path, compression, big)
     with tifffile.TiffFile(path) as file:
-        ends = [max(page.dataoffsets[0] + page.databytecounts[0], page.offset + 8)
-                for page in file.pages]
+        ends = [
+            max(page.dataoffsets[0] + page.databytecounts[0], page.offset + 8)
+            for page in file.pages
+        ]
     size = os.stat(path).st_size - lost
     cut(path, size)
     at_most = sum(end <= size for end in ends)
@@ -139,8 +142,9 @@ def test_a_chain_that_leads_nowhere(tmp_path, tsc1):
 
 @pytest.mark.parametrize("order", "<>")
 def test_imagej_with_one_directory(tmp_path, tsc1, order):
-    content = tif_bytes(PAGES[:12], order, directories=1,
-                        description=imagej_description(12, slices=3, frames=4))
+    content = tif_bytes(
+        PAGES[:12], order, directories=1, description=imagej_description(12, slices=3, frames=4)
+    )
     # The directory before the data, as ImageJ has it: the data may then lack their end.
     nbytes, path = PAGES[:12].nbytes, tmp_path / "a.tif"
     head = bytearray(content[:8] + content[8 + nbytes :])
@@ -170,9 +174,14 @@ def test_a_header_of_what_was_planned(tmp_path, tsc1, kind):
     """Stopped in the third of five volumes."""
     path, pages = tmp_path / "a.tif", PAGES[:8]
     blocks = "".join(f'<TiffData FirstT="{k // 3}" FirstZ="{k % 3}" IFD="{k}"/>' for k in range(15))
-    text = imagej_description(15, slices=3, frames=5) if kind == "imagej" else (
-        '<OME xmlns="x"><Image><Pixels DimensionOrder="XYZCT" SizeZ="3" SizeT="5" SizeC="1">'
-        f"{blocks}</Pixels></Image></OME>")
+    text = (
+        imagej_description(15, slices=3, frames=5)
+        if kind == "imagej"
+        else (
+            '<OME xmlns="x"><Image><Pixels DimensionOrder="XYZCT" SizeZ="3" SizeT="5" SizeC="1">'
+            f"{blocks}</Pixels></Image></OME>"
+        )
+    )
     path.write_bytes(tif_bytes(pages, description=text))
     assert same_bits(tsc1.loadImages(path, incomplete="drop").toArray(), volumes(pages[:6], 3))
     assert same_bits(tsc1.loadImages(path, stopIdx=2).toArray(), volumes(pages[:6], 3))
@@ -235,11 +244,16 @@ def test_volumes_of_which_planes_are_no_run_of_the_file(tmp_path, tsc1):
     assert same_bits(found.toArray(), want)
 
 
-@pytest.mark.parametrize(("given", "error"), [
-    ({"incomplete": "keep"}, ValueError), ({"incomplete": True}, TypeError),
-    ({"nplanes": "one"}, ValueError), ({"nchannels": 0}, ValueError),
-    ({"nchannels": 2.0}, TypeError),
-])
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"incomplete": "keep"}, ValueError),
+        ({"incomplete": True}, TypeError),
+        ({"nplanes": "one"}, ValueError),
+        ({"nchannels": 0}, ValueError),
+        ({"nchannels": 2.0}, TypeError),
+    ],
+)
 def test_arguments_that_cannot_be(tmp_path, tsc1, given, error):
     tifffile.imwrite(tmp_path / "a.tif", PAGES[0])
     with pytest.raises(error, match=next(iter(given))):
@@ -259,14 +273,18 @@ def test_arguments_without_effect(tmp_path, tsc1, name):
 # ---- the advice of every message is taken
 
 
-@pytest.mark.parametrize("text", [
-    imagej_description(40, channels=2, slices=4, frames=5),
-    '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>', '<OME xmlns="x"><Image></OME>',
-    '<OME xmlns="x"><Image><Pixels SizeT="90"><TiffData IFD="80"/></Pixels></Image></OME>',
-    '<OME xmlns="x"><Image><Pixels SizeT="4" SizeZ="3"><TiffData IFD="0" PlaneCount="7"/>'
-    "</Pixels></Image></OME>",
-    '<OME xmlns="x"><Image><Pixels SizeT="2"/></Image><Image><Pixels SizeT="2"/></Image></OME>',
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        imagej_description(40, channels=2, slices=4, frames=5),
+        '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>',
+        '<OME xmlns="x"><Image></OME>',
+        '<OME xmlns="x"><Image><Pixels SizeT="90"><TiffData IFD="80"/></Pixels></Image></OME>',
+        '<OME xmlns="x"><Image><Pixels SizeT="4" SizeZ="3"><TiffData IFD="0" PlaneCount="7"/>'
+        "</Pixels></Image></OME>",
+        '<OME xmlns="x"><Image><Pixels SizeT="2"/></Image><Image><Pixels SizeT="2"/></Image></OME>',
+    ],
+)
 def test_advice_is_not_refused(tmp_path, tsc1, text):
     path = tmp_path / "a.tif"
     path.write_bytes(tif_bytes(PAGES[:8], description=text))
@@ -293,8 +311,10 @@ def large(tmp_path):
 
 
 ACTIONS = {
-    "mean": lambda images, out: images.mean(), "first": lambda images, out: images.first(),
-    "toArray": lambda images, out: images.toArray(), "cache": lambda images, out: images.cache(),
+    "mean": lambda images, out: images.mean(),
+    "first": lambda images, out: images.first(),
+    "toArray": lambda images, out: images.toArray(),
+    "cache": lambda images, out: images.cache(),
     "map": lambda images, out: images.apply(lambda v: v[:2, :2].sum()[None, None]).toArray(),
     "saveAsTifs": lambda images, out: images.saveAsTifs(str(out)),
     "filter": lambda images, out: images.filter(lambda key, value: True).count(),
@@ -365,8 +385,13 @@ def test_the_new_options_on_the_command_line(tmp_path):
 
 def test_info_and_plan_count_files_that_they_did_not_open(tmp_path):
     for k, pages in enumerate((1, 1, 3)):
-        tifffile.imwrite(tmp_path / f"{k}.tif", PAGES[:pages], photometric="minisblack",
-                         metadata={"axes": "TYX"}, imagej=True)
+        tifffile.imwrite(
+            tmp_path / f"{k}.tif",
+            PAGES[:pages],
+            photometric="minisblack",
+            metadata={"axes": "TYX"},
+            imagej=True,
+        )
     for command in ("info", "plan"):
         assert "2.tif: holds 3 images" in mpimages(command, tmp_path, code=1)
         mpimages(command, tmp_path, "--stop", 2)
@@ -375,8 +400,11 @@ def test_info_and_plan_count_files_that_they_did_not_open(tmp_path):
 
 def test_info_names_scanimage(tmp_path):
     path = tmp_path / "s.tif"
-    written(path, software="SI.VERSION_MAJOR = 2020\nSI.hChannels.channelSave = [1]\n"
-                           "SI.hStackManager.numSlices = 4\nSI.hStackManager.numVolumes = 5")
+    written(
+        path,
+        software="SI.VERSION_MAJOR = 2020\nSI.hChannels.channelSave = [1]\n"
+        "SI.hStackManager.numSlices = 4\nSI.hStackManager.numVolumes = 5",
+    )
     told = mpimages("info", path, "--nplanes", 1)
     assert "ScanImage: 1 channel saved, 4 slices, 5 volumes" in told
 

@@ -114,14 +114,14 @@ BROKEN = {
     "contradicts": "ImageJ=1.5\nimages=40\nchannels=5\nslices=8\n",
     "nonsense": "ImageJ=1.5\nchannels=-1\nimages=x\n",
     "claims more": '<OME xmlns="x"><Image><Pixels SizeT="90" SizeC="1" SizeZ="1">'
-                   '<TiffData IFD="80"/></Pixels></Image></OME>',
+    '<TiffData IFD="80"/></Pixels></Image></OME>',
     "claims fewer": '<OME xmlns="x"><Image><Pixels SizeT="5" SizeC="1" SizeZ="1">'
-                    '<TiffData PlaneCount="5"/></Pixels></Image></OME>',
+    '<TiffData PlaneCount="5"/></Pixels></Image></OME>',
     "malformed": '<OME xmlns="x"><Image></OME>',
     "entities": '<!DOCTYPE x><OME xmlns="x"></OME>',
     "elsewhere": '<OME xmlns="x"><BinaryOnly MetadataFile="b"/></OME>',
     "of others": '<OME xmlns="x" UUID="a"><Image><Pixels SizeT="24"><TiffData><UUID '
-                 'FileName="b.tif">b</UUID></TiffData></Pixels></Image></OME>',
+    'FileName="b.tif">b</UUID></TiffData></Pixels></Image></OME>',
     "none": "",
 }
 
@@ -150,10 +150,16 @@ def test_arguments_win_over_every_header(tmp_path, text, big):
 
 
 SCANIMAGE = {
-    "2020": ("SI.VERSION_MAJOR = 2020\nSI.hChannels.channelSave = [1;2]\n"
-             "SI.hStackManager.actualNumSlices = 3\nSI.hStackManager.numVolumes = 4", ""),
-    "5": ("", "scanimage.SI5.channelsSave = [1 3]\nscanimage.SI5.stackNumSlices = 3\n"
-              "scanimage.SI5.fastZNumVolumes = 4"),
+    "2020": (
+        "SI.VERSION_MAJOR = 2020\nSI.hChannels.channelSave = [1;2]\n"
+        "SI.hStackManager.actualNumSlices = 3\nSI.hStackManager.numVolumes = 4",
+        "",
+    ),
+    "5": (
+        "",
+        "scanimage.SI5.channelsSave = [1 3]\nscanimage.SI5.stackNumSlices = 3\n"
+        "scanimage.SI5.fastZNumVolumes = 4",
+    ),
     "3": ("", "state.acq.numberOfChannelsSave=2\rstate.acq.numberOfZSlices=3\r"),
 }
 
@@ -165,8 +171,13 @@ def test_scanimage_channels_are_named(tmp_path, version, caplog):
     pages = recording(24, (4, 5), "int16")
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         for page in pages:
-            file.write(page, contiguous=False, metadata=None, software=software or None,
-                       description=description or None)
+            file.write(
+                page,
+                contiguous=False,
+                metadata=None,
+                software=software or None,
+                description=description or None,
+            )
     told = r"ScanImage: 2 channels saved, 3 slices, .*nchannels=2 and channel=0 to channel=1"
     for given in ({}, {"channel": 0}, {"channel": 1, "nplanes": 1}):
         with pytest.raises(ValueError, match=told):
@@ -428,8 +439,11 @@ def test_the_header_of_a_set_is_read_once(tmp_path, monkeypatch):
     from mpimages.readers.tif import ome as reader
 
     array = recording(20, (4, 5), "uint16")
-    data = "".join(f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.ome.tif">'
-                   f"urn:uuid:{t:03d}</UUID></TiffData>" for t in range(20))
+    data = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{t}.ome.tif">'
+        f"urn:uuid:{t:03d}</UUID></TiffData>"
+        for t in range(20)
+    )
     for t in range(20):
         text = ome(sizes(t=20), data, uuid=f' UUID="urn:uuid:{t:03d}"')
         (tmp_path / f"{t}.ome.tif").write_bytes(tif_bytes(array[t : t + 1], description=text))
@@ -504,8 +518,10 @@ LATIN = "<!-- \u00b5 \u00e9 -->"
     ],
 )  # fmt: skip
 def test_ome_in_any_encoding(tmp_path, declared, encoding):
-    more = 'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeXUnit="\u00b5m" ' \
+    more = (
+        'PhysicalSizeX="0.5" PhysicalSizeY="0.25" PhysicalSizeXUnit="\u00b5m" '
         'PhysicalSizeYUnit="\u00b5m"'
+    )
     declaration = f" encoding='{declared}'" if declared else ""
     text = ome(sizes(t=3, more=more), more=LATIN).replace("?>", f"{declaration}?>", 1)
     pages = recording(3, (8, 9), "uint16")

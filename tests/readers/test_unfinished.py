@@ -34,8 +34,15 @@ def refuses(function, *args):
 
 def test_images_of_an_unfinished_output(partial, monkeypatch):
     inside = partial / "inside"
-    for path in (partial, inside, partial / "a.png", inside / "a.png", partial / "*.png",
-                 partial.parent / ".*" / "*.png", [inside / "a.png"]):
+    for path in (
+        partial,
+        inside,
+        partial / "a.png",
+        inside / "a.png",
+        partial / "*.png",
+        partial.parent / ".*" / "*.png",
+        [inside / "a.png"],
+    ):
         refuses(find_input, str(path) if not isinstance(path, list) else path, "png")
     refuses(find_input, inside, "png", None, True)
     monkeypatch.chdir(partial)

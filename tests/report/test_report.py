@@ -68,8 +68,10 @@ def texts(found):
 # -- what is gathered ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "int32", "uint64", "float16",
-                                   "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["uint8", "int8", "uint16", "int16", "int32", "uint64", "float16", "float32", "float64"],
+)
 @pytest.mark.parametrize("dims", [(9, 7), (6, 5, 3)])
 def test_statistics_of_pixels_and_images(tsc, dtype, dims):
     array = recording(11, dims, dtype)
@@ -84,8 +86,9 @@ def test_statistics_of_pixels_and_images(tsc, dtype, dims):
     assert (found.column("max") == flat.max(1)).all()
     assert np.isnan(found.column("difference")[0])
     differences = np.abs(np.diff(flat, axis=0)).mean(1)
-    np.testing.assert_allclose(found.column("difference")[1:], differences,
-                               rtol=1e-3 if dtype == "float16" else 1e-6)
+    np.testing.assert_allclose(
+        found.column("difference")[1:], differences, rtol=1e-3 if dtype == "float16" else 1e-6
+    )
     assert found.column("checksum").tolist() == [zlib.crc32(image.tobytes()) for image in array]
     assert (found.series == flat[:, found.active]).all()
 
@@ -100,10 +103,14 @@ def test_local_correlation(tsc, dims, dtype):
     numbers = np.arange(array[0].size).reshape(dims)
     wanted = np.full(dims, np.nan)
     for place in np.ndindex(*dims):
-        beside = [(place[0] + a, place[1] + b, *place[2:])
-                  for a, b in ((0, 1), (0, -1), (1, 0), (-1, 0))]
-        near = [each[numbers[place], numbers[other]] for other in beside
-                if 0 <= other[0] < dims[0] and 0 <= other[1] < dims[1]]
+        beside = [
+            (place[0] + a, place[1] + b, *place[2:]) for a, b in ((0, 1), (0, -1), (1, 0), (-1, 0))
+        ]
+        near = [
+            each[numbers[place], numbers[other]]
+            for other in beside
+            if 0 <= other[0] < dims[0] and 0 <= other[1] < dims[1]
+        ]
         near = [value for value in near if np.isfinite(value)]
         wanted[place] = np.mean(near) if near else np.nan
     found = gathered(tsc.loadImagesFromArray(array)).pixels.correlation
@@ -144,8 +151,10 @@ def test_others_are_counted_in_bins(tsc):
     np.testing.assert_allclose(found.edges, edges)
 
 
-@pytest.mark.parametrize(("dims", "dtype", "tolerance"), [
-    ((64, 70), "float32", 0.1), ((300, 260), "uint16", 0.2), ((40, 44, 3), "float64", 0.15)])
+@pytest.mark.parametrize(
+    ("dims", "dtype", "tolerance"),
+    [((64, 70), "float32", 0.1), ((300, 260), "uint16", 0.2), ((40, 44, 3), "float64", 0.15)],
+)
 def test_shifts_are_found(tsc, dims, dtype, tolerance):
     count = 31
     shifts = np.zeros((count, 2))
@@ -181,8 +190,12 @@ def bad():
     count = 200
     rng = np.random.RandomState(5)
     image = scene(40, 48) * 8
-    frames = np.stack([moved(image, *((4.2, 0) if i == 150 else (0, 0)))
-                       * (1 - 0.2 * i / (count - 1)) for i in range(count)])
+    frames = np.stack(
+        [
+            moved(image, *((4.2, 0) if i == 150 else (0, 0))) * (1 - 0.2 * i / (count - 1))
+            for i in range(count)
+        ]
+    )
     frames = (frames + rng.standard_normal(frames.shape) * 6).clip(0, 4095)
     frames[:, :40, :3] = 4095
     frames[60:62] = 100
@@ -198,9 +211,15 @@ def bad():
 def test_every_fault_is_found(tsc, bad, shared_path):
     found, page = report(spread(tsc, bad), shared_path / "bad.html")
     said = texts(found)
-    for words in ("6.2 % of the pixels are saturated", "are 4095", "Frames 60–61 are blank",
-                  "Frames 120–124 are identical", "Frame 180 repeats frame 10",
-                  "at frame 150", "Intensity falls by"):
+    for words in (
+        "6.2 % of the pixels are saturated",
+        "are 4095",
+        "Frames 60–61 are blank",
+        "Frames 120–124 are identical",
+        "Frame 180 repeats frame 10",
+        "at frame 150",
+        "Intensity falls by",
+    ):
         assert words in said, said
     assert "missing" not in said
     figures = found["figures"]
@@ -221,8 +240,9 @@ def test_every_fault_is_found(tsc, bad, shared_path):
 def still_cells(rng, count, side, noise, brightness):
     """A faint, uneven background on which few cells fire, each by itself."""
     y, x = np.mgrid[:side, :side]
-    cells = [np.exp(-((y - r) ** 2 + (x - c) ** 2) / 12)
-             for r, c in rng.randint(3, side - 3, (20, 2))]
+    cells = [
+        np.exp(-((y - r) ** 2 + (x - c) ** 2) / 12) for r, c in rng.randint(3, side - 3, (20, 2))
+    ]
     active = (rng.random_sample((count, 20)) < 0.1) * brightness
     light = 120 + 60 * np.exp(-((y - side / 2) ** 2 + (x - side / 2) ** 2) / (30 * side))
     movie = light + np.tensordot(active, np.stack(cells), 1)
@@ -232,15 +252,17 @@ def still_cells(rng, count, side, noise, brightness):
 @pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
-@pytest.mark.parametrize(("noise", "brightness"), [(12, 80), (1, 200), (3, 2000), (30, 0),
-                                                    (8, 3000)])
+@pytest.mark.parametrize(
+    ("noise", "brightness"), [(12, 80), (1, 200), (3, 2000), (30, 0), (8, 3000)]
+)
 @pytest.mark.parametrize("count", [12, 60])
 def test_a_still_recording_does_not_move(tsc, noise, brightness, count):
     for seed in range(5):
         movie = still_cells(np.random.RandomState(seed), count, 64, noise, brightness)
         found = judge(gathered(spread(tsc, movie)), [])
-        assert [one.text for one in found.findings
-                if one.level == "warning" and one.topic == "shift"] == []
+        assert [
+            one.text for one in found.findings if one.level == "warning" and one.topic == "shift"
+        ] == []
 
 
 @pytest.mark.usefixtures("drawn_alone")
@@ -296,9 +318,20 @@ def innocent(kind, rng):
 @pytest.mark.usefixtures("drawn_alone")
 @pytest.mark.slow
 @pytest.mark.few_ranks
-@pytest.mark.parametrize("kind", ["steady", "signed", "full range", "few photons",
-                                  "hardly any photon", "few pixels", "hot pixel", "up and down",
-                                  "active"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "steady",
+        "signed",
+        "full range",
+        "few photons",
+        "hardly any photon",
+        "few pixels",
+        "hot pixel",
+        "up and down",
+        "active",
+    ],
+)
 def test_an_innocent_recording_is_not_warned_of(tsc, kind):
     for seed in range(20):
         movie = innocent(kind, np.random.RandomState(seed))
@@ -313,7 +346,10 @@ def test_faults_are_found_among_few_photons(tsc, rate):
     movie[50], movie[70], movie[20] = movie[49], movie[3], 0
     found = judge(gathered(spread(tsc, movie)), []).findings
     assert {one.topic for one in found if one.level == "warning"} == {
-        "blank", "identical", "repeated"}
+        "blank",
+        "identical",
+        "repeated",
+    }
     assert "unchanged" not in {one.topic for one in found}
 
 
@@ -389,12 +425,18 @@ def test_outliers_runs_and_repeats():
     assert (len(places), low[0], high[-1]) == (5, 0.0, 9.0)
 
 
-@pytest.mark.parametrize(("names", "missing"), [
-    (["a1", "a2", "a3", "a7", "a8", *(f"a{i}" for i in range(9, 30))], [3]),
-    ([f"t{i:03d}_z0" for i in (0, 2, 4, 8, *range(10, 60, 2))], [1]),
-    (["a1", "b2", "a4"], []), (["a1", "a2"], []), (["a1b1", "a2b2", "a4b4"], []),
-    ([f"a{i * i}" for i in range(30)], []), (["a", "b", "c"], []),
-])
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["a1", "a2", "a3", "a7", "a8", *(f"a{i}" for i in range(9, 30))], [3]),
+        ([f"t{i:03d}_z0" for i in (0, 2, 4, 8, *range(10, 60, 2))], [1]),
+        (["a1", "b2", "a4"], []),
+        (["a1", "a2"], []),
+        (["a1b1", "a2b2", "a4b4"], []),
+        ([f"a{i * i}" for i in range(30)], []),
+        (["a", "b", "c"], []),
+    ],
+)
 def test_gaps_between_files(names, missing):
     assert [gap["missing"] for gap in gaps_in([f"{name}.tif" for name in names])] == missing
 
@@ -430,8 +472,14 @@ def test_what_was_never_written_is_counted(tsc, comm, shared_path, codec):
     if comm.rank == 0:
         with tifffile.TiffWriter(shared_path / "movie.tif") as file:
             for image in movie:
-                file.write(image, tile=(16, 16), compression=codec, contiguous=False,
-                           photometric="minisblack", metadata=None)
+                file.write(
+                    image,
+                    tile=(16, 16),
+                    compression=codec,
+                    contiguous=False,
+                    photometric="minisblack",
+                    metadata=None,
+                )
         with tifffile.TiffFile(shared_path / "movie.tif", mode="r+b") as file:
             for page, kept in ((1, 0), (5, 0), (6, 3)):
                 for tag in (324, 325):
@@ -472,14 +520,29 @@ def test_names_that_are_no_text(tsc, comm, shared_path):
 
 def test_words():
     assert [percent_text(x) for x in (0, 1e-7, 0.0312, 0.12, 0.9999, 1)] == [
-        "0 %", "less than 0.001 %", "3.1 %", "12 %", "99.99 %", "100 %"]
+        "0 %",
+        "less than 0.001 %",
+        "3.1 %",
+        "12 %",
+        "99.99 %",
+        "100 %",
+    ]
     assert frames_text([[1, 1], [3, 5]]) == "Frames 1 and 3–5"
     assert frames_text([[1, 1]], lower=True) == "frame 1"
     assert frames_text([[i, i] for i in range(0, 20, 2)]) == "Frames 0, 2, 4 and 7 more"
     assert [number_text(x) for x in (0, 1234.5, 0.012346, 1e9, np.nan)] == [
-        "0", "1,234", "0.01235", "1.000e+09", "–"]
+        "0",
+        "1,234",
+        "0.01235",
+        "1.000e+09",
+        "–",
+    ]
     assert [time_text(x) for x in (0.0333, 12.5, 620, 7500)] == [
-        "33.3 ms", "12.5 s", "10 min 20 s", "2 h 5 min"]
+        "33.3 ms",
+        "12.5 s",
+        "10 min 20 s",
+        "2 h 5 min",
+    ]
 
 
 # -- the page ------------------------------------------------------------------------------
@@ -495,8 +558,11 @@ class Outside(HTMLParser):
         self.found, self.open = [], []
 
     def handle_starttag(self, tag, attrs):
-        self.found += [value for name, value in attrs if name in ("src", "href", "xlink:href")
-                       and not value.startswith(("data:", "#"))]
+        self.found += [
+            value
+            for name, value in attrs
+            if name in ("src", "href", "xlink:href") and not value.startswith(("data:", "#"))
+        ]
         if tag in ("script", "link", "iframe", "object"):
             self.found.append(tag)
         if tag not in self.VOID:
@@ -553,12 +619,14 @@ ODD = {
     "constant floats": np.full((12, 20, 30), 7.5),
     "saturated": np.full((3, 4, 5), 255, np.uint8),
     "zero": np.zeros((5, 20, 30), np.int16),
-    "NaN": NAN, "some NaN": SOME,
+    "NaN": NAN,
+    "some NaN": SOME,
     "half": recording(5, (20, 30), "float16"),
     "64 bits": recording(5, (20, 30), "int64"),
     "huge": recording(5, (20, 30), "float64") * 1e305,
     "tiny": recording(5, (20, 30), "float64") * 1e-312,
-    "a row": recording(8, (1, 50), "float64"), "a column": recording(8, (50, 1), "uint8"),
+    "a row": recording(8, (1, 50), "float64"),
+    "a column": recording(8, (50, 1), "uint8"),
     "colours": recording(8, (30, 40, 3), "uint8"),
     "many": recording(2500, (4, 5), "uint8"),
     "large": recording(2, (900, 1000), "uint8"),

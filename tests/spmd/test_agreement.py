@@ -58,8 +58,10 @@ def test_the_same_on_all_ranks(comm, error, kind, text):
 
 @pytest.mark.mpi(min_size=3)
 def test_the_lowest_is_raised_and_the_others_are_counted(comm):
-    with pytest.raises(ValueError, match=rf"rank 1 .*mine: 1 \({comm.size - 2} more"), \
-            Together(comm, "x"):
+    with (
+        pytest.raises(ValueError, match=rf"rank 1 .*mine: 1 \({comm.size - 2} more"),
+        Together(comm, "x"),
+    ):
         if comm.rank:
             raise ValueError(f"mine: {comm.rank}")
 
@@ -73,8 +75,11 @@ def test_ranks_are_in_step_afterwards(comm):
 
 
 def test_an_agreed_failure_passes_outer_agreements(comm):
-    with pytest.raises(ValueError, match="inner") as caught, Together(comm, "outer"), \
-            Together(comm, "middle"):
+    with (
+        pytest.raises(ValueError, match="inner") as caught,
+        Together(comm, "outer"),
+        Together(comm, "middle"),
+    ):
         if comm.rank == 0:
             pass  # ranks may differ in what they do, not in what they agree on
         with Together(comm, "inner"):
@@ -101,8 +106,11 @@ def test_from_rank(comm):
         from_rank(comm, last, "x", fail, FormatError("torn"))
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=3), st.integers(8, 64),
-       st.sampled_from(["uint8", "float16", "int64"]))
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=3),
+    st.integers(8, 64),
+    st.sampled_from(["uint8", "float16", "int64"]),
+)
 def test_rows_of_all_ranks(comm, shape, piece, dtype):
     counts = [(3 * rank) % 4 for rank in range(comm.size)]
     rows = np.full((counts[comm.rank], *shape), comm.rank, dtype=dtype)
@@ -112,8 +120,11 @@ def test_rows_of_all_ranks(comm, shape, piece, dtype):
             every = allgather_rows(comm, rows, Partition.fromCounts(counts))
         finally:
             agreement.PIECE_BYTES = before
-        assert np.array_equal(every, np.repeat(np.arange(comm.size), counts).reshape(
-            (-1,) + (1,) * len(shape)) * np.ones((1, *shape), dtype))
+        assert np.array_equal(
+            every,
+            np.repeat(np.arange(comm.size), counts).reshape((-1,) + (1,) * len(shape))
+            * np.ones((1, *shape), dtype),
+        )
         assert every.dtype == dtype
 
 
@@ -149,10 +160,15 @@ class Kept(Exception):
         raise TypeError("not to be copied")
 
 
-@pytest.mark.parametrize(("error", "kind"), [
-    (Kept("red\x1b[31m \u202e", 5), RankError), (ValueError("red\x1b[31m \u202e"), ValueError),
-    (KeyError("red\x1b[31m \u202e"), KeyError),
-], ids=["kept", "value", "key"])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Kept("red\x1b[31m \u202e", 5), RankError),
+        (ValueError("red\x1b[31m \u202e"), ValueError),
+        (KeyError("red\x1b[31m \u202e"), KeyError),
+    ],
+    ids=["kept", "value", "key"],
+)
 def test_an_exception_of_the_users_function_keeps_its_arguments(tsc, comm, error, kind):
     given = error.args
 

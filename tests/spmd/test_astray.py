@@ -25,16 +25,19 @@ def run(ranks, case, *arguments, seconds=SECONDS):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize(("case", "told"), [
-    ("zero_alone_mean", ["rank 0 is in Images.mean", "rank 1 has ended"]),
-    ("zero_alone_first", ["rank 0 is in Images.first", "rank 1 has ended"]),
-    ("zero_alone_save", ["rank 0 is in Images.saveAsBinarySeries", "rank 1 has ended"]),
-    ("zero_alone_then_all", ["rank 0 is in Images.mean", "rank 1 is in Images.max"]),
-    ("last_exits_0", ["rank 0 is in Images.mean", "has ended"]),
-    ("last_exits_3", ["rank 0 is in Images.mean", "has ended"]),
-    ("last_returns", ["rank 0 is in Images.mean", "has ended"]),
-    ("one_closes", ["rank 0 is in Images.mean", "is in ThunderContext.close"]),
-])
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("zero_alone_mean", ["rank 0 is in Images.mean", "rank 1 has ended"]),
+        ("zero_alone_first", ["rank 0 is in Images.first", "rank 1 has ended"]),
+        ("zero_alone_save", ["rank 0 is in Images.saveAsBinarySeries", "rank 1 has ended"]),
+        ("zero_alone_then_all", ["rank 0 is in Images.mean", "rank 1 is in Images.max"]),
+        ("last_exits_0", ["rank 0 is in Images.mean", "has ended"]),
+        ("last_exits_3", ["rank 0 is in Images.mean", "has ended"]),
+        ("last_returns", ["rank 0 is in Images.mean", "has ended"]),
+        ("one_closes", ["rank 0 is in Images.mean", "is in ThunderContext.close"]),
+    ],
+)
 def test_ranks_that_part(tmp_path, ranks, case, told):
     code, output, _ = run(ranks, case, tmp_path)
     assert code != 0
@@ -45,9 +48,9 @@ def test_ranks_that_part(tmp_path, ranks, case, told):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize("case", [
-    "last_raises", "last_raises_others_are_busy", "last_raises_others_wait_elsewhere",
-])
+@pytest.mark.parametrize(
+    "case", ["last_raises", "last_raises_others_are_busy", "last_raises_others_wait_elsewhere"]
+)
 def test_a_rank_that_fails_ends_the_job(ranks, case):
     code, output, _ = run(ranks, case)
     assert code != 0
@@ -117,8 +120,9 @@ def test_a_rank_that_left_an_action_by_an_error_of_its_own(ranks, case):
     code, output, _ = run(ranks, case)
     assert code != 0
     assert output.count("refused\n") == 1, output
-    assert output.count(
-        f"rank {ranks - 1} has left Images.__getitem__, in which rank 0") == 1, output
+    assert output.count(f"rank {ranks - 1} has left Images.__getitem__, in which rank 0") == 1, (
+        output
+    )
     assert output.count("Traceback (most") == 1, output
 
 
@@ -154,10 +158,15 @@ def test_a_first_context_that_only_one_rank_makes(ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-@pytest.mark.parametrize(("case", "told", "times"), [
-    ("one", "LookupError: lost my way", 1), ("import", "\nKeyboardInterrupt\n", 1),
-    ("all", "LookupError: lost my way", None), ("after", "LookupError: lost my way", 1),
-])
+@pytest.mark.parametrize(
+    ("case", "told", "times"),
+    [
+        ("one", "LookupError: lost my way", 1),
+        ("import", "\nKeyboardInterrupt\n", 1),
+        ("all", "LookupError: lost my way", None),
+        ("after", "LookupError: lost my way", 1),
+    ],
+)
 def test_a_rank_that_fails_where_no_context_is(ranks, case, told, times):
     with Job(ranks, "early.py", case) as job:
         code = job.wait(SECONDS)
@@ -190,19 +199,27 @@ def of_contexts(ranks, cases, *arguments):
 @pytest.mark.parametrize("shared", ["0", "1"])
 def test_collections_of_two_contexts_are_told_apart(tmp_path, monkeypatch, shared):
     monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", shared)
-    found = of_contexts(2, "mean toArray series save load closes_in_another_order",
-                        tmp_path / "out")
+    found = of_contexts(
+        2, "mean toArray series save load closes_in_another_order", tmp_path / "out"
+    )
     assert found == [["CollectiveMismatchError"] * 2] * 6
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("said", [
-    {"of_duplicates": "3.0", "within_a_function": "RuntimeError",
-     "threads_of_one": "RuntimeError/RuntimeError/RuntimeError/RuntimeError/9.0",
-     "threads_of_their_own": "1.0/2.0/3.0"},
-    {"never_closed": "7.0"},
-    {"never_closed_duplicates": "RuntimeError7.0"},
-], ids=lambda said: next(iter(said)))
+@pytest.mark.parametrize(
+    "said",
+    [
+        {
+            "of_duplicates": "3.0",
+            "within_a_function": "RuntimeError",
+            "threads_of_one": "RuntimeError/RuntimeError/RuntimeError/RuntimeError/9.0",
+            "threads_of_their_own": "1.0/2.0/3.0",
+        },
+        {"never_closed": "7.0"},
+        {"never_closed_duplicates": "RuntimeError7.0"},
+    ],
+    ids=lambda said: next(iter(said)),
+)
 def test_many_contexts(said):
     assert of_contexts(2, " ".join(said)) == [[one] * 2 for one in said.values()]
 

@@ -20,13 +20,18 @@ STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "2"}
 BATCH = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_NPROCS": "4", "SLURM_PROCID": "0"}
 
 
-def started(out: Path, *command: str, how: str = "world", python: str = sys.executable,
-            **environment: str):
+def started(
+    out: Path, *command: str, how: str = "world", python: str = sys.executable, **environment: str
+):
     """A job of singleton.py without any launcher's variables but the given ones."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(PREFIXES)}
     return subprocess.run(
-        [*command, python, PROGRAM, str(out), how], text=True, timeout=SECONDS,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*command, python, PROGRAM, str(out), how],
+        text=True,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env={**clean, "PYTHONPATH": str(PROGRAMS.parents[2]), **environment},
     )
 
@@ -34,27 +39,34 @@ def started(out: Path, *command: str, how: str = "world", python: str = sys.exec
 # -- what the variables say: units ---------------------------------------------------------
 
 
-@pytest.mark.parametrize(("environment", "expected"), [
-    ({}, None),
-    ({"HOME": "/", "PMI_SIZE": "many", "SLURM_NTASKS": "8"}, None),
-    ({"PMI_SIZE": "4", "PMI_RANK": "3", "MPI_LOCALNRANKS": "2"}, ("MPICH's mpiexec", 4, 3)),
-    ({"MPI_LOCALNRANKS": "2", "MPI_LOCALRANKID": "1"}, ("MPICH's mpiexec", 2, 1)),
-    ({"PMI_SIZE": "4", "PMI_RANK": "3"}, ("a PMI launcher", 4, 3)),
-    ({"PMI_SIZE": "3", **STEP, "SLURM_STEP_NUM_TASKS": "3"}, ("srun", 3, 0)),
-    ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "1"}, ("Open MPI's mpiexec", 4, 1)),
-    ({**STEP, "SLURM_STEP_NUM_TASKS": "6", "SLURM_NTASKS": "9"}, ("srun", 6, 2)),
-    ({**STEP, "SLURM_NTASKS": "9"}, ("srun", 9, 2)),
-    (BATCH, None),
-    ({**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFB)}, None),  # the batch step's number
-    ({**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFE)}, None),  # as older versions numbered it
-    ({"PMIX_RANK": "2"}, ("a PMIx launcher", 3, 2)),
-    # mpiexec in an allocation of two nodes: the step is of its helpers
-    ({"PMI_SIZE": "1", "MPI_LOCALNRANKS": "1", **STEP, "SLURM_STEP_NUM_TASKS": "2"},
-     ("MPICH's mpiexec", 1, 0)),
-    # mpiexec in a shell that srun --pty has started
-    ({"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "1", **STEP, "SLURM_STEP_NUM_TASKS": "1"},
-     ("Open MPI's mpiexec", 4, 0)),
-])
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"HOME": "/", "PMI_SIZE": "many", "SLURM_NTASKS": "8"}, None),
+        ({"PMI_SIZE": "4", "PMI_RANK": "3", "MPI_LOCALNRANKS": "2"}, ("MPICH's mpiexec", 4, 3)),
+        ({"MPI_LOCALNRANKS": "2", "MPI_LOCALRANKID": "1"}, ("MPICH's mpiexec", 2, 1)),
+        ({"PMI_SIZE": "4", "PMI_RANK": "3"}, ("a PMI launcher", 4, 3)),
+        ({"PMI_SIZE": "3", **STEP, "SLURM_STEP_NUM_TASKS": "3"}, ("srun", 3, 0)),
+        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "1"}, ("Open MPI's mpiexec", 4, 1)),
+        ({**STEP, "SLURM_STEP_NUM_TASKS": "6", "SLURM_NTASKS": "9"}, ("srun", 6, 2)),
+        ({**STEP, "SLURM_NTASKS": "9"}, ("srun", 9, 2)),
+        (BATCH, None),
+        ({**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFB)}, None),  # the batch step's number
+        ({**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFE)}, None),  # as older versions numbered it
+        ({"PMIX_RANK": "2"}, ("a PMIx launcher", 3, 2)),
+        # mpiexec in an allocation of two nodes: the step is of its helpers
+        (
+            {"PMI_SIZE": "1", "MPI_LOCALNRANKS": "1", **STEP, "SLURM_STEP_NUM_TASKS": "2"},
+            ("MPICH's mpiexec", 1, 0),
+        ),
+        # mpiexec in a shell that srun --pty has started
+        (
+            {"OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "1", **STEP, "SLURM_STEP_NUM_TASKS": "1"},
+            ("Open MPI's mpiexec", 4, 0),
+        ),
+    ],
+)
 def test_what_launchers_tell(environment, expected):
     found = find_launcher(environment)
     assert (found and (found.name, found.ranks, found.rank)) == expected
@@ -64,12 +76,15 @@ def test_what_launchers_tell(environment, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("environment", "says"), [
-    ({"PMI_SIZE": "2", "PMI_RANK": "1"}, "PMI_SIZE=2"),
-    ({"PMI_SIZE": "2", "PMI_RANK": "0", "MPI_LOCALNRANKS": "2"}, "mpiexec"),
-    ({**STEP, "SLURM_STEP_NUM_TASKS": "4"}, "srun --mpi="),
-    ({"MV2_COMM_WORLD_SIZE": "8"}, "MV2_COMM_WORLD_SIZE=8"),
-])
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"PMI_SIZE": "2", "PMI_RANK": "1"}, "PMI_SIZE=2"),
+        ({"PMI_SIZE": "2", "PMI_RANK": "0", "MPI_LOCALNRANKS": "2"}, "mpiexec"),
+        ({**STEP, "SLURM_STEP_NUM_TASKS": "4"}, "srun --mpi="),
+        ({"MV2_COMM_WORLD_SIZE": "8"}, "MV2_COMM_WORLD_SIZE=8"),
+    ],
+)
 def test_a_process_that_should_have_company(tmp_path, environment, says):
     job = started(tmp_path, **environment)
     assert job.returncode == 3, job.stdout
@@ -79,12 +94,17 @@ def test_a_process_that_should_have_company(tmp_path, environment, says):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("environment", [
-    {}, BATCH, {**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFB)},
-    {"SLURM_STEP_NUM_TASKS": "4"},
-    {**STEP, "SLURM_STEP_NUM_TASKS": "1"},
-    {"PMI_SIZE": "2", "MPIMAGES_ALLOW_SINGLETON": "1"},
-])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        BATCH,
+        {**BATCH, "SLURM_STEP_ID": str(0xFFFFFFFB)},
+        {"SLURM_STEP_NUM_TASKS": "4"},
+        {**STEP, "SLURM_STEP_NUM_TASKS": "1"},
+        {"PMI_SIZE": "2", "MPIMAGES_ALLOW_SINGLETON": "1"},
+    ],
+)
 def test_a_process_that_is_rightly_alone(tmp_path, environment):
     job = started(tmp_path, **environment)
     assert job.returncode == 0, job.stdout

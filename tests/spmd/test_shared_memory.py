@@ -34,7 +34,8 @@ def exchanged(tsc, array, images, limit, segments):
     """This rank's series, and whether they are right."""
     pixels = int(np.prod(array.shape[1:]))
     plan = Redistribution(
-        images, Partition.balanced(pixels, tsc.size), array.dtype, limit, segments)
+        images, Partition.balanced(pixels, tsc.size), array.dtype, limit, segments
+    )
     start, stop = images.bounds(tsc.rank)
     own = array[start:stop].reshape(-1, pixels)
     rounds = plan.execute(tsc.comm, own, range(pixels), Workspace(0, 1))
@@ -47,9 +48,15 @@ def everywhere(tsc, value):
     return tsc.comm.allgather(value) == [value] * tsc.size
 
 
-@given(st.integers(1, 20), st.lists(st.integers(1, 12), min_size=2, max_size=3),
-       st.sampled_from(["uint8", "uint16", "float32", "float64"]), st.integers(1, 3000),
-       st.sampled_from([1, 100, 1 << 20]), st.sampled_from([8, 100, 1024]), st.integers(0, 99))
+@given(
+    st.integers(1, 20),
+    st.lists(st.integers(1, 12), min_size=2, max_size=3),
+    st.sampled_from(["uint8", "uint16", "float32", "float64"]),
+    st.integers(1, 3000),
+    st.sampled_from([1, 100, 1 << 20]),
+    st.sampled_from([8, 100, 1024]),
+    st.integers(0, 99),
+)
 def test_any_turns_and_any_distribution(tsc, count, dims, dtype, limit, turn, run, seed):
     array = recording(count, tuple(dims), dtype, seed)
     images = Partition.fromCounts(cut(count, tsc.size, seed))
@@ -121,10 +128,15 @@ def another_file(process, descriptor, size, token, part):
 opened = mpimages.spmd.shared_memory._opened
 
 
-@pytest.mark.parametrize(("name", "failing"), [
-    ("_made", no_memory), ("_made", no_such_call), ("_opened", no_memory),
-    ("_opened", another_file),
-])
+@pytest.mark.parametrize(
+    ("name", "failing"),
+    [
+        ("_made", no_memory),
+        ("_made", no_such_call),
+        ("_opened", no_memory),
+        ("_opened", another_file),
+    ],
+)
 def test_without_shared_memory_ranks_send_messages(tsc, segments, monkeypatch, name, failing):
     before = set(os.listdir("/proc/self/fd"))
     if tsc.rank == 0:  # what fails on one rank alone is given up by all
@@ -153,8 +165,10 @@ class Many(Segments):
         self.nodes = nodes
 
 
-@pytest.mark.parametrize(("ranks", "each", "expected"), [(2, 500, True), (16, 100, True),
-                                                         (64, 1000, False), (64, 3, True)])
+@pytest.mark.parametrize(
+    ("ranks", "each", "expected"),
+    [(2, 500, True), (16, 100, True), (64, 1000, False), (64, 3, True)],
+)
 def test_many_ranks_with_many_images_send_messages(ranks, each, expected):
     images, pixels = Partition.balanced(each * ranks, ranks), Partition.balanced(1 << 22, ranks)
     plan = Redistribution(images, pixels, np.dtype(np.uint16), 1 << 25, Many((0,) * ranks))

@@ -43,17 +43,20 @@ def stop(job: Job, place, number: signal.Signals, whom: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("way", "number", "whom", "ranks"), [
-    ("rounds", signal.SIGTERM, "one", 2),
-    ("rounds", signal.SIGTERM, "one", 3),
-    ("rounds", signal.SIGUSR1, "mpiexec", 2),
-    ("rounds", signal.SIGUSR2, "all", 2),
-    ("rounds", signal.SIGTERM, "all", 1),
-    ("frames", signal.SIGTERM, "one", 3),
-    ("frames", signal.SIGINT, "all", 2),
-    ("images", signal.SIGTERM, "one", 2),
-    ("images", signal.SIGTERM, "mpiexec", 3),
-])
+@pytest.mark.parametrize(
+    ("way", "number", "whom", "ranks"),
+    [
+        ("rounds", signal.SIGTERM, "one", 2),
+        ("rounds", signal.SIGTERM, "one", 3),
+        ("rounds", signal.SIGUSR1, "mpiexec", 2),
+        ("rounds", signal.SIGUSR2, "all", 2),
+        ("rounds", signal.SIGTERM, "all", 1),
+        ("frames", signal.SIGTERM, "one", 3),
+        ("frames", signal.SIGINT, "all", 2),
+        ("images", signal.SIGTERM, "one", 2),
+        ("images", signal.SIGTERM, "mpiexec", 3),
+    ],
+)
 def test_a_stopped_conversion_goes_on(recorded, tmp_path, way, number, whom, ranks):
     name = NAMES.get(way, "out")
     for place in ("whole", "stopped"):
@@ -97,9 +100,9 @@ def test_of_stopped_pictures_nothing_is_left(recorded, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "name"), [
-    (signal.SIGTERM, "Interrupted"), (signal.SIGINT, "KeyboardInterrupt"),
-])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGTERM, "Interrupted"), (signal.SIGINT, "KeyboardInterrupt")]
+)
 def test_a_program_may_catch_it_and_go_on(recorded, tmp_path, number, name):
     with Job(2, "stopped.py", recorded, tmp_path / "out", "rounds", "catch") as job:
         code = stop(job, tmp_path, number, "one")
@@ -153,8 +156,10 @@ def test_a_signal_on_one_rank_reaches_all(tsc):
 
     images = tsc.loadImagesFromArray(array)
     func = press if tsc.rank == tsc.size - 1 else np.copy
-    with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught, \
-            tsc.session.stopping.on_signals():
+    with (
+        pytest.raises(Interrupted, match="stopped by SIGTERM") as caught,
+        tsc.session.stopping.on_signals(),
+    ):
         images.apply(func, (4, 4), np.uint8).max()
     assert caught.value.code == 75
     assert images.max().max() == 0
@@ -169,9 +174,12 @@ def test_an_output_that_was_to_be_overwritten_cannot_be_resumed_and_is_not_left(
     with ThunderContext(comm, memory="1GB") as tsc:
         images = tsc.loadImagesFromArray(recording(4, (5, 6), "uint16"))
         images.saveAsBinarySeries(path)
-        with pytest.raises(Interrupted), \
-                resumable(comm, path if overwrite else f"{path}2", "binaryseries", overwrite,
-                          False, "x") as stage:
+        with (
+            pytest.raises(Interrupted),
+            resumable(
+                comm, path if overwrite else f"{path}2", "binaryseries", overwrite, False, "x"
+            ) as stage,
+        ):
             if comm.rank == 0 and not overwrite:
                 begin_job(stage.partial, {})
             comm.Barrier()

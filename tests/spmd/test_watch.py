@@ -23,8 +23,11 @@ def test_ranks_in_other_actions_are_told_and_the_context_is_closed(own):
     tsc = ThunderContext(own, memory="1GB")
     other = ThunderContext(own, memory="1GB")
     images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
-    with pytest.raises(CollectiveMismatchError, match=r"rank 0 is in Images\.max; rank 1 is in "
-                                                      r"Images\.mean") as caught:
+    with pytest.raises(
+        CollectiveMismatchError,
+        match=r"rank 0 is in Images\.max; rank 1 is in "
+        r"Images\.mean",
+    ) as caught:
         (images.mean if own.rank % 2 else images.max)()
     assert set(own.allgather(str(caught.value))) == {str(caught.value)}
     with pytest.raises(RuntimeError, match="closed"):

@@ -47,8 +47,12 @@ def merged_tree(parts: list[Accumulator], counts: list[int]) -> np.ndarray:
     return complete(order, np.array(nodes), parts[0].sums.exact)
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(sum), st.integers(1, 50),
-       st.sampled_from(["float16", "float32", "float64"]), st.integers(1, 5))
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=9).filter(sum),
+    st.integers(1, 50),
+    st.sampled_from(["float16", "float32", "float64"]),
+    st.integers(1, 5),
+)
 def test_floats_have_the_same_bits_for_every_cut(counts, batch, dtype, width):
     array = recording(sum(counts), (width,), dtype, seed=batch)
     cut = merged_tree(run(array, counts, batch), counts)
@@ -68,15 +72,19 @@ def test_floats_are_as_accurate_as_numpys_pairwise_sums(count):
         variance = sum((v - mean) ** 2 for v in values) / count
         error = abs(Fraction(float(statistics.mean[pixel])) - mean)
         theirs = abs(Fraction(float(array[:, pixel].mean())) - mean)
-        assert error <= min(theirs * Fraction(1.001) + Fraction(1e-18) * abs(mean),
-                            Fraction(2.3e-16) * abs(mean))
+        assert error <= min(
+            theirs * Fraction(1.001) + Fraction(1e-18) * abs(mean), Fraction(2.3e-16) * abs(mean)
+        )
         error = abs(Fraction(float(statistics.variance[pixel])) - variance)
         theirs = abs(Fraction(float(array[:, pixel].var())) - variance)
         assert error <= max(theirs, Fraction(1e-15) * variance)
 
 
-@given(st.lists(st.integers(0, 20), min_size=1, max_size=9).filter(sum), st.integers(1, 30),
-       st.sampled_from(DTYPES[:8]))
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=9).filter(sum),
+    st.integers(1, 30),
+    st.sampled_from(DTYPES[:8]),
+)
 def test_integers_are_exact_for_every_cut(counts, batch, dtype):
     array = recording(sum(counts), (4,), dtype, seed=batch)
     parts = run(array, counts, batch)
@@ -114,8 +122,10 @@ def test_wide_integers_add_up(limbs, numbers):
     assert value == sum(numbers) % (1 << (64 * limbs))
 
 
-@pytest.mark.parametrize(("dtype", "numbers"), [
-    ("uint32", [2**32 - 1, 2**32 - 1, 7]), ("int32", [-(2**31), -(2**31), 5, -1])])
+@pytest.mark.parametrize(
+    ("dtype", "numbers"),
+    [("uint32", [2**32 - 1, 2**32 - 1, 7]), ("int32", [-(2**31), -(2**31), 5, -1])],
+)
 def test_narrow_sums_add_up_without_wrapping(dtype, numbers):
     own = np.array([[2**64 - 3]], dtype=np.uint64)
     terms = [np.array([[number]], dtype=dtype) for number in numbers]
@@ -127,8 +137,17 @@ def test_narrow_sums_add_up_without_wrapping(dtype, numbers):
 @pytest.mark.ranks
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_extrema_over_ranks_know_nan_and_signed_zeros(comm, dtype):
-    columns = np.array([[np.nan, 1], [-np.nan, 1], [0.0, -0.0], [-0.0, -0.0], [np.inf, -np.inf],
-                        [5e-324, -5e-324], [-1, -2]]).astype(dtype)
+    columns = np.array(
+        [
+            [np.nan, 1],
+            [-np.nan, 1],
+            [0.0, -0.0],
+            [-0.0, -0.0],
+            [np.inf, -np.inf],
+            [5e-324, -5e-324],
+            [-1, -2],
+        ]
+    ).astype(dtype)
     rows = columns.T.copy()[[comm.rank % 2]] if comm.size > 1 else columns.T.copy()
     extrema = Extrema(7, np.dtype(dtype), {"max", "min"})
     from mpimages.kernels import moments
@@ -280,14 +299,25 @@ def test_what_the_sums_of_a_rank_hold_is_known_beforehand():
         for slots in (part.sums.left, part.sums.right):
             slots[:] = -1e300
         part.add(start, array[start:stop])
-        touched = sum(slots.nbytes // len(slots) * int((slots[:, 0] != -1e300).any(axis=1).sum())
-                      for slots in (part.sums.left, part.sums.right))
+        touched = sum(
+            slots.nbytes // len(slots) * int((slots[:, 0] != -1e300).any(axis=1).sum())
+            for slots in (part.sums.left, part.sums.right)
+        )
         assert touched + 8 * 7 <= 7 * accumulator.need_per_pixel(array.dtype, WANTED, partition)
 
 
-@pytest.mark.parametrize(("dtype", "wanted", "held"), [
-    ("uint8", WANTED, 48), ("int8", WANTED, 48), ("uint16", WANTED, 32), ("int16", WANTED, 32),
-    ("uint16", {"sum"}, 48), ("uint32", WANTED, 32), ("int32", {"mean"}, 32)])
+@pytest.mark.parametrize(
+    ("dtype", "wanted", "held"),
+    [
+        ("uint8", WANTED, 48),
+        ("int8", WANTED, 48),
+        ("uint16", WANTED, 32),
+        ("int16", WANTED, 32),
+        ("uint16", {"sum"}, 48),
+        ("uint32", WANTED, 32),
+        ("int32", {"mean"}, 32),
+    ],
+)
 def test_more_records_than_exact_sums_hold_are_refused(dtype, wanted, held):
     dtype = np.dtype(dtype)
     largest, lowest = int(np.iinfo(dtype).max), int(np.iinfo(dtype).min)

@@ -29,8 +29,9 @@ def recordings(tmp_path_factory):
     for i in range(TIMES * RANKS * BUDGET // scene.nbytes + 1):
         image = np.roll(scene, i, axis=0) // 256 * 256 + i % 7
         for name in ("plain", "zlib"):
-            tifffile.imwrite(root / name / f"{i:04d}.tif", image,
-                             compression=None if name == "plain" else "zlib")
+            tifffile.imwrite(
+                root / name / f"{i:04d}.tif", image, compression=None if name == "plain" else "zlib"
+            )
     return root
 
 

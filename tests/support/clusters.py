@@ -29,10 +29,16 @@ def call(
     names = [name for name in os.environ if not name.startswith(("SLURM_", "PMI", "SBATCH_"))]
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
-        [str(part) for part in command], text=True, timeout=SECONDS, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [str(part) for part in command],
+        text=True,
+        timeout=SECONDS,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env={name: os.environ[name] for name in (*names, "SLURM_CONF")}
-        | {"PYTHONPATH": str(ROOT), "PATH": path, "MPIMAGES_THREADS": "1"} | _LOCAL | environment,
+        | {"PYTHONPATH": str(ROOT), "PATH": path, "MPIMAGES_THREADS": "1"}
+        | _LOCAL
+        | environment,
     )
 
 
@@ -66,14 +72,28 @@ class Submitted:
     """
 
     def __init__(
-        self, script: Path, *arguments: object, options: Iterable[str] = (), program: str = "",
-        python: str = sys.executable, **environment: str,
+        self,
+        script: Path,
+        *arguments: object,
+        options: Iterable[str] = (),
+        program: str = "",
+        python: str = sys.executable,
+        **environment: str,
     ) -> None:
         self.directory = script.parent
         self.log = self.directory / f"{script.name}.log"
         search = _as_mpimages(self.directory, python, program)
-        done = call("sbatch", "--parsable", f"--chdir={self.directory}", f"--output={self.log}",
-                    *options, script, *arguments, python=f"{search}/python", **environment)
+        done = call(
+            "sbatch",
+            "--parsable",
+            f"--chdir={self.directory}",
+            f"--output={self.log}",
+            *options,
+            script,
+            *arguments,
+            python=f"{search}/python",
+            **environment,
+        )
         assert done.returncode == 0, done.stdout
         self.number = done.stdout.strip()
 
@@ -100,8 +120,10 @@ class Submitted:
 
     def wait_for_progress(self, place: Path) -> None:
         """Until a conversion in that directory has recorded that something is done."""
-        until(lambda: any(journal.stat().st_size for journal in place.glob(".*/journal-*")),
-              self.__str__)
+        until(
+            lambda: any(journal.stat().st_size for journal in place.glob(".*/journal-*")),
+            self.__str__,
+        )
 
     def __str__(self) -> str:
         return f"{self.show()}\n{self.output}"

@@ -27,10 +27,17 @@ class Job:
         self.program = str(PROGRAMS / program)
         command = [*launcher(), "-n", str(ranks), sys.executable, self.program]
         self.process = subprocess.Popen(
-            [*command, *map(str, arguments)], text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(PROGRAMS.parents[2]), "MPIMAGES_THREADS": "1",
-                 **environment},
+            [*command, *map(str, arguments)],
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(PROGRAMS.parents[2]),
+                "MPIMAGES_THREADS": "1",
+                **environment,
+            },
         )
         self.output = ""
 

@@ -21,7 +21,8 @@ SECONDS = 120
 SETUP = {
     2: CELLS[1].code.replace(
         "from thunder import Colorize",
-        "from mpimages import ThunderContext, Colorize\ntsc = ThunderContext()"),
+        "from mpimages import ThunderContext, Colorize\ntsc = ThunderContext()",
+    )
 }
 
 
@@ -39,9 +40,13 @@ def executed(notebook: Any) -> Any:
 
     run = nbformat.from_dict(notebook)
     with tempfile.TemporaryDirectory() as directory, _environment(directory):
-        client = NotebookClient(run, timeout=SECONDS, kernel_name="python3",
-                                record_timing=False,
-                                resources={"metadata": {"path": directory}})
+        client = NotebookClient(
+            run,
+            timeout=SECONDS,
+            kernel_name="python3",
+            record_timing=False,
+            resources={"metadata": {"path": directory}},
+        )
         client.execute()
     return run
 
@@ -49,8 +54,9 @@ def executed(notebook: Any) -> Any:
 @contextmanager
 def _environment(directory: str) -> Iterator[None]:
     """This clone's package, figures that go into the notebook, and nothing in the home."""
-    own = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR",
-                         "JUPYTER_CONFIG_DIR"), directory)
+    own = dict.fromkeys(
+        ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"), directory
+    )
     with mock.patch.dict(os.environ, {**own, "PYTHONPATH": str(PATH.parents[1])}):
         os.environ.pop("MPLBACKEND", None)
         yield
@@ -59,9 +65,13 @@ def _environment(directory: str) -> Iterator[None]:
 def texts(notebook: Any) -> list[tuple[str, ...]]:
     """What each cell of code answers, in words."""
     return [
-        tuple(output["data"]["text/plain"] for output in cell.outputs
-              if output.output_type == "execute_result")
-        for cell in notebook.cells if cell.cell_type == "code"
+        tuple(
+            output["data"]["text/plain"]
+            for output in cell.outputs
+            if output.output_type == "execute_result"
+        )
+        for cell in notebook.cells
+        if cell.cell_type == "code"
     ]
 
 
@@ -69,7 +79,8 @@ def pictures(notebook: Any) -> list[int]:
     """How many pictures each cell of code draws."""
     return [
         sum("image/png" in output.get("data", {}) for output in cell.outputs)
-        for cell in notebook.cells if cell.cell_type == "code"
+        for cell in notebook.cells
+        if cell.cell_type == "code"
     ]
 
 

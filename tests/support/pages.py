@@ -75,21 +75,32 @@ def shell(directory: Path) -> dict[str, str]:
     found = shutil.which(mpiexec)  # by its path, or the script below would call itself
     assert found is not None, mpiexec
     for name, command in {
-        "python": [sys.executable], "mpimages": [sys.executable, "-m", "mpimages"],
+        "python": [sys.executable],
+        "mpimages": [sys.executable, "-m", "mpimages"],
         "mpiexec": [found, *arguments],
     }.items():
         script = directory / name
         script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         script.chmod(0o755)
-    return {**os.environ, "PATH": f"{directory}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT), "MPIMAGES_THREADS": "1", "MPLBACKEND": "Agg"}
+    return {
+        **os.environ,
+        "PATH": f"{directory}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "MPIMAGES_THREADS": "1",
+        "MPLBACKEND": "Agg",
+    }
 
 
 def run_command(command: Command, directory: Path, environment: dict[str, str]) -> None:
     """Run a command, which must succeed and print what the page says."""
     job = subprocess.Popen(
-        ["bash", "-c", command.line], cwd=directory, env=environment, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ["bash", "-c", command.line],
+        cwd=directory,
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
     try:
@@ -100,8 +111,9 @@ def run_command(command: Command, directory: Path, environment: dict[str, str]) 
     assert job.returncode == 0, f"{command.line}\n{printed}{complaints}"
     if command.printed is not None:
         pattern = ".*?".join(map(re.escape, _trimmed(command.printed).split("...")))
-        assert re.fullmatch(pattern, _trimmed(printed), re.DOTALL), \
+        assert re.fullmatch(pattern, _trimmed(printed), re.DOTALL), (
             f"{command.line}\nprinted\n{printed}\nwhere the page has\n{command.printed}"
+        )
 
 
 def _trimmed(text: str) -> str:

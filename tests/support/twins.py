@@ -52,8 +52,7 @@ def integers_of(limbs, signed):
 def limbs_of(values, n):
     """Python ints as limbs (n, m)."""
     return np.array(
-        [[value >> (64 * at) & (2**64 - 1) for value in values] for at in range(n)],
-        dtype=np.uint64,
+        [[value >> (64 * at) & (2**64 - 1) for value in values] for at in range(n)], dtype=np.uint64
     )
 
 
@@ -127,6 +126,7 @@ def node(records, level, index):
 
 def _fma(x, y, z):
     """x y + z, rounded once."""
+
     def exact(x, y, z):
         if not np.isfinite([x, y, z, x * y]).all():
             return x * y + z
@@ -243,5 +243,6 @@ def percentile_row(values, q):
 def running_percentile(values, window, q):
     """A row's percentile in the window around each time, cut at the ends."""
     half = window // 2
-    return np.array([percentile_row(values[max(0, t - half) : t + half + 1], q)
-                     for t in range(len(values))])
+    return np.array(
+        [percentile_row(values[max(0, t - half) : t + half + 1], q) for t in range(len(values))]
+    )

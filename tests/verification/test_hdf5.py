@@ -107,8 +107,9 @@ def test_a_flipped_byte_in_each_chunk_is_named(tmp_path):
 @pytest.mark.parametrize("fletcher32", [False, True])
 def test_a_compressed_chunk_that_cannot_be_read(tmp_path, fletcher32):
     array = values((4, 6, 20), "i2")
-    path = write(tmp_path / "a.h5", array, 240, chunks=(1, 6, 20), compression="gzip",
-                 fletcher32=fletcher32)
+    path = write(
+        tmp_path / "a.h5", array, 240, chunks=(1, 6, 20), compression="gzip", fletcher32=fletcher32
+    )
     stored = places(path)
     for number, (offset, size) in enumerate(stored):
         for position in {*range(0, size, 9), size - 1}:

@@ -39,7 +39,12 @@ def series(tmp_path, monkeypatch):
 def write_series(path, array, block_bytes=50):
     with staged(MPI.COMM_SELF, path, "binaryseries") as where:
         writer = binaryseries.BinarySeriesWriter(
-            MPI.COMM_SELF, where, array.shape, array.dtype, range(array.shape[-1]), None,
+            MPI.COMM_SELF,
+            where,
+            array.shape,
+            array.dtype,
+            range(array.shape[-1]),
+            None,
             block_bytes,
         )
         writer.write(0, array.reshape(-1, array.shape[-1]))
@@ -189,7 +194,8 @@ def test_neighbouring_pieces_are_one_problem(series):
         flip(series / "series-00000.bin", position)
     found = verify(series)
     assert [problem.split(" do ")[0] for problem in found.problems] == [
-        "series-00000.bin: bytes [0, 32)", "series-00000.bin: bytes [48, 50)",
+        "series-00000.bin: bytes [0, 32)",
+        "series-00000.bin: bytes [48, 50)",
     ]
     assert str(found).splitlines()[0].endswith("2 problems")
     assert str(found).splitlines()[1:] == [f"  {problem}" for problem in found.problems]
@@ -258,12 +264,14 @@ def test_memory_is_bounded(tmp_path):
 def change_file(**entry):
     def change(conf):
         conf["files"][1] |= entry
+
     return change
 
 
 def change_checksum(**entry):
     def change(conf):
         conf["checksum"] |= entry
+
     return change
 
 
@@ -322,7 +330,8 @@ def test_a_conf_that_says_what_cannot_be(series, change):
 def test_descriptions_that_are_none(tmp_path, content):
     for out, name in zip(
         (write_series(tmp_path / "s", np.zeros((2, 3))), write_pictures(tmp_path / "p", "png")),
-        ("conf.json", ".mpimages.json"), strict=True,
+        ("conf.json", ".mpimages.json"),
+        strict=True,
     ):
         mark = b'{"format": "mpimages-series"} ' if name == "conf.json" else b""
         (out / name).write_bytes(mark + content)
@@ -349,8 +358,13 @@ def change_keys(*ranges):
         lambda manifest: manifest["files"].update(prefix="../x"),
         lambda manifest: manifest["files"].update(prefix=3),
         lambda manifest: manifest["files"].update(digits=10**9),
-        change_keys([0, 10**18]), change_keys([3, 5]), change_keys([3, 3], [3, 6]),
-        change_keys([7, 8], [3, 5]), change_keys([3]), change_keys(3), change_keys([-1, 2]),
+        change_keys([0, 10**18]),
+        change_keys([3, 5]),
+        change_keys([3, 3], [3, 6]),
+        change_keys([7, 8], [3, 5]),
+        change_keys([3]),
+        change_keys(3),
+        change_keys([-1, 2]),
         change_keys([3.0, 6.0]),
         lambda manifest: manifest.pop("sizes"),
         lambda manifest: manifest.update(sizes=[1, 2]),
@@ -399,8 +413,10 @@ def test_what_is_no_output_of_mpimages(tmp_path):
     (tmp_path / "text.bin").write_bytes(b"text")
     os.mkfifo(tmp_path / "fifo")
     for name, message in (
-        ("empty", "not an output of mpimages"), ("thunder", "another program"),
-        ("text.bin", "neither an HDF5 file"), ("fifo", "neither a file"),
+        ("empty", "not an output of mpimages"),
+        ("thunder", "another program"),
+        ("text.bin", "neither an HDF5 file"),
+        ("fifo", "neither a file"),
     ):
         with pytest.raises(FormatError, match=message):
             verify(tmp_path / name)
@@ -440,8 +456,12 @@ def test_the_command(series, tmp_path, capfd):
     assert "nothing" in told.err
     assert "series-00000.bin" in told.out
     assert main([]) == 2
-    done = subprocess.run([sys.executable, "-m", "mpimages.verification", series], timeout=60,
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "mpimages.verification", series],
+        timeout=60,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 1
 
 

@@ -60,9 +60,11 @@ def test_the_bytes_do_not_depend_on_the_cuts(tmp_path_factory, data):
     layout = data.draw(st.sampled_from(["series", "images"]))
     array = values(shape)
     stored = laid_out(array, layout)
-    chunks = data.draw(st.one_of(
-        st.sampled_from([None, True]), st.tuples(*(st.integers(1, n) for n in stored.shape))
-    ))
+    chunks = data.draw(
+        st.one_of(
+            st.sampled_from([None, True]), st.tuples(*(st.integers(1, n) for n in stored.shape))
+        )
+    )
     as_images = layout == "images" and data.draw(st.booleans())
     cuts = data.draw(st.lists(st.integers(0, array.size)))
     home = tmp_path_factory.mktemp("cuts")
@@ -95,15 +97,27 @@ def test_any_hdf5_library_can_open_it(tmp_path, chunks):
         assert dataset._filters == {}
         assert list(file) == ["series"]
         assert sorted(dataset.attrs) == [
-            "checksum", "checksum_piece", "index", "layout", "metadata", "mpimages_format"
+            "checksum",
+            "checksum_piece",
+            "index",
+            "layout",
+            "metadata",
+            "mpimages_format",
         ]
 
 
 def test_attributes_and_nested_names(tmp_path):
     array = values((2, 3))
-    save(MPI.COMM_SELF, tmp_path / "out", array, [], dataset="/mouse 1/größe",
-         index=[5, 7, 9], metadata={"unit": "µm", "frameInterval": float("inf")},
-         attributes={"source": "a.tif", "startIdx": 3})
+    save(
+        MPI.COMM_SELF,
+        tmp_path / "out",
+        array,
+        [],
+        dataset="/mouse 1/größe",
+        index=[5, 7, 9],
+        metadata={"unit": "µm", "frameInterval": float("inf")},
+        attributes={"source": "a.tif", "startIdx": 3},
+    )
     found, attributes, _ = load(tmp_path / "out", "mouse 1/größe")
     np.testing.assert_array_equal(found, array)
     assert attributes["index"].tolist() == [5, 7, 9]
@@ -171,12 +185,20 @@ def test_what_cannot_be_stored_is_refused(comm, shared_path, changes, error, mes
 @pytest.mark.parametrize("layout", ["series", "images"])
 def test_blocks_that_do_not_fit_are_refused(tmp_path, layout):
     writer = Hdf5Writer(MPI.COMM_SELF, str(tmp_path / "o"), "s", (7, 5), "u1", layout)
-    for first, block in [(0, np.zeros((2, 4), "u1")), (0, np.zeros((2, 5), "u2")),
-                         (6, np.zeros((2, 5), "u1")), (-1, np.zeros((1, 5), "u1"))]:
+    for first, block in [
+        (0, np.zeros((2, 4), "u1")),
+        (0, np.zeros((2, 5), "u2")),
+        (6, np.zeros((2, 5), "u1")),
+        (-1, np.zeros((1, 5), "u1")),
+    ]:
         with pytest.raises(ValueError, match="block"):
             writer.write(first, block)
-    for first, images in [(0, np.zeros((2, 8), "u1")), (4, np.zeros((2, 7), "u1")),
-                          (0, np.zeros((2, 7), "i1")), (-1, np.zeros((1, 7), "u1"))]:
+    for first, images in [
+        (0, np.zeros((2, 8), "u1")),
+        (4, np.zeros((2, 7), "u1")),
+        (0, np.zeros((2, 7), "i1")),
+        (-1, np.zeros((1, 7), "u1")),
+    ]:
         with pytest.raises(ValueError, match="image"):
             writer.write_images(first, images)
     writer.write(7, np.zeros((0, 5), "u1"))  # nothing is not too much

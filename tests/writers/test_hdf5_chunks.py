@@ -24,9 +24,15 @@ from ..support.hdf5files import assert_sound, cut, laid_out, load, save, values
 
 SHAPE = (5, 7, 6)
 FILTERS = [
-    "gzip", True, 1, 0, "lzf", ("gzip", 9),
+    "gzip",
+    True,
+    1,
+    0,
+    "lzf",
+    ("gzip", 9),
     {"compression": "gzip", "compression_opts": 2, "shuffle": True},
-    {"shuffle": True}, {"fletcher32": True},
+    {"shuffle": True},
+    {"fletcher32": True},
     {"compression": "lzf", "shuffle": True, "fletcher32": True},
     {"compression": 1, "compression_opts": (3,), "shuffle": False},
 ]
@@ -57,9 +63,7 @@ def test_every_filter_and_chunk_comes_back(comm, shared_path, tmp_path, compress
         assert_sound(path)
         if layout == "images":
             frames = tmp_path / f"frames{number}.h5"
-            save(
-                MPI.COMM_SELF, frames, array, range(6), True, compression=compression, **options
-            )
+            save(MPI.COMM_SELF, frames, array, range(6), True, compression=compression, **options)
             assert path.read_bytes() == frames.read_bytes()
 
 
@@ -105,14 +109,23 @@ def test_the_bytes_do_not_depend_on_the_cuts(tmp_path_factory, data):
 
 @pytest.mark.parametrize("chunks", [True, (2, 3, 4)])
 def test_it_differs_from_the_uncompressed_in_its_filters_alone(tmp_path, chunks):
-    options = {"chunks": chunks, "metadata": {"unit": "µm"}, "index": [1, 2, 4, 5, 6, 9],
-               "attributes": {"source": "a.tif"}, "dataset": "x/y"}
+    options = {
+        "chunks": chunks,
+        "metadata": {"unit": "µm"},
+        "index": [1, 2, 4, 5, 6, 9],
+        "attributes": {"source": "a.tif"},
+        "dataset": "x/y",
+    }
     for name, compression in [("plain", None), ("packed", ("gzip", 5))]:
         save(MPI.COMM_SELF, tmp_path / name, noise(), [], compression=compression, **options)
     with h5py.File(tmp_path / "plain") as plain, h5py.File(tmp_path / "packed") as packed:
         a, b = plain["x/y"], packed["x/y"]
         assert (a.shape, a.dtype, a.chunks, a.maxshape, a.fillvalue) == (
-            b.shape, b.dtype, b.chunks, b.maxshape, b.fillvalue
+            b.shape,
+            b.dtype,
+            b.chunks,
+            b.maxshape,
+            b.fillvalue,
         )
         assert list(a.attrs) == list(b.attrs)
         for key in a.attrs:
@@ -133,12 +146,15 @@ def test_filters_are_those_of_h5py(tmp_path, compression):
         keywords = {"compression": "gzip" if compression is True else compression}
     keywords = dict(keywords)
     if keywords.get("compression") == 1:  # a level to h5py, too
-        keywords |= {"compression": "gzip", "compression_opts": dict(keywords).get(
-            "compression_opts", (1,))[0]}
+        keywords |= {
+            "compression": "gzip",
+            "compression_opts": dict(keywords).get("compression_opts", (1,))[0],
+        }
     save(MPI.COMM_SELF, tmp_path / "o", noise(), [], chunks=(2, 3, 4), compression=compression)
-    with h5py.File(tmp_path / "o", "r") as ours, h5py.File(
-        "theirs", "w", driver="core", backing_store=False
-    ) as theirs:
+    with (
+        h5py.File(tmp_path / "o", "r") as ours,
+        h5py.File("theirs", "w", driver="core", backing_store=False) as theirs,
+    ):
         expected = theirs.create_dataset("series", SHAPE, "u2", chunks=(2, 3, 4), **keywords)
         assert described(ours["series"]) == described(expected)
 
@@ -155,8 +171,11 @@ def test_our_own_gzip_and_shuffle_are_hdf5s(tmp_path, level, shuffle, dtype):
     """What they make goes through HDF5's pipeline to the same values."""
     if level is None and not shuffle:
         pytest.skip("no filter")
-    filters = Filters(shuffle=shuffle, number=None if level is None else 1,
-                      options=() if level is None else (level,))
+    filters = Filters(
+        shuffle=shuffle,
+        number=None if level is None else 1,
+        options=() if level is None else (level,),
+    )
     array = noise((9, 31), dtype)
     encode, parallel = chunk_encoder(filters, (9, 31), np.dtype(dtype))
     assert parallel
@@ -216,8 +235,9 @@ READ = """if 1:
 
 def alone(tmp_path, code):
     """What a new process says, in which nobody has imported hdf5plugin yet."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     return done.stderr
 
 
@@ -265,8 +285,9 @@ def test_without_the_plugin_its_filter_and_the_package_are_named(tmp_path):
 def test_a_filter_that_is_missing_but_was_left_out_is_not_needed(tmp_path, monkeypatch):
     array = noise((5, 7, 40), "u2")
     with h5py.File(tmp_path / "o.h5", "w") as file:
-        dataset = file.create_dataset("series", (5, 7, 40), "u2", chunks=(5, 7, 40),
-                                      compression="lzf")
+        dataset = file.create_dataset(
+            "series", (5, 7, 40), "u2", chunks=(5, 7, 40), compression="lzf"
+        )
         dataset.id.write_direct_chunk((0, 0, 0), array.tobytes(), filter_mask=1)
     monkeypatch.setattr(h5py.h5z, "filter_avail", lambda number: False)
     with h5py.File(tmp_path / "o.h5") as file:
@@ -278,8 +299,15 @@ def test_a_filter_that_is_missing_but_was_left_out_is_not_needed(tmp_path, monke
 def test_checksums_of_a_lossy_filter_are_of_what_will_be_read(tmp_path, layout):
     hdf5plugin = pytest.importorskip("hdf5plugin")
     array = np.random.default_rng(5).standard_normal((5, 7, 40)).astype("f4")
-    save(MPI.COMM_SELF, tmp_path / "o", array, range(35), layout=layout,
-         chunks=chunks_for(layout, (2, 3, 30)), compression=hdf5plugin.Zfp(accuracy=0.1))
+    save(
+        MPI.COMM_SELF,
+        tmp_path / "o",
+        array,
+        range(35),
+        layout=layout,
+        chunks=chunks_for(layout, (2, 3, 30)),
+        compression=hdf5plugin.Zfp(accuracy=0.1),
+    )
     found = load(tmp_path / "o")[0]
     assert not np.array_equal(found, laid_out(array, layout))
     np.testing.assert_allclose(found, laid_out(array, layout), atol=0.1)
@@ -322,13 +350,15 @@ def test_what_asks_for_none(compression):
 
 def test_chunks_are_needed(tmp_path):
     with pytest.raises(ValueError, match="chunks=False"):
-        hdf5_writer(MPI.COMM_SELF, str(tmp_path / "o"), "s", SHAPE, "u2", chunks=False,
-                    compression="gzip")
+        hdf5_writer(
+            MPI.COMM_SELF, str(tmp_path / "o"), "s", SHAPE, "u2", chunks=False, compression="gzip"
+        )
 
 
 def test_blocks_that_cut_through_chunks_are_refused(tmp_path):
-    writer = hdf5_writer(MPI.COMM_SELF, str(tmp_path / "o"), "s", SHAPE, "u2", chunks=(2, 3, 4),
-                         compression="gzip")
+    writer = hdf5_writer(
+        MPI.COMM_SELF, str(tmp_path / "o"), "s", SHAPE, "u2", chunks=(2, 3, 4), compression="gzip"
+    )
     rows = noise().reshape(-1, 6)
     assert writer.grain == 14
     for first, stop in [(0, 13), (7, 28), (28, 34)]:

@@ -74,8 +74,16 @@ def test_both_ways_give_the_same_file(comm, shared_path, monkeypatch, layout, ch
     paths = [shared_path / way for way in ("mpio", "posix")]
     for path in paths:
         monkeypatch.setenv("MPIMAGES_HDF5", path.name)
-        save(comm, path, array, range(0, 35, 4), layout=layout, chunks=chunks,
-             metadata={"unit": "µm"}, attributes={"source": "a.tif"})
+        save(
+            comm,
+            path,
+            array,
+            range(0, 35, 4),
+            layout=layout,
+            chunks=chunks,
+            metadata={"unit": "µm"},
+            attributes={"source": "a.tif"},
+        )
         assert_sound(path)
         np.testing.assert_array_equal(load(path)[0], laid_out(array, layout))
     assert paths[0].read_bytes() == paths[1].read_bytes()

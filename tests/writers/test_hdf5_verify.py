@@ -22,8 +22,9 @@ def test_verify_finds_them_sound_and_one_flipped_byte(tmp_path, monkeypatch, opt
     content = bytearray((tmp_path / "o.h5").read_bytes())
     if "compression" in options:
         return
-    place = content.index(np.moveaxis(array, -1, 0).tobytes() if layout == "images"
-                          else array.tobytes())
+    place = content.index(
+        np.moveaxis(array, -1, 0).tobytes() if layout == "images" else array.tobytes()
+    )
     content[place + 130] ^= 1
     (tmp_path / "o.h5").write_bytes(content)
     assert len(verify(tmp_path / "o.h5").problems) == 1

@@ -220,7 +220,8 @@ def test_a_file_object_reads_what_was_written_anywhere(tmp_path):
 
 def test_what_hdf5_cannot_open(tmp_path):
     (tmp_path / "h").write_bytes(bytes(1000))
-    with pytest.raises(FormatError, match="cannot open what was begun"), open_file(
-        str(tmp_path / "h"), "r"
+    with (
+        pytest.raises(FormatError, match="cannot open what was begun"),
+        open_file(str(tmp_path / "h"), "r"),
     ):
         pass

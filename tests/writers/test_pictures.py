@@ -60,8 +60,9 @@ def test_a_png_has_the_colours_of_imshow(tmp_path, dtype, cmap, alpha):
         expected = expected[..., 0]
     transparent = alpha is not None or not isinstance(cmap, str)
     assert found.ndim == 2 or found.shape[-1] == (4 if transparent else 3)
-    np.testing.assert_array_equal(found, expected[..., : found.shape[-1]] if found.ndim == 3
-                                  else expected)
+    np.testing.assert_array_equal(
+        found, expected[..., : found.shape[-1]] if found.ndim == 3 else expected
+    )
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4"])
@@ -69,8 +70,14 @@ def test_a_png_has_the_colours_of_imshow(tmp_path, dtype, cmap, alpha):
 def test_norms(tmp_path, dtype, norm):
     image = image_of(dtype)
     ends = {} if getattr(norm, "vmin", None) is not None else {"vmin": 2, "vmax": 80}
-    found = png(tmp_path / "a.png", image, norm=norm, cmap="viridis",
-                vmin=ends.get("vmin"), vmax=ends.get("vmax"))
+    found = png(
+        tmp_path / "a.png",
+        image,
+        norm=norm,
+        cmap="viridis",
+        vmin=ends.get("vmin"),
+        vmax=ends.get("vmax"),
+    )
     if isinstance(norm, colors.PowerNorm):
         assert norm.vmin is None  # the caller's own is not changed
         expected = as_shown(image, norm=colors.PowerNorm(0.5, 2, 80), cmap="viridis")
@@ -157,8 +164,19 @@ def test_imshow_options():
         check_imshow_options(["colour"])
 
 
-SHAPES = [(1, 1), (7, 1), (1, 7), (7, 9), (7, 9, 2), (7, 9, 3), (7, 9, 4), (1, 7, 2), (7, 1, 3),
-          (1, 1, 2), (3, 4, 8)]
+SHAPES = [
+    (1, 1),
+    (7, 1),
+    (1, 7),
+    (7, 9),
+    (7, 9, 2),
+    (7, 9, 3),
+    (7, 9, 4),
+    (1, 7, 2),
+    (7, 1, 3),
+    (1, 1, 2),
+    (3, 4, 8),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -204,9 +222,16 @@ def test_pixel_sizes_for_imagej(tmp_path):
 
 @pytest.mark.parametrize(
     "metadata",
-    [{}, {"unit": "µm"}, {"pixelSize": (1, 2)}, {"pixelSize": (None, 1), "unit": "nm"},
-     {"pixelSize": (0, -1), "unit": "nm"}, {"pixelSize": None, "frameInterval": float("nan")},
-     {"pixelSize": (1, 1), "unit": "Ω\nm"}, {"frameInterval": "soon"}],
+    [
+        {},
+        {"unit": "µm"},
+        {"pixelSize": (1, 2)},
+        {"pixelSize": (None, 1), "unit": "nm"},
+        {"pixelSize": (0, -1), "unit": "nm"},
+        {"pixelSize": None, "frameInterval": float("nan")},
+        {"pixelSize": (1, 1), "unit": "Ω\nm"},
+        {"frameInterval": "soon"},
+    ],
 )
 def test_odd_metadata_is_survived(tmp_path, metadata):
     write_tif(tmp_path / "a.tif", image_of("u1"), metadata)
@@ -218,17 +243,19 @@ def test_more_than_four_gigabytes_is_bigtiff(tmp_path, monkeypatch):
     write_tif(tmp_path / "a.tif", image_of("u2", (7, 9, 3)))
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.is_bigtiff
-        np.testing.assert_array_equal(
-            file.asarray(), np.moveaxis(image_of("u2", (7, 9, 3)), -1, 0)
-        )
+        np.testing.assert_array_equal(file.asarray(), np.moveaxis(image_of("u2", (7, 9, 3)), -1, 0))
 
 
 @pytest.mark.parametrize(
     ("image", "error"),
-    [(np.zeros(3), ValueError), (np.zeros((0, 3)), ValueError),
-     (np.zeros((1, 2, 3, 4)), ValueError), (np.zeros((2, 2), "c8"), TypeError),
-     (np.zeros((2, 2), "U1"), TypeError),
-     (np.zeros((2, 2), "?"), TypeError)],
+    [
+        (np.zeros(3), ValueError),
+        (np.zeros((0, 3)), ValueError),
+        (np.zeros((1, 2, 3, 4)), ValueError),
+        (np.zeros((2, 2), "c8"), TypeError),
+        (np.zeros((2, 2), "U1"), TypeError),
+        (np.zeros((2, 2), "?"), TypeError),
+    ],
 )
 def test_what_a_tif_cannot_hold(tmp_path, image, error):
     with pytest.raises(error):
@@ -251,8 +278,14 @@ def test_names():
     wide = Naming.up_to("a[0]-1", "tif", 1_234_567)
     assert wide.name(7) == "a[0]-1-0000007.tif"
     assert wide.key("a[0]-1-0000007.tif") == 7
-    for name in ("a[0]-1-00007.tif", "a0-1-0000007.tif", "a[0]-1-0000007.tiff",
-                 "x/a[0]-1-0000007.tif", "a[0]-1-" + "9" * 30 + ".tif", "a[0]-1-٠٠٠٠٠٠٧.tif"):
+    for name in (
+        "a[0]-1-00007.tif",
+        "a0-1-0000007.tif",
+        "a[0]-1-0000007.tiff",
+        "x/a[0]-1-0000007.tif",
+        "a[0]-1-" + "9" * 30 + ".tif",
+        "a[0]-1-٠٠٠٠٠٠٧.tif",
+    ):
         assert wide.key(name) is None
     for prefix in ("", ".a", "a/b", "../a", "a\0"):
         with pytest.raises(ValueError, match="file name"):
@@ -276,9 +309,15 @@ def test_a_directory_of_pictures_knows_its_files(comm, shared_path, keys):
     names = [f"roi-{key:06d}.tif" for key in sorted(keys)]
     written = [(shared_path / "out" / name).read_bytes() for name in names]
     assert manifest == {
-        "format": "mpimages-images", "version": 1, "kind": "tif", "complete": True,
-        "files": {"prefix": "roi", "digits": 6,
-                  "keys": [list(run) for run in runs_of(np.sort(keys))]},
+        "format": "mpimages-images",
+        "version": 1,
+        "kind": "tif",
+        "complete": True,
+        "files": {
+            "prefix": "roi",
+            "digits": 6,
+            "keys": [list(run) for run in runs_of(np.sort(keys))],
+        },
         "sizes": [len(data) for data in written],
         "checksum": {"kind": "crc32", "values": [zlib.crc32(data) for data in written]},
     }
@@ -297,8 +336,10 @@ def test_a_key_written_twice_is_an_error(comm, shared_path):
 
 
 def test_a_picture_that_was_not_written_is_an_error(comm, shared_path):
-    with pytest.raises(FileNotFoundError, match="roi-0000"), \
-            staged(comm, shared_path / "out", "tif") as where:
+    with (
+        pytest.raises(FileNotFoundError, match="roi-0000"),
+        staged(comm, shared_path / "out", "tif") as where,
+    ):
         pictures = PictureWriter(comm, where, "tif", "roi", 5)
         pictures.path(comm.rank)
         pictures.finish()
@@ -316,6 +357,9 @@ def test_importing_the_writers_loads_nothing_heavy():
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "HYDI"))}
     done = subprocess.run(
         [sys.executable, "-c", "import mpi4py; mpi4py.rc.initialize = False\n" + code],
-        capture_output=True, text=True, env=environment, check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
     )
     assert done.stdout.strip() == "[]"

@@ -41,9 +41,7 @@ def test_any_runs_among_any_ranks_and_jobs_give_the_pieces(size, ranks, seed, th
             assert len(one.take()) == 0
         found = last.total(MPI.COMM_SELF)
     piece = last.piece
-    assert found.tolist() == [
-        zlib.crc32(content[a : a + piece]) for a in range(0, size, piece)
-    ]
+    assert found.tolist() == [zlib.crc32(content[a : a + piece]) for a in range(0, size, piece)]
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(1, 20), st.data())
@@ -51,8 +49,7 @@ def test_any_runs_of_several_files_give_the_pieces_of_each(sizes, piece, data):
     rng = random.Random(data.draw(st.integers(0, 2**32)))
     contents = [rng.randbytes(size) for size in sizes]
     sums, earlier = PieceSums(sizes, piece), PieceSums(sizes, piece)
-    runs = [(file, *run) for file, content in enumerate(contents)
-            for run in runs_of(content, rng)]
+    runs = [(file, *run) for file, content in enumerate(contents) for run in runs_of(content, rng)]
     rng.shuffle(runs)
     for file, offset, run in runs:
         rng.choice([sums, earlier]).add(offset, np.frombuffer(run, np.uint8), file)

@@ -87,8 +87,14 @@ def test_the_bytes_do_not_depend_on_the_cuts(tmp_path_factory, cuts, random):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crc32, "PIECE", 64)
         save(MPI.COMM_SELF, home / "a", array, [], 200)
-        save(MPI.COMM_SELF, home / "b", array, cuts, 200,
-             order=lambda blocks: random.sample(blocks, len(blocks)))
+        save(
+            MPI.COMM_SELF,
+            home / "b",
+            array,
+            cuts,
+            200,
+            order=lambda blocks: random.sample(blocks, len(blocks)),
+        )
     assert contents(home / "a") == contents(home / "b")
 
 
@@ -113,10 +119,18 @@ def test_blocks_of_any_memory_and_byte_order(tmp_path):
 def test_conf_json_is_plain_and_readable(tmp_path):
     """One field a line, Thunder's `shape` and `dtype` among them; the index as given."""
     save(
-        MPI.COMM_SELF, tmp_path / "out", values((2, 3), "f4"), [], 8,
+        MPI.COMM_SELF,
+        tmp_path / "out",
+        values((2, 3), "f4"),
+        [],
+        8,
         index=np.array([5, 7, 9]),
-        metadata={"unit": "µm", "pixelSize": (0.5, np.float32(0.25), None),
-                  "frameInterval": float("nan"), "a": np.arange(2)},
+        metadata={
+            "unit": "µm",
+            "pixelSize": (0.5, np.float32(0.25), None),
+            "frameInterval": float("nan"),
+            "a": np.arange(2),
+        },
     )
     text = (tmp_path / "out" / "conf.json").read_text(encoding="ascii")
     own = zlib.crc32(text[: text.rindex('  "crc32"')].encode())
@@ -132,7 +146,7 @@ def test_conf_json_is_plain_and_readable(tmp_path):
         '  "files": [{"count": 1, "first": 0, "name": "series-00000.bin"}, '
         '{"count": 1, "first": 1, "name": "series-00001.bin"}],\n'
         '  "checksum": {"kind": "crc32", "piece": 4194304, "values": '
-        f'{json.dumps(crcs(tmp_path / "out"))}}},\n'
+        f"{json.dumps(crcs(tmp_path / 'out'))}}},\n"
         f'  "crc32": {own}\n'
         "}\n"
     )
@@ -171,10 +185,17 @@ def test_files_hold_whole_pixels(tmp_path, block_bytes):
     ],
 )
 def test_what_cannot_be_stored_is_refused(comm, shared_path, changes, error, message):
-    arguments = {"shape": (7, 5), "dtype": "u1", "index": range(5), "metadata": None,
-                 "block_bytes": 100} | changes
-    with pytest.raises(error, match=message), \
-            staged(comm, shared_path / "out", "binaryseries") as where:
+    arguments = {
+        "shape": (7, 5),
+        "dtype": "u1",
+        "index": range(5),
+        "metadata": None,
+        "block_bytes": 100,
+    } | changes
+    with (
+        pytest.raises(error, match=message),
+        staged(comm, shared_path / "out", "binaryseries") as where,
+    ):
         BinarySeriesWriter(comm, where, **arguments)
     assert list(shared_path.iterdir()) == []
 
@@ -190,22 +211,21 @@ def test_what_cannot_be_stored_is_refused(comm, shared_path, changes, error, mes
     ],
 )
 def test_blocks_that_do_not_fit_are_refused(tmp_path, first, block, message):
-    writer = BinarySeriesWriter(
-        MPI.COMM_SELF, str(tmp_path), (7, 5), "u1", range(5), None, 100
-    )
+    writer = BinarySeriesWriter(MPI.COMM_SELF, str(tmp_path), (7, 5), "u1", range(5), None, 100)
     with pytest.raises(ValueError, match=message):
         writer.write(first, block)
     writer.close()
 
 
-@pytest.mark.parametrize(("blocks", "count"), [([(0, 3)], 15), ([(2, 7)], 25),
-                                               ([(0, 7), (3, 4)], 40)])
+@pytest.mark.parametrize(
+    ("blocks", "count"), [([(0, 3)], 15), ([(2, 7)], 25), ([(0, 7), (3, 4)], 40)]
+)
 def test_pixels_that_nobody_or_two_wrote_are_found(tmp_path, blocks, count):
-    with pytest.raises(RuntimeError, match=f"{count} bytes instead of 35"), \
-            staged(MPI.COMM_SELF, tmp_path / "out", "binaryseries") as where:
-        writer = BinarySeriesWriter(
-            MPI.COMM_SELF, where, (7, 5), "u1", range(5), None, 100
-        )
+    with (
+        pytest.raises(RuntimeError, match=f"{count} bytes instead of 35"),
+        staged(MPI.COMM_SELF, tmp_path / "out", "binaryseries") as where,
+    ):
+        writer = BinarySeriesWriter(MPI.COMM_SELF, where, (7, 5), "u1", range(5), None, 100)
         for a, b in blocks:
             writer.write(a, np.zeros((b - a, 5), "u1"))
         writer.finish()
@@ -215,9 +235,7 @@ def test_pixels_that_nobody_or_two_wrote_are_found(tmp_path, blocks, count):
 def test_more_than_four_gigabytes_in_one_sparse_file(tmp_path):
     """Only both ends are written: offsets beyond 32 bits, in a file of holes."""
     pixels = (5 << 30) // 8
-    writer = BinarySeriesWriter(
-        MPI.COMM_SELF, str(tmp_path), (pixels, 1), "i8", [0], None, 1 << 40
-    )
+    writer = BinarySeriesWriter(MPI.COMM_SELF, str(tmp_path), (pixels, 1), "i8", [0], None, 1 << 40)
     block = np.arange(9).reshape(9, 1)
     writer.write(pixels - 9, block)
     writer.close()

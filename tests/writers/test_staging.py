@@ -169,8 +169,10 @@ def test_an_error_while_flushing_leaves_nothing(comm, shared_path, monkeypatch):
 
 def test_a_writer_that_did_not_finish_is_an_internal_error(tmp_path):
     for kind in KINDS:
-        with pytest.raises(RuntimeError, match="not finished"), \
-                staged(Alone(), str(tmp_path / "out"), kind):
+        with (
+            pytest.raises(RuntimeError, match="not finished"),
+            staged(Alone(), str(tmp_path / "out"), kind),
+        ):
             pass
     assert os.listdir(tmp_path) == []
 
@@ -210,10 +212,14 @@ def die_before(limit):
 
     for name in CHANGES:
         always = name != "open"
-        setattr(os, name, dying(
-            getattr(os, name),
-            lambda *a, always=always, **o: always or bool(len(a) > 1 and a[1] & os.O_CREAT),
-        ))
+        setattr(
+            os,
+            name,
+            dying(
+                getattr(os, name),
+                lambda *a, always=always, **o: always or bool(len(a) > 1 and a[1] & os.O_CREAT),
+            ),
+        )
     builtins.open = dying(open, lambda path, mode="r", *a, **o: "w" in mode or "x" in mode)
 
 
@@ -221,8 +227,16 @@ def die_before(limit):
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(None, "binaryseries"), (None, "hdf5"), (None, "png"), ("binaryseries", "binaryseries"),
-     ("hdf5", "hdf5"), ("png", "tif"), ("png", "hdf5"), ("hdf5", "binaryseries")],
+    [
+        (None, "binaryseries"),
+        (None, "hdf5"),
+        (None, "png"),
+        ("binaryseries", "binaryseries"),
+        ("hdf5", "hdf5"),
+        ("png", "tif"),
+        ("png", "hdf5"),
+        ("hdf5", "binaryseries"),
+    ],
 )
 def test_a_job_killed_at_any_point_is_taken_up(comm, quick_path, old, new, overwrite):
     """`overwrite`: of the run after the killed one."""
@@ -308,8 +322,11 @@ def test_locks_that_do_not_work_are_done_without(tmp_path, monkeypatch):
 
 def snapshot(directory):
     return {
-        str(p.relative_to(directory)): p.read_bytes() if p.is_file() else os.readlink(p)
-        if p.is_symlink() else None
+        str(p.relative_to(directory)): p.read_bytes()
+        if p.is_file()
+        else os.readlink(p)
+        if p.is_symlink()
+        else None
         for p in sorted(Path(directory).rglob("*"))
     }
 
@@ -607,6 +624,7 @@ def test_a_job_that_comes_at_any_point_of_another_leaves_one_winner(
 
         changes = itertools.count()
         for name, function in real.items():
+
             def call(*args, function=function, come=come, limit=limit, changes=changes, **options):
                 if next(changes) == limit:
                     come()
@@ -628,22 +646,22 @@ def test_a_job_that_comes_at_any_point_of_another_leaves_one_winner(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("name", ["partial", "old", "lock"])
-def test_what_belongs_to_another_user_is_neither_taken_up_nor_removed(
-    tmp_path, name, monkeypatch
-):
+def test_what_belongs_to_another_user_is_neither_taken_up_nor_removed(tmp_path, name, monkeypatch):
     hidden = tmp_path / f".out.mpimages-{name}"
     if name == "lock":
         hidden.write_bytes(b"")
     else:
         hidden.mkdir()
         (hidden / ".mpimages-partial.json").write_bytes(
-            b'{"format": "mpimages-partial", "version": 1}\n')
+            b'{"format": "mpimages-partial", "version": 1}\n'
+        )
     os.chown(hidden if name != "partial" else hidden / ".mpimages-partial.json", 65534, 65534)
     before = snapshot(tmp_path)
     for options in ({}, {"overwrite": True}, {"resume": True}):
         overwrite, resume = options.get("overwrite", False), options.get("resume", False)
-        with pytest.raises(FileExistsError, match="belongs to another user"), resumable(
-            Alone(), tmp_path / "out", "binaryseries", overwrite, resume, "test"
+        with (
+            pytest.raises(FileExistsError, match="belongs to another user"),
+            resumable(Alone(), tmp_path / "out", "binaryseries", overwrite, resume, "test"),
         ):
             pass
         assert snapshot(tmp_path) == before
@@ -669,7 +687,8 @@ def test_what_has_the_locks_name_and_is_none_is_kept(tmp_path, what):
 def test_a_system_that_takes_little_at_a_time(tmp_path, kind, monkeypatch):
     def shortened(function):
         return lambda descriptor, data, *place: function(
-            descriptor, memoryview(data).cast("B")[:3], *place)
+            descriptor, memoryview(data).cast("B")[:3], *place
+        )
 
     for name in ("write", "pwrite"):
         monkeypatch.setattr(os, name, shortened(getattr(os, name)))
@@ -685,7 +704,8 @@ def test_resuming_what_is_complete_removes_what_is_left_beside_it(tmp_path):
     partial = tmp_path / ".out.mpimages-partial"
     partial.mkdir()
     (partial / ".mpimages-partial.json").write_bytes(
-        b'{"format": "mpimages-partial", "version": 1}\n')
+        b'{"format": "mpimages-partial", "version": 1}\n'
+    )
     (partial / "series-00000.bin").write_bytes(b"left")
     (tmp_path / ".out.mpimages-lock").write_bytes(b"")
     with resumable(Alone(), tmp_path / "out", "binaryseries", False, True, "test") as stage:

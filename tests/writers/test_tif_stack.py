@@ -49,8 +49,16 @@ def test_what_tifffile_reads_is_what_was_given(tsc, shared_path, shape, dtype):
         series = file.asarray()
         assert (series == wanted.reshape(series.shape)).all()
         assert file.is_imagej
-        assert file.series[0].axes == {(7, 5, 3): "TYX", (4, 6, 5, 3): "TZYX", (1, 3, 3): "YX",
-                                       (3, 1, 1): "TYX", (1, 2, 3, 4): "ZYX"}[shape]
+        assert (
+            file.series[0].axes
+            == {
+                (7, 5, 3): "TYX",
+                (4, 6, 5, 3): "TZYX",
+                (1, 3, 3): "YX",
+                (3, 1, 1): "TYX",
+                (1, 2, 3, 4): "ZYX",
+            }[shape]
+        )
         assert file.pages[0].dataoffsets[0] % 16 == 0
         assert file.series[0].dataoffset is not None  # one run
         assert file.imagej_metadata["unit"] == "um"
@@ -117,7 +125,8 @@ def test_a_failure_leaves_nothing(tsc, shared_path):
         images.saveAsTif(shared_path / "all.tif")
     with pytest.raises(ValueError, match="images or volumes"):
         tsc.loadImagesFromArray(numbers((5, 4, 4), "u1")).apply(
-            lambda image: image[0], (4,), np.uint8).saveAsTif(shared_path / "all.tif")
+            lambda image: image[0], (4,), np.uint8
+        ).saveAsTif(shared_path / "all.tif")
     with pytest.raises(TypeError):
         images.saveAsTif(shared_path / "all.tif", overwrite="no")
     assert os.listdir(shared_path) == []

@@ -95,8 +95,11 @@ class FlatHandle(Handle):
         paged = inner == "YX" and "Z" in self.axes
         planes = self.shape[self.axes.index("Z")] if paged else 1
         status = os.fstat(self._fd)
-        first = self.offset + self.channel * stride.get("C", 0) \
+        first = (
+            self.offset
+            + self.channel * stride.get("C", 0)
             + stride.get("T", 0) * np.arange(start, stop, dtype=np.int64)
+        )
         between = np.full(stop - start, stride["Z"] if planes > 1 else 0, dtype=np.int64)
         stored = np.dtype(np.uint8) if self.stored.kind == "b" else self.stored
         return Places(first, between, planes, stored, status.st_size, status.st_mtime_ns)
@@ -186,10 +189,12 @@ class _Batch:
         axes, channel = handle.axes, handle.channel
         parts: dict[str, range | np.ndarray] = {"T": images, "C": range(channel, channel + 1)}
         self.out = out
-        self.wanted = [parts.get(axis, range(n))
-                       for axis, n in zip(axes, handle.shape, strict=True)]
-        self._whole = [len(wanted) == n
-                       for wanted, n in zip(self.wanted, handle.shape, strict=True)]
+        self.wanted = [
+            parts.get(axis, range(n)) for axis, n in zip(axes, handle.shape, strict=True)
+        ]
+        self._whole = [
+            len(wanted) == n for wanted, n in zip(self.wanted, handle.shape, strict=True)
+        ]
         # The same memory with its axes in the file's order.
         order = [axes.replace("C", "").index(axis) for axis in "TYXZ" if axis in axes]
         self.view = (out if "T" in axes else out[0]).transpose(np.argsort(order))
@@ -209,14 +214,19 @@ class _Batch:
 
     def chosen(self, axis: int) -> tuple[slice | np.ndarray, ...]:
         """What is wanted of the axes from `axis` on."""
-        return tuple(slice(wanted.start, wanted.stop) if isinstance(wanted, range) else wanted
-                     for wanted in self.wanted[axis:])
+        return tuple(
+            slice(wanted.start, wanted.stop) if isinstance(wanted, range) else wanted
+            for wanted in self.wanted[axis:]
+        )
 
     def target(self, prefix: tuple[int, ...], first: int, last: int) -> np.ndarray:
         """The memory for [first, last) of the axis after `prefix`."""
-        place = [index - wanted.start if isinstance(wanted, range) else
-                 int(np.searchsorted(wanted, index))
-                 for wanted, index in zip(self.wanted, (*prefix, first), strict=False)]
+        place = [
+            index - wanted.start
+            if isinstance(wanted, range)
+            else int(np.searchsorted(wanted, index))
+            for wanted, index in zip(self.wanted, (*prefix, first), strict=False)
+        ]
         found: np.ndarray = self.view[tuple(place[:-1])][place[-1] : place[-1] + last - first]
         return found
 

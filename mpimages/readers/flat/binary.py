@@ -72,13 +72,17 @@ def _describe(
     """(dims, stored dtype, whether column-major) of a file."""
     found = {} if conf is None else conf
     if "nkeys" in found or found.get("format") == "mpimages-series":
-        raise ValueError(f"{conf_path}: describes a Series, not images: loadSeries loads it, and "
-                         "`mpimages info`, `view` and `verify` take its directory")
+        raise ValueError(
+            f"{conf_path}: describes a Series, not images: loadSeries loads it, and "
+            "`mpimages info`, `view` and `verify` take its directory"
+        )
     key = "dims" if "dims" in found else "shape"
     given = options.dims or options.shape
     if "dims" in found and "shape" in found and found["shape"] != found["dims"]:
-        raise FormatError(f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
-                          "contradict each other")
+        raise FormatError(
+            f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
+            "contradict each other"
+        )
     try:
         dims = given or (check_dims(found[key], key) if key in found else None)
         dtype = options.dtype or (
@@ -98,9 +102,7 @@ def _describe(
     return dims, dtype, options.dims is not None if given else key == "dims"
 
 
-def _count_values(
-    path: str, dims: tuple[int, ...], stored: np.dtype, options: Options
-) -> int:
+def _count_values(path: str, dims: tuple[int, ...], stored: np.dtype, options: Options) -> int:
     """How many values a file has; FormatError where they are not those of `dims`."""
     fd, size = open_file(path)
     quietly(os.close, fd)

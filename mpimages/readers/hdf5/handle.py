@@ -155,8 +155,9 @@ class Hdf5Handle(Handle):
         axis = self._axes.find("T")
         if axis >= 0 and values.shape[axis] > len(images):
             values = values.take(images - images[0], axis)
-        target = out[:, *(inside.get(letter, slice(None)) for letter in "YXZ"
-                          if letter in self._axes)]
+        target = out[
+            :, *(inside.get(letter, slice(None)) for letter in "YXZ" if letter in self._axes)
+        ]
         place_axes(values, self._order, target if axis >= 0 else target[0])
 
     def _read(self, first: list[int], extent: list[int], out: np.ndarray) -> None:

@@ -102,5 +102,7 @@ def refuse_short_chunks(path: str, dataset: h5py.Dataset) -> None:
     with as_format_error(path, f"dataset {dataset.name}"):
         least = min((chunk.size for chunk in stored_chunks(dataset)), default=CHECKSUM_BYTES)
     if least < CHECKSUM_BYTES:
-        raise FormatError(f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "
-                          "the file is damaged; restore it")
+        raise FormatError(
+            f"{path}: dataset {dataset.name}: a chunk is shorter than its checksum: "
+            "the file is damaged; restore it"
+        )

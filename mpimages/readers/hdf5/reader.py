@@ -42,8 +42,11 @@ class Hdf5Reader(Reader):
             dtype = image_dtype(dataset.dtype, f"{path}: dtype")
             metadata = read_metadata(dataset)
             plain = dataset_offset(dataset) is not None
-            grain = image_grain(shape, axes, dtype.itemsize) if plain else \
-                chunk_grain(dataset, shape, axes)
+            grain = (
+                image_grain(shape, axes, dtype.itemsize)
+                if plain
+                else chunk_grain(dataset, shape, axes)
+            )
         count, dims = image_shape(shape, axes)
         require_kind(path, dims, dtype, options)
         if "pixelSize" in metadata and len(metadata["pixelSize"]) != len(dims):
@@ -89,12 +92,21 @@ def _images(path: str, file: h5py.File, options: Options) -> h5py.Dataset:
     axes = options.axes
     if axes is None:
         return find_dataset(path, file, options.dataset, (3, 4), lambda shape: len(shape) > 4)
-    return find_dataset(path, file, options.dataset, (len(axes),),
-                        lambda shape: can_have(shape, axes), lambda shape: len(shape) > 2)
+    return find_dataset(
+        path,
+        file,
+        options.dataset,
+        (len(axes),),
+        lambda shape: can_have(shape, axes),
+        lambda shape: len(shape) > 2,
+    )
 
 
 def find_dataset(
-    path: str, file: h5py.File, name: str | None, ranks: tuple[int, ...],
+    path: str,
+    file: h5py.File,
+    name: str | None,
+    ranks: tuple[int, ...],
     *otherwise: Callable[[tuple[int, ...]], bool],
 ) -> h5py.Dataset:
     """The dataset that was named, or the only one with so many axes.
@@ -129,8 +141,11 @@ def find_dataset(
         raise ValueError(
             f"{path}: has no {kinds} dataset; it has {_enumerate(datasets)}; name one by dataset="
         )
-    several = f"{kinds} datasets" if next(iter(fitting.values())).ndim in ranks else \
-        f"datasets, none of them {kinds}"
+    several = (
+        f"{kinds} datasets"
+        if next(iter(fitting.values())).ndim in ranks
+        else f"datasets, none of them {kinds}"
+    )
     raise ValueError(f"{path}: has several {several}: {_enumerate(fitting)}; name one by dataset=")
 
 

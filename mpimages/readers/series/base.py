@@ -70,8 +70,10 @@ def _whole(path: str, options: SeriesOptions) -> str:
     whole = directory or "."
     names = data_files(whole, options.confFilename, SERIES_PREFIX)
     if names != [name]:
-        raise ValueError(f"{path}: is not all of a binary Series, which is the directory with all "
-                         f"of its {len(names)} data files; load {whole}")
+        raise ValueError(
+            f"{path}: is not all of a binary Series, which is the directory with all "
+            f"of its {len(names)} data files; load {whole}"
+        )
     return whole
 
 

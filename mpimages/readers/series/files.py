@@ -75,8 +75,10 @@ class FileSequence:
             begin = int(self.ends[file - 1]) if file else 0
             expected = (int(self.ends[file]) - begin) * record
             if size != expected:
-                raise FormatError(f"{path}: has {size} bytes, not {expected} as when it was "
-                                  "loaded; load the series again")
+                raise FormatError(
+                    f"{path}: has {size} bytes, not {expected} as when it was "
+                    "loaded; load the series again"
+                )
         return path
 
     def close(self) -> None:

@@ -173,8 +173,11 @@ class DatasetHandle(SeriesHandle):
                     continue
                 values = self.scratch.take(size, out.dtype)
                 self._read_box(low, values)
-                time = slice(low[0], low[0] + size[0]) if images else \
-                    slice(low[-1], low[-1] + size[-1])
+                time = (
+                    slice(low[0], low[0] + size[0])
+                    if images
+                    else slice(low[-1], low[-1] + size[-1])
+                )
                 columns = np.ravel_multi_index(tuple(inside[rows].T), number)
                 _put(values, images, columns, out, rows, time)
 
@@ -187,7 +190,11 @@ class DatasetHandle(SeriesHandle):
 
 
 def _put(
-    values: np.ndarray, images: bool, columns: np.ndarray, out: np.ndarray, rows: np.ndarray,
+    values: np.ndarray,
+    images: bool,
+    columns: np.ndarray,
+    out: np.ndarray,
+    rows: np.ndarray,
     time: slice,
 ) -> None:
     """Put the pixels number `columns` of a box where they belong: out[rows, time]."""

@@ -154,4 +154,3 @@ class SeriesHandle(Closing, ABC):
     @abstractmethod
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         """As `read`, which has checked the arguments."""
-

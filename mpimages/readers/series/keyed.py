@@ -36,9 +36,7 @@ def inspect_keyed(path: str, conf: JsonObject, options: SeriesOptions) -> Series
         nkeys = options.nkeys or check_int(conf.get("nkeys"), "nkeys", 1)
         nvalues = options.nvalues or check_int(conf.get("nvalues"), "nvalues", 1)
         keys = options.keyType or check_dtype(conf.get("keytype", DEFAULT_TYPE), "keytype")
-        values = options.valueType or check_dtype(
-            conf.get("valuetype", DEFAULT_TYPE), "valuetype"
-        )
+        values = options.valueType or check_dtype(conf.get("valuetype", DEFAULT_TYPE), "valuetype")
         if nkeys > 3:
             raise ValueError(f"{nkeys} keys; pixels have up to three coordinates")
     except (TypeError, ValueError) as error:
@@ -71,10 +69,7 @@ def inspect_keyed(path: str, conf: JsonObject, options: SeriesOptions) -> Series
 def _record_dtype(header: SeriesHeader) -> np.dtype:
     layout = header.layout
     return np.dtype(
-        [
-            ("key", layout["keys"], (layout["nkeys"],)),
-            ("value", layout["values"], (header.length,)),
-        ]
+        [("key", layout["keys"], (layout["nkeys"],)), ("value", layout["values"], (header.length,))]
     )
 
 

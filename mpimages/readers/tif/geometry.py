@@ -287,8 +287,25 @@ class Geometry:
         palette = bits == 8 and colour == _PALETTE
         if colour and not palette:
             byte = np.dtype("u1")
-            return cls(rows, columns, byte, byte, 8, 0, 1, 1, (rows, columns), False, 0, 0, 0,
-                       (0, 0), reduced, mask, colour)
+            return cls(
+                rows,
+                columns,
+                byte,
+                byte,
+                8,
+                0,
+                1,
+                1,
+                (rows, columns),
+                False,
+                0,
+                0,
+                0,
+                (0, 0),
+                reduced,
+                mask,
+                colour,
+            )
         _refuse_several_planes(path, entries)
         dtype = _value_type(path, bits, entries.integer(SAMPLE_FORMAT, 1))
         tiled = entries.integer(TILE_WIDTH, 0) > 0 or entries.integer(TILE_LENGTH, 0) > 0

@@ -35,11 +35,7 @@ def imagej_pages(path: str, description: str) -> int:
 
 
 def plan_imagej(
-    path: str,
-    description: str,
-    count: int,
-    pixels_per_unit: tuple[float, float],
-    options: Options,
+    path: str, description: str, count: int, pixels_per_unit: tuple[float, float], options: Options
 ) -> Plan:
     fields = _imagej_fields(description)
     channels, slices, frames = (
@@ -62,9 +58,7 @@ def plan_imagej(
     return Plan("imagej", pages, metadata)
 
 
-def _imagej_metadata(
-    fields: dict[str, str], pixels_per_unit: tuple[float, float]
-) -> JsonObject:
+def _imagej_metadata(fields: dict[str, str], pixels_per_unit: tuple[float, float]) -> JsonObject:
     metadata: JsonObject = {}
     unit = unit_name(fields.get("unit", ""))
     y, x = pixels_per_unit

@@ -165,8 +165,17 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
     # Read now: the index outlives the open file.
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
     description = first.text(DESCRIPTION)
-    index = TifIndex(layout, size, ifds, data, kinds, geometries, description, resolution,
-                     software=_software(first))
+    index = TifIndex(
+        layout,
+        size,
+        ifds,
+        data,
+        kinds,
+        geometries,
+        description,
+        resolution,
+        software=_software(first),
+    )
     if len(ifds) == 1 and limit is None:
         index = replace(index, marks=_marks(fd, layout, first_offset, first))
     return _images_alone(index)
@@ -242,9 +251,7 @@ def _walk(
         offset = next_of(window, end)[0]
 
 
-def _batches(
-    walk: Iterator[tuple[int, bytes]],
-) -> Iterator[tuple[list[int], list[bytes]]]:
+def _batches(walk: Iterator[tuple[int, bytes]]) -> Iterator[tuple[list[int], list[bytes]]]:
     offsets: list[int] = []
     directories: list[bytes] = []
     for offset, directory in walk:
@@ -268,9 +275,7 @@ def _same_length(
         yield rows, np.frombuffer(joined, dtype=layout.entry).reshape(len(rows), -1)
 
 
-def _number_maps(
-    fd: int, size: int, entries: np.ndarray, maps: dict[bytes, int]
-) -> np.ndarray:
+def _number_maps(fd: int, size: int, entries: np.ndarray, maps: dict[bytes, int]) -> np.ndarray:
     """The directories with a number of its content in place of where a palette is: pages that
     have each their own copy of it are alike."""
     found = entries["tag"] == COLOUR_MAP
@@ -344,5 +349,10 @@ def _images_alone(index: TifIndex) -> TifIndex:
     kept = ~(masks | reduced)[index.kinds]
     bits = {geometry.bits for geometry in images}
     alike = masks & np.array([geometry.bits in bits for geometry in index.geometries])
-    return replace(index, ifds=index.ifds[kept], data=index.data[kept], kinds=index.kinds[kept],
-                   masks=int(alike[index.kinds].sum()))
+    return replace(
+        index,
+        ifds=index.ifds[kept],
+        data=index.data[kept],
+        kinds=index.kinds[kept],
+        masks=int(alike[index.kinds].sum()),
+    )

@@ -24,8 +24,9 @@ _OWN_UUID = re.compile(r"""\sUUID\s*=\s*("[^"]*"|'[^']*')""")
 
 def is_ome(description: str) -> bool:
     """Whether a first page's description is OME's XML."""
-    return bool(_ROOT.search(description[:4096])) and \
-        description.rstrip(" \t\r\n\0").endswith("OME>")
+    return bool(_ROOT.search(description[:4096])) and description.rstrip(" \t\r\n\0").endswith(
+        "OME>"
+    )
 
 
 def plan_ome(path: str, description: str, count: int, options: Options) -> Plan | None:
@@ -98,8 +99,11 @@ class _OmeHeader:
     """A header read, without what differs between the files of a set."""
 
     def __init__(self, root: ElementTree.Element) -> None:
-        self.images = [_Image(pixels) for image in _children(root, "Image")
-                       for pixels in _children(image, "Pixels")[:1]]
+        self.images = [
+            _Image(pixels)
+            for image in _children(root, "Image")
+            for pixels in _children(image, "Pixels")[:1]
+        ]
         self.elsewhere = [b.get("MetadataFile") for b in _children(root, "BinaryOnly")]
 
 
@@ -112,8 +116,11 @@ class _Read:
     header: _OmeHeader | str
 
     def serves(self, text: str, begin: int, end: int) -> bool:
-        return (len(self.before), len(self.after)) == (begin, len(text) - end) and \
-            text.startswith(self.before) and text.endswith(self.after)
+        return (
+            (len(self.before), len(self.after)) == (begin, len(text) - end)
+            and text.startswith(self.before)
+            and text.endswith(self.after)
+        )
 
 
 # The files of a set may each have the header of all: but for the UUID that is the same text, to
@@ -126,8 +133,11 @@ def _read_header(text: str) -> tuple[_OmeHeader | str, str]:
     global _latest
     root = _ROOT.search(text)
     found = _OWN_UUID.search(root[0]) if root else None
-    begin, end = (len(text), len(text)) if root is None or found is None else \
-        (root.start() + found.start(), root.start() + found.end())
+    begin, end = (
+        (len(text), len(text))
+        if root is None or found is None
+        else (root.start() + found.start(), root.start() + found.end())
+    )
     uuid = "" if found is None else found[1][1:-1].strip().lower()
     latest = _latest
     if not latest.serves(text, begin, end):

@@ -197,8 +197,7 @@ class TifPages(Closing):
         offsets, lengths = np.where(unwritten, 0, (offsets, lengths))
         if (offsets > index.size - lengths).any():
             raise FormatError(
-                f"{self.path}: truncated: page {page} has data beyond the file's "
-                f"{index.size} bytes"
+                f"{self.path}: truncated: page {page} has data beyond the file's {index.size} bytes"
             )
         return Segments(offsets, lengths)
 

@@ -60,8 +60,10 @@ def mixed(channels: int) -> str:
     channels; nothing where there is one."""
     if channels == 1:
         return ""
-    return (f"its header says {channels} channels: nplanes= without channel= takes the pages of "
-            f"all of them, as they lie in the file")
+    return (
+        f"its header says {channels} channels: nplanes= without channel= takes the pages of "
+        f"all of them, as they lie in the file"
+    )
 
 
 def unit_name(text: str) -> str:

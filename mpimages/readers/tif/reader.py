@@ -58,7 +58,9 @@ class TifReader(Reader):
         if plan.kind == "plain" and options.nplanes is None and plan.pages.size > LIKELY_MOVIE:
             logger.warning(
                 "%s: is read as one volume of %d pages; nplanes=1 reads it as a movie, "
-                "nplanes='all' as the volume without this word", path, plan.pages.size,
+                "nplanes='all' as the volume without this word",
+                path,
+                plan.pages.size,
             )
         if plan.note:
             logger.warning("%s: %s", path, plan.note)

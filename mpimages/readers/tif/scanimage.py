@@ -26,8 +26,11 @@ class ScanImage:
     volumes: int
 
     def __str__(self) -> str:
-        parts = [_counted(self.channels, "channel") + " saved", _counted(self.slices, "slice"),
-                 _counted(self.volumes, "volume")]
+        parts = [
+            _counted(self.channels, "channel") + " saved",
+            _counted(self.slices, "slice"),
+            _counted(self.volumes, "volume"),
+        ]
         return f"ScanImage: {', '.join(parts)}"
 
 

@@ -52,8 +52,9 @@ def drop_damaged(pages: TifPages) -> bool:
         count -= 1
     if count == index.count:
         return False
-    pages.index = replace(index, ifds=index.ifds[:count], data=index.data[:count],
-                          kinds=index.kinds[:count], marks=())
+    pages.index = replace(
+        index, ifds=index.ifds[:count], data=index.data[:count], kinds=index.kinds[:count], marks=()
+    )
     return True
 
 
@@ -66,8 +67,7 @@ def pages_beyond(index: TifIndex) -> np.ndarray:
 def _is_whole(pages: TifPages, page: int) -> bool:
     geometry = pages.index.geometry(page)
     try:
-        pages.read(np.array([page]), np.empty((1, geometry.rows, geometry.columns),
-                                              geometry.dtype))
+        pages.read(np.array([page]), np.empty((1, geometry.rows, geometry.columns), geometry.dtype))
     except ValueError:
         return False
     return True

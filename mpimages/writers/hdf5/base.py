@@ -295,8 +295,11 @@ class DatasetWriter:
         Local; in the thread that writes.
         """
         self.sync()
-        return {"fragments": self.take_fragments().tolist(), "index": self.take_index().tolist(),
-                "of": self._of}
+        return {
+            "fragments": self.take_fragments().tolist(),
+            "index": self.take_index().tolist(),
+            "of": self._of,
+        }
 
     def holds(self, entry: JsonObject) -> bool:
         """Whether what an earlier job's journal says was written is on the disk. Local."""

@@ -130,15 +130,15 @@ class CompressedWriter(DatasetWriter):
         if self._descriptor < 0:
             self._descriptor = os.open(
                 self._file(self._generation, self.comm.rank),
-                os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666,
+                os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+                0o666,
             )
             sync_directory(self._directory)
         with naming_file(self._file(self._generation, self.comm.rank)):
             write_all(self._descriptor, content)
         place = int(np.ravel_multi_index(number, self._plan.grid))
         self._rows.append(
-            (place, self._generation, self.comm.rank, self._end, len(content), mask,
-             crc32(content))
+            (place, self._generation, self.comm.rank, self._end, len(content), mask, crc32(content))
         )
         self._end += len(content)
 
@@ -219,8 +219,10 @@ class CompressedWriter(DatasetWriter):
                 with naming_file(path):
                     there = read_run(descriptor, content, offset)
                 if not there or crc32(content) != crc:
-                    raise FormatError(f"{path}: bytes [{offset}, {offset + length}) are not what "
-                                      "was written: it has been damaged")
+                    raise FormatError(
+                        f"{path}: bytes [{offset}, {offset + length}) are not what "
+                        "was written: it has been damaged"
+                    )
                 yield bytes(content)
         finally:
             if descriptor >= 0:

@@ -146,8 +146,10 @@ def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.Datase
     wanted = plan.filters.numbers() if plan.filters is not None else []
     stored = plan.dtype.newbyteorder("<")
     for what, found, expected in [
-        ("shape", dataset.shape, plan.shape), ("dtype", dataset.dtype, stored),
-        ("chunks", dataset.chunks, plan.chunk), ("filters", filters, wanted),
+        ("shape", dataset.shape, plan.shape),
+        ("dtype", dataset.dtype, stored),
+        ("chunks", dataset.chunks, plan.chunk),
+        ("filters", filters, wanted),
         ("attributes", sorted(dataset.attrs), sorted(plan.attributes)),
     ]:
         if found != expected:

@@ -34,9 +34,7 @@ class FileObject:
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move the position, which no other user of the file shares."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
-        self._position = offset + (
-            os.fstat(self._descriptor).st_size if base is None else base
-        )
+        self._position = offset + (os.fstat(self._descriptor).st_size if base is None else base)
         return self._position
 
     def tell(self) -> int:
@@ -152,4 +150,3 @@ def new_file(path: str) -> Iterator[Any]:
             os.unlink(temporary)
         raise
     sync_directory(os.path.dirname(path) or ".")
-

@@ -220,9 +220,7 @@ class _Pipeline:
 
         self._exact = filters.exact
         # Without a cache of chunks the values go through the filters when they are written.
-        self._file = h5py.File(
-            "mpimages", "w", driver="core", backing_store=False, rdcc_nbytes=0
-        )
+        self._file = h5py.File("mpimages", "w", driver="core", backing_store=False, rdcc_nbytes=0)
         properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         properties.set_chunk(chunk)
         try:

@@ -146,8 +146,9 @@ def _way(path: str) -> str:
     import h5py
 
     given = os.environ.get("MPIMAGES_HDF5")
-    too_long = len(os.fsencode(os.path.abspath(path))) > LONGEST and \
-        MPI.get_vendor()[0] == "Open MPI"
+    too_long = (
+        len(os.fsencode(os.path.abspath(path))) > LONGEST and MPI.get_vendor()[0] == "Open MPI"
+    )
     if given is None:
         return "mpio" if h5py.get_config().mpi and not too_long else "posix"
     if given not in WAYS:

@@ -22,11 +22,7 @@ WRITEBACK_BYTES = 1 << 18
 
 
 def write_box(
-    descriptor: int,
-    offset: int,
-    shape: Sequence[int],
-    start: Sequence[int],
-    array: np.ndarray,
+    descriptor: int, offset: int, shape: Sequence[int], start: Sequence[int], array: np.ndarray
 ) -> None:
     """Write `array` at `start` of the C-order array of `shape` that begins at byte `offset`.
 
@@ -78,9 +74,7 @@ def _runs(
     """The parts of a box that are one run of the file each: where it begins, and its values."""
     if not len(shape) == len(start) == array.ndim:
         raise ValueError(f"a box of {array.ndim} axes at {start} of an array of {shape}")
-    if any(
-        a < 0 or a + n > whole for a, n, whole in zip(start, array.shape, shape, strict=True)
-    ):
+    if any(a < 0 or a + n > whole for a, n, whole in zip(start, array.shape, shape, strict=True)):
         raise ValueError(f"a box of {array.shape} at {tuple(start)} leaves the array of {shape}")
     outer = array.ndim
     while outer > 0 and array.shape[outer - 1] == shape[outer - 1]:

@@ -44,8 +44,11 @@ def read_job(directory: str) -> tuple[JsonObject, list[JsonObject], int] | None:
             described = json.loads(file.read())
     except (OSError, ValueError):
         return None
-    if not isinstance(described, dict) or described.get("format") != JOB_FORMAT \
-            or described.get("version") != JOB_VERSION:
+    if (
+        not isinstance(described, dict)
+        or described.get("format") != JOB_FORMAT
+        or described.get("version") != JOB_VERSION
+    ):
         return None
     entries, attempt = [], 0
     for name in sorted(os.listdir(directory)):

@@ -55,8 +55,12 @@ def check_ours(path: str) -> None:
     elif stat.S_ISREG(mode):
         _check_file(path)
     else:
-        raise _refusal(path, "it is a symbolic link" if stat.S_ISLNK(mode)
-                       else "it is neither a file nor a directory")
+        raise _refusal(
+            path,
+            "it is a symbolic link"
+            if stat.S_ISLNK(mode)
+            else "it is neither a file nor a directory",
+        )
 
 
 def check_owner(path: str, status: os.stat_result | None = None) -> None:
@@ -110,8 +114,10 @@ def has_all_marks(path: str) -> bool:
         return False
     if _read_json(path, CONF).get("format") == SERIES_FORMAT:
         return os.path.lexists(os.path.join(path, SUCCESS))
-    return _read_json(path, MANIFEST).get("complete") is True or \
-        _read_json(path, STATS).get("format") == STATS_FORMAT
+    return (
+        _read_json(path, MANIFEST).get("complete") is True
+        or _read_json(path, STATS).get("format") == STATS_FORMAT
+    )
 
 
 def _check_directory(directory: str) -> set[str]:
@@ -121,8 +127,9 @@ def _check_directory(directory: str) -> set[str]:
     rules = _rules(directory, set(regular))
     if regular and not rules:
         raise _refusal(directory, f"it holds {min(regular)!r} and no mark of mpimages")
-    foreign = [name for name in regular
-               if not regular[name] or not any(belongs(name) for belongs in rules)]
+    foreign = [
+        name for name in regular if not regular[name] or not any(belongs(name) for belongs in rules)
+    ]
     if foreign:
         raise _refusal(directory, f"it holds {min(foreign)!r}, which is not of mpimages' making")
     return set(regular)
@@ -131,9 +138,11 @@ def _check_directory(directory: str) -> set[str]:
 def _rules(directory: str, names: set[str]) -> list[Rule]:
     """One rule for each mark that the directory carries."""
     rules: list[Rule] = []
-    for mark, kind, make in ((CONF, SERIES_FORMAT, _series_rule),
-                             (MANIFEST, PICTURES_FORMAT, _pictures_rule),
-                             (STATS, STATS_FORMAT, _stats_rule)):
+    for mark, kind, make in (
+        (CONF, SERIES_FORMAT, _series_rule),
+        (MANIFEST, PICTURES_FORMAT, _pictures_rule),
+        (STATS, STATS_FORMAT, _stats_rule),
+    ):
         described = _read_json(directory, mark) if mark in names else {}
         if described.get("format") == kind:
             rules.append(make(described))
@@ -146,8 +155,9 @@ def _series_rule(conf: JsonObject) -> Rule:
     files = conf.get("files")
     entries = files if isinstance(files, list) else []
     listed = {entry.get("name") for entry in entries if isinstance(entry, dict)}
-    return lambda name: name in (CONF, SUCCESS) or (
-        name in listed and bool(SERIES_FILE.fullmatch(name)))
+    return lambda name: (
+        name in (CONF, SUCCESS) or (name in listed and bool(SERIES_FILE.fullmatch(name)))
+    )
 
 
 def _stats_rule(_: JsonObject) -> Rule:

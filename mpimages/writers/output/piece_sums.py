@@ -172,7 +172,10 @@ def _by_piece(rows: np.ndarray) -> np.ndarray:
     if not len(rows):
         return rows
     first = np.flatnonzero(np.diff(rows[:, :2], axis=0, prepend=-1).any(axis=1))
-    return np.column_stack([
-        rows[first, :2], np.add.reduceat(rows[:, 2], first),
-        np.bitwise_xor.reduceat(rows[:, 3], first),
-    ])
+    return np.column_stack(
+        [
+            rows[first, :2],
+            np.add.reduceat(rows[:, 2], first),
+            np.bitwise_xor.reduceat(rows[:, 3], first),
+        ]
+    )

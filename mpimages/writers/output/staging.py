@@ -54,8 +54,15 @@ from .ownership import check_ours, check_owner, has_all_marks, remove_ours
 from .plain import sync_directory
 
 # Whether an output of each kind is one file, or else a directory.
-KINDS = {"binaryseries": False, "png": False, "tif": False, "stats": False,
-         "hdf5": True, "report": True, "tifstack": True}
+KINDS = {
+    "binaryseries": False,
+    "png": False,
+    "tif": False,
+    "stats": False,
+    "hdf5": True,
+    "report": True,
+    "tifstack": True,
+}
 
 _log = logging.getLogger("mpimages")
 
@@ -323,13 +330,17 @@ class _Output:
                 os.rename(self.old, self.path)
             raise
         # The output is there: what is left over must not fail the job. The next run takes it up.
-        for finish, where in ((sync_directory, self.parent), (remove_ours, self.partial),
-                              (remove_ours, self.old)):
+        for finish, where in (
+            (sync_directory, self.parent),
+            (remove_ours, self.partial),
+            (remove_ours, self.old),
+        ):
             try:
                 finish(where)
             except OSError as error:
-                _log.warning("%s is complete, but what it replaced may remain: %s", self.path,
-                             error)
+                _log.warning(
+                    "%s is complete, but what it replaced may remain: %s", self.path, error
+                )
 
     def _repair(self) -> None:
         """Bring a swap that was interrupted to its end, or back."""

@@ -51,11 +51,7 @@ def write_tif(path: str, image: np.ndarray, metadata: JsonObject | None = None) 
 
 
 def _arguments(pages: np.ndarray, metadata: JsonObject) -> JsonObject:
-    common: JsonObject = {
-        "byteorder": "<",
-        "photometric": "minisblack",
-        "software": False,
-    }
+    common: JsonObject = {"byteorder": "<", "photometric": "minisblack", "software": False}
     big = pages.nbytes > CLASSIC_BYTES
     native = pages.astype(pages.dtype.newbyteorder("="), copy=False)
     if big or native.dtype.char not in IMAGEJ_CODES:

@@ -74,8 +74,10 @@ class StackLayout:
             raise ValueError(f"shape must have no axis of length 0, got {self.shape}")
         check_record_dtype(self.dtype, "dtype")
         if self.page_bytes >= 1 << 32:
-            raise ValueError(f"a page of {self.page_bytes} bytes is more than a TIFF can hold in "
-                             "one strip: crop or subsample the images")
+            raise ValueError(
+                f"a page of {self.page_bytes} bytes is more than a TIFF can hold in "
+                "one strip: crop or subsample the images"
+            )
 
     @property
     def pages(self) -> int:
@@ -122,11 +124,18 @@ class StackLayout:
         """All that stands before the pixels, which begin at byte `first`."""
         known = first > 0
         mark = pack_mark(
-            self.file_bytes if known else 0, first, self.pixel_bytes,
-            piece_bytes(self.pixel_bytes), structure, crcs,
+            self.file_bytes if known else 0,
+            first,
+            self.pixel_bytes,
+            piece_bytes(self.pixel_bytes),
+            structure,
+            crcs,
         )
-        tags = [*self._page_tags(first), *self._resolution_tags(),
-                Tag(tif_tags.DESCRIPTION, ASCII, self._description().encode("ascii") + b"\0")]
+        tags = [
+            *self._page_tags(first),
+            *self._resolution_tags(),
+            Tag(tif_tags.DESCRIPTION, ASCII, self._description().encode("ascii") + b"\0"),
+        ]
         return first_table(tags, self.big, self.tail if known and self.pages > 1 else 0, mark)
 
     def tables(self) -> Iterator[bytes]:
@@ -137,8 +146,13 @@ class StackLayout:
         for start in range(1, self.pages, TABLES_AT_ONCE):
             stop = min(start + TABLES_AT_ONCE, self.pages)
             pages = np.arange(start, stop, dtype=np.int64)
-            yield page_tables(tags, self.big, self.first + pages * self.page_bytes,
-                              self.tail + (pages - 1) * length, stop == self.pages)
+            yield page_tables(
+                tags,
+                self.big,
+                self.first + pages * self.page_bytes,
+                self.tail + (pages - 1) * length,
+                stop == self.pages,
+            )
 
     def _page_tags(self, first: int = 0) -> list[Tag]:
         rows, columns = self.shape[2:]
@@ -163,8 +177,11 @@ class StackLayout:
         if not parts or not all(0 < part.numerator < 1 << 32 for part in parts):
             return []
         x, y = (struct.pack("<II", part.numerator, part.denominator) for part in parts)
-        return [Tag(tif_tags.X_RESOLUTION, RATIONAL, x), Tag(tif_tags.Y_RESOLUTION, RATIONAL, y),
-                number(tif_tags.RESOLUTION_UNIT, SHORT, 1)]
+        return [
+            Tag(tif_tags.X_RESOLUTION, RATIONAL, x),
+            Tag(tif_tags.Y_RESOLUTION, RATIONAL, y),
+            number(tif_tags.RESOLUTION_UNIT, SHORT, 1),
+        ]
 
     def _description(self) -> str:
         """ImageJ's: which page is what. Other readers heed it, too, whatever the dtype."""
@@ -204,8 +221,10 @@ class StackWriter:
         """Write images, (n, row, column) or (n, row, column, page), as `first` and following."""
         pages = images[:, np.newaxis] if images.ndim == 3 else np.moveaxis(images, -1, 1)
         if pages.shape[1:] != self.layout.shape[1:] or images.dtype != self.layout.dtype:
-            raise ValueError(f"images of {images.shape[1:]} {images.dtype} in a TIFF of "
-                             f"{self.layout.shape[1:]} {self.layout.dtype}")
+            raise ValueError(
+                f"images of {images.shape[1:]} {images.dtype} in a TIFF of "
+                f"{self.layout.shape[1:]} {self.layout.dtype}"
+            )
         offset = first * self.layout.shape[1] * self.layout.page_bytes
         with naming_file(self.path):
             descriptor = self._files.descriptor(0)

@@ -46,10 +46,8 @@ class _Form:
         return self.count.size + len(tags) * self.entry.size + self.offset.size
 
 
-CLASSIC = _Form(b"II*\0", struct.Struct("<H"), struct.Struct("<HHI4s"),
-                struct.Struct("<I"))
-BIG = _Form(b"II+\0\x08\0\0\0", struct.Struct("<Q"), struct.Struct("<HHQ8s"),
-            struct.Struct("<Q"))
+CLASSIC = _Form(b"II*\0", struct.Struct("<H"), struct.Struct("<HHI4s"), struct.Struct("<I"))
+BIG = _Form(b"II+\0\x08\0\0\0", struct.Struct("<Q"), struct.Struct("<HHQ8s"), struct.Struct("<Q"))
 
 
 def first_table(tags: Sequence[Tag], big: bool, following: int, mark: bytes) -> bytes:
@@ -105,8 +103,9 @@ def page_tables(
     strip = form.count.size + which * form.entry.size - form.offset.size
     dtype = np.dtype("<u8" if big else "<u4")
     for at, offsets in ((strip, strips), (length - form.offset.size, following)):
-        made[:, at : at + dtype.itemsize] = \
+        made[:, at : at + dtype.itemsize] = (
             offsets.astype(dtype).view(np.uint8).reshape(len(strips), -1)
+        )
     return made.tobytes()
 
 

@@ -52,8 +52,11 @@ def closes_in_another_order() -> str:
 
 def of_duplicates() -> str:
     """Of communicators of their own contexts have nothing to do with each other."""
-    with ThunderContext() as one, ThunderContext(COMM.Dup()) as other, \
-            ThunderContext(COMM.Split(COMM.rank % 2)) as part:
+    with (
+        ThunderContext() as one,
+        ThunderContext(COMM.Dup()) as other,
+        ThunderContext(COMM.Split(COMM.rank % 2)) as part,
+    ):
         images = full(1, one), full(2, other), full(3, part)
         return met(lambda: np.array([each.toSeries().toArray().max() for each in images]))
 
@@ -174,11 +177,21 @@ class Unset(np.ndarray):
 
 
 RAISED: dict[str, Callable[[], Any]] = {
-    "errno": lambda: NoNumber(5, "x"), "str": NoText, "setattr": NoSetting,
-    "getattribute": NoAttributes, "add_note": NoNote, "reduce": NoKind, "code": NoCode,
-    "init": lambda: OnceOnly("x"), "frozen": lambda: Frozen("x"), "args": lambda: OSError({}, stop),
-    "exit": lambda: SystemExit(stop), "generator": GeneratorExit, "stop": StopIteration,
-    "interrupt": KeyboardInterrupt, "group": lambda: ExceptionGroup("x", [NoText()]),
+    "errno": lambda: NoNumber(5, "x"),
+    "str": NoText,
+    "setattr": NoSetting,
+    "getattribute": NoAttributes,
+    "add_note": NoNote,
+    "reduce": NoKind,
+    "code": NoCode,
+    "init": lambda: OnceOnly("x"),
+    "frozen": lambda: Frozen("x"),
+    "args": lambda: OSError({}, stop),
+    "exit": lambda: SystemExit(stop),
+    "generator": GeneratorExit,
+    "stop": StopIteration,
+    "interrupt": KeyboardInterrupt,
+    "group": lambda: ExceptionGroup("x", [NoText()]),
 }
 
 
@@ -188,16 +201,19 @@ def exceptions() -> dict[str, str]:
     images = full(1, tsc)
     said = {}
     for name, make in RAISED.items():
+
         def fail(image: Any, make: Any = make) -> Any:
             if LAST:
                 raise make()
             return image
 
-        for number, act in enumerate([
-            lambda fail=fail: images.apply(fail).mean(),
-            lambda fail=fail: images.filter(lambda key, value: fail(1)).count(),
-            lambda fail=fail: images.apply(fail).saveAsBinarySeries(sys.argv[2]),
-        ]):
+        for number, act in enumerate(
+            [
+                lambda fail=fail: images.apply(fail).mean(),
+                lambda fail=fail: images.filter(lambda key, value: fail(1)).count(),
+                lambda fail=fail: images.apply(fail).saveAsBinarySeries(sys.argv[2]),
+            ]
+        ):
             said[f"{name} {number}"] = f"{met(act)} {met(images.mean)}"
     for number, hostile in enumerate([NoText(), [NoText()], Unset((3,))]):
         said[f"argument {number}"] = f"{met(lambda: images[hostile])} {met(images.mean)}"  # noqa: B023
@@ -209,9 +225,19 @@ CASES: dict[str, Callable[[], Any]] = {
     "toArray": lambda: of_two(lambda images: images.toArray()),
     "series": lambda: of_two(lambda images: images.toSeries().toArray()),
     "save": lambda: of_two(lambda images: images.saveAsBinarySeries(sys.argv[2])),
-    **{each.__name__: each for each in (
-        closes_in_another_order, of_duplicates, within_a_function, never_closed,
-        never_closed_duplicates, threads_of_one, threads_of_their_own, exceptions)},
+    **{
+        each.__name__: each
+        for each in (
+            closes_in_another_order,
+            of_duplicates,
+            within_a_function,
+            never_closed,
+            never_closed_duplicates,
+            threads_of_one,
+            threads_of_their_own,
+            exceptions,
+        )
+    },
 }
 CASES["load"] = lambda: load_of_two()
 

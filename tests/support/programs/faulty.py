@@ -87,6 +87,7 @@ def full(output: str) -> Iterator[None]:
 @contextlib.contextmanager
 def readonly(output: str) -> Iterator[None]:
     """The file system is read-only."""
+
     def remount(how: str) -> None:
         COMM.Barrier()
         if COMM.rank == 0:
@@ -180,10 +181,19 @@ def main() -> None:
                 good = np.array_equal(tsc.loadSeries(output).toArray(), expected)
             elif method == "saveAsTifs":
                 good = np.array_equal(
-                    np.moveaxis(tsc.loadImages(output).toArray(), 0, -1), expected)
+                    np.moveaxis(tsc.loadImages(output).toArray(), 0, -1), expected
+                )
     if COMM.rank == 0:
-        print(json.dumps({"said": said_by_all, "taken": taken, "good": bool(good),
-                          "left": os.listdir(os.path.dirname(output))}))
+        print(
+            json.dumps(
+                {
+                    "said": said_by_all,
+                    "taken": taken,
+                    "good": bool(good),
+                    "left": os.listdir(os.path.dirname(output)),
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

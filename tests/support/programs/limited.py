@@ -47,8 +47,16 @@ def main() -> None:
         assert np.allclose(mean[:3], expected, rtol=1e-12)
         peaks = comm.gather(status("VmHWM"))
         if comm.rank == 0:
-            print(json.dumps({"rounds": plan.rounds, "way": plan.way, "peaks": peaks,
-                              "allowed": budget + SPARE}))
+            print(
+                json.dumps(
+                    {
+                        "rounds": plan.rounds,
+                        "way": plan.way,
+                        "peaks": peaks,
+                        "allowed": budget + SPARE,
+                    }
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def main() -> None:
     if way in ("images", "pictures", "frames"):
         images = images.apply(slowly, images.dims, images.dtype)
     elif way == "undeclared":
+
         def announcing(image: np.ndarray) -> np.ndarray:
             open(f"{output}.begun", "w").close()
             return slowly(image)

@@ -68,8 +68,9 @@ class Failing:
     def begun(self, rank: int, number: int) -> Iterator[None]:
         self.rank, self.number, self.calls, self.doubled = rank, number, 0, 0
         os.close = self.close
-        concurrent.futures.ThreadPoolExecutor.shutdown = \
-            lambda executor, *given, **options: self.shutdown(executor, *given, **options)
+        concurrent.futures.ThreadPoolExecutor.shutdown = lambda executor, *given, **options: (
+            self.shutdown(executor, *given, **options)
+        )
         try:
             yield
         finally:
@@ -81,11 +82,13 @@ ACTIONS = {
     "toArray": lambda images: images.toArray(),
     "cache": lambda images: images.toSeries().cache(),
     "saveAsBinarySeries": lambda images: images.saveAsBinarySeries(
-        OUT, blockSize=1000, memory=20000),
+        OUT, blockSize=1000, memory=20000
+    ),
     "saveAsHDF5": lambda images: images.saveAsHDF5(OUT),
     "compressed": lambda images: images.saveAsHDF5(OUT, compression="gzip", memory=40000),
-    "frames": lambda images: images.apply(lambda image: image + 1, (20, 15), "uint16")
-    .saveAsBinarySeries(OUT, memory=20000, resume=True),
+    "frames": lambda images: images.apply(
+        lambda image: image + 1, (20, 15), "uint16"
+    ).saveAsBinarySeries(OUT, memory=20000, resume=True),
     "saveAsPngs": lambda images: images.saveAsPngs(OUT),
     "saveAsTifs": lambda images: images.saveAsTifs(OUT),
     "saveAsTif": lambda images: images.saveAsTif(OUT),
@@ -98,8 +101,9 @@ def removed() -> None:
     if COMM.rank == 0:
         for name in ("out", ".out.mpimages-partial"):
             path = os.path.join(DIRECTORY, name)
-            (shutil.rmtree if os.path.isdir(path) else os.unlink)(path) \
-                if os.path.lexists(path) else None
+            (shutil.rmtree if os.path.isdir(path) else os.unlink)(path) if os.path.lexists(
+                path
+            ) else None
     COMM.Barrier()
 
 
@@ -136,8 +140,10 @@ def main() -> None:
                     break
                 if COMM.rank == 0:
                     said = sorted({str(one[0]) for one in found})
-                    print(json.dumps([name, rank, number, said, sum(one[2] for one in found),
-                                      there]), flush=True)
+                    print(
+                        json.dumps([name, rank, number, said, sum(one[2] for one in found), there]),
+                        flush=True,
+                    )
     tsc.close()
 
 
