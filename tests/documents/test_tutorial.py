@@ -24,7 +24,9 @@ pytestmark = pytest.mark.ranks
 FISH = Path(__file__).parents[3] / "shared" / "data" / "fish"
 LOAD_FISH = "tsc.loadExample('fish-images')"
 SUBSTITUTIONS = {
-    "from thunder import Colorize": "from mpimages import ThunderContext, Colorize\ntsc = ThunderContext()"
+    "from thunder import Colorize": (
+        "from mpimages import ThunderContext, Colorize\ntsc = ThunderContext()"
+    )
 }
 
 
