@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import StringIO
-from typing import Any
 
 import click
 
@@ -64,8 +63,8 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def main(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
-    ) -> Any:
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: object
+    ) -> object:
         """Run a command, and leave with its exit code."""
         arguments = list(sys.argv[1:] if args is None else args)
         with Run() as run:

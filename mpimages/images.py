@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -444,7 +444,7 @@ class Images(Collection):
         origin: str = "upper",
         filePrefix: str = "export",
         overwrite: bool = False,
-        **imshow: Any,
+        **imshow: object,
     ) -> None:
         """Write each 2-D image as a PNG, a pixel of the file for each of the image.
 

@@ -302,7 +302,7 @@ class Series(Collection):
         if callable(crit):
             kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
         else:
-            wanted: Any = [crit] if isinstance(crit, int | float | np.number) else crit
+            wanted: object = [crit] if isinstance(crit, int | float | np.number) else crit
             try:
                 kept = np.isin(index, check_index(wanted))
             except ValueError as error:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from glob import has_magic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -175,7 +175,7 @@ def reads(function: Command) -> Command:
     """Gives a command the options of reading, as one dict `reading`."""
 
     @wraps(function)
-    def collecting(*args: Any, **given: Any) -> Any:
+    def collecting(*args: object, **given: object) -> object:
         reading = {name: given.pop(name) for name in _NAMES}
         return function(*args, reading=reading, **given)
 
@@ -216,7 +216,7 @@ def load(context: ThunderContext, path: str, reading: JsonObject, asks: bool = T
 # -- PATH and OUT --------------------------------------------------------------------------
 
 
-def files(_: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+def files(_: click.Context, parameter: click.Parameter, incomplete: str) -> list[object]:
     """Lets the shell complete a path."""
     from click.shell_completion import CompletionItem
 
@@ -236,7 +236,9 @@ def path_and_out(function: Command) -> Command:
     """PATH OUT, or PATH -o OUT, as arguments `path` and `out`."""
 
     @wraps(function)
-    def splitting(*args: Any, paths: tuple[str, ...], out: str | None, **given: Any) -> Any:
+    def splitting(
+        *args: object, paths: tuple[str, ...], out: str | None, **given: object
+    ) -> object:
         path, out = _split(paths, out)
         return function(*args, path=path, out=out, **given)
 
@@ -247,7 +249,9 @@ def path_and_maybe_out(function: Command) -> Command:
     """PATH, PATH OUT, or PATH -o OUT, as arguments `path` and `out`, which may be None."""
 
     @wraps(function)
-    def splitting(*args: Any, paths: tuple[str, ...], out: str | None, **given: Any) -> Any:
+    def splitting(
+        *args: object, paths: tuple[str, ...], out: str | None, **given: object
+    ) -> object:
         if len(paths) == 1 and out is None:
             return function(*args, path=named(paths[0], "PATH"), out=None, **given)
         if not paths:
@@ -301,7 +305,7 @@ def path_of(function: Command) -> Command:
     """PATH alone, as argument `path`."""
 
     @wraps(function)
-    def checking(*args: Any, paths: tuple[str, ...], **given: Any) -> Any:
+    def checking(*args: object, paths: tuple[str, ...], **given: object) -> object:
         if len(paths) > 1:
             raise _several(paths)
         if not paths:
@@ -315,7 +319,7 @@ def out_of(function: Command) -> Command:
     """OUT alone, or -o OUT, as argument `out`."""
 
     @wraps(function)
-    def checking(*args: Any, outs: tuple[str, ...], out: str | None, **given: Any) -> Any:
+    def checking(*args: object, outs: tuple[str, ...], out: str | None, **given: object) -> object:
         found = [*outs, *([] if out is None else [out])]
         if len(found) != 1:
             raise click.UsageError(

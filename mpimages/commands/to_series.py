@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 HDF5_ENDINGS = (".h5", ".hdf5")
 
 
-def _chunks(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+def _chunks(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
     return text if text == "auto" else ints(ctx, parameter, text)
 
 
-def _compression(_: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+def _compression(_: click.Context, parameter: click.Parameter, text: str | None) -> object:
     """``gzip``, ``gzip:4``, ``lzf``; checked where that needs no data."""
     if text is None:
         return None
@@ -43,7 +43,7 @@ def _compression(_: click.Context, parameter: click.Parameter, text: str | None)
     name, _colon, level = text.partition(":")
     if level and not level.isdecimal():
         raise click.BadParameter(f"{text!r}: the level is a number, as in gzip:4")
-    wanted: Any = (name, int(level)) if level else name
+    wanted: object = (name, int(level)) if level else name
     try:
         parse_compression(wanted)
     except (TypeError, ValueError) as error:
@@ -96,7 +96,7 @@ def command(
     resume: bool,
     overwrite: bool,
     as_json: bool,
-    **layout: Any,
+    **layout: object,
 ) -> None:
     """Write the time series of every pixel of a recording.
 

@@ -15,7 +15,7 @@ from typing import Any
 _log = logging.getLogger("mpimages")
 
 
-def quietly(close: Callable[..., object], *given: Any) -> None:
+def quietly(close: Callable[..., object], *given: object) -> None:
     """Call close(*given), and only log its exception: the result does not depend on it."""
     try:
         close(*given)

@@ -68,7 +68,7 @@ def measuring(timings: Timings | None) -> Iterator[None]:
         timings.add("total", time.perf_counter() - began, 0)
 
 
-def phase(name: str, nbytes: int = 0) -> AbstractContextManager[Any]:
+def phase(name: str, nbytes: int = 0) -> AbstractContextManager[object]:
     """Return a context that measures a phase with `nbytes` bytes, if requested. Local."""
     timings = _here.timings
     return _nothing if timings is None else _Phase(timings, name, nbytes)
@@ -87,7 +87,7 @@ def carry_timings(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     @functools.wraps(function)
-    def counting(*args: Any) -> Any:
+    def counting(*args: object) -> object:
         before, _here.timings = _here.timings, timings
         try:
             return function(*args)

@@ -56,7 +56,7 @@ class Workspace:
 class Work:
     """Calls that run on threads. Finish or give them up before their memory is used."""
 
-    def __init__(self, futures: list[Future[Any]]) -> None:
+    def __init__(self, futures: list[Future[object]]) -> None:
         self._futures = futures
 
     def finish(self) -> None:

@@ -141,7 +141,7 @@ class WritingStep:
         raise NotImplementedError
 
     def run_into(
-        self, keys: Sequence[Any] | np.ndarray, batch: np.ndarray, out: np.ndarray
+        self, keys: Sequence[object] | np.ndarray, batch: np.ndarray, out: np.ndarray
     ) -> None:
         """Like `run`, into out: C-contiguous, with the results' shape and dtype."""
         raise NotImplementedError
@@ -160,16 +160,16 @@ class Filter:
     `label` maps the chain's key to the one that users know.
     """
 
-    func: Callable[[Any, np.ndarray], bool]
-    label: Callable[[int], Any]
+    func: Callable[[object, np.ndarray], bool]
+    label: Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class FilterKeys:
     """Selector of the records for which func(key) is true, among those that a filter kept."""
 
-    func: Callable[[Any], bool]
-    label: Callable[[int], Any]
+    func: Callable[[object], bool]
+    label: Callable[[int], object]
 
 
 @dataclass(frozen=True)

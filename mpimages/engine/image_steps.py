@@ -15,7 +15,7 @@ __all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
 # Bytes of images that are converted or made contiguous at once before they are reduced.
 PIECE_BYTES = 4 << 20
 
-Keys = Sequence[Any] | np.ndarray
+Keys = Sequence[object] | np.ndarray
 PixelSize = tuple[float | None, ...]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from .chain import Shape
 
 __all__ = ["Normalize", "Percentile", "Select", "SeriesStatistic", "statistic_rows"]
 
-Keys = Sequence[Any] | np.ndarray
+Keys = Sequence[object] | np.ndarray
 
 
 def kernel_block(block: np.ndarray) -> np.ndarray:

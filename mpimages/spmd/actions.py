@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 __all__ = ["action", "stoppable"]
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., object])
 
 
 def action(method: Method) -> Method:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -113,7 +112,7 @@ class TifReader(Reader):
 class _Understood:
     """All that the header of one file said under some options."""
 
-    identity: tuple[Any, ...]
+    identity: tuple[object, ...]
     index: TifIndex
     options: Options
     plan: Plan

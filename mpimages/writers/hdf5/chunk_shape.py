@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from ...core.arguments import check_ints
 from ...core.text import quote
@@ -60,7 +59,7 @@ def chunk_shape(
     return wanted
 
 
-def as_chunks(chunks: object) -> Any:
+def as_chunks(chunks: object) -> object:
     """`chunks`, with 'auto', the command's word and dask's, as True, h5py's."""
     return True if isinstance(chunks, str) and chunks == "auto" else chunks
 

@@ -12,13 +12,16 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...core.cleanup import quietly
 from ...errors import FormatError
 from ...formats.output_names import TEMPORARY
 from ..output.files import write_all
 from ..output.plain import sync_directory
+
+if TYPE_CHECKING:
+    import h5py
 
 
 class FileObject:
@@ -95,7 +98,7 @@ class FileObject:
 
 
 @contextmanager
-def open_file(path: str, mode: str) -> Iterator[Any]:
+def open_file(path: str, mode: str) -> Iterator[h5py.File]:
     """An ``h5py.File`` that is on the disk when the block has ended.
 
     `mode` is h5py's ``'r'``, ``'r+'`` or ``'w'``. ``'r+'`` alone changes some bytes.
@@ -130,7 +133,7 @@ def open_file(path: str, mode: str) -> Iterator[Any]:
 
 
 @contextmanager
-def new_file(path: str) -> Iterator[Any]:
+def new_file(path: str) -> Iterator[h5py.File]:
     """An ``h5py.File`` that appears as `path` when the block has ended well.
 
     Raises
