@@ -10,9 +10,13 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["ACCENT", "INK", "MUTED", "SECOND", "WARN", "drawing", "fit_picture", "line", "svg_of"]
 
@@ -68,7 +72,7 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def svg_of(figure: Any, label: str) -> str:
+def svg_of(figure: Figure, label: str) -> str:
     """A figure as an SVG element that stands in a page, with a label for who cannot see it."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
@@ -89,7 +93,7 @@ def svg_of(figure: Any, label: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
 
 
-def line(axes: Any, values: np.ndarray, colour: str, keys: np.ndarray) -> None:
+def line(axes: Axes, values: np.ndarray, colour: str, keys: np.ndarray) -> None:
     """Draw a line over the images' keys; one of many points as the band of its extremes."""
     from .trends import envelope
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .drawing import fit_picture, svg_of
 from .gathering import Recording
 from .words import number_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
 
 __all__ = ["HUGE", "Picture", "montage", "pictures"]
 
@@ -148,7 +152,7 @@ def _drawn(
     return svg_of(figure, title)
 
 
-def _tidy(bar: Any, height: float) -> None:
+def _tidy(bar: Colorbar, height: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     bar.outline.set_visible(False)
@@ -157,7 +161,7 @@ def _tidy(bar: Any, height: float) -> None:
     bar.ax.tick_params(length=2, labelsize=8)
 
 
-def _mark(axes: Any, row: float, column: float, number: int, extent: tuple[int, ...]) -> None:
+def _mark(axes: Axes, row: float, column: float, number: int, extent: tuple[int, ...]) -> None:
     """A numbered circle; the number on that side where there is room."""
     from matplotlib.patches import Circle
     from matplotlib.patheffects import withStroke
