@@ -227,7 +227,7 @@ class Recorder:
         self._flushed = time.monotonic()
         self._took = self._flushed - began
 
-    def give_up(self) -> None:
+    def salvage(self) -> None:
         """Flush the journal after an error. Errors raised here are not raised. Local.
 
         It is called while the error is handled. After an OSError on any rank nothing is flushed:

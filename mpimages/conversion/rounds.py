@@ -62,7 +62,10 @@ def convert(
     if progress.done.count == conversion.pixels:
         return
     bands, layout = conversion.open_bands(source.take_share())
-    conversion.run(bands, layout)
+    try:
+        conversion.run(bands, layout)
+    finally:
+        bands.close()
 
 
 def survey(action: Action, images: Selection) -> FileBands | None:
@@ -239,9 +242,9 @@ class _Conversion:
                 self._rounds(pieces, buffers, layout, behind, recorder, tick)
             finally:
                 buffers.give_up()
-                bands.close()
+                # The writer's thread first: the recorder asks for what it has written.
                 behind.give_up()
-                recorder.give_up()
+                recorder.salvage()
                 quietly(executor.shutdown)
 
     def _piece(self, pixels: int) -> AbstractContextManager[Tick]:

@@ -347,4 +347,4 @@ def _stream_into(
         with action.together():
             recorder.flush()
     finally:
-        recorder.give_up()
+        recorder.salvage()

@@ -80,7 +80,7 @@ def write_frames(action: Action, images: Settled, progress: Progress) -> str:
         with action.together():
             recorder.flush()
     finally:
-        recorder.give_up()
+        recorder.salvage()
         frames.close()
     return path
 

@@ -5,15 +5,17 @@ Every rank owns a range of the images and shall own a range of the pixels. The g
 
     images[own images, :]  ──►  series[own pixels, all images]
 
-Every round moves the next few pixels of each rank's range. The sender transposes its part of
+Every step moves the next few pixels of each rank's range. The sender transposes its part of
 them: the data for one rank are then one contiguous run, (pixels, own images). The receiver copies
 each sender's part into its columns. A rank transposes what it keeps directly into its place.
 
 There are two transports. Ranks of one node use shared memory, in turns so small that what one
 rank has written is still in a cache when another reads it: each byte crosses the memory bus
-twice instead of five times. Other ranks use one Alltoallv per round.
+twice instead of five times. Other ranks use one Alltoallv per step.
 
-Libraries such as mpi4py-fft lack three things that this one needs: rounds that bound the memory
+A round of a conversion is one redistribution, of a band of pixels.
+
+Libraries such as mpi4py-fft lack three things that this one needs: steps that bound the memory
 and keep every MPI count below 2**31, ranks that may fail in between, and shared memory.
 """
 
@@ -83,15 +85,15 @@ class Redistribution:
         The owner of each image, and the receiver of each pixel.
     dtype : numpy.dtype
     limit : int
-        Approximate maximum of the bytes that a rank sends or receives in one round.
+        Approximate maximum of the bytes that a rank sends or receives in one step.
     segments : Segments, optional
         Shared memory of the ranks of a node; without it only messages are used.
 
     Attributes
     ----------
     width : int
-        Pixels that a rank receives in one round.
-    rounds : int
+        Pixels that a rank receives in one step.
+    steps : int
     """
 
     def __init__(
@@ -108,13 +110,13 @@ class Redistribution:
         # A rank receives the width of all images, and sends the width of its own to every rank.
         most = max(images.count, pixels.parts * max(images.counts), 1)
         self.width = max(1, limit // (most * dtype.itemsize))
-        self.rounds = -(-max(pixels.counts) // self.width)
+        self.steps = -(-max(pixels.counts) // self.width)
         self._shared = _SharedMemory.fitting(self, segments)
 
-    def band(self, rank: int, number: int) -> tuple[int, int]:
-        """Return the range of pixels that `rank` receives in a round; empty once it has all."""
+    def pixels_of(self, rank: int, step: int) -> tuple[int, int]:
+        """Return the range of pixels that `rank` receives in a step; empty once it has all."""
         start, stop = self.pixels.bounds(rank)
-        begin = min(stop, start + number * self.width)
+        begin = min(stop, start + step * self.width)
         return begin, min(stop, begin + self.width)
 
     def execute(
@@ -125,7 +127,7 @@ class Redistribution:
         workspace: Workspace,
         out: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Move the pixels, a round at a time. Collective: every rank takes part in every round.
+        """Move the pixels, one step at a time. Collective: every rank takes part in every step.
 
         An error on one rank is raised on all of them, at the end.
 
@@ -138,12 +140,12 @@ class Redistribution:
         workspace : Workspace
             The provider of large arrays.
         out : (own pixels, images) ndarray, optional
-            The array for the result; without it the blocks of all rounds share one buffer.
+            The array for the result; without it the blocks of all steps share one buffer.
 
         Yields
         ------
         (k, images) ndarray
-            The next k of this rank's pixels, valid until the next round.
+            The next k of this rank's pixels, valid until the next step.
         """
         rows = min(self.width, self.pixels.counts[comm.rank])
         self.reserve()
@@ -152,11 +154,11 @@ class Redistribution:
             buffers = self.buffers(comm.rank, max(self.pixels.counts), workspace)
         together = Together(comm, "toSeries")
         own = _Images(images, positions)
-        for number in range(self.rounds):
-            start, stop = self.band(comm.rank, number)
+        for step in range(self.steps):
+            start, stop = self.pixels_of(comm.rank, step)
             begin = 0 if out is None else start - self.pixels.offsets[comm.rank]
             target = block[begin : begin + stop - start]
-            self._move(together, own, number, buffers, target)
+            self._move(together, own, step, buffers, target)
             yield target
         together.agree()
 
@@ -188,20 +190,20 @@ class Redistribution:
             _Images(images, range(self.pixels.count)),
             self.pixels.offsets[together.comm.rank],
         )
-        for number in range(self.rounds):
-            start, stop = self.band(together.comm.rank, number)
-            self._move(together, own, number, buffers, out[start - first : stop - first])
+        for step in range(self.steps):
+            start, stop = self.pixels_of(together.comm.rank, step)
+            self._move(together, own, step, buffers, out[start - first : stop - first])
 
     def _near(self, rank: int) -> tuple[int, ...]:
         """Return the ranks with which `rank` exchanges without messages, including itself."""
         return (rank,) if self._shared is None else self._shared.segments.near
 
     def _move(
-        self, together: Together, images: _Images, number: int, buffers: Buffers, target: np.ndarray
+        self, together: Together, images: _Images, step: int, buffers: Buffers, target: np.ndarray
     ) -> None:
-        """Run one round; this rank's pixels go into `target`. Collective."""
+        """Run one step; this rank's pixels go into `target`. Collective."""
         comm, shared = together.comm, self._shared
-        messages = _Messages(self, number, self._near(comm.rank))
+        messages = _Messages(self, step, self._near(comm.rank))
         with phase("exchange", target.nbytes):
             if comm.size > 1 and (shared is None or shared.segments.far):
                 with together.attempt():
@@ -209,18 +211,18 @@ class Redistribution:
                 messages.exchange(comm, *buffers)
             with together.attempt():
                 own = slice(*self.images.bounds(comm.rank))
-                images.transpose(*self.band(comm.rank, number), target[:, own])
+                images.transpose(*self.pixels_of(comm.rank, step), target[:, own])
                 messages.unpack(buffers[1], target)
             if shared is not None:
-                shared.exchange(together, images, number, target)
+                shared.exchange(together, images, step, target)
 
 
 class _Messages:
-    """One round between ranks of different nodes, by Alltoallv."""
+    """One step between ranks of different nodes, by Alltoallv."""
 
-    def __init__(self, plan: Redistribution, number: int, near: tuple[int, ...]) -> None:
+    def __init__(self, plan: Redistribution, step: int, near: tuple[int, ...]) -> None:
         self._plan = plan
-        self._number = number
+        self._step = step
         self._near = near
         self._far = [rank for rank in range(plan.pixels.parts) if rank not in near]
 
@@ -228,7 +230,7 @@ class _Messages:
         """Transpose the data for each rank into the send buffer, in rank order. Local."""
         n, filled = len(images), 0
         for rank in self._far:
-            start, stop = self._plan.band(rank, self._number)
+            start, stop = self._plan.pixels_of(rank, self._step)
             part = send[filled : filled + (stop - start) * n].reshape(stop - start, n)
             images.transpose(start, stop, part)
             filled += part.size
@@ -237,9 +239,9 @@ class _Messages:
         """Send and receive. Collective."""
         plan, size = self._plan, self._plan.dtype.itemsize
         n = plan.images.counts[comm.rank] * size
-        bands = [plan.band(rank, self._number) for rank in range(comm.size)]
-        sent = [(stop - start) * n for start, stop in bands]
-        start, stop = bands[comm.rank]
+        ranges = [plan.pixels_of(rank, self._step) for rank in range(comm.size)]
+        sent = [(stop - start) * n for start, stop in ranges]
+        start, stop = ranges[comm.rank]
         received = [(stop - start) * count * size for count in plan.images.counts]
         for rank in self._near:
             sent[rank] = received[rank] = 0
@@ -261,17 +263,17 @@ class _Messages:
 
 
 class _SharedMemory:
-    """The rounds among the ranks of a node, in turns through shared memory.
+    """The steps among the ranks of a node, in turns through shared memory.
 
     Each segment has two halves. A rank fills one while the others may still read the other, so
     that one barrier per turn is enough.
     """
 
-    def __init__(self, plan: Redistribution, segments: Segments, step: int, each: int) -> None:
+    def __init__(self, plan: Redistribution, segments: Segments, turn: int, each: int) -> None:
         self._plan = plan
         self.segments = segments
-        self._step = step  # pixels of each rank in a turn
-        self._bytes = step * each
+        self._turn_pixels = turn  # of each rank
+        self._bytes = turn * each
 
     @classmethod
     def fitting(cls, plan: Redistribution, segments: Segments | None) -> _SharedMemory | None:
@@ -283,28 +285,26 @@ class _SharedMemory:
         # Bytes that the busiest rank writes for one pixel of each of the others.
         each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
         run = min(plan.width, RUN_BYTES // size)
-        step = min(plan.width, max(TURN_BYTES // each, run), segments.most // each)
-        if step < run:
+        turn = min(plan.width, max(TURN_BYTES // each, run), segments.most // each)
+        if turn < run:
             return None
-        if step > HEAD:
-            step -= step % HEAD  # turns begin at cache lines
-        return cls(plan, segments, step, each)
+        if turn > HEAD:
+            turn -= turn % HEAD  # turns begin at cache lines
+        return cls(plan, segments, turn, each)
 
     def reserve(self) -> bool:
         """Make the segments large enough; return True on success. Collective."""
         return self.segments.reserve(self._bytes)
 
-    def exchange(
-        self, together: Together, images: _Images, number: int, target: np.ndarray
-    ) -> None:
-        """Run one round. Collective."""
+    def exchange(self, together: Together, images: _Images, step: int, target: np.ndarray) -> None:
+        """Run one step. Collective."""
         plan, segments, own = self._plan, self.segments, together.comm.rank
-        bands = {rank: plan.band(rank, number) for rank in segments.near}
-        widest = max(stop - start for start, stop in bands.values())
-        for begin in range(0, widest, self._step):
+        ranges = {rank: plan.pixels_of(rank, step) for rank in segments.near}
+        widest = max(stop - start for start, stop in ranges.values())
+        for begin in range(0, widest, self._turn_pixels):
             pieces = {
-                rank: (min(stop, start + begin), min(stop, start + begin + self._step))
-                for rank, (start, stop) in bands.items()
+                rank: (min(stop, start + begin), min(stop, start + begin + self._turn_pixels))
+                for rank, (start, stop) in ranges.items()
             }
             with together.attempt():
                 half, n = segments.half(own), len(images)

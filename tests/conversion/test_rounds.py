@@ -119,19 +119,19 @@ def test_nothing_is_recorded_after_an_error_of_the_system(tmp_path):
     try:
         broken()
     except OSError:
-        recorder.give_up()
+        recorder.salvage()
     assert recorded() == [[[0, 10]]]
     try:
         raise Stop
     except Stop:
-        recorder.give_up()
+        recorder.salvage()
     assert recorded() == [[[0, 10]], [[10, 15]]]
     # What it wrote itself, in part only.
     with recorder.writing(15, 20):
         pass
     with pytest.raises(OSError, match="refused"), recorder.writing(20, 25):
         broken()
-    recorder.give_up()
+    recorder.salvage()
     recorder.flush()
     # What a flush was told of is told once.
     failing = Recorder(journal, "done", broken)
@@ -140,7 +140,7 @@ def test_nothing_is_recorded_after_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError, match="refused"):
         failing.flush()
     failing._flush = dict
-    failing.give_up()
+    failing.salvage()
     assert recorded() == [[[0, 10]], [[10, 15]]]
     journal.close()
 
