@@ -130,7 +130,7 @@ def test_locks_that_are_not_available(source, tmp_path, method, fault):
     assert suffer(2, fault, method, source, tmp_path / "out") is None
 
 
-@pytest.mark.parametrize(("kind", "least"), [("read", 80), ("written", 50), ("joined", 6)])
+@pytest.mark.parametrize(("kind", "least"), [("read", 80), ("written", 45), ("joined", 6)])
 def test_closing_fails(tmp_path, kind, least):
     lines = run(2, "unclosed.py", tmp_path, kind, MPIMAGES_PROGRESS="0").splitlines()
     for _, _, _, said, doubled, there in map(json.loads, lines):

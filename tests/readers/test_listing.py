@@ -281,9 +281,9 @@ def test_many_files_are_listed_in_an_instant(tmp_path):
 
     for k in range(20_000):
         os.mknod(tmp_path / f"img{k}.tif")
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: others may have the machine
     _, paths = find_input(tmp_path)
-    assert time.perf_counter() - start < 2  # about 0.1 s on an idle machine
+    assert time.process_time() - start < 2  # about 0.1 s
     assert paths[2].endswith("img2.tif")
     assert len(paths) == 20_000
 
