@@ -582,8 +582,8 @@ def test_a_hundred_thousand_pages_open_in_a_second(tmp_path):
     pages = np.zeros((100_000, 4, 4), "u2")
     pages[:] = np.arange(100_000, dtype="u4").astype("u2")[:, np.newaxis, np.newaxis]
     tifffile.imwrite(path, pages, photometric="minisblack")
-    start = time.perf_counter()
+    start = time.process_time()
     header = get("tif").inspect(str(path), Options(nplanes=1))
-    assert time.perf_counter() - start < 3  # about 0.2 s on an idle machine
+    assert time.process_time() - start < 3  # about 0.2 s
     assert header.count == 100_000
     np.testing.assert_array_equal(read_all("tif", path, nplanes=1), pages)
