@@ -15,7 +15,8 @@ cp -r "$root/setup.py" "$root/pyproject.toml" "$root/src_c" "$copy"
 mkdir -p "$copy/mpimages/kernels" "$copy/tests/support"
 cp "$root"/mpimages/kernels/*.py "$root"/mpimages/kernels/*.pyx "$root"/mpimages/kernels/*.pxd \
     "$copy/mpimages/kernels"
-touch "$copy/README.md" "$copy/LICENSE" "$copy/mpimages/__init__.py" "$copy/tests/__init__.py"
+touch "$copy/README.md" "$copy/LICENSE" "$copy/tests/__init__.py"
+echo '__version__ = "0"' > "$copy/mpimages/__init__.py"  # setuptools reads it
 cp -r "$root/tests/kernels" "$copy/tests"
 cp "$root/tests/support/__init__.py" "$root/tests/support/twins.py" "$copy/tests/support"
 
