@@ -6,7 +6,9 @@ The other ranks' reports are kept, and shown where one of them fails and rank 0 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+import pkgutil
 import shutil
 import sys
 import tempfile
@@ -15,9 +17,23 @@ import traceback
 import pytest
 from mpi4py import MPI
 
+import mpimages
+
+
+def load_all() -> None:
+    """Load every module of the package.
+
+    Hypothesis draws constants that it finds in the project's modules that are loaded: on all
+    ranks the same ones have to be, also those that rank 0 alone would need.
+    """
+    for module in pkgutil.walk_packages(mpimages.__path__, "mpimages."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
 
 def main() -> int:
     comm = MPI.COMM_WORLD
+    load_all()
     # A directory of its own for each: pytest's common one is cleared by whoever ends first.
     scratch = tempfile.mkdtemp(prefix=f"mpimages-rank-{comm.rank}-")
     arguments = ["--with-mpi", "-p", "no:cacheprovider", f"--basetemp={scratch}/tests"]

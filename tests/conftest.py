@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import os
-import pkgutil
 import sys
 import tempfile
 import threading
@@ -13,8 +11,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-
-import mpimages
 
 from .support.tallies import tallies
 
@@ -36,12 +32,6 @@ hypothesis.settings.register_profile(
     ],
 )
 hypothesis.settings.load_profile("ranks")
-
-# Hypothesis also draws constants that it finds in the project's modules that are loaded: on all
-# ranks the same ones have to be, also those that rank 0 alone would need.
-for module in pkgutil.walk_packages(mpimages.__path__, "mpimages."):
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
 
 
 def _give_up(test: str, config: pytest.Config) -> None:

@@ -61,7 +61,8 @@ def convert(
     action.session.workspace.trim()
     if progress.done.count == conversion.pixels:
         return
-    bands, layout = conversion.open_bands(source.take_share())
+    share = source.take_share()
+    bands, layout = conversion.open_bands(None if share is None else share[0])
     try:
         conversion.run(bands, layout)
     finally:

@@ -41,7 +41,7 @@ STEP_BYTES = 1 << 20
 STEP_RECORDS = 64
 # Records in memory without steps are one batch: a view, which the kernels cut to fit the cache.
 VIEW_BYTES = 1 << 40
-# Target size in bytes of what a rank receives in one round of an exchange.
+# Target size in bytes of what a rank receives in one step of an exchange.
 ROUND_BYTES = 64 << 20
 
 
@@ -252,7 +252,7 @@ class Action:
 
         Raise ValueError if there was no record to see.
         """
-        known = selection.describe()
+        known = selection if isinstance(selection, Settled) else selection.describe()
         if not isinstance(known, Settled):  # a function that was never called
             raise ValueError(f"{self.name}: the collection has no records")
         return known

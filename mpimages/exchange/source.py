@@ -104,10 +104,10 @@ class ExchangeSource:
         for moved in plan.execute(self.images.session.comm, block, positions, workspace, out):
             tick(len(moved))
 
-    def take_share(self) -> np.ndarray | None:
-        """Return the images that `prepare` had to compute, once; later None. Local."""
+    def take_share(self) -> tuple[np.ndarray, Settled] | None:
+        """Return what `prepare` had to load of the images, once; later None. Local."""
         share, self._share = self._share, None
-        return None if share is None else share[0]
+        return share
 
     def _action(self) -> Action:
         return self.images.make_action("toSeries")
@@ -121,9 +121,8 @@ class ExchangeSource:
         return block, images
 
     def _plan(self, partition: Partition, limit: int) -> tuple[np.ndarray, Redistribution]:
-        action, share = self._action(), self._share
-        self._share = None
-        block, images = share or self._load(action)
+        action = self._action()
+        block, images = self.take_share() or self._load(action)
         flat = np.empty((0, 0))
         with action.together():
             flat = np.ascontiguousarray(block).reshape(len(block), math.prod(images.dims))
