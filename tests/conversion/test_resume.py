@@ -74,8 +74,11 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
         assert job.wait() == 0, job.output
     duration = time.monotonic() - began
     moments = random.Random(kind)
-    resumed = 0
-    for number in range(MOMENTS):
+    resumed = number = 0
+    # The moments must fall into the work itself. How long that takes depends on what else runs,
+    # so that some may miss it.
+    while number < MOMENTS or resumed < MOMENTS // 2:
+        assert number < 5 * MOMENTS, resumed
         place = quick_path / f"{number}"
         place.mkdir()
         ranks = moments.choice((1, 2, 3))
@@ -95,8 +98,7 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
         run(again, "convert.py", root / source, place / name, 3 * MEMORY, 0, *given)
         assert list(contents(place / name).values()) == list(contents(whole).values())
         assert [p.name for p in place.iterdir()] == [name]
-    # The moments must have fallen into the work itself, or nothing was tried.
-    assert resumed >= MOMENTS // 2
+        number += 1
     from mpi4py import MPI
 
     with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:

@@ -13,14 +13,11 @@ from ..support.jobs import Job
 
 pytestmark = pytest.mark.slow
 
-# Of the whole job: ten seconds that the ranks have, and starting and ending them.
-SECONDS = 40
 
-
-def run(ranks, case, *arguments, seconds=SECONDS):
+def run(ranks, case, *arguments):
     with Job(ranks, "astray.py", case, *arguments) as job:
         began = time.monotonic()
-        code = job.wait(seconds)
+        code = job.wait()
         return code, job.output, time.monotonic() - began
 
 
@@ -137,7 +134,7 @@ def test_two_that_differ_do_not_wait_for_a_third():
     assert code != 0
     assert "rank 0 is in Images.mean; rank 1 is in Images.max" in output, output
     assert "rank 2 not heard from" in output
-    assert seconds < 12 + SECONDS / 4
+    assert seconds < 22
 
 
 def test_silence_has_a_limit_where_one_was_set():
@@ -150,7 +147,7 @@ def test_silence_has_a_limit_where_one_was_set():
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_first_context_that_only_one_rank_makes(ranks):
     with Job(ranks, "unmet.py", 3) as job:
-        assert job.wait(SECONDS) != 0
+        assert job.wait() != 0
     told = "in ThunderContext for the other ranks of its communicator"
     assert 4 <= job.output.count(told) <= 8, job.output  # warnings, the print, the traceback
     assert job.output.count("Traceback (most") == 1, job.output
@@ -169,7 +166,7 @@ def test_a_first_context_that_only_one_rank_makes(ranks):
 )
 def test_a_rank_that_fails_where_no_context_is(ranks, case, told, times):
     with Job(ranks, "early.py", case) as job:
-        code = job.wait(SECONDS)
+        code = job.wait()
     assert job.output.count(told) == (times or ranks), job.output
     # Where all end by themselves nobody is ended by a signal.
     assert code == 1 if case in ("all", "after") else code not in (0, 1)
@@ -179,7 +176,7 @@ def test_a_rank_that_fails_where_no_context_is(ranks, case, told, times):
 def test_what_was_printed_before_an_abort_arrives():
     def said(_):
         with Job(2, "aborting.py") as job:
-            assert job.wait(SECONDS) != 0
+            assert job.wait() != 0
         return job.output
 
     # A launcher that has no time drops it once in ten times, unless one waits for it.
@@ -192,7 +189,7 @@ def of_contexts(ranks, cases, *arguments):
     """What each rank met in each case, once all had gone on."""
     cases = cases.split()
     with Job(ranks, "contexts.py", ",".join(cases), *arguments) as job:
-        assert job.wait(SECONDS * (1 + len(cases))) == 0, job.output
+        assert job.wait() == 0, job.output
     return json.loads(job.output.splitlines()[-1])
 
 

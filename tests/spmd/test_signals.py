@@ -39,7 +39,7 @@ def stop(job: Job, place, number: signal.Signals, whom: str) -> int:
     ranks = job.ranks()
     for process in {"one": ranks[-1:], "all": ranks, "mpiexec": [job.process.pid]}[whom]:
         os.kill(process, number)
-    return job.wait(60)
+    return job.wait()
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_stopped_before_it_is_known_what_will_be_written(recorded, tmp_path):
         while not begun.exists() and time.monotonic() < end:
             time.sleep(0.02)
         os.kill(job.ranks()[-1], signal.SIGTERM)
-        assert job.wait(60) == 75, job.output
+        assert job.wait() == 75, job.output
     assert list(tmp_path.iterdir()) == [begun]
 
 

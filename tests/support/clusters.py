@@ -13,7 +13,7 @@ from pathlib import Path
 from .jobs import PROGRAMS
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 90
+SECONDS = 300
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE"}
 # The Python of a site's Open MPI; the wheel's MPICH is that of the tests.
 OPENMPI = os.environ.get("MPIMAGES_TEST_OPENMPI", "")

@@ -16,7 +16,7 @@ from unittest import mock
 from .tutorial import CELLS
 
 PATH = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
-SECONDS = 120
+SECONDS = 300
 # What differs from the tutorial: where the names come from, and that there is no shell with a tsc.
 SETUP = {
     2: CELLS[1].code.replace(
