@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from mpi4py import MPI
@@ -14,11 +14,13 @@ from . import loading
 from .core.arguments import check_flag
 from .core.timers import phase
 from .engine.session import Session
-from .images import Images
-from .progress.timing_table import Table, over_ranks
-from .series import Series
 from .spmd.actions import action
 from .spmd.launcher import check_launch
+
+if TYPE_CHECKING:
+    from .images import Images
+    from .progress.timing_table import Table
+    from .series import Series
 
 __all__ = ["ThunderContext"]
 
@@ -134,6 +136,8 @@ class ThunderContext:
         """
         if self.session.timings is None:
             raise ValueError("no timings were taken: ThunderContext(timings=True) takes them")
+        from .progress.timing_table import over_ranks
+
         return over_ranks(self.comm, self.session.timings)
 
     def close(self) -> None:

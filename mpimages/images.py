@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 from .collection import Collection
-from .conversion.pictures import save_pngs, save_tif, save_tifs
-from .conversion.planning import Plan
-from .conversion.saving import Target, plan_series, save_frames
 from .core.arguments import check_dtype, check_int, check_ints
 from .core.json_types import JsonObject
-from .core.sizes import parse_size
 from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
 from .engine.selection import Settled
-from .exchange.source import ExchangeSource
-from .report import write_report
-from .series import Series, TimeSeries
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows
-from .statistics.regions import region_means, regions_of
-from .writers.png import check_imshow_options
+
+if TYPE_CHECKING:
+    from .conversion.planning import Plan
+    from .series import Series, TimeSeries
 
 __all__ = ["Images"]
 
-SeriesKind = TypeVar("SeriesKind", bound=Series)
+SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
 class Images(Collection):
@@ -317,6 +311,8 @@ class Images(Collection):
         -------
         (n, regions) float64 ndarray
         """
+        from .statistics.regions import region_means, regions_of
+
         begun, images = self.records.begin("meanByRegions", least=1)
         start, stop = images.partition.bounds(begun.comm.rank)
         means: np.ndarray | None = None
@@ -344,10 +340,14 @@ class Images(Collection):
         An action on the result reads the images and moves their pixels between the ranks;
         ``cache()`` keeps what it got.
         """
+        from .series import Series
+
         return self._as_series(Series)
 
     def toTimeSeries(self) -> TimeSeries:
         """`toSeries`, as a `TimeSeries`. Collective; lazy."""
+        from .series import TimeSeries
+
         return self._as_series(TimeSeries)
 
     @action
@@ -380,6 +380,9 @@ class Images(Collection):
         MemoryError
             Where the conversion would be refused.
         """
+        from .conversion.saving import plan_series
+        from .core.sizes import parse_size
+
         budget = None if memory is None else parse_size(memory)
         begun, images = self.records.begin("plan", memory=budget)
         return plan_series(begun, images, ranks, chunks, compression)
@@ -419,6 +422,8 @@ class Images(Collection):
         path, dataset, chunks, compression, overwrite, resume, memory
             As in `Series.saveAsHDF5`.
         """
+        from .conversion.saving import Target, save_frames
+
         if not isinstance(layout, str) or layout != "images":
             self.toSeries().saveAsHDF5(
                 path, dataset, layout, chunks, compression, overwrite, resume, memory
@@ -472,6 +477,9 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
+        from .conversion.pictures import save_pngs
+        from .writers.png import check_imshow_options
+
         check_imshow_options(imshow)
         options = {
             "cmap": cmap,
@@ -502,6 +510,8 @@ class Images(Collection):
         overwrite : bool
             Replace what mpimages wrote there before.
         """
+        from .conversion.pictures import save_tifs
+
         begun, images = self.records.begin("saveAsTifs", least=1)
         save_tifs(begun, images, self.metadata, path, filePrefix, overwrite)
 
@@ -532,6 +542,8 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
+        from .conversion.pictures import save_tif
+
         begun, images = self.records.begin("saveAsTif", least=1)
         save_tif(begun, images, self.metadata, path, overwrite)
 
@@ -564,16 +576,22 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
+        from .report import write_report
+
         begun, images = self.records.begin("report", least=1)
         return write_report(begun, images, self.metadata, path, overwrite)
 
     def _as_series(self, kind: type[SeriesKind]) -> SeriesKind:
+        from .exchange.source import ExchangeSource
+
         chain = Chain.whole(ExchangeSource(self.records))
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
 
 
 def _checksum(mask: object) -> int:
     """For comparing a mask, or lists of pixels, between ranks."""
+    import zlib
+
     if isinstance(mask, np.ndarray):
         return zlib.crc32(np.ascontiguousarray(mask).data)
     return zlib.crc32(repr(mask).encode())

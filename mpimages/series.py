@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from .collection import Collection
-from .conversion.saving import Content, Target, save_binary_series, save_series_hdf5
 from .core.arguments import (
     check_choice,
     check_dtype,
@@ -34,7 +33,10 @@ from .engine.session import Session
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, allreduce, from_rank
-from .statistics.sample import Sample
+
+if TYPE_CHECKING:
+    from .conversion.saving import Content
+    from .statistics.sample import Sample
 
 __all__ = ["Series", "TimeSeries"]
 
@@ -394,6 +396,8 @@ class Series(Collection):
         MemoryError
             Where not even one pixel of all images fits into the budget.
         """
+        from .conversion.saving import Target, save_binary_series
+
         target = Target.checked(path, overwrite, resume, memory)
         begun, series = self._whole("saveAsBinarySeries", target.memory)
         known = begun.known(series)
@@ -441,6 +445,8 @@ class Series(Collection):
             Where a filter has left out pixels, the chunks do not fit, or for both `overwrite`
             and `resume`.
         """
+        from .conversion.saving import Target, save_series_hdf5
+
         target = Target.checked(path, overwrite, resume, memory)
         begun, series = self._whole("saveAsHDF5", target.memory)
         known = begun.known(series)
@@ -450,6 +456,8 @@ class Series(Collection):
 
     def _content(self, series: Settled) -> Content:
         """What is written of a Series beside its values. Local."""
+        from .conversion.saving import Content
+
         length = series.dims[0]
         return Content(
             (*self._extent(), length), self._labels(length), self.metadata, self.records.inputs
@@ -488,6 +496,8 @@ class Series(Collection):
         ValueError
             Where no series passes; the message says the highest value found.
         """
+        from .statistics.sample import Sample
+
         check_choice(stat, "stat", SUBSET_STATISTICS)
         nsamples = check_int(nsamples, "nsamples", 1)
         if thresh is not None:
@@ -530,6 +540,8 @@ class Series(Collection):
 
 def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarray:
     """All ranks' samples as one. Collective."""
+    from .statistics.sample import Sample
+
     comm = action.comm
     partition = Partition.fromCounts(comm.allgather(len(sample.numbers)))
     rows = np.empty((0, *series.dims), series.dtype) if sample.rows is None else sample.rows

@@ -12,7 +12,6 @@ import numpy as np
 from ..core.crc32 import crc32
 from ..core.json_types import JsonObject
 from ..formats.output_names import STATS, STATS_FORMAT, STATS_PICTURES, with_own_checksum
-from .view_output import montage
 
 NAMES = ("mean", "stdev", "max", "min")
 # Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.
@@ -104,9 +103,7 @@ def _size_and_crc(path: str) -> dict[str, int]:
 
 
 def _write_png(path: str, picture: np.ndarray) -> None:
-    from ..writers.png import ImshowMapping, write_png
+    from ..writers.png import ImshowMapping, contrast, montage, write_png
 
     flat = picture if picture.ndim == 2 else montage(picture)
-    finite = flat[np.isfinite(flat)].astype(np.float64)
-    low, high = np.percentile(finite, CONTRAST) if finite.size else (0.0, 1.0)
-    write_png(path, flat, ImshowMapping(flat.dtype, float(low), float(high)))
+    write_png(path, flat, ImshowMapping(flat.dtype, *contrast(flat, CONTRAST)))

@@ -8,8 +8,8 @@ held until every rank has reached the end, and is then raised on all of them.
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
-import socket
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,7 +116,7 @@ class Together:
         if own is not None and not _attributes(own).get("of_user"):
             escape_message(own)
         failures = comm.allreduce(int(self.failed))
-        place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
+        place = f"rank {comm.rank} of {comm.size} on {os.uname().nodename}, {self.action}"
         if comm.size == 1:
             assert own is not None
             ask(BaseException.add_note, own, f"in {place}")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
-from numpy.typing import DTypeLike
 
 from ...core.json_types import JsonObject
 from ...core.text import quote
@@ -34,6 +33,7 @@ from .filters import Filters
 
 if TYPE_CHECKING:
     import h5py
+    from numpy.typing import DTypeLike
 
 _log = logging.getLogger("mpimages")
 
