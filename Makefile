@@ -39,6 +39,8 @@ export MPLBACKEND := Agg
 # Ranks that wait leave the core to those that have something to do.
 export MPIR_CVAR_POLLS_BEFORE_YIELD := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Each job starts many processes: none of them shall compile the modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What libraries and tests write on the side stays in here too.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/build/tmp

@@ -56,6 +56,8 @@ _HOMES = {
     "Verified": "verification",
     "verify": "verification",
 }
+# Whose modules need MPI.
+_MPI_HOMES = {"context", "images", "series"}
 
 
 def __getattr__(name: str) -> Any:
@@ -64,6 +66,10 @@ def __getattr__(name: str) -> Any:
     from .spmd.exit import guard
 
     guard()  # the name's module may start MPI
+    if _HOMES[name] in _MPI_HOMES:
+        from .spmd.launcher import require_mpi
+
+        require_mpi()
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 

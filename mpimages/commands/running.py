@@ -15,7 +15,7 @@ import click
 from ..core.json_types import JsonObject
 from ..core.text import escape_controls
 from ..spmd.exit import abort, end_within
-from ..spmd.launcher import OVERRIDE, find_launcher
+from ..spmd.launcher import OVERRIDE, find_launcher, launch_problem, require_mpi
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -111,9 +111,8 @@ class Run:
 
     def world(self) -> Any:
         """COMM_WORLD; from now on rank 0 of it prints. Collective."""
+        require_mpi()
         from mpi4py import MPI
-
-        from ..spmd.launcher import launch_problem
 
         if launch_problem() is None:  # otherwise each would be rank 0, and say the same
             self._silence.close()
@@ -123,10 +122,11 @@ class Run:
     @contextmanager
     def context(self, memory: str | None = None) -> Iterator[ThunderContext]:
         """A ThunderContext of all ranks. Collective."""
+        world = self.world()
         from ..context import ThunderContext
 
         options: JsonObject = {"progress": self.progress, "timings": self.timings}
-        with ThunderContext(self.world(), memory, **options) as context:
+        with ThunderContext(world, memory, **options) as context:
             yield context
             if self.timings:
                 table = context.timings()
