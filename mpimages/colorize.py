@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .core.arguments import check_flag, check_int, check_number
+from .core.public import public
 from .core.text import quote
 
 __all__ = ["Colorize"]
@@ -21,6 +22,7 @@ MOST_CELLS = 10_000
 LONGEST_SIDE = 500
 
 
+@public
 class Colorize:
     """Show images that are plain arrays in this process' memory.
 
