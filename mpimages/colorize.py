@@ -244,7 +244,8 @@ def _cut(imgs: object, axis: int) -> list[Any]:
         images = list(np.moveaxis(imgs, axis, 0))
     elif isinstance(imgs, Iterable) and not isinstance(imgs, (str, bytes, dict)):
         try:
-            images = list(imgs)
+            # What is an array in other words says so itself; Images refuse: this is local.
+            images = list(np.asarray(imgs) if hasattr(imgs, "__array__") else imgs)
         except Exception as error:  # of any type: it is the argument that is asked
             raise TypeError(f"imgs: {quote(imgs)} cannot be listed: {error}") from None
     else:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+from .cleanup import attributes_of
+
 __all__ = ["mark"]
 
 PACKAGE = __name__.partition(".")[0]
@@ -20,22 +22,19 @@ PACKAGE = __name__.partition(".")[0]
 LIBRARIES = {"h5py", "imagecodecs", "matplotlib", "mpi4py", "numpy", "scipy", "tifffile"}
 LAST_LINE = f"(without the frames inside of {PACKAGE}: %tb Verbose shows them)"
 
-# Access to an exception's `__dict__` that bypasses its class' own code.
-_attributes: Any = BaseException.__dict__["__dict__"].__get__
-
 
 def mark(error: BaseException) -> None:
     """Let IPython, if it runs, show an exception without the package's frames. Local."""
     if "IPython" in sys.modules:
         # Not a method bound to the exception: in a cycle it would keep the arrays of all frames.
-        _attributes(error)["_render_traceback_"] = _render
+        attributes_of(error)["_render_traceback_"] = _render
 
 
 def _render() -> list[str]:
     error = next(
         error
         for error in (sys.exc_info()[1], getattr(sys, "last_value", None))
-        if error is not None and _attributes(error).get("_render_traceback_") is _render
+        if error is not None and attributes_of(error).get("_render_traceback_") is _render
     )
     shown = sys.modules["IPython"].get_ipython().InteractiveTB
     if shown.mode == "Verbose":

@@ -149,6 +149,8 @@ def test_a_loop_on_several_ranks_warns_once(images, tsc):
         (lambda images: np.asarray(images), "toArray"),
         (lambda images: np.stack([images, images]), "toArray"),
         (lambda images: np.asarray(images.toSeries()), "toArray"),
+        (lambda images: Colorize.tile(images), "toArray"),
+        (lambda images: Colorize.image(images.maxProjection()), "toArray"),
         (np.std, "toArray"),
         (np.mean, r"Images.mean\(\) got .*axis.*toArray"),
         (lambda images: np.max(images.toTimeSeries()), r"TimeSeries.max\(\) got .*axis.*toArray"),
