@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from .colorize import Colorize
     from .context import ThunderContext
     from .dims import Dims
-    from .errors import CollectiveMismatchError, FormatError, Interrupted, LaunchError, RankError
+    from .errors import (
+        CollectiveMismatchError,
+        FormatError,
+        GatherWarning,
+        Interrupted,
+        LaunchError,
+        RankError,
+    )
     from .images import Images
     from .series import Series, TimeSeries
     from .verification import Verified, verify
@@ -27,6 +34,7 @@ __all__ = [
     "Colorize",
     "Dims",
     "FormatError",
+    "GatherWarning",
     "Images",
     "Interrupted",
     "LaunchError",
@@ -46,6 +54,7 @@ _HOMES = {
     "Colorize": "colorize",
     "Dims": "dims",
     "FormatError": "errors",
+    "GatherWarning": "errors",
     "Images": "images",
     "Interrupted": "errors",
     "LaunchError": "errors",
@@ -74,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

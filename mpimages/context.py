@@ -12,6 +12,7 @@ from mpi4py import MPI
 
 from . import loading
 from .core.arguments import check_flag
+from .core.public import public, taking
 from .core.timers import phase
 from .engine.session import Session
 from .spmd.actions import action
@@ -27,6 +28,7 @@ __all__ = ["ThunderContext"]
 Path = str | os.PathLike[str]
 
 
+@public
 class ThunderContext:
     """The ranks that work together, and what they load. Collective.
 
@@ -163,6 +165,9 @@ class ThunderContext:
         else:
             self.session.workspace.close()
 
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in dir(type(self)) if name[0] != "_")
+
     def __repr__(self) -> str:
         if not self.session.is_open:
             return "ThunderContext (closed)"
@@ -281,6 +286,7 @@ class ThunderContext:
         """
         return loading.images_from_array(self.session, array, check_flag(local, "local"))
 
+    @taking(loadImages)
     def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
         """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
         return self.loadImages(*args, **kwargs).toSeries()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -12,11 +13,13 @@ import numpy as np
 from .collection import Collection
 from .core.arguments import check_dtype, check_int, check_ints
 from .core.json_types import JsonObject
+from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
-from .engine.chain import Chain, Renumber, Shape
+from .engine.chain import Chain, Positions, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
 from .engine.selection import Settled
+from .errors import GatherWarning
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows
 
@@ -26,9 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Images"]
 
+LOOP_WARNING = (
+    "a loop over Images brings each image to every rank; apply, meanByRegions and the statistics "
+    "leave the images where they are"
+)
+
 SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
+@public
 class Images(Collection):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 
@@ -62,6 +71,21 @@ class Images(Collection):
         dims = self.records.dims
         return None if dims is None else Dims(dims)
 
+    @property
+    def shape(self) -> Shape | None:
+        """(n, row, column[, page]), as `toArray` gives it; None while only an action can tell.
+
+        Local.
+        """
+        dims, count = self.dims, self.records.count
+        return None if dims is None or count is None else (count, *dims)
+
+    def __len__(self) -> int:
+        """The number of images. Local; TypeError while only an action can tell."""
+        if self.records.count is None:
+            raise TypeError("len() of Images after a filter is not known yet: count() finds it")
+        return self.records.count
+
     def __repr__(self) -> str:
         unknown = "None (inspect to compute)"
         records = self.records
@@ -81,7 +105,7 @@ class Images(Collection):
     def __getitem__(self, key: int | slice) -> np.ndarray:
         """The image with this key, or a stack of those with keys in a half-open slice.
 
-        Collective; an action.
+        Collective; an action. Where the keys are 0…n-1, negative ones count from the end.
 
         Raises
         ------
@@ -90,30 +114,58 @@ class Images(Collection):
         """
         if isinstance(key, slice):
             return self._slice(key)
-        value = self._find(check_int(key, "the key of an image"), "__getitem__")
+        number = check_int(key, "the key of an image")
+        keys = self.records.begin("__getitem__")[1].keys
+        value = self._find(_from_end(number, keys), "__getitem__")
         if value is None:
             raise KeyError(self._no_such(key))
         return value
 
     @action
     def get(self, key: int) -> np.ndarray | None:
-        """The image with this key, or None where there is none. Collective; an action."""
+        """The image with just this key, or None where there is none. Collective; an action."""
         return self._find(check_int(key, "the key of an image"), "get")
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Every image in the order of the keys, each an array of its own. Collective; lazy.
+
+        All ranks run the loop, and each gets every image. The ranks read some images at a time,
+        within the budget, when the loop comes to them. Methods such as `apply`, `meanByRegions` and
+        the statistics leave the images where they are: on several ranks a loop warns of this
+        once with a `GatherWarning`.
+        """
+        place = 0
+        while len(batch := self._some(place)):
+            place += len(batch)
+            for image in batch:
+                yield image.copy()
+
+    @entry
+    def _some(self, place: int) -> np.ndarray:
+        """Some images from a place on, on every rank; none at the end. Collective."""
+        with self.session.action(f"{type(self).__name__}.__iter__"):
+            begun, images = self.records.begin("__iter__")
+            with begun.together(place):
+                if place == begun.comm.rank == 0 and begun.comm.size > 1:
+                    warnings.warn(LOOP_WARNING, GatherWarning, stacklevel=4)
+            return begun.gather_some(images, place) if place < images.count else np.empty(0)
 
     def _slice(self, wanted: slice) -> np.ndarray:
         begun, selection = self.records.begin("__getitem__")
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
                 check_int(bound, "the key of an image")
-        if min(wanted.start or 0, wanted.stop or 0) < 0:  # keys are labels, not places
-            raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
+        low, high = (
+            None if bound is None else max(0, _from_end(bound, selection.keys))
+            for bound in (wanted.start, wanted.stop)
+        )
         if wanted.step is not None and wanted.step < 1:
             raise ValueError(f"a slice of keys runs upward, got step {wanted.step}")
         keys = np.asarray(selection.keys, dtype=np.int64)
-        start = wanted.start if wanted.start is not None else (keys[0] if len(keys) else 0)
+        start = low if low is not None else (keys[0] if len(keys) else 0)
         inside = keys >= start
-        if wanted.stop is not None:
-            inside &= keys < wanted.stop
+        if high is not None:
+            inside &= keys < high
         if wanted.step is not None:
             inside &= (keys - start) % min(wanted.step, np.iinfo(np.int64).max) == 0
         kept = np.flatnonzero(inside)
@@ -586,6 +638,18 @@ class Images(Collection):
 
         chain = Chain.whole(ExchangeSource(self.records))
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
+
+
+def _from_end(key: int, keys: Positions) -> int:
+    """A key, where a negative one counts from the end; KeyError where keys are no places. Local."""
+    if key >= 0:
+        return key
+    if len(keys) and (keys[0], keys[-1]) != (0, len(keys) - 1):
+        raise KeyError(
+            f"no image with key {key}: it would count from the end only where the keys are 0…n-1, "
+            f"and these lie in {int(keys[0])}…{int(keys[-1])}; call renumber() first, or give a key"
+        )
+    return key + len(keys)
 
 
 def _checksum(mask: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from .core.arguments import (
 )
 from .core.json_types import JsonObject
 from .core.partition import Partition
+from .core.public import public
 from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Shape, Step
@@ -45,6 +46,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
+@public
 class Series(Collection):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
@@ -108,6 +110,34 @@ class Series(Collection):
         return None if shape is None else Dims(shape)
 
     @property
+    def shape(self) -> Shape | None:
+        """dims + (T,), as `toArray` gives it; None while only an action can tell. Local.
+
+        (n, T) where a filter has left n of the pixels.
+        """
+        dims, count, length = self.dims, self.records.count, self._length()
+        if dims is None or count is None or length is None:
+            return None
+        return (*dims, length) if count == math.prod(dims) else (count, length)
+
+    def __len__(self) -> int:
+        """The first number of `shape`, as of an ndarray. Local; TypeError where it is None."""
+        shape = self.shape
+        if shape is None:
+            raise TypeError(
+                f"len() of this {type(self).__name__} is not known yet: an action finds it, such "
+                "as first()"
+            )
+        return shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """TypeError: pixels are too many for a loop of collective calls."""
+        raise TypeError(
+            f"a {type(self).__name__} has too many records for a loop: apply(func) calls a "
+            "function for each, and toArray() gathers an ndarray"
+        )
+
+    @property
     def index(self) -> np.ndarray | None:
         """The label of each value in a series, (T,) int64: the images' keys unless set.
 
@@ -158,11 +188,15 @@ class Series(Collection):
     def _key(self, key: int) -> tuple[int, ...]:
         return tuple(int(i) for i in np.unravel_index(int(key), self._extent()))
 
-    def _number(self, key: object) -> int:
+    def _number(self, key: object, from_end: bool) -> int:
         """The pixel's number in C order, or -1 where it lies outside. Local."""
         shape = self._extent()
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
         coordinates = check_ints(coordinates, "the key of a series")
+        if from_end and len(coordinates) == len(shape):
+            coordinates = tuple(
+                i + n if i < 0 else i for i, n in zip(coordinates, shape, strict=True)
+            )
         if len(coordinates) != len(shape) or any(
             not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)
         ):
@@ -173,12 +207,14 @@ class Series(Collection):
     def __getitem__(self, key: tuple[int, ...]) -> np.ndarray:
         """The series of one pixel, 1-D. Collective; an action.
 
+        Negative coordinates count from the end of their axis.
+
         Raises
         ------
         KeyError
             Where there is no such pixel; the message says what there is.
         """
-        value = self._value(key, "__getitem__")
+        value = self._value(key, "__getitem__", from_end=True)
         if value is None:
             raise KeyError(
                 f"no record with key {key}: dims are {Dims(self._shape() or ())}, "
@@ -188,12 +224,15 @@ class Series(Collection):
 
     @action
     def get(self, key: tuple[int, ...]) -> np.ndarray | None:
-        """The series of one pixel, or None where there is none. Collective; an action."""
-        return self._value(key, "get")
+        """The series of one pixel, or None where there is none. Collective; an action.
 
-    def _value(self, key: object, method: str) -> np.ndarray | None:
+        The key is just (row, column[, page]).
+        """
+        return self._value(key, "get", from_end=False)
+
+    def _value(self, key: object, method: str, from_end: bool) -> np.ndarray | None:
         self.records.begin(method)
-        return self._find(self._number(key), method)
+        return self._find(self._number(key, from_end), method)
 
     # -- arrays ----------------------------------------------------------------------------
 
@@ -551,6 +590,7 @@ def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarra
     return rows if merged.rows is None else merged.rows
 
 
+@public
 class TimeSeries(Series):
     """A Series whose values are samples over time."""
 

@@ -14,14 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import LaunchError
 
-__all__ = [
-    "OVERRIDE",
-    "Launcher",
-    "check_launch",
-    "find_launcher",
-    "launch_problem",
-    "require_mpi",
-]
+__all__ = ["OVERRIDE", "Launcher", "check_launch", "find_launcher", "launch_problem", "require_mpi"]
 
 OVERRIDE = "MPIMAGES_ALLOW_SINGLETON"
 

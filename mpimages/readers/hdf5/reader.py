@@ -128,6 +128,8 @@ def find_dataset(
         raise ValueError(f"{path}: has no dataset {name!r}; it has {_enumerate(_datasets(file))}")
     datasets = _datasets(file)
     numeric = {n: d for n, d in datasets.items() if d.shape and _is_numeric(d)}
+    # Coordinates along the axes of others are datasets, too; they are meant only where named.
+    numeric = {n: d for n, d in numeric.items() if not d.is_scale} or numeric
     fitting = {n: d for n, d in numeric.items() if d.ndim in ranks}
     for accepts in otherwise:
         fitting = fitting or {n: d for n, d in numeric.items() if accepts(d.shape)}

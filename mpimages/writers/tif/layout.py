@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import SupportsFloat
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from ...core.arguments import check_record_dtype
 from ...core.json_types import JsonObject
 from ...formats import tif_tags
 from ...formats.tif_checksums import pack_mark
+from ..calibration import Calibration
 from ..output.piece_sums import piece_bytes
 from .tables import (
     ASCII,
@@ -204,21 +204,14 @@ def imagej_metadata(
 ) -> tuple[JsonObject, tuple[float, float] | None]:
     """ImageJ's description, and pixels per unit along (x, y)."""
     described: JsonObject = {}
-    if _is_positive(metadata.get("frameInterval", 0)):
-        described["finterval"] = float(metadata["frameInterval"])
-    unit, size = metadata.get("unit"), tuple(metadata.get("pixelSize") or ())
-    if not (isinstance(unit, str) and len(size) >= 2 and all(map(_is_positive, size[:2]))):
+    known = Calibration.of(metadata)
+    if known.interval is not None:
+        described["finterval"] = known.interval
+    sizes = known.sizes
+    if not known.unit or len(sizes) < 2 or sizes[0] is None or sizes[1] is None:
         return described, None
-    # ImageJ's header is ASCII; it spells the micrometre like this, other letters as escapes.
-    unit = "um" if unit in ("µm", "μm", "micron") else unit
-    described["unit"] = unit.encode("ascii", "backslashreplace").decode().replace("\n", " ")
-    if volume and len(size) > 2 and _is_positive(size[2]):
-        described["spacing"] = float(size[2])
-    return described, (1 / float(size[1]), 1 / float(size[0]))
-
-
-def _is_positive(value: SupportsFloat) -> bool:
-    try:
-        return bool(0 < float(value) < float("inf"))
-    except (TypeError, ValueError):
-        return False
+    # ImageJ's header is ASCII; it has other letters as escapes.
+    described["unit"] = known.unit.encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    if volume and len(sizes) > 2 and sizes[2] is not None:
+        described["spacing"] = sizes[2]
+    return described, (1 / sizes[1], 1 / sizes[0])
