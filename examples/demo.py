@@ -22,8 +22,8 @@ from mpimages import Colorize, ThunderContext
 EXAMPLES = ("fish-images", "mouse-images")
 PICTURES = ("projection.png", "stdev.png", "montage.png", "timeseries.png")
 WHOLE = 256 << 20  # up to so many bytes the verification compares every single value
-# Okabe and Ito's colours, which all eyes can tell apart; without yellow and black, which are lost on
-# white or on the picture.
+# Okabe and Ito's colours, which all eyes can tell apart; without yellow, which is lost on white, and
+# black, which is lost on the picture.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 
@@ -68,11 +68,15 @@ def parse_arguments(speaks):
     parser.add_argument(
         "--nplanes",
         metavar="N|all",
-        type=lambda text: text if text == "all" else int(text),
+        type=planes,
         help="cut each file into images of N planes (a movie in one file: 1; one volume: all)",
     )
     with redirect_stdout(sys.stdout if speaks else StringIO()):  # --help is printed once, too
         return parser.parse_args()
+
+
+def planes(text):
+    return text if text == "all" else int(text)
 
 
 def compute(tsc, options, say):
