@@ -22,7 +22,7 @@ from mpimages import Colorize, ThunderContext
 EXAMPLES = ("fish-images", "mouse-images")
 PICTURES = ("projection.png", "stdev.png", "montage.png", "timeseries.png")
 WHOLE = 256 << 20  # up to so many bytes the verification compares every single value
-# Okabe and Ito's colours, which all eyes can tell apart; without yellow, which is lost on white, and
+# Okabe and Ito's colours, which all eyes can tell apart, but yellow, which is lost on white, and
 # black, which is lost on the picture.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
