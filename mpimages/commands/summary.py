@@ -60,12 +60,12 @@ class Summary:
             "images": self.count,
             "dims": list(image.shape),
             "dtype": str(image.dtype),
-            "not finite": self.partly_nan,
+            "not_finite": self.partly_nan,
             "values": {
                 "min": self._over("min", np.min),
                 "max": self._over("max", np.max),
                 "mean": self._over("mean", np.mean),
-                "median stdev": self._over("stdev", _median),
+                "median_stdev": self._over("stdev", _median),
             },
         }
 
