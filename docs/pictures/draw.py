@@ -150,12 +150,12 @@ def label(ax: Any, place: tuple[float, float], number: int) -> None:
     )
 
 
-def traces(ax: Any, values: Sequence[np.ndarray], ylabel: str) -> None:
+def traces(ax: Any, values: Sequence[np.ndarray], ylabel: str, first: float = -13) -> None:
     """Numbered lines, one above the other."""
     step = 0.8 * max(np.ptp(trace) for trace in values)
     for number, trace in enumerate(values):
         ax.plot(trace - trace.min() - number * step, color=COLOURS[number], lw=1.8)
-        label(ax, (-13, 0.12 * step - number * step), number)
+        label(ax, (first, 0.12 * step - number * step), number)
     ax.set(xlim=(-22, 240), xticks=(0, 80, 160, 240), yticks=[], ylabel=ylabel)
     ax.set_xlabel("image")
     ax.spines["left"].set_visible(False)
@@ -163,7 +163,7 @@ def traces(ax: Any, values: Sequence[np.ndarray], ylabel: str) -> None:
 
 def small(recording: Recording) -> dict[str, Any]:
     """The pictures of the tasks, all of one size."""
-    names = ("deviation", "projection", "traces", "regions", "intensity", "volume")
+    names = ("deviation", "traces", "regions", "ranks", "intensity", "volume")
     return {name: globals()[f"small_{name}"](recording, *square()) for name in names}
 
 
@@ -179,12 +179,6 @@ def small_deviation(recording: Recording, figure: Any, ax: Any) -> Any:
     return figure
 
 
-def small_projection(recording: Recording, figure: Any, ax: Any) -> Any:
-    """The greatest value of each pixel."""
-    Colorize.image(recording.greatest, cmap="gray", clim=(20, 150), ax=ax)
-    return figure
-
-
 def small_traces(recording: Recording, figure: Any, ax: Any) -> Any:
     """Pixels' relative changes."""
     traces(ax, recording.traces, "ΔF/F of pixels")
@@ -192,13 +186,32 @@ def small_traces(recording: Recording, figure: Any, ax: Any) -> Any:
 
 
 def small_regions(recording: Recording, figure: Any, ax: Any) -> Any:
-    """Regions on the projection, as a drawing program shows them."""
-    Colorize.image(recording.greatest, cmap="gray", clim=(20, 170), ax=ax)
+    """Regions on an image, as a drawing program shows them, and their means over time."""
+    ax.remove()
+    image, lines = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    Colorize.image(recording.greatest, cmap="gray", clim=(20, 170), ax=image)
     for number, (row, column, _) in enumerate(recording.places):
-        ax.add_patch(
-            plt.Rectangle((column - 2.5, row - 2.5), 5, 5, fill=False, ec=COLOURS[number], lw=3)
+        image.add_patch(
+            plt.Rectangle((column - 2.5, row - 2.5), 5, 5, fill=False, ec=COLOURS[number], lw=2.5)
         )
-        label(ax, (column + 6, row - 4), number)
+        label(image, (column + 8, row - 5), number)
+    traces(lines, recording.regions, "", first=-28)
+    lines.set(xlim=(-50, 240), xticks=(0, 240), xlabel="image")
+    return figure
+
+
+def small_ranks(recording: Recording, figure: Any, ax: Any) -> Any:
+    """How four ranks share twenty images."""
+    ax.remove()
+    axes = figure.subplots(4, 5)
+    for number, cell in enumerate(axes.flat):
+        volume = recording.volumes[number].max(axis=2)
+        cell.imshow(volume, cmap="gray", vmin=20, vmax=150, interpolation="none")
+        cell.set(xticks=[], yticks=[])
+        for spine in cell.spines.values():
+            spine.set(visible=True, color=COLOURS[number // 5], linewidth=3)
+    for rank, row in enumerate(axes):
+        row[0].set_ylabel(f"rank {rank}", color=COLOURS[rank], fontweight="bold")
     return figure
 
 
