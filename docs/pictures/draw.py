@@ -228,6 +228,7 @@ def small_volume(recording: Recording, figure: Any, ax: Any) -> Any:
     gap = np.full((planes.shape[1], 4), np.nan)
     both = np.hstack([planes[0], gap, planes[1]])
     Colorize.image(both, cmap="gray", clim=(20, 130), nans=False, ax=ax)
+    figure.set_size_inches(6, 2.8)
     return figure
 
 
