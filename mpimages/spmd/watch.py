@@ -37,6 +37,8 @@ ASK = 2.0
 GATHER = 0.5
 ARRIVE = 3.0
 SHOWN = 8
+# Before the text of a place of this kind.
+WHERE = {"in": "is in ", "tired": "no longer waits in "}
 # Maximum pieces of work in an action. The tag of messages with places.
 PIECES = 1 << 24
 PLACE = 0
@@ -76,8 +78,9 @@ class _Place:
 
     sequence: int
     token: int
-    # 'in' an action; 'left' it with an exception; 'out' because another rank had left; 'ended' or
-    # 'failed' as a process; 'stop' asks the others to stop this action.
+    # 'in' an action; 'left' it with an exception; 'tired' of waiting for others to enter it; 'out'
+    # because another rank had left; 'ended' or 'failed' as a process; 'stop' asks the others to
+    # stop this action.
     kind: str
     text: str
 
@@ -195,12 +198,13 @@ class Watch:
                     self._learn_places(GATHER)
                     self._raise_mismatch()
                 if limit is not None and waited > limit:
-                    self._announce()
                     self._raise_silence(waited)
                 if waited > warned + WARN:
                     warned = waited
                     _log.warning("waiting for %.0f s: %s", waited, self._told())
         except BaseException:
+            if not self._parted:  # a limit or a signal, of this rank alone
+                self._send(_Place(self._sequence, self._mine.token, "tired", self._mine.text))
             self.broken = self._parted = True  # the handshake stays open
             raise
 
@@ -254,7 +258,7 @@ class Watch:
         known = {self.comm.rank: self._mine, **self._places}
         here = {rank: place for rank, place in known.items() if place.sequence == self._sequence}
         texts = [
-            f"rank {rank} {'is in ' if here[rank].kind == 'in' else ''}{here[rank].text}"
+            f"rank {rank} {WHERE.get(here[rank].kind, '')}{here[rank].text}"
             for rank in sorted(here)[:SHOWN]
         ]
         if len(here) > SHOWN:
@@ -307,21 +311,25 @@ class Watch:
             found = {rank for rank in gone if self._places[rank].kind == "out"}
             first = min(set(gone) - found or found)
             error = CollectiveMismatchError(self._told_gone(first))
-            self._part(f"has found that rank {first} had left {self._mine.text}")
+            if any(place.kind == "tired" for place in self._places.values()):
+                self.broken = self._parted = True  # all know, and that rank posts nothing more
+            else:
+                self._part(f"has found that rank {first} had left {self._mine.text}")
             raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
 
     def _is_gone(self, place: _Place) -> bool:
-        if place.kind == "left":  # this rank may have left it, too
+        if place.kind in ("left", "tired"):  # this rank may have left it, too
             return place.sequence == self._sequence and self.depth > 0
         return place.sequence > self._sequence
 
     def _told_gone(self, rank: int) -> str:
         place = self._places[rank]
-        now = (
-            ""
-            if place.kind == "left"
-            else f", and {'is in ' if place.kind == 'in' else ''}{place.text}"
-        )
+        if place.kind == "tired":
+            return (
+                f"rank {rank} has not waited for rank {self.comm.rank} in {place.text}: it has met "
+                "its timeout, or was interrupted. The context is closed now"
+            )
+        now = "" if place.kind == "left" else f", and {WHERE.get(place.kind, '')}{place.text}"
         return (
             f"rank {rank} has left {self._mine.text}, in which rank {self.comm.rank} waits for "
             f"it{now}: it has met an error alone, or may have been given other arguments. The "

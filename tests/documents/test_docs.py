@@ -23,8 +23,10 @@ API = pages.ROOT / "docs" / "api"
 
 @pytest.fixture
 def reader(shared_path, monkeypatch):
-    """What the pages' examples take for granted: the names, and a directory with recording/."""
+    """What the pages' examples take for granted: the names, recording/ and labels.tif."""
     monkeypatch.chdir(shared_path)
+    if MPI.COMM_WORLD.rank == 0:
+        pages.write_labels(shared_path / "labels.tif")
     with ThunderContext(memory="1GB") as tsc:
         tsc.loadExample("fish-images").saveAsTifs("recording")
         yield {
@@ -58,9 +60,9 @@ def test_commands(page, tmp_path):
     environment = pages.shell(tmp_path / "bin")
     directory = tmp_path / "home"
     directory.mkdir()
-    script = re.search(r"Save this as `(\w+\.py)`", page.read_text(encoding="utf-8"))
-    if script is not None:  # and its recording/, "beside" it
-        (directory / script[1]).write_text(pages.blocks(page, "python")[0], encoding="utf-8")
+    for name, script in pages.scripts(page).items():  # and what is "beside" it
+        (directory / name).write_text(script, encoding="utf-8")
+        pages.write_labels(directory / "labels.tif")
         pages.run_command(pages.Command("mpimages example recording", None), directory, environment)
     for command in pages.commands(page):
         pages.run_command(command, directory, environment)
@@ -86,7 +88,8 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_contents():
     index = (pages.ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
-    there = {page.stem for page in DOCS} - {"index"} | {"tutorial", "api/index"}
+    names = {page.relative_to(pages.ROOT / "docs").with_suffix("").as_posix() for page in DOCS}
+    there = names - {"index"} | {"tutorial", "api/index"}
     assert there == listed
 
 

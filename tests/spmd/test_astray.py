@@ -146,6 +146,14 @@ def test_silence_has_a_limit_where_one_was_set():
     assert output.count("Traceback (most") == 1, output
 
 
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_who_comes_after_the_limit_is_told(ranks):
+    code, output, _ = run(ranks, "late")
+    assert code == 0, output
+    assert output.count("told") == ranks - 1, output
+    assert output.count("well") == ranks, output
+
+
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_first_context_that_only_one_rank_makes(ranks):
     with Job(ranks, "unmet.py", 3) as job:

@@ -26,7 +26,7 @@ from .jobs import SECONDS, launcher
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 class Command(NamedTuple):
@@ -40,6 +40,26 @@ def blocks(page: Path, kind: str) -> list[str]:
     """The page's blocks of one kind."""
     text = page.read_text(encoding="utf-8")
     return re.findall(rf"^```{kind}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def scripts(page: Path) -> dict[str, str]:
+    """The programs that the page tells its reader to save, by their names."""
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(
+        r"^Save this as `(\w+\.py)`.*?^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL
+    )
+    return dict(found)
+
+
+def write_labels(path: Path) -> None:
+    """Regions 1 and 2 of the recordings of the pages, as another program saves them."""
+    import numpy as np
+    import tifffile
+
+    labels = np.zeros((2, 76, 87), dtype=np.uint16)
+    labels[0, 30:35, 20:26] = 1
+    labels[1, 50:53, 40:44] = 2
+    tifffile.imwrite(path, labels, photometric="minisblack")
 
 
 def run_python(block: str, namespace: dict[str, Any]) -> int:

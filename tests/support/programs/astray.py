@@ -161,6 +161,26 @@ def silent() -> None:
         short.loadImagesFromArray(np.ones((3, 2, 2), "u1"))
 
 
+def late() -> None:
+    """Rank 0 has given up when the others come; all can then go on in a new context."""
+    gave_up = tsc.comm.Dup()
+    short = ThunderContext(timeout=1)
+    data = short.loadImagesFromArray(np.ones((3, 2, 2), "u1"))
+    if first:
+        with suppress(CollectiveMismatchError):
+            data.sum()
+    gave_up.Barrier()
+    if not first:
+        try:
+            data.sum()
+        except CollectiveMismatchError as error:
+            assert "rank 0 has not waited for rank" in str(error)  # noqa: PT017
+            print("told")
+    with ThunderContext() as again:
+        assert again.loadImagesFromArray(np.ones((3, 2, 2), "u1")).sum()[0, 0] == 3
+    print("well")
+
+
 def bad(image: np.ndarray) -> np.ndarray:
     if image[0, 0] == 0:
         raise LookupError("lost my way")
