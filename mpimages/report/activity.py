@@ -1,4 +1,10 @@
-"""The most active pixels: dF/F, noise, and whether they are more than chance. Local."""
+"""The most active pixels: dF/F, noise, and whether they are more than chance. Local.
+
+The noise of such a pixel is told by the median of the absolute differences between successive
+frames, over sqrt(2) and as a standard deviation (F. R. Hampel, J. Am. Stat. Assoc. 69, 1974): that
+a cell fires for some frames does not add to it, as it does to the mean square that the picture of
+the noise shows.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ import numpy as np
 
 from ..core.json_types import JsonObject
 from .gathering import Recording
+from .trends import MAD_TO_SD
 
 __all__ = ["PERCENTILE", "Active", "active_of"]
 
@@ -33,6 +40,7 @@ class Active:
     values : (n,) float64 ndarray
         Its series; NaN where a frame is blank.
     stdev, noise, correlation : float
+        The noise is by the median.
     baseline : float
         F0, the 20th percentile of its series.
     has_ratio : bool
@@ -88,7 +96,7 @@ def active_of(recording: Recording) -> list[Active]:
         if np.isnan(values).all():
             continue
         place = tuple(int(i) for i in np.unravel_index(flat, recording.dims))
-        noise = float(recording.pixels.noise[place])
+        noise = _noise(values)
         baseline = float(np.nanpercentile(values, PERCENTILE))
         found.append(
             Active(
@@ -104,6 +112,15 @@ def active_of(recording: Recording) -> list[Active]:
             )
         )
     return found
+
+
+def _noise(values: np.ndarray) -> float:
+    """Of one series, by the median of its differences; 0 where there are none."""
+    differences = np.abs(np.diff(values))
+    differences = differences[np.isfinite(differences)]
+    if not len(differences):
+        return 0.0
+    return MAD_TO_SD * float(np.median(differences)) / 2**0.5
 
 
 def _is_clear(recording: Recording, place: tuple[int, ...], values: np.ndarray) -> bool:

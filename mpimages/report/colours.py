@@ -24,7 +24,8 @@ def _table(text: str) -> np.ndarray:
     colours = np.array([list(bytes.fromhex(word)) for word in text.split()])
     along = np.linspace(0, len(colours) - 1, 256)
     channels = [np.interp(along, np.arange(len(colours)), channel) for channel in colours.T]
-    return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    table: np.ndarray = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return table
 
 
 TABLES = {name: _table(text) for name, text in _COLOURS.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -154,7 +154,8 @@ class Frames:
         if len(self.keys) <= MOST_KEPT:
             return self.keys.astype(np.float64)
         places = envelope(np.zeros(len(self.keys)), KEPT)[0]
-        return np.interp(places, np.arange(len(self.keys)), self.keys)
+        found: np.ndarray = np.interp(places, np.arange(len(self.keys)), self.keys)
+        return found
 
     def fields(self) -> dict[str, object]:
         """For the page's script."""
@@ -186,6 +187,7 @@ class Size:
 
 
 LARGE = Size(480, 215, 70, 42, 28)
+LOW = 12  # without an axis above
 SMALL = Size(300, 132, 50, 34, 8)
 
 
@@ -212,9 +214,10 @@ class Plot:
         small: bool = False,
         logarithmic: bool = False,
     ) -> None:
-        self.size = SMALL if small else LARGE
-        self.small = small
         self.frames = x if isinstance(x, Frames) else None
+        two = self.frames is not None and self.frames.interval is not None
+        self.size = SMALL if small else LARGE if two else replace(LARGE, top=LOW)
+        self.small = small
         self.x = x if isinstance(x, Scale) else Scale(*x.ends, whole=True)
         self.y = y
         self.parts: list[str] = []
@@ -306,8 +309,12 @@ class Plot:
             path, kind = _band(x, self._up(low), self._up(high)), "band"
         else:
             path, kind = _polyline(self._across(keys), self._up(values)), "line"
-        few = " few" if len(values) < FEW else ""
-        self.parts.append(f'<path class="curve {kind}{few} {colour}"{carried} d="{path}"/>')
+        self.parts.append(f'<path class="curve {kind} {colour}"{carried} d="{path}"/>')
+        if len(values) < FEW:
+            there = np.isfinite(values)
+            dots = zip(self._across(keys[there]), self._up(values[there]), strict=True)
+            path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots)
+            self.parts.append(f'<path class="line dots {colour}" d="{path}"/>')
 
     def _carried(self, values: np.ndarray) -> str:
         """The numbers of a line for the page's script: 16 bits each, along the axis."""
@@ -340,9 +347,10 @@ class Plot:
         """Shade the frames first…last."""
         s = self.size
         a, b = self._across(np.clip(np.array([first - 0.5, last + 0.5]), self.x.low, self.x.high))
+        width, height = max(1.0, b - a), s.height - s.bottom - s.top
         self.parts.append(
             f'<rect class="shade" data-a="{first:g}" data-b="{last:g}" x="{a:.1f}" '
-            f'y="{s.top:g}" width="{max(1.0, b - a):.1f}" height="{s.height - s.bottom - s.top:g}"/>'
+            f'y="{s.top:g}" width="{width:.1f}" height="{height:g}"/>'
         )
 
     def straight(self, x: tuple[float, float], y: tuple[float, float], kind: str) -> None:
@@ -367,7 +375,7 @@ class Plot:
             y = s.top + 12 + 15 * row
             x = s.width - s.right
             self.parts.append(f'<path class="line {colour}" d="M{x - 14:g} {y - 4:g}H{x:g}"/>')
-            self._text(text, x - 19, y, "end")
+            self._text(text, x - 19, y, "end", "key")
 
     def svg(self, label: str) -> str:
         """The whole, with a label for who cannot see it."""

@@ -121,7 +121,10 @@ def line_noise(a: np.ndarray, b: np.ndarray) -> LineNoise | None:
     a, b : (m, rows) float64 ndarray
         Differences of pairs of images, of one part and of the other.
     """
-    first, second = _numbers(a), _numbers(b)
+    scale = max(float(np.abs(part).max(initial=0.0)) for part in (a, b))
+    if not TINY < scale < np.inf:
+        return None
+    first, second = _numbers(a / scale), _numbers(b / scale)
     pairs, groups = first.shape
     if min(pairs, groups) < LEAST:
         return None
@@ -138,14 +141,15 @@ def line_noise(a: np.ndarray, b: np.ndarray) -> LineNoise | None:
     # A difference of two images has twice the variance, and the weights add theirs.
     shared = float((first * second).mean()) / (2 * float(WEIGHTS @ WEIGHTS) * kept)
     clear = significance > CLEAR and agreement >= AGREEING and everywhere >= EVERYWHERE
-    return LineNoise(max(0.0, shared) ** 0.5, agreement, significance, clear)
+    return LineNoise(scale * max(0.0, shared) ** 0.5, agreement, significance, clear)
 
 
 def _numbers(differences: np.ndarray) -> np.ndarray:
     """One number of each four rows: (m, rows // 4)."""
     four = len(WEIGHTS)
-    whole = differences[:, : differences.shape[1] // four * four]
-    found: np.ndarray = whole.reshape(len(whole), -1, four) @ WEIGHTS
+    groups = differences.shape[1] // four
+    whole = differences[:, : groups * four]
+    found: np.ndarray = whole.reshape(len(whole), groups, four) @ WEIGHTS
     return found
 
 

@@ -15,11 +15,9 @@ distributed; what changes slowly, such as bleaching or a cell's signal, hardly a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from mpi4py import MPI
 
 from ..core.partition import Partition
 from ..engine.chain import Shape

@@ -37,7 +37,7 @@ def page(recording: Recording, judged: Judged, description: Description) -> byte
             "lines",
             _lines(recording, judged, frames),
         ),
-        _active(judged, frames),
+        _active(recording, judged, frames),
         _table(description),
     ]
     title = escape(f"{description.title} – report")
@@ -94,8 +94,8 @@ def _frames_with_findings(recording: Recording, judged: Judged, description: Des
     )
     rest = len(judged.frames) - len(known)
     more = (
-        f"<p>{rest:,} more are among the <code>frames</code> of <code>mpimages report --json</code>."
-        "</p>"
+        f"<p>{rest:,} more are among the <code>frames</code> of "
+        "<code>mpimages report --json</code>.</p>"
         if rest
         else ""
     )
@@ -142,8 +142,8 @@ def _lines(recording: Recording, judged: Judged, frames: Frames) -> list[Picture
     return found
 
 
-def _active(judged: Judged, frames: Frames) -> str:
-    found = active_series(judged.active, frames)
+def _active(recording: Recording, judged: Judged, frames: Frames) -> str:
+    found = active_series(judged.active, frames, recording.dtype.kind in "iu")
     if not found:
         return ""
     return _section("Most active pixels", "active", found, about_active(judged.active))

@@ -88,7 +88,7 @@ def _of_snr(judged: Judged) -> str:
     )
     if snr["lasting"] is not None:
         text += (
-            f" In {percent_text(snr['lasting'])} of the pixels it is more than chance "
+            f" In {percent_text(snr['lasting'])} of those that change it is more than chance "
             f"(by {LASTING:g} standard deviations)."
         )
     return text

@@ -155,12 +155,13 @@ def shifts(recording: Recording, frames: Frames) -> Picture | None:
     return Picture(title, caption, plot.svg(title))
 
 
-def active_series(active: list[Active], frames: Frames) -> list[Picture]:
-    """The series of the most active pixels, a small figure each."""
+def active_series(active: list[Active], frames: Frames, whole: bool) -> list[Picture]:
+    """The series of the most active pixels, a small figure each; `whole` are the values."""
     found = []
     for one in active:
         shown = one.shown
-        plot = Plot(frames, Scale.of(shown), "ΔF/F" if one.has_ratio else "value", small=True)
+        scale = Scale.of(shown, whole=whole and not one.has_ratio)
+        plot = Plot(frames, scale, "ΔF/F" if one.has_ratio else "value", small=True)
         plot.curve(shown, INK)
         parts = [f"stdev {number_text(one.stdev, 3)}", f"noise {number_text(one.noise, 3)}"]
         if np.isfinite(one.correlation):

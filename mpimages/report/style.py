@@ -40,7 +40,7 @@ p { margin: .2rem 0 .8rem; max-width: 46rem; color: var(--soft); font-size: .9re
 .note { background: var(--note-soft); } .note .mark { background: var(--note); }
 .fine { background: var(--fine-soft); } .fine .mark { background: var(--fine); }
 .pictures, .lines { display: grid; gap: 1rem; grid-template-columns: repeat(2, minmax(0, 1fr)); }
-.active { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
+.active { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
 figure {
   margin: 0; padding: .9rem 1rem; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; break-inside: avoid; min-width: 0;
@@ -53,6 +53,7 @@ svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font-family: inherit; font-size: 11.5px; fill: var(--ink); }
 svg text.soft, svg text.label { fill: var(--soft); }
 svg text.warn { fill: var(--warn); }
+svg text.key { paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
 svg image { image-rendering: pixelated; }
 .grid { stroke: var(--rule); stroke-width: 1; }
 .axis { stroke: var(--muted); stroke-width: 1; }
@@ -60,6 +61,7 @@ svg image { image-rendering: pixelated; }
 .dashed { stroke: var(--warn); stroke-width: 1.4; stroke-dasharray: 5 4; }
 .line { fill: none; stroke-width: 1.3; stroke-linejoin: round; stroke-linecap: round; }
 .small .line { stroke-width: 1; }
+svg .dots { stroke-width: 4; }
 .band { stroke-width: .8; stroke-linejoin: round; }
 .line.ink, .band.ink { stroke: var(--ink); } .band.ink { fill: var(--ink); }
 .line.accent, .band.accent { stroke: var(--accent); } .band.accent { fill: var(--accent); }
