@@ -31,7 +31,7 @@ def write_report(
 ) -> JsonObject:
     """See `Images.report`. Collective."""
     comm = action.comm
-    with staged(comm, path, "report", overwrite, action.name) as output:
+    with staged(comm, path, "report", overwrite, action.name, interval) as output:
         recording, known = gather(action, images)
         unwritten = never_written(action, known)
         figures: JsonObject = from_rank(

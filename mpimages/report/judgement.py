@@ -367,8 +367,9 @@ def signal_to_noise(recording: Recording) -> np.ndarray | None:
 
     The variance of a pixel is that of its signal and its noise; the latter is known from the
     differences between frames. 0 where there is no more than noise; NaN where there is none.
+    None for fewer than three frames, which tell the one or the other.
     """
-    if recording.count < 2:
+    if recording.count < 3:
         return None
     with np.errstate(all="ignore"):
         variance = recording.pixels.stdev**2 * (recording.count / (recording.count - 1))
@@ -383,12 +384,12 @@ def _noise(recording: Recording, snr: np.ndarray | None, figures: JsonObject) ->
     figures["noise"] = figures["snr"] = None
     noise = recording.pixels.noise
     there = np.isfinite(noise) & (noise > 0)
-    if snr is None or not there.any():
+    if not there.any():
         return
     middle = float(np.median(noise[there]))
     mean = float(np.median(recording.pixels.mean[there]))
     figures["noise"] = {"median": middle, "of_mean": middle / mean if mean > 0 else None}
-    known = snr[there & np.isfinite(snr)]
+    known = np.array([]) if snr is None else snr[there & np.isfinite(snr)]
     if not len(known):
         return
     lasting = None

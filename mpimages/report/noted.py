@@ -26,12 +26,15 @@ class Noted:
     first, last : int
         Their places, both included.
     topic, text : str
+    earlier : int or None
+        The place of the frame that is repeated.
     """
 
     first: int
     last: int
     topic: str
     text: str
+    earlier: int | None = None
 
 
 def noted_frames(
@@ -53,7 +56,7 @@ def noted_frames(
         *_runs(recording.blank, "blank", "blank"),
         *(Noted(a, b - 1, "identical", "identical") for a, b in standing),
         *(
-            Noted(image, image, "repeated", f"repeats frame {int(recording.keys[before])}")
+            Noted(image, image, "repeated", f"repeats frame {int(recording.keys[before])}", before)
             for image, before in again
         ),
         *_runs(unlike, "steps", "mean unlike the frames around"),
@@ -83,10 +86,9 @@ def _moved(recording: Recording) -> Iterator[Noted]:
     for a, b in runs_of(np.flatnonzero(size > CLAIMED)):
         at = a + int(np.argmax(size[a:b]))
         upto = "" if b - a == 1 else "up to "
-        text = (
-            f"shifted by {upto}{number_text(float(size[at]), 2)} pixels "
-            f"({down[at]:+.1f} rows, {right[at]:+.1f} columns)"
-        )
+        # Adding 0 makes of -0 a 0.
+        by = f"{round(down[at], 1) + 0.0:+.1f} rows, {round(right[at], 1) + 0.0:+.1f} columns"
+        text = f"shifted by {upto}{number_text(float(size[at]), 2)} pixels ({by})"
         yield Noted(a, b - 1, "shift", text.replace("-", "−"))
 
 
@@ -99,4 +101,7 @@ def frame_fields(noted: Noted, recording: Recording, description: Description) -
     found |= description.where(noted.first)
     if last > first and "file" in found:
         found |= {f"last_{name}": value for name, value in description.where(noted.last).items()}
+    if noted.earlier is not None:
+        found["earlier"] = int(recording.keys[noted.earlier])
+        found |= {f"earlier_{name}": v for name, v in description.where(noted.earlier).items()}
     return found

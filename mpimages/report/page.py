@@ -60,7 +60,7 @@ def _of_pictures(judged: Judged) -> str:
         notes.append("Blank frames are left out here.")
     if (judged.figures["shift"] or {}).get("above_one_pixel"):
         notes.append(
-            "The recording moves: what moves past a pixel is part of its standard deviation, "
+            "Frames are shifted: what moves past a pixel is part of its standard deviation, "
             "correlation, noise, SNR and ΔF/F."
         )
     return " ".join(notes)
@@ -114,7 +114,8 @@ def _cells(fields: JsonObject, with_time: bool, with_file: bool) -> list[str]:
         found.append(f'<td class="time">{clock_text(fields["seconds"])}</td>')
     if with_file:
         found.append(f"<td>{escape(_file_text(fields))}</td>")
-    return [*found, f"<td>{escape(fields['text'])}</td>"]
+    of = f" ({fields['earlier_file']})" if "earlier_file" in fields else ""
+    return [*found, f"<td>{escape(fields['text'] + of)}</td>"]
 
 
 def _file_text(fields: JsonObject) -> str:

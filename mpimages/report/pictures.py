@@ -47,22 +47,19 @@ def pictures(recording: Recording, judged: Judged) -> list[Picture]:
         _picture(recording, "mean", "Mean", recording.pixels.mean, "grey"),
         _picture(recording, "max", "Maximum", recording.pixels.max, "grey"),
     ]
+    if recording.count == 1:
+        return found
+    around = "Of each pixel with its four neighbours, −1 to 1."
+    correlation, noise = recording.pixels.correlation, recording.pixels.noise
+    found += [
+        _picture(recording, "stdev", "Standard deviation", recording.pixels.stdev, "magma"),
+        _picture(recording, "correlation", "Local correlation", correlation, "viridis", around),
+        _picture(recording, "noise", "Noise", noise, "magma", _of_noise(judged)),
+    ]
     if judged.snr is None:
         return found
-    return [
-        *found,
-        _picture(recording, "stdev", "Standard deviation", recording.pixels.stdev, "magma"),
-        _picture(
-            recording,
-            "correlation",
-            "Local correlation",
-            recording.pixels.correlation,
-            "viridis",
-            "Of each pixel with its four neighbours, −1 to 1.",
-        ),
-        _picture(recording, "noise", "Noise", recording.pixels.noise, "magma", _of_noise(judged)),
-        _picture(recording, "snr", "Signal to noise (SNR)", judged.snr, "viridis", _of_snr(judged)),
-    ]
+    about = _of_snr(judged)
+    return [*found, _picture(recording, "snr", "Signal to noise", judged.snr, "viridis", about)]
 
 
 def _of_noise(judged: Judged) -> str:
@@ -78,7 +75,7 @@ def _of_noise(judged: Judged) -> str:
 
 
 def _of_snr(judged: Judged) -> str:
-    text = "Standard deviation of what lasts from frame to frame, over the noise."
+    text = "SNR: standard deviation of what lasts from frame to frame, over the noise."
     snr = judged.figures["snr"]
     if snr is None:
         return text
@@ -107,7 +104,8 @@ def _picture(
         low, high = float(finite.min()), float(finite.max())
         caption = f"Shown from {number_text(low)} to {number_text(high)}: nearly all alike."
     if not high > low:
-        low, high = low - 0.5, low + 0.5
+        room = max(0.5, 0.01 * abs(low))
+        low, high = low - room, low + room
         caption = f"All pixels are {number_text(float(finite[0]))}."
     flat, places = montage(image)
     shown = fit_picture(clipped(flat), name)
@@ -165,6 +163,8 @@ def _drawn(
     left, top = (INNER - columns * scale) / 2, EDGE + (height - rows * scale) / 2
     parts = [
         _image(coloured(shown, *limits, colours), left, top, columns * scale, rows * scale),
+        f'<rect class="edge" x="{left:.2f}" y="{top:.2f}" width="{columns * scale:.2f}" '
+        f'height="{rows * scale:.2f}"/>',
         _image(TABLES[colours][::-1, None], INNER + 10, EDGE, BAR, height),
         *_bar_labels(limits, height),
         *(

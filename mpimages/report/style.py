@@ -69,6 +69,7 @@ svg .dots { stroke-width: 4; }
 .bars { fill: var(--accent); }
 .shade { fill: var(--warn); fill-opacity: .25; }
 .selected { fill: var(--accent); fill-opacity: .2; }
+.edge { fill: none; stroke: var(--rule); stroke-width: 1; }
 .halo, .ring { fill: none; stroke: #fff; stroke-width: 3.4; }
 .ring { stroke: var(--ring); stroke-width: 1.6; }
 svg text.number {
@@ -106,7 +107,11 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .8rem; }
   .lines svg text, .pictures svg text { font-size: 15px; }
   th { width: auto; }
   th, td { padding-right: .7rem; }
-  .frames table { font-size: .85rem; }
+  .frames thead { display: none; }
+  .frames tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--rule); }
+  .frames td { display: inline-block; border: 0; padding: 0 .8rem 0 0; overflow-wrap: anywhere; }
+  .frames td:first-child::before { content: "Frame "; }
+  .frames td:last-child { display: block; }
 }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444; --rule: #ddd; }

@@ -773,6 +773,9 @@ ODD = {
     "colours": recording(8, (30, 40, 3), "uint8"),
     "many": recording(2500, (4, 5), "uint8"),
     "large": recording(2, (900, 1000), "uint8"),
+    "huge and not small": np.random.RandomState(0).normal(0, 1e305, (80, 80, 70)),
+    "alike and huge": np.random.RandomState(0).choice([1e200, 1e201], (9, 20, 30)),
+    "yes and no": np.random.RandomState(0).random_sample((30, 20, 25)) < 0.5,
 }
 
 
@@ -785,6 +788,8 @@ def test_odd_recordings_have_a_page(tsc, shared_path, name):
     assert re.search(rb"</html>\n<!-- crc32 [0-9a-f]{8} -->\n\Z", page)
     assert found["recording"]["images"] == len(ODD[name])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+    numbers = re.sub(r'base64,[^"]*|data-.="[^"]*', "", page.decode().split("<script>")[0])
+    assert not re.search(r"\b(nan|inf)\b", numbers)
     if "NaN" in name:
         assert "NaN" in texts(found)
 
