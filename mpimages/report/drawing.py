@@ -42,7 +42,7 @@ FEW = 30
 # The 16-bit number that a line carries for what is not there, and the greatest other.
 NOTHING, FULL = 65_535, 65_534
 # What can still be scaled.
-HUGE = 1e100
+HUGE = 1e307
 # The longer side of a picture; larger ones are reduced.
 SIDE = 800
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -95,7 +95,7 @@ class Scale:
             finite = np.concatenate([finite, (-least, least)])
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
         room = 0.05 * (high - low)
-        if not room > 1e-9 * max(abs(low), abs(high), 1e-280):
+        if not room > 1e-13 * max(abs(low), abs(high), 1e-280):
             room = max(0.5, 0.01 * abs(low))
         return cls(low - room, high + room, whole)
 
@@ -105,16 +105,16 @@ class Scale:
         greatest = max(abs(self.low), abs(self.high))
         base = 0.0
         if step < 1e-5 * greatest:  # all begin alike
-            base = float(places[0]) if len(places) else self.low
-            greatest = self.high - self.low
+            unit = 10.0 ** math.ceil(math.log10(self.high - self.low) + 1)
+            base = math.floor(self.low / unit) * unit
+            greatest = self.high - base
         power = 0
         if not 1e-3 <= greatest < 1e6:
             power = 3 * math.floor(math.log10(max(greatest, 1e-290)) / 3)
-        unit = 10.0**power
-        digits = max(0, -math.floor(math.log10(step / unit) + 1e-9))
-        texts = [f"{(place - base) / unit:,.{digits}f}" for place in places]
+        digits = max(0, -math.floor(math.log10(step / 10.0**power) + 1e-9))
+        texts = [f"{(place - base) / 10.0**power:,.{digits}f}" for place in places]
         texts = [text.replace("-", "−") if float(text.replace(",", "")) else "0" for text in texts]
-        about = (f" ×1e{power}" if power else "") + (f" {-base:+.6g}" if base else "")
+        about = (f" ×1e{power}" if power else "") + (f" {-base:+.12g}" if base else "")
         return places, texts, about.replace("-", "−")
 
 

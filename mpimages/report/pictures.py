@@ -97,7 +97,8 @@ def _picture(
     finite = clipped(image)
     finite = finite[np.isfinite(finite)]
     if not len(finite):
-        return Picture(title, "There is none: no pixel changes.", "")
+        none = "no pixel changes" if not recording.pixels.stdev.any() else "values are too large"
+        return Picture(title, f"There is none: {none}.", "")
     low, high = (float(end) for end in np.percentile(finite, RANGE))
     caption = f"Shown from {number_text(low)} to {number_text(high)}, percentiles 1 to 99.5."
     if not high > low:
@@ -161,20 +162,27 @@ def _drawn(
     height = INNER * min(TALLEST, max(FLATTEST, rows / columns))
     scale = min(INNER / columns, height / rows)
     left, top = (INNER - columns * scale) / 2, EDGE + (height - rows * scale) / 2
+    labels, about = _bar_labels(limits, height)
     parts = [
         _image(coloured(shown, *limits, colours), left, top, columns * scale, rows * scale),
         f'<rect class="edge" x="{left:.2f}" y="{top:.2f}" width="{columns * scale:.2f}" '
         f'height="{rows * scale:.2f}"/>',
         _image(TABLES[colours][::-1, None], INNER + 10, EDGE, BAR, height),
-        *_bar_labels(limits, height),
+        *labels,
         *(
             _mark(left + (column + 0.5) * scale, top + (row + 0.5) * scale, number, scale)
             for number, (row, column) in enumerate(marks, 1)
         ),
     ]
+    below = height + 2 * EDGE
+    if about:
+        below += 12
+        parts.append(
+            f'<text class="soft" text-anchor="end" x="{WIDTH:g}" y="{below - 2:.1f}">{about}</text>'
+        )
     return (
         f'<svg class="picture" role="img" aria-label="{title}" '
-        f'viewBox="0 0 {WIDTH:g} {height + 2 * EDGE:.1f}">{"".join(parts)}</svg>'
+        f'viewBox="0 0 {WIDTH:g} {below:.1f}">{"".join(parts)}</svg>'
     )
 
 
@@ -188,7 +196,8 @@ def _image(pixels: np.ndarray, x: float, y: float, width: float, height: float) 
     )
 
 
-def _bar_labels(limits: tuple[float, float], height: float) -> list[str]:
+def _bar_labels(limits: tuple[float, float], height: float) -> tuple[list[str], str]:
+    """What stands beside the colour bar, and what must be said about it."""
     places, texts, about = Scale(*limits).labels(max(2, min(6, int(height / 40))))
     low, high = limits
     x = INNER + 10 + BAR
@@ -199,12 +208,7 @@ def _bar_labels(limits: tuple[float, float], height: float) -> list[str]:
             f'<path class="axis" d="M{x:.1f} {y:.1f}h4"/>'
             f'<text x="{x + 7:.1f}" y="{y + 4:.1f}">{text}</text>'
         )
-    if about:
-        found.append(
-            f'<text class="soft" text-anchor="end" x="{WIDTH:g}" '
-            f'y="{height + 2 * EDGE - 2:.1f}">{about.strip()}</text>'
-        )
-    return found
+    return found, about.strip()
 
 
 def _mark(x: float, y: float, number: int, scale: float) -> str:

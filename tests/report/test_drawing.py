@@ -40,7 +40,9 @@ def test_labels_are_short_and_differ(low, span):
 def test_labels_with_a_power_or_an_offset():
     assert Scale(0, 4e7).labels(5)[1:] == (["0", "10", "20", "30", "40"], " ×1e6")
     _, texts, about = Scale(1e9, 1e9 + 4).labels(5)
-    assert (texts, about) == (["0", "1", "2", "3", "4"], " −1e+09")
+    assert (texts, about) == (["0", "1", "2", "3", "4"], " −1000000000")
+    _, texts, about = Scale(123456789.1, 123456789.3).labels(5)
+    assert (texts, about) == (["9.10", "9.15", "9.20", "9.25", "9.30"], " −123456780")
     assert Scale(-1, 1).labels(5)[1] == ["−1.0", "−0.5", "0", "0.5", "1.0"]
 
 
