@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from .collection import Collection
-from .core.arguments import check_dtype, check_int, check_ints
+from .core.arguments import check_dtype, check_int, check_ints, check_number
 from .core.json_types import JsonObject
 from .core.public import entry, public
 from .core.text import quote
@@ -601,13 +601,16 @@ class Images(Collection):
 
     @action
     @stoppable
-    def report(self, path: str | os.PathLike[str], overwrite: bool = False) -> JsonObject:
+    def report(
+        self, path: str | os.PathLike[str], overwrite: bool = False, interval: float | None = None
+    ) -> JsonObject:
         """Write one HTML page that tells whether the recording is good. Collective; an action.
 
-        The page needs nothing else. It has findings in plain words; mean, maximum, stdev and
-        local correlation; the histogram; over time the mean with its slope, the difference to
-        the frame before and the shift; the series of the most active pixels. Two passes read
-        the images; the page is the same for every number of ranks.
+        The page needs nothing else. It has findings in plain words, and the frames that they
+        speak of; mean, maximum, stdev, local correlation, noise and signal to noise; the
+        histogram; over time the mean with its slope, the difference to the frame before and the
+        shift; dF/F of the most active pixels. Two passes read the images, three where some are
+        blank; the page is the same for every number of ranks.
 
         Parameters
         ----------
@@ -615,23 +618,30 @@ class Images(Collection):
             A new file; its parent must exist.
         overwrite : bool
             Replace what mpimages wrote there before.
+        interval : float, optional
+            Seconds from image to image, in place of what the files say.
 
         Returns
         -------
         dict
-            ``recording``, ``findings`` and ``figures``: what the page says, as plain values.
+            ``recording``, ``findings``, ``frames`` and ``figures``: what the page says, as
+            plain values.
 
         Raises
         ------
         ValueError
-            Where the records are neither images nor volumes.
+            Where the records are neither images nor volumes, or `interval` is not positive.
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
         from .report import write_report
 
+        if interval is not None:
+            interval = check_number(interval, "interval")
+            if not 0 < interval < float("inf"):
+                raise ValueError(f"interval must be seconds, more than 0, got {interval:g}")
         begun, images = self.records.begin("report", least=1)
-        return write_report(begun, images, self.metadata, path, overwrite)
+        return write_report(begun, images, self.metadata, path, overwrite, interval)
 
     def _as_series(self, kind: type[SeriesKind]) -> SeriesKind:
         from .exchange.source import ExchangeSource
