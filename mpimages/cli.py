@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import StringIO
-from shutil import get_terminal_size
 
 import click
 
@@ -45,6 +44,8 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, each with its whole sentence, as wide as the terminal."""
+        from shutil import get_terminal_size
+
         found = [(name, self.get_command(ctx, name)) for name in COMMANDS]
         formatter.width = max(formatter.width, get_terminal_size().columns - 2)
         with formatter.section("Commands"):
