@@ -235,6 +235,8 @@ def test_functions_and_the_class_itself():
     for call, told in [
         (lambda: verify(), r"^verify\(\) missing"),
         (lambda: verify("x", nonsense=1), r"^verify\(\) got"),
+        (lambda: Images(), "^Images cannot be made by itself: use .*loadImages"),
+        (lambda: Series("recording"), "^Series cannot be made by itself"),
         (lambda: ThunderContext(nonsense=1), r"^ThunderContext\(\) got .*comm=None"),
     ]:
         with pytest.raises(TypeError, match=told):
@@ -265,6 +267,7 @@ def test_help_is_of_what_users_call():
     assert "comm: 'MPI.Intracomm | None' = None" in pydoc.render_doc(ThunderContext)
     shown = pydoc.plain(pydoc.render_doc(Images))
     assert "entered" not in shown
+    assert "Images(session" not in shown
     for internal in ("records", "session"):
         assert f" |  {internal}\n" not in shown
     taken = inspect.signature(ThunderContext.loadImagesAsSeries)
