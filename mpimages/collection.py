@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -63,6 +64,9 @@ class Collection:
     records : Records
         The chain behind the public methods, for the package's own modules.
     """
+
+    _made_by = "a method of ThunderContext, such as loadImages"
+    __signature__ = inspect.Signature()  # help() shows no arguments that are not for users
 
     # Python would walk through the records, one collective call after the other.
     __reversed__ = None

@@ -143,6 +143,8 @@ class Images(Collection):
     @entry
     def _some(self, place: int) -> np.ndarray:
         """Some images from a place on, on every rank; none at the end. Collective."""
+        if self.session.in_action:  # in its arguments, or in a function for records
+            raise TypeError("a loop over Images is for all ranks, and not within another method")
         with self.session.action(f"{type(self).__name__}.__iter__"):
             begun, images = self.records.begin("__iter__")
             with begun.together(place):

@@ -108,7 +108,8 @@ def check_index(values: object, name: str = "index") -> np.ndarray:
     try:
         if isinstance(values, str | bytes | dict | set):
             raise TypeError
-        given = np.array(values if isinstance(values, np.ndarray) else list(values))  # type: ignore[call-overload]
+        # Images and Series, which have this method, refuse it and are not listed.
+        given = np.array(values if hasattr(values, "__array__") else list(values))  # type: ignore[call-overload]
         if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
             raise TypeError
         if given.dtype.kind == "f" and not (np.abs(given) < 2.0**63).all():

@@ -29,7 +29,10 @@ BOUND = ("self", "cls")
 
 
 def public(kind: Public) -> Public:
-    """Wrap a function, or the public methods of a class that are not wrapped yet. A decorator."""
+    """Wrap a function, or the public methods of a class that are not wrapped yet. A decorator.
+
+    A class whose objects users do not make by themselves says in `_made_by` how to come by one.
+    """
     if not isinstance(kind, type):
         return entry(kind)
     for name, member in list(vars(kind).items()):
@@ -39,6 +42,8 @@ def public(kind: Public) -> Public:
         if seen and inspect.isfunction(function) and not hasattr(function, "is_entry"):
             wrapped = entry(function)
             setattr(kind, name, type(member)(wrapped) if static else wrapped)
+        elif isinstance(member, property) and member.fset is not None:
+            setattr(kind, name, member.setter(entry(member.fset)))
     return kind
 
 
@@ -95,6 +100,9 @@ def _check_call(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
         said = str(error)
         given = said if said.startswith(("got", "missing")) else f"got {said}"
         called = _called(method, args)
+        other_way = getattr(args[0], "_made_by", "") if method.__name__ == "__init__" else ""
+        if other_way:
+            raise TypeError(f"{called} cannot be made by itself: use {other_way}") from None
         hint = STATISTICS_HINT if method.__name__ in STATISTICS else ""
         raise TypeError(f"{called}() {given}; it is {called}{_plain(method)}{hint}") from None
 

@@ -98,6 +98,11 @@ class Session:
         """The communicator. Local; raises RuntimeError after `close`."""
         return self._open().comm
 
+    @property
+    def in_action(self) -> bool:
+        """True while an action runs. Local; raises RuntimeError after `close`."""
+        return self._open().watch.depth > 0
+
     def _open(self) -> communicators.Shared:
         """Return the shared part of contexts; raise RuntimeError if this one is unusable. Local."""
         if self._shared is None:

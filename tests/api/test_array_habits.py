@@ -162,6 +162,28 @@ def test_what_is_refused_says_what_to_do(images, ask, told):
         ask(images)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda images, tsc: tsc.loadImages(images),
+        lambda images, tsc: tsc.loadImagesFromArray(images),
+        lambda images, tsc: tsc.loadSeriesFromArray(np.ones((2, 6)), index=images),
+        lambda images, tsc: images.meanByRegions(images),
+        lambda images, tsc: images.toSeries().select(images),
+        lambda images, tsc: images.planes(images),
+        lambda images, tsc: images.subsample(images),
+        lambda images, tsc: images.plan(chunks=images),
+        lambda images, tsc: images[images],
+        lambda images, tsc: images.apply(lambda _: next(iter(images))).max(),
+        lambda images, tsc: images.filter(lambda *_: list(images)).count(),
+    ],
+)
+def test_images_as_an_argument_are_not_listed_in_secret(images, tsc, call):
+    with pytest.raises((TypeError, ValueError)):
+        call(images, tsc)
+    assert images.max().shape == (4, 5, 3)  # and the ranks are in step
+
+
 # -- keys from the end ---------------------------------------------------------------------
 
 
@@ -235,6 +257,8 @@ def test_functions_and_the_class_itself():
     for call, told in [
         (lambda: verify(), r"^verify\(\) missing"),
         (lambda: verify("x", nonsense=1), r"^verify\(\) got"),
+        (lambda: Images(), "^Images cannot be made by itself: use .*loadImages"),
+        (lambda: Series("recording"), "^Series cannot be made by itself"),
         (lambda: ThunderContext(nonsense=1), r"^ThunderContext\(\) got .*comm=None"),
     ]:
         with pytest.raises(TypeError, match=told):
@@ -265,6 +289,7 @@ def test_help_is_of_what_users_call():
     assert "comm: 'MPI.Intracomm | None' = None" in pydoc.render_doc(ThunderContext)
     shown = pydoc.plain(pydoc.render_doc(Images))
     assert "entered" not in shown
+    assert "Images(session" not in shown
     for internal in ("records", "session"):
         assert f" |  {internal}\n" not in shown
     taken = inspect.signature(ThunderContext.loadImagesAsSeries)

@@ -33,6 +33,7 @@ CELLS = {
     "wrong call": "images.mean(axis=0)",
     "of a class": "ThunderContext(memory='much')",
     "of a function": "verify('nothing/here')",
+    "of a setter": "series.index = [1, 2]",
     "of the user": "images.apply(corner).mean()",
     "in a loop": "for image in images.apply(corner): pass",
     "of the user, with its cause": "images.apply(wrapped).max()",
@@ -79,6 +80,7 @@ def said():
         ("wrong call", "Images.mean() got an unexpected keyword argument 'axis'"),
         ("of a class", "memory"),
         ("of a function", "FileNotFoundError: "),
+        ("of a setter", "an index of 2 labels"),
     ],
 )
 def test_an_error_is_a_few_lines(said, case, told):
