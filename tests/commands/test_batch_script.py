@@ -261,10 +261,10 @@ def test_it_starts_no_mpi_and_does_nothing(tmp_path, job):
         cwd=tmp_path,
         timeout=SECONDS,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("#!/bin/bash\n")
     assert os.listdir(tmp_path) == []
 
