@@ -76,6 +76,8 @@ def parse_arguments(speaks):
 
 
 def planes(text):
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor all")
     return text if text == "all" else int(text)
 
 
@@ -123,7 +125,7 @@ def describe(tsc, data, options):
     shape = data.dims.count
     simulated = " (simulated)" if "description" in data.metadata else ""
     lines = [
-        f"recording  {options.data}{simulated}: {data.count()} images of "
+        f"recording  {options.data}{simulated}: {data.count()} image{'s' * (data.count() > 1)} of "
         f"{' x '.join(map(str, shape))} pixels, {data.dtype}",
         f"ranks      {tsc.size}",
     ]

@@ -1,20 +1,31 @@
 #!/bin/bash
-# Many recordings, a job for each: their directories stand in a file, one a line.
-#   sbatch --array=1-"$(wc -l < recordings.txt)" array.sh recordings.txt /scratch/lab/results
-# Of /scratch/lab/monday the series go to /scratch/lab/results/monday.h5.
+# Written by `mpimages slurm`; submit it with `sbatch FILE`.
+# mpimages slurm --ntasks 16 --mem-per-cpu 2G --time 4:00:00 --array --mpi pmix to-series /scratch/lab/monday /scratch/lab/tuesday -o '/scratch/lab/results/{}.h5'
 #SBATCH --job-name=to-series
-#SBATCH --output=to-series-%A-%a.log
 #SBATCH --ntasks=16
 #SBATCH --mem-per-cpu=2G
 #SBATCH --time=4:00:00
-# What a job leaves at its time limit is taken up when it is queued again: see resume.sh.
+#SBATCH --array=0-1
+# 120 seconds before the time limit the ranks get SIGTERM.
+# They record what is done, and end with code 75; the job is queued again, and goes on.
 #SBATCH --signal=TERM@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-recording=$(sed -n "${SLURM_ARRAY_TASK_ID}p" "$1")
-mkdir -p "$2"
-srun --mpi=pmix mpimages to-series "$recording" "$2/$(basename "$recording").h5" --resume
+paths=(
+  /scratch/lab/monday
+  /scratch/lab/tuesday
+)
+outs=(
+  /scratch/lab/results/monday.h5
+  /scratch/lab/results/tuesday.h5
+)
+path=${paths[SLURM_ARRAY_TASK_ID]}
+out=${outs[SLURM_ARRAY_TASK_ID]}
+mkdir -p "$(dirname "$out")"
+
+# Should the ranks not find each other: `srun --mpi=list` names the other ways.
+srun --mpi=pmix mpimages to-series "$path" -o "$out" --resume
 code=$?
 if [ $code -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 50 ]; then
   scontrol requeue "$SLURM_JOB_ID"

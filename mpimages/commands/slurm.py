@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from copy import copy
+from dataclasses import dataclass
+from glob import glob, has_magic
 from importlib.resources import files
 from typing import Any, NoReturn
 
@@ -26,6 +29,30 @@ HINT = "# Should the ranks not find each other: `srun --mpi=list` names the othe
 PATHS = {"path", "paths", "out", "outs"}
 # Options that say nothing of what is in the script.
 OF_FILE = {"out", "overwrite", "debug"}
+# The words for the shell's variables of a task; no argument can be so, as none has a zero byte.
+PATH, OUT = "\0path", "\0out"
+VARIABLES = {PATH: '"$path"', OUT: '"$out"'}
+# What stands in OUT for the name of a recording, in an array job.
+NAME = "{}"
+# More tasks than that many clusters refuse (MaxArraySize).
+MANY = 1000
+# What SLURM does where none of these options is given.
+LEFT_OPEN = (
+    (
+        ("--ntasks", "--ntasks-per-node", "-n"),
+        "--ntasks is not given: there will be one rank, or one on each of --nodes",
+    ),
+    (
+        ("--mem", "--mem-per-cpu"),
+        "--mem-per-cpu is not given: the ranks get the cluster's default, often 1 to 4 GB each, "
+        "and keep within it",
+    ),
+    (
+        ("--time", "-t"),
+        "--time is not given: the partition's default limit holds, which may be minutes, or so "
+        "long that the job waits for days",
+    ),
+)
 # SLURM may send the signal so many seconds earlier than asked.
 EARLIER = 60
 # minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes, and with seconds.
@@ -133,10 +160,19 @@ class _Check(Run):
     world = context = say = answer = _end
 
 
+@dataclass(frozen=True)
+class _Array:
+    """An array job: task i reads paths[i], and writes outs[i]."""
+
+    paths: list[str]
+    outs: list[str]
+    resumes: bool
+    given: list[str]  # the job as it was called, with absolute paths
+    words: list[str]  # the job of a task, with `PATH` and `OUT` in it
+
+
 def _check_job(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> tuple[list[str], bool]:
     """The job as it is written in the script, and whether it can go on after its time limit."""
-    if not given:
-        raise click.UsageError("Missing argument 'JOB': a command and its arguments.")
     name, *arguments = given
     job = _job(ctx, name)
     if job is None:
@@ -153,6 +189,79 @@ def _check_job(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> tup
         )
     written, _, _ = job.make_parser(ctx).parse_args(list(arguments))
     return [name, *_words(job, ctx, {**written, "resume": None}, PATHS)], resumes
+
+
+def _check_array(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> _Array:
+    """The tasks of a job with several PATHs, each checked as a job of its own."""
+    name, *arguments = given
+    job = _job(ctx, name)
+    if job is None or not {"paths", "out"} <= {str(one.name) for one in job.params}:
+        raise click.UsageError("--array is for a JOB that makes an OUT of a PATH, as to-series.")
+    written, _, _ = job.make_parser(ctx).parse_args(list(arguments))
+    paths, out = written.get("paths"), written.get("out")
+    if not isinstance(paths, tuple) or not paths:
+        raise click.UsageError("Missing argument 'PATH': the recordings, each a task of the array.")
+    if not isinstance(out, str) or NAME not in out:
+        raise click.UsageError(
+            f"--array: give -o OUT with {NAME} where the name of each recording belongs, behind "
+            f"JOB, such as {name} PATH... -o 'results/{NAME}.h5'."
+        )
+    tasks: dict[str, str] = {}
+    for path in _expanded(paths):
+        own = out.replace(NAME, _name_of(path))
+        own = os.path.abspath(os.path.expanduser(own))
+        if tasks.setdefault(own, path) != path:
+            raise click.UsageError(
+                f"--array: {tasks[own]} and {path} would have one output, {own}: rename one, or "
+                "give two jobs."
+            )
+    resumes = False
+    for own, path in tasks.items():
+        one = _words(job, ctx, {**written, "paths": (path,), "out": own})
+        _, resumes = _check_job(ctx, (name, *one), requeue)
+    kept = {**written, "resume": None}
+    return _Array(
+        paths=list(tasks.values()),
+        outs=list(tasks),
+        resumes=resumes,
+        given=[name, *_words(job, ctx, kept, PATHS)],
+        words=[name, *_words(job, ctx, {**kept, "paths": (PATH,), "out": OUT})],
+    )
+
+
+def _expanded(paths: Sequence[str]) -> list[str]:
+    """The recordings that several PATHs and patterns name, with absolute paths, each once."""
+    from ..readers.listing import natural_key
+
+    found: dict[str, None] = {}
+    for path in paths:
+        whole = os.path.abspath(os.path.expanduser(path))
+        matches = [whole]
+        if has_magic(whole) and not os.path.lexists(whole):
+            matches = sorted(glob(whole), key=natural_key)
+        if not path or not matches:
+            raise click.UsageError(f"--array: no recording is called {path!r}.")
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _name_of(path: str) -> str:
+    """What the outputs of a recording are called: of a file without its ending."""
+    name = os.path.basename(path)
+    return name if os.path.isdir(path) else os.path.splitext(name)[0]
+
+
+def _lines_of_array(array: _Array) -> list[str]:
+    """What picks the recording of a task, and makes a place for its output."""
+    lines = []
+    for name, texts in (("paths", array.paths), ("outs", array.outs)):
+        lines += [f"{name}=(", *(f"  {shlex.quote(text)}" for text in texts), ")"]
+    return [
+        *lines,
+        "path=${paths[SLURM_ARRAY_TASK_ID]}",
+        "out=${outs[SLURM_ARRAY_TASK_ID]}",
+        'mkdir -p "$(dirname "$out")"',
+    ]
 
 
 def _like(is_right: Callable[[str], object], advice: str) -> Any:
@@ -182,6 +291,21 @@ _extra = _like(
     lambda text: re.match(r"--?\w", text) and text.isprintable(),
     "is not an option such as --qos=long",
 )
+
+
+def _lines(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> list[str]:
+    """Lines of bash, checked by it where it is there."""
+    lines = [line for text in value for line in text.splitlines()]
+    if any(not line.isprintable() for line in (one.replace("\t", " ") for one in lines)):
+        raise click.BadParameter("has characters that cannot be printed.")
+    with suppress(FileNotFoundError):
+        text = "\n".join(lines)
+        done = subprocess.run(["bash", "-n"], input=text, text=True, stderr=subprocess.PIPE)
+        if done.returncode:
+            raise click.BadParameter(f"bash cannot read it: {done.stderr.splitlines()[0]}")
+    return lines
+
+
 _COUNT = click.IntRange(min=1)
 _SBATCH = [
     click.Option(["--partition"], callback=_plain, metavar="NAME", help="Of the cluster."),
@@ -213,6 +337,20 @@ _SBATCH = [
 
 @click.command("slurm", cls=_WithJob, params=list(_SBATCH))
 @click.argument("job", metavar="JOB [ARGS]...", nargs=-1)
+@click.option(
+    "--setup",
+    multiple=True,
+    callback=_lines,
+    metavar="LINES",
+    help="Lines of bash before the job: 'module load gcc', 'source env/bin/activate'. May be "
+    "given several times.",
+)
+@click.option(
+    "--array",
+    is_flag=True,
+    help="An array job: each PATH, and each that a pattern matches, is a recording and a task of "
+    "its own. Of OUT, {} is the recording's name.",
+)
 @click.option("--job-name", callback=_plain, metavar="NAME", help="Default: that of JOB.")
 @click.option("--no-requeue", is_flag=True, help="Let the job end at its time limit.")
 @click.option(
@@ -243,6 +381,8 @@ def command(
     mpi: str | None,
     margin: int,
     no_requeue: bool,
+    setup: list[str],
+    array: bool,
     out: str | None,
     overwrite: bool,
     options: list[str],
@@ -258,13 +398,21 @@ def command(
     Examples:
       mpimages slurm to-series recording/ series.h5 --ntasks 64 --time 4:00:00
       mpimages slurm -o job.sh stats 'movies/*.tif' statistics --nodes 2 --ntasks-per-node 16
+      mpimages slurm --array to-series monday tuesday -o 'results/{}.h5' --setup 'module load gcc'
     """
     launcher = find_launcher()
     if launcher is not None and launcher.rank > 0:
         return  # one of them is enough
     if sbatch["mem"] is not None and sbatch["mem_per_cpu"] is not None:
         raise click.UsageError("--mem and --mem-per-cpu exclude each other: give one.")
-    words, resumes = _check_job(ctx, job, not no_requeue)
+    if not job:
+        raise click.UsageError("Missing argument 'JOB': a command and its arguments.")
+    tasks = _check_array(ctx, job, not no_requeue) if array else None
+    if tasks is None:
+        words, resumes = _check_job(ctx, job, not no_requeue)
+        called = words
+    else:
+        words, resumes, called = tasks.words, tasks.resumes, tasks.given
     limit = seconds_of(sbatch["time"] or "")
     if resumes and limit is not None and limit <= margin + EARLIER:
         raise click.UsageError(
@@ -272,7 +420,7 @@ def command(
             "seconds before its limit, or up to a minute earlier. Give more time, a smaller "
             "--margin, or --no-requeue."
         )
-    made_by = shlex.join(["mpimages", "slurm", *options, *words])
+    made_by = shlex.join(["mpimages", "slurm", *options, *called])
     given = [f"# {made_by}"] * made_by.isprintable()
     given += [f"#SBATCH --job-name={job_name or words[0]}"]
     given += [
@@ -280,15 +428,24 @@ def command(
         for option in _SBATCH
         if not option.multiple and sbatch[str(option.name)] is not None
     ]
+    if tasks is not None:
+        given += [f"#SBATCH --array=0-{len(tasks.paths) - 1}"]
     given += ["#SBATCH --no-requeue"] * no_requeue + [f"#SBATCH {one}" for one in sbatch["sbatch"]]
+    before = [*setup, *([] if tasks is None else _lines_of_array(tasks))]
     mpi = mpi or ("pmix" if find_beside_python("mpiexec") is None else "mpiexec")
     kind = "once" if not resumes else "mpiexec" if mpi == "mpiexec" else "srun"
-    fields = {"margin": str(margin), "options": "\n".join(given), "launch": _launch(mpi, words)}
+    fields = {
+        "margin": str(margin),
+        "options": "\n".join(given),
+        "setup": "\n".join([*before, "", ""]) if before else "",
+        "launch": _launch(mpi, words),
+    }
     script = re.sub(
-        r"\{(margin|options|launch)\}",
+        r"\{(margin|options|setup|launch)\}",
         lambda field: fields[field[1]],
         (files(__package__) / "job" / f"{kind}.sh").read_text("utf-8"),
     )
+    _remark(run, [line.removeprefix("#SBATCH ") for line in given], tasks)
     if out is None:
         run.say(script.rstrip("\n"), colour=True)  # a program, to the letter
         return
@@ -297,10 +454,26 @@ def command(
     run.say(f"{path}: submit it with `sbatch {path}`")
 
 
+def _remark(run: Run, given: Sequence[str], tasks: _Array | None) -> None:
+    """Say beside the script what is left to the cluster."""
+    names = {name for line in given for name in re.findall(r"^(?:--[\w-]+|-\w)", line)}
+    for options, text in LEFT_OPEN:
+        if not names & {*options}:
+            run.warn(text)
+    if tasks is not None and len(tasks.paths) > MANY:
+        run.warn(
+            f"{len(tasks.paths):,} tasks may be more than the cluster allows in one array: see "
+            "MaxArraySize in `scontrol show config`"
+        )
+
+
 def _launch(mpi: str, words: Sequence[str]) -> str:
     """The line that starts the ranks of a job."""
     own = find_beside_python("mpimages")
-    program = shlex.join([*([own] if own else [sys.executable, "-m", "mpimages"]), *words])
+    program = " ".join(
+        VARIABLES.get(word) or shlex.quote(word)
+        for word in [*([own] if own else [sys.executable, "-m", "mpimages"]), *words]
+    )
     if mpi != "mpiexec":
         return f"{HINT}srun --mpi={mpi} {program}"
     mpiexec = shlex.quote(find_beside_python("mpiexec") or "mpiexec")

@@ -19,7 +19,8 @@ from mpimages.commands import slurm
 from ..support.jobs import SECONDS
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "slurm"
-PRINTED = ("convert.sh", "resume.sh", "stats.sh")
+PRINTED = ("array.sh", "convert.sh", "resume.sh", "stats.sh")
+ASKED = ("--ntasks", "4", "--mem", "4G", "--time", "60")
 WITHOUT_MPI = """
 import sys
 from mpimages.cli import cli
@@ -41,7 +42,7 @@ def say(tmp_path, monkeypatch):
         result = CliRunner().invoke(cli, ["slurm", *map(str, arguments)])
         assert result.exit_code == code, result.output
         assert "Traceback" not in result.output
-        return result.output
+        return result.stdout if code == 0 else result.output
 
     return run
 
@@ -69,14 +70,6 @@ def test_an_example_is_what_its_third_line_prints(say, name):
     assert say(*words[2:]) == text
 
 
-def test_the_array_ends_as_the_others_do():
-    text = (EXAMPLES / "array.sh").read_text(encoding="utf-8")
-    resume = (EXAMPLES / "resume.sh").read_text(encoding="utf-8")
-    assert text.endswith(resume[resume.index("code=$?") :])
-    for option in ("--signal=TERM@120", "--requeue", "--open-mode=append"):
-        assert option in options_of(text)
-
-
 def test_every_example_is_on_the_page():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.sh"):
@@ -86,10 +79,10 @@ def test_every_example_is_on_the_page():
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 @pytest.mark.parametrize("how", ["pmix", "mpiexec"])
 def test_shellcheck(say, tmp_path, how):
-    say("-o", "job.sh", "to-series", "a b's", "s", "--mpi", how)
-    subprocess.run(
-        ["shellcheck", "job.sh", *EXAMPLES.glob("*.sh")], cwd=tmp_path, check=True, timeout=SECONDS
-    )
+    say("-o", "job.sh", "to-series", "a b's", "s", "--mpi", how, "--setup", "module load gcc")
+    say("-o", "jobs.sh", "--array", "to-series", "a b's", "c", "-o", "{}/s.h5", "--mpi", how)
+    scripts = ["job.sh", "jobs.sh", *EXAMPLES.glob("*.sh")]
+    subprocess.run(["shellcheck", *scripts], cwd=tmp_path, check=True, timeout=SECONDS)
 
 
 # -- what is printed -----------------------------------------------------------------------
@@ -159,6 +152,67 @@ def test_whatever_the_path_the_shell_gives_it_back(say, tmp_path, monkeypatch, p
     assert ran.split(b"\0")[1:-1] == [b"mpimages", b"info", os.fsencode(wanted)]
 
 
+def test_setup_comes_before_the_job_and_behind_what_sbatch_reads(say):
+    lines = ("module load gcc", "source 'a b/activate'\nexport X=1")
+    script = say("to-series", "r", "s", "--setup", lines[0], "--setup", lines[1])
+    assert f"\n\n{lines[0]}\n{lines[1]}\n\n# Should" in script
+    assert script.index(lines[0]) > script.rindex("#SBATCH")
+    assert script.index(lines[1]) < script.index("srun --mpi")
+
+
+def ran_as_task(script, number, place):
+    """The words that task `number` of an array gives to srun."""
+    done = subprocess.run(
+        ["bash", "-c", f"srun() {{ printf '%s\\0' \"$@\"; }}\n{script}"],
+        env={**os.environ, "SLURM_ARRAY_TASK_ID": str(number)},
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=SECONDS,
+        cwd=place,
+    )
+    return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
+
+
+@pytest.mark.parametrize("more", [[], ["--mpi", "pmi2", "--no-requeue", "--memory", "1GB"]])
+def test_each_task_of_an_array_has_its_recording_and_its_output(say, tmp_path, more):
+    names = ["it's $HOME", "rec 2", "rec 10"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    (tmp_path / "rec 10.tif").touch()  # not what the pattern means
+    (tmp_path / "movie.a.tif").touch()
+    paths = [names[0], "rec*[0-9]", "movie.a.tif", "rec 2"]
+    script = say("--array", "to-series", *paths, "-o", "out/{}/{}.h5", *more)
+    assert "--array=0-3" in options_of(script)
+    for task, name in enumerate([*names, "movie.a"]):
+        words = ran_as_task(script, task, tmp_path)
+        path = tmp_path / (name if name in names else "movie.a.tif")
+        out = tmp_path / "out" / name / f"{name}.h5"
+        assert words[1:6] == ["mpimages", "to-series", str(path), "-o", str(out)]
+        assert out.parent.is_dir()  # srun does nothing here
+        assert ("--resume" in words) == ("--no-requeue" not in more)
+        assert ("1GB" in words) == ("--memory" in more)
+    assert say(*shlex.split(script.splitlines()[2])[3:]) == script
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        ([], []),
+        (ASKED[:2], ["--ntasks"]),
+        (ASKED[2:4], ["--mem-per-cpu"]),
+        (ASKED[4:], ["--time"]),
+        (ASKED, ["--ntasks", "--mem-per-cpu", "--time"]),
+    ],
+    ids=lambda words: "-".join(words)[:10],
+)
+def test_what_is_left_to_the_cluster_is_said_beside_the_script(say, left, says):
+    given = [word for word in ASKED if word not in left]
+    said = CliRunner().invoke(cli, ["slurm", "stats", "r", "s", *given]).stderr.splitlines()
+    assert [line.split()[1] for line in said] == says
+    through = ["--sbatch=-n4", "--sbatch=--mem=0", "--sbatch=-t5"]
+    assert CliRunner().invoke(cli, ["slurm", "stats", "r", "s", *through]).stderr == ""
+
+
 def test_only_what_can_go_on_is_queued_again(say):
     for arguments in (["stats", "r", "s"], ["to-series", "r", "s", "--no-requeue"]):
         script = say(*arguments)
@@ -207,10 +261,10 @@ def test_it_starts_no_mpi_and_does_nothing(tmp_path, job):
         cwd=tmp_path,
         timeout=SECONDS,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("#!/bin/bash\n")
     assert os.listdir(tmp_path) == []
 
@@ -288,6 +342,17 @@ def test_no_such_directory(say):
         (["stats", "a", "b", "--sbatch", "long"], "--qos=long"),
         (["stats", "a", "b", "--sbatch", "--qos=a\nrm"], "--qos=long"),
         (["stats", "a", "b", "--mpi", "$(x)"], "mpi"),
+        (["stats", "a", "b", "--setup", "echo '"], "bash cannot read it"),
+        (["stats", "a", "b", "--setup", "a\x1b"], "cannot be printed"),
+        (["--array"], "Missing argument 'JOB'"),
+        (["--array", "info", "a"], "--array is for"),
+        (["--array", "stats", "-o", "{}"], "Missing argument 'PATH'"),
+        (["--array", "stats", "a", "b"], "'results/{}.h5'"),
+        (["--array", "stats", "a", "b", "-o", "all"], "'results/{}.h5'"),
+        (["--array", "stats", "a", "b/a", "-o", "{}-s"], "would have one output"),
+        (["--array", "stats", "x*", "-o", "{}-s"], "no recording is called 'x*'"),
+        (["--array", "stats", "a", "-o", "{}.tif"], "directory of pictures"),
+        (["--array", "to-series", "a", "-o", "{}.h5", "--overwrite"], "--no-requeue"),
     ],
 )
 def test_wrong_usage(say, tmp_path, arguments, says):

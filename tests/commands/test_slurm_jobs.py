@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -290,15 +291,14 @@ def test_an_array_of_recordings(rec, whole, tmp_path):
     names = ["monday", "it's tuesday"]
     for name in names:
         (tmp_path / name).symlink_to(rec)
-    (tmp_path / "recordings.txt").write_text("".join(f"{tmp_path / name}\n" for name in names))
-    with Submitted(
-        example(tmp_path, "array.sh", rec),
-        "recordings.txt",
-        tmp_path / "results",
-        options=[*SMALL, "--array=1-2", "--ntasks=2"],
-        python=OPENMPI,
-    ) as job:
-        for task in (1, 2):
+    text = example(tmp_path, "array.sh", rec).read_text()
+    for there, here in zip(("monday", "tuesday"), names, strict=True):
+        text = text.replace(f"/scratch/lab/{there}", shlex.quote(str(tmp_path / here)))
+        out = tmp_path / "results" / f"{here}.h5"
+        text = text.replace(f"/scratch/lab/results/{there}.h5", shlex.quote(str(out)))
+    (tmp_path / "array.sh").write_text(text)
+    with Submitted(tmp_path / "array.sh", options=[*SMALL, "--ntasks=2"], python=OPENMPI) as job:
+        for task in (0, 1):
             assert job.wait(task=task) == "COMPLETED", job
     wanted = whole(OPENMPI, "series.h5")
     for name in names:

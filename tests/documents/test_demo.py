@@ -73,9 +73,34 @@ def test_on_a_movie_in_one_file(demo, comm):
 
 
 def test_what_is_not_there_is_said_in_one_line(demo, comm):
-    for arguments in (["nowhere"], ["fish-images", "--out", __file__]):
+    for arguments in (
+        ["nowhere"],
+        ["fish-images", "--out", __file__],
+        ["x.tif", "--nplanes", "many"],
+    ):
         with pytest.raises(SystemExit) as ending:
             demo(*arguments)
         if comm.rank == 0:
             assert arguments[-1] in str(ending.value)
-        assert ending.value.code != 0
+            assert "\n" not in str(ending.value)
+        assert ending.value.code not in (0, None)
+
+
+@pytest.mark.slow
+def test_a_movie_taken_for_a_volume_is_said_and_no_earlier_picture_stays(demo, comm):
+    import tifffile
+
+    if comm.rank == 0:
+        movie = np.arange(9 * 8 * 7, dtype=np.uint16).reshape(9, 8, 7)
+        tifffile.imwrite("a movie.tif", movie, photometric="minisblack")
+        os.mkdir("demo-output")
+        for name in ("timeseries.png", "mine.png"):
+            Path("demo-output", name).touch()
+    comm.Barrier()
+    printed = demo("a movie.tif")
+    assert "1 image of 8 x 7 x 9 pixels" in printed
+    assert "a volume of 9 pages" in printed
+    assert "NPLANES=1" in printed
+    kept = {path.name for path in Path("demo-output").glob("*.png")}
+    assert kept == PICTURES - {"timeseries.png"} | {"mine.png"}
+    assert "NPLANES" not in demo("a movie.tif", "--nplanes", "all")

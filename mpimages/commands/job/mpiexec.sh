@@ -7,7 +7,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-trap 'kill -USR1 "$job"' USR1
+{setup}trap 'kill -USR1 "$job"' USR1
 {launch} --resume &
 job=$!
 wait "$job"

@@ -2,4 +2,4 @@
 # Written by `mpimages slurm`; submit it with `sbatch FILE`.
 {options}
 
-{launch}
+{setup}{launch}

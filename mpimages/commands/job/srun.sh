@@ -7,7 +7,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-{launch} --resume
+{setup}{launch} --resume
 code=$?
 if [ $code -eq 75 ] && [ "${SLURM_RESTART_COUNT:-0}" -lt 50 ]; then
   scontrol requeue "$SLURM_JOB_ID"
