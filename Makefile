@@ -1,5 +1,5 @@
-# make demo   the main job on the example recording, with 2 ranks (DATA=… for your own; of a
-#             movie in one file NPLANES=1, too)
+# make demo   the main job on the example recording, with 2 ranks: DATA=path/to/recording for your
+#             own; of a movie in one file NPLANES=1, too; PYTHON=python3.12 for another Python
 # make test   every test: serial, and at 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
@@ -18,6 +18,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TMP    := build/tmp
+DEV    := $(VENV)/.test $(VENV)/.lint
 PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3 4
 # The files that have collective tests: each rank would collect the thousands of the others in vain.
@@ -27,7 +29,9 @@ OF_NODES := $(filter $(patsubst %,tests/%/%,api conversion engine exchange spmd 
 # On one rank they are a part of test-serial.
 RANKED := $(patsubst %,test-ranks-%,$(filter-out 1,$(RANKS)) nodes 25)
 IN_MEMORY := TMPDIR=$$(test -d /dev/shm && echo /dev/shm || echo $$TMPDIR)
-export DATA ?=
+# As it was typed: make itself reads a $ in it otherwise.
+override DATA := $(value DATA)
+export DATA
 MINUTES ?= 10
 MPIEXEC := $(BIN)/mpiexec
 KERNELS := setup.py pyproject.toml $(wildcard src_c/*.h src_c/*/*) $(wildcard mpimages/kernels/*.pyx mpimages/kernels/*.pxd)
@@ -39,76 +43,99 @@ export MPLBACKEND := Agg
 # Ranks that wait leave the core to those that have something to do.
 export MPIR_CVAR_POLLS_BEFORE_YIELD := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Each job starts many processes: none of them shall compile the modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+# Whoever has chosen a place for pip's cache keeps it; the usual one is outside.
+ifndef PIP_CACHE_DIR
+export PIP_NO_CACHE_DIR := 1
+endif
 # What libraries and tests write on the side stays in here too.
 export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
-export TMPDIR := $(CURDIR)/build/tmp
+export TMPDIR := $(CURDIR)/$(TMP)
 
 .PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
   test-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
 
-setup: $(READY)
+setup: $(DEV)
 
-$(READY): $(KERNELS)
-	mkdir -p $(TMPDIR)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "setuptools>=77" wheel "Cython>=3.1" "numpy>=2.0"
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[mpi,test,lint]"
-	touch $@
+# $(call quietly,COMMAND): silent, but that the end of what it has said is shown where it fails.
+LOG = $(TMP)/log$(@F)
+quietly = { $(1); } >$(LOG) 2>&1 || { tail -n 12 $(LOG); exit 1; }
+PIP := $(BIN)/python -m pip install --quiet --no-compile
+
+# What users and the demo need: the package, with an MPI.
+$(READY): $(KERNELS) | $(TMP)
+	@.ci/can-build $(PYTHON)
+	@test -x $(BIN)/pip || { echo "1/3 making an environment for Python in $(VENV): 10 s"; \
+	  $(call quietly,$(PYTHON) -m venv $(VENV)); }
+	@echo "2/3 installing NumPy, an MPI and the rest: 20 s, and the time to fetch 150 MB"
+	@$(call quietly,$(BIN)/python .ci/needs build run mpi >$(TMP)/needs.txt && \
+	  $(PIP) --requirement $(TMP)/needs.txt)
+	@echo "3/3 compiling six kernels: about a minute"
+	@$(call quietly,$(PIP) --no-build-isolation --no-deps --editable .)
+	@touch $@
+
+# What an extra names, without building the kernels once more.
+EXTRAS := $(patsubst %,$(VENV)/.%,test lint docs coverage bench)
+$(EXTRAS): $(VENV)/.%: $(READY) | $(TMP)
+	@echo "installing what the extra $* names"
+	@$(call quietly,$(BIN)/python .ci/needs $* >$(TMP)/$*.txt && $(PIP) --requirement $(TMP)/$*.txt)
+	@touch $@
 
 demo: $(READY)
-	$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${NPLANES:+"--nplanes=$$NPLANES"} $${DATA:+-- "$$DATA"}
+	@$(MPIEXEC) -n 2 $(BIN)/python examples/demo.py $${NPLANES:+"--nplanes=$$NPLANES"} $${DATA:+-- "$$DATA"}
 
-$(TMPDIR):
-	mkdir -p $@
+$(TMP):
+	@mkdir -p $@
 
 demo test test-fast test-serial $(RANKED) test-phdf5 test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
-  sanitize fuzz faults bench bench-mpio: | $(TMPDIR)
+  sanitize fuzz faults bench bench-mpio: | $(TMP)
 
 # All at once, as most tests wait for something: a disk, other processes, a limit.
 test: lint
 	$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-serial $(RANKED)
 
 # What one runs while working.
-test-fast: $(READY)
+test-fast: $(DEV)
 	$(IN_MEMORY) $(BIN)/python -m pytest tests -m "not slow" -n 2 --dist worksteal
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Whether the kernels' stubs are those of the modules.
-stubs: $(READY)
+stubs: $(DEV)
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases \
 	  --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist $(patsubst mpimages/kernels/%.pyi,\
 	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
 
-test-serial: $(READY)
+test-serial: $(DEV)
 	$(BIN)/python -m pytest tests -n 3 --dist worksteal
 
 test-ranks: $(RANKED)
 
 # Files on disks on two ranks, as in test-serial; on more in memory, where nobody waits for them.
-test-ranks-%: $(READY)
+test-ranks-%: $(DEV)
 	@echo "== $* ranks"
 	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout 900 $(MPIEXEC) -n $* $(BIN)/python -m tests \
 	  -m "ranks$(if $(filter-out 3,$*), and not few_ranks)" $(COLLECTIVE)
 
-test-ranks-nodes: $(READY)
+test-ranks-nodes: $(DEV)
 	@echo "== 4 ranks on two nodes, as MPICH sees them: what depends on nodes"
 	MPIR_CVAR_NUM_CLIQUES=2 $(IN_MEMORY) timeout 900 \
 	  $(MPIEXEC) -n 4 $(BIN)/python -m tests -m "ranks and not few_ranks" $(OF_NODES)
 
-test-ranks-25: $(READY)
+test-ranks-25: $(DEV)
 	@echo "== 25 ranks: the tutorial"
 	timeout 900 $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/documents/test_tutorial.py
 
 # The other platform: the kernels are those of .venv, the tests run from this directory.
-$(PHDF5)/.ready: .ci/phdf5 | $(TMPDIR)
+$(PHDF5)/.ready: .ci/phdf5 | $(TMP)
 	PYTHON=$(PYTHON) .ci/phdf5 $(PHDF5)
 	touch $@
 
-test-phdf5: $(READY) $(PHDF5)/.ready
+test-phdf5: $(DEV) $(PHDF5)/.ready
 	set -e; for n in $(RANKS); do \
 	  echo "== $$n ranks, Open MPI and parallel HDF5"; \
 	  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \
@@ -122,34 +149,26 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -q docs build/docs
 	@echo "build/docs/index.html"
 
-# What the extra names, without building the kernels once more.
-$(VENV)/.docs: $(READY) | $(TMPDIR)
-	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))\
-	['project']['optional-dependencies']['docs'], sep='\n')" >$(TMPDIR)/docs.txt
-	$(BIN)/python -m pip install --quiet --requirement $(TMPDIR)/docs.txt
-	touch $@
-
 # Runs docs/tutorial.ipynb and stores what comes out.
-tutorial: $(READY)
+tutorial: $(DEV)
 	$(BIN)/python -m tests.support.notebook
 
 # Of tests in their own processes, on one rank and on two; jobs that they start are not counted.
-coverage: $(READY)
-	$(BIN)/python -m pip install --quiet "coverage>=7.6"
+coverage: $(DEV) $(VENV)/.coverage
 	$(BIN)/python -m coverage erase
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report | tail -n 1
 
-coverage-1: $(READY)
+coverage-1: $(DEV)
 	$(IN_MEMORY) $(BIN)/python -m coverage run -m pytest tests -m "not slow"
 
-coverage-2: $(READY)
+coverage-2: $(DEV)
 	$(IN_MEMORY) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
 	  -m "ranks and not slow and not few_ranks" $(COLLECTIVE)
 
 # 77 says that there can be no SLURM here.
-test-slurm: $(READY)
+test-slurm: $(DEV)
 	set -e; code=0; .ci/slurm install || code=$$?; \
 	case $$code in 77) exit 0 ;; 0) ;; *) exit $$code ;; esac; \
 	$(MAKE) $(PHDF5)/.ready; \
@@ -167,20 +186,19 @@ wheel: $(READY)
 	.ci/wheel-test build/wheel/venv/bin/python
 	@ls build/wheel/*.whl
 
-sanitize: $(READY)
+sanitize: $(DEV)
 	PYTHON=$(CURDIR)/$(BIN)/python sh src_c/sanitize.sh
 
 # SEED= for other files than the last time. Then more of what the tests draw at random.
-fuzz: $(READY)
+fuzz: $(DEV)
 	$(BIN)/python -m tests.faults.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
 	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest tests -m drawn -n 4
 
-faults: $(READY)
+faults: $(DEV)
 	$(BIN)/python -m tests.faults
 
 # One thread a rank, so that two ranks can show what they add to one.
-bench: $(READY)
-	$(BIN)/python -m pip install --quiet "dask[array]"
+bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/kernels.py --json build/bench-kernels.json
 	for n in 1 2; do MPIMAGES_THREADS=1 \
 	  $(MPIEXEC) -n $$n $(BIN)/python benchmarks/jobs.py --json build/bench-jobs-$$n.json || exit 1; \

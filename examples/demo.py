@@ -12,16 +12,22 @@ around them; it stands only around what is local: printing, and drawing at the e
 import argparse
 import os
 import sys
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 
 import numpy as np
 
 from mpimages import Colorize, ThunderContext
 
+EXAMPLES = ("fish-images", "mouse-images")
+PICTURES = ("projection.png", "stdev.png", "montage.png", "timeseries.png")
 WHOLE = 256 << 20  # up to so many bytes the verification compares every single value
+# Okabe and Ito's colours, which all eyes can tell apart, but yellow, which is lost on white, and
+# black, which is lost on the picture.
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 
 def main():
-    options = parse_arguments()
     with ThunderContext() as tsc:
         speaks = tsc.rank == 0
 
@@ -30,33 +36,21 @@ def main():
                 print(text, flush=True)
 
         try:
-            data = load(tsc, options)
-            os.makedirs(options.out, exist_ok=True)
-        except (OSError, ValueError) as error:  # raised on all ranks alike; one says it
+            options = parse_arguments(speaks)
+            results = compute(tsc, options, say)
+        except (OSError, ValueError, MemoryError) as error:  # on all ranks alike; one says it
             sys.exit(f"demo: {error}" if speaks else 1)
-        say(describe(tsc, data, options.data))
-        results = {"statistics": data.stats()}  # mean, stdev, max, …: one pass over the images
-        say(report(results["statistics"]))
-
-        series = data.toSeries().cache()  # the ranks exchange pixels; each keeps a block of them
-        say(f"series     {series.count():,} pixels with {len(series.index)} values each\n")
-
-        binary = os.path.join(options.out, "series-binary")
-        hdf5 = os.path.join(options.out, "series.h5")
-        series.saveAsBinarySeries(binary, overwrite=True)
-        series.saveAsHDF5(hdf5, overwrite=True)
-        for path in (binary, hdf5):
-            say(f"saved      {os.path.relpath(path)}  {size_on_disk(path) / 1e6:.2f} MB")
-            say(f"verified   {verify(data, series, tsc.loadSeries(path))}")
-
-        results["frames"] = frames(data)
-        results["activity"], results["traces"] = most_active(series)
     if speaks:  # every rank has the results; one draws them, when nothing collective is left
         draw(results, options.out)
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description="Images to time series and back: a demo.")
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(message)
+
+
+def parse_arguments(speaks):
+    parser = Parser(description="Images to time series and back: a demo.")
     parser.add_argument(
         "data",
         nargs="?",
@@ -73,27 +67,72 @@ def parse_arguments():
     )
     parser.add_argument(
         "--nplanes",
-        type=int,
-        metavar="N",
-        help="cut each file into images of N planes (a movie in one file: 1)",
+        metavar="N|all",
+        type=planes,
+        help="cut each file into images of N planes (a movie in one file: 1; one volume: all)",
     )
-    return parser.parse_args()
+    with redirect_stdout(sys.stdout if speaks else StringIO()):  # --help is printed once, too
+        return parser.parse_args()
+
+
+def planes(text):
+    return text if text == "all" else int(text)
+
+
+def compute(tsc, options, say):
+    """The main job; all ranks come to the same results."""
+    data = load(tsc, options)
+    prepare(options.out)
+    say(describe(tsc, data, options))
+    results = {"statistics": data.stats()}  # mean, stdev, max, …: one pass over the images
+    say(report(results["statistics"]))
+
+    series = data.toSeries().cache()  # the ranks exchange pixels; each keeps a block of them
+    say(f"series     {series.count():,} pixels with {len(series.index)} values each\n")
+
+    binary = os.path.join(options.out, "series-binary")
+    hdf5 = os.path.join(options.out, "series.h5")
+    series.saveAsBinarySeries(binary, overwrite=True)
+    series.saveAsHDF5(hdf5, overwrite=True)
+    for path in (binary, hdf5):
+        say(f"saved      {os.path.relpath(path)}  {size_on_disk(path) / 1e6:.2f} MB")
+        say(f"verified   {verify(data, series, tsc.loadSeries(path))}")
+
+    results["frames"] = frames(data)
+    results["activity"], results["traces"] = most_active(series)
+    results["interval"] = data.metadata.get("frameInterval")  # seconds, where the files say so
+    return results
 
 
 def load(tsc, options):
     """The recording, as a collection of images. Nothing is read yet."""
-    if options.data in ("fish-images", "mouse-images"):
+    if options.data in EXAMPLES and not os.path.exists(options.data):
         return tsc.loadExample(options.data)
     return tsc.loadImages(options.data, nplanes=options.nplanes)
 
 
-def describe(tsc, data, name):
-    shape = " x ".join(str(n) for n in data.first()[1].shape)
-    simulated = " (simulated)" if name.endswith("-images") else ""
-    return (
-        f"recording  {name}{simulated}: {data.count()} images of {shape} pixels, {data.dtype}\n"
-        f"ranks      {tsc.size}"
-    )
+def prepare(out):
+    """The directory of the results, without pictures of an earlier recording."""
+    os.makedirs(out, exist_ok=True)
+    for name in PICTURES:
+        with suppress(FileNotFoundError):  # another rank may be faster
+            os.remove(os.path.join(out, name))
+
+
+def describe(tsc, data, options):
+    shape = data.dims.count
+    simulated = " (simulated)" if "description" in data.metadata else ""
+    lines = [
+        f"recording  {options.data}{simulated}: {data.count()} images of "
+        f"{' x '.join(map(str, shape))} pixels, {data.dtype}",
+        f"ranks      {tsc.size}",
+    ]
+    if len(shape) == 3 and options.nplanes is None and not simulated:
+        lines.append(
+            f"volumes    each image is taken for a volume of {shape[2]} pages; if the pages are "
+            "times, as in a movie, give NPLANES=1 (--nplanes 1)"
+        )
+    return "\n".join(lines)
 
 
 def report(stats):
@@ -170,20 +209,16 @@ def draw(results, out):
 
     matplotlib.use("Agg")
     stats = results["statistics"]
-    pictures = {
-        "projection.png": (picture, flattened(stats["max"]), "Maximum over time", "gray"),
-        "stdev.png": (
-            picture,
-            flattened(stats["stdev"]),
-            "Standard deviation over time",
-            "inferno",
-        ),
+    drawn = {
+        "projection.png": (picture, stats["max"], "Maximum over time", "gray"),
+        "stdev.png": (picture, stats["stdev"], "Standard deviation over time", "inferno"),
         "montage.png": (montage, results["frames"]),
     }
     if results["traces"]:  # none where no pixel ever changes
-        pictures["timeseries.png"] = (timeseries, results["activity"], results["traces"])
+        found = (results["activity"], results["traces"], results["interval"])
+        drawn["timeseries.png"] = (timeseries, *found)
     print("\npictures")
-    for name, (function, *arguments) in pictures.items():
+    for name, (function, *arguments) in drawn.items():
         path = os.path.join(out, name)
         save(path, function, *arguments)
         print(f"  {os.path.relpath(path)}")
@@ -211,12 +246,13 @@ def contrast(image):
 def picture(image, title, cmap):
     import matplotlib.pyplot as plt
 
+    image = flattened(image)
     Colorize.image(image, cmap=cmap, bar=True, clim=contrast(image), size=7)
     plt.title(title)
 
 
-def timeseries(activity, traces):
-    """The active pixels' places on the left, their series on the right, in the same colours."""
+def timeseries(activity, traces, interval):
+    """The active pixels' places on the left, their series on the right, by the same numbers."""
     import matplotlib.pyplot as plt
 
     _, (places, lines) = plt.subplots(
@@ -229,18 +265,35 @@ def timeseries(activity, traces):
     step = max(0.7 * np.ptp(trace) for trace in traces.values())
     labels = []
     for number, (key, trace) in enumerate(traces.items()):
-        color = plt.get_cmap("tab10")(number)
+        color = COLORS[number % len(COLORS)]
         places.plot(key[1], key[0], "o", ms=9, mfc="none", mec=color, mew=2)
-        lines.plot(trace - number * step, color=color, lw=1.4)
-        labels.append(f"({', '.join(str(i) for i in key)})")
+        name(places, number + 1, key, color)
+        times = np.arange(len(trace)) * (interval or 1)
+        lines.plot(times, trace - number * step, color=color, lw=1.4)
+        labels.append(f"{number + 1}: {', '.join(str(i) for i in key)}")
     lines.set_yticks([-number * step for number in range(len(labels))], labels)
-    lines.set_ylabel("pixel (row, column, page)" if activity.ndim == 3 else "pixel (row, column)")
-    lines.set_xlabel("image")
-    lines.xaxis.get_major_locator().set_params(integer=True)
+    lines.set_ylabel("pixel: row, column, page" if activity.ndim == 3 else "pixel: row, column")
+    lines.set_xlabel("time (s)" if interval else "image")
+    lines.xaxis.get_major_locator().set_params(integer=not interval)
     lines.margins(x=0.05)
     scale_bar(lines, step)
     lines.set_title("Relative change of the most active pixels")
     lines.spines[["top", "right"]].set_visible(False)
+
+
+def name(ax, number, key, color):
+    """Write a number beside a pixel, whatever the picture is there."""
+    from matplotlib.patheffects import withStroke
+
+    text = ax.annotate(
+        str(number),
+        (key[1], key[0]),
+        (7, 5),
+        textcoords="offset points",
+        color=color,
+        weight="bold",
+    )
+    text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
 def scale_bar(ax, height):

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from .colorize import Colorize
     from .context import ThunderContext
     from .dims import Dims
-    from .errors import CollectiveMismatchError, FormatError, Interrupted, LaunchError, RankError
+    from .errors import (
+        CollectiveMismatchError,
+        FormatError,
+        GatherWarning,
+        Interrupted,
+        LaunchError,
+        RankError,
+    )
     from .images import Images
     from .series import Series, TimeSeries
     from .verification import Verified, verify
@@ -27,6 +34,7 @@ __all__ = [
     "Colorize",
     "Dims",
     "FormatError",
+    "GatherWarning",
     "Images",
     "Interrupted",
     "LaunchError",
@@ -46,6 +54,7 @@ _HOMES = {
     "Colorize": "colorize",
     "Dims": "dims",
     "FormatError": "errors",
+    "GatherWarning": "errors",
     "Images": "images",
     "Interrupted": "errors",
     "LaunchError": "errors",
@@ -56,6 +65,8 @@ _HOMES = {
     "Verified": "verification",
     "verify": "verification",
 }
+# Whose modules need MPI.
+_MPI_HOMES = {"context", "images", "series"}
 
 
 def __getattr__(name: str) -> Any:
@@ -64,8 +75,12 @@ def __getattr__(name: str) -> Any:
     from .spmd.exit import guard
 
     guard()  # the name's module may start MPI
+    if _HOMES[name] in _MPI_HOMES:
+        from .spmd.launcher import require_mpi
+
+        require_mpi()
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -42,6 +42,15 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with its whole sentence, as wide as the terminal."""
+        from shutil import get_terminal_size
+
+        found = [(name, self.get_command(ctx, name)) for name in COMMANDS]
+        formatter.width = max(formatter.width, get_terminal_size().columns - 2)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _sentence_of(command)) for name, command in found])
+
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
@@ -86,6 +95,12 @@ class Commands(click.Group):
         except (Exception, KeyboardInterrupt) as error:
             return run.fail(error)
         return code if isinstance(code, int) else 0
+
+
+def _sentence_of(command: click.Command | None) -> str:
+    """The first paragraph of a command's help."""
+    assert command is not None
+    return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
@@ -10,17 +11,18 @@ import numpy as np
 
 from .core.arguments import check_int
 from .core.json_types import JsonObject
+from .core.public import public
 from .core.text import quote
-from .engine.chain import Chain, Filter, FilterKeys, Positions
+from .engine.chain import Chain, Filter, FilterKeys, Positions, Shape
 from .engine.runner import Records
 from .engine.session import Session
 from .engine.sources import CacheSource, MemorySource, resolve_caches
 from .spmd.actions import action
-from .statistics.passes import statistics
 
 __all__ = ["Collection", "View"]
 
 
+@public
 class View:
     """The keys, or the values, of a collection, in the order of its records.
 
@@ -50,6 +52,7 @@ class View:
         return f"<{self._name}>"
 
 
+@public
 class Collection:
     """A distributed set of (key, value) records. See `Images` and `Series`.
 
@@ -61,12 +64,25 @@ class Collection:
         The chain behind the public methods, for the package's own modules.
     """
 
-    # Without these, Python would walk through the records one collective call at a time.
-    __iter__ = None
-    __contains__ = None
+    # Python would walk through the records, one collective call after the other.
+    __reversed__ = None
+
+    def __contains__(self, _: object) -> bool:
+        raise TypeError(
+            f"'in' would compare each record of {type(self).__name__}: get(key) is None where no "
+            "record has this key"
+        )
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        raise NotImplementedError
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError(f"{type(self).__name__} is distributed: toArray() gathers it")
+
+    def __dir__(self) -> list[str]:
+        # Other modules of the package use `records` and `session`, so that they cannot have
+        # names with an underscore; what a class has is meant for users, or begins with one.
+        return sorted({"metadata", *(name for name in dir(type(self)) if name[0] != "_")})
 
     def __init__(
         self,
@@ -101,9 +117,28 @@ class Collection:
         """The number of records; None while only an action can tell. Local."""
         return self.records.count
 
+    @property
+    def shape(self) -> Shape | None:
+        """Shape of the ndarray that has all records; None while only an action can tell. Local."""
+        raise NotImplementedError
+
+    @property
+    def ndim(self) -> int | None:
+        """The number of axes of `shape`; None while only an action can tell. Local."""
+        shape = self.shape
+        return None if shape is None else len(shape)
+
+    @property
+    def size(self) -> int | None:
+        """The number of values in all records; None while only an action can tell. Local."""
+        shape = self.shape
+        return None if shape is None else math.prod(shape)
+
     # -- reductions ------------------------------------------------------------------------
 
     def _statistic(self, name: str) -> np.ndarray:
+        from .statistics.passes import statistics
+
         found = statistics(*self.records.begin(name, least=1), [name])
         return found.array(name)
 
@@ -161,6 +196,8 @@ class Collection:
         OverflowError
             Where 64 bits cannot hold a sum.
         """
+        from .statistics.passes import statistics
+
         names = ("mean", "variance", "stdev", "sum", "min", "max")
         found = statistics(*self.records.begin("stats", least=1), names)
         return found.fields(names)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .core.arguments import check_flag, check_int, check_number
+from .core.public import public
 from .core.text import quote
 
 __all__ = ["Colorize"]
@@ -21,6 +22,7 @@ MOST_CELLS = 10_000
 LONGEST_SIDE = 500
 
 
+@public
 class Colorize:
     """Show images that are plain arrays in this process' memory.
 
@@ -242,7 +244,8 @@ def _cut(imgs: object, axis: int) -> list[Any]:
         images = list(np.moveaxis(imgs, axis, 0))
     elif isinstance(imgs, Iterable) and not isinstance(imgs, (str, bytes, dict)):
         try:
-            images = list(imgs)
+            # What is an array in other words says so itself; Images refuse: this is local.
+            images = list(np.asarray(imgs) if hasattr(imgs, "__array__") else imgs)
         except Exception as error:  # of any type: it is the argument that is asked
             raise TypeError(f"imgs: {quote(imgs)} cannot be listed: {error}") from None
     else:

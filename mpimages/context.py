@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from mpi4py import MPI
 
 from . import loading
 from .core.arguments import check_flag
+from .core.public import public, taking
 from .core.timers import phase
 from .engine.session import Session
-from .images import Images
-from .progress.timing_table import Table, over_ranks
-from .series import Series
 from .spmd.actions import action
 from .spmd.launcher import check_launch
+
+if TYPE_CHECKING:
+    from .images import Images
+    from .progress.timing_table import Table
+    from .series import Series
 
 __all__ = ["ThunderContext"]
 
 Path = str | os.PathLike[str]
 
 
+@public
 class ThunderContext:
     """The ranks that work together, and what they load. Collective.
 
@@ -134,6 +138,8 @@ class ThunderContext:
         """
         if self.session.timings is None:
             raise ValueError("no timings were taken: ThunderContext(timings=True) takes them")
+        from .progress.timing_table import over_ranks
+
         return over_ranks(self.comm, self.session.timings)
 
     def close(self) -> None:
@@ -158,6 +164,9 @@ class ThunderContext:
             self.close()
         else:
             self.session.workspace.close()
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in dir(type(self)) if name[0] != "_")
 
     def __repr__(self) -> str:
         if not self.session.is_open:
@@ -277,6 +286,7 @@ class ThunderContext:
         """
         return loading.images_from_array(self.session, array, check_flag(local, "local"))
 
+    @taking(loadImages)
     def loadImagesAsSeries(self, *args: Any, **kwargs: Any) -> Series:
         """``loadImages(...).toSeries()``, with the arguments of `loadImages`. Collective; lazy."""
         return self.loadImages(*args, **kwargs).toSeries()

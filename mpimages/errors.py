@@ -7,6 +7,7 @@ import os
 __all__ = [
     "CollectiveMismatchError",
     "FormatError",
+    "GatherWarning",
     "Interrupted",
     "LaunchError",
     "RankError",
@@ -36,6 +37,10 @@ class Interrupted(SystemExit):
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
         self.code = 75
+
+
+class GatherWarning(UserWarning):
+    """A loop brings every record to every rank, where a method would leave them on their ranks."""
 
 
 class RankError(RuntimeError):

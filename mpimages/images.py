@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 from .collection import Collection
-from .conversion.pictures import save_pngs, save_tif, save_tifs
-from .conversion.planning import Plan
-from .conversion.saving import Target, plan_series, save_frames
-from .core.arguments import check_dtype, check_int, check_ints
+from .core.arguments import check_dtype, check_int, check_ints, check_number
 from .core.json_types import JsonObject
-from .core.sizes import parse_size
+from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
-from .engine.chain import Chain, Renumber, Shape
+from .engine.chain import Chain, Positions, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
 from .engine.selection import Settled
-from .exchange.source import ExchangeSource
-from .report import write_report
-from .series import Series, TimeSeries
+from .errors import GatherWarning
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows
-from .statistics.regions import region_means, regions_of
-from .writers.png import check_imshow_options
+
+if TYPE_CHECKING:
+    from .conversion.planning import Plan
+    from .series import Series, TimeSeries
 
 __all__ = ["Images"]
 
-SeriesKind = TypeVar("SeriesKind", bound=Series)
+LOOP_WARNING = (
+    "a loop over Images brings each image to every rank; apply, meanByRegions and the statistics "
+    "leave the images where they are"
+)
+
+SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
+@public
 class Images(Collection):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 
@@ -68,6 +71,21 @@ class Images(Collection):
         dims = self.records.dims
         return None if dims is None else Dims(dims)
 
+    @property
+    def shape(self) -> Shape | None:
+        """(n, row, column[, page]), as `toArray` gives it; None while only an action can tell.
+
+        Local.
+        """
+        dims, count = self.dims, self.records.count
+        return None if dims is None or count is None else (count, *dims)
+
+    def __len__(self) -> int:
+        """The number of images. Local; TypeError while only an action can tell."""
+        if self.records.count is None:
+            raise TypeError("len() of Images after a filter is not known yet: count() finds it")
+        return self.records.count
+
     def __repr__(self) -> str:
         unknown = "None (inspect to compute)"
         records = self.records
@@ -87,7 +105,7 @@ class Images(Collection):
     def __getitem__(self, key: int | slice) -> np.ndarray:
         """The image with this key, or a stack of those with keys in a half-open slice.
 
-        Collective; an action.
+        Collective; an action. Where the keys are 0…n-1, negative ones count from the end.
 
         Raises
         ------
@@ -96,30 +114,58 @@ class Images(Collection):
         """
         if isinstance(key, slice):
             return self._slice(key)
-        value = self._find(check_int(key, "the key of an image"), "__getitem__")
+        number = check_int(key, "the key of an image")
+        keys = self.records.begin("__getitem__")[1].keys
+        value = self._find(_from_end(number, keys), "__getitem__")
         if value is None:
             raise KeyError(self._no_such(key))
         return value
 
     @action
     def get(self, key: int) -> np.ndarray | None:
-        """The image with this key, or None where there is none. Collective; an action."""
+        """The image with just this key, or None where there is none. Collective; an action."""
         return self._find(check_int(key, "the key of an image"), "get")
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Every image in the order of the keys, each an array of its own. Collective; lazy.
+
+        All ranks run the loop, and each gets every image. The ranks read some images at a time,
+        within the budget, when the loop comes to them. Methods such as `apply`, `meanByRegions` and
+        the statistics leave the images where they are: on several ranks a loop warns of this
+        once with a `GatherWarning`.
+        """
+        place = 0
+        while len(batch := self._some(place)):
+            place += len(batch)
+            for image in batch:
+                yield image.copy()
+
+    @entry
+    def _some(self, place: int) -> np.ndarray:
+        """Some images from a place on, on every rank; none at the end. Collective."""
+        with self.session.action(f"{type(self).__name__}.__iter__"):
+            begun, images = self.records.begin("__iter__")
+            with begun.together(place):
+                if place == begun.comm.rank == 0 and begun.comm.size > 1:
+                    warnings.warn(LOOP_WARNING, GatherWarning, stacklevel=4)
+            return begun.gather_some(images, place) if place < images.count else np.empty(0)
 
     def _slice(self, wanted: slice) -> np.ndarray:
         begun, selection = self.records.begin("__getitem__")
         for bound in (wanted.start, wanted.stop, wanted.step):
             if bound is not None:
                 check_int(bound, "the key of an image")
-        if min(wanted.start or 0, wanted.stop or 0) < 0:  # keys are labels, not places
-            raise KeyError(self._no_such(f"{wanted.start}:{wanted.stop}"))
+        low, high = (
+            None if bound is None else max(0, _from_end(bound, selection.keys))
+            for bound in (wanted.start, wanted.stop)
+        )
         if wanted.step is not None and wanted.step < 1:
             raise ValueError(f"a slice of keys runs upward, got step {wanted.step}")
         keys = np.asarray(selection.keys, dtype=np.int64)
-        start = wanted.start if wanted.start is not None else (keys[0] if len(keys) else 0)
+        start = low if low is not None else (keys[0] if len(keys) else 0)
         inside = keys >= start
-        if wanted.stop is not None:
-            inside &= keys < wanted.stop
+        if high is not None:
+            inside &= keys < high
         if wanted.step is not None:
             inside &= (keys - start) % min(wanted.step, np.iinfo(np.int64).max) == 0
         kept = np.flatnonzero(inside)
@@ -317,6 +363,8 @@ class Images(Collection):
         -------
         (n, regions) float64 ndarray
         """
+        from .statistics.regions import region_means, regions_of
+
         begun, images = self.records.begin("meanByRegions", least=1)
         start, stop = images.partition.bounds(begun.comm.rank)
         means: np.ndarray | None = None
@@ -344,10 +392,14 @@ class Images(Collection):
         An action on the result reads the images and moves their pixels between the ranks;
         ``cache()`` keeps what it got.
         """
+        from .series import Series
+
         return self._as_series(Series)
 
     def toTimeSeries(self) -> TimeSeries:
         """`toSeries`, as a `TimeSeries`. Collective; lazy."""
+        from .series import TimeSeries
+
         return self._as_series(TimeSeries)
 
     @action
@@ -380,6 +432,9 @@ class Images(Collection):
         MemoryError
             Where the conversion would be refused.
         """
+        from .conversion.saving import plan_series
+        from .core.sizes import parse_size
+
         budget = None if memory is None else parse_size(memory)
         begun, images = self.records.begin("plan", memory=budget)
         return plan_series(begun, images, ranks, chunks, compression)
@@ -419,6 +474,8 @@ class Images(Collection):
         path, dataset, chunks, compression, overwrite, resume, memory
             As in `Series.saveAsHDF5`.
         """
+        from .conversion.saving import Target, save_frames
+
         if not isinstance(layout, str) or layout != "images":
             self.toSeries().saveAsHDF5(
                 path, dataset, layout, chunks, compression, overwrite, resume, memory
@@ -472,6 +529,9 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
+        from .conversion.pictures import save_pngs
+        from .writers.png import check_imshow_options
+
         check_imshow_options(imshow)
         options = {
             "cmap": cmap,
@@ -502,6 +562,8 @@ class Images(Collection):
         overwrite : bool
             Replace what mpimages wrote there before.
         """
+        from .conversion.pictures import save_tifs
+
         begun, images = self.records.begin("saveAsTifs", least=1)
         save_tifs(begun, images, self.metadata, path, filePrefix, overwrite)
 
@@ -532,18 +594,23 @@ class Images(Collection):
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
+        from .conversion.pictures import save_tif
+
         begun, images = self.records.begin("saveAsTif", least=1)
         save_tif(begun, images, self.metadata, path, overwrite)
 
     @action
     @stoppable
-    def report(self, path: str | os.PathLike[str], overwrite: bool = False) -> JsonObject:
+    def report(
+        self, path: str | os.PathLike[str], overwrite: bool = False, interval: float | None = None
+    ) -> JsonObject:
         """Write one HTML page that tells whether the recording is good. Collective; an action.
 
-        The page needs nothing else. It has findings in plain words; mean, maximum, stdev and
-        local correlation; the histogram; over time the mean with its slope, the difference to
-        the frame before and the shift; the series of the most active pixels. Two passes read
-        the images; the page is the same for every number of ranks.
+        The page needs nothing else. It has findings in plain words, and the frames that they
+        speak of; mean, maximum, stdev, local correlation, noise and signal to noise; the
+        histogram; over time the mean with its slope, the difference to the frame before and the
+        shift; dF/F of the most active pixels. Two passes read the images, three where some are
+        blank; the page is the same for every number of ranks.
 
         Parameters
         ----------
@@ -551,29 +618,54 @@ class Images(Collection):
             A new file; its parent must exist.
         overwrite : bool
             Replace what mpimages wrote there before.
+        interval : float, optional
+            Seconds from image to image, in place of what the files say.
 
         Returns
         -------
         dict
-            ``recording``, ``findings`` and ``figures``: what the page says, as plain values.
+            ``recording``, ``findings``, ``frames`` and ``figures``: what the page says, as
+            plain values.
 
         Raises
         ------
         ValueError
-            Where the records are neither images nor volumes.
+            Where the records are neither images nor volumes, or `interval` is not positive.
         FileExistsError
             Where there is something already, or what mpimages did not write.
         """
+        from .report import write_report
+
+        if interval is not None:
+            interval = check_number(interval, "interval")
+            if not 0 < interval < float("inf"):
+                raise ValueError(f"interval must be seconds, more than 0, got {interval:g}")
         begun, images = self.records.begin("report", least=1)
-        return write_report(begun, images, self.metadata, path, overwrite)
+        return write_report(begun, images, self.metadata, path, overwrite, interval)
 
     def _as_series(self, kind: type[SeriesKind]) -> SeriesKind:
+        from .exchange.source import ExchangeSource
+
         chain = Chain.whole(ExchangeSource(self.records))
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
 
 
+def _from_end(key: int, keys: Positions) -> int:
+    """A key, where a negative one counts from the end; KeyError where keys are no places. Local."""
+    if key >= 0:
+        return key
+    if len(keys) and (keys[0], keys[-1]) != (0, len(keys) - 1):
+        raise KeyError(
+            f"no image with key {key}: it would count from the end only where the keys are 0…n-1, "
+            f"and these lie in {int(keys[0])}…{int(keys[-1])}; call renumber() first, or give a key"
+        )
+    return key + len(keys)
+
+
 def _checksum(mask: object) -> int:
     """For comparing a mask, or lists of pixels, between ranks."""
+    import zlib
+
     if isinstance(mask, np.ndarray):
         return zlib.crc32(np.ascontiguousarray(mask).data)
     return zlib.crc32(repr(mask).encode())

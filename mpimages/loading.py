@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from mpi4py import MPI
@@ -30,10 +29,11 @@ from .engine.sources import (
     SeriesSource,
 )
 from .images import Images
-from .readers.series.base import inspect_series, scan_keys, with_keys
-from .readers.series.header import SeriesHeader, SeriesOptions
-from .series import Series
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
+
+if TYPE_CHECKING:
+    from .readers.series.header import SeriesHeader
+    from .series import Series
 
 __all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
 
@@ -188,6 +188,10 @@ def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) ->
 
 def load_series(session: Session, data_path: object, asked: JsonObject) -> Series:
     """See `ThunderContext.loadSeries`. Collective."""
+    from .readers.series.base import inspect_series
+    from .readers.series.header import SeriesOptions
+    from .series import Series
+
     comm, action = session.comm, "ThunderContext.loadSeries"
     header = from_rank(
         comm,
@@ -206,6 +210,8 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
 
 def _with_keys(session: Session, header: SeriesHeader, action: str) -> SeriesHeader:
     """The header completed by the keys in the files, which the ranks share. Collective."""
+    from .readers.series.base import scan_keys, with_keys
+
     comm = session.comm
     partition = Partition.balanced(header.file_count, comm.size)
     start, stop = partition.bounds(comm.rank)
@@ -226,6 +232,8 @@ def load_example(session: Session, name: str | None) -> Any:
     metadata = {"description": recording.description}
     if recording.kind == "images":
         return Images(session, Chain.whole(_numbered(session, ExampleSource(recording))), metadata)
+    from .series import Series
+
     source = _numbered(session, ExampleSeriesSource(recording, recording.count))
     return Series(session, Chain.whole(source), metadata, dims=recording.dims)
 
@@ -253,6 +261,8 @@ def series_from_array(
     session: Session, array: object, index: Sequence[int] | np.ndarray | None, local: bool
 ) -> Series:
     """See `ThunderContext.loadSeriesFromArray`. Collective."""
+    from .series import Series
+
     action = "ThunderContext.loadSeriesFromArray"
     comm = session.comm
     labels = None
@@ -342,7 +352,9 @@ def _common_array(
 
 
 def _checksum(array: np.ndarray) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=16)
     for part in array:
         digest.update(np.ascontiguousarray(part, dtype=array.dtype.newbyteorder("=")).data)
     return digest.hexdigest()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from .collection import Collection
-from .conversion.saving import Content, Target, save_binary_series, save_series_hdf5
 from .core.arguments import (
     check_choice,
     check_dtype,
@@ -23,6 +22,7 @@ from .core.arguments import (
 )
 from .core.json_types import JsonObject
 from .core.partition import Partition
+from .core.public import public
 from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Shape, Step
@@ -34,7 +34,10 @@ from .engine.session import Session
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, allreduce, from_rank
-from .statistics.sample import Sample
+
+if TYPE_CHECKING:
+    from .conversion.saving import Content
+    from .statistics.sample import Sample
 
 __all__ = ["Series", "TimeSeries"]
 
@@ -43,6 +46,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
+@public
 class Series(Collection):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
@@ -106,6 +110,34 @@ class Series(Collection):
         return None if shape is None else Dims(shape)
 
     @property
+    def shape(self) -> Shape | None:
+        """dims + (T,), as `toArray` gives it; None while only an action can tell. Local.
+
+        (n, T) where a filter has left n of the pixels.
+        """
+        dims, count, length = self.dims, self.records.count, self._length()
+        if dims is None or count is None or length is None:
+            return None
+        return (*dims, length) if count == math.prod(dims) else (count, length)
+
+    def __len__(self) -> int:
+        """The first number of `shape`, as of an ndarray. Local; TypeError where it is None."""
+        shape = self.shape
+        if shape is None:
+            raise TypeError(
+                f"len() of this {type(self).__name__} is not known yet: an action finds it, such "
+                "as first()"
+            )
+        return shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """TypeError: pixels are too many for a loop of collective calls."""
+        raise TypeError(
+            f"a {type(self).__name__} has too many records for a loop: apply(func) calls a "
+            "function for each, and toArray() gathers an ndarray"
+        )
+
+    @property
     def index(self) -> np.ndarray | None:
         """The label of each value in a series, (T,) int64: the images' keys unless set.
 
@@ -156,11 +188,15 @@ class Series(Collection):
     def _key(self, key: int) -> tuple[int, ...]:
         return tuple(int(i) for i in np.unravel_index(int(key), self._extent()))
 
-    def _number(self, key: object) -> int:
+    def _number(self, key: object, from_end: bool) -> int:
         """The pixel's number in C order, or -1 where it lies outside. Local."""
         shape = self._extent()
         coordinates = key if isinstance(key, (tuple, list)) else (key,)
         coordinates = check_ints(coordinates, "the key of a series")
+        if from_end and len(coordinates) == len(shape):
+            coordinates = tuple(
+                i + n if i < 0 else i for i, n in zip(coordinates, shape, strict=True)
+            )
         if len(coordinates) != len(shape) or any(
             not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)
         ):
@@ -171,12 +207,14 @@ class Series(Collection):
     def __getitem__(self, key: tuple[int, ...]) -> np.ndarray:
         """The series of one pixel, 1-D. Collective; an action.
 
+        Negative coordinates count from the end of their axis.
+
         Raises
         ------
         KeyError
             Where there is no such pixel; the message says what there is.
         """
-        value = self._value(key, "__getitem__")
+        value = self._value(key, "__getitem__", from_end=True)
         if value is None:
             raise KeyError(
                 f"no record with key {key}: dims are {Dims(self._shape() or ())}, "
@@ -186,12 +224,15 @@ class Series(Collection):
 
     @action
     def get(self, key: tuple[int, ...]) -> np.ndarray | None:
-        """The series of one pixel, or None where there is none. Collective; an action."""
-        return self._value(key, "get")
+        """The series of one pixel, or None where there is none. Collective; an action.
 
-    def _value(self, key: object, method: str) -> np.ndarray | None:
+        The key is just (row, column[, page]).
+        """
+        return self._value(key, "get", from_end=False)
+
+    def _value(self, key: object, method: str, from_end: bool) -> np.ndarray | None:
         self.records.begin(method)
-        return self._find(self._number(key), method)
+        return self._find(self._number(key, from_end), method)
 
     # -- arrays ----------------------------------------------------------------------------
 
@@ -394,6 +435,8 @@ class Series(Collection):
         MemoryError
             Where not even one pixel of all images fits into the budget.
         """
+        from .conversion.saving import Target, save_binary_series
+
         target = Target.checked(path, overwrite, resume, memory)
         begun, series = self._whole("saveAsBinarySeries", target.memory)
         known = begun.known(series)
@@ -441,6 +484,8 @@ class Series(Collection):
             Where a filter has left out pixels, the chunks do not fit, or for both `overwrite`
             and `resume`.
         """
+        from .conversion.saving import Target, save_series_hdf5
+
         target = Target.checked(path, overwrite, resume, memory)
         begun, series = self._whole("saveAsHDF5", target.memory)
         known = begun.known(series)
@@ -450,6 +495,8 @@ class Series(Collection):
 
     def _content(self, series: Settled) -> Content:
         """What is written of a Series beside its values. Local."""
+        from .conversion.saving import Content
+
         length = series.dims[0]
         return Content(
             (*self._extent(), length), self._labels(length), self.metadata, self.records.inputs
@@ -488,6 +535,8 @@ class Series(Collection):
         ValueError
             Where no series passes; the message says the highest value found.
         """
+        from .statistics.sample import Sample
+
         check_choice(stat, "stat", SUBSET_STATISTICS)
         nsamples = check_int(nsamples, "nsamples", 1)
         if thresh is not None:
@@ -530,6 +579,8 @@ class Series(Collection):
 
 def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarray:
     """All ranks' samples as one. Collective."""
+    from .statistics.sample import Sample
+
     comm = action.comm
     partition = Partition.fromCounts(comm.allgather(len(sample.numbers)))
     rows = np.empty((0, *series.dims), series.dtype) if sample.rows is None else sample.rows
@@ -539,6 +590,7 @@ def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarra
     return rows if merged.rows is None else merged.rows
 
 
+@public
 class TimeSeries(Series):
     """A Series whose values are samples over time."""
 

@@ -26,11 +26,12 @@ def command(run: Run, path: str | None, as_json: bool) -> int:
       mpimages doctor
       srun -n 64 mpimages doctor /scratch/results
     """
-    from ..doctor import examine
-
     if path is not None:
         path = named(path, "PATH")
-    findings = examine(run.world(), path)
+    world = run.world()
+    from ..doctor import examine
+
+    findings = examine(world, path)
     sound = all(finding.status != "problem" for finding in findings)
     if as_json:
         run.answer({"ok": sound, "findings": [asdict(finding) for finding in findings]})

@@ -22,6 +22,12 @@ DEFAULT = "report.html"
 @click.command("report")
 @path_and_maybe_out
 @overwrite_option
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="From image to image, in place of what the files say: times are in seconds then.",
+)
 @memory_option
 @reads
 @json_option
@@ -32,15 +38,17 @@ def command(
     path: str,
     out: str | None,
     overwrite: bool,
+    interval: float | None,
     memory: str | None,
     reading: JsonObject,
     as_json: bool,
 ) -> None:
     """Is the recording good? One HTML page that tells, report.html unless OUT is given.
 
-    It names what is conspicuous: saturation, bleaching, motion, blank, repeated and missing
-    frames. It shows mean, maximum, stdev and local correlation, the histogram, intensity,
-    differences and shifts over time, and the most active pixels. The page needs nothing else.
+    It names what is conspicuous: saturation, bleaching, motion, line noise, blank, repeated and
+    missing frames, and their files. It shows mean, maximum, stdev, local correlation, noise and
+    SNR, the histogram, intensity, differences and shifts over time, and dF/F of the most active
+    pixels. The page needs nothing else.
 
     Example: mpiexec -n 4 mpimages report recording/ -o report.html
     """
@@ -48,7 +56,7 @@ def command(
     with run.context(memory) as context:
         images = load(context, path, reading)
         refuse_inputs(images, path, out)
-        found = images.report(out, overwrite)
+        found = images.report(out, overwrite, interval)
     if as_json:
         run.answer(found)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import click
 from ..core.json_types import JsonObject
 from ..core.text import escape_controls
 from ..spmd.exit import abort, end_within
-from ..spmd.launcher import OVERRIDE, find_launcher
+from ..spmd.launcher import OVERRIDE, find_launcher, launch_problem, require_mpi
 
 if TYPE_CHECKING:
     from ..context import ThunderContext
@@ -36,6 +37,7 @@ PROBLEM, INTERRUPTED = 1, 75
 PATIENCE = 10.0
 # What to do in place of an argument that a message advises, where a command has no such option.
 INSTEAD = {"memory": "start fewer ranks on each node"}
+_CAMEL_CASE = re.compile("[a-z]+([A-Z][a-z0-9]+)+")
 # The exit code of what ends a command; the first that fits.
 CODES: tuple[tuple[type[BaseException], int], ...] = (
     (click.Abort, INTERRUPTED),
@@ -95,9 +97,9 @@ class Run:
             click.echo(escape_controls(str(text)) if colour is None else str(text), color=colour)
 
     def answer(self, fields: object, indent: int | None = 2) -> None:
-        """Print what a program may read, on rank 0. Local."""
+        """Print what a program may read, all names in snake_case, on rank 0. Local."""
         if self.speaks:
-            click.echo(json.dumps(fields, indent=indent, allow_nan=False))
+            click.echo(json.dumps(_snake_case(fields), indent=indent, allow_nan=False))
 
     def warn(self, text: str) -> None:
         """Print one line of what may not be meant, on rank 0, beside the output. Local."""
@@ -111,9 +113,8 @@ class Run:
 
     def world(self) -> Any:
         """COMM_WORLD; from now on rank 0 of it prints. Collective."""
+        require_mpi()
         from mpi4py import MPI
-
-        from ..spmd.launcher import launch_problem
 
         if launch_problem() is None:  # otherwise each would be rank 0, and say the same
             self._silence.close()
@@ -123,10 +124,11 @@ class Run:
     @contextmanager
     def context(self, memory: str | None = None) -> Iterator[ThunderContext]:
         """A ThunderContext of all ranks. Collective."""
+        world = self.world()
         from ..context import ThunderContext
 
         options: JsonObject = {"progress": self.progress, "timings": self.timings}
-        with ThunderContext(self.world(), memory, **options) as context:
+        with ThunderContext(world, memory, **options) as context:
             yield context
             if self.timings:
                 table = context.timings()
@@ -171,6 +173,18 @@ class Run:
             if name in INSTEAD and name not in self.options
         ]
         return f"{text} (here {'; '.join(hints)})" if hints else text
+
+
+def _snake_case(fields: Any) -> Any:
+    """The fields with the public API's names, such as pixelSize, as pixel_size."""
+    if isinstance(fields, dict):
+        return {
+            re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+            if _CAMEL_CASE.fullmatch(name)
+            else name: _snake_case(value)
+            for name, value in fields.items()
+        }
+    return [_snake_case(one) for one in fields] if isinstance(fields, list | tuple) else fields
 
 
 def _world() -> Any:

@@ -27,12 +27,13 @@ def is_series(context: ThunderContext, path: str) -> bool:
 def _looks_like_series(path: str) -> bool:
     from ..formats.output_names import CONF, HDF5_MARK, SERIES_FILE
     from ..readers.hdf5.links import open_item
-    from ..readers.hdf5.opening import HDF5_ENDINGS, open_hdf5
+    from ..readers.hdf5.opening import open_hdf5
+    from ..readers.registry import FORMATS
 
     if os.path.isdir(path):
         names = os.listdir(path)
         return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
-    if not os.path.isfile(path) or not path.lower().endswith(HDF5_ENDINGS):
+    if not os.path.isfile(path) or not path.lower().endswith(FORMATS["hdf5"].extensions):
         return False
     try:
         with open_hdf5(path) as file:

@@ -12,7 +12,6 @@ import numpy as np
 from ..core.crc32 import crc32
 from ..core.json_types import JsonObject
 from ..formats.output_names import STATS, STATS_FORMAT, STATS_PICTURES, with_own_checksum
-from .view_output import montage
 
 NAMES = ("mean", "stdev", "max", "min")
 # Of the values of a picture, in per cent: few extreme pixels shall not spoil the contrast.
@@ -61,12 +60,12 @@ class Summary:
             "images": self.count,
             "dims": list(image.shape),
             "dtype": str(image.dtype),
-            "not finite": self.partly_nan,
+            "not_finite": self.partly_nan,
             "values": {
                 "min": self._over("min", np.min),
                 "max": self._over("max", np.max),
                 "mean": self._over("mean", np.mean),
-                "median stdev": self._over("stdev", np.median),
+                "median_stdev": self._over("stdev", _median),
             },
         }
 
@@ -95,6 +94,14 @@ class Summary:
         sync_directory(directory)
 
 
+def _median(values: np.ndarray) -> np.float64:
+    """As np.median, whose import of numpy.ma takes as long as a small recording."""
+    middle = [(values.size - 1) // 2, values.size // 2]
+    low, high = np.partition(values, middle)[middle]
+    median: np.float64 = (low + high) / 2
+    return median
+
+
 def _size_and_crc(path: str) -> dict[str, int]:
     """Of a file that has just been written, and which is flushed now."""
     with open(path, "rb") as file:
@@ -104,9 +111,7 @@ def _size_and_crc(path: str) -> dict[str, int]:
 
 
 def _write_png(path: str, picture: np.ndarray) -> None:
-    from ..writers.png import ImshowMapping, write_png
+    from ..writers.png import ImshowMapping, contrast, montage, write_png
 
     flat = picture if picture.ndim == 2 else montage(picture)
-    finite = flat[np.isfinite(flat)].astype(np.float64)
-    low, high = np.percentile(finite, CONTRAST) if finite.size else (0.0, 1.0)
-    write_png(path, flat, ImshowMapping(flat.dtype, float(low), float(high)))
+    write_png(path, flat, ImshowMapping(flat.dtype, *contrast(flat, CONTRAST)))

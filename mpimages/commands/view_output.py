@@ -17,8 +17,9 @@ from ..core.json_types import JsonObject
 from ..formats.output_names import PNG_SIGNATURE, VIEW_TEXT
 from ..writers.output.ownership import check_ours
 from ..writers.output.plain import plain_metadata, write_small
+from ..writers.png import ImshowMapping, contrast, encode_png, montage
 
-__all__ = ["Curve", "Picture", "check_png", "is_there", "montage", "save_png"]
+__all__ = ["Curve", "Picture", "check_png", "is_there", "save_png"]
 
 # The display range, in per cent: few extreme pixels shall not spoil the contrast.
 PERCENTILES = (1.0, 99.5)
@@ -39,7 +40,7 @@ class Picture:
     def fields(self) -> JsonObject:
         """Plain values, NaN and infinities as None."""
         values = self._part()
-        black, white = contrast(values)
+        black, white = contrast(values, PERCENTILES)
         plane = {} if self.plane is None else {"plane": self.plane}
         return {
             "image": self.number,
@@ -54,7 +55,7 @@ class Picture:
 
     def title(self) -> str:
         """What it is, in a line."""
-        black, white = contrast(self._part())
+        black, white = contrast(self._part(), PERCENTILES)
         shape = " x ".join(map(str, self.values.shape))
         part = (
             ""
@@ -77,11 +78,10 @@ class Picture:
 
     def png(self) -> bytes:
         """The bytes of a PNG, in grey, with one pixel for each of the image's."""
-        from ..writers.png import ImshowMapping, encode_png
-
         part = self._part()
         flat = part if part.ndim == 2 else montage(part)
-        return _marked(encode_png(ImshowMapping(flat.dtype, *contrast(part))(flat)))
+        mapping = ImshowMapping(flat.dtype, *contrast(part, PERCENTILES))
+        return _marked(encode_png(mapping(flat)))
 
 
 @dataclass(frozen=True)
@@ -152,28 +152,6 @@ def _range_text(values: np.ndarray) -> str:
         f"no finite {name}" if value is None else f"{name} {value:g}"
         for name, value in find_range(values).items()
     )
-
-
-def contrast(image: np.ndarray) -> tuple[float, float]:
-    """The values that are shown black and white: percentiles 1 and 99.5 of what is finite."""
-    finite = image[np.isfinite(image)]
-    if finite.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(finite.astype(np.float64), PERCENTILES)
-    return float(low), float(high)
-
-
-def montage(volume: np.ndarray) -> np.ndarray:
-    """The pages of a volume in rows, so that they are largest in a square; what is left over has
-    the least value."""
-    rows, columns, pages = volume.shape
-    across = min(range(1, pages + 1), key=lambda n: max(n * columns, -(-pages // n) * rows))
-    down = -(-pages // across)
-    made = np.full((down * rows, across * columns), volume.min(), volume.dtype)
-    for page in range(pages):
-        r, c = divmod(page, across)
-        made[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] = volume[..., page]
-    return made
 
 
 def _marked(png: bytes) -> bytes:

@@ -18,7 +18,8 @@ from ..writers.output.staging import staged
 from ..writers.pictures import PictureWriter
 from ..writers.png import ImshowMapping, write_png
 from ..writers.tif.images import write_tif
-from ..writers.tif.stack import StackLayout, StackWriter
+from ..writers.tif.layout import StackLayout
+from ..writers.tif.stack import StackWriter
 
 __all__ = ["save_pngs", "save_tif", "save_tifs"]
 

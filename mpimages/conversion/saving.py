@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,12 +22,6 @@ from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
-from ..readers.series.base import inspect_series
-from ..readers.series.header import SeriesOptions
-from ..writers.binaryseries import BinarySeriesWriter
-from ..writers.hdf5.base import DatasetWriter
-from ..writers.hdf5.chunk_shape import as_chunks
-from ..writers.hdf5.writer import hdf5_grain, hdf5_writer
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from .chunk_alignment import Slabs
@@ -35,6 +29,10 @@ from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
 from .rounds import convert, plan_conversion
+
+if TYPE_CHECKING:
+    from ..writers.binaryseries import BinarySeriesWriter
+    from ..writers.hdf5.base import DatasetWriter
 
 __all__ = [
     "Content",
@@ -102,6 +100,8 @@ def save_binary_series(
     action: Action, series: Settled, content: Content, target: Target, block_size: int | str
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
+    from ..writers.binaryseries import BinarySeriesWriter
+
     block_bytes = parse_size(block_size)
 
     def make(stage: Stage) -> BinarySeriesWriter:
@@ -170,6 +170,8 @@ def _hdf5(
     compression: object,
 ) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
     """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
+    from ..writers.hdf5.chunk_shape import as_chunks
+    from ..writers.hdf5.writer import hdf5_writer
 
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
@@ -202,6 +204,8 @@ def plan_series(
     action: Action, images: Selection, ranks: int | None, chunks: object, compression: object
 ) -> Plan:
     """See `Images.plan`. Collective."""
+    from ..writers.hdf5.writer import hdf5_grain
+
     if images.count == 0:
         raise ValueError("toSeries: the collection has no images")
     if not isinstance(images, Settled):
@@ -283,6 +287,9 @@ def _save(
 
 def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
     """Return the shape, dims + (T,), and the dtype of a Series on disk. Local."""
+    from ..readers.series.base import inspect_series
+    from ..readers.series.header import SeriesOptions
+
     options = SeriesOptions(dataset=saving.options.get("dataset", "series"))
     header = inspect_series(path, options)
     return [*header.dims, header.length], str(header.dtype)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from .text import quote
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 
 def check_flag(value: object, name: str) -> bool:

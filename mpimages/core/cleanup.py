@@ -14,6 +14,9 @@ from typing import Any
 
 _log = logging.getLogger("mpimages")
 
+# Access to an exception's `__dict__` that bypasses its class' own code.
+attributes_of: Any = BaseException.__dict__["__dict__"].__get__
+
 
 def quietly(close: Callable[..., object], *given: object) -> None:
     """Call close(*given), and only log its exception: the result does not depend on it."""

@@ -194,7 +194,7 @@ class Apply:
     def _checked(self, value: object, key: int) -> np.ndarray:
         array = np.asarray(value)
         label = self.label(key)
-        if np.ma.is_masked(value):
+        if type(value) is not np.ndarray and np.ma.is_masked(value):
             raise TypeError(
                 f"apply: the function returned masked values for key {label}; fill "
                 "them first, with array.filled(value)"

@@ -445,6 +445,15 @@ class Action:
             rows = np.ascontiguousarray(block)
         return allgather_rows(self.comm, rows, known.partition)
 
+    def gather_some(self, selection: Selection, place: int) -> np.ndarray:
+        """Return records from `place` on, as many as make a batch, on every rank. Collective."""
+        number = 1
+        if isinstance(selection, Settled):
+            limit = min(BATCH_BYTES, self.memory // BATCH_PART)
+            number = max(1, limit // max(1, selection.record_bytes))
+        stop = min(selection.count, place + number)
+        return self.gather(selection.take(np.arange(place, stop)))
+
     # -- what fits -----------------------------------------------------------------------------
 
     def _check_gather(self, selection: Selection) -> None:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from ..core.workspace import Work, Workspace
 from ..kernels.runs import Paths
 from ..readers.base import Handle, Header, Reader, Scratch
 from ..readers.options import Options
-from ..readers.series.base import open_series
-from ..readers.series.header import SeriesHeader
 from .chain import Chain, Positions, Shape
 from .selection import Settled, pick
+
+if TYPE_CHECKING:
+    from ..readers.series.header import SeriesHeader
 
 __all__ = [
     "CacheSource",
@@ -381,6 +382,8 @@ class SeriesSource(LocalSource):
         self._scratch = PerThread()
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
+        from ..readers.series.base import open_series
+
         with phase("read"), open_series(self.header, self._scratch.scratch) as handle:
             handle.read_pixels(np.asarray(positions, dtype=np.int64), out)
 

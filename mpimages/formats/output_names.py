@@ -59,7 +59,7 @@ TEMPORARY = ".mpimages-tmp"
 
 # For resuming: what is made and of what, and each rank's journal of each attempt.
 JOB = "job.json"
-JOB_FORMAT, JOB_VERSION = "mpimages-job", 3
+JOB_FORMAT, JOB_VERSION = "mpimages-job", 4
 JOURNAL_FILE = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
 # Images on their way through the disk, decoded, frame after frame.
 FRAMES = "frames"

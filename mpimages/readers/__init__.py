@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
 
-from ..core.arguments import check_choice, check_text
+from ..core.arguments import check_text
 from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key
 from .options import Options
+from .registry import FORMATS, get
 
 __all__ = [
+    "FORMATS",
     "Handle",
     "Header",
     "Options",
@@ -30,30 +31,10 @@ __all__ = [
     "inspect_first",
     "list_files",
     "natural_key",
-    "registry",
 ]
 
 # Never an input, wherever they lie.
 MARKERS = (SUCCESS, "_SUCCESS")
-
-
-@cache
-def registry() -> dict[str, Reader]:
-    """The readers by name, in the order in which they are named to the user."""
-    from .flat.binary import StackReader
-    from .flat.npy import NpyReader
-    from .hdf5.reader import Hdf5Reader
-    from .png import PngReader
-    from .tif.reader import TifReader
-
-    readers = (TifReader(), PngReader(), StackReader(), Hdf5Reader(), NpyReader())
-    return {reader.name: reader for reader in readers}
-
-
-def get(name: str) -> Reader:
-    """The reader of a format; ValueError that lists the formats where there is none."""
-    readers = registry()
-    return readers[check_choice(name, "inputFormat", readers)]
 
 
 def detect(paths: Sequence[str]) -> str | None:
@@ -65,9 +46,9 @@ def detect(paths: Sequence[str]) -> str | None:
         If more than one format is present; it names them.
     """
     present: dict[str, str] = {}
-    for name, reader in registry().items():
+    for name, form in FORMATS.items():
         for path in paths:
-            if path.lower().endswith(reader.extensions):
+            if path.lower().endswith(form.extensions):
                 present[name] = path
                 break
     if len(present) > 1:
@@ -121,7 +102,7 @@ def find_input(
     else:
         # Flat binary has no extension of its own: all files there are, or the format's.
         flat = reader is None or reader.name == "stack"
-        endings = None if reader is None or flat else reader.extensions
+        endings = None if reader is None or flat else FORMATS[reader.name].extensions
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
@@ -133,8 +114,8 @@ def find_input(
         if ext is None and not os.path.exists(conf):
             raise ValueError(
                 f"{paths[0]}: the format cannot be told by the name; give inputFormat= "
-                f"({', '.join(registry())})"
+                f"({', '.join(FORMATS)})"
             )
         return "stack", paths
-    chosen = files_with(paths, None if ext is not None else get(name).extensions)
+    chosen = files_with(paths, None if ext is not None else FORMATS[name].extensions)
     return name, chosen

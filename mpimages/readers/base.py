@@ -220,8 +220,6 @@ class Reader(ABC):
     ----------
     name : str
         As in ``inputFormat``.
-    extensions : tuple of str
-        Lower case, with the dot, most usual first.
     signatures : tuple of bytes
         With one of them each file begins; empty where files have none.
     signature_places : tuple of int
@@ -235,7 +233,6 @@ class Reader(ABC):
     """
 
     name: str
-    extensions: tuple[str, ...]
     takes: frozenset[str]
     several: bool = True
     sparse: bool = False

@@ -33,7 +33,6 @@ class PngReader(Reader):
     """The reader of PNG files: one image each."""
 
     name = "png"
-    extensions = (".png",)
     signatures = (PNG_SIGNATURE,)
     takes = frozenset()
     several = False

@@ -27,14 +27,15 @@ def write_report(
     metadata: JsonObject,
     path: str | os.PathLike[str],
     overwrite: bool,
+    interval: float | None = None,
 ) -> JsonObject:
     """See `Images.report`. Collective."""
     comm = action.comm
-    with staged(comm, path, "report", overwrite, action.name) as output:
+    with staged(comm, path, "report", overwrite, action.name, interval) as output:
         recording, known = gather(action, images)
         unwritten = never_written(action, known)
         figures: JsonObject = from_rank(
-            comm, 0, action.name, _write, known, metadata, recording, unwritten, output
+            comm, 0, action.name, _write, known, metadata, interval, recording, unwritten, output
         )
     return figures
 
@@ -42,6 +43,7 @@ def write_report(
 def _write(
     images: Settled,
     metadata: JsonObject,
+    interval: float | None,
     recording: Recording,
     unwritten: dict[str, int],
     output: str,
@@ -51,9 +53,10 @@ def _write(
     from ..writers.output.plain import plain_metadata
     from .description import describe
     from .judgement import judge
+    from .noted import frame_fields
     from .page import page
 
-    description = describe(images, metadata)
+    description = describe(images, metadata, interval)
     with np.errstate(over="ignore", invalid="ignore"):  # as in the passes
         judged = judge(recording, description.gaps, unwritten)
         made = page(recording, judged, description)
@@ -66,5 +69,6 @@ def _write(
         "findings": [
             {"topic": one.topic, "level": one.level, "text": one.text} for one in judged.findings
         ],
+        "frames": [frame_fields(one, recording, description) for one in judged.frames],
         "figures": plain_metadata(judged.figures),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ class Description:
         ``after``, ``before`` (names) and how many are ``missing``.
     interval : float or None
         Seconds from image to image.
+    options : str
+        How the files were read, as far as one was asked.
+    images : Settled
+        The recording itself.
     """
 
     title: str
@@ -49,24 +53,50 @@ class Description:
     fields: JsonObject
     gaps: list[JsonObject]
     interval: float | None
+    options: str
+    images: Settled
+
+    def where(self, place: int) -> JsonObject:
+        """The file of an image, and its number in it where there are several. Plain values.
+
+        Empty where the images are from no files.
+        """
+        source = self.images.source
+        if not isinstance(source, FileSource):
+            return {}
+        file, image = source.locate(int(self.images.positions[place]))
+        found: JsonObject = {"file": _text(os.path.basename(source.paths[file]))}
+        if source.ends is not None:
+            found[_number_word(source)] = image
+        return found
 
 
-def describe(images: Settled, metadata: JsonMapping) -> Description:
-    """Say what the files say. Local."""
+def _number_word(source: FileSource) -> str:
+    """What the images of a file are: its pages, as far as that is sure."""
+    plain = source.reader.name == "tif" and len(source.dims) == 2
+    options = source.options
+    plain = plain and options.channel is None and options.nchannels is None
+    return "page" if plain and source.header.layout.get("kind") != "ome" else "image"
+
+
+def describe(images: Settled, metadata: JsonMapping, interval: float | None = None) -> Description:
+    """Say what the files say; `interval` wins over theirs. Local."""
     dims, dtype, count = images.dims, images.dtype, images.count
     size = count * images.record_bytes
     known = dict(plain_metadata(metadata))
+    if interval is not None:
+        known["frameInterval"] = interval
     interval = _positive(known.get("frameInterval"))
     title, names, gaps = _files(images)
     steps = [step.name for step in images.steps]
-    fields = {
+    described = {
         **names,
         "images": count,
         "dims": list(dims),
         "dtype": str(dtype),
         "bytes": size,
         "steps": steps,
-        "metadata": known,
+        "metadata": {_snake(name): value for name, value in known.items()},
     }
     rows = [
         (name.replace("_", " "), str(text))
@@ -93,7 +123,31 @@ def describe(images: Settled, metadata: JsonMapping) -> Description:
     ]
     if steps:
         rows.append(("steps", ", ".join(steps)))
-    return Description(title, rows + _scales(known, interval, count), fields, gaps, interval)
+    rows += _scales(known, interval, count)
+    return Description(title, rows, described, gaps, interval, _options(images), images)
+
+
+def _snake(name: str) -> str:
+    """``'frameInterval'`` as ``'frame_interval'``."""
+    return re.sub("(?<=[a-z0-9])([A-Z])", lambda found: "_" + found[0].lower(), name)
+
+
+def _options(images: Settled) -> str:
+    """The options of reading that are not the usual ones, and the steps: ``'nplanes=1'``."""
+    source = images.source
+    given = []
+    if isinstance(source, FileSource):
+        usual = type(source.options)()
+        given = [
+            f"{field.name}={getattr(source.options, field.name)}"
+            for field in fields(source.options)
+            if getattr(source.options, field.name) != getattr(usual, field.name)
+        ]
+        first, last = (int(images.positions[i]) for i in (0, -1))
+        if (first, last) != (0, source.count - 1):
+            given.append(f"images {first} to {last} of {source.count:,}")
+    steps = [step.name for step in images.steps]
+    return ", ".join(given + ([f"steps: {' → '.join(steps)}"] if steps else []))
 
 
 def _files(images: Settled) -> tuple[str, JsonObject, list[JsonObject]]:

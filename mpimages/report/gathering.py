@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from mpi4py import MPI
 
-from ..core.partition import Partition
 from ..engine.chain import Shape
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
-from ..spmd.agreement import PIECE_BYTES, allgather_rows
+from ..spmd.agreement import allgather_rows
 from .counts import Counts
+from .handing import handed
+from .lines import Profiles, sampled_images
 from .neighbours import PixelStatistics, pixel_statistics
 from .per_image import COLUMNS, FrameMeasures, mean_difference
 from .shifts import Reduced, Region, ShiftFinder
@@ -49,6 +49,11 @@ class Recording:
         Flat indices of the most active pixels, the most active first.
     series : (n, m) float64 ndarray
         Theirs.
+    profiles : Profiles
+    sampled : (k,) int64 ndarray
+        Which images are looked at for line noise.
+    lines : (k, profiles.width) float64 ndarray
+        Their profiles.
     """
 
     dims: Shape
@@ -61,6 +66,9 @@ class Recording:
     region: Region | None
     active: np.ndarray
     series: np.ndarray
+    profiles: Profiles
+    sampled: np.ndarray
+    lines: np.ndarray
 
     def column(self, name: str) -> np.ndarray:
         """One number for each image; see `per_image.FrameMeasures`."""
@@ -100,15 +108,20 @@ def gather(action: Action, images: Selection) -> tuple[Recording, Settled]:
         pixels, _, _ = pixel_statistics(action, known.take(np.flatnonzero(~blank)))
     with action.together():
         active = active_pixels(pixels, known.count)
+        profiles, sampled = Profiles(known.dims), sampled_images(known.count)
+        whose = known.partition.restricted(sampled)
+        mine = sampled[slice(*whose.bounds(comm.rank))] - known.partition.bounds(comm.rank)[0]
         measures = FrameMeasures(
             known.partition.counts[comm.rank],
             region,
             finder,
             Counts(known.dtype, low, high),
             active,
+            profiles,
+            mine,
         )
     action.stream(known, lambda _, batch: measures.add(batch), "frames")
-    before = _last_before(action, known.partition, measures.last)
+    before = handed(action, known.partition, measures.last, 1)
     with action.together():
         if before is not None and measures.first is not None:
             measures.column("difference")[0] = mean_difference(before[None], measures.first[None])[
@@ -127,6 +140,9 @@ def gather(action: Action, images: Selection) -> tuple[Recording, Settled]:
         region if finder else None,
         active,
         allgather_rows(comm, measures.series, known.partition),
+        profiles,
+        sampled,
+        allgather_rows(comm, measures.lines, whose),
     )
     return recording, known
 
@@ -177,32 +193,3 @@ def active_pixels(pixels: PixelStatistics, count: int) -> np.ndarray:
         box = tuple(slice(max(0, i - apart + 1), i + apart) for i in place[:2])
         score[box] = 0
     return np.array(found, dtype=np.int64)
-
-
-def _last_before(
-    action: Action, partition: Partition, last: np.ndarray | None
-) -> np.ndarray | None:
-    """The last image of the rank before that has any; None for the first. Collective.
-
-    Who sends to whom follows from the partition, and nobody waits before all is under way.
-    """
-    comm = action.comm
-    owners = [rank for rank, count in enumerate(partition.counts) if count]
-    place = owners.index(comm.rank) if comm.rank in owners else -1
-    received: np.ndarray | None = None
-    with action.together():
-        if place > 0 and last is not None:
-            received = np.empty_like(last)
-    requests: list[MPI.Request] = []
-    if received is not None:
-        requests += [comm.Irecv([piece, MPI.BYTE], owners[place - 1]) for piece in _bytes(received)]
-    if last is not None and 0 <= place < len(owners) - 1:
-        requests += [comm.Isend([piece, MPI.BYTE], owners[place + 1]) for piece in _bytes(last)]
-    MPI.Request.Waitall(requests)
-    return received
-
-
-def _bytes(image: np.ndarray) -> list[np.ndarray]:
-    """In pieces that an MPI count can number."""
-    flat = image.view(np.uint8)
-    return [flat[i : i + PIECE_BYTES] for i in range(0, len(flat), PIECE_BYTES)]

@@ -12,8 +12,11 @@ import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.ranges import runs_of
+from .activity import Active, active_of
 from .counts import Counts
 from .gathering import Recording
+from .lines import STILL, LineNoise, displaced_rows, line_noise
+from .noted import Noted, noted_frames
 from .shifts import CLAIMED
 from .trends import Trend, outliers, repeats, trend
 from .words import frames_text, number_text, percent_text
@@ -31,9 +34,15 @@ PILE, BELOW, NEAREST = 5, 8, 4
 LEAST_VALUES = 24
 # By chance alone, so many equal images may be expected among those of a recording.
 BY_CHANCE = 0.01
+# Line noise of less than this part of a pixel's noise is not worth a word; of more than that part
+# it is a warning.
+FAINT, STRONG = 0.1, 0.5
+# A pixel's signal lasts where it differs from independent values by so many standard deviations.
+LASTING = 4.0
 # Fewer images are no recording whose pixels ought to change.
 FEW = 10
 WARNING, NOTE = "warning", "note"
+SHIFT = ("down", "right")
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,11 @@ class Judged:
     bleaching : Trend or None
     ceiling : int or float or None
         The value at which values are cut off.
+    snr : ndarray or None
+        Of each pixel, see `signal_to_noise`.
+    active : list of Active
+    frames : list of Noted
+        Those that findings speak of.
     """
 
     findings: list[Finding]
@@ -73,6 +87,9 @@ class Judged:
     blank: np.ndarray
     bleaching: Trend | None
     ceiling: float | None
+    snr: np.ndarray | None
+    active: list[Active]
+    frames: list[Noted]
 
 
 def judge(
@@ -85,22 +102,31 @@ def judge(
     bleaching = trend(recording.column("mean"), ~blank) if changing else None
     figures: JsonObject = {}
     told_apart = WARNING if _are_duplicates_significant(recording) else NOTE
+    standing, again = _repeated(recording, blank)
+    unlike = _unlike(recording, blank)
+    snr = signal_to_noise(recording)
+    _noise(recording, snr, figures)
+    active = active_of(recording)
+    figures["active"] = [one.fields() for one in active]
     found = [
         *_saturation(recording, figures),
         *_floor(recording, figures),
         *_not_finite(recording, figures),
         *_blank(recording, blank, told_apart, figures),
-        *_repeats(recording, blank, told_apart, figures),
+        *_repeats(recording, standing, again, told_apart, figures),
         *_gaps(gaps, figures),
         *_unwritten(unwritten or {}, figures),
         *_bleaching(recording, bleaching, figures),
-        *_steps(recording, blank, figures),
+        *_steps(recording, unlike, figures),
         *_motion(recording, blank, figures),
+        *_lines(recording, figures),
+        *_displaced(recording, figures),
         *_unchanged(recording, figures),
     ]
     found.sort(key=lambda finding: finding.level != WARNING)
     ceiling = ceiling_of(recording.counts, recording.pixels.max)
-    return Judged(found, figures, blank, bleaching, ceiling)
+    frames = noted_frames(recording, unlike, standing, again)
+    return Judged(found, figures, blank, bleaching, ceiling, snr, active, frames)
 
 
 def ceiling_of(counts: Counts, brightest: np.ndarray) -> int | None:
@@ -198,12 +224,22 @@ def _blank(
         yield Finding("blank", level, f"{what}: no pixel differs from another.")
 
 
-def _repeats(
-    recording: Recording, blank: np.ndarray, level: str, figures: JsonObject
-) -> Iterator[Finding]:
+def _repeated(
+    recording: Recording, blank: np.ndarray
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """As `trends.repeats`; blank frames are not looked at."""
     marks = np.stack([recording.column(name) for name in ("checksum", "mean", "min", "max")], 1)
     marks[blank] = np.nan
-    standing, again = repeats(marks)
+    return repeats(marks)
+
+
+def _repeats(
+    recording: Recording,
+    standing: list[tuple[int, int]],
+    again: list[tuple[int, int]],
+    level: str,
+    figures: JsonObject,
+) -> Iterator[Finding]:
     runs = _labelled(recording, standing)
     pairs = [[int(recording.keys[a]), int(recording.keys[b])] for a, b in again]
     figures["identical"], figures["repeated"] = runs, pairs
@@ -268,13 +304,17 @@ def _bleaching(
         )
 
 
-def _steps(recording: Recording, blank: np.ndarray, figures: JsonObject) -> Iterator[Finding]:
+def _unlike(recording: Recording, blank: np.ndarray) -> np.ndarray:
+    """Whose mean is much unlike that of the frames around. (n,) bool."""
     mean = recording.column("mean")
     floor = 0.0
     if recording.dtype.kind != "f" and not blank.all():  # n photons scatter by sqrt(n)
         size = recording.pixels.mean.size
         floor = np.sqrt(max(1.0, size * abs(float(np.median(mean[~blank]))))) / size
-    found = outliers(mean, ~blank, STEP, floor)
+    return outliers(mean, ~blank, STEP, floor)
+
+
+def _steps(recording: Recording, found: np.ndarray, figures: JsonObject) -> Iterator[Finding]:
     runs = _labelled(recording, runs_of(np.flatnonzero(found)))
     figures["unlike_neighbours"] = runs
     if runs:
@@ -320,6 +360,106 @@ def _motion(recording: Recording, blank: np.ndarray, figures: JsonObject) -> Ite
             f"Shift of {number_text(largest, 2)} pixels at frame "
             f"{int(recording.keys[place])}{often}.",
         )
+
+
+def signal_to_noise(recording: Recording) -> np.ndarray | None:
+    """Of each pixel, the standard deviation of what lasts from frame to frame over its noise.
+
+    The variance of a pixel is that of its signal and its noise; the latter is known from the
+    differences between frames. 0 where there is no more than noise; NaN where there is none.
+    None for fewer than three frames, which tell the one or the other.
+    """
+    if recording.count < 3:
+        return None
+    with np.errstate(all="ignore"):
+        variance = recording.pixels.stdev**2 * (recording.count / (recording.count - 1))
+        noise = recording.pixels.noise**2
+        ratio: np.ndarray = np.sqrt(np.maximum(variance / noise - 1, 0))
+    ratio[~np.isfinite(ratio)] = np.nan
+    return ratio
+
+
+def _noise(recording: Recording, snr: np.ndarray | None, figures: JsonObject) -> None:
+    """Numbers over the pixels that change."""
+    figures["noise"] = figures["snr"] = None
+    noise = recording.pixels.noise
+    there = np.isfinite(noise) & (noise > 0)
+    if not there.any():
+        return
+    middle = float(np.median(noise[there]))
+    mean = float(np.median(recording.pixels.mean[there]))
+    figures["noise"] = {"median": middle, "of_mean": middle / mean if mean > 0 else None}
+    known = np.array([]) if snr is None else snr[there & np.isfinite(snr)]
+    if not len(known):
+        return
+    lasting = None
+    if recording.count >= FEW:
+        # What is left of the variance scatters by so much where frames are independent.
+        n = recording.count
+        limit = LASTING * np.sqrt((n - 2) / (n * n - 1))
+        lasting = float(np.mean(known**2 / (1 + known**2) > limit)) if limit < 1 else None
+    low, high = (float(value) for value in np.percentile(known, (50, 99)))
+    figures["snr"] = {"median": low, "percentile_99": high, "lasting": lasting}
+
+
+def _lines(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
+    """What whole rows, or columns, have in common at one time."""
+    figures["line_noise"] = None
+    first, second = recording.sampled[0::2], recording.sampled[1::2]
+    use = ~(recording.blank[first] | recording.blank[second])
+    if recording.region is not None:  # unknown shifts are those of images that show too little
+        moved = [recording.column(name)[second] - recording.column(name)[first] for name in SHIFT]
+        use &= ~(np.hypot(*moved) > STILL)
+    differences = recording.lines[1::2][use] - recording.lines[0::2][use]
+    if not np.isfinite(differences).all():
+        return
+    known: dict[str, LineNoise] = {}
+    for name, (a, b) in recording.profiles.parts(differences).items():
+        found = line_noise(a, b)
+        if found is not None:
+            known[name] = found
+    figures["line_noise"] = {
+        name: {
+            "stdev": one.stdev,
+            "significance": round(one.significance, 2),
+            "is_clear": one.is_clear,
+        }
+        for name, one in known.items()
+    } or None
+    noise = (figures["noise"] or {}).get("median")
+    for name, one in known.items():
+        if not one.is_clear or noise is None or one.stdev < FAINT * noise:
+            continue
+        yield Finding(
+            "lines",
+            WARNING if one.stdev >= STRONG * noise else NOTE,
+            f"Whole {name} flicker: line noise of stdev {number_text(one.stdev, 2)}, "
+            f"{number_text(one.stdev / noise, 2)} times the noise of a pixel.",
+        )
+
+
+def _displaced(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
+    """Whether every other row lies beside the others, as a scan in both directions may leave it."""
+    figures["displaced_rows"] = None
+    mean = recording.pixels.mean
+    flat = mean if mean.ndim == 2 else mean.mean(axis=2)
+    if not np.isfinite(flat).all():
+        return
+    rows, columns = displaced_rows(flat), displaced_rows(flat.T)
+    # Where both are, it is the pattern of a colour camera's filters.
+    if (rows is None) == (columns is None):
+        return
+    shift = rows if rows is not None else columns
+    name, side = ("rows", "right") if rows is not None else ("columns", "bottom")
+    assert shift is not None
+    other = {"right": "left", "bottom": "top"}[side]
+    figures["displaced_rows"] = {"axis": name, "pixels": round(shift, 3)}
+    yield Finding(
+        "scan",
+        WARNING,
+        f"Odd {name} lie {number_text(abs(shift), 2)} pixels to the {side if shift > 0 else other} "
+        "of even ones: the phase of a scan in both directions may be off.",
+    )
 
 
 def _unchanged(recording: Recording, figures: JsonObject) -> Iterator[Finding]:

@@ -5,28 +5,32 @@ four neighbours in the plane (Smith and Häusser, Nature Neuroscience 13, 2010, 
 cells). It follows from variances alone, var(x + y) = var(x) + var(y) + 2 cov(x, y), so that the
 sums of `accumulator.Accumulator` serve for it: exact for integers of up to 16 bits, along a
 fixed tree otherwise, and the same bits for every number of ranks.
+
+The noise of a pixel is the root of half the mean square of the differences between successive
+images (J. von Neumann, R. H. Kent, H. R. Bellinson and B. I. Hart, Ann. Math. Stat. 12, 1941). For
+values that are independent from image to image it is their standard deviation, however they are
+distributed; what changes slowly, such as bleaching or a cell's signal, hardly adds to it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from mpi4py import MPI
 
 from ..core.partition import Partition
 from ..engine.chain import Shape
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..spmd.agreement import allgather_rows
-from ..spmd.shared_memory import Segments
 from ..statistics.accumulator import Accumulator, Statistics, need_per_pixel
 from ..statistics.passes import MERGE_SHARE, sum_in_passes
+from .handing import handed
 
 __all__ = [
     "PixelStatistics",
+    "absolute_difference",
     "is_blank",
     "local_correlation",
     "pixel_statistics",
@@ -35,6 +39,9 @@ __all__ = [
 
 PIXEL = {"mean", "variance", "max", "min"}
 SUM = {"variance"}
+DIFFERENCE = {"mean", "variance"}
+# Records that are kept for their differences: this rank's first and last, and the next one's first.
+HELD = 3
 # What is widened and added at a time: it shall stay in the cache; but of larger images a group of
 # eight, as the tree takes them, as long as that is not too large either.
 PIECE_BYTES = 1 << 20
@@ -52,6 +59,8 @@ class PixelStatistics:
     max, min : ndarray of the images' dtype
     correlation : float64 ndarray
         The local correlation; NaN for pixels that are constant, or without neighbours.
+    noise : float64 ndarray
+        The root of half the mean square difference to the image before; NaN for one image.
     """
 
     mean: np.ndarray
@@ -59,6 +68,7 @@ class PixelStatistics:
     max: np.ndarray
     min: np.ndarray
     correlation: np.ndarray
+    noise: np.ndarray
 
 
 def pixel_statistics(
@@ -83,35 +93,25 @@ def pixel_statistics(
     ValueError
         Where the records are neither images nor volumes.
     """
-    session, comm, partition = action.session, action.comm, images.partition
+    comm, partition = action.comm, images.partition
     blank: list[int] = []
     if isinstance(images, Settled):
         _check_dims(images.dims)
 
     def need(dims: Shape, dtype: np.dtype) -> int:
-        return need_per_pixel(dtype, PIXEL, partition) + 2 * need_per_pixel(
-            _wide(dtype), SUM, partition
+        return (
+            need_per_pixel(dtype, PIXEL, partition)
+            + 2 * need_per_pixel(_wide(dtype), SUM, partition)
+            + need_per_pixel(_of_differences(dtype), DIFFERENCE, partition)
+            + HELD * dtype.itemsize
         )
 
     def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _Sums:
         _check_dims(dims)
-        return _Sums(
-            dims,
-            dtype,
-            band,
-            partition.bounds(comm.rank),
-            session.workspace.empty,
-            action.memory // MERGE_SHARE,
-            blank if band[0] == 0 else None,
-        )
+        return _Sums(dims, dtype, band, action, partition, blank if band[0] == 0 else None)
 
     found, known = sum_in_passes(
-        action,
-        images,
-        "the sums for a report of images",
-        need,
-        make,
-        lambda sums: sums.merge(comm, partition, session.segments),
+        action, images, "the sums for a report of images", need, make, lambda sums: sums.merge()
     )
     with action.together():
         whole = {
@@ -120,8 +120,12 @@ def pixel_statistics(
         }
         variance = whole.pop("variance")
         right, down = whole.pop("right"), whole.pop("down")
+        square = whole.pop("square")
         statistics = PixelStatistics(
-            **whole, stdev=np.sqrt(variance), correlation=local_correlation(variance, right, down)
+            **whole,
+            stdev=np.sqrt(variance),
+            correlation=local_correlation(variance, right, down),
+            noise=np.sqrt(square / 2),
         )
     counts = Partition.fromCounts(comm.allgather(len(blank)))
     return statistics, allgather_rows(comm, np.array(blank, dtype=np.int64), counts), known
@@ -133,33 +137,41 @@ def _check_dims(dims: Shape) -> None:
 
 
 class _Sums:
-    """One rank's sums of the pixels [a, b), and of their sums with two of their neighbours."""
+    """One rank's sums: of the pixels [a, b), of their sums with two neighbours, of differences."""
 
     def __init__(
         self,
         dims: Shape,
         dtype: np.dtype,
         band: tuple[int, int],
-        own: tuple[int, int],
-        empty: Callable[..., np.ndarray],
-        limit: int,
+        action: Action,
+        partition: Partition,
         blank: list[int] | None,
     ) -> None:
+        self.action, self.partition = action, partition
         self.blank = blank  # takes the numbers of blank records
         self.band = slice(*band)
         self.wide = _wide(dtype)
         # In C order a neighbour is so many places further on. At the end of a row that is
         # another row's pixel: such sums are not used.
         self.lags = {"right": math.prod(dims[2:]), "down": math.prod(dims[1:])}
-        width = band[1] - band[0]
+        limit = action.memory // MERGE_SHARE
         self.rows = _rows(math.prod(dims) * self.wide.itemsize, min(limit, GROUP_BYTES))
         self.sums: np.ndarray | None = None
+        # Difference number i is that of the records i and i + 1: the last record has none.
+        last = partition.count - 1
+        self.pairs = Partition(tuple(min(offset, last) for offset in partition.offsets))
+        self.first: np.ndarray | None = None
+        self.last: np.ndarray | None = None
 
-        def accumulator(kind: np.dtype, wanted: set[str]) -> Accumulator:
-            return Accumulator(width, kind, wanted, *own, empty, limit)
+        def accumulator(kind: np.dtype, wanted: set[str], whose: Partition) -> Accumulator:
+            own = whose.bounds(action.comm.rank)
+            empty = action.session.workspace.empty
+            return Accumulator(band[1] - band[0], kind, wanted, *own, empty, limit)
 
-        self.pixel = accumulator(dtype, PIXEL)
-        self.neighbours = {name: accumulator(self.wide, SUM) for name in self.lags}
+        self.pixel = accumulator(dtype, PIXEL, partition)
+        self.neighbours = {name: accumulator(self.wide, SUM, partition) for name in self.lags}
+        self.differences = accumulator(_of_differences(dtype), DIFFERENCE, self.pairs)
 
     def add(self, first: int, batch: np.ndarray) -> None:
         """Take in the records first … first + len(batch). Local."""
@@ -171,6 +183,7 @@ class _Sums:
             flat = zero_not_finite(np.ascontiguousarray(piece).reshape(len(piece), -1))
             self.pixel.add(first + start, flat[:, self.band])
             self._add_sums(first + start, flat)
+            self._add_differences(first + start, flat[:, self.band])
             start, step = start + step, self.rows
         if self.blank is not None:
             self.blank.extend(first + i for i, record in enumerate(batch) if is_blank(record))
@@ -185,18 +198,45 @@ class _Sums:
                     np.add(flat[:, :-lag], flat[:, lag:], out=out[:, :-lag], dtype=self.wide)
             self.neighbours[name].add(first, out[:, self.band])
 
-    def merge(
-        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None
-    ) -> dict[str, np.ndarray]:
+    def _add_differences(self, first: int, flat: np.ndarray) -> None:
+        """Add those of the records from number `first` on, and of the one before them."""
+        if self.last is None:
+            self.first, self.last = flat[0].copy(), flat[0].copy()
+            first, flat = first + 1, flat[1:]
+        if len(flat) == 0:
+            return
+        found = np.empty(flat.shape, self.differences.dtype)
+        absolute_difference(self.last[None], flat[:1], found[:1])
+        absolute_difference(flat[:-1], flat[1:], found[1:])
+        self.differences.add(first - 1, found)
+        self.last[:] = flat[-1]
+
+    def _add_last_difference(self) -> None:
+        """Add that of this rank's last record and the next rank's first. Collective."""
+        after = handed(self.action, self.partition, self.first, -1)
+        with self.action.together():
+            if after is not None:
+                stop = self.partition.bounds(self.action.comm.rank)[1]
+                self._add_differences(stop, after[None])
+
+    def merge(self) -> dict[str, np.ndarray]:
         """Over all ranks. Collective."""
+        self._add_last_difference()
 
-        def merge(accumulator: Accumulator) -> Statistics:
-            return accumulator.merge(comm, partition, segments)
+        def merge(accumulator: Accumulator, whose: Partition) -> Statistics:
+            return accumulator.merge(self.action.comm, whose, self.action.session.segments)
 
-        whole = merge(self.pixel)
+        whole = merge(self.pixel, self.partition)
         found = {name: whole.array(name) for name in ("mean", "variance", "max", "min")}
         for name, accumulator in self.neighbours.items():
-            found[name] = merge(accumulator).array("variance")
+            found[name] = merge(accumulator, self.partition).array("variance")
+        if self.pairs.count == 0:
+            found["square"] = np.full(self.differences.width, np.nan)
+            return found
+        differences = merge(self.differences, self.pairs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = differences.array("mean")
+            found["square"] = differences.array("variance") + mean * mean
         return found
 
 
@@ -211,6 +251,24 @@ def _wide(dtype: np.dtype) -> np.dtype:
     if dtype.kind in "iu" and dtype.itemsize <= 2:
         return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
     return np.dtype(np.float64)
+
+
+def _of_differences(dtype: np.dtype) -> np.dtype:
+    """In which the absolute difference of two values neither wraps nor loses what matters."""
+    if dtype.kind in "iub":
+        return np.dtype(f"u{dtype.itemsize}")
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def absolute_difference(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Write abs(a - b) into `out`, of unsigned integers where a and b are integers. Local."""
+    if out.dtype.kind == "u":
+        np.maximum(a, b, out=out.view(a.dtype))
+        out -= np.minimum(a, b).view(out.dtype)  # in which the difference never wraps
+        return
+    with np.errstate(invalid="ignore", over="ignore"):
+        np.subtract(a, b, out=out, dtype=out.dtype)
+    np.abs(out, out=out)
 
 
 def is_blank(record: np.ndarray) -> bool:

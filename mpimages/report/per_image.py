@@ -7,6 +7,8 @@ import numpy as np
 from ..core.crc32 import crc32
 from ..engine.series_steps import statistic_rows
 from .counts import Counts
+from .lines import Profiles
+from .neighbours import absolute_difference
 from .shifts import Region, ShiftFinder
 
 __all__ = ["COLUMNS", "FrameMeasures", "mean_difference"]
@@ -28,6 +30,9 @@ class FrameMeasures:
     counts : Counts
     pixels : int64 ndarray
         Flat indices of the pixels whose series are kept.
+    profiles : Profiles
+    sampled : (m,) int64 ndarray
+        Which of this rank's images are looked at for line noise, ascending, from 0.
 
     Attributes
     ----------
@@ -36,6 +41,8 @@ class FrameMeasures:
         ``difference``, the mean absolute difference to the image before (NaN for this rank's
         first); ``down``, ``right`` and ``strength`` as in `ShiftFinder.find`; the CRC-32.
     series : (count, len(pixels)) float64 ndarray
+    lines : (len(sampled), profiles.width) float64 ndarray
+        Of the sampled images.
     first, last : ndarray or None
         This rank's own, flat.
     """
@@ -47,6 +54,8 @@ class FrameMeasures:
         finder: ShiftFinder | None,
         counts: Counts,
         pixels: np.ndarray,
+        profiles: Profiles,
+        sampled: np.ndarray,
     ) -> None:
         self.table = np.full((count, len(COLUMNS)), np.nan)
         self.series = np.empty((count, len(pixels)))
@@ -54,6 +63,9 @@ class FrameMeasures:
         self.finder = finder
         self.counts = counts
         self.pixels = pixels
+        self.profiles = profiles
+        self.sampled = sampled
+        self.lines = np.empty((len(sampled), profiles.width))
         self.first: np.ndarray | None = None
         self.last: np.ndarray | None = None
         self._done = 0
@@ -79,6 +91,9 @@ class FrameMeasures:
             at = COLUMNS.index("down")
             self.table[here, at : at + 3] = self.finder.find(self.region.reduce(piece))
         self.series[here] = flat[:, self.pixels]
+        first, stop = np.searchsorted(self.sampled, (here.start, here.stop))
+        for i in range(first, stop):
+            self.lines[i] = self.profiles.of(piece[self.sampled[i] - here.start])
         self.counts.add(flat)
         if self.first is None:
             self.first = flat[0].copy()
@@ -118,11 +133,9 @@ def mean_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if len(a) == 0:
         return np.empty(0)
     if a.dtype.kind in "iu":
-        higher, lower = np.maximum(a, b), np.minimum(a, b)
-        unsigned = np.dtype(f"u{a.itemsize}")  # in which the difference never wraps
-        difference = higher.view(unsigned)
-        difference -= lower.view(unsigned)
-        return statistic_rows("mean", difference)
+        whole = np.empty(a.shape, np.dtype(f"u{a.itemsize}"))
+        absolute_difference(a, b, whole)
+        return statistic_rows("mean", whole)
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(a.astype(np.float64) - b)
         found = statistic_rows("mean", difference)

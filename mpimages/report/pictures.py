@@ -1,38 +1,30 @@
-"""The pictures of a recording: mean, maximum, stdev, local correlation. Local."""
+"""The pictures of a recording: mean, maximum, stdev, local correlation, noise, SNR. Local."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .drawing import fit_picture, svg_of
+from .colours import TABLES, coloured
+from .drawing import Scale, clipped, fit_picture
 from .gathering import Recording
-from .words import number_text
+from .judgement import LASTING, Judged
+from .words import number_text, percent_text
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colorbar import Colorbar
-
-__all__ = ["HUGE", "Picture", "montage", "pictures"]
+__all__ = ["Picture", "montage", "pictures"]
 
 # The display range, in per cent of the values.
 RANGE = (1.0, 99.5)
-INCHES = 4.6
+# In the drawing's own units: its width, that of the picture in it, and of the colour bar.
+WIDTH, INNER, BAR = 440.0, 364.0, 11.0
+EDGE = 8.0
+# Of height over width, at least and at most.
+FLATTEST, TALLEST = 0.12, 1.6
 # Of the montage's shorter side, between two planes.
 GAP = 0.01
 WIDE = 1.5
-# What matplotlib can still scale.
-HUGE = 1e100
-# Of the marks on a picture, whose colours are the same on any page.
-MARK, HALO = "#d3222b", "#ffffff"
-NAMES = {
-    "mean": ("Mean", "mean", "gray"),
-    "max": ("Maximum", "max", "gray"),
-    "stdev": ("Standard deviation", "stdev", "magma"),
-    "correlation": ("Local correlation", "corr", "viridis"),
-}
 
 
 @dataclass(frozen=True)
@@ -49,36 +41,78 @@ class Picture:
     svg: str
 
 
-def pictures(recording: Recording) -> list[Picture]:
-    """Within `drawing.drawing`."""
-    found = []
-    for name, (title, _, colours) in NAMES.items():
-        if recording.count == 1 and name in ("stdev", "correlation"):
-            continue
-        image = getattr(recording.pixels, name)
-        found.append(_picture(recording, name, title, image, colours))
-    return found
+def pictures(recording: Recording, judged: Judged) -> list[Picture]:
+    """Those there are: of one image alone, mean and maximum."""
+    found = [
+        _picture(recording, "mean", "Mean", recording.pixels.mean, "grey"),
+        _picture(recording, "max", "Maximum", recording.pixels.max, "grey"),
+    ]
+    if recording.count == 1:
+        return found
+    around = "Of each pixel with its four neighbours, −1 to 1."
+    correlation, noise = recording.pixels.correlation, recording.pixels.noise
+    found += [
+        _picture(recording, "stdev", "Standard deviation", recording.pixels.stdev, "magma"),
+        _picture(recording, "correlation", "Local correlation", correlation, "viridis", around),
+        _picture(recording, "noise", "Noise", noise, "magma", _of_noise(judged)),
+    ]
+    if judged.snr is None:
+        return found
+    about = _of_snr(judged)
+    return [*found, _picture(recording, "snr", "Signal to noise", judged.snr, "viridis", about)]
+
+
+def _of_noise(judged: Judged) -> str:
+    text = "Standard deviation of what changes from frame to frame: the root of half the mean "
+    text += "square difference to the frame before."
+    noise = judged.figures["noise"]
+    if noise is None:
+        return text
+    text += f" Median {number_text(noise['median'], 3)}"
+    if noise["of_mean"] is not None:
+        text += f", {percent_text(noise['of_mean'])} of the mean"
+    return text + "."
+
+
+def _of_snr(judged: Judged) -> str:
+    text = "SNR: standard deviation of what lasts from frame to frame, over the noise."
+    snr = judged.figures["snr"]
+    if snr is None:
+        return text
+    text += (
+        f" Median {number_text(snr['median'], 2)}; 1 % of the pixels exceed "
+        f"{number_text(snr['percentile_99'], 2)}."
+    )
+    if snr["lasting"] is not None:
+        text += (
+            f" In {percent_text(snr['lasting'])} of those that change it is more than chance "
+            f"(by {LASTING:g} standard deviations)."
+        )
+    return text
 
 
 def _picture(
-    recording: Recording, name: str, title: str, image: np.ndarray, colours: str
+    recording: Recording, name: str, title: str, image: np.ndarray, colours: str, about: str = ""
 ) -> Picture:
-    finite = np.clip(image[np.isfinite(image)].astype(np.float64), -HUGE, HUGE)
+    finite = clipped(image)
+    finite = finite[np.isfinite(finite)]
     if not len(finite):
-        return Picture(title, "There is none: no pixel changes.", "")
+        none = "no pixel changes" if not recording.pixels.stdev.any() else "values are too large"
+        return Picture(title, f"There is none: {none}.", "")
     low, high = (float(end) for end in np.percentile(finite, RANGE))
     caption = f"Shown from {number_text(low)} to {number_text(high)}, percentiles 1 to 99.5."
     if not high > low:
         low, high = float(finite.min()), float(finite.max())
         caption = f"Shown from {number_text(low)} to {number_text(high)}: nearly all alike."
     if not high > low:
-        low, high = low - 0.5, low + 0.5
+        room = max(0.5, 0.01 * abs(low))
+        low, high = low - room, low + room
         caption = f"All pixels are {number_text(float(finite[0]))}."
     flat, places = montage(image)
-    shown = fit_picture(np.clip(flat.astype(np.float64), -HUGE, HUGE), name)
+    shown = fit_picture(clipped(flat), name)
     marks = _marks(recording, places) if name == "correlation" else []
-    svg = _drawn(shown, flat.shape, (low, high), colours, title, marks)
-    return Picture(title, caption, svg)
+    drawn = _drawn(shown, flat.shape, (low, high), colours, title, marks)
+    return Picture(title, f"{about} {caption}".strip().replace("-", "−"), drawn)
 
 
 def montage(image: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
@@ -124,70 +158,65 @@ def _drawn(
     title: str,
     marks: list[tuple[float, float]],
 ) -> str:
-    import matplotlib
-    from matplotlib.figure import Figure
-
     rows, columns = extent
-    tall = min(1.6, max(0.12, rows / columns))
-    height = INCHES * 0.84 * tall
-    figure = Figure(figsize=(INCHES, height + 0.1))
-    bottom, part = 0.05 / (height + 0.1), height / (height + 0.1)
-    axes = figure.add_axes((0.0, bottom, 0.84, part))
-    colour_map = matplotlib.colormaps[colours].with_extremes(bad=(0, 0, 0, 0))
-    drawn = axes.imshow(
-        shown,
-        cmap=colour_map,
-        vmin=limits[0],
-        vmax=limits[1],
-        interpolation="none",
-        extent=(-0.5, columns - 0.5, rows - 0.5, -0.5),
-        aspect="equal",
-    )
-    axes.set_axis_off()
-    bar_axes = figure.add_axes((0.86, bottom, 0.025, part))
-    bar = figure.colorbar(drawn, cax=bar_axes)
-    _tidy(bar, height)
-    for number, (row, column) in enumerate(marks, 1):
-        _mark(axes, row, column, number, extent)
-    return svg_of(figure, title)
-
-
-def _tidy(bar: Colorbar, height: float) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    bar.outline.set_visible(False)
-    bar.locator = MaxNLocator(nbins=max(1, min(6, int(height / 0.4))))
-    bar.update_ticks()
-    bar.ax.tick_params(length=2, labelsize=8)
-
-
-def _mark(axes: Axes, row: float, column: float, number: int, extent: tuple[int, ...]) -> None:
-    """A numbered circle; the number on that side where there is room."""
-    from matplotlib.patches import Circle
-    from matplotlib.patheffects import withStroke
-
-    rows, columns = extent
-    halo = [withStroke(linewidth=2.0, foreground=HALO)]
-    axes.add_patch(
-        Circle(
-            (column, row),
-            max(1.0, columns / 80),
-            fill=False,
-            edgecolor=MARK,
-            linewidth=1.0,
-            path_effects=halo,
+    height = INNER * min(TALLEST, max(FLATTEST, rows / columns))
+    scale = min(INNER / columns, height / rows)
+    left, top = (INNER - columns * scale) / 2, EDGE + (height - rows * scale) / 2
+    labels, about = _bar_labels(limits, height)
+    parts = [
+        _image(coloured(shown, *limits, colours), left, top, columns * scale, rows * scale),
+        f'<rect class="edge" x="{left:.2f}" y="{top:.2f}" width="{columns * scale:.2f}" '
+        f'height="{rows * scale:.2f}"/>',
+        _image(TABLES[colours][::-1, None], INNER + 10, EDGE, BAR, height),
+        *labels,
+        *(
+            _mark(left + (column + 0.5) * scale, top + (row + 0.5) * scale, number, scale)
+            for number, (row, column) in enumerate(marks, 1)
+        ),
+    ]
+    below = height + 2 * EDGE
+    if about:
+        below += 12
+        parts.append(
+            f'<text class="soft" text-anchor="end" x="{WIDTH:g}" y="{below - 2:.1f}">{about}</text>'
         )
+    return (
+        f'<svg class="picture" role="img" aria-label="{title}" '
+        f'viewBox="0 0 {WIDTH:g} {below:.1f}">{"".join(parts)}</svg>'
     )
-    left, low = column > 0.9 * columns, row < 0.06 * rows
-    axes.annotate(
-        str(number),
-        (column, row),
-        xytext=(-4 if left else 4, -9 if low else 3),
-        textcoords="offset points",
-        color=MARK,
-        fontsize=7.5,
-        fontweight="bold",
-        path_effects=halo,
-        ha="right" if left else "left",
-        annotation_clip=True,
+
+
+def _image(pixels: np.ndarray, x: float, y: float, width: float, height: float) -> str:
+    from ..writers.png import encode_png
+
+    data = base64.b64encode(encode_png(pixels)).decode()
+    return (
+        f'<image x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}" '
+        f'preserveAspectRatio="none" href="data:image/png;base64,{data}"/>'
+    )
+
+
+def _bar_labels(limits: tuple[float, float], height: float) -> tuple[list[str], str]:
+    """What stands beside the colour bar, and what must be said about it."""
+    places, texts, about = Scale(*limits).labels(max(2, min(6, int(height / 40))))
+    low, high = limits
+    x = INNER + 10 + BAR
+    found = []
+    for place, text in zip(places, texts, strict=True):
+        y = EDGE + height * float((high - place) / (high - low))
+        found.append(
+            f'<path class="axis" d="M{x:.1f} {y:.1f}h4"/>'
+            f'<text x="{x + 7:.1f}" y="{y + 4:.1f}">{text}</text>'
+        )
+    return found, about.strip()
+
+
+def _mark(x: float, y: float, number: int, scale: float) -> str:
+    """A numbered circle; the number on that side where there is room."""
+    left, low = x > 0.92 * INNER, y < 20
+    return (
+        f'<circle class="halo" cx="{x:.1f}" cy="{y:.1f}" r="{max(5, scale):.1f}"/>'
+        f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="{max(5, scale):.1f}"/>'
+        f'<text class="number" x="{x + (-6 if left else 6):.1f}" y="{y + (14 if low else -5):.1f}" '
+        f'text-anchor="{"end" if left else "start"}">{number}</text>'
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.ranges import runs_of
 
-__all__ = ["Trend", "envelope", "outliers", "repeats", "trend"]
+__all__ = ["MAD_TO_SD", "Trend", "envelope", "outliers", "repeats", "trend"]
 
 # The slope is that of so many blocks' medians at most: every pair of them counts.
 BLOCKS = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["frames_text", "number_text", "percent_text", "time_text"]
+__all__ = ["clock_text", "frames_text", "number_text", "percent_text", "time_text"]
 
 # Of many runs of frames so many are named.
 NAMED = 3
@@ -59,3 +59,14 @@ def time_text(seconds: float) -> str:
     if whole < 7200:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def clock_text(seconds: float) -> str:
+    """A time since the beginning: ``'0.033 s'``, ``'12.5 s'``, ``'3:05.2 min'``."""
+    if seconds < 60:
+        return f"{number_text(seconds, 3 if seconds < 10 else 4)} s"
+    whole = round(seconds * 10)
+    hours, minutes, rest = whole // 36000, whole // 600 % 60, whole % 600 / 10
+    if hours:
+        return f"{hours:,}:{minutes:02d}:{rest:04.1f} h"
+    return f"{minutes}:{rest:04.1f} min"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
+
+from ..core.public import entry
 
 __all__ = ["action", "stoppable"]
 
@@ -15,15 +18,17 @@ def action(method: Method) -> Method:
     """Make the ranks meet at the entry of a method of an object with a `session`.
 
     The method is then collective: it raises CollectiveMismatchError if other ranks are in another
-    one. An action that is called by an action needs no further handshake.
+    one. An action that is called by an action needs no further handshake. Arguments that do not
+    fit the signature are refused before: they do so alike on all ranks.
     """
 
-    @functools.wraps(method)
-    def entered(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self.session.action(f"{type(self).__name__}.{method.__name__}"):
-            return method(self, *args, **kwargs)
+    def meeting(owner: Any) -> AbstractContextManager[None]:
+        met: AbstractContextManager[None] = owner.session.action(
+            f"{type(owner).__name__}.{method.__name__}"
+        )
+        return met
 
-    return entered  # type: ignore[return-value]
+    return entry(method, meeting)
 
 
 def stoppable(method: Method) -> Method:

@@ -8,8 +8,8 @@ held until every rank has reached the end, and is then raised on all of them.
 from __future__ import annotations
 
 import itertools
+import os
 import pickle
-import socket
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import numpy as np
 from mpi4py import MPI
 
-from ..core.cleanup import ask
+from ..core.cleanup import ask, attributes_of
 from ..core.partition import Partition
 from ..core.text import WHOLE, escape_controls, escape_message, quote
 from ..core.timers import phase
@@ -113,10 +113,10 @@ class Together:
 
     def _raise_everywhere(self, lowest: int) -> NoReturn:
         comm, own = self.comm, self.failure
-        if own is not None and not _attributes(own).get("of_user"):
+        if own is not None and not attributes_of(own).get("of_user"):
             escape_message(own)
         failures = comm.allreduce(int(self.failed))
-        place = f"rank {comm.rank} of {comm.size} on {socket.gethostname()}, {self.action}"
+        place = f"rank {comm.rank} of {comm.size} on {os.uname().nodename}, {self.action}"
         if comm.size == 1:
             assert own is not None
             ask(BaseException.add_note, own, f"in {place}")
@@ -155,8 +155,6 @@ class Together:
 
 # Order of events on this rank: an error that was agreed on before a block counts as new in it.
 _moments = itertools.count()
-# Access to an exception's `__dict__` that bypasses its class' own `__getattribute__`.
-_attributes: Any = BaseException.__dict__["__dict__"].__get__
 
 
 def moment() -> int:
@@ -170,24 +168,24 @@ def mark_agreed(error: ErrorType, comm: MPI.Intracomm, teller: int = 0) -> Error
     Local. The mark has the moment, because a program may keep an exception and raise it again on
     one rank only. It also has the rank that prints the exception if it is not caught.
     """
-    _attributes(error).update(agreed=(comm, moment()), agreed_by=(comm, teller))
+    attributes_of(error).update(agreed=(comm, moment()), agreed_by=(comm, teller))
     return error
 
 
 def mark_of_user(error: BaseException) -> None:
     """Mark an exception of a user's function, so that it passes unchanged. Local."""
-    _attributes(error).update(of_user=True)
+    attributes_of(error).update(of_user=True)
 
 
 def is_agreed(error: BaseException, comm: MPI.Intracomm | None = None, since: int = -1) -> bool:
     """Return True if an agreement of comm (None: any) raised the error after `since`. Local."""
-    agreed, when = _attributes(error).get("agreed", (None, -1))
+    agreed, when = attributes_of(error).get("agreed", (None, -1))
     return agreed is not None and when > since and (comm is None or agreed == comm)
 
 
 def teller_of(error: BaseException) -> tuple[MPI.Intracomm | None, int]:
     """Return the communicator of an agreed exception, and the rank that prints it. Local."""
-    told: tuple[MPI.Intracomm | None, int] = _attributes(error).get("agreed_by", (None, 0))
+    told: tuple[MPI.Intracomm | None, int] = attributes_of(error).get("agreed_by", (None, 0))
     return told
 
 

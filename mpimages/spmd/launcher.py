@@ -1,4 +1,4 @@
-"""Check that the launcher's processes form one MPI job, not N jobs of one rank.
+"""Check that there is an MPI, and that the launcher's processes form one job of it.
 
 If mpi4py is bound to another MPI than the launcher's, each process is alone in COMM_WORLD. All of
 them would then do the whole job and overwrite each other's output. They cannot communicate, so
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import LaunchError
 
-__all__ = ["OVERRIDE", "Launcher", "check_launch", "find_launcher", "launch_problem"]
+__all__ = ["OVERRIDE", "Launcher", "check_launch", "find_launcher", "launch_problem", "require_mpi"]
 
 OVERRIDE = "MPIMAGES_ALLOW_SINGLETON"
 
@@ -55,6 +55,22 @@ _MPI_LAUNCHERS = (
     ("a PMI launcher", "pmi", "PMI_SIZE", "PMI_RANK"),
     ("MPICH's mpiexec", "mpich", "MPI_LOCALNRANKS", "MPI_LOCALRANKID"),
 )
+
+
+def require_mpi() -> None:
+    """Raise ImportError with the remedy if mpi4py finds no MPI library. Local.
+
+    The first import of mpi4py.MPI starts MPI. One rank needs a library, too: without one the
+    communicator of one, with its requests and reductions, would be a second implementation of MPI.
+    """
+    try:
+        from mpi4py import MPI  # noqa: F401
+    except (ImportError, RuntimeError) as error:
+        reason = "; ".join(str(error).splitlines())
+        raise ImportError(
+            f"no MPI library was found ({reason[:200]}): `pip install mpich` installs one; on a "
+            "cluster load the site's, such as `module load openmpi`, and then install mpi4py"
+        ) from error
 
 
 def find_launcher(environment: Mapping[str, str] = os.environ) -> Launcher | None:

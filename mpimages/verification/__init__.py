@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zlib import crc32
 
+from ..core.public import public
 from ..core.text import escape_controls
 from ..errors import FormatError, not_found
 from ..formats.output_names import (
@@ -84,6 +85,7 @@ class Verified:
         return escape_controls("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
 
 
+@public
 def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = None) -> Verified:
     """Read an output of mpimages again and compare it with its checksums. Local.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mpi4py import MPI
-from numpy.typing import DTypeLike
 
 from ..core.arguments import check_record_dtype
 from ..core.crc32 import PIECE
@@ -26,6 +26,9 @@ from .output.boxes import little_pieces, write_run
 from .output.files import OutputFiles, create_file, naming_file, prepare_file
 from .output.piece_sums import PieceSums
 from .output.plain import plain_index, plain_metadata, sync_directory, to_json, write_small
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 MAX_FILES = 100_000  # their numbers have five digits, and no file system likes more
 

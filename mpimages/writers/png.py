@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,6 @@ class ImshowMapping:
         alpha: float | None = None,
         origin: str = "upper",
     ) -> None:
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Colormap, Normalize
-
         self.dtype = np.dtype(dtype)
         if self.dtype.kind not in "biuf":
             raise TypeError(f"dtype must be of real numbers, got {self.dtype}")
@@ -101,31 +98,14 @@ class ImshowMapping:
                 check_number(end, name)
         if alpha is not None and not 0 <= alpha <= 1:
             raise ValueError(f"alpha must be from 0 to 1, got {quote(alpha)}")
-        self.alpha = None if alpha is None else float(alpha)
         self.origin = origin
-        if not isinstance(cmap, str | Colormap) and cmap is not None:
-            raise TypeError(f"cmap must be a colour map or the name of one, got {quote(cmap)}")
-        if not isinstance(norm, str | Normalize) and norm is not None:
-            raise TypeError(f"norm must be a matplotlib norm or the name of one, got {quote(norm)}")
-        try:
-            own: Any = copy.deepcopy(norm)
-            self._mappable = ScalarMappable(norm=own, cmap=cmap)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"cmap={quote(cmap)}, norm={quote(norm)}: {error}") from None
-        if not isinstance(self._mappable.get_cmap(), Colormap):
-            raise TypeError(f"cmap must be a colour map of one variable, got {quote(cmap)}")
-        _set_ends(self._mappable, vmin, vmax)
-        self._channels = self._choose_channels()
+        is_default = isinstance(cmap, str) and cmap == "gray" and norm is None and alpha is None
+        self._colours: Callable[[np.ndarray], np.ndarray] = (
+            _Grey(*_check_ends(vmin, vmax))
+            if is_default
+            else _Colours(vmin, vmax, cmap, norm, None if alpha is None else float(alpha))
+        )
         self._table = self._tabulate()
-
-    def _choose_channels(self) -> int:
-        cmap = self._mappable.get_cmap()
-        colours = cmap(np.arange(cmap.N), bytes=True)
-        outside = np.array([cmap.get_under(), cmap.get_over(), cmap.get_bad()])
-        if self.alpha is not None or (colours[:, 3] < 255).any() or (outside[:2, 3] < 1).any():
-            return 4
-        grey = (colours[:, :1] == colours[:, :3]).all() and (outside[:, :1] == outside[:, :3]).all()
-        return 1 if grey else 3
 
     def _tabulate(self) -> np.ndarray | None:
         """The colour of every value that a small integer dtype has."""
@@ -134,16 +114,10 @@ class ImshowMapping:
         info = np.iinfo(self.dtype)
         return self._colours(np.arange(info.min, info.max + 1).astype(self.dtype))
 
-    def _colours(self, values: np.ndarray) -> np.ndarray:
+    def _coloured(self, values: np.ndarray) -> np.ndarray:
         if values.dtype in (np.bool_, np.float16):
             values = values.astype(np.uint8 if values.dtype == np.bool_ else np.float32)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            values = np.ma.masked_invalid(values)
-        mappable = self._mappable
-        normed = mappable.norm(values)
-        rgba: Any = mappable.get_cmap()(normed, alpha=self.alpha, bytes=True)
-        colours: np.ndarray = rgba[..., 0] if self._channels == 1 else rgba[..., : self._channels]
-        return colours
+        return self._colours(values)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(rows, columns) values as uint8 (rows, columns) or (rows, columns, 3 or 4)."""
@@ -154,23 +128,128 @@ class ImshowMapping:
         if self.origin == "lower":
             image = image[::-1]
         if self._table is None:
-            return np.ascontiguousarray(self._colours(image))
+            return np.ascontiguousarray(self._coloured(image))
         info = np.iinfo(self.dtype)
         return np.take(self._table, image.astype(np.intp) - int(info.min), axis=0)
 
 
-def _set_ends(mappable: Any, vmin: float | None, vmax: float | None) -> None:
-    """Fix the two ends of the scale: given ones win over the norm's own."""
-    norm = mappable.norm
-    low = norm.vmin if vmin is None else vmin
-    high = norm.vmax if vmax is None else vmax
+class _Grey:
+    """What `_Colours` gives for the options that are not given, without matplotlib.
+
+    The import of matplotlib takes longer than the statistics of a small recording. The arithmetic
+    is that of its Normalize and Colormap, so that the bytes are the same.
+    """
+
+    LEVELS = (np.linspace(0.0, 1.0, 256) * 255).astype(np.uint8)
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._width = np.float64(low), np.float64(high) - np.float64(low)
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        kind = values.dtype
+        scaled = values.astype(np.promote_types(kind, np.float32) if kind.kind in "iu" else kind)
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self._width == 0:
+                scaled[...] = 0
+            else:
+                scaled -= self._low
+                scaled /= self._width
+            scaled *= len(self.LEVELS)
+            levels = np.clip(scaled, 0, len(self.LEVELS) - 1)
+        if kind.kind == "f":
+            levels[~np.isfinite(values)] = 0  # black
+        grey: np.ndarray = self.LEVELS[levels.astype(np.intp)]
+        return grey
+
+
+class _Colours:
+    """The colours of matplotlib's norm and colour map, as uint8 grey, RGB or RGBA."""
+
+    def __init__(
+        self, vmin: float | None, vmax: float | None, cmap: Any, norm: Any, alpha: float | None
+    ) -> None:
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import Colormap, Normalize
+
+        self._alpha = alpha
+        if not isinstance(cmap, str | Colormap) and cmap is not None:
+            raise TypeError(f"cmap must be a colour map or the name of one, got {quote(cmap)}")
+        if not isinstance(norm, str | Normalize) and norm is not None:
+            raise TypeError(f"norm must be a matplotlib norm or the name of one, got {quote(norm)}")
+        try:
+            own: Any = copy.deepcopy(norm)
+            mappable = ScalarMappable(norm=own, cmap=cmap)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"cmap={quote(cmap)}, norm={quote(norm)}: {error}") from None
+        self._cmap: Any = mappable.get_cmap()
+        if not isinstance(self._cmap, Colormap):
+            raise TypeError(f"cmap must be a colour map of one variable, got {quote(cmap)}")
+        self._norm: Any = mappable.norm
+        low: Any = self._norm.vmin if vmin is None else vmin
+        high: Any = self._norm.vmax if vmax is None else vmax
+        mappable.set_clim(*_check_ends(low, high))
+        self._channels = self._choose_channels()
+
+    def _choose_channels(self) -> int:
+        cmap = self._cmap
+        colours = cmap(np.arange(cmap.N), bytes=True)
+        outside = np.array([cmap.get_under(), cmap.get_over(), cmap.get_bad()])
+        if self._alpha is not None or (colours[:, 3] < 255).any() or (outside[:2, 3] < 1).any():
+            return 4
+        grey = (colours[:, :1] == colours[:, :3]).all() and (outside[:, :1] == outside[:, :3]).all()
+        return 1 if grey else 3
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            values = np.ma.masked_invalid(values)
+        rgba: Any = self._cmap(self._norm(values), alpha=self._alpha, bytes=True)
+        colours: np.ndarray = rgba[..., 0] if self._channels == 1 else rgba[..., : self._channels]
+        return colours
+
+
+def _check_ends(low: float | None, high: float | None) -> tuple[float, float]:
+    """The two ends of the scale."""
     if low is None or high is None:
         raise ValueError("vmin and vmax must be given: the norm has none")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"vmin and vmax must be finite, got {quote(low)} and {quote(high)}")
     if low > high:
         raise ValueError(f"vmin must be at most vmax, got {quote(low)} and {quote(high)}")
-    mappable.set_clim(low, high)
+    return low, high
+
+
+def contrast(image: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Return the values to show black and white: percentiles of what is finite. Local.
+
+    They are those of `numpy.percentile`, whose import of numpy.ma takes as long as the rest.
+    """
+    finite = image[np.isfinite(image)].astype(np.float64)
+    if finite.size == 0:
+        return 0.0, 1.0
+    places = (finite.size - 1) * (np.array(percentiles) / 100)
+    below = np.floor(places).astype(np.intp)
+    above = np.minimum(below + 1, finite.size - 1)
+    finite.partition(np.concatenate([below, above]))
+    part, step = places - below, finite[above] - finite[below]
+    low, high = np.where(
+        part < 0.5, finite[below] + step * part, finite[above] - step * (1 - part)
+    ).tolist()
+    return low, high
+
+
+def montage(volume: np.ndarray) -> np.ndarray:
+    """Return the pages of a volume in rows, so that they are largest in a square. Local.
+
+    What is left over has the least value.
+    """
+    rows, columns, pages = volume.shape
+    across = min(range(1, pages + 1), key=lambda n: max(n * columns, -(-pages // n) * rows))
+    down = -(-pages // across)
+    made = np.full((down * rows, across * columns), volume.min(), volume.dtype)
+    for page in range(pages):
+        r, c = divmod(page, across)
+        made[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] = volume[..., page]
+    return made
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

@@ -169,22 +169,6 @@ def test_results_of_the_other_byte_order(tsc):
         assert same_bits(images.max(), array.max(axis=0))
 
 
-def test_collections_are_not_sequences(tsc):
-    images = tsc.loadImagesFromArray(recording(3, (4, 5), "int16"))
-    with pytest.raises(TypeError):
-        iter(images)
-    with pytest.raises(TypeError):
-        _ = 3 in images
-    with pytest.raises(TypeError, match="toArray"):
-        np.asarray(images)
-
-
-@pytest.mark.parametrize("key", [slice(-2, None), slice(None, -1), slice(-3, -1)])
-def test_keys_are_labels_and_not_places(data, key):
-    with pytest.raises(KeyError, match="0…9"):
-        data[key]
-
-
 def test_a_cache_is_not_the_users_memory(comm):
     from mpi4py import MPI
 

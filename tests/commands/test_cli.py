@@ -128,7 +128,7 @@ def test_verify_says_what_is_damaged(command, rec, comm):
 def test_plan(command, rec):
     found = json.loads(command("plan", "rec", "--ranks", "64", "--memory", "4GB", "--json"))
     assert (found["ranks"], found["budget"]) == (64, 4 * 10**9)
-    assert found["bytesWritten"] == rec.nbytes
+    assert found["bytes_written"] == rec.nbytes
     assert "1 round" in command("plan", "rec")
     assert "--memory" in command("plan", "rec", "--memory", "10", code=1)
 
@@ -484,3 +484,41 @@ def test_statistics_of_odd_images(command, comm):
         assert json.loads(command("verify", f"{name}-out", "--json"))[0]["ok"]
     found = json.loads(Path("wide-out/stats.json").read_bytes())
     assert found["values"]["mean"] == float(1 << 62)
+
+
+def test_names_in_json_are_in_one_style(command, rec):
+    """Of what is printed, and of what is kept beside pictures."""
+    import tifffile
+
+    tifffile.imwrite(
+        "m.tif",
+        np.zeros((2, 3, 4), "u2"),
+        imagej=True,
+        resolution=(2, 2),
+        metadata={"axes": "TYX", "unit": "um", "finterval": 0.1},
+    )
+    said = {
+        name: json.loads(command(*arguments, "--json"))
+        for name, arguments in {
+            "info": ["info", "m.tif"],
+            "plan": ["plan", "m.tif"],
+            "stats": ["stats", "m.tif", "st"],
+            "to-series": ["to-series", "m.tif", "s"],
+            "project": ["project", "rec", "p"],
+            "verify": ["verify", "s", "st"],
+            "doctor": ["doctor"],
+            "view": ["view", "s", "--pixel", "0,0"],
+            "report": ["report", "m.tif"],
+        }.items()
+    }
+    kept = json.loads(Path("st/stats.json").read_text())
+    assert kept.pop("files").keys() == {p.name for p in Path("st").iterdir()} - {"stats.json"}
+    assert said["info"]["metadata"].keys() == {"pixel_size", "unit", "frame_interval"}
+    for name in names_in([*said.values(), kept]):
+        assert re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name), name
+
+
+def names_in(fields):
+    if isinstance(fields, dict):
+        return [*fields, *names_in(list(fields.values()))]
+    return [name for one in fields for name in names_in(one)] if isinstance(fields, list) else []

@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +19,7 @@ from ..support.jobs import PROGRAMS, SECONDS, Job
 
 LAZY = """
 import sys
+from importlib import import_module
 from mpimages.cli import cli
 for arguments in (["--help"], ["--version"], ["to-series", "--help"], ["stats", "a", "b", "c"], []):
     try:
@@ -110,6 +113,18 @@ def test_help_with_an_example(command):
     result = CliRunner().invoke(cli, [command, "--help"])
     assert result.exit_code == 0
     assert re.search(rf"Examples?:\s.*mpimages {command} ", result.output, re.DOTALL)
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_help_has_each_command_with_its_whole_sentence(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    help_of_all = click.Context(cli, terminal_width=min(int(columns), 80) - 2).get_help()
+    lines = help_of_all.partition("Commands:")[2].splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    said = " ".join(" ".join(lines).split())
+    for name, module in COMMANDS.items():
+        command = import_module(f"mpimages.commands.{module}").command
+        assert f"{name} {' '.join(command.help.split(chr(10) * 2)[0].split())}" in said
 
 
 def test_help_of_all():

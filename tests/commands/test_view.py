@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpimages.commands.view_output import contrast, montage
+from mpimages.commands.view_output import PERCENTILES
 from mpimages.simulated import example
+from mpimages.writers.png import contrast, montage
 
 pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
@@ -134,7 +135,7 @@ def test_numbers_where_no_picture_is_wanted(command, rec):
 def test_percentiles_and_montage():
     image = np.arange(1000.0).reshape(10, 100)
     image[0, 0] = np.inf
-    assert contrast(image) == tuple(np.percentile(np.arange(1.0, 1000), (1, 99.5)))
+    assert contrast(image, PERCENTILES) == tuple(np.percentile(np.arange(1.0, 1000), (1, 99.5)))
     volume = np.arange(2 * 3 * 5).reshape(2, 3, 5)
     flat = montage(volume)
     assert flat.shape == (6, 6)

@@ -378,7 +378,7 @@ def test_the_new_options_on_the_command_line(tmp_path):
             found = mpimages(command, path, "--nplanes", 5, *given, "--json")
             fields = json.loads(found[: found.rindex("}") + 1])
             assert fields.get("images", 4) == 4
-    assert fields["bytesWritten"] == PAGES[:20].nbytes
+    assert fields["bytes_written"] == PAGES[:20].nbytes
     told = mpimages("info", path, "--nplanes", 1, "--nchannels", 23, "--channel", 4)
     assert re.search(r"images +1\n", told)
 

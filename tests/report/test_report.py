@@ -11,14 +11,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from mpimages.report import pictures, plots
+from mpimages.report import pictures
 from mpimages.report.counts import Counts
 from mpimages.report.description import gaps_in
 from mpimages.report.gathering import gather
 from mpimages.report.judgement import judge
 from mpimages.report.neighbours import local_correlation
+from mpimages.report.script import SCRIPT
+from mpimages.report.style import CSS
 from mpimages.report.trends import envelope, outliers, repeats, trend
-from mpimages.report.words import frames_text, number_text, percent_text, time_text
+from mpimages.report.words import clock_text, frames_text, number_text, percent_text, time_text
 
 from ..support.data import recording, same_bits, spread
 
@@ -27,10 +29,9 @@ pytestmark = pytest.mark.ranks
 
 @pytest.fixture
 def drawn_alone(comm, monkeypatch):
-    """Drawing is rank 0's own and slow: a rank alone does it, more leave out what it gives."""
+    """Pictures are rank 0's own and slow: a rank alone draws them, more leave them out."""
     if comm.size > 1:
-        for module in (pictures, plots):
-            monkeypatch.setattr(module, "svg_of", lambda figure, label: "<svg></svg>")
+        monkeypatch.setattr(pictures, "_image", lambda *given: "")
 
 
 def gathered(images):
@@ -80,6 +81,8 @@ def test_statistics_of_pixels_and_images(tsc, dtype, dims):
     np.testing.assert_allclose(found.pixels.mean, values.mean(0), rtol=1e-9)
     np.testing.assert_allclose(found.pixels.stdev, values.std(0), rtol=1e-9)
     assert (found.pixels.max == array.max(0)).all()
+    squares = (np.diff(values, axis=0) ** 2).mean(0)
+    np.testing.assert_allclose(found.pixels.noise, np.sqrt(squares / 2), rtol=1e-6)
     flat = values.reshape(11, -1)
     np.testing.assert_allclose(found.column("mean"), flat.mean(1), rtol=1e-6)
     assert (found.column("min") == flat.min(1)).all()
@@ -127,6 +130,7 @@ def test_correlation_in_bands_where_memory_is_short(comm):
         found = gathered(little.loadImagesFromArray(array))
     assert found.pixels.correlation.tobytes() == wanted.pixels.correlation.tobytes()
     assert found.pixels.stdev.tobytes() == wanted.pixels.stdev.tobytes()
+    assert found.pixels.noise.tobytes() == wanted.pixels.noise.tobytes()
     assert found.table.tobytes() == wanted.table.tobytes()
 
 
@@ -364,6 +368,134 @@ def test_a_good_recording_has_nothing_conspicuous(tsc, shared_path):
     assert b"Nothing conspicuous." in page
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_noise_and_signal_of_each_pixel(tsc, dtype):
+    """Noise is what changes from frame to frame, whatever changes slowly."""
+    rng = np.random.RandomState(0)
+    count = 400
+    movie = rng.normal(1000, 1, (count, 32, 32)) * 1.0
+    movie = 1000 + (movie - 1000) * np.where(np.arange(32) < 16, 20, 40)
+    slow = 100 * np.sin(np.arange(count) / 40)[:, None, None]
+    movie[:, :16] += slow
+    found = gathered(spread(tsc, movie.astype(dtype)))
+    assert np.median(found.pixels.noise[:, :16]) == pytest.approx(20, rel=0.02)
+    assert np.median(found.pixels.noise[:, 16:]) == pytest.approx(40, rel=0.02)
+    judged = judge(found, [])
+    assert np.median(judged.snr[:16, :16]) == pytest.approx(slow.std() / 20, rel=0.05)
+    assert np.median(judged.snr[16:]) < 0.3
+    assert judged.figures["snr"]["lasting"] == pytest.approx(0.5, abs=0.01)
+    assert 20 < judged.figures["noise"]["median"] < 40
+
+
+def test_noise_alone_has_no_lasting_signal(tsc):
+    for seed in range(20):
+        rng = np.random.RandomState(seed)
+        for movie in (rng.normal(50, 9, (60, 30, 30)), rng.poisson(0.2, (60, 30, 30))):
+            images = tsc.loadImagesFromArray(movie.astype(np.uint8))
+            judged = judge(gathered(images), [])
+            assert judged.figures["snr"]["lasting"] < 0.01
+            assert not any(one.is_clear for one in judged.active)
+
+
+def test_active_pixels_are_those_of_cells(tsc):
+    movie = still_cells(np.random.RandomState(3), 100, 64, 8, 300)
+    found = gathered(spread(tsc, movie))
+    active = judge(found, []).active
+    assert all(one.is_clear for one in active[:6])
+    assert all(one.has_ratio for one in active)
+    one = active[0]
+    values = movie[(slice(None), *one.pixel)].astype(np.float64)
+    wanted = np.percentile(values, 20)
+    assert one.baseline == wanted
+    assert 6 < one.noise < 16 < found.pixels.noise[one.pixel]  # what a cell does adds little
+    np.testing.assert_allclose(one.shown, values / wanted - 1)
+    assert one.peak == pytest.approx(values.max() / wanted - 1)
+    dark = (movie - 120).clip(0).astype(np.int16) - 50
+    assert not any(one.has_ratio for one in judge(gathered(spread(tsc, dark)), []).active)
+
+
+def test_frames_with_findings_are_named_by_their_files(tsc, comm, bad, shared_path):
+    import tifffile
+
+    if comm.rank == 0:
+        tifffile.imwrite(
+            shared_path / "movie.tif",
+            bad[:80],
+            imagej=True,
+            metadata={"finterval": 0.5, "axes": "TYX"},
+        )
+        (shared_path / "many").mkdir()
+        for i in range(58, 64):
+            tifffile.imwrite(shared_path / "many" / f"t_{i:03d}.tif", bad[i])
+    comm.Barrier()
+    found, page = report(tsc.loadImages(str(shared_path / "movie.tif")), shared_path / "a.html")
+    assert found["frames"] == [
+        {
+            "topic": "blank",
+            "text": "blank",
+            "first": 60,
+            "last": 61,
+            "seconds": 30.0,
+            "file": "movie.tif",
+            "page": 60,
+            "last_file": "movie.tif",
+            "last_page": 61,
+        }
+    ]
+    assert b'<td class="time">30 s</td><td>movie.tif, pages 60\xe2\x80\x9361</td>' in page
+    assert b"time (s)" in page
+    assert found["recording"]["metadata"]["frame_interval"] == 0.5
+    found, page = report(tsc.loadImages(shared_path / "many"), shared_path / "b.html")
+    assert [(one["file"], one["last_file"]) for one in found["frames"]] == [
+        ("t_060.tif", "t_061.tif")
+    ]
+    assert "seconds" not in found["frames"][0]
+    assert b"time (" not in page
+
+
+def test_the_interval_that_is_given_wins(tsc, shared_path):
+    images = tsc.loadImagesFromArray(recording(50, (20, 21), "uint8"))
+    found, page = report(images, shared_path / "a.html", interval=60)
+    assert found["recording"]["metadata"]["frame_interval"] == 60
+    assert b"time (min)" in page
+    assert b"50 min 0 s" in page
+    for wrong in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="interval must be seconds"):
+            images.report(shared_path / "b.html", interval=wrong)
+    with pytest.raises(TypeError, match="interval must be a number"):
+        images.report(shared_path / "b.html", interval="1 s")
+
+
+def test_the_foot_says_version_and_options(tsc, comm, shared_path):
+    import tifffile
+
+    from mpimages import __version__
+
+    if comm.rank == 0:
+        tifffile.imwrite(
+            shared_path / "a.tif", recording(8, (9, 10), "uint8"), photometric="minisblack"
+        )
+    comm.Barrier()
+    images = tsc.loadImages(str(shared_path / "a.tif"), nplanes=1, startIdx=2)
+    _, page = report(images.crop((0, 0), (8, 8)), shared_path / "a.html")
+    foot = page[page.index(b"<footer>") :].decode()
+    assert f"version {__version__}" in foot
+    assert "nplanes=1, images 2 to 7 of 8, steps: crop" in foot
+
+
+def test_all_keys_of_the_answer_are_in_snake_case(tsc, bad, shared_path):
+    def keys(value):
+        if isinstance(value, dict):
+            yield from value
+            value = list(value.values())
+        if isinstance(value, list):
+            for part in value:
+                yield from keys(part)
+
+    found, _ = report(tsc.loadImagesFromArray(bad), shared_path / "a.html", interval=0.1)
+    assert [key for key in keys(found) if not re.fullmatch("[a-z0-9_]+", key)] == []
+
+
 def test_keys_name_the_frames(tsc, bad):
     images = tsc.loadImagesFromArray(bad).filterOnKeys(lambda key: key >= 50)
     assert judge(gathered(images), []).figures["blank"] == [[60, 61]]
@@ -543,6 +675,14 @@ def test_words():
         "10 min 20 s",
         "2 h 5 min",
     ]
+    assert [clock_text(x) for x in (0, 0.0333, 59.94, 61, 3599.96, 7384.3)] == [
+        "0 s",
+        "0.0333 s",
+        "59.94 s",
+        "1:01.0 min",
+        "1:00:00.0 h",
+        "2:03:04.3 h",
+    ]
 
 
 # -- the page ------------------------------------------------------------------------------
@@ -563,7 +703,7 @@ class Outside(HTMLParser):
             for name, value in attrs
             if name in ("src", "href", "xlink:href") and not value.startswith(("data:", "#"))
         ]
-        if tag in ("script", "link", "iframe", "object"):
+        if tag in ("link", "iframe", "object"):
             self.found.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)
@@ -599,11 +739,14 @@ def test_the_page_stands_alone(tsc, bad, shared_path):
     assert outside.open == []
     assert re.findall(r"url\((?!#)[^)]*\)|@import", page.decode()) == []
     drawn = re.findall(r"<svg .*?</svg>", page.decode(), re.DOTALL)
-    assert len(drawn) == 4 + 4 + 12
+    assert len(drawn) == 6 + 4 + 12
     for svg in drawn:
         ElementTree.fromstring(svg)
-    assert page.count(b"data:image/png;base64") >= 4
-    assert b"#010203" not in page
+    assert page.count(b"data:image/png;base64") == 2 * 6  # each with its bar of colours
+    for word in ("fetch", "XMLHttp", "import", "http:", "https:", "eval"):
+        assert word not in SCRIPT.replace("http://www.w3.org/2000/svg", "")
+    used = set(re.findall(r"var\((--[a-z-]+)\)", page.decode()))
+    assert used <= set(re.findall(r"(--[a-z-]+):", CSS.split("@media print")[0]))
 
 
 NAN = np.full((6, 20, 30), np.nan, "float32")
@@ -630,6 +773,9 @@ ODD = {
     "colours": recording(8, (30, 40, 3), "uint8"),
     "many": recording(2500, (4, 5), "uint8"),
     "large": recording(2, (900, 1000), "uint8"),
+    "huge and not small": np.random.RandomState(0).normal(0, 1e305, (80, 80, 70)),
+    "alike and huge": np.random.RandomState(0).choice([1e200, 1e201], (9, 20, 30)),
+    "yes and no": np.random.RandomState(0).random_sample((30, 20, 25)) < 0.5,
 }
 
 
@@ -642,6 +788,8 @@ def test_odd_recordings_have_a_page(tsc, shared_path, name):
     assert re.search(rb"</html>\n<!-- crc32 [0-9a-f]{8} -->\n\Z", page)
     assert found["recording"]["images"] == len(ODD[name])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+    numbers = re.sub(r'base64,[^"]*|data-.="[^"]*', "", page.decode().split("<script>")[0])
+    assert not re.search(r"\b(nan|inf)\b", numbers)
     if "NaN" in name:
         assert "NaN" in texts(found)
 
@@ -705,17 +853,12 @@ def test_a_failure_leaves_nothing(tsc, comm, shared_path):
     assert list(shared_path.iterdir()) == []
 
 
-@pytest.mark.slow
-@pytest.mark.few_ranks
-def test_the_programs_own_style_does_not_matter(tsc, shared_path):
-    import matplotlib
+def test_matplotlib_is_not_needed(tsc, shared_path, monkeypatch):
+    import sys
 
-    images = tsc.loadImagesFromArray(recording(4, (20, 21), "uint8"))
-    _, plain = report(images, shared_path / "a.html")
-    with matplotlib.rc_context({"font.size": 30, "axes.grid": True}):
-        _, styled = report(images, shared_path / "b.html")
-        assert matplotlib.rcParams["font.size"] == 30
-    assert plain == styled
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    found, _ = report(tsc.loadImagesFromArray(recording(4, (20, 21), "uint8")), shared_path / "a")
+    assert found["recording"]["images"] == 4
 
 
 def test_local_correlation_of_what_has_no_neighbour():

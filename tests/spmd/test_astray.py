@@ -33,6 +33,7 @@ def run(ranks, case, *arguments):
         ("last_exits_3", ["rank 0 is in Images.mean", "has ended"]),
         ("last_returns", ["rank 0 is in Images.mean", "has ended"]),
         ("one_closes", ["rank 0 is in Images.mean", "is in ThunderContext.close"]),
+        ("last_leaves_a_loop", ["rank 0 is in Images.__iter__", "is in Images.max"]),
     ],
 )
 def test_ranks_that_part(tmp_path, ranks, case, told):
@@ -105,8 +106,9 @@ def test_after_a_mismatch_the_context_is_closed_and_the_program_may_go_on(ranks)
     assert output.count("well") == ranks
 
 
-def test_other_arguments_are_told():
-    code, output, _ = run(2, "other_arguments")
+@pytest.mark.parametrize("case", ["other_arguments", "last_begins_a_loop_again"])
+def test_other_arguments_are_told(case):
+    code, output, _ = run(2, case)
     assert code != 0
     assert output.count("gave other arguments") == 1, output
 

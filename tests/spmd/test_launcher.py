@@ -187,3 +187,43 @@ def test_a_world_of_several_has_no_problem(monkeypatch):
 
     monkeypatch.setattr(MPI, "COMM_WORLD", World())
     assert launch_problem({"PMI_SIZE": "4"}) is None
+
+
+WITHOUT_MPI = """
+import sys
+sys.modules["mpi4py.MPI"] = None
+import mpimages
+from mpimages.cli import cli
+
+movie, out = sys.argv[1:]
+for command in (
+    ["doctor"], ["example", out], ["info", movie], ["plan", movie], ["stats", movie, out],
+    ["project", movie, out, "--kind", "max"], ["report", movie, out], ["to-series", movie, out],
+    ["verify", movie], ["view", movie, "--image", "0"],
+):
+    try:
+        cli(command)
+    except SystemExit as ending:
+        print(command[0], ending.code, file=sys.stderr)
+for name in mpimages.__all__:
+    try:
+        getattr(mpimages, name)
+    except ImportError as error:
+        assert name in ("Images", "Series", "ThunderContext", "TimeSeries"), name
+        assert "pip install mpich" in str(error)
+"""
+
+
+def test_without_an_mpi_library_each_command_says_what_to_install(tmp_path):
+    (tmp_path / "movie").mkdir()
+    (tmp_path / "movie" / "0.tif").write_bytes(b"")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MPI, tmp_path / "movie", tmp_path / "out"],
+        capture_output=True, text=True, check=True, timeout=SECONDS,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 * 10, done.stderr
+    assert all("no MPI library was found" in line for line in lines[::2]), done.stderr
+    assert all(line.endswith(" 1") for line in lines[1::2]), done.stderr
+    assert done.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["movie"]

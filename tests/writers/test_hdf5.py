@@ -89,14 +89,16 @@ def test_writing_it_again_later_gives_the_same_bytes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("chunks", [None, True])
 def test_any_hdf5_library_can_open_it(tmp_path, chunks):
-    """The first version of the format throughout, unfiltered, with nothing but the dataset."""
+    """The first version of the format throughout, unfiltered: the dataset and its scales."""
     save(MPI.COMM_SELF, tmp_path / "out", values((7, 9)), [], chunks=chunks)
     with h5py.File(tmp_path / "out", "r") as file:
         dataset = file["series"]
         assert file.id.get_create_plist().get_version()[0] == 0  # the superblock's
         assert dataset._filters == {}
-        assert list(file) == ["series"]
+        assert list(file) == ["row", "series", "time"]
         assert sorted(dataset.attrs) == [
+            "DIMENSION_LABELS",
+            "DIMENSION_LIST",
             "checksum",
             "checksum_piece",
             "index",

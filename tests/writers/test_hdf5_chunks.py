@@ -128,7 +128,7 @@ def test_it_differs_from_the_uncompressed_in_its_filters_alone(tmp_path, chunks)
             b.fillvalue,
         )
         assert list(a.attrs) == list(b.attrs)
-        for key in a.attrs:
+        for key in set(a.attrs) - {"DIMENSION_LIST"}:  # its references know their file
             np.testing.assert_array_equal(a.attrs[key], b.attrs[key])
         assert a.compression is None
         assert (b.compression, b.compression_opts, b.shuffle) == ("gzip", 5, False)

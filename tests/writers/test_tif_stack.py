@@ -13,7 +13,8 @@ import pytest
 
 from mpimages.formats.tif_checksums import pack_mark, read_mark
 from mpimages.verification import verify
-from mpimages.writers.tif.stack import StackLayout, StackWriter
+from mpimages.writers.tif.layout import StackLayout
+from mpimages.writers.tif.stack import StackWriter
 from mpimages.writers.tif.tables import Tag, first_table
 
 pytestmark = pytest.mark.ranks

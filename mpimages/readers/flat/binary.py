@@ -27,7 +27,6 @@ class StackReader(Reader):
     """The reader of flat binary images."""
 
     name = "stack"
-    extensions = (".bin", ".stack", ".raw", ".dat")
     takes = frozenset({"dims", "shape", "dtype", "nplanes", "incomplete"})
     several = False  # but those that the dims of all files are cut into
 

@@ -27,7 +27,6 @@ class NpyReader(Reader):
     """The reader of NPY files: a movie or an image each."""
 
     name = "npy"
-    extensions = (".npy",)
     signatures = (MAGIC,)
     takes = frozenset({"dims", "dtype", "nplanes", "channel", "axes", "incomplete"})
 

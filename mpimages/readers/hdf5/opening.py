@@ -15,8 +15,6 @@ from ..byte_ranges import open_file
 if TYPE_CHECKING:
     import h5py
 
-# NWB and NeXus files are HDF5 files; so is any file that is said to be one.
-HDF5_ENDINGS = (".h5", ".hdf5", ".hdf", ".nwb", ".nxs")
 # At the end of a chunk that has passed the filter fletcher32.
 CHECKSUM_BYTES = 4
 

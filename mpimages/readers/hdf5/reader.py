@@ -20,7 +20,7 @@ from ..flat.array import FlatArray, FlatHandle, image_grain, scratch_bytes
 from ..options import Options
 from .handle import Hdf5Handle, chunk_grain
 from .links import open_item, require_readable
-from .opening import HDF5_ENDINGS, open_hdf5
+from .opening import open_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -30,7 +30,6 @@ class Hdf5Reader(Reader):
     """The reader of HDF5 files: a movie or an image each."""
 
     name = "hdf5"
-    extensions = HDF5_ENDINGS
     signatures = (HDF5_SIGNATURE,)
     signature_places = (0, *(1 << power for power in range(9, 24)))  # behind a block of the user's
     takes = frozenset({"dims", "dtype", "nplanes", "channel", "dataset", "axes", "incomplete"})
@@ -129,6 +128,8 @@ def find_dataset(
         raise ValueError(f"{path}: has no dataset {name!r}; it has {_enumerate(_datasets(file))}")
     datasets = _datasets(file)
     numeric = {n: d for n, d in datasets.items() if d.shape and _is_numeric(d)}
+    # Coordinates along the axes of others are datasets, too; they are meant only where named.
+    numeric = {n: d for n, d in numeric.items() if not d.is_scale} or numeric
     fitting = {n: d for n, d in numeric.items() if d.ndim in ranks}
     for accepts in otherwise:
         fitting = fitting or {n: d for n, d in numeric.items() if accepts(d.shape)}

@@ -15,7 +15,7 @@ from ...core.text import quote
 from ...errors import not_found
 from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
-from ..hdf5.opening import HDF5_ENDINGS
+from ..registry import FORMATS
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 
@@ -82,7 +82,7 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
     if not os.path.isdir(path):
         if input_format == "binary":
             raise ValueError(f"{path}: a binary Series is a directory")
-        if input_format is None and not path.lower().endswith(HDF5_ENDINGS):
+        if input_format is None and not path.lower().endswith(FORMATS["hdf5"].extensions):
             raise ValueError(
                 f"{path}: a Series is a directory or an HDF5 file; give inputFormat='hdf5' if "
                 f"it is one"
@@ -92,7 +92,7 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
         return None
     with os.scandir(path) as entries:
         visible = [entry.path for entry in entries if not entry.name.startswith(".")]
-    files = [name for name in visible if name.lower().endswith(HDF5_ENDINGS)]
+    files = [name for name in visible if name.lower().endswith(FORMATS["hdf5"].extensions)]
     if not files and input_format == "hdf5":
         from .. import get
 

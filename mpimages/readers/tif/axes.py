@@ -17,9 +17,7 @@ import numpy as np
 from ...errors import FormatError
 from ..base import cut_planes
 from ..options import Options
-from .imagej import is_imagej, plan_imagej
 from .index import TifIndex
-from .ome import is_ome, plan_ome
 from .plan import REGARDLESS, Plan, choose_channel, mixed
 from .scanimage import ScanImage, read_scanimage
 
@@ -61,9 +59,13 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
     """What ImageJ's or OME's header says; None where there is none, or nplanes overrules it."""
     text = index.description
     try:
-        if is_imagej(text):
+        if index.is_imagej:
+            from .imagej import plan_imagej
+
             return plan_imagej(path, text, index.count, index.pixels_per_unit, options)
-        if is_ome(text):
+        if index.is_ome:
+            from .ome import plan_ome
+
             return plan_ome(path, text, index.count, options)
     except ValueError as error:
         if options.nplanes is None:

@@ -12,11 +12,6 @@ from ..options import Options
 from .plan import Plan, choose_channel, mixed, number, unit_name
 
 
-def is_imagej(description: str) -> bool:
-    """Whether a first page's description is ImageJ's."""
-    return description.startswith("ImageJ=")
-
-
 def _imagej_fields(description: str) -> dict[str, str]:
     lines = (line.partition("=") for line in description.splitlines())
     return {key.strip(): value.strip() for key, sign, value in lines if sign}

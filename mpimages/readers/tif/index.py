@@ -10,6 +10,7 @@ is a FormatError.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ UNWRITTEN = -2
 LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
 
 _OTHER, _GEOMETRY, _PLACE = 0, 1, 2
+OME_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 
 
 def _tag_table() -> np.ndarray:
@@ -92,6 +94,17 @@ class TifIndex:
     def count(self) -> int:
         """The number of pages."""
         return len(self.ifds)
+
+    @property
+    def is_imagej(self) -> bool:
+        """Whether the first page's description is ImageJ's."""
+        return self.description.startswith("ImageJ=")
+
+    @property
+    def is_ome(self) -> bool:
+        """Whether the first page's description is OME's XML."""
+        begins = OME_ROOT.search(self.description[:4096]) is not None
+        return begins and self.description.rstrip(" \t\r\n\0").endswith("OME>")
 
     def geometry(self, page: int) -> Geometry:
         """The geometry of one page."""
@@ -269,7 +282,7 @@ def _same_length(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(rows, (rows, entries) structured array) for each length of directory."""
     lengths = np.fromiter(map(len, directories), dtype=np.int64, count=len(directories))
-    for length in np.unique(lengths):
+    for length in sorted(set(lengths.tolist())):  # np.unique imports np.ma
         rows = np.flatnonzero(lengths == length)
         joined = b"".join(directories[row] for row in rows)
         yield rows, np.frombuffer(joined, dtype=layout.entry).reshape(len(rows), -1)

@@ -9,24 +9,20 @@ import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..options import Options
+from .index import OME_ROOT
 from .plan import Plan, choose_channel, mixed, number, unit_name
 
-_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
+
 _OWN_UUID = re.compile(r"""\sUUID\s*=\s*("[^"]*"|'[^']*')""")
-
-
-def is_ome(description: str) -> bool:
-    """Whether a first page's description is OME's XML."""
-    return bool(_ROOT.search(description[:4096])) and description.rstrip(" \t\r\n\0").endswith(
-        "OME>"
-    )
 
 
 def plan_ome(path: str, description: str, count: int, options: Options) -> Plan | None:
@@ -63,6 +59,8 @@ class _Image:
     """An Image element: its Pixels, and the TiffData blocks by the file that they speak of."""
 
     def __init__(self, element: ElementTree.Element) -> None:
+        from xml.etree import ElementTree
+
         self.pixels = ElementTree.Element("Pixels", element.attrib)  # without what is in it
         self.channels = _children(element, "Channel")
         blocks = _children(element, "TiffData") or [ElementTree.Element("TiffData")]
@@ -131,7 +129,7 @@ _latest = _Read("", "", "")
 def _read_header(text: str) -> tuple[_OmeHeader | str, str]:
     """The header, or what is wrong with it; and the file's own UUID, lower case."""
     global _latest
-    root = _ROOT.search(text)
+    root = OME_ROOT.search(text)
     found = _OWN_UUID.search(root[0]) if root else None
     begin, end = (
         (len(text), len(text))
@@ -146,6 +144,8 @@ def _read_header(text: str) -> tuple[_OmeHeader | str, str]:
 
 
 def _parse(text: str) -> _OmeHeader | str:
+    from xml.etree import ElementTree  # few files need it, and its import takes a while
+
     # Entities serve only attacks here.
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return "the OME header defines entities"

@@ -20,9 +20,7 @@ from ..byte_ranges import copy_axes
 from ..options import Options
 from ..places import Places
 from .axes import make_plan
-from .imagej import imagej_pages, is_imagej
 from .index import TifIndex
-from .ome import is_ome
 from .pages import TifPages
 from .plan import REGARDLESS, Plan
 from .whole import drop_damaged, index_whole, pages_beyond
@@ -40,7 +38,6 @@ class TifReader(Reader):
     """The reader of TIFF files."""
 
     name = "tif"
-    extensions = (".tif", ".tiff", ".btf", ".tf2", ".tf8")
     signatures = TIFF_SIGNATURES
     takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
     sparse = True
@@ -192,14 +189,19 @@ def _refuse_colour(pages: TifPages) -> None:
     says how to show them. The indices are the intensities.
     """
     index = pages.index
-    scientific = is_imagej(index.description) or is_ome(index.description)
-    for kind in np.unique(index.kinds):
+    scientific = index.is_imagej or index.is_ome
+    for kind in _numbers_in(index.kinds):
         geometry = index.geometries[kind]
         if geometry.colour and not (geometry.palette and scientific):
             raise ValueError(
                 f"{pages.path}: colour images are not read (it has {geometry.colour}); convert it "
                 f"to greyscale or split its channels"
             )
+
+
+def _numbers_in(kinds: np.ndarray) -> np.ndarray:
+    """The different ones, ascending. np.unique would sort them, and import np.ma."""
+    return np.flatnonzero(np.bincount(kinds))
 
 
 def _plan(pages: TifPages, options: Options) -> Plan:
@@ -227,8 +229,10 @@ def _extend(pages: TifPages, options: Options) -> bool:
         Whether there are fewer, and the others are to be dropped.
     """
     index = pages.index
-    if index.count != 1 or not is_imagej(index.description):
+    if index.count != 1 or not index.is_imagej:
         return False
+    from .imagej import imagej_pages
+
     fitting = 1
     try:
         said = imagej_pages(pages.path, index.description)
@@ -263,7 +267,7 @@ def _count_fitting(pages: TifPages) -> int:
 def _describe(pages: TifPages, plan: Plan) -> tuple[tuple[int, ...], np.dtype]:
     """The shape and dtype of an image; all of its pages must have them."""
     index = pages.index
-    kinds = np.unique(index.kinds[plan.pages.reshape(-1)])
+    kinds = _numbers_in(index.kinds[plan.pages.reshape(-1)])
     if len(kinds) == 0:  # no image is whole: what one would be like
         kinds = np.zeros(1, dtype=np.int64)
     found = (index.geometries[kind] for kind in kinds)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mpi4py import MPI
-from numpy.typing import DTypeLike
 
 from ...core.json_types import JsonObject
 from ...core.text import quote
@@ -19,7 +18,9 @@ from ...errors import FormatError
 from ...kernels.transpose import transpose
 from ...spmd.agreement import Together
 from ..binaryseries import check_block, check_series
+from ..calibration import Calibration
 from ..output.piece_sums import PieceSums
+from ..output.plain import plain_index, plain_metadata
 from .chunk_shape import chunk_shape
 from .file import (
     DatasetPlan,
@@ -31,9 +32,11 @@ from .file import (
 )
 from .file_object import new_file, open_file
 from .filters import Filters
+from .scales import describe_axes, plain_figures
 
 if TYPE_CHECKING:
     import h5py
+    from numpy.typing import DTypeLike
 
 _log = logging.getLogger("mpimages")
 
@@ -145,11 +148,20 @@ class DatasetWriter:
                 self.grain = pixel_grain(self.dims, chunk[:-1] if series else chunk[1:])
                 self.image_grain = 1 if series else chunk[0]
             self._sums = PieceSums(math.prod(self.shape) * self.dtype.itemsize)
+            labels = plain_index(np.arange(self.times) if index is None else index, self.times)
+            said = plain_metadata(dict(metadata or {}))
+            calibration = Calibration.of(said)
             described = dataset_attributes(
-                layout, index, self.times, metadata, self._sums.attributes(), attributes
+                layout,
+                labels,
+                said,
+                plain_figures(calibration, len(dims)),
+                self._sums.attributes(),
+                attributes,
             )
+            axes = describe_axes(layout, self.dims, labels, calibration)
             self._plan = DatasetPlan(
-                dataset_name(dataset), self.shape, self.dtype, chunk, filters, described
+                dataset_name(dataset), self.shape, self.dtype, chunk, filters, described, axes
             )
             self._prepare()
         self._begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,8 @@ import numpy as np
 from ...core.json_types import JsonObject
 from ...core.text import quote
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
-from ..output.plain import plain_index, plain_metadata
 from .filters import Filters
+from .scales import LINKS, Axis, attach_scales, create_scales, has_axes
 
 if TYPE_CHECKING:
     import h5py
@@ -37,6 +37,8 @@ class DatasetPlan:
         Stored little-endian whatever its byte order.
     filters : Filters or None
     attributes : mapping
+    axes : tuple of Axis
+        In the dataset's order.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DatasetPlan:
     chunk: tuple[int, ...] | None
     filters: Filters | None
     attributes: JsonObject
+    axes: tuple[Axis, ...]
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -70,9 +73,9 @@ def dataset_name(name: object) -> str:
 
 def dataset_attributes(
     layout: str,
-    index: Iterable[object] | None,
-    times: int,
-    metadata: Mapping[str, object] | None,
+    index: np.ndarray,
+    metadata: JsonObject,
+    figures: Mapping[str, object],
     checksums: Mapping[str, object],
     further: Mapping[str, object] | None,
 ) -> JsonObject:
@@ -80,8 +83,9 @@ def dataset_attributes(
     own = {
         HDF5_MARK: np.int64(HDF5_VERSION),
         "layout": layout,
-        "index": plain_index(np.arange(times) if index is None else index, times),
-        "metadata": json.dumps(plain_metadata(dict(metadata or {})), sort_keys=True),
+        "index": index,
+        "metadata": json.dumps(metadata, sort_keys=True),
+        **figures,
         **checksums,
     }
     given = dict(sorted((further or {}).items()))
@@ -92,12 +96,13 @@ def dataset_attributes(
 
 
 def create_dataset(file: h5py.File, plan: DatasetPlan) -> h5py.h5d.DatasetID:
-    """Create the planned dataset in a new file; a ``h5py.h5d.DatasetID``.
+    """Create the planned dataset and its scales in a new file; a ``h5py.h5d.DatasetID``.
 
     Without filters its storage is allocated, and in either case none of it is filled.
     """
     import h5py
 
+    create_scales(file, plan.name, plan.axes)
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)
@@ -116,8 +121,10 @@ def create_dataset(file: h5py.File, plan: DatasetPlan) -> h5py.h5d.DatasetID:
     kind = h5py.h5t.py_create(plan.dtype.newbyteorder("<"), logical=True)
     space = h5py.h5s.create_simple(plan.shape)
     raw = h5py.h5d.create(file.id, plan.name.encode(), kind, space, properties, links)
+    dataset = h5py.Dataset(raw)
     for key, value in plan.attributes.items():
-        h5py.Dataset(raw).attrs[key] = value
+        dataset.attrs[key] = value
+    attach_scales(dataset, plan.axes)
     file.flush()
     return raw
 
@@ -150,13 +157,15 @@ def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.Datase
         ("dtype", dataset.dtype, stored),
         ("chunks", dataset.chunks, plan.chunk),
         ("filters", filters, wanted),
-        ("attributes", sorted(dataset.attrs), sorted(plan.attributes)),
+        ("attributes", sorted({*dataset.attrs} - {*LINKS}), sorted(plan.attributes)),
     ]:
         if found != expected:
             raise _other(path, f"has the {what} {found} instead of {expected}")
     for key, value in plan.attributes.items():
         if key != "checksum" and not np.array_equal(dataset.attrs[key], value):
             raise _other(path, f"has another {key}")
+    if not has_axes(dataset, plan.axes):
+        raise _other(path, "has other axes")
     return dataset.id
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -85,6 +84,8 @@ def check_owner(path: str, status: os.stat_result | None = None) -> None:
 
 def _shown_owner(path: str) -> int:
     """To whom a file belongs that this process makes beside `path`."""
+    import tempfile
+
     with tempfile.TemporaryFile(dir=os.path.dirname(path)) as file:
         return os.fstat(file.fileno()).st_uid
 

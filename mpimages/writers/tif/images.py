@@ -1,18 +1,12 @@
-"""Images and volumes as TIFF: the values as they are, with ImageJ's header where it can."""
+"""An image or a volume as a TIFF of its own: the values as they are. Local."""
 
 from __future__ import annotations
 
-from typing import SupportsFloat
-
 import numpy as np
 
-from ...core.arguments import check_record_dtype
 from ...core.json_types import JsonObject
-
-# The dtypes that ImageJ opens (by their one-letter codes).
-IMAGEJ_CODES = "BHhf"
-# Beyond this the offsets of a classic TIFF may not reach; the rest of 4 GiB is for headers.
-CLASSIC_BYTES = (1 << 32) - (1 << 25)
+from ..output.boxes import little_pieces
+from .layout import StackLayout
 
 
 def write_tif(path: str, image: np.ndarray, metadata: JsonObject | None = None) -> None:
@@ -24,8 +18,7 @@ def write_tif(path: str, image: np.ndarray, metadata: JsonObject | None = None) 
     image : ndarray
         Integers or floats; the dtype is kept. A page of the file is a page of the volume.
     metadata : mapping, optional
-        ``pixelSize`` (per axis, None where unknown), ``unit`` and ``frameInterval`` (s) are
-        written for ImageJ, where it knows the dtype and the file is below 4 GiB.
+        As in `StackLayout`.
 
     Raises
     ------
@@ -39,55 +32,14 @@ def write_tif(path: str, image: np.ndarray, metadata: JsonObject | None = None) 
     The file is little-endian and uncompressed, without software or time. A volume of one page
     is stored as the image that TIFF takes it for.
     """
-    import tifffile
-
     if image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(f"{path}: image must be 2-D or 3-D and not empty, got shape {image.shape}")
-    check_record_dtype(image.dtype, f"{path}: image")
     pages = image[np.newaxis] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    # Not through `open`: tifffile itself would replace an existing file.
+    dtype = image.dtype.newbyteorder("=")
+    layout = StackLayout((1, *pages.shape), dtype, metadata or {}, marked=False)
     with open(path, "xb") as file:
-        tifffile.imwrite(file, **_arguments(pages, metadata or {}))
-
-
-def _arguments(pages: np.ndarray, metadata: JsonObject) -> JsonObject:
-    common: JsonObject = {"byteorder": "<", "photometric": "minisblack", "software": False}
-    big = pages.nbytes > CLASSIC_BYTES
-    native = pages.astype(pages.dtype.newbyteorder("="), copy=False)
-    if big or native.dtype.char not in IMAGEJ_CODES:
-        return common | {"data": native, "metadata": None, "bigtiff": big}
-    # All six of ImageJ's axes are spelled out: nothing is left to be guessed from lengths of 1.
-    data = native[np.newaxis, :, np.newaxis, :, :, np.newaxis]
-    described, resolution = imagej_metadata(metadata, volume=len(pages) > 1)
-    return common | {
-        "data": data,
-        "imagej": True,
-        "metadata": {"axes": "TZCYXS", **described},
-        "resolution": resolution,
-        "resolutionunit": 1,
-    }
-
-
-def imagej_metadata(
-    metadata: JsonObject, volume: bool
-) -> tuple[JsonObject, tuple[float, float] | None]:
-    """ImageJ's description, and pixels per unit along (x, y)."""
-    described: JsonObject = {}
-    if _is_positive(metadata.get("frameInterval", 0)):
-        described["finterval"] = float(metadata["frameInterval"])
-    unit, size = metadata.get("unit"), tuple(metadata.get("pixelSize") or ())
-    if not (isinstance(unit, str) and len(size) >= 2 and all(map(_is_positive, size[:2]))):
-        return described, None
-    # ImageJ's header is ASCII; it spells the micrometre like this, other letters as escapes.
-    unit = "um" if unit in ("µm", "μm", "micron") else unit
-    described["unit"] = unit.encode("ascii", "backslashreplace").decode().replace("\n", " ")
-    if volume and len(size) > 2 and _is_positive(size[2]):
-        described["spacing"] = float(size[2])
-    return described, (1 / float(size[1]), 1 / float(size[0]))
-
-
-def _is_positive(value: SupportsFloat) -> bool:
-    try:
-        return bool(0 < float(value) < float("inf"))
-    except (TypeError, ValueError):
-        return False
+        file.write(layout.head([], layout.first))
+        for piece in little_pieces(pages):
+            file.write(piece.data)
+        for table in layout.tables():
+            file.write(table)

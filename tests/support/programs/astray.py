@@ -89,6 +89,20 @@ def third_is_busy() -> None:
     (images.mean if first else images.max)()
 
 
+def last_leaves_a_loop() -> None:
+    for _ in images:
+        if last:
+            break
+    images.max()
+
+
+def last_begins_a_loop_again() -> None:
+    for image in images:
+        if last and image[0, 0]:
+            break
+    list(images)
+
+
 def told_again() -> None:
     """What is caught leaves the program going, but not the context."""
     with suppress(CollectiveMismatchError):
