@@ -147,6 +147,8 @@ def acquire(comm: object, limit: float | None = None) -> Shared:
         raise TypeError(f"comm must be an mpi4py intracommunicator, got {quote(comm)}")
     with _claiming:
         shared = cast(Shared, comm.Get_attr(_keyval()))
+        if shared is not None and hasattr(shared, "watch"):
+            shared.watch.look_behind()
         new = shared is None or not shared.in_step
         if not new:
             shared.check_thread()

@@ -30,12 +30,14 @@ from .waiting import PAUSE, spin
 __all__ = ["Watch", "calling"]
 
 # Seconds until a waiting rank sends its place; between its warnings; to collect the places of the
-# others if all have posted, or if only some have; that an agreement may take to arrive.
+# others if all have posted, or if only some have; that an agreement may take to arrive; to look
+# for messages that have come while this rank was elsewhere.
 ANNOUNCE = 2.0
 WARN = 30.0
 ASK = 2.0
 GATHER = 0.5
 ARRIVE = 3.0
+BEHIND = 5e-3
 SHOWN = 8
 # Before the text of a place of this kind.
 WHERE = {"in": "is in ", "tired": "no longer waits in "}
@@ -210,6 +212,18 @@ class Watch:
 
     def _differs(self, place: _Place) -> bool:
         return place.sequence == self._sequence and place.token != self._mine.token
+
+    def look_behind(self) -> None:
+        """Learn whether others have given up an action that this rank has not entered. Local."""
+        if self.alone:
+            return
+        end = time.monotonic() + BEHIND  # MPI finds messages that have come after some looks only
+        while not self.broken and time.monotonic() < end:
+            self._listen()
+            self.broken = any(
+                place.kind == "tired" and place.sequence > self._sequence
+                for place in self._places.values()
+            )  # but not parted: at its end this rank completes their handshake
 
     # -- messages between ranks ------------------------------------------------------------
 

@@ -154,6 +154,13 @@ def test_who_comes_after_the_limit_is_told(ranks):
     assert output.count("well") == ranks, output
 
 
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_all_can_make_a_new_context_after_one_has_failed_alone(ranks):
+    code, output, _ = run(ranks, "fails_alone_and_goes_on")
+    assert code == 0, output
+    assert output.count("well") == ranks, output
+
+
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_first_context_that_only_one_rank_makes(ranks):
     with Job(ranks, "unmet.py", 3) as job:

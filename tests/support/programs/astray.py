@@ -181,6 +181,20 @@ def late() -> None:
     print("well")
 
 
+def fails_alone_and_goes_on() -> None:
+    """As in a notebook: the engine of a failed cell lives on, and all make a new context."""
+    short = ThunderContext(timeout=1)
+    data = short.loadImagesFromArray(np.ones((3, 2, 2), "u1"))
+    if not last:
+        with suppress(CollectiveMismatchError):
+            data.sum()
+    else:
+        time.sleep(4)  # a rank that is busy elsewhere, and does not look at messages meanwhile
+    again = ThunderContext(timeout=10)
+    assert again.loadImagesFromArray(np.ones((3, 2, 2), "u1")).sum()[0, 0] == 3
+    print("well")
+
+
 def bad(image: np.ndarray) -> np.ndarray:
     if image[0, 0] == 0:
         raise LookupError("lost my way")
