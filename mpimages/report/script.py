@@ -99,7 +99,7 @@ SCRIPT = """\
     group.innerHTML = round(a * each, b * each, most, whole).map(([value, text]) => {
       const x = (left + (value / each - a) / (b - a) * (right - left)).toFixed(1);
       return `<path class="axis" d="M${x} ${below ? bottom : top - 4}v4"/>` +
-        `<text ${below ? "" : 'class="soft" '}x="${x}" y="${below ? bottom + 17 : top - 8}" ` +
+        `<text ${below ? "" : 'class="soft" '}x="${x}" y="${below ? bottom + 17 : top - 10}" ` +
         `text-anchor="middle">${text}</text>`;
     }).join("");
   };
