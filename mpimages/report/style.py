@@ -9,7 +9,7 @@ CSS = """\
   --note: #7a6a1f; --note-soft: #faf5df; --fine: #2d7d46; --fine-soft: #e9f5ed;
   --ring: #ff2fd0;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #15181b; --card: #1c2024; --ink: #e6e8ea; --soft: #a2a9b0; --muted: #6f777f;
     --rule: #2d3238; --accent: #6fb1e8; --second: #e8a05f; --warn: #ff7b6b; --warn-soft: #3a2220;
