@@ -186,7 +186,7 @@ class Size:
     right: float = 14.0
 
 
-LARGE = Size(480, 215, 70, 42, 28)
+LARGE = Size(480, 220, 70, 42, 33)
 LOW = 12  # without an axis above
 SMALL = Size(300, 132, 50, 34, 8)
 
@@ -285,9 +285,9 @@ class Plot:
         self.parts.append('<g class="above">')
         for x, text in zip(self._across(places), texts, strict=True):
             self.parts.append(f'<path class="axis" d="M{x:.1f} {s.top - 4:g}v4"/>')
-            self._text(text, float(x), s.top - 8, "middle", "soft")
+            self._text(text, float(x), s.top - 10, "middle", "soft")
         self.parts.append("</g>")
-        self._text("frame", s.left - 14, s.top - 8, "end", "soft")
+        self._text("frame", s.left - 14, s.top - 10, "end", "soft")
 
     def _text(self, text: str, x: float, y: float, anchor: str, kind: str = "") -> None:
         of_kind = f' class="{kind}"' if kind else ""

@@ -95,7 +95,8 @@ def _slope_text(bleaching: Trend, interval: float | None) -> str:
     if np.isfinite(bleaching.change):
         change = percent_text(abs(bleaching.change))
         sign = "+" if bleaching.change > 0 else "−"
-        text += f", {sign if bleaching.change and change[0].isdigit() else ''}{change} over the recording"
+        has_sign = bleaching.change != 0 and change[0].isdigit()
+        text += f", {sign if has_sign else ''}{change} over the recording"
     if interval is not None and bleaching.start > 0:
         minute = 60 / interval * bleaching.slope / bleaching.start
         text += f" ({number_text(100 * minute, 2)} % a minute)".replace("-", "−")

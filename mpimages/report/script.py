@@ -30,8 +30,13 @@ SCRIPT = """\
     }
     return out;
   };
-  for (const svg of plots) {
+  plots.forEach((svg, number) => {
     svg.box = svg.dataset.box.split(" ").map(Number);
+    const [left, right, top, bottom] = svg.box;
+    svg.insertAdjacentHTML("afterbegin", `<clipPath id="axes-${number}"><rect x="${left}" ` +
+      `y="${top - 2}" width="${right - left}" height="${bottom - top + 4}"/></clipPath>`);
+    for (const path of svg.querySelectorAll(".curve"))
+      path.setAttribute("clip-path", `url(#axes-${number})`);
     svg.curves = [...svg.querySelectorAll(".curve[data-y]")].map(path => {
       const low = numbers(path.dataset.y);
       return {path, low, high: numbers(path.dataset.z) || low};
@@ -41,7 +46,7 @@ SCRIPT = """\
       const [y0, y1] = [...path.getAttribute("d").matchAll(/[\\d.]+ ([\\d.]+)/g)].map(m => +m[1]);
       return {path, x0, x1, y0, y1};
     });
-  }
+  });
   const find = x => {  // the first place from x on
     let i = 0, j = places.length;
     while (i < j) { const k = (i + j) >> 1; if (places[k] < x) i = k + 1; else j = k; }
@@ -99,7 +104,7 @@ SCRIPT = """\
     group.innerHTML = round(a * each, b * each, most, whole).map(([value, text]) => {
       const x = (left + (value / each - a) / (b - a) * (right - left)).toFixed(1);
       return `<path class="axis" d="M${x} ${below ? bottom : top - 4}v4"/>` +
-        `<text ${below ? "" : 'class="soft" '}x="${x}" y="${below ? bottom + 17 : top - 8}" ` +
+        `<text ${below ? "" : 'class="soft" '}x="${x}" y="${below ? bottom + 17 : top - 10}" ` +
         `text-anchor="middle">${text}</text>`;
     }).join("");
   };

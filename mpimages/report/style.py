@@ -9,7 +9,7 @@ CSS = """\
   --note: #7a6a1f; --note-soft: #faf5df; --fine: #2d7d46; --fine-soft: #e9f5ed;
   --ring: #ff2fd0;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #15181b; --card: #1c2024; --ink: #e6e8ea; --soft: #a2a9b0; --muted: #6f777f;
     --rule: #2d3238; --accent: #6fb1e8; --second: #e8a05f; --warn: #ff7b6b; --warn-soft: #3a2220;
@@ -40,7 +40,7 @@ p { margin: .2rem 0 .8rem; max-width: 46rem; color: var(--soft); font-size: .9re
 .note { background: var(--note-soft); } .note .mark { background: var(--note); }
 .fine { background: var(--fine-soft); } .fine .mark { background: var(--fine); }
 .pictures, .lines { display: grid; gap: 1rem; grid-template-columns: repeat(2, minmax(0, 1fr)); }
-.active { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
+.active { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
 figure {
   margin: 0; padding: .9rem 1rem; background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; break-inside: avoid; min-width: 0;

@@ -62,6 +62,7 @@ WRONG = {
     "stats: several": (["stats", "a.tif", "b.tif", "c.tif", "o"], "Got 4 paths"),
     "report: several": (["report", "a.tif", "b.tif", "c.tif"], "quote the pattern"),
     "report: nothing": (["report"], "'PATH'"),
+    "report: interval": (["report", "a", "--interval", "0"], "--interval"),
     "report: memory": (["report", "a", "--memory", "much"], "much"),
     "project: kind": (["project", "a", "p", "--kind", "mode"], "mode"),
     "project: axis": (["project", "a", "p", "--axis", "3"], "axis"),

@@ -403,7 +403,16 @@ CALLS = [
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsTif", {"path": OUT}, {**PATH, "overwrite": ("overwrite", d.FLAG)}),
-    Call("volumes", "report", {"path": OUT}, {**PATH, "overwrite": ("overwrite", d.FLAG)}),
+    Call(
+        "volumes",
+        "report",
+        {"path": OUT},
+        {
+            **PATH,
+            "overwrite": ("overwrite", d.FLAG),
+            "interval": ("interval", [*d.FINITE, 0, -1.0, 2**2000]),
+        },
+    ),
     Call(
         "flat",
         "saveAsPngs",
