@@ -268,7 +268,7 @@ def timeseries(activity, traces, interval):
     labels = []
     for number, (key, trace) in enumerate(traces.items()):
         color = COLORS[number % len(COLORS)]
-        places.plot(key[1], key[0], "o", ms=9, mfc="none", mec=color, mew=2)
+        places.plot(key[1], key[0], "o", ms=9, mfc="none", mec=color, mew=2, clip_on=False)
         name(places, number + 1, key, color)
         times = np.arange(len(trace)) * (interval or 1)
         lines.plot(times, trace - number * step, color=color, lw=1.4)

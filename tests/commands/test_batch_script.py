@@ -260,8 +260,7 @@ def test_it_starts_no_mpi_and_does_nothing(tmp_path, job):
         [sys.executable, "-c", WITHOUT_MPI, "slurm", *job],
         cwd=tmp_path,
         timeout=SECONDS,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
