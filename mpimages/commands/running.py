@@ -156,7 +156,8 @@ class Run:
                 err=True,
             )
             abort(comm, code)
-        if comm is None:  # an interrupted import may have started MPI all the same
+        # An interrupted import may have started MPI all the same.
+        if comm is None and "mpi4py" in sys.modules:
             end_within(PATIENCE)
         self.complain(text)
         return code
