@@ -25,6 +25,7 @@ import numpy as np
 
 from ..engine.chain import Shape
 from .neighbours import zero_not_finite
+from .shifts import clearness
 
 __all__ = ["LineNoise", "Profiles", "displaced_rows", "line_noise", "sampled_images"]
 
@@ -44,8 +45,8 @@ STILL = 0.25
 
 # Of displaced rows: how far they are looked for, what is too little, and how clear it must be.
 FARTHEST, CLAIMED, CLEAR_ROWS = 8, 0.5, 6.0
-# Into how many squares along an axis, and how long an axis must be.
-SQUARES, SHORTEST = 8, 32
+# How long an axis must be.
+SHORTEST = 32
 TINY = 1e-30
 
 
@@ -168,9 +169,22 @@ def displaced_rows(mean: np.ndarray) -> float | None:
             return None
         mean = mean / scale
     odd = mean[1:-1:2]
-    around = (mean[0:-2:2] + mean[2::2][: len(odd)])[: len(odd)] / 2
+    around = (mean[0:-2:2] + mean[2::2]) / 2
     odd, around = (part - part.mean(axis=1, keepdims=True) for part in (odd, around))
+    shift = _displacement(around, odd)
+    if not CLAIMED <= abs(shift) < FARTHEST:
+        return None
     columns = mean.shape[1]
+    turns = np.exp(-2j * np.pi * np.fft.rfftfreq(columns) * shift)
+    moved = np.fft.irfft(np.fft.rfft(around, axis=1) * turns, columns, axis=1)
+    seen, unmoved, moved = (part[:, FARTHEST:-FARTHEST] for part in (odd, around, moved))
+    clear = clearness((seen - unmoved) ** 2, (seen - moved) ** 2, seen.shape)
+    return shift if clear > CLEAR_ROWS else None
+
+
+def _displacement(around: np.ndarray, odd: np.ndarray) -> float:
+    """Where rows are most like others that are moved to the right, between -8 and 8 pixels."""
+    columns = odd.shape[1]
     window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(columns) + 0.5) / columns)
     spectrum = np.fft.rfft(around * window, axis=1)
     likeness = np.fft.irfft((np.conj(spectrum) * np.fft.rfft(odd * window, axis=1)).sum(0), columns)
@@ -178,25 +192,4 @@ def displaced_rows(mean: np.ndarray) -> float | None:
     place = int(near[likeness[near].argmax()])
     low, top, high = (float(likeness[place + i]) for i in (-1, 0, 1))
     bend = low - 2 * top + high
-    shift = place + (0.5 * (low - high) / bend if bend < 0 else 0.0)
-    if abs(shift) < CLAIMED or abs(place) == FARTHEST:
-        return None
-    turns = np.exp(-2j * np.pi * np.fft.rfftfreq(columns) * shift)
-    moved = np.fft.irfft(np.fft.rfft(around, axis=1) * turns, columns, axis=1)
-    whole = np.s_[:, FARTHEST:-FARTHEST]
-    gains = _gains(odd[whole], around[whole], moved[whole])
-    return shift if gains.sum() > CLEAR_ROWS * np.sqrt((gains**2).sum()) else None
-
-
-def _gains(seen: np.ndarray, unmoved: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """How much better each square is explained by the moved rows: -1…1."""
-
-    def in_squares(values: np.ndarray) -> np.ndarray:
-        for axis in (0, 1):
-            n = values.shape[axis]
-            values = np.add.reduceat(values, np.arange(0, n, -(-n // SQUARES)), axis=axis)
-        return values
-
-    a, b = in_squares((seen - unmoved) ** 2), in_squares((seen - moved) ** 2)
-    found: np.ndarray = np.sign(a - b) * np.sqrt(np.abs(a - b) / np.maximum(a + b, TINY))
-    return found
+    return place + (0.5 * (low - high) / bend if bend < 0 else 0.0)

@@ -28,7 +28,7 @@ import numpy as np
 from ..engine.chain import Shape
 from .neighbours import zero_not_finite
 
-__all__ = ["CLAIMED", "LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder"]
+__all__ = ["CLAIMED", "LEAST", "RELIABLE", "Reduced", "Region", "ShiftFinder", "clearness"]
 
 # Pixels of the small picture along an axis, at most: of long recordings fewer, or their shifts
 # would take longer than all the rest. What exceeds so many of the image's is cut off.
@@ -204,17 +204,9 @@ class ShiftFinder:
         between = moved + unmoved
         part = between * weights
         bright = 2 * np.vdot(part, seen) / max(np.vdot(part, between), TINY)
-        a = self._in_squares((seen - bright * unmoved) ** 2 * weights)
-        b = self._in_squares((seen - bright * moved) ** 2 * weights)
-        gains = np.sign(a - b) * np.sqrt(np.abs(a - b) / np.maximum(a + b, TINY))
-        return bool(gains.sum() > CLEAR * np.sqrt((gains**2).sum()))
-
-    def _in_squares(self, values: np.ndarray) -> np.ndarray:
-        """Sums over the squares of a part of a picture."""
-        for axis, n in enumerate(self.shape):
-            starts = np.arange(0, values.shape[axis], -(-n // SQUARES))
-            values = np.add.reduceat(values, starts, axis=axis)
-        return values
+        a = (seen - bright * unmoved) ** 2 * weights
+        b = (seen - bright * moved) ** 2 * weights
+        return clearness(a, b, self.shape) > CLEAR
 
     def _surfaces(self, values: np.ndarray) -> np.ndarray:
         cross = self._spectra(values) * self.reference
@@ -232,6 +224,28 @@ class ShiftFinder:
         if not strength >= RELIABLE:
             return np.nan, np.nan, strength
         return _between(surface[:, column], row), _between(surface[row], column), strength
+
+
+def clearness(a: np.ndarray, b: np.ndarray, shape: Shape) -> float:
+    """By how many standard deviations squares all over a picture prefer errors b to errors a.
+
+    Parameters
+    ----------
+    a, b : (rows, columns) float64 ndarray
+        Squared errors of each pixel.
+    shape : (rows, columns)
+        Of the picture of which these may be a part: it is cut into 8 × 8 squares.
+    """
+    a, b = (_in_squares(errors, shape) for errors in (a, b))
+    gains = np.sign(a - b) * np.sqrt(np.abs(a - b) / np.maximum(a + b, TINY))
+    return float(gains.sum() / max(np.sqrt((gains**2).sum()), TINY))
+
+
+def _in_squares(values: np.ndarray, shape: Shape) -> np.ndarray:
+    for axis, n in enumerate(shape):
+        starts = np.arange(0, values.shape[axis], -(-n // SQUARES))
+        values = np.add.reduceat(values, starts, axis=axis)
+    return values
 
 
 def _standard(pictures: np.ndarray) -> np.ndarray:

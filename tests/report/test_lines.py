@@ -60,6 +60,7 @@ def found_in(images):
     return {name: line_noise(*two) for name, two in parts.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
@@ -102,6 +103,7 @@ def test_displaced_rows_are_measured(shift):
     image[1::2] = moved(image, 0, shift)[1::2]
     seen = rng.poisson(np.repeat(image.clip(0)[None], 20, 0)).mean(axis=0)
     assert displaced_rows(seen) == pytest.approx(shift, abs=0.15)
+    assert displaced_rows(seen[:-1]) == pytest.approx(shift, abs=0.15)
     assert displaced_rows(seen.T) is None
 
 

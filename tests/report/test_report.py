@@ -387,6 +387,8 @@ def test_noise_and_signal_of_each_pixel(tsc, dtype):
     assert 20 < judged.figures["noise"]["median"] < 40
 
 
+@pytest.mark.slow
+@pytest.mark.few_ranks
 def test_noise_alone_has_no_lasting_signal(tsc):
     for seed in range(20):
         rng = np.random.RandomState(seed)
