@@ -10,11 +10,14 @@ import numpy as np
 Range = tuple[int, int]
 
 
-def consecutive(numbers: np.ndarray) -> Iterator[Range]:
-    """Yield the places [start, stop) of consecutive numbers in ascending numbers."""
-    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
-    edges = [0, *breaks.tolist(), len(numbers)]
-    yield from itertools.pairwise(edges if len(numbers) else [])
+def consecutive(numbers: np.ndarray, step: int = 1) -> Iterator[Range]:
+    """Yield the places [start, stop) of numbers that follow each other by `step`."""
+    if len(numbers) < 2:  # one image a file is common: no arithmetic for each of them
+        if len(numbers):
+            yield 0, 1
+        return
+    breaks = np.flatnonzero(np.diff(numbers) != step) + 1
+    yield from itertools.pairwise([0, *breaks.tolist(), len(numbers)])
 
 
 def runs_of(numbers: np.ndarray) -> list[Range]:

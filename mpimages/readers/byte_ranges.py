@@ -24,18 +24,18 @@ LARGEST_CONF = 1 << 28
 
 
 def open_file(path: str) -> tuple[int, int]:
-    """Open a regular file for reading.
+    """Open a regular file for reading: the descriptor and the file's size."""
+    fd, status = open_status(path)
+    return fd, status.st_size
 
-    Returns
-    -------
-    (int, int)
-        The descriptor and the file's size.
-    """
+
+def open_status(path: str) -> tuple[int, os.stat_result]:
+    """As `open_file`: the descriptor, and what the system says of the file."""
     # Without O_NONBLOCK a named pipe would wait for its writer.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode):
-        return fd, status.st_size
+        return fd, status
     quietly(os.close, fd)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)

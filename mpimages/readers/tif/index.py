@@ -14,6 +14,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from typing import Literal
 
@@ -39,6 +40,7 @@ UNWRITTEN = -2
 LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
 
 _OTHER, _GEOMETRY, _PLACE = 0, 1, 2
+NEAR = 4096  # bytes that cost less than a call of the system
 OME_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 
 
@@ -115,11 +117,27 @@ class TifIndex:
 
         The files of a recording mostly differ in their pixels alone.
         """
-        return (
-            bool(self.marks)
-            and size == self.size
-            and all(os.pread(fd, len(part), place) == part for place, part in self.marks)
-        )
+        if not self.marks or size != self.size:
+            return False
+        for begin, end, marks in self._stretches:
+            found = os.pread(fd, end - begin, begin)
+            for place, part in marks:
+                if not found.startswith(part, place - begin):
+                    return False
+        return True
+
+    @cached_property
+    def _stretches(self) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
+        """The marks that lie near each other, and where: one call of the system reads them."""
+        found: list[tuple[int, int, list[tuple[int, bytes]]]] = []
+        for place, part in sorted(self.marks):
+            end = place + len(part)
+            if found and place - found[-1][1] <= NEAR:
+                begin, last, marks = found.pop()
+                found.append((begin, max(last, end), [*marks, (place, part)]))
+            else:
+                found.append((place, end, [(place, part)]))
+        return found
 
     def extend(self, path: str, count: int, begin: int) -> TifIndex:
         """The index of a file whose only directory stands for `count` pages, which follow

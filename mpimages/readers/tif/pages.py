@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
 from ...core.cleanup import quietly
+from ...core.ranges import consecutive
 from ...core.timers import phase
 from ...errors import FormatError
 from ..base import Closing, check_claim
-from ..byte_ranges import byteswap, open_file, read_into
+from ..byte_ranges import byteswap, open_status, read_into
 from .geometry import NO_COMPRESSION, Entries, Geometry
 from .index import UNWRITTEN, TifIndex, index_tif
 
@@ -53,8 +53,8 @@ class TifPages(Closing):
         self._tifffile: tifffile.TiffFile | None = None
         self._again: BinaryIO | None = None
         self._fd: int | None = None
-        self._fd, self.size = open_file(path)
-        status = os.fstat(self._fd)
+        self._fd, status = open_status(path)
+        self.size = status.st_size
         self.identity = (path, status.st_dev, status.st_ino, self.size, status.st_mtime_ns)
 
     def find_index(self, limit: int | None = None) -> None:
@@ -116,15 +116,13 @@ class TifPages(Closing):
     def read(self, pages: np.ndarray, out: np.ndarray) -> None:
         """Read pages into out, (pages, rows, columns), C-contiguous."""
         begins: np.ndarray = self.index.data[pages]
-        if (begins < 0).any():
+        if begins.min() < 0:
             for k, page in enumerate(pages.tolist()):
                 self._read_page(page, out[k])
             return
         nbytes = out[0].nbytes
         # Pages that follow each other in the file are read at once.
-        breaks = np.flatnonzero(np.diff(begins) != nbytes) + 1
-        edges = [0, *breaks.tolist(), len(begins)]
-        for first, last in pairwise(edges):
+        for first, last in consecutive(begins, nbytes):
             read_into(self._open_fd(), int(begins[first]), out[first:last], self.path)
         byteswap(out, self.index.geometry(int(pages[0])).stored)
 
