@@ -61,7 +61,10 @@ setup: $(DEV)
 # $(call quietly,COMMAND): silent, but that the end of what it has said is shown where it fails.
 LOG = $(TMP)/log$(@F)
 quietly = { $(1); } >$(LOG) 2>&1 || { tail -n 12 $(LOG); exit 1; }
+# Of what is installed only what every start imports is compiled to bytecode: where Python may not
+# write it, each start would do it again.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
+STARTING := click h5py mpi4py numpy tifffile tqdm
 
 # What users and the demo need: the package, with an MPI.
 $(READY): $(KERNELS) | $(TMP)
@@ -73,6 +76,7 @@ $(READY): $(KERNELS) | $(TMP)
 	  $(PIP) --requirement $(TMP)/needs.txt)
 	@echo "3/3 compiling six kernels: about a minute"
 	@$(call quietly,$(PIP) --no-build-isolation --no-deps --editable .)
+	@$(BIN)/python -m compileall -q mpimages $(STARTING:%=$$(echo $(VENV)/lib/python*/site-packages/%))
 	@touch $@
 
 # What an extra names, without building the kernels once more.
