@@ -76,7 +76,7 @@ $(READY): $(KERNELS) | $(TMP)
 	  $(PIP) --requirement $(TMP)/needs.txt)
 	@echo "3/3 compiling six kernels: about a minute"
 	@$(call quietly,$(PIP) --no-build-isolation --no-deps --editable .)
-	@$(BIN)/python -m compileall -q mpimages $(STARTING:%=$$(echo $(VENV)/lib/python*/site-packages/%))
+	-@$(BIN)/python -m compileall -q mpimages $(STARTING:%=$$(echo $(VENV)/lib/python*/site-packages/%))
 	@touch $@
 
 # What an extra names, without building the kernels once more.
