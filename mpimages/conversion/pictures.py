@@ -58,7 +58,8 @@ def save_tif(
     with action.together():  # the metadata are local to a rank
         rows, columns, pages = (*known.dims, 1)[:3]
         layout = StackLayout((known.count, pages, rows, columns), known.dtype, metadata)
-    with staged(action.comm, path, "tifstack", overwrite, action.name) as file:
+    inputs = images.source.inputs
+    with staged(action.comm, path, "tifstack", overwrite, action.name, inputs=inputs) as file:
         writer = StackWriter(action.comm, file, layout)
         try:
             action.stream(known, writer.write)
@@ -137,7 +138,8 @@ def _save_pictures(
 ) -> None:
     """Write one file for each image, named by its key. Collective."""
     comm, keys = action.comm, images.keys
-    with staged(comm, path, kind, overwrite, action.name, (prefix, options)) as directory:
+    given, inputs = (prefix, options), images.source.inputs
+    with staged(comm, path, kind, overwrite, action.name, given, inputs) as directory:
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:

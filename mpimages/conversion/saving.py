@@ -25,6 +25,7 @@ from ..exchange.source import ExchangeSource
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from .chunk_alignment import Slabs
+from .complete import check_form, check_values
 from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
@@ -171,7 +172,7 @@ def _hdf5(
 ) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
     """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
     from ..writers.hdf5.chunk_shape import as_chunks
-    from ..writers.hdf5.writer import hdf5_writer
+    from ..writers.hdf5.writer import hdf5_writer, stored_form
 
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
@@ -197,7 +198,13 @@ def _hdf5(
         "compression": _plain_compression(compression),
         **content.options(records.dtype),
     }
-    return _Saving(action, records, "hdf5", options, target), make
+
+    def check(path: str) -> bool:
+        chunk, filters = stored_form(content.shape, records.dtype, layout, chunks, compression)
+        check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
+        return filters is None or filters.exact
+
+    return _Saving(action, records, "hdf5", options, target, check), make
 
 
 def plan_series(
@@ -227,15 +234,25 @@ def _plain_compression(compression: object) -> str:
     return quote(compression, WHOLE)
 
 
+def _take_as_it_is(path: str) -> bool:
+    """A binary series has one form, and its values are exact."""
+    return True
+
+
 @dataclass(frozen=True)
 class _Saving:
-    """One call of a `saveAs…` method that keeps a journal."""
+    """One call of a `saveAs…` method that keeps a journal.
+
+    `check` looks at the form of a complete output on rank 0, and returns whether its values are
+    those of the records to the last bit.
+    """
 
     action: Action
     records: Settled
     kind: str
     options: JsonObject
     target: Target
+    check: Callable[[str], bool] = _take_as_it_is
 
 
 def _save(
@@ -261,14 +278,24 @@ def _save(
 
     def take_up(stage: Stage) -> object:
         if stage.complete:
-            _accept(saving, stage)
-            return None
+            return _accept(saving, stage)
         return progress.take_up(stage)
 
     with resumable(
-        action.comm, target.path, saving.kind, target.overwrite, target.resume, action.name, take_up
+        action.comm,
+        target.path,
+        saving.kind,
+        target.overwrite,
+        target.resume,
+        action.name,
+        take_up,
+        saving.records.source.inputs,
     ) as stage:
         if stage.complete:
+            if stage.found:
+                check_values(action, saving.records, stage.output, saving.options)
+            if action.comm.rank == 0:
+                logger.warning("%s is complete already: nothing is written", target.path)
             return
         writer: WriterType | None = None
         try:
@@ -295,8 +322,14 @@ def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
     return [*header.dims, header.length], str(header.dtype)
 
 
-def _accept(saving: _Saving, stage: Stage) -> None:
-    """Raise FileExistsError if a complete output is not the requested one. Local: rank 0."""
+def _accept(saving: _Saving, stage: Stage) -> bool:
+    """Raise FileExistsError if a complete output has another form. Local: rank 0.
+
+    Returns
+    -------
+    bool
+        Whether its values are to be compared, too.
+    """
     found = _inspect(stage.output, saving)
     wanted = (saving.options["shape"], saving.options["dtype"])
     if found != wanted:
@@ -304,7 +337,7 @@ def _accept(saving: _Saving, stage: Stage) -> None:
             f"{stage.output} is complete, but holds {found[0]} {found[1]} and not "
             f"{wanted[0]} {wanted[1]}; choose another path"
         )
-    logger.info("%s is complete already", stage.output)
+    return saving.check(stage.output)
 
 
 def _write_series(saving: _Saving, writer: Writer, progress: Progress) -> None:

@@ -48,10 +48,15 @@ class Source(Protocol):
         True if `batches` communicates: then every rank must take all of its batches.
     number : int
         The number of the recording in its context: the same on all ranks that are in step.
+    inputs : sequence of str
+        The files that it reads.
     """
 
     collective: ClassVar[bool]
     number: int
+
+    @property
+    def inputs(self) -> Sequence[str]: ...
 
     @property
     def count(self) -> int | None: ...

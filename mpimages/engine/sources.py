@@ -52,6 +52,11 @@ class LocalSource:
         self.partition: Partition | None = None
         self.number = 0
 
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The files that are read: none."""
+        return ()
+
     def prepare(self) -> None:
         """Nothing: all is known."""
 
@@ -276,6 +281,11 @@ class FileSource(LocalSource):
         self.ends = ends
         self._scratch = PerThread()
 
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The files that are read."""
+        return self.paths  # type: ignore[return-value]
+
     def record_bytes(self) -> int:
         record = super().record_bytes()
         return record + min(record, int(self.reader.scratch_bytes(self.header)))
@@ -381,6 +391,11 @@ class SeriesSource(LocalSource):
         self.header = header
         self._scratch = PerThread()
 
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The file or directory that is read."""
+        return (self.header.path,)
+
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         from ..readers.series.base import open_series
 
@@ -426,6 +441,11 @@ class MemorySource:
         self.partition = partition
         self.count = partition.count
         self.number = 0
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The files that are read: none."""
+        return ()
 
     def prepare(self) -> None:
         """Nothing: all is known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -52,6 +52,11 @@ class ExchangeSource:
     def dtype(self) -> np.dtype | None:
         """The dtype of the images."""
         return self.images.dtype
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The files of the images."""
+        return self.images.chain.source.inputs
 
     @property
     def partition(self) -> Partition | None:

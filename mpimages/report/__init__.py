@@ -31,7 +31,8 @@ def write_report(
 ) -> JsonObject:
     """See `Images.report`. Collective."""
     comm = action.comm
-    with staged(comm, path, "report", overwrite, action.name, interval) as output:
+    inputs = images.source.inputs
+    with staged(comm, path, "report", overwrite, action.name, interval, inputs) as output:
         recording, known = gather(action, images)
         unwritten = never_written(action, known)
         figures: JsonObject = from_rank(

@@ -331,6 +331,60 @@ def test_what_is_complete_stays(tsc, files, caplog):
     assert contents(path / "s") == before
 
 
+@ranks
+def test_what_is_complete_is_compared_with_what_is_asked_for(tsc, shared_path):
+    values = np.random.default_rng(1).integers(0, 200, (7, 6, 5)).astype("u2")
+    ours, theirs = (tsc.loadImagesFromArray(values + k) for k in (0, 1))
+    floats = tsc.loadImagesFromArray(np.where(values > 99, np.nan, values).astype("f4"))
+    undeclared = ours.apply(lambda image: image * 2)
+    for number, (images, others) in enumerate(
+        [(ours, theirs), (floats, floats.apply(np.nan_to_num)), (undeclared, ours)]
+    ):
+        binary, hdf5 = (shared_path / f"{number}{ending}" for ending in ("", ".h5"))
+        for _ in range(2):
+            images.saveAsBinarySeries(binary, resume=True)
+            images.saveAsHDF5(hdf5, resume=True, layout="images")
+        for act in (
+            lambda others=others, path=binary: others.saveAsBinarySeries(path, resume=True),
+            lambda others=others, path=hdf5: others.saveAsHDF5(path, resume=True, layout="images"),
+        ):
+            with pytest.raises(FileExistsError, match="complete, but has other values"):
+                act()
+    for options in ({"layout": "series"}, {"layout": "images", "compression": "gzip"}):
+        with pytest.raises(FileExistsError, match="complete, but has the"):
+            ours.saveAsHDF5(shared_path / "0.h5", resume=True, **options)
+    series = tsc.loadSeries(str(shared_path / "0"))
+    series.saveAsHDF5(shared_path / "s.h5", resume=True)
+    series.saveAsHDF5(shared_path / "s.h5", resume=True)
+    with pytest.raises(FileExistsError, match="other values"):
+        tsc.loadSeriesFromArray(series.toArray()[::-1].copy()).saveAsHDF5(
+            shared_path / "s.h5", resume=True
+        )
+
+
+@ranks
+def test_what_is_read_is_not_replaced(tsc, shared_path):
+    example = tsc.loadExample("fish-images")
+    example.saveAsTifs(shared_path / "tifs")
+    example.saveAsTif(shared_path / "one.tif")
+    example.saveAsBinarySeries(shared_path / "series")
+    before = {name: contents(shared_path / name) for name in ("tifs", "series")}
+    images = tsc.loadImages(str(shared_path / "tifs"))
+    stack = tsc.loadImages(str(shared_path / "one.tif"), nplanes=2)
+    series = tsc.loadSeries(str(shared_path / "series"))
+    for act in (
+        lambda: images.maxProjection().saveAsTifs(shared_path / "tifs", overwrite=True),
+        lambda: images.saveAsHDF5(shared_path / "tifs", overwrite=True),
+        lambda: images.report(shared_path / "tifs", overwrite=True),
+        lambda: stack.saveAsTif(shared_path / "one.tif", overwrite=True),
+        lambda: series.saveAsBinarySeries(shared_path / "series", overwrite=True),
+    ):
+        with pytest.raises(FileExistsError, match="is read by this very job"):
+            act()
+    assert {name: contents(shared_path / name) for name in before} == before
+    images.saveAsTif(shared_path / "one.tif", overwrite=True)  # of another recording
+
+
 CHANGES = {
     "a file's time": lambda path: os.utime(path / "zlib" / "v3.tif", (1, 1)),
     "a file's name": lambda path: os.rename(path / "zlib" / "v3.tif", path / "zlib" / "v03.tif"),

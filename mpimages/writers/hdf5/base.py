@@ -141,7 +141,7 @@ class DatasetWriter:
             self.layout = layout
             self.shape = (*dims, self.times) if layout == "series" else (self.times, *dims)
             if filters is not None:
-                chunks = _cut(chunks)
+                chunks = compressed_chunks(chunks)
             chunk = chunk_shape(chunks, self.shape, self.dtype.itemsize, layout)
             if filters is not None and chunk is not None:
                 series = layout == "series"
@@ -394,7 +394,8 @@ class DatasetWriter:
         """Take note of what the dataset in the open file is like. Local, on one rank."""
 
 
-def _cut(chunks: object) -> Any:
+def compressed_chunks(chunks: object) -> Any:
+    """The chunks that are asked for where a dataset is compressed: it must have some. Local."""
     if chunks is False:
         raise ValueError("a dataset with chunks=False cannot be compressed: omit chunks")
     return True if chunks is None else chunks

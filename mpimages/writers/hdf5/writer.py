@@ -21,11 +21,11 @@ from ...dims import pixel_grain
 from ...spmd.agreement import Together, broadcast_array, from_rank
 from ..output.boxes import read_box, write_box
 from ..output.files import OutputFiles, naming_file, open_again
-from .base import DatasetWriter
+from .base import DatasetWriter, compressed_chunks
 from .chunk_shape import chunk_shape
 from .chunks import CompressedWriter
 from .file import find_places
-from .filters import parse_compression
+from .filters import Filters, parse_compression
 from .mpio import MpioWriter
 
 if TYPE_CHECKING:
@@ -134,12 +134,19 @@ def hdf5_writer(
 
 def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: object, compression: object) -> int:
     """The `grain` of the writer of a series-major dataset, dims + (T,). Local."""
-    chunk = chunk_shape(chunks, shape, dtype.itemsize, "series")  # a wrong one is refused
-    if parse_compression(compression) is None:
-        return 1
-    chunk = chunk_shape(True if chunks is None else chunks, shape, dtype.itemsize, "series")
-    assert chunk is not None
-    return pixel_grain(shape[:-1], chunk[:-1])
+    chunk, filters = stored_form(shape, dtype, "series", chunks, compression)
+    return 1 if filters is None or chunk is None else pixel_grain(shape[:-1], chunk[:-1])
+
+
+def stored_form(
+    shape: Sequence[int], dtype: np.dtype, layout: str, chunks: object, compression: object
+) -> tuple[tuple[int, ...] | None, Filters | None]:
+    """The chunks and the filters of a dataset of series of this shape, dims + (T,). Local."""
+    filters = parse_compression(compression)
+    if filters is not None:
+        chunks = compressed_chunks(chunks)
+    axes = (shape[-1], *shape[:-1]) if layout == "images" else shape
+    return chunk_shape(chunks, axes, dtype.itemsize, layout), filters
 
 
 def _way(path: str) -> str:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -101,6 +101,7 @@ def staged(
     overwrite: bool = False,
     action: str = "save",
     given: object = None,
+    inputs: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yield where to write an output, and put it at `path` when all ranks are done. Collective.
 
@@ -108,7 +109,7 @@ def staged(
     """
     # Before there is anything that would have to be removed again.
     Together(comm, action, (as_comparable(path), kind, overwrite, given)).agree()
-    with resumable(comm, path, kind, overwrite, False, action) as stage:
+    with resumable(comm, path, kind, overwrite, False, action, inputs=inputs) as stage:
         yield stage.output
 
 
@@ -121,6 +122,7 @@ def resumable(
     resume: bool,
     action: str,
     take_up: Callable[[Stage], object] | None = None,
+    inputs: Sequence[str] = (),
 ) -> Iterator[Stage]:
     """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
 
@@ -141,6 +143,8 @@ def resumable(
         For messages: ``'Images.saveAsPngs'``.
     take_up : callable, optional
         Looks at what is there already, on rank 0; what it raises leaves that as it is.
+    inputs : sequence of str
+        The files that are read: what holds one of them is not replaced.
 
     Yields
     ------
@@ -170,7 +174,7 @@ def resumable(
                 "resume=True goes on with an output, overwrite=True begins it anew: give one"
             )
         if comm.rank == 0:
-            output = _Output(path, kind)
+            output = _Output(path, kind, inputs)
             begun = output.begin(overwrite, resume, take_up)
     stage: Stage = comm.bcast(begun, 0)
     try:
@@ -194,7 +198,10 @@ def resumable(
 class _Output:
     """Rank 0's side of `resumable`: the names, the checks, the swap. Local."""
 
-    def __init__(self, given: str | os.PathLike[str], kind: str) -> None:
+    def __init__(
+        self, given: str | os.PathLike[str], kind: str, inputs: Sequence[str] = ()
+    ) -> None:
+        self.inputs = inputs
         path = os.fspath(given) if isinstance(given, os.PathLike) else given
         if not isinstance(path, str):
             raise TypeError(f"path must be a string or path-like, got {quote(path)}")
@@ -295,6 +302,23 @@ class _Output:
         if not overwrite:
             raise FileExistsError(f"{self.path} exists; overwrite=True replaces it")
         check_ours(self.path)
+        if self._holds_inputs():
+            raise FileExistsError(
+                f"{self.path} is read by this very job, and so is not replaced; choose another path"
+            )
+
+    def _holds_inputs(self) -> bool:
+        """Whether a file that is read is `path`, or lies in it."""
+        target, number = os.path.realpath(self.path), len(self.inputs)
+        # Of many files, which lie in few directories, only these are looked at.
+        places = {os.path.dirname(self.inputs[i]) for i in range(number)} if number > 1 else set()
+        files = [
+            self.inputs[i] for i in range(number if os.path.isfile(target) else min(number, 1))
+        ]
+        return any(
+            os.path.commonpath([target, os.path.realpath(place)]) == target
+            for place in (*places, *files)
+        )
 
     def _is_taken(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")

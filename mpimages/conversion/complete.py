@@ -1,0 +1,88 @@
+"""Whether a complete output is what a job that resumes was asked for.
+
+An output says nothing of the times or the directories of its input: the same recording gives the
+same bytes wherever it lies. So some of its values are compared with those of the records.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.json_types import JsonObject
+from ..engine.runner import Action
+from ..engine.selection import Settled
+from ..exchange.source import ExchangeSource
+from ..spmd.agreement import from_rank
+
+__all__ = ["check_form", "check_values"]
+
+# The values that are compared of images: so many pixels, of so many bytes over all times.
+PIXELS = 256
+SAMPLE_BYTES = 8 << 20
+OTHERWISE = "choose another path, or remove it"
+
+
+def check_values(action: Action, records: Settled, path: str, options: JsonObject) -> None:
+    """Raise FileExistsError unless a complete output has the values of these records. Collective.
+
+    The first, the middle and the last record are read. Of images some pixels in a row are compared,
+    from the brightest one on. Series that steps make of images are not compared: each value would
+    need all images.
+    """
+    source, made = records.source, records
+    if isinstance(source, ExchangeSource):
+        images = source.images.settle(action)
+        if records.steps or not isinstance(images, Settled):
+            return
+        made = images
+    places = np.unique([0, made.count // 2, made.count - 1])
+    if 2 * len(places) * made.record_bytes > action.memory:
+        return
+    values = action.gather(made.take(places)).reshape(len(places), -1)
+    pixels, times = places, np.arange(values.shape[1])
+    if len(made.dims) > 1:
+        brightest = int(np.nan_to_num(values[0].astype(np.float64), posinf=0, neginf=0).argmax())
+        most = SAMPLE_BYTES // (made.count * made.dtype.itemsize)
+        pixels = np.arange(brightest, min(brightest + min(PIXELS, most + 1), values.shape[1]))
+        values, times = values[:, pixels].T, places
+    from_rank(action.comm, 0, action.name, _compare, path, options, pixels, times, values)
+
+
+def _compare(
+    path: str, options: JsonObject, pixels: np.ndarray, times: np.ndarray, values: np.ndarray
+) -> None:
+    """Compare values, (pixels, times), with those of a Series on disk. Local: rank 0."""
+    from ..readers.base import Scratch
+    from ..readers.series.base import inspect_series, open_series
+    from ..readers.series.header import SeriesOptions
+
+    header = inspect_series(path, SeriesOptions(dataset=options.get("dataset", "series")))
+    found = np.empty((len(pixels), header.length), header.dtype)
+    with open_series(header, Scratch()) as handle:
+        handle.read_pixels(pixels, found)
+    if not np.array_equal(found[:, times], values, equal_nan=values.dtype.kind == "f"):
+        raise FileExistsError(
+            f"{path} is complete, but has other values than these records: it was made of another "
+            f"recording, or in another way; {OTHERWISE}"
+        )
+
+
+def check_form(
+    path: str, dataset: str, layout: str, chunk: tuple[int, ...] | None, filters: list[int]
+) -> None:
+    """Raise FileExistsError unless a complete HDF5 file is stored in this form. Local: rank 0."""
+    from ..readers.hdf5.opening import open_hdf5
+    from ..readers.hdf5.reader import as_text
+
+    with open_hdf5(path) as file:
+        stored = file[dataset]
+        properties = stored.id.get_create_plist()
+        numbers = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+        found = (as_text(stored.attrs["layout"]), stored.chunks, numbers)
+    for what, one, wanted in zip(
+        ("layout", "chunks", "filters"), found, (layout, chunk, filters), strict=True
+    ):
+        if one != wanted:
+            raise FileExistsError(
+                f"{path} is complete, but has the {what} {one} and not {wanted}; {OTHERWISE}"
+            )
