@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 TIF_ENDINGS = (".tif", ".tiff")
+# From so many pages on volumes without a header may be movies.
+PAGES_OF_MOVIE = 100
 TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8")
 
 
@@ -205,10 +207,12 @@ def load(context: ThunderContext, path: str, reading: JsonObject, asks: bool = T
             f"{path}: a file of {pages:,} pages may be a movie or a volume: give --nplanes 1 for a "
             f"movie, --nplanes N for volumes of N planes, --nplanes all for one volume."
         )
-    if images.nrecords == 1:
+    number = images.nrecords or 0
+    if number == 1 or (pages >= PAGES_OF_MOVIE and source.header.layout.get("kind") == "plain"):
+        volumes = "one volume" if number == 1 else f"{number:,} volumes"
         click.get_current_context().ensure_object(Run).warn(
-            f"{path} is taken for one volume of {pages} pages. If it is a movie in one "
-            "file, give --nplanes 1"
+            f"{path} is taken for {volumes} of {pages} pages. If a file is a movie, "
+            "give --nplanes 1"
         )
     return images
 
@@ -397,7 +401,7 @@ def dims_of(collection: Images | Series) -> tuple[int, ...]:
 def refuse_file_name(out: str, what: str = "of pictures") -> None:
     """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
     ending = os.path.splitext(out.rstrip("/"))[1].lower()
-    if ending in (".tif", ".tiff", ".png", ".h5", ".hdf5"):
+    if ending in (*TIF_INPUTS, ".png", ".npy", ".h5", ".hdf5", ".hdf", ".nwb", ".nxs"):
         raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 

@@ -23,7 +23,7 @@ Public = TypeVar("Public", bound="type | Callable[..., Any]")
 
 # Methods that NumPy's users call with an axis, and NumPy's own functions with more.
 STATISTICS = {"mean", "variance", "stdev", "sum", "max", "min"}
-STATISTICS_HINT = ": statistics are over the records; toArray() gathers an ndarray for NumPy's"
+STATISTICS_HINT = ": it is NumPy's with axis=0; for other axes toArray() gathers an ndarray"
 # Names of first parameters that a call does not give.
 BOUND = ("self", "cls")
 

@@ -113,8 +113,9 @@ def find_input(
         conf = os.path.join(os.path.dirname(paths[0]), conf_filename)
         if ext is None and not os.path.exists(conf):
             raise ValueError(
-                f"{paths[0]}: the format cannot be told by the name; give inputFormat= "
-                f"({', '.join(FORMATS)})"
+                f"{paths[0]}: the format cannot be told by the name; if it is an image, "
+                f"inputFormat= says of which format ({', '.join(FORMATS)}); others are not read: "
+                "export them as TIFF"
             )
         return "stack", paths
     chosen = files_with(paths, None if ext is not None else FORMATS[name].extensions)

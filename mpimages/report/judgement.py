@@ -32,6 +32,8 @@ TOLD = 0.5
 PILE, BELOW, NEAREST = 5, 8, 4
 # With fewer different values than this nothing can be said of piles.
 LEAST_VALUES = 24
+# Of fewer images nothing is said over time.
+LEAST_IMAGES = 3
 # By chance alone, so many equal images may be expected among those of a recording.
 BY_CHANCE = 0.01
 # Line noise of less than this part of a pixel's noise is not worth a word; of more than that part
@@ -109,6 +111,7 @@ def judge(
     active = active_of(recording)
     figures["active"] = [one.fields() for one in active]
     found = [
+        *_few(recording),
         *_saturation(recording, figures),
         *_floor(recording, figures),
         *_not_finite(recording, figures),
@@ -127,6 +130,18 @@ def judge(
     ceiling = ceiling_of(recording.counts, recording.pixels.max)
     frames = noted_frames(recording, unlike, standing, again)
     return Judged(found, figures, blank, bleaching, ceiling, snr, active, frames)
+
+
+def _few(recording: Recording) -> list[Finding]:
+    """What cannot be said at all of so few images."""
+    if recording.count >= LEAST_IMAGES:
+        return []
+    pages = recording.dims[2] if len(recording.dims) == 3 else 0
+    movie = f" If its {pages} pages are a movie, read them with nplanes=1." if pages > 1 else ""
+    alone = recording.count == 1
+    which = "One image does" if alone else f"{recording.count} images do"
+    text = f"{which} not tell of changes over time: bleaching, motion, noise, repeats."
+    return [Finding("few_images", NOTE, f"{text}{movie if alone else ''}")]
 
 
 def ceiling_of(counts: Counts, brightest: np.ndarray) -> int | None:

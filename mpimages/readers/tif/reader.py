@@ -54,7 +54,7 @@ class TifReader(Reader):
         if plan.kind == "plain" and options.nplanes is None and plan.pages.size > LIKELY_MOVIE:
             logger.warning(
                 "%s: is read as one volume of %d pages; nplanes=1 reads it as a movie, "
-                "nplanes='all' as the volume without this word",
+                "nplanes='all' as the volume without this warning",
                 path,
                 plan.pages.size,
             )
