@@ -19,6 +19,7 @@ from .engine.runner import Records
 from .engine.session import Session
 from .engine.sources import CacheSource, MemorySource, resolve_caches
 from .spmd.actions import action
+from .statistics.passes import statistics
 
 __all__ = ["Collection", "View"]
 
@@ -141,8 +142,6 @@ class Collection:
     # -- reductions ------------------------------------------------------------------------
 
     def _statistic(self, name: str) -> np.ndarray:
-        from .statistics.passes import statistics
-
         found = statistics(*self.records.begin(name, least=1), [name])
         return found.array(name)
 
@@ -200,8 +199,6 @@ class Collection:
         OverflowError
             Where 64 bits cannot hold a sum.
         """
-        from .statistics.passes import statistics
-
         names = ("mean", "variance", "stdev", "sum", "min", "max")
         found = statistics(*self.records.begin("stats", least=1), names)
         return found.fields(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +17,7 @@ from .core.public import public, taking
 from .core.timers import phase
 from .engine.session import Session
 from .spmd.actions import action
+from .spmd.agreement import Together
 from .spmd.launcher import check_launch
 
 if TYPE_CHECKING:
@@ -26,6 +28,23 @@ if TYPE_CHECKING:
 __all__ = ["ThunderContext"]
 
 Path = str | os.PathLike[str]
+
+# What methods import when they begin. One rank by itself need not have it before.
+IMPORTED_FIRST = (
+    "conversion.pictures",
+    "conversion.saving",
+    "exchange.source",
+    "progress.timing_table",
+    "readers.series.base",
+    "report",
+    "series",
+    "simulated.example",
+    "statistics.regions",
+    "statistics.sample",
+    "writers.binaryseries",
+    "writers.hdf5.writer",
+    "writers.png",
+)
 
 
 @public
@@ -86,6 +105,14 @@ class ThunderContext:
         check_launch(comm)
         world = MPI.COMM_WORLD if comm is None else comm
         self.session = Session(world, memory, timeout, progress, timings)
+        if self.size > 1:  # an import that fails on one rank alone must not part the ranks later
+            try:
+                with Together(self.comm, "ThunderContext"):
+                    for module in IMPORTED_FIRST:
+                        import_module(f".{module}", __package__)
+            except BaseException:
+                self.close()
+                raise
 
     @classmethod
     def start(

@@ -75,7 +75,8 @@ def load_images(
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
     name, paths, options, header, rest = from_rank(comm, 0, action, find, given=given)
-    reader = readers.get(name)
+    with Together(comm, action):  # the import of the reader may fail on one rank alone
+        reader = readers.get(name)
     ends: np.ndarray | None = None
     if rest is not None or reader.multiple(options, header):
         counts, rests = _count_images(
