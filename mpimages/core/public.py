@@ -104,7 +104,22 @@ def _check_call(method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
         if other_way:
             raise TypeError(f"{called} cannot be made by itself: use {other_way}") from None
         hint = STATISTICS_HINT if method.__name__ in STATISTICS else ""
-        raise TypeError(f"{called}() {given}; it is {called}{_plain(method)}{hint}") from None
+        meant = _meant(method, kwargs)
+        raise TypeError(
+            f"{called}() {given}{meant}; it is {called}{_plain(method)}{hint}"
+        ) from None
+
+
+def _meant(method: Callable[..., Any], kwargs: dict[str, Any]) -> str:
+    """What a keyword that a method does not have may stand for. Local."""
+    from difflib import get_close_matches
+
+    names = {name.lower(): name for name in _signature(method).parameters if name not in BOUND}
+    for given in kwargs:
+        near = get_close_matches(given.lower().replace("_", ""), names, 1, 0.75)
+        if given not in names.values() and near:
+            return f" (did you mean {names[near[0]]}?)"
+    return ""
 
 
 def _called(method: Callable[..., Any], args: tuple[Any, ...]) -> str:

@@ -22,6 +22,9 @@ SHADED = 200
 # Of the logarithmic axis: below a count of 1, and above the greatest.
 LEAST_COUNT, ROOM = 0.7, 2
 
+# Of a mean near 0 a change has no sense in per cent.
+MOST_CHANGE = 10.0
+
 
 def histogram(recording: Recording, judged: Judged) -> Picture:
     """How often each value occurs, on a logarithmic scale, and where values are cut off."""
@@ -92,12 +95,13 @@ def _slope_text(bleaching: Trend, interval: float | None) -> str:
     text = f"Dashed: the slope by Theil and Sen, {number_text(bleaching.slope, 3)} a frame".replace(
         "-", "−"
     )
-    if np.isfinite(bleaching.change):
+    told = np.isfinite(bleaching.change) and abs(bleaching.change) <= MOST_CHANGE
+    if told:
         change = percent_text(abs(bleaching.change))
         sign = "+" if bleaching.change > 0 else "−"
         has_sign = bleaching.change != 0 and change[0].isdigit()
         text += f", {sign if has_sign else ''}{change} over the recording"
-    if interval is not None and bleaching.start > 0:
+    if told and interval is not None and bleaching.start > 0:
         minute = 60 / interval * bleaching.slope / bleaching.start
         text += f" ({number_text(100 * minute, 2)} % a minute)".replace("-", "−")
     return text + ("." if bleaching.is_clear else "; that may be chance.")

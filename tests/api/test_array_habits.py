@@ -294,3 +294,11 @@ def test_help_is_of_what_users_call():
         assert f" |  {internal}\n" not in shown
     taken = inspect.signature(ThunderContext.loadImagesAsSeries)
     assert list(taken.parameters) == list(inspect.signature(ThunderContext.loadImages).parameters)
+
+
+def test_a_keyword_that_is_nearly_right_is_named(tsc):
+    for given, meant in (("nPlanes", "nplanes"), ("input_format", "inputFormat")):
+        with pytest.raises(TypeError, match=rf"did you mean {meant}\?"):
+            tsc.loadImages("x", **{given: 1})
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'colour'; it is"):
+        tsc.loadImages("x", colour=1)

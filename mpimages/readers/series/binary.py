@@ -7,6 +7,7 @@ conf.json lists the files besides, and an empty ``SUCCESS`` says that all were w
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -19,6 +20,7 @@ from ...formats.output_names import SERIES_FORMAT, SERIES_PREFIX, SERIES_VERSION
 from ..base import Scratch
 from ..byte_ranges import byteswap, read_conf
 from ..hdf5.reader import plain_metadata
+from ..registry import FORMATS
 from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
@@ -31,6 +33,7 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
     conf = read_conf(conf_path)
     if conf is None:
         if options.nkeys is None or options.nvalues is None:
+            _refuse_images(path)
             raise FileNotFoundError(
                 f"{conf_path}: does not exist; a binary Series needs it to say what the values "
                 f'are, as {{"shape": [rows, columns, values], "dtype": "int16"}}, or nkeys and '
@@ -46,6 +49,14 @@ def inspect_binary(path: str, options: SeriesOptions) -> SeriesHeader:
     if "dims" in conf:
         raise ValueError(f"{conf_path}: describes images; load them by loadImages")
     raise FormatError(f"{conf_path}: does not describe a Series: it has no shape")
+
+
+def _refuse_images(path: str) -> None:
+    """Raise ValueError where a directory holds images, which are no Series yet."""
+    endings = (*FORMATS["tif"].extensions, *FORMATS["png"].extensions)
+    with suppress(OSError):
+        if any(name.lower().endswith(endings) for name in os.listdir(path)):
+            raise ValueError(f"{path}: holds images, and no Series: loadImages(…).toSeries()")
 
 
 def _inspect_ours(
