@@ -408,6 +408,7 @@ def refuse_file_name(out: str, what: str = "of pictures") -> None:
 def refuse_inputs(images: Images, path: str, out: str) -> None:
     """Refuse an OUT that is, or holds, one of the files that are read. Collective."""
     from ..spmd.agreement import from_rank
+    from ..writers.output.ownership import holds_files
 
     source = files_of(images)
 
@@ -415,15 +416,9 @@ def refuse_inputs(images: Images, path: str, out: str) -> None:
         target = os.path.realpath(out)
         if target == os.path.realpath(path):
             return f"{out} is the input itself"
-        there = os.stat(target) if os.path.isfile(target) else None
-        directories: set[str] = set()
-        for i in range(len(source.paths)):
-            directories.add(os.path.dirname(source.paths[i]))
-            if there is not None and os.path.samestat(there, os.stat(source.paths[i])):
-                return f"{out} is one of the inputs"
-        real = (os.path.realpath(directory) for directory in directories)
-        held = any(os.path.commonpath([target, directory]) == target for directory in real)
-        return f"{out} holds the inputs" if held else None
+        if not holds_files(out, source.inputs):
+            return None
+        return f"{out} {'is one of' if os.path.isfile(target) else 'holds'} the inputs"
 
     problem = from_rank(images.session.comm, 0, "mpimages", check)
     if problem is not None:

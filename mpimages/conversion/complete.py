@@ -12,6 +12,7 @@ from ..core.json_types import JsonObject
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..exchange.source import ExchangeSource
+from ..formats.hdf5_plugins import filters_of
 from ..spmd.agreement import from_rank
 
 __all__ = ["check_form", "check_values"]
@@ -76,8 +77,7 @@ def check_form(
 
     with open_hdf5(path) as file:
         stored = file[dataset]
-        properties = stored.id.get_create_plist()
-        numbers = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+        numbers = [number for number, _ in filters_of(stored)]
         found = (as_text(stored.attrs["layout"]), stored.chunks, numbers)
     for what, one, wanted in zip(
         ("layout", "chunks", "filters"), found, (layout, chunk, filters), strict=True

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...core.text import quote
+from ...formats.hdf5_plugins import filters_of
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from .filters import Filters
 from .scales import LINKS, Axis, attach_scales, create_scales, has_axes
@@ -148,8 +149,7 @@ def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.Datase
     if plan.name not in file:
         raise _other(path, f"has no dataset {plan.name!r}")
     dataset = file[plan.name]
-    properties = dataset.id.get_create_plist()
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    filters = [number for number, _ in filters_of(dataset)]
     wanted = plan.filters.numbers() if plan.filters is not None else []
     stored = plan.dtype.newbyteorder("<")
     for what, found, expected in [

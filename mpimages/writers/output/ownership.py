@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ...core.json_types import JsonObject
@@ -107,6 +107,18 @@ def remove_ours(path: str) -> None:
     for name in sorted(names, key=lambda name: (order.get(name, 1), name)):
         os.unlink(os.path.join(path, name))
     os.rmdir(path)
+
+
+def holds_files(path: str, files: Sequence[str]) -> bool:
+    """Whether one of the files is `path`, by whatever name, or lies in it. Local."""
+    target = os.path.realpath(path)
+    each = [files[i] for i in range(len(files))]
+    if os.path.isfile(target):
+        there = os.stat(target)
+        return any(os.path.samestat(there, os.stat(file)) for file in each)
+    # Many files lie in few directories; one alone may be a directory, a binary series.
+    places = {*map(os.path.dirname, each), *each[:1]}
+    return any(os.path.commonpath([target, os.path.realpath(place)]) == target for place in places)
 
 
 def has_all_marks(path: str) -> bool:

@@ -50,7 +50,7 @@ from ...spmd.agreement import Together, is_agreed
 from .files import write_all
 from .journal import read_job, remove_job
 from .lock import Lock
-from .ownership import check_ours, check_owner, has_all_marks, remove_ours
+from .ownership import check_ours, check_owner, has_all_marks, holds_files, remove_ours
 from .plain import sync_directory
 
 # Whether an output of each kind is one file, or else a directory.
@@ -302,23 +302,10 @@ class _Output:
         if not overwrite:
             raise FileExistsError(f"{self.path} exists; overwrite=True replaces it")
         check_ours(self.path)
-        if self._holds_inputs():
+        if holds_files(self.path, self.inputs):
             raise FileExistsError(
                 f"{self.path} is read by this very job, and so is not replaced; choose another path"
             )
-
-    def _holds_inputs(self) -> bool:
-        """Whether a file that is read is `path`, or lies in it."""
-        target, number = os.path.realpath(self.path), len(self.inputs)
-        # Of many files, which lie in few directories, only these are looked at.
-        places = {os.path.dirname(self.inputs[i]) for i in range(number)} if number > 1 else set()
-        files = [
-            self.inputs[i] for i in range(number if os.path.isfile(target) else min(number, 1))
-        ]
-        return any(
-            os.path.commonpath([target, os.path.realpath(place)]) == target
-            for place in (*places, *files)
-        )
 
     def _is_taken(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")
