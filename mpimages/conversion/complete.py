@@ -6,6 +6,8 @@ same bytes wherever it lies. So some of its values are compared with those of th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..core.json_types import JsonObject
@@ -15,12 +17,34 @@ from ..exchange.source import ExchangeSource
 from ..formats.hdf5_plugins import filters_of
 from ..spmd.agreement import from_rank
 
-__all__ = ["check_form", "check_values"]
+if TYPE_CHECKING:
+    from ..readers.series.header import SeriesHeader
+
+__all__ = ["check_form", "check_shape", "check_values"]
 
 # The values that are compared of images: so many pixels, of so many bytes over all times.
 PIXELS = 256
 SAMPLE_BYTES = 8 << 20
 OTHERWISE = "choose another path, or remove it"
+
+
+def check_shape(path: str, options: JsonObject) -> None:
+    """Raise FileExistsError unless a complete output has this shape and dtype. Local: rank 0."""
+    header = _inspect(path, options)
+    found = ([*header.dims, header.length], str(header.dtype))
+    wanted = (options["shape"], options["dtype"])
+    if found != wanted:
+        raise FileExistsError(
+            f"{path} is complete, but holds {found[0]} {found[1]} and not "
+            f"{wanted[0]} {wanted[1]}; choose another path"
+        )
+
+
+def _inspect(path: str, options: JsonObject) -> SeriesHeader:
+    from ..readers.series.base import inspect_series
+    from ..readers.series.header import SeriesOptions
+
+    return inspect_series(path, SeriesOptions(dataset=options.get("dataset", "series")))
 
 
 def check_values(action: Action, records: Settled, path: str, options: JsonObject) -> None:
@@ -54,10 +78,9 @@ def _compare(
 ) -> None:
     """Compare values, (pixels, times), with those of a Series on disk. Local: rank 0."""
     from ..readers.base import Scratch
-    from ..readers.series.base import inspect_series, open_series
-    from ..readers.series.header import SeriesOptions
+    from ..readers.series.base import open_series
 
-    header = inspect_series(path, SeriesOptions(dataset=options.get("dataset", "series")))
+    header = _inspect(path, options)
     found = np.empty((len(pixels), header.length), header.dtype)
     with open_series(header, Scratch()) as handle:
         handle.read_pixels(pixels, found)

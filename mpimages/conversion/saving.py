@@ -25,7 +25,7 @@ from ..exchange.source import ExchangeSource
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from .chunk_alignment import Slabs
-from .complete import check_form, check_values
+from .complete import check_form, check_shape, check_values
 from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
@@ -278,7 +278,8 @@ def _save(
 
     def take_up(stage: Stage) -> object:
         if stage.complete:
-            return _accept(saving, stage)
+            check_shape(stage.output, saving.options)
+            return saving.check(stage.output)  # whether its values are to be compared, too
         return progress.take_up(stage)
 
     with resumable(
@@ -310,34 +311,6 @@ def _save(
             progress.close()
             if writer is not None:
                 writer.close()
-
-
-def _inspect(path: str, saving: _Saving) -> tuple[list[int], str]:
-    """Return the shape, dims + (T,), and the dtype of a Series on disk. Local."""
-    from ..readers.series.base import inspect_series
-    from ..readers.series.header import SeriesOptions
-
-    options = SeriesOptions(dataset=saving.options.get("dataset", "series"))
-    header = inspect_series(path, options)
-    return [*header.dims, header.length], str(header.dtype)
-
-
-def _accept(saving: _Saving, stage: Stage) -> bool:
-    """Raise FileExistsError if a complete output has another form. Local: rank 0.
-
-    Returns
-    -------
-    bool
-        Whether its values are to be compared, too.
-    """
-    found = _inspect(stage.output, saving)
-    wanted = (saving.options["shape"], saving.options["dtype"])
-    if found != wanted:
-        raise FileExistsError(
-            f"{stage.output} is complete, but holds {found[0]} {found[1]} and not "
-            f"{wanted[0]} {wanted[1]}; choose another path"
-        )
-    return saving.check(stage.output)
 
 
 def _write_series(saving: _Saving, writer: Writer, progress: Progress) -> None:
