@@ -16,6 +16,7 @@ import numpy as np
 from ..context import ThunderContext
 from ..core.sizes import size_text
 from ..spmd.agreement import from_rank
+from ..spmd.collectives import allgather
 from ..verification import verify
 from .findings import Finding
 
@@ -144,7 +145,7 @@ _LOCKS_CURE = (
 
 def _seen_by_all(context: ThunderContext, directory: str) -> Finding:
     own = None if os.path.isdir(directory) else socket.gethostname()
-    blind = [(rank, host) for rank, host in enumerate(context.comm.allgather(own)) if host]
+    blind = [(rank, host) for rank, host in enumerate(allgather(context.comm, own)) if host]
     if not blind:
         return Finding("shared", "ok", "all ranks see what rank 0 has made there")
     rank, host = blind[0]
@@ -177,8 +178,8 @@ def _trial(context: ThunderContext, directory: str, name: str) -> Finding:
             f"the trial has failed: {error}",
             "outputs cannot be trusted to this directory; the message says why",
         )
-    same = context.comm.allreduce(int(np.array_equal(read, np.moveaxis(values, 0, -1))))
-    if same == context.size and verified.ok:
+    same = allgather(context.comm, np.array_equal(read, np.moveaxis(values, 0, -1)))
+    if all(same) and verified.ok:
         return Finding(
             topic,
             "ok",
