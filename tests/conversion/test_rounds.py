@@ -77,23 +77,60 @@ def test_ranges_are_sets(spans, count, times, grain):
 # -- journals ------------------------------------------------------------------------------
 
 
-def test_a_journal_that_was_torn_tells_what_is_whole(tmp_path):
-    begin_job(str(tmp_path), {"output": "test"})
-    journal = Journal(str(tmp_path), 0, 3)
-    for i in range(4):
+def record(path, node, numbers):
+    """Record some numbers in a journal of its own."""
+    journal = Journal(str(path), 0, node)
+    for i in numbers:
         journal.record({"done": [[i, i + 1]]})
     journal.close()
+
+
+def test_ranks_of_a_node_share_a_journal(tmp_path):
+    """Whatever of a line one of them has written when it was killed, the others' count."""
+    begin_job(str(tmp_path), {"output": "test"})
+    path = tmp_path / "journal-00-00001"
+    ranks = [Journal(str(tmp_path), 0, 1, leads) for leads in (True, False, False)]
+    with pytest.raises(FileExistsError):  # another job where locks do not work
+        Journal(str(tmp_path), 0, 1)
+    ranks[1].record({"done": [[0, 1]]})
+    line = path.read_bytes()
+    said = [0]
+    for number, size in enumerate(range(len(line) + 1), 1):
+        with open(path, "ab") as file:
+            file.write(line[:size])
+        ranks[number % 3].record({"done": [[number, number + 1]]})
+        said += [0] * (size >= len(line) - 1) + [number]
+    for journal in ranks:
+        journal.close()
+    assert sorted(os.listdir(tmp_path)) == ["job.json", path.name]
+    assert [entry["done"][0][0] for entry in read_job(str(tmp_path))[1]] == said
+
+
+def test_journals_of_each_rank_are_read_as_well(tmp_path):
+    """As earlier versions have written them: one a rank, and no empty line between two."""
+    begin_job(str(tmp_path), {"output": "test"})
+    for rank in range(3):
+        record(tmp_path, rank, range(10 * rank, 10 * rank + 2))
+        path = tmp_path / f"journal-00-{rank:05d}"
+        path.write_bytes(path.read_bytes().replace(b"\n\n", b"\n").removeprefix(b"\n"))
+    _, entries, attempt = read_job(str(tmp_path))
+    assert [entry["done"][0][0] for entry in entries] == [0, 1, 10, 11, 20, 21]
+    assert attempt == 1
+
+
+def test_a_journal_that_was_torn_tells_what_is_whole(tmp_path):
+    begin_job(str(tmp_path), {"output": "test"})
+    record(tmp_path, 3, range(4))
     text = (tmp_path / "journal-00-00003").read_bytes()
-    lines = text.splitlines(keepends=True)
+    ends = [i + 1 for i, byte in enumerate(text) if byte == ord("\n") and i and text[i - 1] != byte]
     for size in range(len(text) + 1):
         (tmp_path / "journal-00-00003").write_bytes(text[:size])
         described, entries, attempt = read_job(str(tmp_path))
-        whole = sum(size >= len(b"".join(lines[: i + 1])) for i in range(4))
-        assert entries == [{"done": [[i, i + 1]]} for i in range(whole)]
+        assert entries == [{"done": [[i, i + 1]]} for i in range(sum(size >= e for e in ends))]
         assert (described["output"], attempt) == ("test", 1)
     damaged = text.replace(b"[[1,2]]", b"[[1,9]]")
     (tmp_path / "journal-00-00003").write_bytes(damaged)
-    assert len(read_job(str(tmp_path))[1]) == 1
+    assert [entry["done"][0][0] for entry in read_job(str(tmp_path))[1]] == [0, 2, 3]
     (tmp_path / "job.json").write_bytes(b"{")
     assert read_job(str(tmp_path)) is None
 
