@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -15,14 +16,17 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpimages import verify
+from mpimages import ThunderContext, verify
+from mpimages.conversion.bands import FileBands
 from mpimages.conversion.planning import lay_out
 from mpimages.conversion.resume import Recorder
 from mpimages.core.partition import Partition
 from mpimages.core.ranges import Ranges
-from mpimages.formats.output_names import PARTIAL_MARK
+from mpimages.engine.sources import FileSource
+from mpimages.formats.output_names import PARTIAL_MARK, journal_file
 from mpimages.writers.output.journal import Journal, begin_job, read_job
 
+from ..support.calls import counting_calls
 from ..support.data import recording, same_bits, spread
 from .test_saving import contents
 
@@ -512,6 +516,57 @@ def test_more_ranks_are_advised_where_they_help(way, ranks):
     assert False in advised
 
 
+# -- calls between ranks -------------------------------------------------------------------
+
+
+# The files that are read and the bytes of a share that is held, by the way that they lead to.
+STARTS = {"share": ("plain", 1 << 30), "bands": ("plain", 0), "frames": ("zlib", 0)}
+SAVES = {
+    "series": ("saveAsBinarySeries", {}),
+    "contiguous": ("saveAsHDF5", {}),
+    "gzip": ("saveAsHDF5", {"chunks": (1, 7, 2, 9), "compression": "gzip"}),
+    "images": ("saveAsHDF5", {"layout": "images"}),
+}
+MOST_CALLS = 10
+
+
+@ranks
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("way", STARTS)
+@pytest.mark.parametrize("kind", SAVES)
+def test_at_most_ten_calls_between_ranks_come_before_the_first_pixel(
+    comm, files, kind, way, resume, monkeypatch
+):
+    path, _ = files
+    source, held = STARTS[way]
+    method, options = SAVES[kind]
+    before = []
+
+    def note(kind, name):
+        call = getattr(kind, name)
+
+        def read(*args):
+            before.append(len(made))
+            return call(*args)
+
+        monkeypatch.setattr(kind, name, read)
+
+    note(FileBands, "begin")
+    note(FileSource, "batches")
+    note(FileSource, "load")
+    monkeypatch.setenv("MPIMAGES_HDF5", "posix")  # the calls of MPI-IO are not counted
+    # A context's first conversion makes the shared memory, too.
+    monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "1")
+    monkeypatch.setattr("mpimages.conversion.rounds.HELD_BYTES", held)
+    own = comm.Dup()
+    with ThunderContext(own) as fresh, counting_calls(fresh) as made:
+        images = fresh.loadImages(str(path / source))
+        made.clear()
+        getattr(images, method)(path / "counted", resume=resume, **options)
+        assert 5 * (comm.size > 1) <= before[0] <= MOST_CALLS, made[: before[0]]
+    own.Free()
+
+
 # -- a journal, and what it speaks of ------------------------------------------------------
 
 
@@ -600,6 +655,37 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
                 shutil.rmtree(output) if output.is_dir() else output.unlink()
                 assert not partial.exists()
             tsc.comm.Barrier()
+
+
+@ranks
+@pytest.mark.parametrize("ranks_of_node", [1, 2, 10])
+def test_each_node_has_one_journal(tsc, files, ranks_of_node, monkeypatch):
+    path, _ = files
+    of = tuple(rank // ranks_of_node for rank in range(tsc.size))
+    node = tsc.comm.Split(of[tsc.rank])
+    nodes = dataclasses.replace(tsc.session.nodes, of=of, node=node)
+    monkeypatch.setattr(type(tsc.session), "nodes", nodes)
+    monkeypatch.setattr("mpimages.conversion.resume.FLUSH_LEAST", -1.0)
+    monkeypatch.setattr("mpimages.conversion.rounds.HELD_BYTES", 0)
+    output, budget = path / "s", {"memory": 2_500 if tsc.size <= 2 else 5_000, "resume": True}
+    for attempt in range(2):
+        with pytest.raises(Stop):
+            save_until(tsc, path, "series", 8, **budget)
+        found = sorted(file.name for file in path.glob(".s.*/journal-*"))
+        wanted = [(i, j) for i in range(attempt + 1) for j in range(of[-1] + 1)]
+        assert found == [journal_file(*pair) for pair in wanted]
+        entries = read_job(str(next(path.glob(".s.*"))))[1]
+        frames = [span for entry in entries for span in entry.get("frames", ())]
+        assert Ranges(frames).count == sum(b - a for a, b in frames) == COUNT
+        tsc.comm.Barrier()
+    # Where the ranks share hosts in another way it goes on.
+    monkeypatch.undo()
+    save_until(tsc, path, "series", 10**6, **budget)
+    resumed = contents(output)
+    tsc.comm.Barrier()
+    save_until(tsc, path, "series", 10**6, overwrite=True)
+    assert contents(output) == resumed
+    node.Free()
 
 
 @pytest.mark.ranks
