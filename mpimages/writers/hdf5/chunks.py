@@ -60,7 +60,7 @@ class CompressedWriter(DatasetWriter):
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
         self._directory = os.path.dirname(self.path) or "."
         self._descriptor = -1
-        self._end = 0
+        self._end = self._flushed = 0
         self._rows: list[tuple[int, ...]] = []
         self._taken = 0
         self._earlier: list[np.ndarray] = []
@@ -172,9 +172,10 @@ class CompressedWriter(DatasetWriter):
 
     def sync(self) -> None:
         """Bring what this rank has written to the disk. Local."""
-        if self._descriptor >= 0:
+        if self._end > self._flushed:
             with naming_file(self._file(self._generation, self.comm.rank)):
                 os.fsync(self._descriptor)
+            self._flushed = self._end
 
     # -- the end -----------------------------------------------------------------------------
 
