@@ -145,7 +145,7 @@ def test_closing_fails(tmp_path, kind, least):
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="its library needs a compiler")
 def test_only_its_own_flush_tells_a_rank_that_its_bytes_are_on_the_disk(tmp_path):
-    """One rank cannot flush for the others: it may succeed after their bytes were lost."""
+    """One rank cannot flush for the others: its flush may succeed after their bytes were lost."""
     (tmp_path / "shared").write_bytes(bytes(SHARED_BYTES))
     environment = {
         "FAULTS_ROOT": str(tmp_path),
