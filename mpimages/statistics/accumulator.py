@@ -260,13 +260,16 @@ class Extrema:
     def merge_input(self) -> list[MergeInput]:
         """Return the operands of this rank for the merge. Local."""
         given = []
+        wire = np.dtype(f"i{self.dtype.itemsize}") if self.dtype.kind == "f" else self.dtype
         for name in self.wanted:
-            array = self.arrays["maxima" if name == "max" else "minima"]
-            if self.dtype.kind == "f":
-                array = _float_keys(array, name)
             join = partial(_extremes, np.maximum if name == "max" else np.minimum)
-            given.append(MergeInput([array[np.newaxis]], 1, array.dtype, _one, join))
+            given.append(MergeInput(partial(self._keys, name), 1, wire, _one, join))
         return given
+
+    def _keys(self, name: str) -> list[np.ndarray]:
+        array = self.arrays["maxima" if name == "max" else "minima"]
+        keys = _float_keys(array, name) if self.dtype.kind == "f" else array
+        return [keys[np.newaxis]]
 
     def finish(self, joined: Arrays, out: Results) -> None:
         """Fill `out` with the extrema of some pixels over all ranks. Local."""
@@ -347,7 +350,10 @@ class IntegerSums:
         def join(labels: list[Label], arrays: list[np.ndarray]) -> list[np.ndarray]:
             return [add_limbs(arrays)]
 
-        return [MergeInput([sums], len(sums), wire, _one, join) for sums, wire in operands]
+        return [
+            MergeInput(partial(list, [sums]), len(sums), wire, _one, join)
+            for sums, wire in operands
+        ]
 
     def _wire(self, bound: int, signed: bool) -> np.dtype:
         """Return the wire dtype of sums of at most `bound`; wider values are truncated to it."""
@@ -443,10 +449,12 @@ class FloatTree:
 
     def merge_input(self, partition: Partition) -> list[MergeInput]:
         """Return the operands of this rank for the merge. Local."""
-        own = [
-            (self.left if side == "left" else self.right)[level]
-            for side, level, _ in _nodes(*self.range)
-        ]
+
+        def own() -> list[np.ndarray]:
+            return [
+                (self.left if side == "left" else self.right)[level]
+                for side, level, _ in _nodes(*self.range)
+            ]
 
         @cache
         def labels(ranks: tuple[int, ...]) -> list[Label]:

@@ -54,8 +54,8 @@ class MergeInput:
 
     Attributes
     ----------
-    own : list of (values, width) ndarray
-        The arrays of this rank, which may be overwritten.
+    own : callable
+        own() returns the arrays of this rank, which may be overwritten. Local.
     values : int
     dtype : numpy.dtype
         Wire dtype; wider values are truncated to it. A rank's own arrays are not converted.
@@ -67,7 +67,7 @@ class MergeInput:
         order of `labels(ranks)`, and may overwrite the given ones. Local.
     """
 
-    own: list[np.ndarray]
+    own: Callable[[], list[np.ndarray]]
     values: int
     dtype: np.dtype
     labels: Callable[[Ranks], list[Label]]
@@ -114,7 +114,9 @@ def finish_by_bands(
     """
     merge = _Merge(nodes, given, empty, Together(nodes.comm, "merging sums"))
     arrays: Results = {}
+    own: Arrays = []
     with merge.together.attempt():
+        own = [what.own() for what in given]
         arrays = {name: empty((width,), dtype) for name, dtype in results.items()}
     finished = sum(dtype.itemsize for dtype in results.values())
     pieces = merge.reserve(segments, width, finished, min(limit, PIECE_BYTES))
@@ -122,7 +124,7 @@ def finish_by_bands(
         start, stop = pieces.bounds(piece)
         merge.run(
             Partition.balanced(stop - start, merge.lanes * len(nodes.members)),
-            [[array[:, start:stop] for array in what.own] for what in given],
+            _cut(own, slice(start, stop)),
             finish,
             {name: array[start:stop] for name, array in arrays.items()},
         )

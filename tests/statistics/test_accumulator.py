@@ -277,7 +277,7 @@ def test_nodes_join_what_their_ranks_leave(ranks, dtype):
     for number in range(4):
         near = tuple(rank for rank, (_, node) in enumerate(ranks) if node == number)
         theirs = [label for rank in near for label in operands[rank].labels((rank,))]
-        given = [own.copy() for rank in near for own in operands[rank].own]
+        given = [own.copy() for rank in near for own in operands[rank].own()]
         joined = operands[0].join(theirs, given)
         assert len(joined) == len(operands[0].labels(near))
         labels += operands[0].labels(near)
@@ -314,6 +314,18 @@ def test_a_band_that_one_rank_cannot_finish_fails_on_all(tsc, monkeypatch, piece
         with pytest.raises(MemoryError, match=f"{place}nothing left"):
             images.stdev()
     assert same_bits(images.stdev(), expected)
+
+
+@pytest.mark.ranks
+def test_extrema_that_one_rank_cannot_prepare_fail_on_all(tsc, monkeypatch):
+    images = tsc.loadImagesFromArray(recording(23, (4, 9), "float32"))
+    expected = images.max()
+    with monkeypatch.context() as patch:
+        if tsc.rank == tsc.size - 1:
+            patch.setattr(accumulator, "_float_keys", lambda array, name: no_memory(array))
+        with pytest.raises(MemoryError, match="nothing left"):
+            images.max()
+    assert same_bits(images.max(), expected)
 
 
 def no_memory(terms):
