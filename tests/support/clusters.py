@@ -26,7 +26,8 @@ def call(
     *command: object, python: str = sys.executable, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with what a user's shell would have; its output and errors in one."""
-    names = [name for name in os.environ if not name.startswith(("SLURM_", "PMI", "SBATCH_"))]
+    foreign = ("SLURM_", "PMI", "SBATCH_")
+    names = [name for name in os.environ if name == "SLURM_CONF" or not name.startswith(foreign)]
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [str(part) for part in command],
@@ -35,7 +36,7 @@ def call(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={name: os.environ[name] for name in (*names, "SLURM_CONF")}
+        env={name: os.environ[name] for name in names}
         | {"PYTHONPATH": str(ROOT), "PATH": path, "MPIMAGES_THREADS": "1"}
         | _LOCAL
         | environment,
