@@ -17,9 +17,8 @@ SECONDS = 300
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE"}
 # The Python of a site's Open MPI; the wheel's MPICH is that of the tests.
 OPENMPI = os.environ.get("MPIMAGES_TEST_OPENMPI", "")
-# MPICH's mpiexec would have this machine's name resolved, and Open MPI makes sockets in TMPDIR,
-# whose names must be short.
-_LOCAL = {"HYDRA_IFACE": "lo", "TMPDIR": os.environ.get("MPIMAGES_TEST_TMPDIR", "/tmp")}
+# Of /tmp each host has its own, and Open MPI makes sockets there, whose names must be short.
+_LOCAL = {"HYDRA_IFACE": "eth0", "TMPDIR": "/tmp"}
 
 
 def call(

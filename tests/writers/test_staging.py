@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
