@@ -31,6 +31,7 @@ from .engine.sources import (
 from .images import Images
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 from .spmd.collectives import allgather
+from .spmd.shared_paths import Seen, agree_that_all_see, see
 
 if TYPE_CHECKING:
     from .readers.series.header import SeriesHeader
@@ -43,6 +44,8 @@ logger = logging.getLogger("mpimages")
 
 LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
 
+# At most twice as many files are looked for by each host, before any is read.
+FILES_SEEN = 8
 # Of more names than these, what is written keeps the first ones and the last.
 NAMES_KEPT = 100
 
@@ -62,7 +65,9 @@ def load_images(
     """See `ThunderContext.loadImages`. Collective."""
     comm, action = session.comm, "ThunderContext.loadImages"
 
-    def find() -> tuple[str, PathTable, readers.Options, readers.Header, readers.Rest | None]:
+    def find() -> tuple[
+        str, PathTable, readers.Options, readers.Header, readers.Rest | None, list[Seen]
+    ]:
         options = readers.Options(**asked)
         name, paths = readers.find_input(
             data_path, input_format, ext, recursive, options.confFilename
@@ -71,13 +76,16 @@ def load_images(
         lenient = options.incomplete is not None or bounds[1] is not None
         header, rest = readers.inspect_first(reader, paths[0], options, lenient)
         reader.check(options, header)
-        return name, PathTable(paths), options, header, rest
+        seen = see(_some_of(paths)) if session.nodes.several else []
+        return name, PathTable(paths), options, header, rest, seen
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
-    name, paths, options, header, rest = from_rank(comm, 0, action, find, given=given)
-    with Together(comm, action):  # the import of the reader may fail on one rank alone
+    name, paths, options, header, rest, seen = from_rank(comm, 0, action, find, given=given)
+    together = Together(comm, action)
+    with together.attempt():  # the import of the reader may fail on one rank alone
         reader = readers.get(name)
+    agree_that_all_see(together, session.nodes, seen)
     ends: np.ndarray | None = None
     if rest is not None or reader.multiple(options, header):
         counts, rests = _count_images(
@@ -94,6 +102,13 @@ def load_images(
         header.metadata,
         _inputs(name, paths, asked, bounds),
     )
+
+
+def _some_of(paths: Sequence[str]) -> list[str]:
+    """The files that each host looks for: one of each directory, and further ones. Local."""
+    first = [*{os.path.dirname(path): path for path in reversed(paths)}.values()]
+    spread = [path for some in (first, paths) for path in some[:: -(-len(some) // FILES_SEEN)]]
+    return [*dict.fromkeys([*spread, paths[-1]])]
 
 
 def _inputs(
@@ -195,13 +210,15 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
     from .series import Series
 
     comm, action = session.comm, "ThunderContext.loadSeries"
-    header = from_rank(
-        comm,
-        0,
-        action,
-        lambda: inspect_series(data_path, SeriesOptions(**asked)),
-        given=(as_comparable(data_path), sorted(asked.items())),
-    )
+
+    def find() -> tuple[SeriesHeader, list[Seen]]:
+        header = inspect_series(data_path, SeriesOptions(**asked))
+        return header, see(_some_of(header.files())) if session.nodes.several else []
+
+    given = (as_comparable(data_path), sorted(asked.items()))
+    header, seen = from_rank(comm, 0, action, find, given=given)
+    if session.nodes.several:
+        agree_that_all_see(Together(comm, action), session.nodes, seen)
     if header.needs_keys:
         header = _with_keys(session, header, action)
     source = _numbered(session, SeriesSource(header))

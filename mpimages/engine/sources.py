@@ -16,6 +16,7 @@ from ..core.partition import Partition
 from ..core.ranges import consecutive
 from ..core.timers import phase
 from ..core.workspace import Work, Workspace
+from ..errors import FormatError
 from ..kernels.runs import Paths
 from ..readers.base import Handle, Header, Reader, Scratch
 from ..readers.options import Options
@@ -347,8 +348,25 @@ class FileSource(LocalSource):
             place += number
 
     def open(self, file: int) -> Handle:
-        """Open a file for this thread."""
-        return self.reader.open(self.paths[file], self.options, self.header, self._scratch.scratch)
+        """Open a file for this thread.
+
+        Raises
+        ------
+        FormatError
+            If it has fewer images than the rank has found that has counted them.
+        """
+        path = self.paths[file]
+        handle = self.reader.open(path, self.options, self.header, self._scratch.scratch)
+        if self.ends is None:
+            return handle
+        expected = int(self.ends[file]) - (int(self.ends[file - 1]) if file else 0)
+        if handle.count < expected:
+            handle.close()
+            raise FormatError(
+                f"{path}: holds {handle.count} images here and now, but {expected} when they were "
+                "counted: it has changed, or its host does not know the whole of it yet"
+            )
+        return handle
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         files, images = self._located(positions)

@@ -26,6 +26,7 @@ from ...formats.output_names import (
     PICTURES_FORMAT,
     REPORT_START,
     SEALED,
+    SEEN,
     SERIES_FILE,
     SERIES_FORMAT,
     STATS,
@@ -198,7 +199,7 @@ def _pictures_rule(manifest: JsonObject) -> Rule:
 def _partial_rule(directory: str) -> Rule:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
-    fixed = {PARTIAL_MARK, SUCCESS, SEALED, final, *STATS_PICTURES}
+    fixed = {PARTIAL_MARK, SEEN, SUCCESS, SEALED, final, *STATS_PICTURES}
     fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, STATS, SUCCESS, final)}
     return lambda name: name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
 
