@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.text import shortened
 from ..errors import LaunchError
+from .agreement import mark_agreed
 from .collectives import allgather
 from .nodes import Nodes
 
@@ -75,10 +76,11 @@ def check_versions(nodes: Nodes, own: Versions) -> None:
     hosts = [nodes.host(rank) for rank in range(nodes.comm.size)]
     differing, fatal = compare(found, hosts)
     if fatal:
-        raise LaunchError(
+        error = LaunchError(
             f"the hosts have other versions of the same software: {differing}. Give all hosts one "
             "environment: the same python, modules and PYTHONPATH"
         )
+        raise mark_agreed(error, nodes.comm)
     if nodes.comm.rank == 0 and differing:
         _log.warning("the hosts have other versions of the same software: %s", differing)
 
@@ -109,6 +111,6 @@ def _where(version: str, each: Sequence[str], hosts: Sequence[str]) -> str:
     return f"{version or 'is missing'} on {shortened(list(on))}"
 
 
-def _release(version: str) -> list[str] | tuple[str, ...]:
+def _release(version: str) -> tuple[str, ...]:
     """Return a version without its number of bug fixes. Local."""
     return tuple(version.split(".")[:2])
