@@ -87,15 +87,17 @@ def load_images(
         reader = readers.get(name)
     agree_that_all_see(together, session.nodes, seen)
     ends: np.ndarray | None = None
+    sizes: np.ndarray | None = None
     if rest is not None or reader.multiple(options, header):
-        counts, rests = _count_images(
+        found, rests = _count_images(
             session, reader, options, header, paths, action, rest, bounds[1]
         )
-        ends = np.cumsum(counts)
+        ends = np.cumsum(found[:, 0])
+        sizes = found[:, 1].copy() if session.nodes.several else None
         if rests:
             _leave_out(comm, rests, ends, options, bounds[1])
             options = replace(options, incomplete="drop")
-    source = _numbered(session, FileSource(reader, options, header, paths, ends))
+    source = _numbered(session, FileSource(reader, options, header, paths, ends, sizes))
     return Images(
         session,
         _slice(source, source.count, bounds),
@@ -141,23 +143,25 @@ def _count_images(
     rest: readers.Rest | None,
     stop: int | None,
 ) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
-    """The number of images in each file, and which files have others, that are not whole.
+    """Of each file the number of images and the bytes; and which have images that are not whole.
 
     The ranks share the files. Collective.
     """
     comm = session.comm
     partition = Partition.balanced(len(paths), comm.size)
     first, last = partition.bounds(comm.rank)
-    counts = np.zeros(last - first, dtype=np.int64)
+    counts = np.zeros((last - first, 2), dtype=np.int64)
     rests: list[tuple[int, readers.Rest]] = []
     lenient = options.incomplete is not None or stop is not None
     with Together(comm, action):
         for i in range(first, last):
-            counts[i - first], found = (
+            counts[i - first, 0], found = (
                 (header.count, rest)
                 if i == 0
                 else readers.count_images(reader, paths[i], options, header, lenient)
             )
+            if session.nodes.several:
+                counts[i - first, 1] = os.stat(paths[i]).st_size
             if found is not None:
                 rests.append((i, found))
     everywhere = allgather_rows(comm, counts, partition)

@@ -237,5 +237,28 @@ def test_a_file_with_fewer_images_on_a_host_is_refused(comm, tsc, shared_path, m
         monkeypatch.setattr(
             type(table), "__getitem__", lambda *_: str(shared_path / f"fewer{ends[kind]}")
         )
-    with pytest.raises(FormatError, match="holds 4 images here and now, but 6 when they were"):
+    with pytest.raises(FormatError, match="has 4 images here and now, but 6 when its"):
+        images.toArray()
+
+
+def test_a_movie_among_many_that_is_another_on_a_host_is_refused(
+    comm, tsc, shared_path, monkeypatch
+):
+    several(comm)
+    if comm.rank == 0:
+        for i in range(40):
+            np.save(shared_path / f"{i:02}.npy", np.full((3, 2, 2), i, np.uint8))
+        np.save(shared_path / "other", np.zeros((4, 2, 2), np.uint8))
+        os.rename(shared_path / "other.npy", shared_path / "other")
+    comm.Barrier()
+    images = tsc.loadImages(shared_path, ext="npy")
+    if comm.rank == comm.size - 1:
+        table = type(images.records.chain.source.paths)
+        path = table.__getitem__
+
+        def elsewhere(self, i):
+            return str(shared_path / "other") if i == 38 else path(self, i)
+
+        monkeypatch.setattr(table, "__getitem__", elsewhere)
+    with pytest.raises(FormatError, match="has 144 bytes here and now, but 140 when its images"):
         images.toArray()
