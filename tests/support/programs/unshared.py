@@ -1,0 +1,33 @@
+"""Do one thing with a recording, and print as JSON the type and the text of its error.
+
+unshared.py mean|convert INPUT [OUTPUT]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from mpimages import ThunderContext
+from mpimages.spmd import shared_paths
+
+
+def main() -> None:
+    what, source, *output = sys.argv[1:]
+    shared_paths.PATIENCE = 0.5
+    tsc = ThunderContext()
+    try:
+        images = tsc.loadImages(source)
+        if what == "mean":
+            images.mean()
+        else:
+            images.saveAsBinarySeries(*output)
+        outcome = ("done", "")
+    except Exception as error:
+        outcome = (type(error).__name__, str(error))
+    if tsc.rank == 0:
+        print("outcome", json.dumps(outcome), flush=True)
+
+
+if __name__ == "__main__":
+    main()
