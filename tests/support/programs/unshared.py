@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import sys
 
+from mpi4py import MPI
+
 from mpimages import ThunderContext
 from mpimages.spmd import shared_paths
 
@@ -15,8 +17,8 @@ from mpimages.spmd import shared_paths
 def main() -> None:
     what, source, *output = sys.argv[1:]
     shared_paths.PATIENCE = 0.5
-    tsc = ThunderContext()
     try:
+        tsc = ThunderContext()
         images = tsc.loadImages(source)
         if what == "mean":
             images.mean()
@@ -25,7 +27,7 @@ def main() -> None:
         outcome = ("done", "")
     except Exception as error:
         outcome = (type(error).__name__, str(error))
-    if tsc.rank == 0:
+    if MPI.COMM_WORLD.rank == 0:
         print("outcome", json.dumps(outcome), flush=True)
 
 
