@@ -31,6 +31,7 @@ from .engine.sources import (
 from .images import Images
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 from .spmd.collectives import allgather
+from .spmd.shared_paths import Seen, agree_that_all_see, see
 
 if TYPE_CHECKING:
     from .readers.series.header import SeriesHeader
@@ -45,7 +46,8 @@ LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
 
 # Bytes up to which the arrays of all ranks are compared in whole.
 COMPARED_WHOLE = 1 << 20
-
+# At most twice as many files are looked for by each host, before any is read.
+FILES_SEEN = 8
 # Of more names than these, what is written keeps the first ones and the last.
 NAMES_KEPT = 100
 
@@ -65,7 +67,9 @@ def load_images(
     """See `ThunderContext.loadImages`. Collective."""
     comm, action = session.comm, "ThunderContext.loadImages"
 
-    def find() -> tuple[str, PathTable, readers.Options, readers.Header, readers.Rest | None]:
+    def find() -> tuple[
+        str, PathTable, readers.Options, readers.Header, readers.Rest | None, list[Seen]
+    ]:
         options = readers.Options(**asked)
         name, paths = readers.find_input(
             data_path, input_format, ext, recursive, options.confFilename
@@ -74,29 +78,41 @@ def load_images(
         lenient = options.incomplete is not None or bounds[1] is not None
         header, rest = readers.inspect_first(reader, paths[0], options, lenient)
         reader.check(options, header)
-        return name, PathTable(paths), options, header, rest
+        seen = see(_some_of(paths)) if session.nodes.several else []
+        return name, PathTable(paths), options, header, rest, seen
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
-    name, paths, options, header, rest = from_rank(comm, 0, action, find, given=given)
-    with Together(comm, action):  # the import of the reader may fail on one rank alone
+    name, paths, options, header, rest, seen = from_rank(comm, 0, action, find, given=given)
+    together = Together(comm, action)
+    with together.attempt():  # the import of the reader may fail on one rank alone
         reader = readers.get(name)
+    agree_that_all_see(together, session.nodes, seen)
     ends: np.ndarray | None = None
+    sizes: np.ndarray | None = None
     if rest is not None or reader.multiple(options, header):
-        counts, rests = _count_images(
+        found, rests = _count_images(
             session, reader, options, header, paths, action, rest, bounds[1]
         )
-        ends = np.cumsum(counts)
+        ends = np.cumsum(found[:, 0])
+        sizes = found[:, 1].copy() if session.nodes.several else None
         if rests:
             _leave_out(comm, rests, ends, options, bounds[1])
             options = replace(options, incomplete="drop")
-    source = _numbered(session, FileSource(reader, options, header, paths, ends))
+    source = _numbered(session, FileSource(reader, options, header, paths, ends, sizes))
     return Images(
         session,
         _slice(source, source.count, bounds),
         header.metadata,
         _inputs(name, paths, asked, bounds),
     )
+
+
+def _some_of(paths: Sequence[str]) -> list[str]:
+    """The files that each host looks for: one of each directory, and further ones. Local."""
+    first = [*{os.path.dirname(path): path for path in reversed(paths)}.values()]
+    spread = [path for some in (first, paths) for path in some[:: -(-len(some) // FILES_SEEN)]]
+    return [*dict.fromkeys([*spread, paths[-1]])]
 
 
 def _inputs(
@@ -129,23 +145,25 @@ def _count_images(
     rest: readers.Rest | None,
     stop: int | None,
 ) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
-    """The number of images in each file, and which files have others, that are not whole.
+    """Of each file the number of images and the bytes; and which have images that are not whole.
 
     The ranks share the files. Collective.
     """
     comm = session.comm
     partition = Partition.balanced(len(paths), comm.size)
     first, last = partition.bounds(comm.rank)
-    counts = np.zeros(last - first, dtype=np.int64)
+    counts = np.zeros((last - first, 2), dtype=np.int64)
     rests: list[tuple[int, readers.Rest]] = []
     lenient = options.incomplete is not None or stop is not None
     with Together(comm, action):
         for i in range(first, last):
-            counts[i - first], found = (
+            counts[i - first, 0], found = (
                 (header.count, rest)
                 if i == 0
                 else readers.count_images(reader, paths[i], options, header, lenient)
             )
+            if session.nodes.several:
+                counts[i - first, 1] = os.stat(paths[i]).st_size
             if found is not None:
                 rests.append((i, found))
     everywhere = allgather_rows(comm, counts, partition)
@@ -198,13 +216,15 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
     from .series import Series
 
     comm, action = session.comm, "ThunderContext.loadSeries"
-    header = from_rank(
-        comm,
-        0,
-        action,
-        lambda: inspect_series(data_path, SeriesOptions(**asked)),
-        given=(as_comparable(data_path), sorted(asked.items())),
-    )
+
+    def find() -> tuple[SeriesHeader, list[Seen]]:
+        header = inspect_series(data_path, SeriesOptions(**asked))
+        return header, see(_some_of(header.files())) if session.nodes.several else []
+
+    given = (as_comparable(data_path), sorted(asked.items()))
+    header, seen = from_rank(comm, 0, action, find, given=given)
+    if session.nodes.several:
+        agree_that_all_see(Together(comm, action), session.nodes, seen)
     if header.needs_keys:
         header = _with_keys(session, header, action)
     source = _numbered(session, SeriesSource(header))

@@ -27,6 +27,7 @@ from ...formats.output_names import (
     PICTURES_FORMAT,
     REPORT_START,
     SEALED,
+    SEEN,
     SERIES_FILE,
     SERIES_FORMAT,
     STATS,
@@ -199,7 +200,7 @@ def _pictures_rule(manifest: JsonObject) -> Rule:
 def _partial_rule(directory: str) -> Rule:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
-    fixed = {PARTIAL_MARK, SUCCESS, SEALED, final, *STATS_PICTURES}
+    fixed = {PARTIAL_MARK, SEEN, SUCCESS, SEALED, final, *STATS_PICTURES}
     fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, STATS, SUCCESS, final)}
     # Open MPI has a file beside one that it has open on several hosts, and a killed job leaves it.
     lock = re.compile(re.escape(final) + r"-\d+-\d+\.lock")
