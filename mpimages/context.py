@@ -83,7 +83,8 @@ class ThunderContext:
     ------
     LaunchError
         Where a launcher has started several processes, but each is alone in COMM_WORLD: before
-        any file is touched, on each of them. See ``mpimages.spmd.launcher.check_launch``.
+        any file is touched, on each of them. See ``mpimages.spmd.launcher.check_launch``. Or where
+        hosts have other versions of mpimages, or of NumPy or h5py by more than a bug-fix release.
 
     Examples
     --------

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+import mpimages
 
 from ..support.hosts import HostsJob, both, hidden, on_hosts
 
@@ -72,3 +75,13 @@ def test_a_movie_that_is_another_on_a_host(tmp_path):
         error = outcome("mean", movie)
     assert error[0] == "FormatError"
     assert f"{movie.stat().st_size} bytes on h1, but {other.stat().st_size} bytes on h2" in error[1]
+
+
+def test_another_version_on_a_host_is_found_when_the_context_is_made(tmp_path):
+    source, other = Path(mpimages.__file__), tmp_path / "__init__.py"
+    version = mpimages.__version__
+    other.write_text(source.read_text().replace(f'"{version}"', '"0.0.1"'))
+    with hidden("h2", source, other):
+        error = outcome("mean", tmp_path, PYTHONDONTWRITEBYTECODE="1")
+    assert error[0] == "LaunchError"
+    assert f"mpimages {version} on h1, 0.0.1 on h2. Give all hosts one environment" in error[1]

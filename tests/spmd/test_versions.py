@@ -9,6 +9,8 @@ from importlib import metadata
 import pytest
 from mpi4py import MPI
 
+from mpimages import ThunderContext
+from mpimages.engine import session
 from mpimages.errors import LaunchError
 from mpimages.spmd import versions
 from mpimages.spmd.versions import check_versions, compare, number
@@ -111,3 +113,16 @@ def test_a_small_difference_is_a_warning_on_rank_0(comm, nodes, caplog):
     assert [f"3.99.0 on h{comm.size - 1}" in text for text in caplog.messages] == (
         [True] if comm.rank == 0 else []
     )
+
+
+@pytest.mark.ranks
+def test_a_context_is_not_made_where_versions_differ(comm, monkeypatch):
+    if comm.size == 1:
+        pytest.skip("there is no other host")
+    other = with_other("mpimages", "0.0.1") if comm.rank == comm.size - 1 else OWN
+    monkeypatch.setattr(session, "versions", lambda: other)
+    with pytest.raises(LaunchError, match=r"mpimages .* 0\.0\.1 on "):
+        ThunderContext(comm, memory="1GB")
+    monkeypatch.undo()
+    with ThunderContext(comm, memory="1GB") as context:
+        assert context.size == comm.size
