@@ -198,8 +198,9 @@ def test_what_is_to_be_resumed_is_kept_where_a_host_does_not_see_it(
 
 
 def test_one_host_looks_at_nothing(comm, tsc, shared_path, monkeypatch):
+    every = tuple(range(comm.size))
     one = replace(
-        tsc.session.nodes, members=(tuple(range(comm.size)),), of=(0,) * comm.size, hosts=("h0",)
+        tsc.session.nodes, node=tsc.comm, members=(every,), of=(0,) * comm.size, hosts=("h0",)
     )
     monkeypatch.setattr(Session, "nodes", one)
     monkeypatch.setattr(shared_paths, "_size", None)
