@@ -173,5 +173,6 @@ class Many(Segments):
 def test_many_ranks_with_many_images_send_messages(ranks, each, expected):
     images, pixels = Partition.balanced(each * ranks, ranks), Partition.balanced(1 << 22, ranks)
     plan = Redistribution(images, pixels, np.dtype(np.uint16), 1 << 25, Many((0,) * ranks))
-    assert (plan._shared is not None) == expected
-    assert plan._shared is None or 2 * ranks * plan._shared._bytes <= 128 << 20
+    assert (plan.segments is not None) == expected
+    most = max(plan._bytes(rank, plan.turn)[0] for rank in range(ranks))
+    assert plan.segments is None or 2 * ranks * most <= 128 << 20
