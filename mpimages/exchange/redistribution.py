@@ -404,6 +404,9 @@ def move(
                 yield mover.finish()
         while mover.begun:
             yield mover.finish()
+    except GeneratorExit:  # all ranks leave here, with the same messages on their way
+        quietly(mover.wait)
+        raise
     finally:
         mover.give_up()
 
@@ -469,11 +472,17 @@ class _Mover:
                 plan.segments.meet()  # the next message comes into this memory at any time
         return self.begun.popleft()
 
-    def give_up(self) -> None:
-        """Wait for the messages on their way, which write into the memory. Never raises."""
+    def wait(self) -> None:
+        """Wait for the messages on their way, without putting the pixels into their place."""
         for turn in self.begun:
             if turn.transfer is not None:
-                quietly(turn.transfer.finish)
+                turn.transfer.finish()
+
+    def give_up(self) -> None:
+        """Leave messages that are still on their way to MPI. Local."""
+        for turn in self.begun:
+            if turn.transfer is not None:
+                turn.transfer.give_up()
 
     def _held(self, turn: Turn, holder: int) -> Iterator[tuple[int, dict[int, slice], np.ndarray]]:
         """Yield the parcels of a holder in the group, first its own. See `parcels`."""

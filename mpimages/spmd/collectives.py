@@ -283,3 +283,11 @@ class Transfer:
         """Wait until all has arrived and is sent."""
         if not self.advance():
             complete(self._comm, cast(MPI.Request, self), tuple(self._pieces), bulk=True)
+
+    def give_up(self) -> None:
+        """Keep the arrays for ever, unless all is done: MPI may still write to them. Local."""
+        if self._requests:
+            _given_up.append(self)
+
+
+_given_up: list[Transfer] = []
