@@ -10,14 +10,17 @@ from ..spmd import memory_limit
 
 __all__ = ["HELD_BYTES", "HELD_PART", "ROUND_BYTES", "Layout", "Plan", "lay_out"]
 
-# Bytes that a rank sends, and that it receives, at once while a band is exchanged: they stay in
-# the cache between packing and unpacking.
+# Bytes that a rank sends, and that it receives, in two turns of an exchange: they stay in the cache
+# between packing and unpacking.
 EXCHANGE_BYTES = 8 << 20
 # Maximum bytes of a round, so that it is short and a job can be stopped and resumed.
 ROUND_BYTES = 1 << 30
 # Bytes of a block if bands are views of images in memory. Rounds then cost almost nothing: a block
 # is filled while the one before is written, and their memory is reused.
 BLOCK_BYTES = 16 << 20
+# Minimum bytes of each image in a band, so that two bands are held: one is read while another is
+# exchanged.
+RUN_BYTES = 64 << 10
 # Maximum fraction of the budget for a share that is held; a larger one is read band by band.
 HELD_PART = 0.75
 # Reading a share is one step, which is lost if the job is killed: larger shares are read in bands.
@@ -38,9 +41,10 @@ class Layout:
     rounds : int
         The number of rounds for all pixels.
     blocks : int
-        The number of blocks of a rank: 1; or 2, to exchange one while the other is written.
+        The number of blocks of a rank, and of bands: 1; or 2, to exchange one while others are
+        read and written.
     exchange : int
-        Bytes that a rank sends at once.
+        Bytes that a rank has on their way to others.
     memory : int
         Maximum bytes that a rank takes.
     scratch : int
@@ -93,16 +97,20 @@ def lay_out(
     in_memory = way in ("memory", "share")
     buffered = 0 if in_memory else most * itemsize
     free = memory - held - 2 * exchange
-    blocks = 2 if in_memory and free >= 3 * grain * record else 1
+    if in_memory:
+        blocks = 2 if free >= 3 * grain * record else 1
+    else:
+        least = max(grain, -(-RUN_BYTES // itemsize))
+        blocks = 2 if free >= 2 * (least * (buffered + record / size) + grain * record) else 1
 
     def need(width: int) -> int:
         part = -(-width // (grain * size)) * grain
-        return held + 2 * exchange + width * buffered + blocks * part * record
+        return held + 2 * exchange + blocks * (width * buffered + part * record)
 
-    free = min(
-        free, blocks * max(BLOCK_BYTES, 2 * grain * record) if blocks > 1 else size * ROUND_BYTES
-    )
-    unit = buffered + blocks * record / size
+    if in_memory and blocks > 1:
+        free = min(free, blocks * max(BLOCK_BYTES, 2 * grain * record))
+    free = min(free, size * ROUND_BYTES)
+    unit = blocks * (buffered + record / size)
     spare = free - blocks * grain * record  # a rank's part is rounded up to the grain
     width = min(pixels, max(grain, int(spare / unit) // grain * grain))
     if need(width) > memory:

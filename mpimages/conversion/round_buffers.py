@@ -16,46 +16,51 @@ __all__ = ["Behind", "Buffers"]
 
 
 class Buffers:
-    """Buffers of the band that is read and of the blocks that are written. Local."""
+    """Buffers of the bands that are read and of the blocks that are written. Local.
+
+    As many bands as blocks: those of rounds that follow each other have different memory.
+    """
 
     def __init__(self, bands: Bands, workspace: Workspace) -> None:
         self.blocks: list[np.ndarray] = []
         self.exchange = (np.empty(0, np.uint8), np.empty(0, np.uint8))
         self._bands = bands
         self._workspace = workspace
-        self._memory = np.empty(0, np.uint8)
-        self._columns = np.empty((0, 0), np.uint8)
-        self._work: Work | None = None
+        self._memory: list[np.ndarray] = []
+        # By round: the band, and the work of reading it.
+        self._begun: dict[int, tuple[np.ndarray, Work | None]] = {}
 
-    def make(self, width: int) -> None:
-        """Allocate memory for bands of up to `width` pixels, unless they are in memory already."""
+    def make(self, width: int, count: int) -> None:
+        """Allocate memory for `count` bands of up to `width` pixels, unless they are in memory."""
         if not isinstance(self._bands, MemoryBands):
-            self._memory = self._workspace.empty((self._bands.count * width,), self._bands.dtype)
+            size = (self._bands.count * width,)
+            self._memory = [self._workspace.empty(size, self._bands.dtype) for _ in range(count)]
 
     def block(self, number: int, pixels: int, times: int) -> np.ndarray:
         """Return the memory of a round's block, (pixels, times)."""
         return self.blocks[number % len(self.blocks)][: pixels * times].reshape(pixels, times)
 
-    def begin(self, start: int, stop: int) -> None:
-        """Begin to read a band."""
+    def begin(self, number: int, start: int, stop: int) -> None:
+        """Begin to read the band of a round."""
         if isinstance(self._bands, MemoryBands):
-            self._columns = self._bands.view(start, stop)
+            self._begun[number] = self._bands.view(start, stop), None
             return
-        count = self._bands.count
-        self._columns = self._memory[: count * (stop - start)].reshape(count, stop - start)
-        self._work = self._bands.begin(start, stop, self._columns)
+        count, memory = self._bands.count, self._memory[number % len(self._memory)]
+        columns = memory[: count * (stop - start)].reshape(count, stop - start)
+        self._begun[number] = columns, self._bands.begin(start, stop, columns)
 
-    def finish(self) -> np.ndarray:
-        """Wait for the band, and return it, (images, pixels)."""
-        if self._work is not None:
-            work, self._work = self._work, None
+    def finish(self, number: int) -> np.ndarray:
+        """Wait for the band of a round, and return it, (images, pixels)."""
+        columns, work = self._begun.pop(number)
+        if work is not None:
             work.finish()
-        return self._columns
+        return columns
 
     def give_up(self) -> None:
         """Wait until no thread writes into the memory any more."""
-        if self._work is not None:
-            self._work.give_up()
+        for _, work in self._begun.values():
+            if work is not None:
+                work.give_up()
 
 
 class Behind:

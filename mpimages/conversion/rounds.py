@@ -2,7 +2,9 @@
 
 A round is a *band*: the pixels [a, b) of all images. Each rank reads the band of its own
 images, the exchange gives each rank its part of the band with all times, and a thread writes
-that block while the next band is read. There are four ways to get the images:
+that block. Where the budget has room for two bands and two blocks, threads read the next band and
+write the block before while one band is exchanged, and the exchange passes on from band to band
+without a pause. There are four ways to get the images:
 
 memory  they are in memory already: a band is a view;
 share   each rank's share fits and is not huge: it is read once, whole, and then as above;
@@ -14,8 +16,9 @@ frames  they must be decoded or computed whole, and do not fit: they are written
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
 import numpy as np
 
@@ -25,10 +28,10 @@ from ..core.timers import phase
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import FileSource, MemorySource
-from ..exchange.redistribution import Redistribution
+from ..exchange.redistribution import Redistribution, Turn, move
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
-from ..spmd.agreement import from_rank
+from ..spmd.agreement import Together, from_rank
 from ..spmd.watch import calling
 from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
@@ -224,7 +227,7 @@ class _Conversion:
         width = max(b - a for a, b in pieces)
         part = -(-width // (layout.grain * self.comm.size)) * layout.grain
         buffers = Buffers(bands, self.workspace)
-        exchange = self._exchange(0, width, layout)
+        exchange = self._exchange(width, layout)
         # Once for all rounds: what a turn takes depends on the images, the ranks and the limit, not
         # on the band.
         exchange.reserve()
@@ -234,7 +237,7 @@ class _Conversion:
                 self.workspace.empty(size, self.dtype) for _ in pieces[: layout.blocks]
             ]
             buffers.exchange = exchange.buffers(self.comm.rank, part, self.workspace)
-            buffers.make(width)
+            buffers.make(width, len(buffers.blocks))
         self.beginning.agree()
         recorder = self.progress.recorder("done", self.writer.flush)
         executor = ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer")
@@ -254,12 +257,15 @@ class _Conversion:
         total = pixels * self.partition.count * self.dtype.itemsize
         return self.action.session.meter.piece(self.action.method, total, "bytes")
 
-    def _exchange(self, start: int, stop: int, layout: Layout) -> Redistribution:
+    def _parts(self, width: int, layout: Layout) -> Partition:
+        """Return each rank's part of a band. Local."""
+        return Partition.balanced(width, self.comm.size, layout.grain)
+
+    def _exchange(self, width: int, layout: Layout) -> Redistribution:
         """Return the redistribution of a band. Local."""
-        parts = Partition.balanced(stop - start, self.comm.size, layout.grain)
         return Redistribution(
             self.partition,
-            parts,
+            self._parts(width, layout),
             self.dtype,
             layout.exchange or ROUND_BYTES,
             self.action.session.segments,
@@ -280,31 +286,61 @@ class _Conversion:
 
         together = self.action.together()
         series_bytes = self.partition.count * self.dtype.itemsize
+        firsts = [
+            start + self._parts(stop - start, layout).offsets[self.comm.rank]
+            for start, stop in pieces
+        ]
         with together.attempt():
-            buffers.begin(*pieces[0])
-        for number, (start, stop) in enumerate(pieces):
-            columns = np.empty((0, stop - start), self.dtype)
-            with together.attempt():
-                self.action.session.stopping.check(ask=False)  # agreed in this round
-                columns = buffers.finish()
-            if layout.blocks == 1:  # the next round fills the same block
+            for number, piece in enumerate(pieces[: layout.blocks]):
+                buffers.begin(number, *piece)
+        with closing(self._exchanged(together, pieces, buffers, layout, behind)) as blocks:
+            for number, block in enumerate(blocks):
+                together.agree()  # a failed read must not reach a file
+                tick(len(block) * series_bytes)
                 with together.attempt():
                     behind.finish()
-            exchange = self._exchange(start, stop, layout)
-            a, b = exchange.pixels.bounds(self.comm.rank)
-            block = buffers.block(number, b - a, self.partition.count)
-            exchange.execute_within(together, columns, buffers.exchange, block)
-            together.agree()  # a failed read must not reach a file
-            tick((b - a) * series_bytes)
-            with together.attempt():
-                behind.finish()
-                if number + 1 < len(pieces):
-                    buffers.begin(*pieces[number + 1])
-                if b > a:
-                    with calling(), phase("compute"):
-                        values = np.ascontiguousarray(self.series.run(start + a, block))
-                    behind.begin(write, start + a, values)
+                    later = number + layout.blocks
+                    if later < len(pieces):
+                        buffers.begin(later, *pieces[later])
+                    if len(block):
+                        start = firsts[number]
+                        with calling(), phase("compute"):
+                            values = np.ascontiguousarray(self.series.run(start, block))
+                        behind.begin(write, start, values)
         with together.attempt():
             behind.finish()
             recorder.flush()
         together.agree()
+
+    def _exchanged(
+        self,
+        together: Together,
+        pieces: list[tuple[int, int]],
+        buffers: Buffers,
+        layout: Layout,
+        behind: Behind,
+    ) -> Generator[np.ndarray, None, None]:
+        """Yield this rank's block of each round, once it is complete. Collective.
+
+        If there are two blocks, a round begins before the one before has ended.
+        """
+
+        def turns(numbers: range) -> Iterator[Turn]:
+            for number in numbers:
+                start, stop = pieces[number]
+                columns = np.empty((0, stop - start), self.dtype)
+                with together.attempt():
+                    self.action.session.stopping.check(ask=False)  # agreed in this round
+                    columns = buffers.finish(number)
+                    if layout.blocks == 1:
+                        behind.finish()  # it writes the block that this round fills
+                exchange = self._exchange(stop - start, layout)
+                own = exchange.pixels.counts[self.comm.rank]
+                block = buffers.block(number, own, self.partition.count)
+                yield from exchange.turns(columns, range(stop - start), 0, stop - start, block)
+
+        at_once = len(pieces) if layout.blocks > 1 else 1
+        for first in range(0, len(pieces), at_once):
+            numbers = range(first, first + at_once)
+            with closing(move(together, turns(numbers), buffers.exchange)) as moved:
+                yield from (turn.block for turn in moved if turn.last)

@@ -5,45 +5,57 @@ Every rank owns a range of the images and shall own a range of the pixels. The g
 
     images[own images, :]  ──►  series[own pixels, all images]
 
-Every step moves the next few pixels of each rank's range. The sender transposes its part of
-them: the data for one rank are then one contiguous run, (pixels, own images). The receiver copies
-each sender's part into its columns. A rank transposes what it keeps directly into its place.
+Ranks that share memory are a *group*: those of one node; without shared memory each rank is a
+group of its own. A *turn* moves the next few pixels of each rank's range:
 
-There are two transports. Ranks of one node use shared memory, in turns so small that what one
-rank has written is still in a cache when another reads it: each byte crosses the memory bus
-twice instead of five times. Other ranks use one Alltoallv per step.
+1. Each rank transposes its images into one *parcel* for each group: (pixels of the ranks of the
+   group, own images). Each parcel goes in one message to one rank of the group, its *holder*. The
+   parcel for the own group is not sent: the rank itself is its holder.
+2. Each rank copies from every parcel that its group holds the rows that are its own pixels, into
+   the columns of the sender's images. Parcels lie in shared memory. What a rank keeps it
+   transposes directly into its place.
 
-A round of a conversion is one redistribution, of a band of pixels.
+So R ranks on H nodes send R·(H − 1) messages in a turn, and every pixel crosses a link once.
 
-Libraries such as mpi4py-fft lack three things that this one needs: steps that bound the memory
-and keep every MPI count below 2**31, ranks that may fail in between, and shared memory.
+Two turns are on their way at a time: while one is copied, the parcels of the next are sent. MPI
+moves messages only while it is called, so that ranks call it now and then while they work. A turn
+is so small that what is written is still in a cache when it is read.
+
+A round of a conversion is one redistribution, of a band of pixels. Turns of several rounds may
+follow each other in one `move`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from mpi4py import MPI
 
+from ..core.cleanup import quietly
 from ..core.partition import Partition
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..engine.chain import Positions
 from ..kernels.transpose import transpose
 from ..spmd.agreement import Together
+from ..spmd.collectives import Transfer
 from ..spmd.shared_memory import HEAD, Segments
-from ..spmd.waiting import complete
 
-__all__ = ["Buffers", "Redistribution"]
+__all__ = ["Buffers", "Redistribution", "Turn", "move"]
 
 # Bytes that a rank writes into its shared memory in a turn. If it were less, ranks with short
 # delays would wait for each other in every turn; if it were more, it would not stay in a cache.
 TURN_BYTES = 4 << 20
+# Maximum bytes that a rank sends, and that it receives, in a turn.
+MESSAGE_BYTES = 2 << 20
 # Minimum bytes of each image that a turn reads, if the image has as many: whole memory pages.
 RUN_BYTES = 1 << 10
-# The send and the receive buffer of a rank.
+# Bytes that a rank transposes or copies between two calls of MPI.
+POLL_BYTES = 512 << 10
+# The send and the receive buffers of a rank, of two turns each: (2, bytes).
 Buffers = tuple[np.ndarray, np.ndarray]
 
 
@@ -61,9 +73,6 @@ class _Images:
     values: np.ndarray
     positions: Positions
 
-    def __len__(self) -> int:
-        return len(self.values)
-
     def transpose(self, start: int, stop: int, out: np.ndarray) -> None:
         """Set out[i, t] = values[t, positions[start + i]] for the pixels [start, stop)."""
         positions = self.positions
@@ -75,6 +84,70 @@ class _Images:
             transpose(columns, out)
 
 
+class _Groups:
+    """The groups of ranks that share memory, and the holders of the parcels.
+
+    Attributes
+    ----------
+    members : tuple of tuple of int
+        The ranks of each group, ascending.
+    """
+
+    def __init__(self, members: tuple[tuple[int, ...], ...]) -> None:
+        self.members = members
+        self._held: dict[int, list[int]] = {}
+        self._places = {  # in the order of the ranks
+            rank: (number, place)
+            for rank, number, place in sorted(
+                (rank, number, place)
+                for number, group in enumerate(members)
+                for place, rank in enumerate(group)
+            )
+        }
+
+    def of(self, rank: int) -> int:
+        """Return the group of a rank."""
+        return self._places[rank][0]
+
+    def holder(self, sender: int, group: int) -> int:
+        """Return the rank that holds the sender's parcel for a group.
+
+        The senders of a group have different holders, if there are as many.
+        """
+        own, place = self._places[sender]
+        members = self.members[group]
+        return sender if own == group else members[(own + place) % len(members)]
+
+    def held(self, rank: int) -> list[int]:
+        """Return the other groups' ranks of which `rank` holds the parcels, ascending."""
+        if rank not in self._held:
+            group = self.of(rank)
+            self._held[rank] = [
+                other
+                for other, (own, _) in self._places.items()
+                if own != group and self.holder(other, group) == rank
+            ]
+        return self._held[rank]
+
+    def received(self, counts: tuple[int, ...]) -> list[int]:
+        """Return how many images of other groups each rank holds."""
+        loads = {len(group): [0] * len(group) for group in self.members}
+        for rank, (own, place) in self._places.items():
+            for size, load in loads.items():
+                load[(own + place) % size] += counts[rank]
+        found = []
+        for own, place in self._places.values():
+            group = self.members[own]
+            same = group[(place - own) % len(group)]  # of the own group, which is not sent
+            found.append(loads[len(group)][place] - counts[same])
+        return found
+
+    def others(self, rank: int) -> list[int]:
+        """Return the other groups, from the next one on: not all ranks begin with the same."""
+        own, count = self.of(rank), len(self.members)
+        return [(own + distance) % count for distance in range(1, count)]
+
+
 class Redistribution:
     """The redistribution of n images × p pixels from an image to a pixel partition.
 
@@ -84,15 +157,20 @@ class Redistribution:
         The owner of each image, and the receiver of each pixel.
     dtype : numpy.dtype
     limit : int
-        Approximate maximum of the bytes that a rank sends or receives in one step.
+        Approximate maximum of the bytes of a block, of what a rank sends in two turns, and of
+        what it receives in two.
     segments : Segments, optional
         Shared memory of the ranks of a node; without it only messages are used.
 
     Attributes
     ----------
     width : int
-        Pixels that a rank receives in one step.
-    steps : int
+        Pixels of a block, of each rank.
+    groups : _Groups
+    turn : int
+        Pixels of a turn, of each rank.
+    segments : Segments or None
+        None if they are not used.
     """
 
     def __init__(
@@ -109,14 +187,108 @@ class Redistribution:
         # A rank receives the width of all images, and sends the width of its own to every rank.
         most = max(images.count, pixels.parts * max(images.counts), 1)
         self.width = max(1, limit // (most * dtype.itemsize))
-        self.steps = -(-max(pixels.counts) // self.width)
-        self._shared = _SharedMemory.fitting(self, segments)
+        self._limit = limit
+        turn = 0 if segments is None or not segments.usable else self._shared_turn(segments)
+        if segments is not None and turn > 0:
+            self._lay_out(segments, segments.nodes.members, turn)
+        else:
+            self._lay_out(None, tuple((rank,) for rank in range(pixels.parts)), self.width)
 
-    def pixels_of(self, rank: int, step: int) -> tuple[int, int]:
-        """Return the range of pixels that `rank` receives in a step; empty once it has all."""
+    def _shared_turn(self, segments: Segments) -> int:
+        """Return the pixels of a turn through shared memory; 0 if too many ranks share it."""
+        size, nodes = self.dtype.itemsize, segments.nodes
+        counts = zip(self.images.counts, nodes.of, strict=True)
+        # Bytes that the busiest rank writes for one pixel of each of the others of its node.
+        each = size * max(1, *(n * (len(nodes.members[node]) - 1) for n, node in counts))
+        run = min(self.width, RUN_BYTES // size)
+        turn = min(self.width, max(TURN_BYTES // each, run), segments.most // each)
+        return turn if turn >= run else 0
+
+    def _lay_out(
+        self, segments: Segments | None, members: tuple[tuple[int, ...], ...], turn: int
+    ) -> None:
+        """Choose the groups, and at most `turn` pixels for a turn."""
+        self.segments = segments
+        self.groups = _Groups(members)
+        self._received = self.groups.received(self.images.counts)
+        most = max(max(self._bytes(rank, 1)[1:]) for rank in range(self.pixels.parts))
+        turn = max(1, min(turn, min(MESSAGE_BYTES, self._limit // 2) // max(1, most)))
+        self.turn = turn - turn % HEAD if turn > HEAD else turn  # turns begin at cache lines
+
+    def _bytes(self, rank: int, turn: int) -> tuple[int, int, int]:
+        """Return the bytes of a rank's parcels, in a turn of at most `turn` pixels of each rank.
+
+        That of the one for its own group, of those that it sends, and of those that it receives.
+        """
+        near = len(self.groups.members[self.groups.of(rank)])
+        own = self.images.counts[rank] * turn * self.dtype.itemsize
+        received = self._received[rank] * near * turn * self.dtype.itemsize
+        return own * (near - 1), own * (self.pixels.parts - near), received
+
+    def pixels_of(self, rank: int, begin: int, end: int) -> tuple[int, int]:
+        """Return the pixels of `rank` from its number `begin` to `end`; empty once it has all."""
         start, stop = self.pixels.bounds(rank)
-        begin = min(stop, start + step * self.width)
-        return begin, min(stop, begin + self.width)
+        return min(stop, start + begin), min(stop, start + end)
+
+    def rows(self, sender: int, group: int, begin: int, end: int) -> dict[int, slice]:
+        """Return which rows of a parcel are for which rank: a sender keeps its own."""
+        found, filled = {}, 0
+        for rank in self.groups.members[group]:
+            if rank != sender:
+                start, stop = self.pixels_of(rank, begin, end)
+                found[rank] = slice(filled, filled + stop - start)
+                filled += stop - start
+        return found
+
+    def parcels(
+        self, memory: np.ndarray, parcels: Iterable[tuple[int, int]], begin: int, end: int
+    ) -> Iterator[tuple[int, dict[int, slice], np.ndarray]]:
+        """Divide memory of bytes into the parcels of (sender, group), which follow each other.
+
+        Yields
+        ------
+        sender : int
+        rows : dict of int to slice
+            See `rows`.
+        parcel : (pixels, images) ndarray
+        """
+        filled = 0
+        for sender, group in parcels:
+            rows = self.rows(sender, group, begin, end)
+            shape = (
+                max((part.stop for part in rows.values()), default=0),
+                self.images.counts[sender],
+            )
+            size = shape[0] * shape[1] * self.dtype.itemsize
+            yield sender, rows, memory[filled : filled + size].view(self.dtype).reshape(shape)
+            filled += size
+
+    @property
+    def messages(self) -> bool:
+        """True if there are several groups; the same on all ranks. Local."""
+        return len(self.groups.members) > 1
+
+    # -- memory --------------------------------------------------------------------------------
+
+    def reserve(self) -> None:
+        """Make the shared memory large enough; use messages if that fails. Collective."""
+        if self.segments is None:
+            return
+        sizes = (self._bytes(rank, self.turn) for rank in range(self.pixels.parts))
+        if not self.segments.reserve(max(near + received for near, _, received in sizes)):
+            self._lay_out(None, tuple((rank,) for rank in range(self.pixels.parts)), self.width)
+
+    def buffers(self, rank: int, most: int, workspace: Workspace) -> Buffers:
+        """Return the buffers of a rank if no rank gets more than `most` pixels.
+
+        Local; call `reserve` first. What comes into shared memory needs no other buffer.
+        """
+        _, sent, received = self._bytes(rank, min(self.turn, most))
+        private = received if self.segments is None else 0
+        byte = np.dtype(np.uint8)
+        return workspace.empty((2, sent), byte), workspace.empty((2, private), byte)
+
+    # -- moving --------------------------------------------------------------------------------
 
     def execute(
         self,
@@ -126,7 +298,7 @@ class Redistribution:
         workspace: Workspace,
         out: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
-        """Move the pixels, one step at a time. Collective: every rank takes part in every step.
+        """Move the pixels, one block at a time. Collective: all ranks take all of their blocks.
 
         An error on one rank is raised on all of them, at the end.
 
@@ -139,201 +311,199 @@ class Redistribution:
         workspace : Workspace
             The provider of large arrays.
         out : (own pixels, images) ndarray, optional
-            The array for the result; without it the blocks of all steps share one buffer.
+            The array for the result; without it all blocks share one buffer.
 
         Yields
         ------
         (k, images) ndarray
-            The next k of this rank's pixels, valid until the next step.
+            The next k of this rank's pixels, valid until the next block.
         """
-        rows = min(self.width, self.pixels.counts[comm.rank])
+        own, most = self.pixels.counts[comm.rank], max(self.pixels.counts)
         self.reserve()
         with Together(comm, "toSeries"):
-            block = workspace.empty((rows, self.images.count), self.dtype) if out is None else out
-            buffers = self.buffers(comm.rank, max(self.pixels.counts), workspace)
+            shape = min(self.width, own), self.images.count
+            block = workspace.empty(shape, self.dtype) if out is None else out
+            buffers = self.buffers(comm.rank, most, workspace)
+
+        def turns() -> Iterator[Turn]:
+            for begin in range(0, most, self.width):
+                start, stop = self.pixels_of(comm.rank, begin, begin + self.width)
+                first = 0 if out is None else start - self.pixels.offsets[comm.rank]
+                target = block[first : first + stop - start]
+                yield from self.turns(images, positions, begin, begin + self.width, target)
+
         together = Together(comm, "toSeries")
-        own = _Images(images, positions)
-        for step in range(self.steps):
-            start, stop = self.pixels_of(comm.rank, step)
-            begin = 0 if out is None else start - self.pixels.offsets[comm.rank]
-            target = block[begin : begin + stop - start]
-            self._move(together, own, step, buffers, target)
-            yield target
+        for turn in move(together, turns(), buffers):
+            if turn.last:
+                yield turn.block
         together.agree()
 
-    def reserve(self) -> None:
-        """Make the shared memory large enough; use messages if that fails. Collective."""
-        if self._shared is not None and not self._shared.reserve():
-            self._shared = None
+    def turns(
+        self, images: np.ndarray, positions: Positions, begin: int, end: int, block: np.ndarray
+    ) -> Iterator[Turn]:
+        """Yield the turns that move each rank's pixels number `begin` to `end`. Local.
 
-    def buffers(self, rank: int, most: int, workspace: Workspace) -> Buffers:
-        """Return the (send, receive) buffers of a rank if no rank gets more than `most` pixels.
-
-        Local; call `reserve` first.
+        Parameters
+        ----------
+        images, positions
+            As in `execute`; on a rank that has failed already, images may be any array.
+        block : (own pixels, images) ndarray
+            The memory for those of this rank.
         """
-        near = self._near(rank)
-        rows, own = min(self.width, most), self.images.counts[rank]
-        far = self.images.count - sum(self.images.counts[other] for other in near)
-        send = workspace.empty((rows * (self.pixels.parts - len(near)) * own,), self.dtype)
-        return send, workspace.empty((rows * far,), self.dtype)
-
-    def execute_within(
-        self, together: Together, images: np.ndarray, buffers: Buffers, out: np.ndarray
-    ) -> None:
-        """Move all pixels into out, (own pixels, images). Collective.
-
-        `together` holds an error of a rank: out is valid only after its ranks have agreed.
-        `images` is as in `execute`; on a rank that has failed already it may be any array.
-        """
-        own, first = (
-            _Images(images, range(self.pixels.count)),
-            self.pixels.offsets[together.comm.rank],
-        )
-        for step in range(self.steps):
-            start, stop = self.pixels_of(together.comm.rank, step)
-            self._move(together, own, step, buffers, out[start - first : stop - first])
-
-    def _near(self, rank: int) -> tuple[int, ...]:
-        """Return the ranks with which `rank` exchanges without messages, including itself."""
-        return (rank,) if self._shared is None else self._shared.segments.nodes.near
-
-    def _move(
-        self, together: Together, images: _Images, step: int, buffers: Buffers, target: np.ndarray
-    ) -> None:
-        """Run one step; this rank's pixels go into `target`. Collective."""
-        comm, shared = together.comm, self._shared
-        messages = _Messages(self, step, self._near(comm.rank))
-        with phase("exchange", target.nbytes):
-            if comm.size > 1 and (shared is None or shared.segments.nodes.several):
-                with together.attempt():
-                    messages.pack(comm.rank, images, buffers[0])
-                messages.exchange(comm, *buffers)
-            with together.attempt():
-                own = slice(*self.images.bounds(comm.rank))
-                images.transpose(*self.pixels_of(comm.rank, step), target[:, own])
-                messages.unpack(buffers[1], target)
-            if shared is not None:
-                shared.exchange(together, images, step, target)
+        end = min(end, max(self.pixels.counts))
+        for first in range(begin, end, self.turn):
+            last = min(end, first + self.turn)
+            target = block[first - begin : last - begin]
+            yield Turn(self, _Images(images, positions), first, last, target, block, last == end)
 
 
-class _Messages:
-    """One step between ranks of different nodes, by Alltoallv."""
+@dataclass
+class Turn:
+    """A few pixels of each rank on their way.
 
-    def __init__(self, plan: Redistribution, step: int, near: tuple[int, ...]) -> None:
-        self._plan = plan
-        self._step = step
-        self._near = near
-        self._far = [rank for rank in range(plan.pixels.parts) if rank not in near]
-
-    def pack(self, own: int, images: _Images, send: np.ndarray) -> None:
-        """Transpose the data for each rank into the send buffer, in rank order. Local."""
-        n, filled = len(images), 0
-        for rank in self._far:
-            start, stop = self._plan.pixels_of(rank, self._step)
-            part = send[filled : filled + (stop - start) * n].reshape(stop - start, n)
-            images.transpose(start, stop, part)
-            filled += part.size
-
-    def exchange(self, comm: MPI.Intracomm, send: np.ndarray, receive: np.ndarray) -> None:
-        """Send and receive. Collective."""
-        plan, size = self._plan, self._plan.dtype.itemsize
-        n = plan.images.counts[comm.rank] * size
-        ranges = [plan.pixels_of(rank, self._step) for rank in range(comm.size)]
-        sent = [(stop - start) * n for start, stop in ranges]
-        start, stop = ranges[comm.rank]
-        received = [(stop - start) * count * size for count in plan.images.counts]
-        for rank in self._near:
-            sent[rank] = received[rank] = 0
-        there = receive.view(np.uint8)
-        complete(
-            comm,
-            comm.Ialltoallv([send.view(np.uint8), sent, MPI.BYTE], [there, received, MPI.BYTE]),
-            there,
-            bulk=True,
-        )
-
-    def unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
-        """Copy the data from each rank into the columns of its images. Local."""
-        filled = 0
-        for rank in self._far:
-            first, last = self._plan.images.bounds(rank)
-            part = receive[filled : filled + len(target) * (last - first)]
-            target[:, first:last] = part.reshape(len(target), last - first)
-            filled += part.size
-
-
-class _SharedMemory:
-    """The steps among the ranks of a node, in turns through shared memory.
-
-    Each segment has two halves. A rank fills one while the others may still read the other, so
-    that one barrier per turn is enough.
+    Attributes
+    ----------
+    plan : Redistribution
+    images : _Images
+    begin, end : int
+        The numbers of the pixels in the range of each rank.
+    target : (own pixels, images) ndarray
+        The place of this rank's pixels.
+    block : ndarray
+        The larger array of which `target` is a part.
+    last : bool
+        True if the block is complete with this turn.
     """
 
-    def __init__(self, plan: Redistribution, segments: Segments, turn: int, each: int) -> None:
-        self._plan = plan
-        self.segments = segments
-        self._turn_pixels = turn  # of each rank
-        self._bytes = turn * each
+    plan: Redistribution
+    images: _Images
+    begin: int
+    end: int
+    target: np.ndarray
+    block: np.ndarray
+    last: bool
+    transfer: Transfer | None = field(default=None, init=False)
+    # By holder, for the ranks of the group: the memory in which their parcels lie.
+    memory: dict[int, np.ndarray] = field(default_factory=dict, init=False)
 
-    @classmethod
-    def fitting(cls, plan: Redistribution, segments: Segments | None) -> _SharedMemory | None:
-        """Return None without segments, or if too many ranks share them for a useful size."""
-        if segments is None or not segments.usable:
-            return None
-        size, members = plan.dtype.itemsize, segments.nodes.members
-        counts = zip(plan.images.counts, segments.nodes.of, strict=True)
-        # Bytes that the busiest rank writes for one pixel of each of the others.
-        each = size * max(1, *(n * (len(members[node]) - 1) for n, node in counts))
-        run = min(plan.width, RUN_BYTES // size)
-        turn = min(plan.width, max(TURN_BYTES // each, run), segments.most // each)
-        if turn < run:
-            return None
-        if turn > HEAD:
-            turn -= turn % HEAD  # turns begin at cache lines
-        return cls(plan, segments, turn, each)
 
-    def reserve(self) -> bool:
-        """Make the segments large enough; return True on success. Collective."""
-        return self.segments.reserve(self._bytes)
+def move(
+    together: Together, turns: Iterable[Turn], buffers: Buffers
+) -> Generator[Turn, None, None]:
+    """Move the pixels of turns; yield each turn once its pixels are in place. Collective.
 
-    def exchange(self, together: Together, images: _Images, step: int, target: np.ndarray) -> None:
-        """Run one step. Collective."""
-        plan, segments, own = self._plan, self.segments, together.comm.rank
-        ranges = {rank: plan.pixels_of(rank, step) for rank in segments.nodes.near}
-        widest = max(stop - start for start, stop in ranges.values())
-        for begin in range(0, widest, self._turn_pixels):
-            pieces = {
-                rank: (min(stop, start + begin), min(stop, start + begin + self._turn_pixels))
-                for rank, (start, stop) in ranges.items()
-            }
+    All ranks give turns of the same redistributions, which have the same groups, and take them all
+    unless all of them stop at the same one. `together` holds an error of a rank: what has been
+    moved is valid only after its ranks have agreed.
+    """
+    mover = _Mover(together, buffers)
+    try:
+        for turn in turns:
+            mover.begin(turn)
+            if len(mover.begun) > turn.plan.messages:  # the next one is on its way
+                yield mover.finish()
+        while mover.begun:
+            yield mover.finish()
+    except GeneratorExit:  # all ranks leave here, with the same messages on their way
+        quietly(mover.wait)
+        raise
+    finally:
+        mover.give_up()
+
+
+class _Mover:
+    """The turns that have begun, and the buffers that they use in turn."""
+
+    def __init__(self, together: Together, buffers: Buffers) -> None:
+        self.begun: deque[Turn] = deque()
+        self._together = together
+        self._rank = together.comm.rank
+        self._send, self._receive = buffers
+        self._number = self._worked = 0
+
+    def begin(self, turn: Turn) -> None:
+        """Send the parcels for the other groups. Collective."""
+        plan, own, half = turn.plan, self._rank, self._number % 2
+        self._number += 1
+        if plan.segments is None:
+            turn.memory = {own: self._receive[half]}
+        else:
+            turn.memory = {rank: plan.segments.half(rank) for rank in plan.segments.nodes.near}
+            plan.segments.turn()
+        others = plan.groups.others(own)
+        to = [(own, group) for group in others]
+        sent = list(plan.parcels(self._send[half], to, turn.begin, turn.end))
+        with phase("exchange"):
+            with self._together.attempt():
+                for _, rows, parcel in sent:
+                    self._pack(turn, rows, parcel)
+            holders = (plan.groups.holder(own, group) for group in others)
+            _, *received = self._held(turn, own)
+            turn.transfer = Transfer(
+                self._together.comm,
+                ((rank, parcel) for rank, (_, _, parcel) in zip(holders, sent, strict=True)),
+                ((rank, parcel) for rank, _, parcel in received),
+            )
+        self.begun.append(turn)
+
+    def finish(self) -> Turn:
+        """Put the pixels of the oldest turn into their place, and return it. Collective."""
+        turn, own, together = self.begun[0], self._rank, self._together
+        plan = turn.plan
+        with phase("exchange", turn.target.nbytes):
             with together.attempt():
-                half, n = segments.half(own), len(images)
-                for rank, place in self._places(own, n, pieces).items():
-                    start, stop = pieces[rank]
-                    images.transpose(start, stop, self._rows(half, place, stop - start, n))
-            segments.meet()
+                columns = turn.target[:, slice(*plan.images.bounds(own))]
+                turn.images.transpose(*plan.pixels_of(own, turn.begin, turn.end), columns)
+                self._poll(columns.nbytes)
+                _, rows, parcel = next(self._held(turn, own))
+                self._pack(turn, rows, parcel)
+            if turn.transfer is not None:
+                turn.transfer.finish()
+            if plan.segments is not None:
+                plan.segments.meet()
             with together.attempt():
-                start, stop = pieces[own]
-                for rank in segments.nodes.near:
-                    if rank == own:
-                        continue
-                    first, last = plan.images.bounds(rank)
-                    place = self._places(rank, last - first, pieces)[own]
-                    part = self._rows(segments.half(rank), place, stop - start, last - first)
-                    target[begin : begin + stop - start, first:last] = part
-            segments.turn()
+                for holder in turn.memory:
+                    for sender, rows, parcel in self._held(turn, holder):
+                        if sender != own:
+                            columns = turn.target[:, slice(*plan.images.bounds(sender))]
+                            columns[:] = parcel[rows[own]]
+                            self._poll(columns.nbytes)
+            if plan.segments is not None and plan.messages:
+                plan.segments.meet()  # the next message comes into this memory at any time
+        return self.begun.popleft()
 
-    def _places(self, sender: int, n: int, pieces: dict[int, tuple[int, int]]) -> dict[int, int]:
-        """Return the offsets in bytes of the others' pieces in the half of a sender of n images."""
-        places, filled = {}, 0
-        for rank, (start, stop) in pieces.items():
-            if rank != sender:
-                places[rank] = filled
-                filled += (stop - start) * n * self._plan.dtype.itemsize
-        return places
+    def wait(self) -> None:
+        """Wait for the messages on their way, without putting the pixels into their place."""
+        for turn in self.begun:
+            if turn.transfer is not None:
+                turn.transfer.finish()
 
-    def _rows(self, memory: np.ndarray, place: int, rows: int, columns: int) -> np.ndarray:
-        """Return a (rows, columns) view of the values at the offset `place` of a half."""
-        dtype = self._plan.dtype
-        size = rows * columns * dtype.itemsize
-        return memory[place : place + size].view(dtype).reshape(rows, columns)
+    def give_up(self) -> None:
+        """Leave messages that are still on their way to MPI. Local."""
+        for turn in self.begun:
+            if turn.transfer is not None:
+                turn.transfer.give_up()
+
+    def _held(self, turn: Turn, holder: int) -> Iterator[tuple[int, dict[int, slice], np.ndarray]]:
+        """Yield the parcels of a holder in the group, first its own. See `parcels`."""
+        groups = turn.plan.groups
+        group = groups.of(holder)
+        senders = [holder, *groups.held(holder)]
+        parcels = [(sender, group) for sender in senders]
+        return turn.plan.parcels(turn.memory[holder], parcels, turn.begin, turn.end)
+
+    def _pack(self, turn: Turn, rows: dict[int, slice], parcel: np.ndarray) -> None:
+        """Transpose this rank's images into a parcel. Local."""
+        for rank, part in rows.items():
+            start, stop = turn.plan.pixels_of(rank, turn.begin, turn.end)
+            turn.images.transpose(start, stop, parcel[part])
+            self._poll(parcel[part].nbytes)
+
+    def _poll(self, worked: int) -> None:
+        """Let MPI move the messages if this rank has worked for a while on so many bytes. Local."""
+        self._worked += worked
+        if self._worked >= POLL_BYTES:
+            self._worked = 0
+            for turn in self.begun:
+                if turn.transfer is not None:
+                    turn.transfer.advance()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from mpi4py import MPI
@@ -245,7 +245,7 @@ class Transfer:
     """Arrays on their way between pairs of ranks, while this rank may do something else.
 
     Only ranks that have something for each other exchange messages. Each pair of ranks begins its
-    transfers in the same order.
+    transfers in the same order. Until a transfer is finished its arrays must stay.
 
     Parameters
     ----------
@@ -261,19 +261,33 @@ class Transfer:
         received: Iterable[tuple[int, np.ndarray]],
     ) -> None:
         self._comm = comm
-        self._open: list[tuple[MPI.Request, np.ndarray]] = []
-        for posted, ends in ((comm.Irecv, received), (comm.Isend, sent)):
+        self._requests: list[MPI.Request] = []
+        self._pieces: list[np.ndarray] = []
+        for post, ends in ((comm.Irecv, received), (comm.Isend, sent)):
             for rank, array in ends:
                 for piece in _pieces(array.reshape(-1).view(np.uint8)):
-                    self._open.append((posted([piece, MPI.BYTE], rank, TRANSFER), piece))
+                    self._requests.append(post([piece, MPI.BYTE], rank, TRANSFER))
+                    self._pieces.append(piece)
 
     def advance(self) -> bool:
         """Let MPI move what it can now; return True once all has arrived and is sent. Local."""
-        self._open = [pair for pair in self._open if not pair[0].Test()]
-        return not self._open
+        if self._requests and MPI.Request.Testall(self._requests):
+            self._requests, self._pieces = [], []
+        return not self._requests
+
+    # `complete` takes a transfer for the one request that is complete with all of its own. If the
+    # wait is given up, it keeps the pieces, to which MPI may still write.
+    Test = advance
 
     def finish(self) -> None:
         """Wait until all has arrived and is sent."""
-        for request, piece in self._open:
-            complete(self._comm, request, piece, bulk=True)
-        self._open = []
+        if not self.advance():
+            complete(self._comm, cast(MPI.Request, self), tuple(self._pieces), bulk=True)
+
+    def give_up(self) -> None:
+        """Keep the arrays for ever, unless all is done: MPI may still write to them. Local."""
+        if self._requests:
+            _given_up.append(self)
+
+
+_given_up: list[Transfer] = []

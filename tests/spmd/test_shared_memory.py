@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +16,8 @@ import mpimages.spmd.shared_memory
 from mpimages import ThunderContext
 from mpimages.core.partition import Partition
 from mpimages.core.workspace import Workspace
-from mpimages.exchange.redistribution import Redistribution
+from mpimages.exchange.redistribution import Redistribution, _Groups, move
+from mpimages.spmd.agreement import Together
 from mpimages.spmd.shared_memory import Segments
 
 from ..support.data import cut, recording, same_bits
@@ -173,5 +176,54 @@ class Many(Segments):
 def test_many_ranks_with_many_images_send_messages(ranks, each, expected):
     images, pixels = Partition.balanced(each * ranks, ranks), Partition.balanced(1 << 22, ranks)
     plan = Redistribution(images, pixels, np.dtype(np.uint16), 1 << 25, Many((0,) * ranks))
-    assert (plan._shared is not None) == expected
-    assert plan._shared is None or 2 * ranks * plan._shared._bytes <= 128 << 20
+    assert (plan.segments is not None) == expected
+    most = max(plan._bytes(rank, plan.turn)[0] for rank in range(ranks))
+    assert plan.segments is None or 2 * ranks * most <= 128 << 20
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 99))
+def test_each_host_gets_one_message_of_each_rank_of_the_others(sizes, seed):
+    order = list(np.random.default_rng(seed).permutation(sum(sizes)))
+    ends = np.cumsum([0, *sizes])
+    members = tuple(tuple(sorted(int(rank) for rank in order[a:b])) for a, b in pairwise(ends))
+    groups, ranks = _Groups(members), range(sum(sizes))
+    counts = tuple(int(n) for n in np.random.default_rng(seed).integers(0, 9, sum(sizes)))
+    sent = [
+        (sender, groups.holder(sender, group))
+        for sender in ranks
+        for group in groups.others(sender)
+    ]
+    assert len(sent) == len(set(sent)) == len(ranks) * (len(sizes) - 1)
+    assert sorted(sent) == sorted((sender, rank) for rank in ranks for sender in groups.held(rank))
+    for rank, received in zip(ranks, groups.received(counts), strict=True):
+        assert received == sum(counts[sender] for sender in groups.held(rank))
+    if len(set(sizes)) == 1:
+        assert all(len(groups.held(rank)) == len(sizes) - 1 for rank in ranks)
+
+
+def test_a_rank_that_fails_goes_on_exchanging(tsc, segments):
+    array = recording(9, (7, 8), "uint16")
+    images = Partition.balanced(9, tsc.size)
+    pixels = Partition.balanced(56, tsc.size)
+    for memory in (segments, None):
+        plan = Redistribution(images, pixels, array.dtype, 300, memory)
+        own = array[slice(*images.bounds(tsc.rank))].reshape(-1, 56)
+        if tsc.rank == tsc.size - 1:
+            own = own.astype(np.float64)
+        with pytest.raises((TypeError, ValueError)):
+            list(plan.execute(tsc.comm, own, range(56), Workspace(0, 1)))
+        assert everywhere(tsc, exchanged(tsc, array, images, 300, memory))
+
+
+def test_an_exchange_that_all_ranks_leave_early_leaves_no_message(tsc, segments):
+    array = recording(9, (7, 8), "uint16")
+    images, pixels = Partition.balanced(9, tsc.size), Partition.balanced(56, tsc.size)
+    for memory in (segments, None):
+        plan = Redistribution(images, pixels, array.dtype, 300, memory)
+        plan.reserve()
+        own, mine = array[slice(*images.bounds(tsc.rank))].reshape(-1, 56), pixels.counts[tsc.rank]
+        buffers = plan.buffers(tsc.rank, max(pixels.counts), Workspace(0, 1))
+        turns = plan.turns(own, range(56), 0, 56, np.zeros((mine, 9), np.uint16))
+        with closing(move(Together(tsc.comm, "test"), turns, buffers)) as moved:
+            next(moved)
+        assert everywhere(tsc, exchanged(tsc, np.flip(array).copy(), images, 300, memory))
