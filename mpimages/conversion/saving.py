@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.arguments import check_int
 from ..core.json_types import JsonObject
-from ..core.sizes import parse_size
+from ..core.sizes import parse_size, size_text
 from ..core.text import WHOLE, as_comparable, quote
 from ..core.timers import phase
 from ..engine.chain import Positions, Shape
@@ -24,6 +24,7 @@ from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
+from ..writers.output.stripes import STRIPE, stripe_bytes
 from .chunk_alignment import Slabs
 from .complete import check_form, check_shape, check_values
 from .fingerprint import Fingerprint
@@ -103,7 +104,7 @@ def save_binary_series(
     """See `Series.saveAsBinarySeries`. Collective."""
     from ..writers.binaryseries import BinarySeriesWriter
 
-    block_bytes = parse_size(block_size)
+    block_bytes, stripe = parse_size(block_size), stripe_bytes()
 
     def make(stage: Stage) -> BinarySeriesWriter:
         return BinarySeriesWriter(
@@ -115,10 +116,11 @@ def save_binary_series(
             content.metadata,
             block_bytes,
             stage.resumed,
+            stripe,
         )
 
-    options = {"blockSize": block_bytes, **content.options(series.dtype)}
-    _save(_Saving(action, series, "binaryseries", options, target), make)
+    options = {**_striped(stripe), "blockSize": block_bytes, **content.options(series.dtype)}
+    _save(_Saving(action, series, "binaryseries", options, target, stripe=stripe), make)
 
 
 def save_series_hdf5(
@@ -174,6 +176,10 @@ def _hdf5(
     from ..writers.hdf5.chunk_shape import as_chunks
     from ..writers.hdf5.writer import hdf5_writer, stored_form
 
+    stripe = stripe_bytes()
+    # The pixels of all ranks lie side by side in each frame.
+    kept = 0 if name == "images" else stripe
+
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
             action.comm,
@@ -189,9 +195,11 @@ def _hdf5(
             compression=compression,
             resume=stage.resumed,
             threads=action.session.workspace.threads,
+            stripe=kept,
         )
 
     options = {
+        **_striped(kept if _is_unset(chunks) and _is_unset(compression) else 0),
         "dataset": dataset,
         "layout": name,
         "chunks": quote(as_chunks(chunks), WHOLE),
@@ -204,7 +212,7 @@ def _hdf5(
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
         return filters is None or filters.exact
 
-    return _Saving(action, records, "hdf5", options, target, check), make
+    return _Saving(action, records, "hdf5", options, target, check, stripe), make
 
 
 def plan_series(
@@ -234,6 +242,15 @@ def _plain_compression(compression: object) -> str:
     return quote(compression, WHOLE)
 
 
+def _is_unset(given: object) -> bool:
+    return given is None or given is False
+
+
+def _striped(stripe: int) -> JsonObject:
+    """Return the option of an output that is written in whole stripes, if it is."""
+    return {"stripe": stripe} if stripe else {}
+
+
 def _take_as_it_is(path: str) -> bool:
     """A binary series has one form, and its values are exact."""
     return True
@@ -244,7 +261,7 @@ class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
-    those of the records to the last bit.
+    those of the records to the last bit. `stripe` is what the environment gives, or 0.
     """
 
     action: Action
@@ -253,6 +270,7 @@ class _Saving:
     options: JsonObject
     target: Target
     check: Callable[[str], bool] = _take_as_it_is
+    stripe: int = 0
 
 
 def _save(
@@ -302,6 +320,8 @@ def _save(
         try:
             with action.together():
                 writer = make(stage)
+                if saving.stripe:
+                    _look_at_stripes(saving, writer)
                 progress.begin(stage)
             progress.restore(writer)
             (write or _write_series)(saving, writer, progress)
@@ -311,6 +331,44 @@ def _save(
             progress.close()
             if writer is not None:
                 writer.close()
+
+
+def _look_at_stripes(saving: _Saving, writer: Writer) -> None:
+    """Tell on rank 0 what stripes do to this output. Local.
+
+    Raises
+    ------
+    MemoryError
+        If blocks of whole stripes do not fit into the budget.
+    """
+    action, records = saving.action, saving.records
+    told, path = f"{STRIPE}={os.environ[STRIPE]}", saving.target.path
+    rank, size = action.comm.rank, action.comm.size
+    if not writer.striped:
+        if rank == 0:
+            logger.warning("%s: %s has no effect on an output of this layout", path, told)
+        return
+    grain = min(records.count, writer.striped)
+    block = grain * records.record_bytes
+    if 2 * block > action.memory:
+        raise MemoryError(
+            f"{action.name}: with {told} the smallest block that begins and ends at stripes has "
+            f"{size_text(block)}, and a rank needs two of them, but the budget is "
+            f"{size_text(action.memory)}; give more with memory=, or unset {STRIPE}"
+        )
+    blocks = -(-records.count // grain)
+    if rank == 0 and blocks < size:
+        logger.warning(
+            "%s: with %s it has %d block%s, of %s, that begin and end at stripes: %d of the %d "
+            "ranks write nothing",
+            path,
+            told,
+            blocks,
+            "s" * (blocks > 1),
+            size_text(block),
+            size - blocks,
+            size,
+        )
 
 
 def _write_series(saving: _Saving, writer: Writer, progress: Progress) -> None:
