@@ -17,7 +17,6 @@ from .core.public import public, taking
 from .core.timers import phase
 from .engine.session import Session
 from .spmd.actions import action
-from .spmd.agreement import Together
 from .spmd.launcher import check_launch
 
 if TYPE_CHECKING:
@@ -104,15 +103,10 @@ class ThunderContext:
     ) -> None:
         check_launch(comm)
         world = MPI.COMM_WORLD if comm is None else comm
-        self.session = Session(world, memory, timeout, progress, timings)
-        if self.size > 1:  # an import that fails on one rank alone must not part the ranks later
-            try:
-                with Together(self.comm, "ThunderContext"):
-                    for module in IMPORTED_FIRST:
-                        import_module(f".{module}", __package__)
-            except BaseException:
-                self.close()
-                raise
+        several = isinstance(world, MPI.Comm) and world != MPI.COMM_NULL and world.size > 1
+        # An import that fails on one rank alone must not part the ranks later.
+        first = _import_first if several else lambda: None
+        self.session = Session(world, memory, timeout, progress, timings, first)
 
     @classmethod
     def start(
@@ -398,3 +392,8 @@ class ThunderContext:
             Labels of the T values.
         """
         return loading.series_from_array(self.session, array, index, check_flag(local, "local"))
+
+
+def _import_first() -> None:
+    for module in IMPORTED_FIRST:
+        import_module(f".{module}", __package__)

@@ -30,6 +30,7 @@ from .engine.sources import (
 )
 from .images import Images
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
+from .spmd.collectives import allgather
 
 if TYPE_CHECKING:
     from .readers.series.header import SeriesHeader
@@ -145,7 +146,7 @@ def _count_images(
             if found is not None:
                 rests.append((i, found))
     everywhere = allgather_rows(comm, counts, partition)
-    return everywhere, [item for rank in comm.allgather(rests) for item in rank]
+    return everywhere, [item for rank in allgather(comm, rests) for item in rank]
 
 
 def _leave_out(
@@ -335,7 +336,7 @@ def _common_array(
             block.dtype.newbyteorder("=").str,
             _checksum(block) if comm.size > 1 else "",
         )
-    found = comm.allgather(described)
+    found = allgather(comm, described)
     for rank, other in enumerate(found):
         if other != found[0]:
             raise ValueError(
@@ -372,7 +373,7 @@ def _local_array(
             block = check(array)
             block = block.astype(block.dtype.newbyteorder("="), copy=False)
             described = (len(block), block.shape[1:], block.dtype.str)
-    found = comm.allgather(described)
+    found = allgather(comm, described)
     given = [(rank, f) for rank, f in enumerate(found) if f is not None]
     if sum(f[0] for _, f in given) == 0:
         raise ValueError(f"{action}: no rank has any records")

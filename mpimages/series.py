@@ -33,7 +33,8 @@ from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic,
 from .engine.session import Session
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
-from .spmd.agreement import allgather_rows, allreduce, from_rank
+from .spmd.agreement import allgather_rows, from_rank
+from .spmd.collectives import allgather, allreduce
 
 if TYPE_CHECKING:
     from .conversion.saving import Content
@@ -582,7 +583,7 @@ def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarra
     from .statistics.sample import Sample
 
     comm = action.comm
-    partition = Partition.fromCounts(comm.allgather(len(sample.numbers)))
+    partition = Partition.fromCounts(allgather(comm, len(sample.numbers)))
     rows = np.empty((0, *series.dims), series.dtype) if sample.rows is None else sample.rows
     merged = Sample(sample.size, sample.seed)
     numbers, rows = (allgather_rows(comm, part, partition) for part in (sample.numbers, rows))

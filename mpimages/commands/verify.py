@@ -49,14 +49,15 @@ def _look_together(
 ) -> list[list[tuple[str, JsonObject]]]:
     """What each rank says of its share of the outputs. Collective."""
     from ..spmd.agreement import Together
+    from ..spmd.collectives import allgather
 
     session, comm = context.session, context.comm
     with session.action("mpimages verify"):
         own = outs[comm.rank :: comm.size]
-        total = comm.allreduce(sum(map(_stored, own)))
+        total = sum(allgather(comm, sum(map(_stored, own))))
         with session.meter.piece("verify", total, "bytes") as tick, Together(comm, "verify"):
             found = [_look(out, tick) for out in own]
-        return comm.allgather(found)
+        return allgather(comm, found)
 
 
 def _stored(out: str) -> int:

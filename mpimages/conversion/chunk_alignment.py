@@ -15,6 +15,7 @@ from mpi4py import MPI
 from ..core.partition import Partition
 from ..engine.chain import Positions
 from ..spmd.agreement import Together
+from ..spmd.collectives import alltoall
 
 __all__ = ["Slabs"]
 
@@ -89,7 +90,7 @@ class Slabs:
             for place, records in self._edges:
                 outgoing[self._owner(place)].append((place, records))
             self._edges = []
-        parts = [part for rank in comm.alltoall(outgoing) for part in rank]
+        parts = [part for rank in alltoall(comm, outgoing) for part in rank]
         with Together(comm, action):
             for place, records in sorted(parts, key=lambda part: part[0]):
                 self.add(place, records)

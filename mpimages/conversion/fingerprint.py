@@ -20,7 +20,7 @@ from ..engine.runner import Action
 from ..engine.selection import Selection
 from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
 from ..exchange.source import ExchangeSource
-from ..spmd.agreement import allreduce
+from ..spmd.collectives import allreduce
 from ..writers.output.piece_sums import PieceSums
 
 __all__ = ["Fingerprint"]

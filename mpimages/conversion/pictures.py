@@ -12,7 +12,7 @@ from ..core.json_types import JsonObject
 from ..core.timers import phase
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
-from ..spmd.agreement import allreduce
+from ..spmd.collectives import allreduce
 from ..writers.output.files import naming_file
 from ..writers.output.staging import staged
 from ..writers.pictures import PictureWriter

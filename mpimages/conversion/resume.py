@@ -18,6 +18,7 @@ from ..core.ranges import Range, Ranges
 from ..core.timers import phase
 from ..formats.output_names import JOB
 from ..spmd.agreement import Together, from_rank
+from ..spmd.collectives import gather, scatter
 from ..writers.output.journal import Journal, begin_job, read_job
 from ..writers.output.plain import sync_directory
 from ..writers.output.staging import Stage
@@ -156,11 +157,11 @@ class Progress:
         """
         comm = self._comm
         said = [entry for entry in self._entries if kind in entry]
-        own = comm.scatter([said[rank :: comm.size] for rank in range(comm.size)])
+        own = scatter(comm, [said[rank :: comm.size] for rank in range(comm.size)])
         there: list[Entry] = []
         with Together(comm, self._action):
             there = [entry for entry in own if _is_there(entry, holds)]
-        gathered = [entry for part in comm.gather(there) or () for entry in part]
+        gathered = [entry for part in gather(comm, there) or () for entry in part]
         kept: list[Entry] = []
         with Together(comm, self._action):
             kept = _apart(gathered, kind)

@@ -29,7 +29,8 @@ from ..engine.sources import FileSource, MemorySource
 from ..exchange.redistribution import Redistribution
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
-from ..spmd.agreement import allreduce, from_rank
+from ..spmd.agreement import from_rank
+from ..spmd.collectives import allreduce
 from ..spmd.watch import calling
 from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out

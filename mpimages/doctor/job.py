@@ -11,6 +11,7 @@ from mpi4py import MPI
 
 from ..context import ThunderContext
 from ..core.sizes import size_text
+from ..spmd.collectives import allgather
 from ..spmd.launcher import OVERRIDE, find_launcher, launch_problem
 from ..spmd.memory_limit import NO_LIMIT, find_memory_limit, free_memory
 from .findings import Finding
@@ -74,7 +75,7 @@ def examine_job(context: ThunderContext) -> list[Finding]:
         find_memory_limit(),
         _shared(),
     )
-    places = comm.allgather(own)
+    places = allgather(comm, own)
     return [_ranks(places), _cores(places), _memory(places, context.memory), _shared_memory(places)]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mpi4py import MPI
 
+from ..spmd.collectives import allgather
 from .findings import Finding
 
 __all__ = ["examine_software"]
@@ -23,7 +24,7 @@ THREAD_LEVELS = {
 def examine_software(comm: MPI.Intracomm) -> list[Finding]:
     """Python, MPI, NumPy, HDF5 and mpimages itself. Collective."""
     own = [_tried(topic, look) for topic, look in LOOKS.items()]
-    everywhere = comm.allgather(own)
+    everywhere = allgather(comm, own)
     return [_compared(findings) for findings in zip(*everywhere, strict=True)]
 
 

@@ -19,6 +19,7 @@ from mpi4py import MPI
 from ..context import ThunderContext
 from ..core.sizes import size_text
 from ..spmd.agreement import Together, from_rank
+from ..spmd.collectives import allgather
 from ..verification import verify
 from .findings import Finding
 from .mounts import Mount, find_mount, look_at_caches, look_at_locks, stripes
@@ -69,7 +70,7 @@ def _examine_hosts(context: ThunderContext, path: str, directory: str) -> list[F
     with Together(context.comm, ACTION):
         if leads:
             view = _View(socket.gethostname(), context.rank, find_mount(path))
-    views = [view for view in context.comm.allgather(view) if view is not None]
+    views = [view for view in allgather(context.comm, view) if view is not None]
     mount, seen = views[0].mount, _seen_by_all(context, directory)
     # Who does not see the directory has no lock to try.
     locks = look_at_locks(mount, len(views)) or (
@@ -138,7 +139,7 @@ def _locks_of_hosts(
             if leads and context.rank:
                 with open(name, "r+") as file:
                     own = _try_lock(file.fileno())
-        tried = context.comm.allgather(own)
+        tried = allgather(context.comm, own)
     if tried[0]:
         return None  # it cannot be locked at all, as `_begin` has said
     free = [view for view in views[1:] if tried[view.rank] == ""]
@@ -237,7 +238,7 @@ _LOCKS_CURE = (
 
 def _seen_by_all(context: ThunderContext, directory: str) -> Finding:
     own = None if os.path.isdir(directory) else socket.gethostname()
-    blind = [(rank, host) for rank, host in enumerate(context.comm.allgather(own)) if host]
+    blind = [(rank, host) for rank, host in enumerate(allgather(context.comm, own)) if host]
     if not blind:
         return Finding("shared", "ok", "all ranks see what rank 0 has made there")
     rank, host = blind[0]
@@ -270,8 +271,8 @@ def _trial(context: ThunderContext, directory: str, name: str) -> Finding:
             f"the trial has failed: {error}",
             "outputs cannot be trusted to this directory; the message says why",
         )
-    same = context.comm.allreduce(int(np.array_equal(read, np.moveaxis(values, 0, -1))))
-    if same == context.size and verified.ok:
+    same = allgather(context.comm, np.array_equal(read, np.moveaxis(values, 0, -1)))
+    if all(same) and verified.ok:
         return Finding(
             topic,
             "ok",

@@ -17,6 +17,7 @@ from ..core.timers import phase
 from ..progress.meter import Tick
 from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
+from ..spmd.collectives import allgather
 from ..spmd.watch import calling
 from .chain import Chain, FilterKeys, Positions, Renumber, Selector, Shape, WritingStep
 from .image_steps import Apply, Unlike, different
@@ -329,7 +330,7 @@ class Action:
         for step in selection.steps:
             if not isinstance(step, Apply) or step.known:
                 continue
-            found = [seen for rank in self.comm.allgather(step.observed) for seen in rank]
+            found = [seen for rank in allgather(self.comm, step.observed) for seen in rank]
             if not found:
                 continue
             found.sort(key=lambda seen: seen[0])

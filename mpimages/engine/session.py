@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from mpi4py import MPI
@@ -13,14 +13,18 @@ from ..core.timers import Timings, measuring
 from ..core.workspace import Workspace
 from ..progress.meter import Meter, choose_progress
 from ..spmd import communicators
-from ..spmd.agreement import Together, from_rank, is_agreed, moment
+from ..spmd.agreement import Together, is_agreed, moment
 from ..spmd.cores import threads_per_rank
 from ..spmd.exit import end_of_interrupt
-from ..spmd.memory_limit import agreed_budget
+from ..spmd.memory_limit import find_budget
 from ..spmd.shared_memory import Segments
 from ..spmd.signals import Stopping
 
 __all__ = ["Session"]
+
+# The largest integer that an agreement carries. Parts of a second in one.
+MOST = 2**63 - 1
+MICRO = 10**6
 
 
 class Session:
@@ -38,6 +42,8 @@ class Session:
         See `meter.choose_progress`; the value of rank 0 holds for all.
     timings : bool
         True to measure the time of each phase; the same on all ranks.
+    prepare : callable, optional
+        Called when the ranks are together; local work that may fail on one of them.
 
     Attributes
     ----------
@@ -58,6 +64,7 @@ class Session:
         timeout: float | None = None,
         progress: bool | float | None = None,
         timings: bool = False,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.workspace = Workspace(0, 1)
         self.loaded = 0
@@ -72,19 +79,25 @@ class Session:
         self.timings: Timings | None = None
         try:
             self._shared.watch.enter("ThunderContext")
-            with Together(self.comm, "ThunderContext", timings):
+            segments, nodes = self._shared.segments, self._shared.nodes
+            together, budget, threads = Together(self.comm, "ThunderContext", timings), 0, 1
+            shown = interval = MOST  # the least is rank 0's
+            with together.attempt():
                 self.timings = Timings() if check_flag(timings, "timings") else None
                 self._limit = _seconds(timeout)
-            self.memory = agreed_budget(self.comm, self._shared.node, memory)
-            with Together(self.comm, "ThunderContext"):
-                threads = threads_per_rank(self._shared.node)
-            if self._shared.segments.are_wanted():
-                self.segments = self._shared.segments
-            shown = from_rank(self.comm, 0, "ThunderContext", choose_progress, progress)
+                budget = find_budget(nodes.node.size, memory)
+                threads = threads_per_rank(nodes.sharing)
+                if self.rank == 0:
+                    on, seconds = choose_progress(progress)
+                    shown, interval = int(on), min(MOST, int((seconds or 0) * MICRO))
+                prepare()
+            wanted = int(segments.are_wanted())
+            self.memory, wanted, shown, interval = together.agree(budget, wanted, shown, interval)
+            self.segments = segments if wanted else None
         except BaseException:
             self.close()
             raise
-        self.meter = Meter(self._shared.watch, *shown)
+        self.meter = Meter(self._shared.watch, bool(shown), interval / MICRO)
         # Half of the budget: idle memory must leave room for arrays of other sizes.
         self.workspace = Workspace(self.memory // 2, threads)
 

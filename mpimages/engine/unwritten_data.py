@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..spmd.agreement import allreduce
+from ..spmd.collectives import allreduce
 from .runner import Action
 from .selection import Selection
 from .sources import FileSource

@@ -21,7 +21,6 @@ and keep every MPI count below 2**31, ranks that may fail in between, and shared
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -196,7 +195,7 @@ class Redistribution:
 
     def _near(self, rank: int) -> tuple[int, ...]:
         """Return the ranks with which `rank` exchanges without messages, including itself."""
-        return (rank,) if self._shared is None else self._shared.segments.near
+        return (rank,) if self._shared is None else self._shared.segments.nodes.near
 
     def _move(
         self, together: Together, images: _Images, step: int, buffers: Buffers, target: np.ndarray
@@ -205,7 +204,7 @@ class Redistribution:
         comm, shared = together.comm, self._shared
         messages = _Messages(self, step, self._near(comm.rank))
         with phase("exchange", target.nbytes):
-            if comm.size > 1 and (shared is None or shared.segments.far):
+            if comm.size > 1 and (shared is None or shared.segments.nodes.several):
                 with together.attempt():
                     messages.pack(comm.rank, images, buffers[0])
                 messages.exchange(comm, *buffers)
@@ -250,6 +249,7 @@ class _Messages:
             comm,
             comm.Ialltoallv([send.view(np.uint8), sent, MPI.BYTE], [there, received, MPI.BYTE]),
             there,
+            bulk=True,
         )
 
     def unpack(self, receive: np.ndarray, target: np.ndarray) -> None:
@@ -280,10 +280,10 @@ class _SharedMemory:
         """Return None without segments, or if too many ranks share them for a useful size."""
         if segments is None or not segments.usable:
             return None
-        size, there = plan.dtype.itemsize, Counter(segments.nodes)
-        counts = zip(plan.images.counts, segments.nodes, strict=True)
+        size, members = plan.dtype.itemsize, segments.nodes.members
+        counts = zip(plan.images.counts, segments.nodes.of, strict=True)
         # Bytes that the busiest rank writes for one pixel of each of the others.
-        each = size * max(1, *(n * (there[node] - 1) for n, node in counts))
+        each = size * max(1, *(n * (len(members[node]) - 1) for n, node in counts))
         run = min(plan.width, RUN_BYTES // size)
         turn = min(plan.width, max(TURN_BYTES // each, run), segments.most // each)
         if turn < run:
@@ -299,7 +299,7 @@ class _SharedMemory:
     def exchange(self, together: Together, images: _Images, step: int, target: np.ndarray) -> None:
         """Run one step. Collective."""
         plan, segments, own = self._plan, self.segments, together.comm.rank
-        ranges = {rank: plan.pixels_of(rank, step) for rank in segments.near}
+        ranges = {rank: plan.pixels_of(rank, step) for rank in segments.nodes.near}
         widest = max(stop - start for start, stop in ranges.values())
         for begin in range(0, widest, self._turn_pixels):
             pieces = {
@@ -314,7 +314,7 @@ class _SharedMemory:
             segments.meet()
             with together.attempt():
                 start, stop = pieces[own]
-                for rank in segments.near:
+                for rank in segments.nodes.near:
                     if rank == own:
                         continue
                     first, last = plan.images.bounds(rank)

@@ -81,11 +81,11 @@ class Meter:
         Sends the reports, and lets a waiting rank draw.
     on : bool
         True to show progress; the same on all ranks.
-    interval : float, optional
-        Seconds between two lines; default: 0.2 on a terminal, 30 in a log.
+    interval : float
+        Seconds between two lines; 0: 0.2 on a terminal, 30 in a log.
     """
 
-    def __init__(self, watch: Watch, on: bool, interval: float | None) -> None:
+    def __init__(self, watch: Watch, on: bool, interval: float) -> None:
         self._watch = watch
         self._on = on
         comm = watch.comm

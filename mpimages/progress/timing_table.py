@@ -9,6 +9,7 @@ from mpi4py import MPI
 
 from ..core.sizes import size_text
 from ..core.timers import PHASES, Timings
+from ..spmd.collectives import allgather
 
 __all__ = ["Row", "Table", "over_ranks"]
 
@@ -77,8 +78,7 @@ class Table:
 def over_ranks(comm: MPI.Intracomm, timings: Timings) -> Table:
     """Return the timings over all ranks, on every rank. Collective."""
     own = np.array([[timings.seconds[name], timings.bytes[name]] for name in PHASES])
-    every = np.empty((comm.size, *own.shape))
-    comm.Allgather(own, every)
+    every = np.array(allgather(comm, own))
     rows = []
     for name, (seconds, sizes) in zip(PHASES, every.transpose(1, 2, 0), strict=True):
         slowest = int(seconds.argmax())

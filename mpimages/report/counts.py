@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mpi4py import MPI
 
-from ..spmd.agreement import allreduce
+from ..spmd.collectives import allreduce
 
 __all__ = ["Counts"]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from mpi4py import MPI
 
 from ..core.partition import Partition
 from ..engine.runner import Action
-from ..spmd.agreement import PIECE_BYTES
+from ..spmd.collectives import Transfer
 
 __all__ = ["handed"]
 
@@ -36,18 +35,9 @@ def handed(
     with action.together():
         if record is not None and 0 <= place - step < len(owners):
             received = np.empty_like(record)
-    requests: list[MPI.Request] = []
-    if received is not None:
-        source = owners[place - step]
-        requests += [comm.Irecv([piece, MPI.BYTE], source) for piece in _bytes(received)]
+    awaited = [] if received is None else [(owners[place - step], received)]
+    sent = []
     if record is not None and 0 <= place + step < len(owners):
-        target = owners[place + step]
-        requests += [comm.Isend([piece, MPI.BYTE], target) for piece in _bytes(record)]
-    MPI.Request.Waitall(requests)
+        sent = [(owners[place + step], record)]
+    Transfer(comm, sent, awaited).finish()
     return received
-
-
-def _bytes(image: np.ndarray) -> list[np.ndarray]:
-    """In pieces that an MPI count can number."""
-    flat = image.view(np.uint8)
-    return [flat[i : i + PIECE_BYTES] for i in range(0, len(flat), PIECE_BYTES)]

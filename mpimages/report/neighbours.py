@@ -24,6 +24,7 @@ from ..engine.chain import Shape
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..spmd.agreement import allgather_rows
+from ..spmd.collectives import allgather
 from ..statistics.accumulator import Accumulator, Statistics, need_per_pixel
 from ..statistics.passes import MERGE_SHARE, sum_in_passes
 from .handing import handed
@@ -127,7 +128,7 @@ def pixel_statistics(
             correlation=local_correlation(variance, right, down),
             noise=np.sqrt(square / 2),
         )
-    counts = Partition.fromCounts(comm.allgather(len(blank)))
+    counts = Partition.fromCounts(allgather(comm, len(blank)))
     return statistics, allgather_rows(comm, np.array(blank, dtype=np.int64), counts), known
 
 

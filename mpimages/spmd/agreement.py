@@ -1,4 +1,4 @@
-"""Agreement between ranks, and transfers whose counts may exceed 2**31.
+"""Agreement between ranks.
 
 A job does not hang if it keeps this rule: between two collective calls nothing may raise on
 some ranks only. `Together` keeps the rule. Local work runs inside it; an exception of a rank is
@@ -23,16 +23,13 @@ from mpi4py import MPI
 from ..core.cleanup import ask, attributes_of
 from ..core.partition import Partition
 from ..core.text import WHOLE, escape_controls, escape_message, quote
-from ..core.timers import phase
 from ..errors import CollectiveMismatchError, RankError
+from .collectives import allgather, allgather_in_place, allreduce, broadcast
 from .waiting import complete
 
 __all__ = [
     "Together",
-    "allgather_in_place",
     "allgather_rows",
-    "allreduce",
-    "broadcast_array",
     "from_rank",
     "is_agreed",
     "mark_agreed",
@@ -43,11 +40,6 @@ __all__ = [
 
 Result = TypeVar("Result")
 ErrorType = TypeVar("ErrorType", bound=BaseException)
-
-# The counts of one MPI call stay below this, so that an MPI without large counts suffices.
-PIECE_BYTES = 1 << 30
-
-SIGN_BIT = np.uint64(1 << 63)
 
 
 class Together:
@@ -66,7 +58,7 @@ class Together:
 
     Notes
     -----
-    The agreement is one Allreduce of three integers. The exception of the lowest failing rank is
+    The agreement is one Allreduce of a few integers. The exception of the lowest failing rank is
     raised on all ranks, with the same type and message; on the failing rank the original is its
     cause. Ranks that are in different actions, or in the same one with other arguments, raise a
     CollectiveMismatchError that names the action of each rank.
@@ -93,20 +85,29 @@ class Together:
             if self.failure is None:
                 self.failure = error
 
-    def agree(self) -> None:
-        """Raise on every rank if any rank has failed. Collective."""
+    def agree(self, *numbers: int) -> list[int]:
+        """Raise on every rank if any rank has failed. Collective.
+
+        Returns
+        -------
+        list of int
+            The least of each of `numbers` over the ranks: what the ranks have to agree on besides
+            needs no further call.
+        """
         comm = self.comm
         token = zlib.crc32(f"{self.action} {quote(self.given, WHOLE)}".encode(errors="replace"))
-        lowest = np.array([comm.rank if self.failed else comm.size, token, -token])
+        lowest = np.array([comm.rank if self.failed else comm.size, token, -token, *numbers])
         complete(comm, comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
         if lowest[1] != -lowest[2]:
             self._raise_mismatch()
         if lowest[0] < comm.size:
             self._raise_everywhere(int(lowest[0]))
+        least: list[int] = lowest[3:].tolist()
+        return least
 
     def _raise_mismatch(self) -> NoReturn:
         given = "" if self.given is None else f" with {quote(self.given)}"
-        places = self.comm.allgather(f"{self.action}{given}"[:300])
+        places = allgather(self.comm, f"{self.action}{given}"[:300])
         where = "; ".join(f"rank {rank} is in {place}" for rank, place in enumerate(places[:8]))
         message = f"the ranks called different methods, or gave other arguments: {where}"
         raise mark_agreed(CollectiveMismatchError(message), self.comm) from self.failure
@@ -115,7 +116,7 @@ class Together:
         comm, own = self.comm, self.failure
         if own is not None and not attributes_of(own).get("of_user"):
             escape_message(own)
-        failures = comm.allreduce(int(self.failed))
+        failures = int(allreduce(comm, np.array([self.failed], dtype=np.int64))[0])
         place = f"rank {comm.rank} of {comm.size} on {os.uname().nodename}, {self.action}"
         if comm.size == 1:
             assert own is not None
@@ -123,7 +124,7 @@ class Together:
             error = own if _passes(own) else _rebuild(_describe(own, place))
         else:
             described = None if own is None else _describe(own, place)
-            found = comm.bcast(described, lowest)
+            found = cast(_Described, broadcast(comm, described, lowest))
             error = _rebuild(found, f" ({failures - 1} more ranks failed)" if failures > 1 else "")
         try:
             if error is own:
@@ -299,44 +300,11 @@ def from_rank(
             packed = pickle.dumps(result, pickle.HIGHEST_PROTOCOL) if comm.size > 1 else b""
     if comm.size == 1:
         return cast(Result, result)
-    packed = comm.bcast(packed, root)
+    packed = broadcast(comm, packed, root)
     with Together(comm, action):  # unpickling may run code of the objects
         if comm.rank != root:
             result = pickle.loads(packed)
     return cast(Result, result)
-
-
-def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield flat views of at most PIECE_BYTES each of a C-contiguous array."""
-    flat = array.reshape(-1)
-    step = max(1, PIECE_BYTES // max(1, array.itemsize))
-    for start in range(0, flat.size, step):
-        yield flat[start : start + step]
-
-
-def allreduce(comm: MPI.Intracomm, array: np.ndarray, op: MPI.Op = MPI.SUM) -> np.ndarray:
-    """Reduce a C-contiguous array over the ranks in place, and return it. Collective."""
-    if comm.size == 1:
-        return array
-    # Open MPI 4.1 compares uint64 as if it were signed: flip the sign bit to keep the order.
-    shifted = array.dtype == np.uint64 and op in (MPI.MAX, MPI.MIN)
-    if shifted:
-        array ^= SIGN_BIT
-    with phase("exchange", array.nbytes):
-        for piece in _pieces(array.view(np.int64) if shifted else array):
-            comm.Allreduce(MPI.IN_PLACE, piece, op=op)
-    if shifted:
-        array ^= SIGN_BIT
-    return array
-
-
-def broadcast_array(comm: MPI.Intracomm, array: np.ndarray, root: int) -> np.ndarray:
-    """Broadcast root's C-contiguous array in place, and return it. Collective."""
-    if comm.size > 1:
-        with phase("exchange", array.nbytes):
-            for piece in _pieces(array.view(np.uint8).reshape(-1) if array.size else array):
-                comm.Bcast([piece, MPI.BYTE], root=root)
-    return array
 
 
 def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) -> np.ndarray:
@@ -357,27 +325,3 @@ def allgather_rows(comm: MPI.Intracomm, rows: np.ndarray, partition: Partition) 
         start, stop = partition.bounds(comm.rank)
         out[start:stop] = rows
     return allgather_in_place(comm, out, partition)
-
-
-def allgather_in_place(comm: MPI.Intracomm, out: np.ndarray, partition: Partition) -> np.ndarray:
-    """Fill the other ranks' rows of a C-contiguous array, and return it. Collective.
-
-    Parameters
-    ----------
-    out : (partition.count, ...) ndarray
-        Has this rank's rows in their place already.
-    """
-    if out.nbytes == 0 or comm.size == 1:
-        return out
-    width = out.nbytes // partition.count
-    if out.nbytes <= PIECE_BYTES:
-        counts = [n * width for n in partition.counts]
-        offsets = [n * width for n in partition.offsets[:-1]]
-        flat = out.reshape(-1).view(np.uint8)
-        with phase("exchange", out.nbytes):
-            comm.Allgatherv(MPI.IN_PLACE, [flat, counts, offsets, MPI.BYTE])
-    else:
-        for rank in range(comm.size):
-            start, stop = partition.bounds(rank)
-            broadcast_array(comm, out[start:stop], rank)
-    return out

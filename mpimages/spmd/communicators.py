@@ -15,6 +15,7 @@ from ..core.text import quote
 from ..errors import CollectiveMismatchError
 from . import waiting
 from .exit import attend, dismiss, end_alone
+from .nodes import Nodes
 from .shared_memory import Segments
 from .watch import WARN, Watch
 
@@ -31,8 +32,9 @@ class Shared:
 
     Attributes
     ----------
-    comm, node : mpi4py.MPI.Comm
-        The communicators of all ranks, and of the ranks of this rank's node.
+    comm : mpi4py.MPI.Intracomm
+        All ranks.
+    nodes : Nodes
     watch : Watch
     segments : Segments
     users : int
@@ -42,7 +44,7 @@ class Shared:
     """
 
     comm: MPI.Intracomm
-    node: MPI.Comm
+    nodes: Nodes
     watch: Watch
     segments: Segments
 
@@ -54,16 +56,16 @@ class Shared:
     def make(self, limit: float | None) -> None:
         """Duplicate the communicator. Collective."""
         try:
-            self.comm = _duplicate(self.origin, limit)
-            self.node = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
-            self.watch = Watch(self.comm)
+            self.comm, watched = _duplicates(self.origin, limit)
+            self.watch = Watch(watched)
+            self.nodes = Nodes.find(self.comm)
         except MPI.Exception as error:
             raise RuntimeError(
                 f"MPI makes no more communicators: {error}. Close the contexts that are no longer "
                 "needed (tsc.close(), or with ThunderContext(...) as tsc), and free communicators; "
                 "contexts of one communicator share what they need"
             ) from error
-        self.segments = Segments(self.comm, self.node)
+        self.segments = Segments(self.nodes)
         waiting.set_lookout(self.comm, self.watch.look_about)
 
     @property
@@ -87,21 +89,21 @@ class Shared:
         """Free the communicators, segments and watch. Collective."""
         self.watch.close()
         waiting.clear_lookout(self.comm)
-        self.node.Free()
+        self.nodes.node.Free()
         self.comm.Free()
 
 
-def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
-    """Duplicate the communicator without blocking. Collective.
+def _duplicates(origin: MPI.Intracomm, limit: float | None) -> tuple[MPI.Intracomm, MPI.Intracomm]:
+    """Duplicate the communicator twice without blocking. Collective.
 
     Signals and the timeout are served while it waits: there is no watch yet.
     """
-    comm, request = origin.Idup()
-    if not waiting.spin(request):
+    (first, request), (second, other) = origin.Idup(), origin.Idup()
+    if not (waiting.spin(request) and waiting.spin(other)):
         began = warned = time.monotonic()
-        while not request.Test():
+        while not (request.Test() and other.Test()):
             now = time.monotonic()
-            time.sleep(min(waiting.PAUSE, (now - began) / 4))
+            waiting.pause(now - began)
             told = (
                 f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
                 "other ranks of its communicator: every one of them is to make the context"
@@ -114,7 +116,7 @@ def _duplicate(origin: MPI.Intracomm, limit: float | None) -> MPI.Intracomm:
             if now - warned > WARN:
                 warned = now
                 _log.warning("%s", told)
-    return comm
+    return first, second
 
 
 @cache

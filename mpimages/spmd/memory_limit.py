@@ -1,17 +1,13 @@
-"""The memory budget of each rank: given or determined, and agreed by all ranks."""
+"""The memory budget of each rank: given, or what its node allows."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
-import numpy as np
-from mpi4py import MPI
-
 from ..core.sizes import parse_size, size_text
-from .agreement import Together, allreduce
 
-__all__ = ["NO_LIMIT", "agreed_budget", "check_fits", "find_memory_limit", "free_memory"]
+__all__ = ["NO_LIMIT", "check_fits", "find_budget", "find_memory_limit", "free_memory"]
 
 NO_LIMIT = 2**62
 OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
@@ -19,19 +15,15 @@ OWN_CGROUPS, CGROUPS = "/proc/self/cgroup", "/sys/fs/cgroup"
 SHARE_OF_FREE = 0.6
 
 
-def agreed_budget(comm: MPI.Intracomm, node: MPI.Comm, memory: int | str | None) -> int:
-    """Return the bytes that each rank may take, the same on all ranks. Collective.
+def find_budget(ranks: int, memory: int | str | None) -> int:
+    """Return the bytes that each of so many ranks of this node may take. Local.
 
     A given value is used unchanged. Otherwise the limit of the batch system, the container and the
-    node is divided among the ranks of the node, and the smallest share holds for all.
+    node is divided among the ranks. The smallest budget of a rank holds for all.
     """
-    own = 0
-    with Together(comm, "ThunderContext"):
-        if memory is not None:
-            own = parse_size(memory)
-        else:
-            own = int(min(free_memory(), find_memory_limit()) * SHARE_OF_FREE) // node.size
-    return int(allreduce(comm, np.array([max(1, own)], dtype=np.int64), MPI.MIN)[0])
+    if memory is not None:
+        return parse_size(memory)
+    return max(1, int(min(free_memory(), find_memory_limit()) * SHARE_OF_FREE) // ranks)
 
 
 def free_memory() -> int:

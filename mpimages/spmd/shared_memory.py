@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections import Counter
 from contextlib import suppress
 
 import numpy as np
 from mpi4py import MPI
 
 from ..core.cleanup import quietly
+from .collectives import broadcast
+from .nodes import Nodes
 from .waiting import complete
 
 __all__ = ["HEAD", "Segments"]
@@ -30,53 +31,40 @@ NOTHING = np.empty(0)
 
 
 class Segments:
-    """One segment per rank, with two halves that are filled alternately. Collective constructor.
+    """One segment per rank, with two halves that are filled alternately. Local constructor.
 
     Parameters
     ----------
-    comm, node : mpi4py.MPI.Intracomm
-        The communicators of all ranks, and of the ranks of this rank's node.
+    nodes : Nodes
 
     Attributes
     ----------
-    near : tuple of int
-        The ranks of this rank's node, ascending, including itself.
-    nodes : tuple of int
-        The node number of each rank.
-    far : bool
-        True if there are several nodes; the same on all ranks.
     usable : bool
         True if shared memory can be used; the same on all ranks.
     """
 
-    def __init__(self, comm: MPI.Intracomm, node: MPI.Comm) -> None:
-        self._comm = comm
-        self._node = node
-        own = os.sched_getaffinity(0)
-        there = self._node.allgather((comm.rank, own))
-        self.near = tuple(rank for rank, _ in there)
-        self.nodes = tuple(comm.allgather(self.near[0]))
-        self._crowded = sum(1 for _, cores in there if own & cores) > len(own)
-        self.far = len(set(self.nodes)) > 1
-        self.usable = len(set(self.nodes)) < comm.size  # else each rank is alone on its node
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self._comm, self._node = nodes.comm, nodes.node
+        self.usable = nodes.shared
         self._size = 0
         self._maps: dict[int, np.ndarray] = {}
         self._turn = 0
 
     def are_wanted(self) -> bool:
-        """Return True if a new context shall use the segments; the same on all ranks. Collective.
+        """Return True if this rank wants to use the segments; messages if one does not. Local.
 
         ``MPIMAGES_SHARED_MEMORY=0`` in the environment of any rank selects messages. Messages are
         also used if ranks share a core, because they would wait for each other in every turn; 1
         selects segments even then.
         """
         given = os.environ.get("MPIMAGES_SHARED_MEMORY", "")
-        return self._all({"0": False, "1": True}.get(given, not self._crowded))
+        return {"0": False, "1": True}.get(given, not self.nodes.crowded)
 
     @property
     def most(self) -> int:
         """The maximum bytes of a half; the same on all ranks."""
-        largest = max(Counter(self.nodes).values())
+        largest = max(map(len, self.nodes.members))
         return (NODE_BYTES // largest - HEAD) // 2 // HEAD * HEAD
 
     def _all(self, condition: bool) -> bool:
@@ -99,7 +87,7 @@ class Segments:
         with suppress(Exception):  # on any error messages are used instead
             token = os.urandom(HEAD // 2)
             made = _made(each * node.size, token) if node.rank == 0 else -1
-        process, descriptor, token = node.bcast((os.getpid(), made, token))
+        process, descriptor, token = broadcast(node, (os.getpid(), made, token))
         memory: np.ndarray | None = None
         with suppress(Exception):
             memory = _opened(process, descriptor, each, token, node.rank)
@@ -108,7 +96,7 @@ class Segments:
             quietly(os.close, made)
         if self.usable and memory is not None:
             self._size = each
-            self._maps = dict(zip(self.near, memory.reshape(node.size, each), strict=True))
+            self._maps = dict(zip(self.nodes.near, memory.reshape(node.size, each), strict=True))
         return self.usable
 
     @property

@@ -88,12 +88,12 @@ class _Place:
 
 
 class Watch:
-    """The ranks of a communicator, compared at the entry of each action. Collective constructor.
+    """The ranks of a communicator, compared at the entry of each action. Local constructor.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
-        It is duplicated, so that nobody else receives the messages of the watch.
+        Of the watch alone, so that nobody else receives its messages; `close` frees it.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Watch:
     """
 
     def __init__(self, comm: MPI.Intracomm) -> None:
-        self.comm = comm.Dup()
+        self.comm = comm
         self.alone = comm.size == 1
         self.broken = False
         self.left = False

@@ -28,7 +28,7 @@ from ..core.arguments import check_record_dtype
 from ..core.json_types import JsonObject
 from ..core.partition import Partition
 from ..kernels import moments
-from ..spmd.agreement import PIECE_BYTES, allreduce
+from ..spmd.collectives import PIECE_BYTES, allreduce
 from ..spmd.shared_memory import Segments
 from .merge import MergeInput, Results, finish_by_bands
 

@@ -18,8 +18,10 @@ from mpi4py import MPI
 
 from ..core.partition import Partition
 from ..core.timers import phase
-from ..spmd.agreement import PIECE_BYTES, Together, allgather_in_place
+from ..spmd.agreement import Together
+from ..spmd.collectives import PIECE_BYTES, allgather_in_place
 from ..spmd.shared_memory import Segments
+from ..spmd.waiting import complete
 
 __all__ = ["MergeInput", "Results", "finish_by_bands"]
 
@@ -158,7 +160,8 @@ def _exchange(
             awaited = [count * what.values * (stop - start) for count in what.counts]
             items[comm.rank] = awaited[comm.rank] = 0
             with phase("exchange", receive.nbytes):
-                comm.Alltoallv([send, items], [receive, awaited])
+                posted = comm.Ialltoallv([send, items], [receive, awaited])
+                complete(comm, posted, (send, receive), bulk=True)
         before = sum(what.counts[: comm.rank])
         own = [array[:, start:stop] for array in what.own]
         received.append([*receive[:before], *own, *receive[before:]])
@@ -176,7 +179,7 @@ def _reserved(
     bands: Partition,
 ) -> Segments | None:
     """Return the segments if the data of every rank fit into them, else None. Collective."""
-    if segments is None or not segments.usable or segments.far:
+    if segments is None or not segments.usable or segments.nodes.several:
         return None
     ranks = range(bands.parts)
     sent = [_places(given, cuts, rank)[1] for cuts in all_cuts for rank in ranks]

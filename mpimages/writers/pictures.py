@@ -18,6 +18,7 @@ from ..core.ranges import runs_of
 from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION, with_own_checksum
 from ..kernels.runs import begin_writeback
 from ..spmd.agreement import Together, from_rank
+from ..spmd.collectives import gather
 from .output.files import naming_file
 from .output.naming import Naming
 from .output.plain import sync_directory, to_json, write_small
@@ -121,7 +122,7 @@ class PictureWriter:
             self._complete_current()
             self._flush()
         rows = np.array(self._written, dtype=np.int64).reshape(-1, 3)
-        gathered = self.comm.gather(rows, 0)
+        gathered = gather(self.comm, rows)
         from_rank(self.comm, 0, "PictureWriter.finish", self._complete, gathered)
 
     def _complete(self, gathered: list[np.ndarray]) -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from mpimages.core.partition import Partition
 from mpimages.errors import FormatError, RankError
-from mpimages.spmd import agreement
-from mpimages.spmd.agreement import Together, allgather_rows, allreduce, broadcast_array, from_rank
+from mpimages.spmd import collectives
+from mpimages.spmd.agreement import Together, allgather_rows, from_rank
+from mpimages.spmd.collectives import allreduce, broadcast_array
 
 pytestmark = pytest.mark.ranks
 
@@ -114,12 +115,12 @@ def test_from_rank(comm):
 def test_rows_of_all_ranks(comm, shape, piece, dtype):
     counts = [(3 * rank) % 4 for rank in range(comm.size)]
     rows = np.full((counts[comm.rank], *shape), comm.rank, dtype=dtype)
-    for limit in (piece, agreement.PIECE_BYTES):
-        before, agreement.PIECE_BYTES = agreement.PIECE_BYTES, limit
+    for limit in (piece, collectives.PIECE_BYTES):
+        before, collectives.PIECE_BYTES = collectives.PIECE_BYTES, limit
         try:
             every = allgather_rows(comm, rows, Partition.fromCounts(counts))
         finally:
-            agreement.PIECE_BYTES = before
+            collectives.PIECE_BYTES = before
         assert np.array_equal(
             every,
             np.repeat(np.arange(comm.size), counts).reshape((-1,) + (1,) * len(shape))
@@ -129,7 +130,7 @@ def test_rows_of_all_ranks(comm, shape, piece, dtype):
 
 
 def test_large_arrays_go_in_pieces(comm, monkeypatch):
-    monkeypatch.setattr(agreement, "PIECE_BYTES", 24)
+    monkeypatch.setattr(collectives, "PIECE_BYTES", 24)
     array = np.arange(11, dtype=np.int64)
     assert np.array_equal(allreduce(comm, array.copy()), array * comm.size)
     mine = array.reshape(11, 1) if comm.rank == 0 else np.zeros((11, 1), np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.ranks
 def segments(tsc, monkeypatch):
     """Even where ranks share cores."""
     monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "1")
-    made = Segments(tsc.comm, tsc.session._shared.node)
+    made = Segments(tsc.session._shared.nodes)
     yield made
     made.trim()
 
@@ -64,14 +65,14 @@ def test_any_turns_and_any_distribution(tsc, count, dims, dtype, limit, turn, ru
         patch.setenv("MPIMAGES_SHARED_MEMORY", "1")
         patch.setattr("mpimages.exchange.redistribution.TURN_BYTES", turn)
         patch.setattr("mpimages.exchange.redistribution.RUN_BYTES", run)
-        segments = Segments(tsc.comm, tsc.session._shared.node)
+        segments = Segments(tsc.session._shared.nodes)
         for _ in range(2):  # the second finds the segments in use already
             assert everywhere(tsc, exchanged(tsc, array, images, limit, segments))
         segments.trim()
 
 
 def test_segments_are_used_where_a_node_has_several_ranks(tsc, segments):
-    several = len(set(segments.nodes)) < tsc.size
+    several = len(segments.nodes.members) < tsc.size
     assert segments.usable == several
     array = recording(9, (7, 8), "uint16")
     assert exchanged(tsc, array, Partition.balanced(9, tsc.size), 500, segments)
@@ -89,7 +90,7 @@ def test_a_grown_segment_holds_what_is_written(tsc, segments):
             assert len(segments.half(tsc.rank)) >= size
             segments.half(tsc.rank)[:] = value
             segments.meet()
-            for rank in segments.near:
+            for rank in segments.nodes.near:
                 assert (segments.half(rank) == (rank * 3 + turn) % 251).all()
             segments.turn()
 
@@ -162,7 +163,7 @@ class Many(Segments):
 
     def __init__(self, nodes):
         self.usable = True
-        self.nodes = nodes
+        self.nodes = SimpleNamespace(of=nodes, members=(tuple(range(len(nodes))),))
 
 
 @pytest.mark.parametrize(

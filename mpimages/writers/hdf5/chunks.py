@@ -24,6 +24,7 @@ from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import CHUNK_FILE, chunk_file
 from ...spmd.agreement import from_rank
+from ...spmd.collectives import gather
 from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
 from ..output.files import naming_file, open_again, read_run, write_all
@@ -183,7 +184,7 @@ class CompressedWriter(DatasetWriter):
         self.close()
 
     def _complete(self, checksums: np.ndarray) -> None:
-        rows = self.comm.gather(np.concatenate([_index(self._rows), *self._earlier]), 0)
+        rows = gather(self.comm, np.concatenate([_index(self._rows), *self._earlier]))
         from_rank(self.comm, 0, "CompressedWriter.finish", self._assemble, rows, checksums)
 
     def _assemble(self, parts: list[np.ndarray], checksums: np.ndarray) -> None:

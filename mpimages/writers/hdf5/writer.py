@@ -18,7 +18,8 @@ from mpi4py import MPI
 
 from ...core.cleanup import quietly
 from ...dims import pixel_grain
-from ...spmd.agreement import Together, broadcast_array, from_rank
+from ...spmd.agreement import Together, from_rank
+from ...spmd.collectives import broadcast_array
 from ..output.boxes import read_box, write_box
 from ..output.files import OutputFiles, naming_file, open_again
 from .base import DatasetWriter, compressed_chunks

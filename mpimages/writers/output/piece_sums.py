@@ -17,7 +17,8 @@ from mpi4py import MPI
 from ...core.cleanup import quietly
 from ...core.crc32 import crc32, parts_of_pieces
 from ...core.json_types import JsonObject
-from ...spmd.agreement import Together, allreduce
+from ...spmd.agreement import Together
+from ...spmd.collectives import allreduce
 from .boxes import little_pieces
 from .files import open_again, read_run
 

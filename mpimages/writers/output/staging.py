@@ -29,7 +29,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from mpi4py import MPI
 
@@ -47,6 +47,7 @@ from ...formats.output_names import (
     hidden_path,
 )
 from ...spmd.agreement import Together, is_agreed
+from ...spmd.collectives import barrier, broadcast
 from .files import write_all
 from .journal import read_job, remove_job
 from .lock import Lock
@@ -176,7 +177,7 @@ def resumable(
         if comm.rank == 0:
             output = _Output(path, kind, inputs)
             begun = output.begin(overwrite, resume, take_up)
-    stage: Stage = comm.bcast(begun, 0)
+    stage = cast(Stage, broadcast(comm, begun))
     try:
         with Together(comm, action):
             yield stage
@@ -191,7 +192,7 @@ def resumable(
             if stopped and os.path.lexists(stage.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
         if is_agreed(error, comm):  # else the ranks need not be in step, and nobody may wait
-            comm.Barrier()  # no rank may find the partial output still there
+            barrier(comm)  # no rank may find the partial output still there
         raise
 
 
