@@ -3,8 +3,8 @@
 What is counted, for each rank, by a model that does not ask which algorithms an MPI has:
 
 calls      calls of MPI that all ranks of the communicator make
-messages   ⌈log₂ R⌉ for a collective of R ranks, as in a tree; in an all-to-all one for each rank that
-           something is sent to; one for each point-to-point message
+messages   ⌈log₂ R⌉ for a collective of R ranks, as in a tree; in an all-to-all one for each rank
+           that something is sent to; one for each point-to-point message
 bytes      what this rank has of the operation at its end, or gives if that is more
 
 Collectives of the ranks of one host are counted apart ("near"): they need no link.
@@ -25,13 +25,6 @@ from mpimages.spmd.nodes import Nodes
 
 # Since `restart`: of this process.
 tally: Counter[str] = Counter()
-
-BLOCKING = (
-    "Barrier Bcast Gather Gatherv Scatter Scatterv Allgather Allgatherv Alltoall Alltoallv "
-    "Alltoallw Reduce Allreduce Reduce_scatter Scan Exscan Send Ssend Sendrecv "
-    "barrier bcast gather scatter allgather alltoall reduce allreduce scan exscan send ssend "
-    "sendrecv Split Dup Create"
-).split()
 
 
 def restart() -> None:
@@ -165,8 +158,10 @@ def _refuse(name: str) -> Any:
     return blocks
 
 
-for _name in BLOCKING:
-    setattr(Counted, _name, _refuse(_name))
+for _name in dir(MPI.Intracomm):
+    # What has a form that does not block. A message that has been seen may be received.
+    if hasattr(MPI.Intracomm, f"I{_name.lower()}") and _name not in ("Recv", "recv"):
+        setattr(Counted, _name, _refuse(_name))
 
 
 # -- one rank of thousands -------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Counts what each action costs: counted.py DIRECTORY [RANKS HOSTS].
 
-With RANKS and HOSTS the one process stands for rank 0 of so many. Rank 0 prints JSON: for each action
-the sum over the ranks and the largest of a rank of all that `counting` and ``metadata.c`` count.
+With RANKS and HOSTS the one process stands for rank 0 of so many. Rank 0 prints JSON: for each
+action the sum over the ranks and the largest of a rank of all that `counting` and ``metadata.c``
+count.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,7 +18,6 @@ import numpy as np
 from mpi4py import MPI
 
 from mpimages import ThunderContext
-from mpimages.conversion import planning
 from mpimages.spmd.nodes import Nodes
 from mpimages.writers.output.piece_sums import PieceSums
 from tests.support import counting
