@@ -170,8 +170,7 @@ for _name in dir(MPI.Intracomm):
 class Alone(Counted):
     """Rank 0 of many of which there are no others: every call is complete at once.
 
-    The others are taken to give what this rank gives, but nothing to a sum. What they would send in
-    an exchange are the bytes that are there already.
+    The others are taken to give what this rank gives, but nothing to a sum; in an exchange, zeros.
     """
 
     rank = 0
@@ -187,11 +186,20 @@ class Alone(Counted):
         return MPI.Request()
 
     def _fill_Iallgather(self, sent, received, *_):
-        if sent is not MPI.IN_PLACE:
-            own, out = (_array(one).reshape(-1).view(np.uint8) for one in (sent, received))
-            out[:] = np.resize(own, out.size)
+        out = _array(received).reshape(-1).view(np.uint8)
+        if sent is MPI.IN_PLACE:
+            own = out[: received[1][0]].copy()  # bytes, as `allgather_in_place` counts
+        else:
+            own = _array(sent).reshape(-1).view(np.uint8)
+        out[:] = np.resize(own, out.size)
 
     _fill_Igather = _fill_Igatherv = _fill_Iallgatherv = _fill_Ialltoall = _fill_Iallgather
+
+    def _fill_Ialltoallv(self, sent, received):
+        _array(received).fill(0)
+
+    def _fill_Irecv(self, buffer, *_):
+        _array(buffer).fill(0)
 
     def _fill_Iscatter(self, sent, received, *_):
         own, out = (_array(one).reshape(-1).view(np.uint8) for one in (sent, received))
