@@ -38,19 +38,9 @@ FLUSH_LEAST = 0.25
 
 
 class Writer(Protocol):
-    """The interface of the writer of an output to a conversion.
-
-    Attributes
-    ----------
-    grain : int
-        Blocks begin and end at multiples of it.
-    striped : int
-        The number of records that are whole stripes of the file system; 0: the boundaries between
-        ranks do not fall on stripes.
-    """
+    """The interface of the writer of an output to a conversion."""
 
     grain: int
-    striped: int
 
     @property
     def threaded(self) -> bool:

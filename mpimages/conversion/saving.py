@@ -24,7 +24,7 @@ from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
-from ..writers.output.stripes import STRIPE, stripe_bytes
+from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain
 from .chunk_alignment import Slabs
 from .complete import check_form, check_shape, check_values
 from .fingerprint import Fingerprint
@@ -102,7 +102,7 @@ def save_binary_series(
     action: Action, series: Settled, content: Content, target: Target, block_size: int | str
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
-    from ..writers.binaryseries import BinarySeriesWriter
+    from ..writers.binaryseries import BinarySeriesWriter, pixels_per_file
 
     block_bytes, stripe = parse_size(block_size), stripe_bytes()
 
@@ -119,8 +119,10 @@ def save_binary_series(
             stripe,
         )
 
-    options = {**_striped(stripe), "blockSize": block_bytes, **content.options(series.dtype)}
-    _save(_Saving(action, series, "binaryseries", options, target, stripe=stripe), make)
+    options = {"blockSize": block_bytes, **content.options(series.dtype)}
+    per_file = pixels_per_file(series.record_bytes, block_bytes)
+    stripes = _Stripes(stripe, stripe, per_file)
+    _save(_Saving(action, series, "binaryseries", options, target, stripes=stripes), make)
 
 
 def save_series_hdf5(
@@ -176,9 +178,10 @@ def _hdf5(
     from ..writers.hdf5.chunk_shape import as_chunks
     from ..writers.hdf5.writer import hdf5_writer, stored_form
 
-    stripe = stripe_bytes()
-    # The pixels of all ranks lie side by side in each frame.
-    kept = 0 if name == "images" else stripe
+    # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
+    # them.
+    stripe, whole = stripe_bytes(), name != "images" and _is_off(chunks) and _is_off(compression)
+    stripes = _Stripes(stripe, stripe if whole else 0)
 
     def make(stage: Stage) -> DatasetWriter:
         return hdf5_writer(
@@ -195,11 +198,10 @@ def _hdf5(
             compression=compression,
             resume=stage.resumed,
             threads=action.session.workspace.threads,
-            stripe=kept,
+            stripe=stripes.kept,
         )
 
     options = {
-        **_striped(kept if _is_unset(chunks) and _is_unset(compression) else 0),
         "dataset": dataset,
         "layout": name,
         "chunks": quote(as_chunks(chunks), WHOLE),
@@ -212,7 +214,7 @@ def _hdf5(
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
         return filters is None or filters.exact
 
-    return _Saving(action, records, "hdf5", options, target, check, stripe), make
+    return _Saving(action, records, "hdf5", options, target, check, stripes), make
 
 
 def plan_series(
@@ -242,13 +244,20 @@ def _plain_compression(compression: object) -> str:
     return quote(compression, WHOLE)
 
 
-def _is_unset(given: object) -> bool:
+def _is_off(given: object) -> bool:
     return given is None or given is False
 
 
-def _striped(stripe: int) -> JsonObject:
-    """Return the option of an output that is written in whole stripes, if it is."""
-    return {"stripe": stripe} if stripe else {}
+@dataclass(frozen=True)
+class _Stripes:
+    """The stripe that the environment gives, and that of the output; 0: none.
+
+    `per_file` is the number of records in a file, or None if there is one file.
+    """
+
+    given: int
+    kept: int
+    per_file: int | None = None
 
 
 def _take_as_it_is(path: str) -> bool:
@@ -261,7 +270,7 @@ class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
-    those of the records to the last bit. `stripe` is what the environment gives, or 0.
+    those of the records to the last bit.
     """
 
     action: Action
@@ -270,7 +279,7 @@ class _Saving:
     options: JsonObject
     target: Target
     check: Callable[[str], bool] = _take_as_it_is
-    stripe: int = 0
+    stripes: _Stripes = _Stripes(0, 0)
 
 
 def _save(
@@ -287,11 +296,15 @@ def _save(
         target.overwrite,
         target.resume,
         target.memory,
+        saving.stripes,
         saving.options,
     )
     with action.together(given):  # before anything is created that would have to be removed
         fingerprint.ask()
-    described = {"output": saving.kind, "options": saving.options, "input": fingerprint.describe()}
+        _look_at_stripes(saving)
+    stripe = saving.stripes.kept
+    options = {**saving.options, **({"stripe": stripe} if stripe else {})}
+    described = {"output": saving.kind, "options": options, "input": fingerprint.describe()}
     progress = Progress(action.comm, described, action.name)
 
     def take_up(stage: Stage) -> object:
@@ -320,8 +333,6 @@ def _save(
         try:
             with action.together():
                 writer = make(stage)
-                if saving.stripe:
-                    _look_at_stripes(saving, writer)
                 progress.begin(stage)
             progress.restore(writer)
             (write or _write_series)(saving, writer, progress)
@@ -333,22 +344,24 @@ def _save(
                 writer.close()
 
 
-def _look_at_stripes(saving: _Saving, writer: Writer) -> None:
-    """Tell on rank 0 what stripes do to this output. Local.
+def _look_at_stripes(saving: _Saving) -> None:
+    """Tell on rank 0 if stripes cannot be kept, or leave ranks without work. Local.
 
     Raises
     ------
     MemoryError
         If blocks of whole stripes do not fit into the budget.
     """
-    action, records = saving.action, saving.records
+    action, records, stripes = saving.action, saving.records, saving.stripes
+    if not stripes.given:
+        return
     told, path = f"{STRIPE}={os.environ[STRIPE]}", saving.target.path
     rank, size = action.comm.rank, action.comm.size
-    if not writer.striped:
+    if not stripes.kept:
         if rank == 0:
             logger.warning("%s: %s has no effect on an output of this layout", path, told)
         return
-    grain = min(records.count, writer.striped)
+    grain = stripe_grain(stripes.kept, records.record_bytes, records.count, stripes.per_file)
     block = grain * records.record_bytes
     if 2 * block > action.memory:
         raise MemoryError(

@@ -69,8 +69,6 @@ class BinarySeriesWriter:
     grain : int
         Blocks may begin and end at multiples of it: at any pixel (1); with a `stripe` where stripes
         of the files begin, or else where files begin.
-    striped : int
-        The grain; 0 without a `stripe`.
     threaded : bool
         Whether `write` may run in another thread than MPI's calls: it may.
 
@@ -105,10 +103,7 @@ class BinarySeriesWriter:
         self.index = plain_index(index, self.shape[-1])
         self.metadata = plain_metadata(dict(metadata or {}))
         self._divide(int(block_bytes))
-        self.grain = min(self.per_file, stripe_grain(stripe, self.pixel_bytes))
-        if self.per_file < self.pixels and self.per_file % self.grain:
-            self.grain = self.per_file  # whole files are whole stripes, too
-        self.striped = self.grain if stripe else 0
+        self.grain = stripe_grain(stripe, self.pixel_bytes, self.pixels, self.per_file)
         paths = [os.path.join(directory, name) for name in self.names]
         if comm.rank == 0:
             prepare = prepare_file if resume else create_file
@@ -122,7 +117,7 @@ class BinarySeriesWriter:
     def _divide(self, block_bytes: int) -> None:
         self.pixels = math.prod(self.shape[:-1])
         self.pixel_bytes = self.shape[-1] * self.dtype.itemsize
-        self.per_file = min(self.pixels, max(1, block_bytes // self.pixel_bytes))
+        self.per_file = min(self.pixels, pixels_per_file(self.pixel_bytes, block_bytes))
         count = -(-self.pixels // self.per_file)
         if count > MAX_FILES:
             least = -(-self.pixels // MAX_FILES) * self.pixel_bytes
@@ -228,6 +223,11 @@ class BinarySeriesWriter:
     def close(self) -> None:
         """Let go of the file without finishing: after an error. Local."""
         self._files.close()
+
+
+def pixels_per_file(pixel_bytes: int, block_bytes: int) -> int:
+    """How many pixels a file holds, one at least. Local."""
+    return max(1, block_bytes // pixel_bytes)
 
 
 def check_series(shape: Sequence[int], dtype: DTypeLike | None) -> tuple[tuple[int, ...], np.dtype]:

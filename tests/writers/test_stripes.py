@@ -24,10 +24,19 @@ ranks = pytest.mark.ranks
     [(0, 3600, 1), (4096, 4096, 1), (4096, 8192, 1), (4096, 16, 256), (4096, 40, 512), (7, 3, 7)],
 )
 def test_the_least_number_of_records_that_are_whole_stripes(stripe, record, grain):
-    assert stripe_grain(stripe, record) == grain
+    assert stripe_grain(stripe, record, 1000) == grain
+    assert stripe_grain(stripe, record, 100) == min(grain, 100)
     if stripe:
         whole = [n for n in range(1, grain + 1) if n * record % stripe == 0]
         assert whole == [grain]
+
+
+@pytest.mark.parametrize(
+    ("per_file", "grain"),
+    [(1024, 256), (256, 256), (255, 255), (300, 300), (1, 1), (2000, 256), (100_000, 256)],
+)
+def test_files_that_are_no_whole_stripes_have_one_writer(per_file, grain):
+    assert stripe_grain(4096, 16, 2000, per_file) == grain
 
 
 def test_what_the_environment_gives(monkeypatch):

@@ -94,9 +94,6 @@ class DatasetWriter:
     grain, image_grain : int
         `write` takes pixels, and `write_images` images, from one multiple of it to another, or
         to the end.
-    striped : int
-        The number of records of `write` or, for frames, of `write_images` that are whole stripes; 0
-        where the boundaries between blocks do not fall on stripes.
     threaded : bool
         Whether `write` and `write_images` may run in another thread than MPI's calls.
 
@@ -116,7 +113,6 @@ class DatasetWriter:
     threaded = True
     grain = 1
     image_grain = 1
-    striped = 0
 
     def __init__(
         self,
@@ -157,13 +153,12 @@ class DatasetWriter:
                 series = layout == "series"
                 self.grain = pixel_grain(self.dims, chunk[:-1] if series else chunk[1:])
                 self.image_grain = 1 if series else chunk[0]
-            elif chunk is None and stripe:
+            elif chunk is None:
                 pixels, size = math.prod(dims), self.dtype.itemsize
                 if layout == "series":
-                    self.grain = min(pixels, stripe_grain(stripe, self.times * size))
+                    self.grain = stripe_grain(stripe, self.times * size, pixels)
                 else:
-                    self.image_grain = min(self.times, stripe_grain(stripe, pixels * size))
-                self.striped = max(self.grain, self.image_grain)
+                    self.image_grain = stripe_grain(stripe, pixels * size, self.times)
             self._sums = PieceSums(math.prod(self.shape) * self.dtype.itemsize)
             labels = plain_index(np.arange(self.times) if index is None else index, self.times)
             said = plain_metadata(dict(metadata or {}))

@@ -33,9 +33,24 @@ def stripe_bytes() -> int:
         raise ValueError(f"{STRIPE}={given!r}: {error}; unset it for no stripes") from None
 
 
-def stripe_grain(stripe: int, record: int) -> int:
-    """Return the least number of records, of `record` bytes each, that are whole stripes. Local.
+def stripe_grain(stripe: int, record: int, count: int, per_file: int | None = None) -> int:
+    """Return the least number of records between boundaries that all lie on stripes. Local.
 
-    It is 1 without stripes (0).
+    Each file begins at a stripe. Where its records are no multiple of that number, the boundaries
+    between files are left.
+
+    Parameters
+    ----------
+    stripe : int
+        Bytes; 0: there are none, and records may be parted anywhere.
+    record : int
+        Bytes of a record.
+    count : int
+        The number of records.
+    per_file : int, optional
+        Records in a file; default: all.
     """
-    return math.lcm(stripe, record) // record if stripe else 1
+    if not stripe:
+        return 1
+    grain, whole = math.lcm(stripe, record) // record, min(count, per_file or count)
+    return whole if grain >= whole or (whole < count and whole % grain) else grain
