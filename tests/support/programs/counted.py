@@ -22,7 +22,7 @@ from mpimages.spmd.nodes import Nodes
 from mpimages.writers.output.piece_sums import PieceSums
 from tests.support import counting
 
-DIMS = (64, 96)
+DIMS = (64, 64)
 IMAGES_OF_A_RANK = 1
 METADATA = ("open", "stat", "list", "make", "remove", "sync")
 
