@@ -1,8 +1,8 @@
 """Counts what each action costs: counted.py DIRECTORY [RANKS HOSTS].
 
 With RANKS and HOSTS the one process stands for rank 0 of so many. Rank 0 prints JSON: for each
-action the sum over the ranks and the largest of a rank of all that `counting` and ``metadata.c``
-count.
+action the sum over the ranks, the most and the least of a rank of all that `counting` and
+``metadata.c`` count.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def main() -> None:
                         kind: {
                             "total": sum(cost[action].get(kind, 0) for cost in gathered),
                             "most": max(cost[action].get(kind, 0) for cost in gathered),
+                            "least": min(cost[action].get(kind, 0) for cost in gathered),
                         }
                         for kind in names
                     }
