@@ -121,7 +121,7 @@ class Meter:
         # Counted on all ranks, shown or not: reports identify pieces by their number.
         number = self._watch.next_piece()
         if not self._on or (self._open and self._open[-1].done):
-            yield _ignored
+            yield self._ignored
             return
         piece = _Piece(self._watch, self._line, self._period, (name, total, unit), number)
         self._open.append(piece)
@@ -135,6 +135,9 @@ class Meter:
             piece.end(complete)
             if self._open:
                 self._open[-1].begin()
+
+    def _ignored(self, _: int) -> None:
+        self._watch.glance()
 
 
 class _Piece:
@@ -171,6 +174,7 @@ class _Piece:
     def tick(self, more: int) -> None:
         """Add to this rank's count."""
         self.done += more
+        self._watch.glance()
         self.look()
 
     def look(self) -> None:
@@ -197,7 +201,3 @@ class _Piece:
             self._listen()
             done = self._total if complete else self.done + sum(self._others.values())
             self._line.end(done, time.monotonic(), complete)
-
-
-def _ignored(_: int) -> None:
-    pass

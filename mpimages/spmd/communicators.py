@@ -65,6 +65,7 @@ class Shared:
                 "needed (tsc.close(), or with ThunderContext(...) as tsc), and free communicators; "
                 "contexts of one communicator share what they need"
             ) from error
+        self.watch.nodes = self.nodes
         self.segments = Segments(self.nodes)
         waiting.set_lookout(self.comm, self.watch.look_about)
 

@@ -93,7 +93,8 @@ class _Attended:
         self.failure: str | None = None
         self.alone = False  # True if no other rank is known to have failed in the same way
         self.lost = False  # True if a collective call of this process will never complete
-        self.untold: Callable[[], None] | None = None  # prints what another rank did not
+        self.untold: Callable[[], None] | None = None  # prints what another rank is to print
+        self.teller = 0  # that rank
 
 
 _attended = _Attended()
@@ -164,7 +165,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
     if comm is None or comm == MPI.COMM_NULL or comm.rank == teller:
         tell()
     else:
-        _attended.untold = tell
+        _attended.untold, _attended.teller = tell, teller
     _flush()
     said = ask(lambda: f"{kind.__name__}: {(str(error).splitlines() or [''])[0][:200]}")
     _attended.failure = said or "an exception"
@@ -192,8 +193,9 @@ def _leave() -> None:
     while watches:
         watches = [watch for watch in watches if not watch.has_left()]
         if watches and _attended.failure is not None and time.monotonic() > end:
-            if _attended.untold is not None:  # the others have caught it
-                _attended.untold()
+            teller = _attended.teller
+            if _attended.untold is not None and not any(w.has_failed(teller) for w in watches):
+                _attended.untold()  # that rank has caught it
             _abort()
         time.sleep(PAUSE)
 

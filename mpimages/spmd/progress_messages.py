@@ -17,7 +17,6 @@ class Reports:
 
     A rank sends the next message after rank 0 has taken the last: a synchronous send is complete
     once it is matched. So at most one message of each rank is pending, however rarely rank 0 polls.
-    None is left when rank 0 has received as many as were sent (`Watch.has_left`).
 
     Parameters
     ----------
@@ -27,8 +26,6 @@ class Reports:
 
     def __init__(self, comm: MPI.Intracomm) -> None:
         self._comm = comm
-        self.sent = 0
-        self.received = np.zeros(comm.size, dtype=np.int64)
         self._words = np.zeros(WORDS, dtype=np.int64)
         self._sending: MPI.Request | None = None
 
@@ -41,7 +38,6 @@ class Reports:
             return False
         self._words[:] = number, done
         self._sending = self._comm.Issend(self._words, 0, TAG)
-        self.sent += 1
         return True
 
     def delivered(self) -> bool:
@@ -59,6 +55,5 @@ class Reports:
         while self._comm.Iprobe(MPI.ANY_SOURCE, TAG, status):
             rank = status.Get_source()
             self._comm.Recv(words, rank, TAG)
-            self.received[rank] += 1
             found.append((rank, int(words[0]), int(words[1])))
         return found

@@ -27,13 +27,16 @@ LONG = 1.0
 Buffer = np.ndarray | tuple[np.ndarray, ...]
 
 # By the communicator's handle: the function that a waiting rank calls regularly.
-_lookouts: dict[int, Callable[[], None]] = {}
+_lookouts: dict[int, Callable[[float], None]] = {}
 # Abandoned requests, with the memory that they may still write to.
 _given_up: list[tuple[MPI.Request, Buffer]] = []
 
 
-def set_lookout(comm: MPI.Intracomm, look: Callable[[], None]) -> None:
-    """Call `look` while a rank waits in `complete`; it raises if waiting is useless. Local."""
+def set_lookout(comm: MPI.Intracomm, look: Callable[[float], None]) -> None:
+    """Call `look` with the seconds for which a rank has waited in `complete`. Local.
+
+    It raises if waiting is useless.
+    """
     _lookouts[comm.handle] = look
 
 
@@ -84,7 +87,7 @@ def _complete(comm: MPI.Intracomm, request: MPI.Request, buffer: Buffer, bulk: b
                 pause(now - began)
             if look is not None and now - looked >= PAUSE:
                 looked = now
-                look()
+                look(now - began)
     except BaseException:
         _given_up.append((request, buffer))
         raise

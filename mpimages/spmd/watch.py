@@ -3,9 +3,10 @@
 The ranks of a communicator count their actions. At the entry of each they post a nonblocking
 Allreduce of (number, action), and continue as soon as it is complete, which takes some
 microseconds if all ranks arrive. A rank that ends posts one for its end, too, so that waiting
-ranks learn of it. A rank that has waited for a while sends its place to all others and looks for
-theirs, so that two ranks in different actions need not wait for a third. Silence alone is not an
-error: that rank may be slow.
+ranks learn of it. A rank that waits for a while, here or within an action, asks rank 0 for the
+roll (`roll`): so two ranks in different actions need not wait for a third, and it can say for whom
+it waits. Silence alone is no error: a rank may be slow. Where a limit was set, it is one after
+that time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NoReturn
 
 import numpy as np
 from mpi4py import MPI
@@ -24,26 +26,29 @@ from mpi4py import MPI
 from ..core.timers import phase
 from ..errors import CollectiveMismatchError
 from .agreement import mark_agreed, mark_of_user
+from .nodes import Nodes
 from .progress_messages import Reports
-from .waiting import PAUSE, spin
+from .roll import FRESH, Place, Roll
+from .waiting import PAUSE, pause, spin
 
 __all__ = ["Watch", "calling"]
 
-# Seconds until a waiting rank sends its place; between its warnings; to collect the places of the
-# others if all have posted, or if only some have; that an agreement may take to arrive; to look
-# for messages that have come while this rank was elsewhere.
-ANNOUNCE = 2.0
-WARN = 30.0
+# Seconds until a waiting rank asks for the roll; between its warnings; to collect the places of
+# the others if all have posted, or if only some have; that an agreement may take to arrive; to
+# look for messages that have come while this rank was elsewhere; between two looks of one that
+# works.
 ASK = 2.0
+WARN = 30.0
+COLLECT = 2.0
 GATHER = 0.5
 ARRIVE = 3.0
 BEHIND = 5e-3
+GLANCE = 0.1
 SHOWN = 8
 # Before the text of a place of this kind.
-WHERE = {"in": "is in ", "tired": "no longer waits in "}
-# Maximum pieces of work in an action. The tag of messages with places.
+WHERE = {"in": "is in ", "waits": "waits in ", "works": "works in ", "tired": "no longer waits in "}
+# Maximum pieces of work in an action.
 PIECES = 1 << 24
-PLACE = 0
 
 _log = logging.getLogger("mpimages")
 
@@ -74,19 +79,6 @@ def calling() -> Iterator[None]:
         _here.calling = before
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The place of a rank: its current action, or how it has left."""
-
-    sequence: int
-    token: int
-    # 'in' an action; 'left' it with an exception; 'tired' of waiting for others to enter it; 'out'
-    # because another rank had left; 'ended' or 'failed' as a process; 'stop' asks the others to
-    # stop this action.
-    kind: str
-    text: str
-
-
 class Watch:
     """The ranks of a communicator, compared at the entry of each action. Local constructor.
 
@@ -103,6 +95,11 @@ class Watch:
         True if one of the ranks has ended.
     reports : Reports
         Progress messages of the ranks.
+    roll : Roll
+    nodes : Nodes or None
+        The hosts of the ranks, once they are known.
+    limit : float or None
+        Seconds of silence that are an error, in the present action.
     meanwhile : callable or None
         Called regularly by a rank that waits within an action.
     """
@@ -110,29 +107,25 @@ class Watch:
     def __init__(self, comm: MPI.Intracomm) -> None:
         self.comm = comm
         self.alone = comm.size == 1
+        self.nodes: Nodes | None = None
         self.broken = False
         self.left = False
         self.depth = 0  # nesting of actions, the same on all ranks
+        self.limit: float | None = None
         self.reports = Reports(self.comm)
+        self.roll = Roll(self.comm)
         self.meanwhile: Callable[[], None] | None = None
         self._pieces = 0
         self._parted = False  # True if the last handshake has not completed
+        self._tired = False  # True if this rank has waited too long
         self._gone_since: float | None = None
         self._sequence = 0
         self._last = "ThunderContext"
-        self._mine = _Place(0, 0, "in", self._last)
-        self._announced = 0
-        self._leaving = 0.0
-        self._places: dict[int, _Place] = {}
-        self._stop: _Place | None = None
-        self._sending: list[MPI.Request] = []
-        self._sent = 0  # to all others; the next: to the next rank only
-        self._told_next = 0
-        self._received = np.zeros(comm.size, dtype=np.int64)
+        self._mine = Place(0, 0, "in", self._last)
+        self._asked = self._warned = self._waited = self._glanced = self._leaving = 0.0
         self._posted: MPI.Request | None = None
         self._words = np.zeros(2, dtype=np.int64)
-        self._counts = np.zeros((comm.size, 3), dtype=np.int64)
-        self._counting: MPI.Request | None = None
+        self._ending: MPI.Request | None = None
 
     # -- actions ---------------------------------------------------------------------------
 
@@ -143,7 +136,7 @@ class Watch:
         ----------
         action : str
         limit : float, optional
-            Seconds after which silence counts as an error.
+            Seconds after which silence counts as an error, here and within the action.
 
         Raises
         ------
@@ -162,15 +155,17 @@ class Watch:
         if self.depth:
             return
         self._pieces = 0
+        self.limit = limit
         posted = self._post(action, "in", action)
         with phase("wait (ranks)"):
             if not spin(posted):
-                self._wait(posted, limit)
+                self._wait(posted)
         self._posted = None
         if self._words[0] != -self._words[1]:
-            self._learn_places(ASK)
+            self._collect(COLLECT)
             self._raise_mismatch()
         self._last = action
+        self._mine = replace(self._mine, kind="works")
         self._gone_since = None
 
     def next_piece(self) -> int:
@@ -181,37 +176,107 @@ class Watch:
     def _post(self, meaning: str, kind: str, text: str) -> MPI.Request:
         self._sequence += 1
         token = zlib.crc32(f"{self._sequence} {meaning}".encode())
-        self._mine = _Place(self._sequence, token, kind, text)
+        self._mine = Place(self._sequence, token, kind, text)
         self._words[:] = token, -token
         self._posted = posted = self.comm.Iallreduce(MPI.IN_PLACE, self._words, op=MPI.MAX)
         return posted
 
-    def _wait(self, posted: MPI.Request, limit: float | None) -> None:
+    def _wait(self, posted: MPI.Request) -> None:
         """Wait until the handshake is complete, and look for messages meanwhile."""
-        began, warned = time.monotonic(), 0.0
+        began = time.monotonic()
         try:
             while not posted.Test():
                 waited = time.monotonic() - began
-                time.sleep(min(PAUSE, waited / 4))
-                if waited > ANNOUNCE:
-                    self._announce()
-                self._listen()
-                if any(self._differs(place) for place in self._places.values()):
-                    self._learn_places(GATHER)
+                pause(waited)
+                if self._attend(waited, "in") and any(map(self._differs, self._others())):
+                    self._collect(GATHER)
                     self._raise_mismatch()
-                if limit is not None and waited > limit:
-                    self._raise_silence(waited)
-                if waited > warned + WARN:
-                    warned = waited
-                    _log.warning("waiting for %.0f s: %s", waited, self._told())
         except BaseException:
-            if not self._parted:  # a limit or a signal, of this rank alone
-                self._send(_Place(self._sequence, self._mine.token, "tired", self._mine.text))
-            self.broken = self._parted = True  # the handshake stays open
+            self._give_up()  # for a limit or a signal, of this rank alone
             raise
 
-    def _differs(self, place: _Place) -> bool:
+    def _differs(self, place: Place) -> bool:
         return place.sequence == self._sequence and place.token != self._mine.token
+
+    def _others(self) -> list[Place]:
+        """Return the known places of the other ranks. Local."""
+        return [place for rank, place in self.roll.places.items() if rank != self.comm.rank]
+
+    def _give_up(self) -> None:
+        """Say that this rank waits no more, and break the watch. Local."""
+        if not self._parted:
+            self._tired = True
+            self.roll.tell(replace(self._mine, kind="tired"))
+            self.roll.tell_all()
+        self.broken = self._parted = True  # what it has waited for stays open
+
+    # -- a rank that waits, and one that works -----------------------------------------------
+
+    def _attend(self, waited: float, kind: str) -> bool:
+        """Do what a rank does that has waited so many seconds; return True if it has news. Local.
+
+        Parameters
+        ----------
+        kind : {'in', 'waits'}
+            Whether it waits at the entry of the action or within it.
+        """
+        news, now = self.roll.listen(self._mine), time.monotonic()
+        if waited < self._waited:  # another wait than the last time
+            self._asked = self._warned = 0.0
+        self._waited, limit = waited, self.limit
+        hasty = 1.0 if limit is None else min(1.0, limit / (4 * ASK))
+        if waited > ASK * hasty and now - self._asked > self.roll.period * hasty:
+            self._asked = now
+            self._mine = replace(self._mine, kind=kind)
+            self.roll.ask(self._mine)
+        if limit is not None and waited > limit and not self._gone():
+            silent = self.roll.quiet(limit, now - waited)
+            if silent:
+                self._raise_silence(waited, silent)
+        if waited > self._warned + WARN:
+            self._warned = waited
+            if self._speaks():
+                _log.warning("waiting for %.0f s: %s", waited, self._told())
+        return news
+
+    def look_about(self, waited: float) -> None:
+        """Raise if the wait of this rank within an action is useless. Local.
+
+        A rank passes an agreement only after all have reached it. So if a rank is in a later
+        action, or has said that it left this one, and this rank still waits, then that rank has
+        left with an exception of its own. A rank that has been silent for the limit is given up.
+        """
+        if self.meanwhile is not None:
+            self.meanwhile()
+        try:
+            self._attend(waited, "waits")
+        except BaseException:
+            self._give_up()
+            raise
+        gone = self._gone()
+        if not gone:
+            return
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since > ARRIVE:
+            # Ranks that only detected the mismatch are not its cause.
+            found = {rank for rank in gone if self.roll.places[rank].kind == "out"}
+            first = min(set(gone) - found or found)
+            error = CollectiveMismatchError(self._told_gone(first))
+            if any(place.kind == "tired" for place in self._others()):
+                self.broken = self._parted = True  # all know, and that rank posts nothing more
+            else:
+                self._part(f"has found that rank {first} had left {self._mine.text}")
+            self.roll.tell_all()
+            raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
+
+    def glance(self) -> None:
+        """Answer who asks for this rank, which works. Local; for every batch."""
+        now = time.monotonic()
+        if not self.alone and now - self._glanced > GLANCE:
+            self._glanced = now
+            self._mine = replace(self._mine, kind="works")
+            self.roll.listen(self._mine)
 
     def look_behind(self) -> None:
         """Learn whether others have given up an action that this rank has not entered. Local."""
@@ -219,78 +284,93 @@ class Watch:
             return
         end = time.monotonic() + BEHIND  # MPI finds messages that have come after some looks only
         while not self.broken and time.monotonic() < end:
-            self._listen()
+            self.roll.listen(self._mine)
             self.broken = any(
                 place.kind == "tired" and place.sequence > self._sequence
-                for place in self._places.values()
+                for place in self._others()
             )  # but not parted: at its end this rank completes their handshake
 
-    # -- messages between ranks ------------------------------------------------------------
+    def _collect(self, seconds: float) -> None:
+        """Collect the places of the others after a mismatch, for so many seconds. Local.
 
-    def _announce(self) -> None:
-        """Send this rank's place to all others, once. Local."""
-        if self._announced < self._sequence:
-            self._announced = self._sequence
-            self._send(self._mine)
-
-    def _send(self, place: _Place, ranks: Iterable[int] | None = None) -> None:
-        self._sending = [request for request in self._sending if not request.Test()]
-        others = range(self.comm.size) if ranks is None else ranks
-        self._sending += [
-            self.comm.isend(place, rank, PLACE) for rank in others if rank != self.comm.rank
-        ]
-        if ranks is None:
-            self._sent += 1
-
-    def _listen(self) -> None:
-        """Receive the pending messages. Local."""
-        status = MPI.Status()
-        while (message := self.comm.improbe(tag=PLACE, status=status)) is not None:
-            place = message.recv()
-            rank = status.Get_source()
-            self._received[rank] += 1
-            if place.kind == "stop":
-                self._stop = place
-            else:
-                self._places[rank] = place
-
-    def _learn_places(self, seconds: float) -> None:
-        """Send this rank's place after a mismatch, and collect the others' for `seconds`. Local."""
-        self._announce()
-        end = time.monotonic() + seconds
+        Rank 0 then tells all of them; the others wait for it a little longer.
+        """
+        self.roll.tell(self._mine)
+        end = time.monotonic() + seconds + (GATHER if self.comm.rank else 0)
         while time.monotonic() < end:
-            self._listen()
-            if (
-                sum(p.sequence == self._sequence for p in self._places.values())
-                == self.comm.size - 1
-            ):
+            self.roll.listen(self._mine)
+            here = sum(place.sequence == self._sequence for place in self._others())
+            if here == self.comm.size - 1:
                 break
             time.sleep(PAUSE)
+        self.roll.tell_all()
 
-    def _told(self) -> str:
-        """Return a text with the known place of each rank. Local."""
-        known = {self.comm.rank: self._mine, **self._places}
-        here = {rank: place for rank, place in known.items() if place.sequence == self._sequence}
-        texts = [
-            f"rank {rank} {WHERE.get(here[rank].kind, '')}{here[rank].text}"
-            for rank in sorted(here)[:SHOWN]
+    def _host(self, ranks: Iterable[int]) -> str:
+        """Return the hosts of ranks for a message: " on h2"; nothing where there is only one."""
+        if self.nodes is None or not self.nodes.several:
+            return ""
+        hosts = list(dict.fromkeys(map(self.nodes.host, ranks)))
+        return " on " + ", ".join(hosts[:SHOWN]) + (" …" if len(hosts) > SHOWN else "")
+
+    def _speaks(self) -> bool:
+        """Return True if no lower rank of this node waits, too, as far as is known. Local."""
+        if self.nodes is None:
+            return True
+        known = self.roll.places
+        return not any(
+            rank < self.comm.rank
+            and rank in known
+            and known[rank].sequence == self._sequence
+            and known[rank].kind in ("in", "waits")
+            and known[rank].token == self._mine.token
+            for rank in self.nodes.near
+        )
+
+    def _told(self, seconds: float | None = None) -> str:
+        """Return a text with the known place of each rank. Local.
+
+        Ranks that were not heard from for so many seconds count as unknown.
+        """
+        known = {**self.roll.places, self.comm.rank: self._mine}
+        quiet = self.roll.quiet(seconds or FRESH * self.roll.period, time.monotonic())
+        here = {
+            rank: known[rank]
+            for rank in sorted(known)
+            if known[rank].sequence == self._sequence and rank not in quiet
+        }
+        within: dict[Place, list[int]] = {}  # all ranks of an action are in the same one
+        texts = []
+        for rank, place in here.items():
+            if place.kind in ("waits", "works"):
+                within.setdefault(place, []).append(rank)
+            else:
+                texts.append(f"rank {self._named([rank])} {WHERE.get(place.kind, '')}{place.text}")
+        if len(texts) > SHOWN:
+            texts[SHOWN:] = [f"{len(texts) - SHOWN} more are known"]
+        texts += [
+            f"rank {self._named(ranks)} {WHERE[place.kind]}{place.text}"
+            for place, ranks in within.items()
         ]
-        if len(here) > SHOWN:
-            texts.append(f"{len(here) - SHOWN} more are known")
         silent = [rank for rank in range(self.comm.size) if rank not in here]
         if silent:
-            named = ", ".join(map(str, silent[:SHOWN])) + (" …" if len(silent) > SHOWN else "")
-            texts.append(f"rank {named} not heard from since {self._last}")
+            texts.append(f"rank {self._named(silent)} not heard from since {self._last}")
         return "; ".join(texts)
 
-    def _raise_mismatch(self) -> None:
+    def _named(self, ranks: Iterable[int]) -> str:
+        """Return the numbers of ranks and their hosts, for a message. Local."""
+        listed = sorted(ranks)
+        named = ", ".join(map(str, listed[:SHOWN])) + (" …" if len(listed) > SHOWN else "")
+        return named + self._host(listed)
+
+    def _raise_mismatch(self) -> NoReturn:
         self.broken = self._parted = True
-        here = {rank: place for rank, place in self._places.items() if self._differs(place)}
+        known = self.roll.places
+        here = {rank: known[rank] for rank in known if self._differs(known[rank])}
         first = [rank for rank, place in here.items() if place.kind in ("failed", "out")]
         self.left = any(place.kind in ("ended", "failed") for place in here.values())
         waiting = [
             rank
-            for rank, place in self._places.items()
+            for rank, place in known.items()
             if place.sequence == self._sequence and place.kind == "in"
         ]
         error = CollectiveMismatchError(
@@ -299,49 +379,43 @@ class Watch:
         )
         raise mark_agreed(error, self.comm, min(first or [self.comm.rank, *waiting]))
 
-    def _raise_silence(self, waited: float) -> None:
-        raise CollectiveMismatchError(
-            f"waited {waited:.0f} s for the others: {self._told()}. ThunderContext(timeout=) or "
-            "MPIMAGES_TIMEOUT is the limit; the context is closed now"
+    def _raise_silence(self, waited: float, silent: dict[int, float]) -> NoReturn:
+        """Raise an error that names the ranks from which nothing was heard. Local."""
+        who = self._named([0] if 0 in silent else silent)
+        others = ", which tells of the others" if 0 in silent and len(silent) > 1 else ""
+        reason = f"nothing was heard from rank {who}{others} for {min(silent.values()):.0f} s"
+        error = CollectiveMismatchError(
+            f"waited {waited:.0f} s for the others in {self._mine.text}: {reason}: it is busy with "
+            "something else, its host is off, or the network between is cut. (The others: "
+            f"{self._told(self.limit)}.) ThunderContext(timeout=) or MPIMAGES_TIMEOUT is the "
+            "limit; the context is closed now"
         )
+        waiting = [
+            rank
+            for rank, place in self.roll.places.items()
+            if rank not in silent
+            and place.sequence == self._sequence
+            and place.kind in ("in", "waits", "tired")
+        ]
+        self._mine = replace(self._mine, text=f"{self._mine.text}: {reason}")
+        raise mark_agreed(error, self.comm, min([self.comm.rank, *waiting]))
 
-    def look_about(self) -> None:
-        """Raise if another rank has left the action in which this rank waits. Local.
+    def _gone(self) -> list[int]:
+        """Return the ranks that are known to have left the action of this one. Local."""
+        known = self.roll.places
+        return [rank for rank in known if rank != self.comm.rank and self._is_gone(known[rank])]
 
-        A rank passes an agreement only after all have reached it. So if a rank is in a later
-        action, or has sent that it left this one, and this rank still waits, then that rank has
-        left with an exception of its own.
-        """
-        if self.meanwhile is not None:
-            self.meanwhile()
-        self._listen()
-        gone = [rank for rank, place in self._places.items() if self._is_gone(place)]
-        if not gone:
-            return
-        now = time.monotonic()
-        self._gone_since = self._gone_since or now
-        if now - self._gone_since > ARRIVE:
-            # Ranks that only detected the mismatch are not its cause.
-            found = {rank for rank in gone if self._places[rank].kind == "out"}
-            first = min(set(gone) - found or found)
-            error = CollectiveMismatchError(self._told_gone(first))
-            if any(place.kind == "tired" for place in self._places.values()):
-                self.broken = self._parted = True  # all know, and that rank posts nothing more
-            else:
-                self._part(f"has found that rank {first} had left {self._mine.text}")
-            raise mark_agreed(error, self.comm, min({self.comm.rank, *found}))
-
-    def _is_gone(self, place: _Place) -> bool:
+    def _is_gone(self, place: Place) -> bool:
         if place.kind in ("left", "tired"):  # this rank may have left it, too
             return place.sequence == self._sequence and self.depth > 0
         return place.sequence > self._sequence
 
     def _told_gone(self, rank: int) -> str:
-        place = self._places[rank]
+        place = self.roll.places[rank]
         if place.kind == "tired":
             return (
-                f"rank {rank} has not waited for rank {self.comm.rank} in {place.text}: it has met "
-                "its timeout, or was interrupted. The context is closed now"
+                f"rank {rank} has not waited for rank {self.comm.rank} in {place.text}. It has met "
+                "its timeout, or was interrupted; the context is closed now"
             )
         now = "" if place.kind == "left" else f", and {WHERE.get(place.kind, '')}{place.text}"
         return (
@@ -356,7 +430,7 @@ class Watch:
             return
         self.broken = self._parted = True
         self._post("out of step", "out", text)
-        self._announce()
+        self.roll.tell(self._mine)
 
     def leave(self) -> None:
         """Notify the next rank that this rank left the action with an exception. Local.
@@ -365,23 +439,23 @@ class Watch:
         """
         if self.alone or self.broken:
             return
-        place = _Place(self._sequence, self._mine.token, "left", f"has left {self._last}")
-        self._send(place, [(self.comm.rank + 1) % self.comm.size])
-        self._told_next += 1
+        place = Place(self._sequence, self._mine.token, "left", f"has left {self._last}")
+        self.roll.tell(place, to_next=True)
 
     # -- stopping --------------------------------------------------------------------------
 
     def ask_to_stop(self, why: str) -> None:
         """Notify the other ranks that this action must stop early. Local."""
         if not self.alone:
-            self._send(_Place(self._sequence, 0, "stop", why))
+            self.roll.tell(Place(self._sequence, 0, "stop", why))
+            self.roll.tell_all()
 
     def asked_to_stop(self) -> str | None:
         """Return why another rank asked to stop this action, or None. Local."""
         if self.alone:
             return None
-        self._listen()
-        stop = self._stop
+        self.roll.listen(self._mine)
+        stop = self.roll.stop
         return stop.text if stop is not None and stop.sequence == self._sequence else None
 
     # -- the end ---------------------------------------------------------------------------
@@ -398,41 +472,47 @@ class Watch:
         if self.alone:
             return
         self._leaving = time.monotonic()
+        kind = "ended" if failure is None else "failed"
+        text = "has ended" if failure is None else f"has ended of {failure}"
         if not self._parted:
-            text = "has ended" if failure is None else f"has ended of {failure}"
-            self._post("the end", "ended" if failure is None else "failed", text)
-        if urgent and self._posted is not None:
-            self._announce()
+            self._post("the end", kind, text)
+            if urgent:
+                self._tell_place()
+        elif failure is not None and self._tired:  # others need not print what this one has
+            self._mine = Place(self._sequence + 1, 0, kind, text)
+            self._tell_place()
+
+    def has_failed(self, rank: int) -> bool:
+        """Return True if a rank is known to end of an exception. Local."""
+        place = self.roll.places.get(rank)
+        return place is not None and place.kind == "failed"
+
+    def _tell_place(self) -> None:
+        """Tell this rank's place, once; rank 0 tells all. Local."""
+        if self.roll.places.get(self.comm.rank) != self._mine:
+            self.roll.tell(self._mine)
+            self.roll.tell_all()
 
     def has_left(self) -> bool:
         """Return True if the other ranks end, too, and no message is pending. Local."""
         if self.alone:
             return True
-        self._listen()
+        self.roll.listen(self._mine)
+        self.reports.take()
         if self._posted is not None:
             if not self._posted.Test():
-                if time.monotonic() - self._leaving > ANNOUNCE:
-                    self._announce()
+                if time.monotonic() - self._leaving > ASK:
+                    self._tell_place()
                 return False
             self._posted = None
             if self._words[0] != -self._words[1]:
-                self._announce()
-        if self._counting is None:
-            sent = np.array([self._sent, self._told_next, self.reports.sent], dtype=np.int64)
-            self._counting = self.comm.Iallgather(sent, self._counts)
-        if not self._counting.Test():
-            return False
-        before = (self.comm.rank - 1) % self.comm.size
-        expected = self._counts[:, 0].copy()
-        expected[before] += self._counts[before, 1]
-        expected[self.comm.rank] = 0
-        self.reports.take()
-        told = self.comm.rank > 0 or (self.reports.received[1:] >= self._counts[1:, 2]).all()
-        return (
-            bool(told and (self._received >= expected).all())
-            and self.reports.delivered()
-            and all(request.Test() for request in self._sending)
-        )
+                self._tell_place()
+        if self._ending is None:
+            self.roll.close()
+            if not (self.roll.is_delivered() and self.reports.delivered()):
+                return False
+            self._ending = self.comm.Ibarrier()
+        return bool(self._ending.Test())
 
     def close(self) -> None:
         """Free the communicator, after an action in which all ranks are in step. Collective."""

@@ -161,11 +161,8 @@ def test_rank_0_sees_the_others_before_the_end(watched, comm):
 def test_without_progress_nothing_is_counted_or_sent(comm, monkeypatch):
     monkeypatch.setattr(meter, "_Piece", None)
     with ThunderContext(comm, progress=False) as context:
-        reports = context.session._shared.watch.reports
-        before = reports.sent  # of other contexts on this communicator
+        monkeypatch.setattr(context.session._shared.watch.reports, "send", None)
         images_of(context).mean()
-        sent = reports.sent - before
-    assert sent == 0
 
 
 @pytest.mark.ranks

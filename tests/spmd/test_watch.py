@@ -67,8 +67,8 @@ def test_an_error_that_all_ranks_meet_leaves_them_in_step(tsc, monkeypatch):
         with pytest.raises(TypeError):
             images["a"]
         tsc.comm.Barrier()  # that the others have left, too, is on its way
-        watch.look_about()
-        watch.look_about()
+        watch.look_about(0.0)
+        watch.look_about(0.0)
     assert images.count() == 6
     assert tsc.session.is_open
 

@@ -49,7 +49,7 @@ def mpimages(*arguments: object, python: str = sys.executable) -> str:
     return done.stdout
 
 
-def until(true: Callable[[], bool], what: Callable[[], str]) -> None:
+def until(true: Callable[[], bool], what: Callable[[], str] = str) -> None:
     """Wait until something is true; AssertionError with what is the case where it does not."""
     end = time.monotonic() + SECONDS
     while not true():

@@ -24,9 +24,11 @@ def launcher() -> list[str]:
 class Job:
     """N ranks of one of the `programs`. Whatever happens, it has ended when the block ends."""
 
+    python = sys.executable
+
     def __init__(self, ranks: int, program: str, *arguments: object, **environment: str) -> None:
         self.program = str(PROGRAMS / program)
-        command = [*launcher(), "-n", str(ranks), sys.executable, self.program]
+        command = [*self.start(), "-n", str(ranks), self.python, self.program]
         self.process = subprocess.Popen(
             [*command, *map(str, arguments)],
             text=True,
@@ -41,6 +43,10 @@ class Job:
             },
         )
         self.output = ""
+
+    def start(self) -> list[str]:
+        """The launcher."""
+        return launcher()
 
     def wait(self, seconds: float = SECONDS) -> int:
         """The exit code, once it has ended; subprocess.TimeoutExpired where it does not."""
