@@ -33,9 +33,9 @@ FRESH = 3
 # The tag of the messages.
 TAG = 0
 # Kinds of places in the order in which a rank comes to them within an action.
-KINDS = ("in", "waits", "works", "left", "tired", "out", "ended", "failed")
+KINDS = ("in", "waits", "works", "left", "tired", "silence", "out", "ended", "failed")
 # Of these all ranks are told at once.
-URGENT = ("tired", "out", "failed")
+URGENT = ("tired", "silence", "out", "failed")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Place:
         A checksum of number and action, to compare.
     kind : str
         'in': waits for others to enter the action; 'waits' for others within it, or 'works' there;
-        'left' it with an exception; 'tired' of waiting for others; 'out' because another rank had
+        'left' it with an exception; 'tired' of waiting for others,
+        or has met 'silence' for too long (the text is the error's); 'out' because another rank had
         left; 'ended' or 'failed' as a process. 'stop' asks all to stop the action.
     text : str
     """
@@ -80,6 +81,8 @@ class Roll:
         The last known place of each rank.
     stop : Place or None
         The last request to stop an action.
+    given_up : (int, Place) or None
+        The last rank that has met silence for too long.
     period : float
         Seconds between two messages of a rank that waits.
     """
@@ -88,6 +91,7 @@ class Roll:
         self._comm = comm
         self.places: dict[int, Place] = {}
         self.stop: Place | None = None
+        self.given_up: tuple[int, Place] | None = None
         self.period = max(PERIOD, FOR_EACH * comm.size)
         self._heard: dict[int, float] = {}
         self._sending: list[MPI.Request] = []
@@ -168,6 +172,8 @@ class Roll:
 
     def _note(self, rank: int, place: Place) -> None:
         self._heard[rank] = time.monotonic()
+        if place.kind == "silence" and rank != self._comm.rank:
+            self.given_up = rank, place
         if place.kind == "stop":
             self.stop = place
         elif rank not in self.places or place.order >= self.places[rank].order:

@@ -117,7 +117,7 @@ class Watch:
         self.meanwhile: Callable[[], None] | None = None
         self._pieces = 0
         self._parted = False  # True if the last handshake has not completed
-        self._tired = False  # True if this rank has waited too long
+        self._silence = False  # True if this rank has waited too long
         self._gone_since: float | None = None
         self._sequence = 0
         self._last = "ThunderContext"
@@ -205,8 +205,8 @@ class Watch:
     def _give_up(self) -> None:
         """Say that this rank waits no more, and break the watch. Local."""
         if not self._parted:
-            self._tired = True
-            self.roll.tell(replace(self._mine, kind="tired"))
+            kind = "silence" if self._silence else "tired"
+            self.roll.tell(replace(self._mine, kind=kind))
             self.roll.tell_all()
         self.broken = self._parted = True  # what it has waited for stays open
 
@@ -229,10 +229,15 @@ class Watch:
             self._asked = now
             self._mine = replace(self._mine, kind=kind)
             self.roll.ask(self._mine)
+        if self.roll.given_up is not None:
+            rank, place = self.roll.given_up
+            if place.sequence == self._sequence:
+                self._raise_silence(place.text, rank)
         if limit is not None and waited > limit and not self._gone():
             silent = self.roll.quiet(limit, now - waited)
-            if silent:
-                self._raise_silence(waited, silent)
+            # Rank 0 knows best, and tells all.
+            if silent and (self.comm.rank == 0 or 0 in silent or waited > limit + ARRIVE):
+                self._raise_silence(self._told_silence(waited, silent), self.comm.rank)
         if waited > self._warned + WARN:
             self._warned = waited
             if self._speaks():
@@ -286,7 +291,7 @@ class Watch:
         while not self.broken and time.monotonic() < end:
             self.roll.listen(self._mine)
             self.broken = any(
-                place.kind == "tired" and place.sequence > self._sequence
+                place.kind in ("tired", "silence") and place.sequence > self._sequence
                 for place in self._others()
             )  # but not parted: at its end this rank completes their handshake
 
@@ -379,26 +384,24 @@ class Watch:
         )
         raise mark_agreed(error, self.comm, min(first or [self.comm.rank, *waiting]))
 
-    def _raise_silence(self, waited: float, silent: dict[int, float]) -> NoReturn:
-        """Raise an error that names the ranks from which nothing was heard. Local."""
+    def _told_silence(self, waited: float, silent: dict[int, float]) -> str:
+        """Return a text that names the ranks from which nothing was heard. Local."""
         who = self._named([0] if 0 in silent else silent)
-        others = ", which tells of the others" if 0 in silent and len(silent) > 1 else ""
-        reason = f"nothing was heard from rank {who}{others} for {min(silent.values()):.0f} s"
-        error = CollectiveMismatchError(
-            f"waited {waited:.0f} s for the others in {self._mine.text}: {reason}: it is busy with "
-            "something else, its host is off, or the network between is cut. (The others: "
+        others = ", which tells of the others," if 0 in silent and len(silent) > 1 else ""
+        return (
+            f"waited {waited:.0f} s for the others in {self._mine.text}: nothing was heard from "
+            f"rank {who}{others} for {min(silent.values()):.0f} s: it is busy with something else, "
+            f"its host is off, or the network between is cut. (The others: "
             f"{self._told(self.limit)}.) ThunderContext(timeout=) or MPIMAGES_TIMEOUT is the "
             "limit; the context is closed now"
         )
-        waiting = [
-            rank
-            for rank, place in self.roll.places.items()
-            if rank not in silent
-            and place.sequence == self._sequence
-            and place.kind in ("in", "waits", "tired")
-        ]
-        self._mine = replace(self._mine, text=f"{self._mine.text}: {reason}")
-        raise mark_agreed(error, self.comm, min([self.comm.rank, *waiting]))
+
+    def _raise_silence(self, told: str, teller: int) -> NoReturn:
+        """Raise the error of a rank that has waited too long, on it or on another. Local."""
+        if not self._parted:
+            self._silence = True
+            self._mine = replace(self._mine, kind="silence", text=told)
+        raise mark_agreed(CollectiveMismatchError(told), self.comm, teller)
 
     def _gone(self) -> list[int]:
         """Return the ranks that are known to have left the action of this one. Local."""
@@ -478,7 +481,7 @@ class Watch:
             self._post("the end", kind, text)
             if urgent:
                 self._tell_place()
-        elif failure is not None and self._tired:  # others need not print what this one has
+        elif failure is not None and self._silence:  # others need not print what this one has
             self._mine = Place(self._sequence + 1, 0, kind, text)
             self._tell_place()
 
