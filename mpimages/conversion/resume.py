@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import numpy as np
-from mpi4py import MPI
 
 from ..core.json_types import JsonMapping, JsonObject
 from ..core.ranges import Range, Ranges
@@ -19,8 +18,8 @@ from ..core.timers import phase
 from ..formats.output_names import JOB
 from ..spmd.agreement import Together, from_rank
 from ..spmd.collectives import gather, scatter
+from ..spmd.nodes import Nodes
 from ..writers.output.journal import Journal, begin_job, read_job
-from ..writers.output.plain import sync_directory
 from ..writers.output.staging import Stage
 
 __all__ = ["Progress", "Recorder", "Writer"]
@@ -66,11 +65,11 @@ class Writer(Protocol):
 
 
 class Progress:
-    """The finished records of a job, and this rank's journal of them. Local constructor.
+    """The finished records of a job, and this node's journal of them. Local constructor.
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
+    nodes : Nodes
     described : mapping
         The output and its input: plain values, the same on all ranks.
     action : str
@@ -84,8 +83,9 @@ class Progress:
         this job began. They are those of the journals until `restore` and `confirm` check them.
     """
 
-    def __init__(self, comm: MPI.Intracomm, described: JsonMapping, action: str) -> None:
-        self._comm = comm
+    def __init__(self, nodes: Nodes, described: JsonMapping, action: str) -> None:
+        self._nodes = nodes
+        self._comm = nodes.comm
         self._described = described
         self._action = action
         self._entries: list[Entry] = []  # on rank 0
@@ -113,22 +113,22 @@ class Progress:
             )
         return _said(self._entries, "done"), _said(self._entries, "frames"), attempt
 
-    def begin(self, stage: Stage) -> None:
-        """Begin this rank's journal: the job can then be resumed. Local.
+    def begin(self, stage: Stage, done: Ranges, frames: Ranges, attempt: int) -> None:
+        """Begin this node's journal: the job can then be resumed. Local.
 
-        On rank 0, which writes `job.json`, the files of the output are there. What `take_up` has
-        found is in the stage.
+        On rank 0, which writes `job.json`, the files of the output are there. The stage is followed
+        by what `take_up` has returned on rank 0.
         """
         self.stage = stage
-        self.done, self.frames, attempt = stage.found
+        self.done, self.frames = done, frames
         if self._comm.rank == 0 and not stage.resumed:
             begin_job(stage.partial, self._described)
-        self._journal = Journal(stage.partial, attempt, self._comm.rank)
-        sync_directory(stage.partial)  # its name must be on the disk before its lines are
+        node = self._nodes.of[self._comm.rank]
+        self._journal = Journal(stage.partial, attempt, node, self._nodes.leads)
 
     def restore(self, writer: Writer) -> None:
         """Hand the confirmed work of an earlier job to the writer. Collective."""
-        if not self.stage.resumed:
+        if not self.done.count:
             return
         self.done, entries = self.confirm("done", writer.holds)
         with Together(self._comm, self._action):
@@ -146,6 +146,8 @@ class Progress:
             The confirmed records, and on rank 0 their entries, each record once.
         """
         comm = self._comm
+        if not (self.done if kind == "done" else self.frames).count:
+            return Ranges(), []  # the ranks know it without a call
         said = [entry for entry in self._entries if kind in entry]
         own = scatter(comm, [said[rank :: comm.size] for rank in range(comm.size)])
         there: list[Entry] = []
@@ -153,9 +155,12 @@ class Progress:
             there = [entry for entry in own if _is_there(entry, holds)]
         gathered = [entry for part in gather(comm, there) or () for entry in part]
         kept: list[Entry] = []
-        with Together(comm, self._action):
-            kept = _apart(gathered, kind)
-        ranges = from_rank(comm, 0, self._action, _said, kept, kind)
+
+        def keep() -> Ranges:
+            kept.extend(_apart(gathered, kind))
+            return _said(kept, kind)
+
+        ranges = from_rank(comm, 0, self._action, keep)
         missing = _said(said, kind).count - ranges.count
         if missing > 0:
             _log.warning(

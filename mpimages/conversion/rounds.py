@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 import numpy as np
-from mpi4py import MPI
 
 from ..core.cleanup import quietly
 from ..core.partition import Partition
@@ -30,7 +29,6 @@ from ..exchange.redistribution import Redistribution
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
 from ..spmd.agreement import from_rank
-from ..spmd.collectives import allreduce
 from ..spmd.watch import calling
 from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
@@ -79,12 +77,12 @@ def survey(action: Action, images: Selection) -> FileBands | None:
         None on all ranks if some images cannot be read in part.
     """
     comm, found = action.comm, None
-    with action.together():
+    together = action.together()
+    with together.attempt():
         if isinstance(images.source, FileSource) and images.steps == ():
             own = images.own(comm.rank)
             found = FileBands.survey(images.source, own, action.session.workspace)
-    everywhere = np.array([found is not None], dtype=np.int64)
-    return found if allreduce(comm, everywhere, MPI.MIN)[0] else None
+    return found if together.agree(found is not None)[0] else None
 
 
 def check_counts(action: Action, images: Selection) -> None:
@@ -175,6 +173,7 @@ class _Conversion:
         self.partition = images.partition
         self.dtype = images.dtype
         self.pixels = math.prod(images.dims)
+        self.beginning = action.together()  # until the first round
 
     # -- where the images come from ---------------------------------------------------------
 
@@ -210,7 +209,7 @@ class _Conversion:
 
     def _in_memory(self, block: np.ndarray) -> MemoryBands:
         rows = np.empty((0, self.pixels), self.dtype)
-        with self.action.together():
+        with self.beginning.attempt():
             rows = np.ascontiguousarray(block).reshape(len(block), self.pixels)
         return MemoryBands(rows, self.workspace)
 
@@ -229,13 +228,14 @@ class _Conversion:
         # Once for all rounds: what a turn takes depends on the images, the ranks and the limit, not
         # on the band.
         exchange.reserve()
-        with self.action.together():
+        with self.beginning.attempt():
             size = (part * self.partition.count,)
             buffers.blocks = [
                 self.workspace.empty(size, self.dtype) for _ in pieces[: layout.blocks]
             ]
             buffers.exchange = exchange.buffers(self.comm.rank, part, self.workspace)
             buffers.make(width)
+        self.beginning.agree()
         recorder = self.progress.recorder("done", self.writer.flush)
         executor = ThreadPoolExecutor(1, thread_name_prefix="mpimages-writer")
         with self._piece(missing.count) as tick:

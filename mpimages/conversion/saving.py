@@ -50,6 +50,9 @@ Path = str | os.PathLike[str]
 logger = logging.getLogger("mpimages")
 
 WriterType = TypeVar("WriterType", bound=Writer)
+# Makes a writer, given the stage, the way that `choose` has returned, and local work that its
+# agreement is to hold for as well. Collective.
+Make = Callable[[Stage, str, Callable[[], None]], WriterType]
 
 # A plan holds a number per rank: the limit keeps its memory and time small.
 MOST_RANKS = 10_000_000
@@ -106,18 +109,21 @@ def save_binary_series(
 
     block_bytes, stripe = parse_size(block_size), stripe_bytes()
 
-    def make(stage: Stage) -> BinarySeriesWriter:
-        return BinarySeriesWriter(
-            action.comm,
-            stage.output,
-            content.shape,
-            series.dtype,
-            content.index,
-            content.metadata,
-            block_bytes,
-            stage.resumed,
-            stripe,
-        )
+    def make(stage: Stage, way: str, besides: Callable[[], None]) -> BinarySeriesWriter:
+        with action.together():
+            writer = BinarySeriesWriter(
+                action.comm,
+                stage.output,
+                content.shape,
+                series.dtype,
+                content.index,
+                content.metadata,
+                block_bytes,
+                stage.resumed,
+                stripe,
+            )
+            besides()
+        return writer
 
     options = {"blockSize": block_bytes, **content.options(series.dtype)}
     per_file = pixels_per_file(series.record_bytes, block_bytes)
@@ -173,17 +179,17 @@ def _hdf5(
     name: str,
     chunks: object,
     compression: object,
-) -> tuple[_Saving, Callable[[Stage], DatasetWriter]]:
+) -> tuple[_Saving, Make[DatasetWriter]]:
     """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
     from ..writers.hdf5.chunk_shape import as_chunks
-    from ..writers.hdf5.writer import hdf5_writer, stored_form
+    from ..writers.hdf5.writer import choose_way, hdf5_writer, stored_form
 
     # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
     # them.
     stripe, whole = stripe_bytes(), name != "images" and _is_off(chunks) and _is_off(compression)
     stripes = _Stripes(stripe, stripe if whole else 0)
 
-    def make(stage: Stage) -> DatasetWriter:
+    def make(stage: Stage, way: str, besides: Callable[[], None]) -> DatasetWriter:
         return hdf5_writer(
             action.comm,
             stage.output,
@@ -199,7 +205,12 @@ def _hdf5(
             resume=stage.resumed,
             threads=action.session.workspace.threads,
             stripe=stripes.kept,
+            way=way,
+            besides=besides,
         )
+
+    def choose(path: str) -> str:
+        return choose_way(path, compression)
 
     options = {
         "dataset": dataset,
@@ -214,7 +225,7 @@ def _hdf5(
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
         return filters is None or filters.exact
 
-    return _Saving(action, records, "hdf5", options, target, check, stripes), make
+    return _Saving(action, records, "hdf5", options, target, check, stripes, choose), make
 
 
 def plan_series(
@@ -265,12 +276,17 @@ def _take_as_it_is(path: str) -> bool:
     return True
 
 
+def _one_way(path: str) -> str:
+    """A binary series is written in one way."""
+    return ""
+
+
 @dataclass(frozen=True)
 class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
-    those of the records to the last bit.
+    those of the records to the last bit. `choose` returns the way to write one, on rank 0.
     """
 
     action: Action
@@ -280,11 +296,12 @@ class _Saving:
     target: Target
     check: Callable[[str], bool] = _take_as_it_is
     stripes: _Stripes = _Stripes(0, 0)
+    choose: Callable[[str], str] = _one_way
 
 
 def _save(
     saving: _Saving,
-    make: Callable[[Stage], WriterType],
+    make: Make[WriterType],
     write: Callable[[_Saving, WriterType, Progress], None] | None = None,
 ) -> None:
     """Stage an output, write its missing parts, and move it into place. Collective."""
@@ -305,13 +322,13 @@ def _save(
     stripe = saving.stripes.kept
     options = {**saving.options, **({"stripe": stripe} if stripe else {})}
     described = {"output": saving.kind, "options": options, "input": fingerprint.describe()}
-    progress = Progress(action.comm, described, action.name)
+    progress = Progress(action.session.nodes, described, action.name)
 
     def take_up(stage: Stage) -> object:
         if stage.complete:
             check_shape(stage.output, saving.options)
             return saving.check(stage.output)  # whether its values are to be compared, too
-        return progress.take_up(stage)
+        return saving.choose(stage.output), progress.take_up(stage)
 
     with resumable(
         action.comm,
@@ -331,9 +348,8 @@ def _save(
             return
         writer: WriterType | None = None
         try:
-            with action.together():
-                writer = make(stage)
-                progress.begin(stage)
+            way, earlier = stage.found
+            writer = make(stage, way, lambda: progress.begin(stage, *earlier))
             progress.restore(writer)
             (write or _write_series)(saving, writer, progress)
             with phase("write"):

@@ -17,6 +17,7 @@ from ..spmd.agreement import Together, is_agreed, moment
 from ..spmd.cores import threads_per_rank
 from ..spmd.exit import end_of_interrupt
 from ..spmd.memory_limit import find_budget
+from ..spmd.nodes import Nodes
 from ..spmd.shared_memory import Segments
 from ..spmd.signals import Stopping
 
@@ -110,6 +111,11 @@ class Session:
     def comm(self) -> MPI.Intracomm:
         """The communicator. Local; raises RuntimeError after `close`."""
         return self._open().comm
+
+    @property
+    def nodes(self) -> Nodes:
+        """The ranks by their hosts. Local; raises RuntimeError after `close`."""
+        return self._open().nodes
 
     @property
     def in_action(self) -> bool:

@@ -57,7 +57,7 @@ SEALED = ".mpimages-complete"
 # A small file until it is whole.
 TEMPORARY = ".mpimages-tmp"
 
-# For resuming: what is made and of what, and each rank's journal of each attempt.
+# For resuming: what is made and of what, and each node's journal of each attempt.
 JOB = "job.json"
 JOB_FORMAT, JOB_VERSION = "mpimages-job", 4
 JOURNAL_FILE = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
@@ -78,9 +78,9 @@ def series_file(number: int) -> str:
     return f"{SERIES_PREFIX}{number:05d}.bin"
 
 
-def journal_file(attempt: int, rank: int) -> str:
-    """The name of a rank's journal of one attempt."""
-    return f"journal-{attempt:02d}-{rank:05d}"
+def journal_file(attempt: int, node: int) -> str:
+    """The name of a node's journal of one attempt."""
+    return f"journal-{attempt:02d}-{node:05d}"
 
 
 def chunk_file(generation: int, rank: int) -> str:

@@ -21,7 +21,7 @@ from ..formats.output_names import (
     series_file,
     with_own_checksum,
 )
-from ..spmd.agreement import Together, from_rank
+from ..spmd.agreement import Together
 from .output.boxes import little_pieces, write_run
 from .output.files import OutputFiles, create_file, naming_file, prepare_file
 from .output.piece_sums import PieceSums
@@ -193,7 +193,9 @@ class BinarySeriesWriter:
         with Together(self.comm, action):
             self._files.sync()
         pieces = self._sums.by_file(self._sums.total(self.comm))
-        from_rank(self.comm, 0, action, self._mark, pieces)
+        with Together(self.comm, action):
+            if self.comm.rank == 0:
+                self._mark(pieces)
 
     def _mark(self, pieces: list[list[int]]) -> None:
         conf = with_own_checksum(to_json(self._conf(pieces)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
@@ -15,14 +16,17 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpimages import verify
+from mpimages import ThunderContext, verify
+from mpimages.conversion.bands import FileBands
 from mpimages.conversion.planning import lay_out
 from mpimages.conversion.resume import Recorder
 from mpimages.core.partition import Partition
 from mpimages.core.ranges import Ranges
-from mpimages.formats.output_names import PARTIAL_MARK
+from mpimages.engine.sources import FileSource
+from mpimages.formats.output_names import PARTIAL_MARK, journal_file
 from mpimages.writers.output.journal import Journal, begin_job, read_job
 
+from ..support.calls import counting_calls
 from ..support.data import recording, same_bits, spread
 from .test_saving import contents
 
@@ -77,23 +81,60 @@ def test_ranges_are_sets(spans, count, times, grain):
 # -- journals ------------------------------------------------------------------------------
 
 
-def test_a_journal_that_was_torn_tells_what_is_whole(tmp_path):
-    begin_job(str(tmp_path), {"output": "test"})
-    journal = Journal(str(tmp_path), 0, 3)
-    for i in range(4):
+def record(path, node, numbers):
+    """Record some numbers in a journal of its own."""
+    journal = Journal(str(path), 0, node)
+    for i in numbers:
         journal.record({"done": [[i, i + 1]]})
     journal.close()
+
+
+def test_ranks_of_a_node_share_a_journal(tmp_path):
+    """Whatever of a line one of them has written when it was killed, the others' count."""
+    begin_job(str(tmp_path), {"output": "test"})
+    path = tmp_path / "journal-00-00001"
+    ranks = [Journal(str(tmp_path), 0, 1, leads) for leads in (True, False, False)]
+    with pytest.raises(FileExistsError):  # another job where locks do not work
+        Journal(str(tmp_path), 0, 1)
+    ranks[1].record({"done": [[0, 1]]})
+    line = path.read_bytes()
+    said = [0]
+    for number, size in enumerate(range(len(line) + 1), 1):
+        with open(path, "ab") as file:
+            file.write(line[:size])
+        ranks[number % 3].record({"done": [[number, number + 1]]})
+        said += [0] * (size >= len(line) - 1) + [number]
+    for journal in ranks:
+        journal.close()
+    assert sorted(os.listdir(tmp_path)) == ["job.json", path.name]
+    assert [entry["done"][0][0] for entry in read_job(str(tmp_path))[1]] == said
+
+
+def test_journals_of_each_rank_are_read_as_well(tmp_path):
+    """As earlier versions have written them: one a rank, and no empty line between two."""
+    begin_job(str(tmp_path), {"output": "test"})
+    for rank in range(3):
+        record(tmp_path, rank, range(10 * rank, 10 * rank + 2))
+        path = tmp_path / f"journal-00-{rank:05d}"
+        path.write_bytes(path.read_bytes().replace(b"\n\n", b"\n").removeprefix(b"\n"))
+    _, entries, attempt = read_job(str(tmp_path))
+    assert [entry["done"][0][0] for entry in entries] == [0, 1, 10, 11, 20, 21]
+    assert attempt == 1
+
+
+def test_a_journal_that_was_torn_tells_what_is_whole(tmp_path):
+    begin_job(str(tmp_path), {"output": "test"})
+    record(tmp_path, 3, range(4))
     text = (tmp_path / "journal-00-00003").read_bytes()
-    lines = text.splitlines(keepends=True)
+    ends = [i + 1 for i, byte in enumerate(text) if byte == ord("\n") and i and text[i - 1] != byte]
     for size in range(len(text) + 1):
         (tmp_path / "journal-00-00003").write_bytes(text[:size])
         described, entries, attempt = read_job(str(tmp_path))
-        whole = sum(size >= len(b"".join(lines[: i + 1])) for i in range(4))
-        assert entries == [{"done": [[i, i + 1]]} for i in range(whole)]
+        assert entries == [{"done": [[i, i + 1]]} for i in range(sum(size >= e for e in ends))]
         assert (described["output"], attempt) == ("test", 1)
     damaged = text.replace(b"[[1,2]]", b"[[1,9]]")
     (tmp_path / "journal-00-00003").write_bytes(damaged)
-    assert len(read_job(str(tmp_path))[1]) == 1
+    assert [entry["done"][0][0] for entry in read_job(str(tmp_path))[1]] == [0, 2, 3]
     (tmp_path / "job.json").write_bytes(b"{")
     assert read_job(str(tmp_path)) is None
 
@@ -475,6 +516,57 @@ def test_more_ranks_are_advised_where_they_help(way, ranks):
     assert False in advised
 
 
+# -- calls between ranks -------------------------------------------------------------------
+
+
+# The files that are read and the bytes of a share that is held, by the way that they lead to.
+STARTS = {"share": ("plain", 1 << 30), "bands": ("plain", 0), "frames": ("zlib", 0)}
+SAVES = {
+    "series": ("saveAsBinarySeries", {}),
+    "contiguous": ("saveAsHDF5", {}),
+    "gzip": ("saveAsHDF5", {"chunks": (1, 7, 2, 9), "compression": "gzip"}),
+    "images": ("saveAsHDF5", {"layout": "images"}),
+}
+MOST_CALLS = 10
+
+
+@ranks
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("way", STARTS)
+@pytest.mark.parametrize("kind", SAVES)
+def test_at_most_ten_calls_between_ranks_come_before_the_first_pixel(
+    comm, files, kind, way, resume, monkeypatch
+):
+    path, _ = files
+    source, held = STARTS[way]
+    method, options = SAVES[kind]
+    before = []
+
+    def note(kind, name):
+        call = getattr(kind, name)
+
+        def read(*args):
+            before.append(len(made))
+            return call(*args)
+
+        monkeypatch.setattr(kind, name, read)
+
+    note(FileBands, "begin")
+    note(FileSource, "batches")
+    note(FileSource, "load")
+    monkeypatch.setenv("MPIMAGES_HDF5", "posix")  # the calls of MPI-IO are not counted
+    # A context's first conversion makes the shared memory, too.
+    monkeypatch.setenv("MPIMAGES_SHARED_MEMORY", "1")
+    monkeypatch.setattr("mpimages.conversion.rounds.HELD_BYTES", held)
+    own = comm.Dup()
+    with ThunderContext(own) as fresh, counting_calls(fresh) as made:
+        images = fresh.loadImages(str(path / source))
+        made.clear()
+        getattr(images, method)(path / "counted", resume=resume, **options)
+        assert 5 * (comm.size > 1) <= before[0] <= MOST_CALLS, made[: before[0]]
+    own.Free()
+
+
 # -- a journal, and what it speaks of ------------------------------------------------------
 
 
@@ -563,6 +655,37 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
                 shutil.rmtree(output) if output.is_dir() else output.unlink()
                 assert not partial.exists()
             tsc.comm.Barrier()
+
+
+@ranks
+@pytest.mark.parametrize("ranks_of_node", [1, 2, 10])
+def test_each_node_has_one_journal(tsc, files, ranks_of_node, monkeypatch):
+    path, _ = files
+    of = tuple(rank // ranks_of_node for rank in range(tsc.size))
+    node = tsc.comm.Split(of[tsc.rank])
+    nodes = dataclasses.replace(tsc.session.nodes, of=of, node=node)
+    monkeypatch.setattr(type(tsc.session), "nodes", nodes)
+    monkeypatch.setattr("mpimages.conversion.resume.FLUSH_LEAST", -1.0)
+    monkeypatch.setattr("mpimages.conversion.rounds.HELD_BYTES", 0)
+    output, budget = path / "s", {"memory": 2_500 if tsc.size <= 2 else 5_000, "resume": True}
+    for attempt in range(2):
+        with pytest.raises(Stop):
+            save_until(tsc, path, "series", 8, **budget)
+        found = sorted(file.name for file in path.glob(".s.*/journal-*"))
+        wanted = [(i, j) for i in range(attempt + 1) for j in range(of[-1] + 1)]
+        assert found == [journal_file(*pair) for pair in wanted]
+        entries = read_job(str(next(path.glob(".s.*"))))[1]
+        frames = [span for entry in entries for span in entry.get("frames", ())]
+        assert Ranges(frames).count == sum(b - a for a, b in frames) == COUNT
+        tsc.comm.Barrier()
+    # Where the ranks share hosts in another way it goes on.
+    monkeypatch.undo()
+    save_until(tsc, path, "series", 10**6, **budget)
+    resumed = contents(output)
+    tsc.comm.Barrier()
+    save_until(tsc, path, "series", 10**6, overwrite=True)
+    assert contents(output) == resumed
+    node.Free()
 
 
 @pytest.mark.ranks

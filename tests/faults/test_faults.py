@@ -16,6 +16,7 @@ from ..support.data import recording
 from ..support.effort import draws
 from ..support.jobs import run
 from ..support.tallies import count
+from .__main__ import SHARED_BYTES, build
 
 pytestmark = pytest.mark.slow
 
@@ -140,6 +141,20 @@ def test_closing_fails(tmp_path, kind, least):
         assert doubled == 0  # no number is closed twice: it may be another file's by then
         assert said == ["None"] or (kind == "written" and said[0].startswith("OSError"))
     assert len(lines) >= least
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="its library needs a compiler")
+def test_only_its_own_flush_tells_a_rank_that_its_bytes_are_on_the_disk(tmp_path):
+    """One rank cannot flush for the others: its flush may succeed after their bytes were lost."""
+    (tmp_path / "shared").write_bytes(bytes(SHARED_BYTES))
+    environment = {
+        "FAULTS_ROOT": str(tmp_path),
+        "FAULTS_SHARED": str(tmp_path / "shared"),
+        "LD_PRELOAD": str(build()),
+    }
+    said = run(1, "shared_flush.py", tmp_path / "file", **environment).split()
+    count("faults injected")
+    assert said == ["EIO", "done", "EIO", "False"]
 
 
 @pytest.mark.drawn

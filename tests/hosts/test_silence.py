@@ -15,7 +15,7 @@ pytestmark = on_hosts
 
 # The ranks of h2, where a job has four hosts.
 MISSED = "nothing was heard from rank 2, 3 on h2 for"
-LIMIT = "8"
+LIMIT = "12"
 # Jobs of both MPIs share the wait.
 MPIS = ["mpich", *(["openmpi"] if OPENMPI else [])]
 
@@ -45,10 +45,9 @@ def test_a_host_that_is_lost_ends_the_job_at_the_limit(tmp_path, fault):
         for host in ("h1", "h3", "h4"):  # whatever their launchers do
             until(lambda host=host: not any(job.ranks(host) for job in jobs.values()))
         assert time.monotonic() - began < 60
-        for mpi, job in jobs.items():
+        for job in jobs.values():
             job.kill_all()
             job.wait()
-            print(mpi, job.output)
             if fault is cut:  # a launcher may see at once that a host is off
                 assert job.process.returncode != 0
                 assert MISSED in job.output, job.output
@@ -73,4 +72,4 @@ def test_a_host_that_is_50_times_slower_gets_a_warning_and_no_end(tmp_path):
         let_end(tmp_path)
         for job in jobs.values():
             assert job.wait() == 0, job.output
-            assert "rank 2, 3 on h2 works in Images.mean" in job.output
+            assert re.search("waiting for .* rank 2, 3 on h2", job.output), job.output

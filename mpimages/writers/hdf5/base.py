@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from .file import (
     fill_checksums,
 )
 from .file_object import new_file, open_file
-from .filters import Filters
+from .filters import parse_compression
 from .scales import describe_axes, plain_figures
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ TURN_BYTES = 1 << 22
 LINE_BYTES = 64
 # What an earlier job wrote is read again in pieces.
 READ_BYTES = 1 << 24
+# More than any number that rank 0 tells with an agreement.
+MOST = 2**63 - 1
 
 
 class DatasetWriter:
@@ -81,13 +83,16 @@ class DatasetWriter:
         Take up the file of an earlier job where there is one that can be; else it is made anew.
         Its values stay, and `holds` tells whether they are what the job wrote; those that it has
         not written are undefined. To be told what it did: `restore`.
-    filters : Filters or None
+    compression
         See `filters.parse_compression`.
     threads : int
         How many threads may compress.
     stripe : int
         Bytes of a stripe of the file system, at one of which contiguous values begin; 0: none
         are known.
+    besides : callable
+        Local work to do once this rank's part of the file is prepared. The agreement of the
+        constructor holds for it as well.
 
     Attributes
     ----------
@@ -128,9 +133,10 @@ class DatasetWriter:
         attributes: Mapping[str, object] | None = None,
         *,
         resume: bool = False,
-        filters: Filters | None = None,
+        compression: object = None,
         threads: int = 1,
         stripe: int = 0,
+        besides: Callable[[], None] = lambda: None,
     ) -> None:
         self.comm = comm
         self.path = path
@@ -139,7 +145,9 @@ class DatasetWriter:
         self._stripe = stripe
         self._of = "pixels"  # what records are: the pixels of `write`, the images of `write_images`
         self._action = type(self).__name__
-        with Together(comm, self._action):
+        together = Together(comm, self._action)
+        with together.attempt():
+            filters = parse_compression(compression)
             (*dims, self.times), self.dtype = check_series(shape, dtype)
             self.dims = tuple(dims)
             if not isinstance(layout, str) or layout not in LAYOUTS:
@@ -176,16 +184,20 @@ class DatasetWriter:
                 dataset_name(dataset), self.shape, self.dtype, chunk, filters, described, axes
             )
             self._prepare()
-        self._begin()
+            besides()
+        self._begin(together.agree(*self._found))
 
     # -- what each writer does its own way ---------------------------------------------------
+
+    # What `_prepare` finds on rank 0 and the others need: some numbers, as many on each rank.
+    _found: tuple[int, ...] = ()
 
     def _prepare(self) -> None:
         """Local work on the way to a file that can be written: rank 0 creates it."""
         raise NotImplementedError
 
-    def _begin(self) -> None:
-        """What else the constructor does. Collective."""
+    def _begin(self, found: Sequence[int]) -> None:
+        """What else the constructor does; `found` is that of rank 0. Collective."""
 
     def _put(self, start: Sequence[int], array: np.ndarray) -> np.ndarray | None:
         """Write a box of the dataset, given in its axes. Local.
@@ -385,7 +397,9 @@ class DatasetWriter:
                 self._allocated(create_dataset(file, self._plan))
 
     def _fill_in(self, checksums: np.ndarray) -> None:
-        """Write the checksums into the file: it is whole then. Local, on one rank."""
+        """Write the checksums into the file on rank 0: it is whole then. Local."""
+        if self.comm.rank != 0:
+            return
         with open_file(self.path, "r+") as file:
             fill_checksums(file[self._plan.name].id, checksums)
 

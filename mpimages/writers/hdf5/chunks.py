@@ -23,13 +23,13 @@ from ...core.crc32 import crc32
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import CHUNK_FILE, chunk_file
-from ...spmd.agreement import from_rank
+from ...spmd.agreement import Together
 from ...spmd.collectives import gather
 from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
 from ..output.files import naming_file, open_again, read_run, write_all
 from ..output.plain import sync_directory
-from .base import INDEX_COLUMNS, DatasetWriter
+from .base import INDEX_COLUMNS, MOST, DatasetWriter
 from .file import check_same, create_dataset, fill_checksums
 from .file_object import new_file, open_file
 from .filters import Encoded, chunk_encoder
@@ -46,6 +46,8 @@ class CompressedWriter(DatasetWriter):
     its offset and length there, its filter mask, and the CRC-32 of its bytes.
     """
 
+    _found = (MOST, MOST)
+
     def _prepare(self) -> None:
         filters, chunk = self._plan.filters, self._plan.chunk
         if filters is None or chunk is None:
@@ -58,15 +60,15 @@ class CompressedWriter(DatasetWriter):
             self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="mpimages")
         self._directory = os.path.dirname(self.path) or "."
         self._descriptor = -1
-        self._end = 0
+        self._end = self._flushed = 0
         self._rows: list[tuple[int, ...]] = []
         self._taken = 0
         self._earlier: list[np.ndarray] = []
+        if self.comm.rank == 0:
+            self._found = self._look_around()
 
-    def _begin(self) -> None:
-        self._generation, self._whole = from_rank(
-            self.comm, 0, "CompressedWriter", self._look_around
-        )
+    def _begin(self, found: Sequence[int]) -> None:
+        self._generation, self._whole = found[0], bool(found[1])
 
     def _look_around(self) -> tuple[int, bool]:
         """The number of this job among those that worked here, and whether all is done."""
@@ -170,9 +172,10 @@ class CompressedWriter(DatasetWriter):
 
     def sync(self) -> None:
         """Bring what this rank has written to the disk. Local."""
-        if self._descriptor >= 0:
+        if self._end > self._flushed:
             with naming_file(self._file(self._generation, self.comm.rank)):
                 os.fsync(self._descriptor)
+            self._flushed = self._end
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -180,12 +183,16 @@ class CompressedWriter(DatasetWriter):
         """Bring everything to the disk, and make the file whole. Collective."""
         if not self._whole:  # else an earlier job came as far as this
             super().finish()
-        from_rank(self.comm, 0, "CompressedWriter.finish", self._remove_chunk_files)
+        with Together(self.comm, "CompressedWriter.finish"):
+            if self.comm.rank == 0:
+                self._remove_chunk_files()
         self.close()
 
     def _complete(self, checksums: np.ndarray) -> None:
-        rows = gather(self.comm, np.concatenate([_index(self._rows), *self._earlier]))
-        from_rank(self.comm, 0, "CompressedWriter.finish", self._assemble, rows, checksums)
+        parts = gather(self.comm, np.concatenate([_index(self._rows), *self._earlier]))
+        with Together(self.comm, "CompressedWriter.finish"):
+            if parts is not None:
+                self._assemble(parts, checksums)
 
     def _assemble(self, parts: list[np.ndarray], checksums: np.ndarray) -> None:
         """Store all chunks in the file. Local, on one rank."""

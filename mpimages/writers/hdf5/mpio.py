@@ -11,7 +11,7 @@ from mpi4py import MPI
 
 from ...core.cleanup import quietly
 from ...kernels.runs import begin_writeback
-from ...spmd.agreement import Together, from_rank
+from ...spmd.agreement import Together
 from ..output.boxes import WRITEBACK_BYTES
 from ..output.files import OutputFiles, naming_file
 from .base import DatasetWriter
@@ -48,7 +48,7 @@ class MpioWriter(DatasetWriter):
         if self.comm.rank == 0:
             self._create_or_take_up()
 
-    def _begin(self) -> None:
+    def _begin(self, found: Sequence[int]) -> None:
         import h5py
 
         with Together(self.comm, "MpioWriter"):
@@ -87,7 +87,8 @@ class MpioWriter(DatasetWriter):
         with Together(self.comm, "MpioWriter.finish"):
             self._close_file()
             self.sync()
-        from_rank(self.comm, 0, "MpioWriter.finish", self._fill_in, checksums)
+        with Together(self.comm, "MpioWriter.finish"):
+            self._fill_in(checksums)
 
     def close(self) -> None:
         """Let go of the file. Collective, as closing is in MPI-IO; may be called twice."""

@@ -22,7 +22,7 @@ from ...spmd.agreement import Together, from_rank
 from ...spmd.collectives import broadcast_array
 from ..output.boxes import read_box, write_box
 from ..output.files import OutputFiles, naming_file, open_again
-from .base import DatasetWriter, compressed_chunks
+from .base import MOST, DatasetWriter, compressed_chunks
 from .chunk_shape import chunk_shape
 from .chunks import CompressedWriter
 from .file import find_places
@@ -40,19 +40,24 @@ LONGEST = 200
 class Hdf5Writer(DatasetWriter):
     """Writes a dataset's bytes at their places, past HDF5. See `DatasetWriter`."""
 
+    _found = (MOST,)
+
     def _prepare(self) -> None:
         if self._plan.filters is not None:
             raise ValueError("Hdf5Writer does not compress: use hdf5_writer")
         self._places = np.empty(self._plan.grid, dtype=np.int64)
         if self.comm.rank == 0:
             self._create_or_take_up()
+            self._found = (int(self._places.flat[0]),)
         self._files = OutputFiles([self.path])
 
     def _allocated(self, raw: h5py.h5d.DatasetID) -> None:
         self._places = find_places(raw, self._plan)
 
-    def _begin(self) -> None:
-        broadcast_array(self.comm, self._places, 0)
+    def _begin(self, found: Sequence[int]) -> None:
+        self._places.flat[0] = found[0]
+        if self._places.size > 1:
+            broadcast_array(self.comm, self._places, 0)
 
     def _put(self, start: Sequence[int], array: np.ndarray) -> None:
         descriptor = self._files.descriptor(0)
@@ -98,7 +103,8 @@ class Hdf5Writer(DatasetWriter):
         self._files.sync()
 
     def _complete(self, checksums: np.ndarray) -> None:
-        from_rank(self.comm, 0, "Hdf5Writer.finish", self._fill_in, checksums)
+        with Together(self.comm, "Hdf5Writer.finish"):
+            self._fill_in(checksums)
 
     def close(self) -> None:
         """Let go of the file without finishing: after an error. Local."""
@@ -106,16 +112,26 @@ class Hdf5Writer(DatasetWriter):
 
 
 def hdf5_writer(
-    comm: MPI.Intracomm, *args: Any, compression: object = None, **options: Any
+    comm: MPI.Intracomm, path: str, *args: Any, way: str | None = None, **options: Any
 ) -> DatasetWriter:
     """The writer for what is asked and for the h5py that is here. Collective.
 
     Parameters
     ----------
-    comm, *args, **options
+    comm, path, *args, **options
         As `DatasetWriter` takes them.
-    compression
-        See `filters.parse_compression`.
+    way : str, optional
+        What `choose_way` has said on rank 0, where the ranks know it already.
+    """
+    if way is None:
+        asked = options.get("compression")
+        way = from_rank(comm, 0, "hdf5_writer", choose_way, path, asked)
+    kind = {"mpio": MpioWriter, "posix": Hdf5Writer}.get(way, CompressedWriter)
+    return kind(comm, path, *args, **options)
+
+
+def choose_way(path: str, compression: object) -> str:
+    """The way to write a dataset: ``'compressed'``, or one of `WAYS`. Local: rank 0.
 
     Notes
     -----
@@ -123,14 +139,7 @@ def hdf5_writer(
     where h5py was built with MPI. Compressed datasets have one way in both worlds. Open MPI aborts
     where the path of a file is long (4.1: sharedfp/lockedfile has 256 bytes for it and more).
     """
-    filters = None
-    with Together(comm, "hdf5_writer"):
-        filters = parse_compression(compression)
-    if filters is not None:
-        return CompressedWriter(comm, *args, filters=filters, **options)
-    way = from_rank(comm, 0, "hdf5_writer", _way, args[0])
-    kind = MpioWriter if way == "mpio" else Hdf5Writer
-    return kind(comm, *args, **options)
+    return _way(path) if parse_compression(compression) is None else "compressed"
 
 
 def hdf5_grain(shape: Sequence[int], dtype: np.dtype, chunks: object, compression: object) -> int:

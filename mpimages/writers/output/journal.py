@@ -1,9 +1,10 @@
 """What of an output is on the disk already: kept while it is written, read when it is resumed.
 
 Beside the partial output stands ``job.json``, which says what is being made and of what, and
-for each rank and attempt a journal: lines of JSON, each behind its own CRC-32, only ever
-appended to. A line is written when what it speaks of has been flushed. A job may be killed at
-any moment: a torn last line then counts for nothing, and its records are done again.
+for each node and attempt a journal: lines of JSON, each behind its own CRC-32, only ever
+appended to, by all ranks of the node. A line is written when what it speaks of has been flushed.
+A rank may be killed at any moment: a torn line then counts for nothing, and its records are done
+again.
 """
 
 from __future__ import annotations
@@ -67,45 +68,62 @@ def remove_job(directory: str) -> None:
 
 
 def _lines(path: str) -> Iterator[JsonObject]:
-    """The entries of a journal up to the first line that is not whole."""
+    """The entries of a journal whose lines are whole."""
     with open(path, "rb") as file:
         for line in file:
-            if not line.endswith(b"\n") or len(line) < 10:
-                return
             mark, text = line[:8], line[9:-1]
-            if mark != b"%08x" % zlib.crc32(text):
-                return
-            yield json.loads(text)
+            if len(line) > 10 and line.endswith(b"\n") and mark == b"%08x" % zlib.crc32(text):
+                yield json.loads(text)
 
 
 class Journal:
-    """One rank's journal of one attempt. Local.
+    """The journal of one node's ranks of one attempt, as one of them writes it. Local.
 
     Parameters
     ----------
     directory : str
         The partial output.
-    attempt, rank : int
+    attempt, node : int
+    leads : bool
+        On one rank of the node. It makes the file, before another rank records, and with each of
+        its own lines it brings those of all to the disk. The others' may be lost with the machine
+        until then: what they speak of is done again.
+
+    Raises
+    ------
+    FileExistsError
+        When another job has begun the same attempt.
     """
 
-    def __init__(self, directory: str, attempt: int, rank: int) -> None:
-        self.path = os.path.join(directory, journal_file(attempt, rank))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
-        self._descriptor: int | None = os.open(self.path, flags, 0o666)
+    def __init__(self, directory: str, attempt: int, node: int, leads: bool = True) -> None:
+        self.path = os.path.join(directory, journal_file(attempt, node))
+        self._leads = leads
+        self._descriptor: int | None = None
+        if leads:
+            self._open(os.O_CREAT | os.O_EXCL)
+            sync_directory(directory)  # its name must be on the disk before its lines are
+
+    def _open(self, flags: int = 0) -> int:
+        flags |= os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+        self._descriptor = os.open(self.path, flags, 0o666)
+        return self._descriptor
 
     def record(self, entry: Mapping[str, object]) -> None:
-        """Append an entry and bring it to the disk.
+        """Append an entry.
 
         Raises
         ------
         OSError
             As the system reports it.
         """
-        assert self._descriptor is not None
         text = json.dumps(entry, separators=(",", ":")).encode("ascii")
         with naming_file(self.path):
-            write_all(self._descriptor, b"%08x %s\n" % (zlib.crc32(text), text))
-            os.fdatasync(self._descriptor)
+            descriptor = self._open() if self._descriptor is None else self._descriptor
+            # One write, at the end whoever else writes, on a line of its own: the one before may
+            # be what a rank that was killed has left.
+            write_all(descriptor, b"\n%08x %s\n" % (zlib.crc32(text), text))
+            if self._leads:
+                os.fdatasync(descriptor)
 
     def close(self) -> None:
         """Close it; may be called twice."""

@@ -143,7 +143,8 @@ def resumable(
     action : str
         For messages: ``'Images.saveAsPngs'``.
     take_up : callable, optional
-        Looks at what is there already, on rank 0; what it raises leaves that as it is.
+        Looks at what is there already, on rank 0; what it raises leaves that as it is. What it
+        returns is told to all ranks.
     inputs : sequence of str
         The files that are read: what holds one of them is not replaced.
 
@@ -227,11 +228,14 @@ class _Output:
             )
         if not self.lock.take():
             raise self._is_taken()
+        stage: Stage | None = None
         try:
             stage = self._begin(overwrite, resume)
             if take_up is not None:
                 stage = replace(stage, found=take_up(stage))
         except BaseException:
+            if stage is not None and not (stage.resumed or stage.complete):
+                quietly(remove_ours, self.partial)
             self.lock.release()
             raise
         if stage.complete:
