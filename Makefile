@@ -3,7 +3,8 @@
 # make test   every test: serial, and at 2, 3, 4 and 25 ranks
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
-# make test-slurm  jobs on a real SLURM, of this one machine, with both MPIs; only as root
+# make test-hosts  jobs over four hosts, of this one machine, with both MPIs; only as root
+# make test-slurm  jobs on a real SLURM of four such hosts, with both MPIs; only as root
 # make test-fast  what one runs while working: neither jobs nor kills, in a minute
 # make coverage  which part of the lines the tests reach, on one rank and two together
 # make wheel  a wheel, tried in a venv of its own
@@ -54,7 +55,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/$(TMP)
 
 .PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
-  test-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
+  test-hosts on-hosts test-slurm on-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
 
 setup: $(DEV)
 
@@ -92,7 +93,7 @@ demo: $(READY)
 $(TMP):
 	@mkdir -p $@
 
-demo test test-fast test-serial $(RANKED) test-phdf5 test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
+demo test test-fast test-serial $(RANKED) test-phdf5 test-hosts test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
   sanitize fuzz faults bench bench-mpio: | $(TMP)
 
 # All at once, as most tests wait for something: a disk, other processes, a limit.
@@ -171,15 +172,22 @@ coverage-2: $(DEV)
 	$(IN_MEMORY) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
 	  -m "ranks and not slow and not few_ranks" $(COLLECTIVE)
 
-# 77 says that there can be no SLURM here.
+# 77 says that there can be no hosts, or no SLURM, here.
+BOTH_MPIS = MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python timeout --kill-after=30 900
+unless_77 = || { code=$$?; test $$code = 77 || exit $$code; }
+
+test-hosts: $(DEV)
+	@code=; .ci/hosts run 1 true $(unless_77); test "$$code" || $(MAKE) --no-print-directory on-hosts
+
+on-hosts: $(PHDF5)/.ready
+	$(BOTH_MPIS) .ci/hosts run 4 $(BIN)/python -m pytest tests/hosts
+
 test-slurm: $(DEV)
-	set -e; code=0; .ci/slurm install || code=$$?; \
-	case $$code in 77) exit 0 ;; 0) ;; *) exit $$code ;; esac; \
-	$(MAKE) $(PHDF5)/.ready; \
-	PYTHON=$(PYTHON) MPIMAGES_TEST_SLURM=1 MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python \
-	  timeout --kill-after=30 600 .ci/slurm run $(BIN)/python -m pytest tests/commands/test_slurm_jobs.py \
-	  || code=$$?; \
-	case $$code in 77) exit 0 ;; *) exit $$code ;; esac
+	@code=; .ci/slurm install $(unless_77); test "$$code" || $(MAKE) --no-print-directory on-slurm
+
+on-slurm: $(PHDF5)/.ready
+	MPIMAGES_TEST_SLURM=1 $(BOTH_MPIS) \
+	  .ci/slurm run $(BIN)/python -m pytest tests/commands/test_slurm_jobs.py $(unless_77)
 
 # A wheel for this Python, tried in a venv of its own.
 wheel: $(READY)

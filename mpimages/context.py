@@ -83,7 +83,8 @@ class ThunderContext:
     ------
     LaunchError
         Where a launcher has started several processes, but each is alone in COMM_WORLD: before
-        any file is touched, on each of them. See ``mpimages.spmd.launcher.check_launch``.
+        any file is touched, on each of them. See ``mpimages.spmd.launcher.check_launch``. Or where
+        hosts have other versions of mpimages, or of NumPy or h5py by more than a bug-fix release.
 
     Examples
     --------
@@ -293,7 +294,10 @@ class ThunderContext:
         ----------
         array : (n,) + dims ndarray, or None
             Integers or floats of at most 64 bits; bool counts as uint8. The same on all ranks,
-            each of which keeps its slice; a 2-D array is one image.
+            each of which keeps its slice; a 2-D array is one image. The ranks compare the shape,
+            the dtype and the values: all of an array of up to 1 MB; of a larger one, on R ranks,
+            every R-th image on all of them, and each slice on the rank that keeps it and the one
+            before. Other images of a rank's array are neither compared nor used.
         local : bool
             Each rank gives its own images, None for none. They are put one after the other
             in the order of the ranks, and nothing is copied.

@@ -20,7 +20,7 @@ class FormatError(ValueError):
 
 
 class LaunchError(RuntimeError):
-    """The processes were not started as the one MPI job that the user meant."""
+    """The processes are not the one MPI job that the user meant, or have other versions."""
 
 
 class CollectiveMismatchError(RuntimeError):

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from mpi4py import MPI
@@ -31,6 +31,7 @@ from .engine.sources import (
 from .images import Images
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 from .spmd.collectives import allgather
+from .spmd.shared_paths import Seen, agree_that_all_see, see
 
 if TYPE_CHECKING:
     from .readers.series.header import SeriesHeader
@@ -43,6 +44,10 @@ logger = logging.getLogger("mpimages")
 
 LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
 
+# Bytes up to which the arrays of all ranks are compared in whole.
+COMPARED_WHOLE = 1 << 20
+# At most twice as many files are looked for by each host, before any is read.
+FILES_SEEN = 8
 # Of more names than these, what is written keeps the first ones and the last.
 NAMES_KEPT = 100
 
@@ -62,7 +67,9 @@ def load_images(
     """See `ThunderContext.loadImages`. Collective."""
     comm, action = session.comm, "ThunderContext.loadImages"
 
-    def find() -> tuple[str, PathTable, readers.Options, readers.Header, readers.Rest | None]:
+    def find() -> tuple[
+        str, PathTable, readers.Options, readers.Header, readers.Rest | None, list[Seen]
+    ]:
         options = readers.Options(**asked)
         name, paths = readers.find_input(
             data_path, input_format, ext, recursive, options.confFilename
@@ -71,29 +78,41 @@ def load_images(
         lenient = options.incomplete is not None or bounds[1] is not None
         header, rest = readers.inspect_first(reader, paths[0], options, lenient)
         reader.check(options, header)
-        return name, PathTable(paths), options, header, rest
+        seen = see(_some_of(paths)) if session.nodes.several else []
+        return name, PathTable(paths), options, header, rest, seen
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
-    name, paths, options, header, rest = from_rank(comm, 0, action, find, given=given)
-    with Together(comm, action):  # the import of the reader may fail on one rank alone
+    name, paths, options, header, rest, seen = from_rank(comm, 0, action, find, given=given)
+    together = Together(comm, action)
+    with together.attempt():  # the import of the reader may fail on one rank alone
         reader = readers.get(name)
+    agree_that_all_see(together, session.nodes, seen)
     ends: np.ndarray | None = None
+    sizes: np.ndarray | None = None
     if rest is not None or reader.multiple(options, header):
-        counts, rests = _count_images(
+        found, rests = _count_images(
             session, reader, options, header, paths, action, rest, bounds[1]
         )
-        ends = np.cumsum(counts)
+        ends = np.cumsum(found[:, 0])
+        sizes = found[:, 1].copy() if session.nodes.several else None
         if rests:
             _leave_out(comm, rests, ends, options, bounds[1])
             options = replace(options, incomplete="drop")
-    source = _numbered(session, FileSource(reader, options, header, paths, ends))
+    source = _numbered(session, FileSource(reader, options, header, paths, ends, sizes))
     return Images(
         session,
         _slice(source, source.count, bounds),
         header.metadata,
         _inputs(name, paths, asked, bounds),
     )
+
+
+def _some_of(paths: Sequence[str]) -> list[str]:
+    """The files that each host looks for: one of each directory, and further ones. Local."""
+    first = [*{os.path.dirname(path): path for path in reversed(paths)}.values()]
+    spread = [path for some in (first, paths) for path in some[:: -(-len(some) // FILES_SEEN)]]
+    return [*dict.fromkeys([*spread, paths[-1]])]
 
 
 def _inputs(
@@ -126,23 +145,25 @@ def _count_images(
     rest: readers.Rest | None,
     stop: int | None,
 ) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
-    """The number of images in each file, and which files have others, that are not whole.
+    """Of each file the number of images and the bytes; and which have images that are not whole.
 
     The ranks share the files. Collective.
     """
     comm = session.comm
     partition = Partition.balanced(len(paths), comm.size)
     first, last = partition.bounds(comm.rank)
-    counts = np.zeros(last - first, dtype=np.int64)
+    counts = np.zeros((last - first, 2), dtype=np.int64)
     rests: list[tuple[int, readers.Rest]] = []
     lenient = options.incomplete is not None or stop is not None
     with Together(comm, action):
         for i in range(first, last):
-            counts[i - first], found = (
+            counts[i - first, 0], found = (
                 (header.count, rest)
                 if i == 0
                 else readers.count_images(reader, paths[i], options, header, lenient)
             )
+            if session.nodes.several:
+                counts[i - first, 1] = os.stat(paths[i]).st_size
             if found is not None:
                 rests.append((i, found))
     everywhere = allgather_rows(comm, counts, partition)
@@ -195,13 +216,15 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
     from .series import Series
 
     comm, action = session.comm, "ThunderContext.loadSeries"
-    header = from_rank(
-        comm,
-        0,
-        action,
-        lambda: inspect_series(data_path, SeriesOptions(**asked)),
-        given=(as_comparable(data_path), sorted(asked.items())),
-    )
+
+    def find() -> tuple[SeriesHeader, list[Seen]]:
+        header = inspect_series(data_path, SeriesOptions(**asked))
+        return header, see(_some_of(header.files())) if session.nodes.several else []
+
+    given = (as_comparable(data_path), sorted(asked.items()))
+    header, seen = from_rank(comm, 0, action, find, given=given)
+    if session.nodes.several:
+        agree_that_all_see(Together(comm, action), session.nodes, seen)
     if header.needs_keys:
         header = _with_keys(session, header, action)
     source = _numbered(session, SeriesSource(header))
@@ -331,19 +354,8 @@ def _common_array(
         block = check(array)
         if len(block) == 0:
             raise ValueError(f"{action}: the array of shape {block.shape} has no records")
-        described = (
-            block.shape,
-            block.dtype.newbyteorder("=").str,
-            _checksum(block) if comm.size > 1 else "",
-        )
-    found = allgather(comm, described)
-    for rank, other in enumerate(found):
-        if other != found[0]:
-            raise ValueError(
-                f"{action}: the array on rank {rank} (shape {other[0]}, dtype {other[1]}) is not "
-                f"that of rank 0 (shape {found[0][0]}, dtype {found[0][1]}) or has other values; "
-                "local=True takes different arrays"
-            )
+        described = _described(block, comm.rank, comm.size)
+    _check_same(action, allgather(comm, described))
     partition = Partition.balanced(len(block), comm.size)
     start, stop = partition.bounds(comm.rank)
     own = block
@@ -353,13 +365,64 @@ def _common_array(
     return own, block.shape[1:], own.dtype, partition
 
 
-def _checksum(array: np.ndarray) -> str:
+class _Described(NamedTuple):
+    """What an array is compared by with those of the other ranks.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : str
+    sample : bytes
+        Checksum of a small array, else of every R-th record of it, for R ranks.
+    own, after : bytes
+        Checksums of the slice of this rank, and of that of the next one, of a large array.
+    """
+
+    shape: Shape
+    dtype: str
+    sample: bytes
+    own: bytes
+    after: bytes
+
+
+def _described(array: np.ndarray, rank: int, size: int) -> _Described:
+    """Describe this rank's array by 3 / R of its records, for R ranks. Local.
+
+    So all ranks together do not read R arrays. The collection has the r-th slice of rank r: if it
+    is not that of the others' arrays, rank r - 1 finds it. Another recording differs in the sample.
+    """
+    partition = Partition.balanced(len(array), size)
+    sampled = [array, array[:0], array[:0]]
+    if size == 1:
+        sampled[0] = array[:0]
+    elif array.nbytes > COMPARED_WHOLE:
+        slices = [slice(*partition.bounds(r % size)) for r in (rank, rank + 1)]
+        sampled = [array[::size], *(array[part] for part in slices)]
+    checksums = [_checksum(records) for records in sampled]
+    return _Described(array.shape, array.dtype.newbyteorder("=").str, *checksums)
+
+
+def _check_same(action: str, found: list[_Described]) -> None:
+    """Raise ValueError where the arrays of the ranks differ. The same on all ranks. Local."""
+    for rank, one in enumerate(found):
+        other = 0 if one[:3] != found[0][:3] else (rank - 1) % len(found)
+        if one[:3] != found[0][:3] or found[other].after != one.own:
+            raise ValueError(
+                f"{action}: the array on rank {rank} (shape {one.shape}, dtype {one.dtype}) is not "
+                f"that of rank {other} (shape {found[other].shape}, dtype {found[other].dtype}) or "
+                "has other values; local=True takes different arrays"
+            )
+
+
+def _checksum(records: np.ndarray) -> bytes:
     from hashlib import blake2b
 
     digest = blake2b(digest_size=16)
-    for part in array:
-        digest.update(np.ascontiguousarray(part, dtype=array.dtype.newbyteorder("=")).data)
-    return digest.hexdigest()
+    rows = max(1, COMPARED_WHOLE * len(records) // max(1, records.nbytes))
+    for i in range(0, len(records), rows):
+        part = records[i : i + rows]
+        digest.update(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("=")).data)
+    return digest.digest()
 
 
 def _local_array(

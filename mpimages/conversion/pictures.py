@@ -24,6 +24,8 @@ from ..writers.tif.stack import StackWriter
 __all__ = ["save_pngs", "save_tif", "save_tifs"]
 
 Path = str | os.PathLike[str]
+# Writes one image into a file.
+Write = Callable[[str, np.ndarray], None]
 
 
 def save_tifs(
@@ -41,7 +43,7 @@ def save_tifs(
     def write(file: str, image: np.ndarray) -> None:
         write_tif(file, np.ascontiguousarray(image), metadata)
 
-    _save_pictures(action, images, path, "tif", prefix, overwrite, write)
+    _save_pictures(action, images, path, "tif", prefix, overwrite, lambda: write)
 
 
 def _check_page(images: Settled) -> None:
@@ -58,8 +60,10 @@ def save_tif(
     with action.together():  # the metadata are local to a rank
         rows, columns, pages = (*known.dims, 1)[:3]
         layout = StackLayout((known.count, pages, rows, columns), known.dtype, metadata)
-    inputs = images.source.inputs
-    with staged(action.comm, path, "tifstack", overwrite, action.name, inputs=inputs) as file:
+    inputs, nodes = images.source.inputs, action.session.nodes
+    with staged(
+        action.comm, path, "tifstack", overwrite, action.name, inputs=inputs, nodes=nodes
+    ) as file:
         writer = StackWriter(action.comm, file, layout)
         try:
             action.stream(known, writer.write)
@@ -73,25 +77,29 @@ def save_pngs(
 ) -> None:
     """See `Images.saveAsPngs`. Collective."""
     _check_flat(action, images)
-    asked, options = options, dict(options)
-    if _scale_is_open(options):
-        images, low, high = _finite_range(action, images)
-        _check_flat(action, images)
-        for end, found in (("vmin", low), ("vmax", high)):
-            if options[end] is None and getattr(options["norm"], end, None) is None:
-                options[end] = found
-    mapping: ImshowMapping | None = None
-    if isinstance(images, Settled):
-        with action.together():
-            mapping = ImshowMapping(images.dtype, **options)  # a wrong option fails before output
 
-    def write(file: str, image: np.ndarray) -> None:
-        nonlocal mapping
-        if mapping is None:
-            mapping = ImshowMapping(image.dtype, **options)
-        write_png(file, image, mapping)
+    def make() -> Write:
+        known, chosen = images, dict(options)
+        if _scale_is_open(chosen):
+            known, low, high = _finite_range(action, images)
+            _check_flat(action, known)
+            for end, found in (("vmin", low), ("vmax", high)):
+                if chosen[end] is None and getattr(chosen["norm"], end, None) is None:
+                    chosen[end] = found
+        mapping: ImshowMapping | None = None
+        if isinstance(known, Settled):
+            with action.together():
+                mapping = ImshowMapping(known.dtype, **chosen)  # wrong options fail before files
 
-    _save_pictures(action, images, path, "png", prefix, overwrite, write, asked)
+        def write(file: str, image: np.ndarray) -> None:
+            nonlocal mapping
+            if mapping is None:
+                mapping = ImshowMapping(image.dtype, **chosen)
+            write_png(file, image, mapping)
+
+        return write
+
+    _save_pictures(action, images, path, "png", prefix, overwrite, make, options)
 
 
 def _check_flat(action: Action, images: Selection) -> None:
@@ -133,13 +141,17 @@ def _save_pictures(
     kind: str,
     prefix: str,
     overwrite: bool,
-    write: Callable[[str, np.ndarray], None],
+    make: Callable[[], Write],
     options: object = None,
 ) -> None:
-    """Write one file for each image, named by its key. Collective."""
+    """Write one file for each image, named by its key. Collective.
+
+    `make` returns what writes a file. It may run the steps: only once the output can be written.
+    """
     comm, keys = action.comm, images.keys
-    given, inputs = (prefix, options), images.source.inputs
-    with staged(comm, path, kind, overwrite, action.name, given, inputs) as directory:
+    given, inputs, nodes = (prefix, options), images.source.inputs, action.session.nodes
+    with staged(comm, path, kind, overwrite, action.name, given, inputs, nodes) as directory:
+        write = make()
         pictures = PictureWriter(comm, directory, kind, prefix, int(keys[-1]))
 
         def write_batch(first: int, batch: np.ndarray) -> None:

@@ -339,6 +339,7 @@ def _save(
         action.name,
         take_up,
         saving.records.source.inputs,
+        action.session.nodes,
     ) as stage:
         if stage.complete:
             if stage.found:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 from .cleanup import ask
 
@@ -68,6 +69,12 @@ def _escape_record(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("mpimages").addFilter(_escape_record)
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return a list of names; of many the first ones."""
+    more = f" and {len(names) - 4} more" if len(names) > 5 else ""
+    return ", ".join(names[:4] if more else names) + more
 
 
 def expand_user(path: str) -> str:

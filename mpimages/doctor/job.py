@@ -63,12 +63,9 @@ def examine_launch() -> list[Finding]:
 def examine_job(context: ThunderContext) -> list[Finding]:
     """Nodes, cores, memory. Collective."""
     comm = context.comm
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    first = node.allreduce(comm.rank, MPI.MIN)
-    node.Free()
     own = _Place(
         socket.gethostname(),
-        first,
+        context.session.nodes.near[0],
         frozenset(os.sched_getaffinity(0)),
         context.session.workspace.threads,
         free_memory(),

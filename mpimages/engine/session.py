@@ -20,6 +20,7 @@ from ..spmd.memory_limit import find_budget
 from ..spmd.nodes import Nodes
 from ..spmd.shared_memory import Segments
 from ..spmd.signals import Stopping
+from ..spmd.versions import Versions, check_versions, number, versions
 
 __all__ = ["Session"]
 
@@ -83,6 +84,7 @@ class Session:
             segments, nodes = self._shared.segments, self._shared.nodes
             together, budget, threads = Together(self.comm, "ThunderContext", timings), 0, 1
             shown = interval = MOST  # the least is rank 0's
+            software: Versions = ()
             with together.attempt():
                 self.timings = Timings() if check_flag(timings, "timings") else None
                 self._limit = _seconds(timeout)
@@ -91,9 +93,15 @@ class Session:
                 if self.rank == 0:
                     on, seconds = choose_progress(progress)
                     shown, interval = int(on), min(MOST, int((seconds or 0) * MICRO))
+                software = versions()
                 prepare()
+            stamp = number(software)
             wanted = int(segments.are_wanted())
-            self.memory, wanted, shown, interval = together.agree(budget, wanted, shown, interval)
+            self.memory, wanted, shown, interval, least, most = together.agree(
+                budget, wanted, shown, interval, stamp, -stamp
+            )
+            if least != -most:
+                check_versions(nodes, software)
             self.segments = segments if wanted else None
         except BaseException:
             self.close()

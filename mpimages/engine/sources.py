@@ -16,6 +16,7 @@ from ..core.partition import Partition
 from ..core.ranges import consecutive
 from ..core.timers import phase
 from ..core.workspace import Work, Workspace
+from ..errors import FormatError
 from ..kernels.runs import Paths
 from ..readers.base import Handle, Header, Reader, Scratch
 from ..readers.options import Options
@@ -262,6 +263,9 @@ class FileSource(LocalSource):
     paths : PathTable
     ends : (files,) int64 ndarray or None
         The number of images up to the end of each file; None if each file has one.
+    sizes : (files,) int64 ndarray, optional
+        The bytes of each file as the rank saw it that has counted its images. By default no file
+        is compared: all ranks see the same.
     """
 
     def __init__(
@@ -271,6 +275,7 @@ class FileSource(LocalSource):
         header: Header,
         paths: PathTable,
         ends: np.ndarray | None,
+        sizes: np.ndarray | None = None,
     ) -> None:
         count = len(paths) if ends is None else int(ends[-1])
         super().__init__(count, header.dims, header.dtype)
@@ -279,6 +284,7 @@ class FileSource(LocalSource):
         self.header = header
         self.paths = paths
         self.ends = ends
+        self.sizes = sizes
         self._scratch = PerThread()
 
     @property
@@ -347,8 +353,36 @@ class FileSource(LocalSource):
             place += number
 
     def open(self, file: int) -> Handle:
-        """Open a file for this thread."""
-        return self.reader.open(self.paths[file], self.options, self.header, self._scratch.scratch)
+        """Open a file for this thread.
+
+        Raises
+        ------
+        FormatError
+            If it is another file than the one whose images were counted, on any host.
+        """
+        path = self.paths[file]
+        handle = self.reader.open(path, self.options, self.header, self._scratch.scratch)
+        try:
+            self._compare(file, path, handle.count)
+        except BaseException:
+            handle.close()
+            raise
+        return handle
+
+    def _compare(self, file: int, path: str, count: int) -> None:
+        """Compare an open file with what was counted. One that is still written is the last."""
+        if self.ends is None:
+            return
+        counted = int(self.ends[file]) - (int(self.ends[file - 1]) if file else 0)
+        compared = [("images", count, counted)]
+        if self.sizes is not None and file < len(self.sizes) - 1:
+            compared.append(("bytes", os.stat(path).st_size, int(self.sizes[file])))
+        for what, now, before in compared:
+            if now < before or (what == "bytes" and now > before):
+                raise FormatError(
+                    f"{path}: has {now} {what} here and now, but {before} when its images were "
+                    "counted: it has changed, or another file is in its place on this host"
+                )
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         files, images = self._located(positions)

@@ -54,6 +54,8 @@ PARTIAL_SUFFIX, OLD_SUFFIX, LOCK_SUFFIX = ".mpimages-partial", ".mpimages-old", 
 PARTIAL_MARK = ".mpimages-partial.json"
 PARTIAL_TEXT = b'{"format": "mpimages-partial", "version": 1}\n'
 SEALED = ".mpimages-complete"
+# A file of a random size in it, until all hosts have seen that it is the same directory there.
+SEEN = ".mpimages-seen"
 # A small file until it is whole.
 TEMPORARY = ".mpimages-tmp"
 

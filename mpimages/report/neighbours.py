@@ -225,7 +225,8 @@ class _Sums:
         self._add_last_difference()
 
         def merge(accumulator: Accumulator, whose: Partition) -> Statistics:
-            return accumulator.merge(self.action.comm, whose, self.action.session.segments)
+            session = self.action.session
+            return accumulator.merge(session.nodes, whose, session.segments)
 
         whole = merge(self.pixel, self.partition)
         found = {name: whole.array(name) for name in ("mean", "variance", "max", "min")}

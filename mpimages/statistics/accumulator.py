@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from ..core.json_types import JsonObject
 from ..core.partition import Partition
 from ..kernels import moments
 from ..spmd.collectives import PIECE_BYTES, allreduce
+from ..spmd.nodes import Nodes
 from ..spmd.shared_memory import Segments
-from .merge import MergeInput, Results, finish_by_bands
+from .merge import Arrays, Label, MergeInput, Results, finish_by_bands
 
 __all__ = ["Accumulator", "Statistics", "join", "need_per_pixel"]
 
@@ -161,44 +163,36 @@ class Accumulator:
             moments.accumulate_extrema(rows, **self.extrema.arrays)
 
     def merge(
-        self, comm: MPI.Intracomm, partition: Partition, segments: Segments | None = None
+        self, nodes: Nodes, partition: Partition, segments: Segments | None = None
     ) -> Statistics:
         """Return the statistics over all ranks' records, on every rank. Collective."""
-        result = Statistics(partition.count)
-        if self.sums is not None:
-            for name, found in self._merge_moments(self.sums, comm, partition, segments).items():
-                setattr(result, name, found)
-        for name, array in self.extrema.merge(comm).items():
-            setattr(result, name, array.astype(self.dtype, copy=False))
-        return result
+        sums, extrema = self.sums, self.extrema
+        given = [*(sums.merge_input(partition) if sums else ()), *extrema.merge_input()]
+        moments_given = len(given) - len(extrema.wanted)
+        wanted = {name: sums.result_dtype(name) for name in MOMENTS if name in self.wanted if sums}
+        wanted |= dict.fromkeys(extrema.wanted, self.dtype)
 
-    def _merge_moments(
-        self,
-        sums: IntegerSums | FloatTree,
-        comm: MPI.Intracomm,
-        partition: Partition,
-        segments: Segments | None,
-    ) -> dict[str, np.ndarray | OverflowError]:
-        """Return the sums and the statistics computed from them. Collective."""
-        given = sums.merge_input(partition)
-        wanted = {name: sums.result_dtype(name) for name in MOMENTS if name in self.wanted}
+        def finish(joined: Arrays, out: Results) -> None:
+            if sums is not None:
+                squared = "variance" if "variance" in out else "stdev"
+                sums.finish(
+                    joined[:moments_given],
+                    partition,
+                    {"sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)},
+                )
+                if "stdev" in out:
+                    np.sqrt(out[squared], out=out["stdev"])
+            extrema.finish(joined[moments_given:], out)
 
-        def finish(received: list[Sequence[np.ndarray]], out: Results) -> None:
-            squared = "variance" if "variance" in out else "stdev"
-            sums.finish(
-                received,
-                partition,
-                {"sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)},
-            )
-            if "stdev" in out:
-                np.sqrt(out[squared], out=out["stdev"])
-
-        results = finish_by_bands(
-            comm, given, wanted, self.width, finish, self.empty, self.limit, segments
+        found = finish_by_bands(
+            nodes, given, wanted, self.width, finish, self.empty, self.limit, segments
         )
-        error = sums.agree_on_overflow(comm) if "sum" in self.wanted else None
-        found: dict[str, np.ndarray | OverflowError] = {**results}
-        return found if error is None else {**found, "sum": error}
+        result = Statistics(partition.count)
+        for name, array in found.items():
+            setattr(result, name, array)
+        if sums is not None and "sum" in wanted:
+            result.sum = sums.agree_on_overflow(nodes.comm) or result.sum
+        return result
 
 
 def _kernel_dtype(dtype: np.dtype) -> np.dtype:
@@ -263,19 +257,35 @@ class Extrema:
         if "min" in self.wanted:
             self.arrays["minima"] = np.full(width, highest, dtype=dtype)
 
-    def merge(self, comm: MPI.Intracomm) -> dict[str, np.ndarray]:
-        """Return the extrema over all ranks. Collective."""
-        merged: dict[str, np.ndarray] = {}
+    def merge_input(self) -> list[MergeInput]:
+        """Return the operands of this rank for the merge. Local."""
+        given = []
+        wire = np.dtype(f"i{self.dtype.itemsize}") if self.dtype.kind == "f" else self.dtype
         for name in self.wanted:
-            array = self.arrays["maxima" if name == "max" else "minima"]
-            op = MPI.MAX if name == "max" else MPI.MIN
-            if comm.size > 1 and self.dtype.kind == "f":
-                keys = allreduce(comm, _float_keys(array, name), op)
-                array = _from_keys(keys, self.dtype, name)
-            else:
-                array = allreduce(comm, array, op)
-            merged[name] = array
-        return merged
+            join = partial(_extremes, np.maximum if name == "max" else np.minimum)
+            given.append(MergeInput(partial(self._keys, name), 1, wire, _one, join))
+        return given
+
+    def _keys(self, name: str) -> list[np.ndarray]:
+        array = self.arrays["maxima" if name == "max" else "minima"]
+        keys = _float_keys(array, name) if self.dtype.kind == "f" else array
+        return [keys[np.newaxis]]
+
+    def finish(self, joined: Arrays, out: Results) -> None:
+        """Fill `out` with the extrema of some pixels over all ranks. Local."""
+        for name, ((keys,),) in zip(self.wanted, joined, strict=True):
+            out[name][...] = _from_keys(keys, self.dtype, name) if self.dtype.kind == "f" else keys
+
+
+def _one(ranks: tuple[int, ...]) -> list[Label]:
+    """Return the label of the one array that remains of any ranks. Local."""
+    return [(0, 0)]
+
+
+def _extremes(of: np.ufunc, labels: list[Label], arrays: list[np.ndarray]) -> list[np.ndarray]:
+    for array in arrays[1:]:
+        of(arrays[0], array, out=arrays[0])
+    return arrays[:1]
 
 
 def _float_keys(array: np.ndarray, name: str) -> np.ndarray:
@@ -332,13 +342,18 @@ class IntegerSums:
 
     def merge_input(self, partition: Partition) -> list[MergeInput]:
         """Return the operands of this rank for the merge. Local."""
-        ones = [1] * partition.parts
         sum_bound = partition.count * self.largest
-        given = [MergeInput([self.sums], ones, len(self.sums), self._wire(sum_bound, self.signed))]
+        operands = [(self.sums, self._wire(sum_bound, self.signed))]
         if self.squares is not None:
-            wire = self._wire(sum_bound * self.largest, False)
-            given.append(MergeInput([self.squares], ones, len(self.squares), wire))
-        return given
+            operands.append((self.squares, self._wire(sum_bound * self.largest, False)))
+
+        def join(labels: list[Label], arrays: list[np.ndarray]) -> list[np.ndarray]:
+            return [add_limbs(arrays)]
+
+        return [
+            MergeInput(partial(list, [sums]), len(sums), wire, _one, join)
+            for sums, wire in operands
+        ]
 
     def _wire(self, bound: int, signed: bool) -> np.dtype:
         """Return the wire dtype of sums of at most `bound`; wider values are truncated to it."""
@@ -347,14 +362,11 @@ class IntegerSums:
         return np.dtype(np.int32 if signed else np.uint32)
 
     def finish(
-        self,
-        received: list[Sequence[np.ndarray]],
-        partition: Partition,
-        out: dict[str, np.ndarray | None],
+        self, joined: Arrays, partition: Partition, out: dict[str, np.ndarray | None]
     ) -> None:
-        """Add all ranks' sums of some pixels, and fill `out`, skipping None. Local."""
-        sums = add_limbs(received[0])
-        squares = add_limbs(received[1]) if len(received) > 1 else None
+        """Fill `out` with the statistics of some pixels over all ranks, skipping None. Local."""
+        sums = joined[0][0]
+        squares = joined[1][0] if len(joined) > 1 else None
         if out["mean"] is not None or out["variance"] is not None:
             moments.finish_integers(
                 sums, squares, partition.count, self.signed, out["mean"], out["variance"]
@@ -437,26 +449,27 @@ class FloatTree:
 
     def merge_input(self, partition: Partition) -> list[MergeInput]:
         """Return the operands of this rank for the merge. Local."""
-        own = [
-            (self.left if side == "left" else self.right)[level]
-            for side, level, _ in _nodes(*self.range)
-        ]
-        counts = [len(_nodes(*partition.bounds(rank))) for rank in range(partition.parts)]
-        return [MergeInput(own, counts, self.values, np.dtype(np.float64))]
+
+        def own() -> list[np.ndarray]:
+            return [
+                (self.left if side == "left" else self.right)[level]
+                for side, level, _ in _nodes(*self.range)
+            ]
+
+        @cache
+        def labels(ranks: tuple[int, ...]) -> list[Label]:
+            runs = _runs(partition.bounds(rank) for rank in ranks)
+            return [(level, index) for run in runs for _, level, index in _nodes(*run)]
+
+        join = partial(join_nodes, self.exact)
+        return [MergeInput(own, self.values, np.dtype(np.float64), labels, join)]
 
     def finish(
-        self,
-        received: list[Sequence[np.ndarray]],
-        partition: Partition,
-        out: dict[str, np.ndarray | None],
+        self, joined: Arrays, partition: Partition, out: dict[str, np.ndarray | None]
     ) -> None:
         """Complete the tree for some pixels, and fill `out`, skipping None. Local."""
-        order = [
-            (level, index)
-            for rank in range(partition.parts)
-            for _, level, index in _nodes(*partition.bounds(rank))
-        ]
-        total = complete(order, received[0], self.exact)
+        levels = [level for _, level, _ in _nodes(0, partition.count)]
+        total = complete(levels, joined[0])
         moments.finish_floats(total, partition.count, out["sum"], out["mean"], out["variance"])
 
     def agree_on_overflow(self, comm: MPI.Intracomm) -> None:
@@ -474,27 +487,49 @@ def _nodes(first: int, stop: int) -> list[tuple[str, int, int]]:
     return nodes
 
 
-def complete(order: list[tuple[int, int]], nodes: Sequence[np.ndarray], exact: int) -> np.ndarray:
-    """Merge a whole recording's nodes, given in the order of the records, into one.
+def _runs(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ascending ranges of records that follow each other. Local."""
+    runs: list[tuple[int, int]] = []
+    for first, stop in ranges:
+        if runs and runs[-1][1] == first:
+            first, _ = runs.pop()
+        runs.append((first, stop))
+    return runs
+
+
+def join_nodes(exact: int, labels: list[Label], nodes: list[np.ndarray]) -> list[np.ndarray]:
+    """Merge nodes of the tree as far as possible; return those that remain, in record order.
 
     Parameters
     ----------
-    order : list of (level, index)
-    nodes : as many (values, width) float64 ndarrays, which are overwritten
     exact : int
         `kernels.moments.exact_levels` of the records' dtype.
+    labels : list of (level, index)
+    nodes : as many (values, width) float64 ndarrays, which are overwritten
     """
+    found = zip(labels, nodes, strict=True)
     stack: list[tuple[int, int, np.ndarray]] = []
-    for (level, index), node in zip(order, nodes, strict=True):
+    for (level, index), node in sorted(found, key=lambda pair: pair[0][1] << pair[0][0]):
         stack.append((level, index, node))
-        while len(stack) > 1 and stack[-2][0] == stack[-1][0] and stack[-1][1] % 2 == 1:
-            (level, index, b), (_, _, a) = stack.pop(), stack.pop()
+        while len(stack) > 1 and stack[-1][1] % 2 == 1 and stack[-2][:2] == (level, index - 1):
+            (_, _, b), (_, _, a) = stack.pop(), stack.pop()
             moments.merge_nodes(a, b, level, a, exact)
-            stack.append((level + 1, index // 2, a))
-    level, _, total = stack.pop()
-    count = 1 << level
-    while stack:  # the right edge of the tree: neighbours of unequal size, smallest first
-        level, _, node = stack.pop()
+            level, index = level + 1, index // 2
+            stack.append((level, index, a))
+    return [node for _, _, node in stack]
+
+
+def complete(levels: Sequence[int], nodes: Sequence[np.ndarray]) -> np.ndarray:
+    """Merge what remains of a whole recording: neighbours of unequal size, smallest first.
+
+    Parameters
+    ----------
+    levels : sequence of int
+        Descending.
+    nodes : as many (values, width) float64 ndarrays, which are overwritten
+    """
+    total, count = nodes[-1], 1 << levels[-1]
+    for level, node in zip(levels[-2::-1], nodes[-2::-1], strict=True):
         moments.fold(node, 1 << level, total, count, node)
         total, count = node, count + (1 << level)
     return total

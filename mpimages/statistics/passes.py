@@ -63,7 +63,7 @@ def statistics(action: Action, selection: Selection, names: Iterable[str]) -> St
         return _BandSums(accumulator, band, whole=band == (0, math.prod(dims)))
 
     def merge(sums: _BandSums) -> Statistics:
-        return sums.accumulator.merge(action.comm, partition, session.segments)
+        return sums.accumulator.merge(session.nodes, partition, session.segments)
 
     found, known = sum_in_passes(
         action,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from mpi4py import MPI
 
-from mpimages import ThunderContext
+from mpimages import ThunderContext, loading
+from mpimages.core.partition import Partition
 from mpimages.core.sizes import parse_size, size_text
 
 from ..support.data import cut, recording, same_bits
@@ -156,6 +159,34 @@ def test_arrays_that_differ_between_ranks(tsc, change):
         }[change]
     with pytest.raises(ValueError, match=f"rank {tsc.size - 1}"):
         tsc.loadImagesFromArray(array)
+
+
+@pytest.mark.mpi(min_size=2)
+def test_what_is_compared_of_a_large_array(tsc, monkeypatch):
+    """Each image that a rank keeps, with one more rank's; and every R-th with all ranks'."""
+    monkeypatch.setattr(loading, "COMPARED_WHOLE", 0)
+    array = recording(13, (5, 6), "uint16")
+    cuts = Partition.balanced(13, tsc.size)
+    for rank, image in itertools.product(range(tsc.size), range(13)):
+        given = array.copy()
+        if rank == tsc.rank:
+            given[image, 4, 5] ^= 1
+        near = [range(*cuts.bounds(r % tsc.size)) for r in (rank, rank + 1)]
+        if image % tsc.size == 0 or any(image in part for part in near):
+            with pytest.raises(ValueError, match=r"the array on rank \d .* has other values"):
+                tsc.loadImagesFromArray(given)
+        else:
+            assert same_bits(tsc.loadImagesFromArray(given).toArray(), array)
+
+
+@pytest.mark.mpi(min_size=2)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_equal_arrays_may_lie_in_memory_in_any_way(tsc, monkeypatch, order):
+    monkeypatch.setattr(loading, "COMPARED_WHOLE", 100)
+    array = recording(13, (5, 6), "uint16")
+    given = np.asarray(array, order=order) if tsc.rank else array.astype(">u2")
+    assert same_bits(tsc.loadImagesFromArray(given).toArray(), array)
+    assert same_bits(tsc.loadSeriesFromArray(given).toArray(), array)
 
 
 @pytest.mark.mpi(min_size=2)

@@ -24,7 +24,9 @@ openmpi = pytest.mark.skipif(not OPENMPI, reason="MPIMAGES_TEST_OPENMPI names no
 
 EXAMPLES = ROOT / "examples" / "slurm"
 # In place of what the examples ask for.
-SMALL = ("--nodes=1", "--ntasks-per-node=2", "--mem-per-cpu=300M")
+SMALL = ("--nodes=2", "--ntasks-per-node=1", "--mem-per-cpu=300M")
+
+ON_TWO = ("--nodes", 2, "--ntasks-per-node", 1, "--mem-per-cpu", "300M")
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +91,12 @@ def example(directory, name, rec):
     ],
 )
 def test_srun_makes_one_world_that_writes_together(tmp_path, how, python):
-    done = call("srun", f"--mpi={how}", "-n2", python, "-m", "mpimages", "doctor", tmp_path)
+    over = ("-N4", "--ntasks-per-node=1")
+    done = call("srun", f"--mpi={how}", *over, python, "-m", "mpimages", "doctor", tmp_path)
     assert done.returncode == 0, done.stdout
     assert re.search(r"ok +launcher +srun\n", done.stdout)
-    assert done.stdout.count("2 ranks on 1 node") == 1
-    assert done.stdout.count("written by 2 ranks, read back, the same") == 2
+    assert done.stdout.count("4 ranks on 4 nodes") == 1
+    assert done.stdout.count("written by 4 ranks, read back, the same") == 2
 
 
 def test_the_wrong_protocol_is_refused_once_and_nothing_is_written(rec, tmp_path):
@@ -180,9 +183,9 @@ def test_a_printed_script(rec, whole, tmp_path, how):
         "--mpi",
         how,
         "--nodes",
-        1,
+        4,
         "--ntasks-per-node",
-        2,
+        1,
         "--mem-per-cpu",
         "300M",
     )
@@ -200,9 +203,7 @@ TOLD = {"pmi2": ("--signal=TERM",), "mpiexec": ("--batch", "--signal=USR1")}
 def test_a_stopped_job_queues_itself_again_and_goes_on(rec, whole, tmp_path, how, name):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / name
-    script = printed(
-        tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2, "--mem-per-cpu", "300M"
-    )
+    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, *ON_TWO)
     with Submitted(script, program="slow.py", PAUSE="0.3") as job:
         job.wait_for_progress(out.parent)
         call("scancel", *TOLD[how], job.number)
@@ -218,9 +219,7 @@ def test_a_stopped_job_queues_itself_again_and_goes_on(rec, whole, tmp_path, how
 def test_a_cancelled_job_stays_cancelled_and_another_goes_on(rec, whole, tmp_path, how):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "series"
-    script = printed(
-        tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2, "--mem-per-cpu", "300M"
-    )
+    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, *ON_TWO)
     with Submitted(script, program="slow.py", PAUSE="0.3") as cancelled:
         cancelled.wait_for_progress(out.parent)
         call("scancel", cancelled.number)
@@ -238,9 +237,7 @@ def test_a_cancelled_job_stays_cancelled_and_another_goes_on(rec, whole, tmp_pat
 def test_a_job_that_was_killed_and_queued_again_goes_on(rec, whole, tmp_path, how):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "series"
-    script = printed(
-        tmp_path, "to-series", rec, out, "--mpi", how, "--ntasks", 2, "--mem-per-cpu", "300M"
-    )
+    script = printed(tmp_path, "to-series", rec, out, "--mpi", how, *ON_TWO)
     with Submitted(script, program="slow.py", PAUSE="0.3") as job:
         job.wait_for_progress(out.parent)
         call("scontrol", "requeue", job.number)
@@ -255,7 +252,8 @@ def test_a_job_that_was_killed_and_queued_again_goes_on(rec, whole, tmp_path, ho
 
 @openmpi
 def test_convert(rec, whole, tmp_path):
-    with Submitted(example(tmp_path, "convert.sh", rec), options=SMALL, python=OPENMPI) as job:
+    options = [*SMALL, "--nodes=4"]
+    with Submitted(example(tmp_path, "convert.sh", rec), options=options, python=OPENMPI) as job:
         assert job.wait() == "COMPLETED", job
     assert (tmp_path / "series.h5").read_bytes() == whole(OPENMPI, "series.h5")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
 
 from ..support.clusters import until
 from ..support.hosts import (
+    SCRIPT,
     HostsJob,
     both,
     call,
@@ -22,6 +24,7 @@ from ..support.hosts import (
     rate,
     traffic,
 )
+from ..support.jobs import descendants
 
 pytestmark = on_hosts
 
@@ -133,3 +136,13 @@ def test_a_rate_limits_what_a_host_sends_and_bytes_count_it():
     after = traffic()
     assert 1.0 < (after["h1"].sent - before["h1"].sent) / size < 1.1
     assert after["h2"].sent - before["h2"].sent < size / 10
+
+
+def test_hosts_end_with_a_lane_that_is_killed():
+    command = [SCRIPT, "run", "2", "sh", "-c", "echo up; exec sleep 1000"]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as lane:
+        assert lane.stdout.readline() == "up\n"
+        inside = descendants(lane.pid)
+        assert len(inside) >= 5  # the command, and two for each host
+        lane.kill()
+    until(lambda: not any(os.path.exists(f"/proc/{process}") for process in inside))

@@ -13,8 +13,10 @@ from mpi4py import MPI
 from mpimages.core.partition import Partition
 from mpimages.kernels import moments
 from mpimages.spmd.agreement import Together
+from mpimages.spmd.nodes import Nodes
+from mpimages.spmd.shared_memory import Segments
 from mpimages.statistics import accumulator, merge
-from mpimages.statistics.accumulator import Accumulator, Extrema, FloatTree, add_limbs, complete
+from mpimages.statistics.accumulator import Accumulator, FloatTree, add_limbs, complete, join_nodes
 
 from ..support.data import DTYPES, recording, same_bits
 
@@ -34,6 +36,16 @@ def run(array: np.ndarray, counts: list[int], batch: int) -> list[Accumulator]:
     return parts
 
 
+def placed(comm: MPI.Intracomm, of: list[int]) -> Nodes:
+    """Ranks on nodes that are only told: `of` has the node of each rank. Collective."""
+    members = tuple(
+        tuple(rank for rank, place in enumerate(of) if place == number)
+        for number in range(max(of) + 1)
+    )
+    node = comm.Split(of[comm.rank], comm.rank) if comm.size > 1 else comm
+    return Nodes(comm, node, members, tuple(of), ("host",) * len(members), False, 1)
+
+
 def merged_tree(parts: list[Accumulator], counts: list[int]) -> np.ndarray:
     """What `FloatTree.merge` does with the nodes of all ranks, without the ranks."""
     partition = Partition.fromCounts(counts)
@@ -44,7 +56,8 @@ def merged_tree(parts: list[Accumulator], counts: list[int]) -> np.ndarray:
         for side, level, index in accumulator._nodes(*partition.bounds(rank)):
             order.append((level, index))
             nodes.append((tree.left if side == "left" else tree.right)[level].copy())
-    return complete(order, np.array(nodes), parts[0].sums.exact)
+    left = join_nodes(parts[0].sums.exact, order, nodes)
+    return complete([level for _, level, _ in accumulator._nodes(0, partition.count)], left)
 
 
 @given(
@@ -65,7 +78,9 @@ def test_floats_have_the_same_bits_for_every_cut(counts, batch, dtype, width):
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 31, 64, 100, 1000])
 def test_floats_are_as_accurate_as_numpys_pairwise_sums(count):
     array = recording(count, (3,), "float64") + 1e9
-    statistics = run(array, [count], 8)[0].merge(MPI.COMM_SELF, Partition.balanced(count, 1))
+    statistics = run(array, [count], 8)[0].merge(
+        placed(MPI.COMM_SELF, [0]), Partition.balanced(count, 1)
+    )
     for pixel in range(3):
         values = [Fraction(float(v)) for v in array[:, pixel]]
         mean = sum(values) / count
@@ -101,7 +116,7 @@ def test_integers_are_exact_for_every_cut(counts, batch, dtype):
 @pytest.mark.parametrize("dtype", DTYPES[:8])
 def test_integer_mean_and_variance_against_exact_arithmetic(dtype):
     array = recording(37, (6,), dtype)
-    statistics = run(array, [37], 5)[0].merge(MPI.COMM_SELF, Partition.balanced(37, 1))
+    statistics = run(array, [37], 5)[0].merge(placed(MPI.COMM_SELF, [0]), Partition.balanced(37, 1))
     for pixel in range(6):
         values = [Fraction(int(v)) for v in array[:, pixel]]
         mean = sum(values) / 37
@@ -149,20 +164,129 @@ def test_extrema_over_ranks_know_nan_and_signed_zeros(comm, dtype):
         ]
     ).astype(dtype)
     rows = columns.T.copy()[[comm.rank % 2]] if comm.size > 1 else columns.T.copy()
-    extrema = Extrema(7, np.dtype(dtype), {"max", "min"})
-    from mpimages.kernels import moments
+    partition = Partition.fromCounts([len(rows)] * comm.size)
+    part = Accumulator(7, np.dtype(dtype), {"max", "min"}, *partition.bounds(comm.rank))
+    part.add(partition.bounds(comm.rank)[0], rows)
+    merged = part.merge(placed(comm, [0] * comm.size), partition)
+    assert np.isnan(merged.max[:2]).all()
+    assert np.isnan(merged.min[:2]).all()
+    assert not np.signbit(merged.max[2])
+    assert np.signbit(merged.min[2:4]).all()
+    assert np.signbit(merged.max[3])
+    assert merged.max[4] == np.inf
+    assert merged.min[4] == -np.inf
+    assert np.array_equal(merged.max[5:], columns[5:].max(axis=1))
+    assert np.array_equal(merged.min[5:], columns[5:].min(axis=1))
 
-    moments.accumulate_extrema(rows, **extrema.arrays)
-    merged = extrema.merge(comm)
-    assert np.isnan(merged["max"][:2]).all()
-    assert np.isnan(merged["min"][:2]).all()
-    assert not np.signbit(merged["max"][2])
-    assert np.signbit(merged["min"][2:4]).all()
-    assert np.signbit(merged["max"][3])
-    assert merged["max"][4] == np.inf
-    assert merged["min"][4] == -np.inf
-    assert np.array_equal(merged["max"][5:], columns[5:].max(axis=1))
-    assert np.array_equal(merged["min"][5:], columns[5:].min(axis=1))
+
+# The node of each of up to four ranks.
+PLACEMENTS = {
+    "one node": [0, 0, 0, 0],
+    "two nodes": [0, 0, 1, 1],
+    "cyclic": [0, 1, 0, 1],
+    "unequal": [0, 1, 1, 1],
+    "unequal, apart": [0, 1, 1, 0],
+    "the last alone": [0, 0, 0, 1],
+    "each alone": [0, 1, 2, 3],
+}
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("piece", [1 << 30, 3000])
+def test_the_placement_of_ranks_on_nodes_changes_no_bit(comm, placement, shared, piece):
+    nodes = placed(comm, [PLACEMENTS[placement][rank % 4] for rank in range(comm.size)])
+    segments = Segments(nodes) if shared else None
+    for dtype in ("uint8", "int64", "float16", "float64"):
+        for counts in ([9, 0, 5, 7], [0, 13, 0, 16]):
+            counts = [*counts[: comm.size - 1], sum(counts[comm.size - 1 :])]
+            partition = Partition.fromCounts(counts)
+            array = recording(partition.count, (33,), dtype)
+            start, stop = partition.bounds(comm.rank)
+            part = Accumulator(33, array.dtype, WANTED, start, stop, limit=piece)
+            part.add(start, array[start:stop])
+            found = part.merge(nodes, partition, segments)
+            (whole,) = run(array, [len(array)], len(array))
+            alone = placed(MPI.COMM_SELF, [0])
+            expected = whole.merge(alone, Partition.balanced(len(array), 1))
+            for name in WANTED - {"sum"}:
+                assert same_bits(getattr(found, name), getattr(expected, name)), (dtype, name)
+            assert isinstance(found.sum, OverflowError) or same_bits(found.sum, expected.sum)
+    if nodes.node != comm:
+        nodes.node.Free()
+
+
+@pytest.mark.ranks
+@pytest.mark.mpi(min_size=2)
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("name", "dtype", "each"),
+    [
+        ("mean", "uint16", 4 + 8),
+        ("stdev", "uint16", 4 + 8 + 8),
+        ("mean", "int64", 16 + 8),
+        ("mean", "float32", 16 + 8),
+        ("stdev", "float64", 24 + 8),
+        ("max", "float64", 8 + 8),
+        ("min", "int16", 2 + 2),
+    ],
+)
+def test_the_bytes_between_nodes_do_not_depend_on_their_ranks(
+    comm, monkeypatch, shared, name, dtype, each
+):
+    """Two nodes of 32 records each: half of the sums and half of the results go each way."""
+    width = 4 * merge.LINE * comm.size
+    of = [rank * 2 // comm.size for rank in range(comm.size)]
+    nodes = placed(comm, of)
+    counts = [count for near in nodes.members for count in Partition.balanced(32, len(near)).counts]
+    partition = Partition.fromCounts(counts)
+    start, stop = partition.bounds(comm.rank)
+    passed: list[int] = []
+
+    class Counted(merge.Transfer):
+        def __init__(self, comm, sent, received):
+            sent = list(sent)
+            passed.extend(array.nbytes for rank, array in sent if of[rank] != of[comm.rank])
+            super().__init__(comm, sent, received)
+
+    monkeypatch.setattr(merge, "Transfer", Counted)
+    array = recording(64, (width,), dtype)
+    part = Accumulator(width, array.dtype, {name}, start, stop)
+    part.add(start, array[start:stop])
+    part.merge(nodes, partition, Segments(nodes) if shared else None)
+    assert comm.allreduce(sum(passed)) == each * width
+    lanes = min(map(len, nodes.members))
+    assert comm.allreduce(len(passed)) == 2 * lanes * 2
+    if nodes.node != comm:
+        nodes.node.Free()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=12).filter(
+        lambda ranks: sum(count for count, _ in ranks)
+    ),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_nodes_join_what_their_ranks_leave(ranks, dtype):
+    counts = [count for count, _ in ranks]
+    array = recording(sum(counts), (2,), dtype)
+    partition = Partition.fromCounts(counts)
+    (operands,) = zip(*(p.sums.merge_input(partition) for p in run(array, counts, 50)), strict=True)
+    labels, arrays = [], []
+    for number in range(4):
+        near = tuple(rank for rank, (_, node) in enumerate(ranks) if node == number)
+        theirs = [label for rank in near for label in operands[rank].labels((rank,))]
+        given = [own.copy() for rank in near for own in operands[rank].own()]
+        joined = operands[0].join(theirs, given)
+        assert len(joined) == len(operands[0].labels(near))
+        labels += operands[0].labels(near)
+        arrays += joined
+    total = operands[0].join(labels, arrays)
+    assert len(total) == len(operands[0].labels(tuple(range(len(ranks)))))
+    levels = [level for _, level, _ in accumulator._nodes(0, len(array))]
+    whole = merged_tree(run(array, [len(array)], len(array)), [len(array)])
+    assert same_bits(complete(levels, total), whole)
 
 
 @pytest.mark.ranks
@@ -190,6 +314,18 @@ def test_a_band_that_one_rank_cannot_finish_fails_on_all(tsc, monkeypatch, piece
         with pytest.raises(MemoryError, match=f"{place}nothing left"):
             images.stdev()
     assert same_bits(images.stdev(), expected)
+
+
+@pytest.mark.ranks
+def test_extrema_that_one_rank_cannot_prepare_fail_on_all(tsc, monkeypatch):
+    images = tsc.loadImagesFromArray(recording(23, (4, 9), "float32"))
+    expected = images.max()
+    with monkeypatch.context() as patch:
+        if tsc.rank == tsc.size - 1:
+            patch.setattr(accumulator, "_float_keys", lambda array, name: no_memory(array))
+        with pytest.raises(MemoryError, match="nothing left"):
+            images.max()
+    assert same_bits(images.max(), expected)
 
 
 def no_memory(terms):

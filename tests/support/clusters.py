@@ -17,16 +17,16 @@ SECONDS = 300
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE"}
 # The Python of a site's Open MPI; the wheel's MPICH is that of the tests.
 OPENMPI = os.environ.get("MPIMAGES_TEST_OPENMPI", "")
-# MPICH's mpiexec would have this machine's name resolved, and Open MPI makes sockets in TMPDIR,
-# whose names must be short.
-_LOCAL = {"HYDRA_IFACE": "lo", "TMPDIR": os.environ.get("MPIMAGES_TEST_TMPDIR", "/tmp")}
+# Of /tmp each host has its own, and Open MPI makes sockets there, whose names must be short.
+_LOCAL = {"HYDRA_IFACE": "eth0", "TMPDIR": "/tmp"}
 
 
 def call(
     *command: object, python: str = sys.executable, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command with what a user's shell would have; its output and errors in one."""
-    names = [name for name in os.environ if not name.startswith(("SLURM_", "PMI", "SBATCH_"))]
+    foreign = ("SLURM_", "PMI", "SBATCH_")
+    names = [name for name in os.environ if name == "SLURM_CONF" or not name.startswith(foreign)]
     path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
         [str(part) for part in command],
@@ -35,7 +35,7 @@ def call(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={name: os.environ[name] for name in (*names, "SLURM_CONF")}
+        env={name: os.environ[name] for name in names}
         | {"PYTHONPATH": str(ROOT), "PATH": path, "MPIMAGES_THREADS": "1"}
         | _LOCAL
         | environment,

@@ -5,6 +5,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -289,8 +290,22 @@ def test_a_broken_file_of_a_killed_job_is_ours(tmp_path):
         b'{"format": "mpimages-partial", "version": 1}\n'
     )
     (partial / "out").write_bytes(b"\x89HDF\r\n\x1a\n and then nothing")
+    (partial / "out-2714697729-1234.lock").touch()  # of Open MPI, for a file open on several hosts
     write_output(Alone(), tmp_path / "out", "hdf5", 1)
     assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["out.lock", "out-1-2.lock.txt", "other-1-2.lock", "out-1.lock"])
+def test_another_lock_beside_a_file_is_not_ours(tmp_path, name):
+    partial = tmp_path / ".out.mpimages-partial"
+    partial.mkdir()
+    (partial / ".mpimages-partial.json").write_bytes(
+        b'{"format": "mpimages-partial", "version": 1}\n'
+    )
+    (partial / name).touch()
+    with pytest.raises(FileExistsError, match=re.escape(name)):
+        write_output(Alone(), tmp_path / "out", "hdf5", 1)
+    assert (partial / name).exists()
 
 
 def test_a_running_job_is_not_disturbed(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from ...formats.output_names import (
     PICTURES_FORMAT,
     REPORT_START,
     SEALED,
+    SEEN,
     SERIES_FILE,
     SERIES_FORMAT,
     STATS,
@@ -198,9 +200,20 @@ def _pictures_rule(manifest: JsonObject) -> Rule:
 def _partial_rule(directory: str) -> Rule:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
-    fixed = {PARTIAL_MARK, SUCCESS, SEALED, final, *STATS_PICTURES}
+    fixed = {PARTIAL_MARK, SEEN, SUCCESS, SEALED, final, *STATS_PICTURES}
     fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, STATS, SUCCESS, final)}
-    return lambda name: name in fixed or bool(SERIES_FILE.fullmatch(name)) or is_job_file(name)
+    # Open MPI has a file beside one that it has open on several hosts, and a killed job leaves it.
+    lock = re.compile(re.escape(final) + r"-\d+-\d+\.lock")
+
+    def belongs(name: str) -> bool:
+        return (
+            name in fixed
+            or bool(SERIES_FILE.fullmatch(name))
+            or bool(lock.fullmatch(name))
+            or is_job_file(name)
+        )
+
+    return belongs
 
 
 def _is_partial_mark(directory: str, alone: bool) -> bool:

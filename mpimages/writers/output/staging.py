@@ -44,11 +44,14 @@ from ...formats.output_names import (
     PARTIAL_SUFFIX,
     PARTIAL_TEXT,
     SEALED,
+    SEEN,
     hidden_path,
 )
 from ...spmd.agreement import Together, is_agreed
 from ...spmd.collectives import barrier, broadcast
-from .files import write_all
+from ...spmd.nodes import Nodes
+from ...spmd.shared_paths import Seen, agree_that_all_see
+from .files import create_file, write_all
 from .journal import read_job, remove_job
 from .lock import Lock
 from .ownership import check_ours, check_owner, has_all_marks, holds_files, remove_ours
@@ -85,6 +88,8 @@ class Stage:
         Whether the output is there already, so that nothing is to be done.
     found : object
         What `take_up` has found on rank 0; on all ranks.
+    seen : tuple of Seen
+        What the hosts look for, to know that they have the directory that rank 0 made.
     """
 
     output: str
@@ -92,6 +97,7 @@ class Stage:
     resumed: bool = False
     complete: bool = False
     found: Any = None
+    seen: tuple[Seen, ...] = ()
 
 
 @contextmanager
@@ -103,6 +109,7 @@ def staged(
     action: str = "save",
     given: object = None,
     inputs: Sequence[str] = (),
+    nodes: Nodes | None = None,
 ) -> Iterator[str]:
     """Yield where to write an output, and put it at `path` when all ranks are done. Collective.
 
@@ -110,7 +117,7 @@ def staged(
     """
     # Before there is anything that would have to be removed again.
     Together(comm, action, (as_comparable(path), kind, overwrite, given)).agree()
-    with resumable(comm, path, kind, overwrite, False, action, inputs=inputs) as stage:
+    with resumable(comm, path, kind, overwrite, False, action, None, inputs, nodes) as stage:
         yield stage.output
 
 
@@ -124,6 +131,7 @@ def resumable(
     action: str,
     take_up: Callable[[Stage], object] | None = None,
     inputs: Sequence[str] = (),
+    nodes: Nodes | None = None,
 ) -> Iterator[Stage]:
     """Prepare an output beside `path`, and put it there when all ranks are done. Collective.
 
@@ -147,6 +155,8 @@ def resumable(
         returns is told to all ranks.
     inputs : sequence of str
         The files that are read: what holds one of them is not replaced.
+    nodes : Nodes, optional
+        The hosts that write the output, and must see its directory; by default rank 0's alone.
 
     Yields
     ------
@@ -157,7 +167,7 @@ def resumable(
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        When the parent directory is missing.
+        When the parent directory is missing, or a host does not see the output's.
     FileExistsError
         When `path` exists and is not to be replaced, or holds what mpimages did not write, or
         when another running job writes it.
@@ -169,28 +179,36 @@ def resumable(
     """
     output: _Output | None = None
     begun: Stage | None = None
-    with Together(comm, action):
-        overwrite, resume = check_flag(overwrite, "overwrite"), check_flag(resume, "resume")
-        if resume and overwrite:
-            raise ValueError(
-                "resume=True goes on with an output, overwrite=True begins it anew: give one"
-            )
-        if comm.rank == 0:
-            output = _Output(path, kind, inputs)
-            begun = output.begin(overwrite, resume, take_up)
-    stage = cast(Stage, broadcast(comm, begun))
+    together = Together(comm, action)
     try:
+        with together.attempt():
+            overwrite, resume = check_flag(overwrite, "overwrite"), check_flag(resume, "resume")
+            if resume and overwrite:
+                raise ValueError(
+                    "resume=True goes on with an output, overwrite=True begins it anew: give one"
+                )
+            if comm.rank == 0:
+                output = _Output(path, kind, inputs)
+                begun = output.begin(overwrite, resume, take_up)
+                if nodes is not None and nodes.several:
+                    begun = output.show(begun)
+        stage = cast(Stage, broadcast(comm, begun))  # None if rank 0 has failed
+        agree_that_all_see(together, nodes, stage.seen if stage is not None else ())
+        if output is not None and stage.seen:
+            output.hide()
         with Together(comm, action):
             yield stage
         with Together(comm, action):
             if output is not None and not stage.complete:
                 output.commit(overwrite)
     except BaseException as error:
-        if output is not None and not stage.complete:
+        if output is not None and begun is not None and not begun.complete:
             # What is to be overwritten is still there: resuming would find it, and stop.
             stopped = isinstance(error, (Interrupted, KeyboardInterrupt)) and not overwrite
+            if begun.seen:
+                output.hide()
             quietly(output.leave, resume or stopped)
-            if stopped and os.path.lexists(stage.partial):
+            if stopped and os.path.lexists(begun.partial):
                 _log.warning("%s; what is done is kept, and resume=True goes on", error)
         if is_agreed(error, comm):  # else the ranks need not be in step, and nobody may wait
             barrier(comm)  # no rank may find the partial output still there
@@ -252,7 +270,9 @@ class _Output:
             return Stage(self.path, self.partial, complete=True)
         self._check_target(overwrite)
         resumed = resume and read_job(self.partial) is not None
-        if not resumed:
+        if resumed:
+            self.hide()  # of a job that was killed meanwhile
+        else:
             remove_ours(self.partial)
             self._make_partial()
         return Stage(self.output, self.partial, resumed)
@@ -277,6 +297,20 @@ class _Output:
             with suppress(OSError):
                 os.rmdir(self.partial)
             raise
+
+    def show(self, stage: Stage) -> Stage:
+        """Make what tells this partial directory from any other of its name."""
+        if stage.complete:
+            return stage
+        path, size = os.path.join(self.partial, SEEN), 1 + int.from_bytes(os.urandom(2))
+        create_file(path, size)
+        called = f"the directory that rank 0 made for {self.path}"
+        return replace(stage, seen=(Seen(path, size, called, made=True),))
+
+    def hide(self) -> None:
+        """Remove what `show` has made; never raises."""
+        with suppress(OSError):
+            os.unlink(os.path.join(self.partial, SEEN))
 
     def commit(self, overwrite: bool) -> None:
         """Seal the output and put it in its place."""
