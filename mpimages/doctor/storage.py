@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mpi4py import MPI
 
 from ..context import ThunderContext
 from ..core.sizes import size_text
@@ -81,11 +80,8 @@ def _examine_hosts(context: ThunderContext, path: str, directory: str) -> list[F
 
 
 def _leads(context: ThunderContext) -> bool:
-    """Return True on one rank of each host. Collective."""
-    node = context.comm.Split_type(MPI.COMM_TYPE_SHARED)
-    leads = node.rank == 0
-    node.Free()
-    return leads
+    """Return True on one rank of each host. Local."""
+    return context.session.nodes.leads
 
 
 def _differing(views: list[_View]) -> Finding | None:
