@@ -7,7 +7,7 @@ that has the first record of the slab.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from mpi4py import MPI
@@ -15,7 +15,7 @@ from mpi4py import MPI
 from ..core.partition import Partition
 from ..engine.chain import Positions
 from ..spmd.agreement import Together
-from ..spmd.collectives import alltoall
+from ..spmd.collectives import Transfer
 
 __all__ = ["Slabs"]
 
@@ -83,22 +83,48 @@ class Slabs:
 
     def finish(self, comm: MPI.Intracomm, action: str) -> None:
         """Assemble the slabs of which several ranks have parts. Collective."""
-        outgoing: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(comm.size)]
+        sent: list[tuple[int, np.ndarray]] = []
+        parts: list[tuple[int, int, np.ndarray]] = []  # of slabs that begin here
         with Together(comm, action):
             if self._held:
                 self._close()
             for place, records in self._edges:
-                outgoing[self._owner(place)].append((place, records))
+                owner = self._owner(place)
+                if owner == comm.rank:
+                    parts += [(comm.rank, place, records), *self._others(comm.rank, place, records)]
+                else:
+                    sent.append((owner, records))
             self._edges = []
-        parts = [part for rank in alltoall(comm, outgoing) for part in rank]
+        received = [(rank, records) for rank, _, records in parts if rank != comm.rank]
+        Transfer(comm, sent, received).finish()
         with Together(comm, action):
-            for place, records in sorted(parts, key=lambda part: part[0]):
+            for _, place, records in parts:
                 self.add(place, records)
 
     def _owner(self, place: int) -> int:
         """Return the rank that has the first record of the slab of the record `place`."""
-        begin = place // self._grain * self._grain
+        index = self._index(place // self._grain * self._grain)
+        return int(np.searchsorted(self._partition.offsets, index, side="right")) - 1
+
+    def _others(
+        self, rank: int, place: int, own: np.ndarray
+    ) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield what later ranks have of the slab in which `rank` has the records `own` at `place`.
+
+        A part is a rank, the number of its first record, and memory for it.
+        """
+        offsets = self._partition.offsets
+        end = self._index(min(self._count, (place // self._grain + 1) * self._grain))
+        for other in range(rank + 1, self._partition.parts):
+            first, last = offsets[other], min(end, offsets[other + 1])
+            if first >= end:
+                return
+            if first < last:
+                memory = np.empty((last - first, *own.shape[1:]), own.dtype)
+                yield other, int(self._places[first]), memory
+
+    def _index(self, place: int) -> int:
+        """Return the number of the streamed records before the record `place`."""
         places = self._places
         whole = isinstance(places, range)  # a range: no record was left out
-        index = begin if whole else int(np.searchsorted(places, begin))
-        return int(np.searchsorted(self._partition.offsets, index, side="right")) - 1
+        return place if whole else int(np.searchsorted(places, place))

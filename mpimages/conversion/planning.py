@@ -92,8 +92,7 @@ def lay_out(
     """
     size, most = len(counts), max(counts)
     held = most * pixels * itemsize if way == "share" else 0
-    sent = -(-pixels * record // size)
-    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
+    exchange = _exchange_bytes(pixels, size, record, grain, memory)
     in_memory = way in ("memory", "share")
     buffered = 0 if in_memory else most * itemsize
     free = memory - held - 2 * exchange
@@ -132,6 +131,12 @@ def lay_out(
     return Layout(way, width, grain, rounds, blocks, exchange, need(width), scratch)
 
 
+def _exchange_bytes(pixels: int, size: int, record: int, grain: int, memory: int) -> int:
+    """Return the bytes that a rank sends at once: not more than the busiest rank may receive."""
+    received = max(-(-pixels * record // size), min(pixels, grain) * record)
+    return min(EXCHANGE_BYTES, max(1, memory // 8), received) if size > 1 else 0
+
+
 def _narrowest(
     way: str, most: int, size: int, pixels: int, itemsize: int, record: int, grain: int, memory: int
 ) -> int:
@@ -140,8 +145,7 @@ def _narrowest(
     Each rank has at most `most` images.
     """
     held = most * pixels * itemsize if way == "share" else 0
-    sent = -(-pixels * record // size)
-    exchange = min(EXCHANGE_BYTES, max(1, memory // 8), sent) if size > 1 else 0
+    exchange = _exchange_bytes(pixels, size, record, grain, memory)
     buffered = 0 if way in ("memory", "share") else most * itemsize
     return held + 2 * exchange + min(pixels, grain) * buffered + grain * record
 

@@ -147,14 +147,14 @@ def _layout(
     """Lay out a conversion; `made` is the bytes of the steps' result for one series. Local."""
     # For volumes stored page after page, a band is a part of each page's pixels.
     planes = images.dims[2] if len(images.dims) == 3 else 1
-    itemsize = images.dtype.itemsize
+    itemsize, pixels = images.dtype.itemsize, math.prod(images.dims)
     return lay_out(
         way,
         counts,
-        math.prod(images.dims),
+        pixels,
         itemsize,
         sum(counts) * itemsize + 2 * made,
-        math.lcm(planes, grain),
+        min(pixels, math.lcm(planes, grain)),
         action.memory,
         action.name,
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.arguments import check_int
 from ..core.json_types import JsonObject
-from ..core.sizes import parse_size
+from ..core.sizes import parse_size, size_text
 from ..core.text import WHOLE, as_comparable, quote
 from ..core.timers import phase
 from ..engine.chain import Positions, Shape
@@ -24,6 +24,7 @@ from ..engine.sources import runs
 from ..exchange.source import ExchangeSource
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
+from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain
 from .chunk_alignment import Slabs
 from .complete import check_form, check_shape, check_values
 from .fingerprint import Fingerprint
@@ -104,9 +105,9 @@ def save_binary_series(
     action: Action, series: Settled, content: Content, target: Target, block_size: int | str
 ) -> None:
     """See `Series.saveAsBinarySeries`. Collective."""
-    from ..writers.binaryseries import BinarySeriesWriter
+    from ..writers.binaryseries import BinarySeriesWriter, pixels_per_file
 
-    block_bytes = parse_size(block_size)
+    block_bytes, stripe = parse_size(block_size), stripe_bytes()
 
     def make(stage: Stage, way: str, besides: Callable[[], None]) -> BinarySeriesWriter:
         with action.together():
@@ -119,12 +120,15 @@ def save_binary_series(
                 content.metadata,
                 block_bytes,
                 stage.resumed,
+                stripe,
             )
             besides()
         return writer
 
     options = {"blockSize": block_bytes, **content.options(series.dtype)}
-    _save(_Saving(action, series, "binaryseries", options, target), make)
+    per_file = pixels_per_file(series.record_bytes, block_bytes)
+    stripes = _Stripes(stripe, stripe, per_file)
+    _save(_Saving(action, series, "binaryseries", options, target, stripes=stripes), make)
 
 
 def save_series_hdf5(
@@ -180,6 +184,11 @@ def _hdf5(
     from ..writers.hdf5.chunk_shape import as_chunks
     from ..writers.hdf5.writer import choose_way, hdf5_writer, stored_form
 
+    # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
+    # them.
+    stripe, whole = stripe_bytes(), name != "images" and _is_off(chunks) and _is_off(compression)
+    stripes = _Stripes(stripe, stripe if whole else 0)
+
     def make(stage: Stage, way: str, besides: Callable[[], None]) -> DatasetWriter:
         return hdf5_writer(
             action.comm,
@@ -195,6 +204,7 @@ def _hdf5(
             compression=compression,
             resume=stage.resumed,
             threads=action.session.workspace.threads,
+            stripe=stripes.kept,
             way=way,
             besides=besides,
         )
@@ -215,7 +225,7 @@ def _hdf5(
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
         return filters is None or filters.exact
 
-    return _Saving(action, records, "hdf5", options, target, check, choose), make
+    return _Saving(action, records, "hdf5", options, target, check, stripes, choose), make
 
 
 def plan_series(
@@ -245,6 +255,22 @@ def _plain_compression(compression: object) -> str:
     return quote(compression, WHOLE)
 
 
+def _is_off(given: object) -> bool:
+    return given is None or given is False
+
+
+@dataclass(frozen=True)
+class _Stripes:
+    """The stripe that the environment gives, and that of the output; 0: none.
+
+    `per_file` is the number of records in a file, or None if there is one file.
+    """
+
+    given: int
+    kept: int
+    per_file: int | None = None
+
+
 def _take_as_it_is(path: str) -> bool:
     """A binary series has one form, and its values are exact."""
     return True
@@ -269,6 +295,7 @@ class _Saving:
     options: JsonObject
     target: Target
     check: Callable[[str], bool] = _take_as_it_is
+    stripes: _Stripes = _Stripes(0, 0)
     choose: Callable[[str], str] = _one_way
 
 
@@ -286,11 +313,15 @@ def _save(
         target.overwrite,
         target.resume,
         target.memory,
+        saving.stripes,
         saving.options,
     )
     with action.together(given):  # before anything is created that would have to be removed
         fingerprint.ask()
-    described = {"output": saving.kind, "options": saving.options, "input": fingerprint.describe()}
+        _look_at_stripes(saving)
+    stripe = saving.stripes.kept
+    options = {**saving.options, **({"stripe": stripe} if stripe else {})}
+    described = {"output": saving.kind, "options": options, "input": fingerprint.describe()}
     progress = Progress(action.session.nodes, described, action.name)
 
     def take_up(stage: Stage) -> object:
@@ -328,6 +359,46 @@ def _save(
             progress.close()
             if writer is not None:
                 writer.close()
+
+
+def _look_at_stripes(saving: _Saving) -> None:
+    """Tell on rank 0 if stripes cannot be kept, or leave ranks without work. Local.
+
+    Raises
+    ------
+    MemoryError
+        If blocks of whole stripes do not fit into the budget.
+    """
+    action, records, stripes = saving.action, saving.records, saving.stripes
+    if not stripes.given:
+        return
+    told, path = f"{STRIPE}={os.environ[STRIPE]}", saving.target.path
+    rank, size = action.comm.rank, action.comm.size
+    if not stripes.kept:
+        if rank == 0:
+            logger.warning("%s: %s has no effect on an output of this layout", path, told)
+        return
+    grain = stripe_grain(stripes.kept, records.record_bytes, records.count, stripes.per_file)
+    block = grain * records.record_bytes
+    if 2 * block > action.memory:
+        raise MemoryError(
+            f"{action.name}: with {told} the smallest block that begins and ends at stripes has "
+            f"{size_text(block)}, and a rank needs two of them, but the budget is "
+            f"{size_text(action.memory)}; give more with memory=, or unset {STRIPE}"
+        )
+    blocks = -(-records.count // grain)
+    if rank == 0 and blocks < size:
+        logger.warning(
+            "%s: with %s it has %d block%s, of %s, that begin and end at stripes: %d of the %d "
+            "ranks write nothing",
+            path,
+            told,
+            blocks,
+            "s" * (blocks > 1),
+            size_text(block),
+            size - blocks,
+            size,
+        )
 
 
 def _write_series(saving: _Saving, writer: Writer, progress: Progress) -> None:

@@ -6,6 +6,7 @@ import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class Partition:
         """The number of parts."""
         return len(self.offsets) - 1
 
-    @property
+    @cached_property  # loops over thousands of parts ask for the count of each
     def counts(self) -> tuple[int, ...]:
         """The number of items of each part."""
         return tuple(b - a for a, b in zip(self.offsets, self.offsets[1:], strict=False))

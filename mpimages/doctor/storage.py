@@ -9,24 +9,36 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..context import ThunderContext
 from ..core.sizes import size_text
-from ..spmd.agreement import from_rank
+from ..spmd.agreement import Together, from_rank
 from ..spmd.collectives import allgather
 from ..verification import verify
 from .findings import Finding
+from .mounts import Mount, find_mount, look_at_caches, look_at_locks, stripes
 
-__all__ = ["examine_storage", "file_system"]
+__all__ = ["examine_storage"]
 
-MOUNTS = "/proc/mounts"
 LITTLE_SPACE = 1 << 30
 # What is written for a trial: a MB of values, of dims that no number of ranks divides.
 TRIAL = (61, 83, 97)
+LOCK = "lock"
 ACTION = "mpimages doctor"
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one host knows of the directory; one of its ranks has asked."""
+
+    host: str
+    rank: int
+    mount: Mount
 
 
 def examine_storage(context: ThunderContext, path: str) -> list[Finding]:
@@ -35,9 +47,10 @@ def examine_storage(context: ThunderContext, path: str) -> list[Finding]:
     if directory is None:
         return list(found)
     try:
-        seen = _seen_by_all(context, directory)
-        found += [seen]
-        if seen.status == "ok":
+        of_hosts = _examine_hosts(context, path, directory)
+        told = {finding.topic for finding in of_hosts}
+        found = [*(finding for finding in found if finding.topic not in told), *of_hosts]
+        if found[-1].status == "ok":
             found += [_trial(context, directory, name) for name in ("series", "series.h5")]
     except BaseException:
         if context.rank == 0:
@@ -45,6 +58,105 @@ def examine_storage(context: ThunderContext, path: str) -> list[Finding]:
         raise
     from_rank(context.comm, 0, ACTION, shutil.rmtree, directory, True)
     return list(found)
+
+
+def _examine_hosts(context: ThunderContext, path: str, directory: str) -> list[Finding]:
+    """Compare what the hosts know of the directory. Collective.
+
+    The last finding is whether all ranks see what rank 0 has made.
+    """
+    leads, view = _leads(context), None
+    with Together(context.comm, ACTION):
+        if leads:
+            view = _View(socket.gethostname(), context.rank, find_mount(path))
+    views = [view for view in allgather(context.comm, view) if view is not None]
+    mount, seen = views[0].mount, _seen_by_all(context, directory)
+    # Who does not see the directory has no lock to try.
+    locks = look_at_locks(mount, len(views)) or (
+        _locks_of_hosts(context, directory, leads, views) if seen.status == "ok" else None
+    )
+    others = [_differing(views), look_at_caches(mount, len(views)), locks]
+    return [*(one for one in others if one is not None), seen]
+
+
+def _leads(context: ThunderContext) -> bool:
+    """Return True on one rank of each host. Local."""
+    return context.session.nodes.leads
+
+
+def _differing(views: list[_View]) -> Finding | None:
+    """Return which host has something else there than rank 0's, if any has. Local."""
+    first = views[0]
+    for other in views[1:]:
+        mine, theirs = ((v.mount.kind, v.mount.source) for v in (first, other))
+        if mine != theirs and (first.mount.shared or other.mount.shared):
+            return Finding(
+                "hosts",
+                "problem",
+                f"{first.host} has {_told(first.mount)} there, and {other.host} "
+                f"{_told(other.mount)}",
+                "choose a file system that is the same on all hosts",
+            )
+        if first.mount.telling != other.mount.telling:
+            return Finding(
+                "hosts",
+                "note",
+                f"{first.host} has mounted it with {_listed(first.mount)}, and {other.host} with "
+                f"{_listed(other.mount)}",
+                "ask for the same options on all hosts: locks and caches depend on them",
+            )
+    return None
+
+
+def _told(mount: Mount) -> str:
+    return f"{mount.name} of {mount.source}" if mount.source else mount.name
+
+
+def _listed(mount: Mount) -> str:
+    return ",".join(mount.telling) or "none of the options for locks and caches"
+
+
+def _locks_of_hosts(
+    context: ThunderContext, directory: str, leads: bool, views: list[_View]
+) -> Finding | None:
+    """Try whether a lock of rank 0 is seen on the other hosts. Collective.
+
+    None if there is one host: `_begin` has looked at that.
+    """
+    if len(views) == 1:
+        return None
+    name, own = os.path.join(directory, LOCK), ""
+    with ExitStack() as held:
+        with Together(context.comm, ACTION):
+            if context.rank == 0:
+                file = held.enter_context(open(name, "w"))
+                own = _try_lock(file.fileno())
+        with Together(context.comm, ACTION):
+            if leads and context.rank:
+                with open(name, "r+") as file:
+                    own = _try_lock(file.fileno())
+        tried = allgather(context.comm, own)
+    if tried[0]:
+        return None  # it cannot be locked at all, as `_begin` has said
+    free = [view for view in views[1:] if tried[view.rank] == ""]
+    if not free:
+        return Finding("locks", "ok", f"a lock of {views[0].host} holds on the other hosts")
+    return Finding(
+        "locks",
+        "note",
+        f"{free[0].host} can lock what {views[0].host} has locked: locks hold for one host only",
+        "take care yourself that no two jobs write one output, or ask for locks that hold "
+        "everywhere",
+    )
+
+
+def _try_lock(descriptor: int) -> str:
+    """Return '' if the file could be locked, else why it could not. Local."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.strerror or "refused"
+    return ""
 
 
 def _begin(path: str) -> tuple[list[Finding], str | None]:
@@ -77,43 +189,19 @@ def _begin(path: str) -> tuple[list[Finding], str | None]:
     return [*found, _locks(directory)], directory
 
 
-def file_system(path: str, mounts: str = MOUNTS) -> tuple[str, str]:
-    """The type of the file system that holds `path`, and where it is mounted. Local.
-
-    ``('unknown', '')`` where the system does not say.
-    """
-    real = os.path.realpath(path)
-    best = ("unknown", "")
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as table:
-            for line in table:
-                fields = line.split()
-                if len(fields) < 3:
-                    continue
-                where = _unescaped(fields[1])
-                inside = real == where or real.startswith(where.rstrip("/") + "/")
-                if inside and len(where) >= len(best[1]):  # of two at one place the later is seen
-                    best = (fields[2], where)
-    except OSError:
-        pass
-    return best
-
-
-def _unescaped(text: str) -> str:
-    """Blanks are written in octal there: ``\\040``."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
-
-
 def _system(path: str) -> Finding:
-    kind, where = file_system(path)
+    mount = find_mount(path)
     status = os.statvfs(path)
     free = status.f_frsize * status.f_bavail
-    text = f"{path}: {kind}, mounted at {where or '?'}, {size_text(free)} free"
+    cut = stripes(mount, path)
+    source = f" of {mount.source}" if mount.shared else ""
+    text = (
+        f"{path}: {mount.name}{source}, mounted at {mount.where or '?'}, {size_text(free)} free"
+        f"{cut and ', '}{cut}"
+    )
     if free < LITTLE_SPACE:
         return Finding("path", "note", text, "make room, or choose another file system")
-    if kind in ("tmpfs", "ramfs"):
+    if mount.kind in ("tmpfs", "ramfs"):
         return Finding(
             "path", "note", text, "this is the memory of one node: good for trials, not for results"
         )
@@ -122,9 +210,10 @@ def _system(path: str) -> Finding:
 
 def _locks(directory: str) -> Finding:
     """Whether of two that lock a file the second is refused."""
-    name = os.path.join(directory, "lock")
+    name = os.path.join(directory, LOCK)
     try:
-        with open(name, "w") as first, open(name) as second:
+        # NFS gives an exclusive lock for writing only.
+        with open(name, "w") as first, open(name, "r+") as second:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
                 fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,6 +26,7 @@ from .output.boxes import little_pieces, write_run
 from .output.files import OutputFiles, create_file, naming_file, prepare_file
 from .output.piece_sums import PieceSums
 from .output.plain import plain_index, plain_metadata, sync_directory, to_json, write_small
+from .output.stripes import stripe_grain
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -60,11 +61,14 @@ class BinarySeriesWriter:
     resume : bool
         Files of an earlier job with the same arguments are taken up; `holds` tells what of it
         is in them.
+    stripe : int
+        Bytes of a stripe of the file system; 0: none are known.
 
     Attributes
     ----------
     grain : int
-        Blocks may begin and end at any pixel: 1.
+        Blocks may begin and end at multiples of it: at any pixel (1); with a `stripe` where stripes
+        of the files begin, or else where files begin.
     threaded : bool
         Whether `write` may run in another thread than MPI's calls: it may.
 
@@ -91,6 +95,7 @@ class BinarySeriesWriter:
         metadata: Mapping[str, object] | None,
         block_bytes: int,
         resume: bool = False,
+        stripe: int = 0,
     ) -> None:
         self.comm = comm
         self.directory = directory
@@ -98,6 +103,7 @@ class BinarySeriesWriter:
         self.index = plain_index(index, self.shape[-1])
         self.metadata = plain_metadata(dict(metadata or {}))
         self._divide(int(block_bytes))
+        self.grain = stripe_grain(stripe, self.pixel_bytes, self.pixels, self.per_file)
         paths = [os.path.join(directory, name) for name in self.names]
         if comm.rank == 0:
             prepare = prepare_file if resume else create_file
@@ -106,13 +112,12 @@ class BinarySeriesWriter:
         self._files = OutputFiles(paths)
         self._sums = PieceSums(self._sizes(), PIECE)
 
-    grain = 1
     threaded = True
 
     def _divide(self, block_bytes: int) -> None:
         self.pixels = math.prod(self.shape[:-1])
         self.pixel_bytes = self.shape[-1] * self.dtype.itemsize
-        self.per_file = min(self.pixels, max(1, block_bytes // self.pixel_bytes))
+        self.per_file = min(self.pixels, pixels_per_file(self.pixel_bytes, block_bytes))
         count = -(-self.pixels // self.per_file)
         if count > MAX_FILES:
             least = -(-self.pixels // MAX_FILES) * self.pixel_bytes
@@ -220,6 +225,11 @@ class BinarySeriesWriter:
     def close(self) -> None:
         """Let go of the file without finishing: after an error. Local."""
         self._files.close()
+
+
+def pixels_per_file(pixel_bytes: int, block_bytes: int) -> int:
+    """How many pixels a file holds, one at least. Local."""
+    return max(1, block_bytes // pixel_bytes)
 
 
 def check_series(shape: Sequence[int], dtype: DTypeLike | None) -> tuple[tuple[int, ...], np.dtype]:

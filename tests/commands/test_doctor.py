@@ -8,36 +8,148 @@ from dataclasses import replace
 import pytest
 
 from mpimages import FormatError
-from mpimages.doctor import Finding, examine, job, software, storage
+from mpimages.doctor import Finding, examine, job, mounts, software, storage
+from mpimages.doctor.mounts import Mount, look_at_caches, look_at_locks
 
 MOUNTS = """\
-/dev/sda1 / ext4 rw,relatime 0 0
-proc /proc proc rw 0 0
-server:/home /home nfs4 rw,vers=4.2 0 0
-fs /home/big\\040disk lustre rw,flock 0 0
-tmpfs /ho tmpfs rw 0 0
-over / overlay rw 0 0
+21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+22 21 0:5 / /proc rw - proc proc rw
+torn
+23 21 0:40 / /home rw,relatime shared:9 master:2 - nfs4 server:/home rw,vers=4.2,local_lock=none
+24 23 0:41 / /home/big\\040disk rw - lustre 10.0.0.1@tcp:/fs rw,flock
+25 21 0:42 / /ho rw - tmpfs tmpfs rw
+26 21 0:43 / / rw - overlay over rw
 """
 
 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/home/someone/data", ("nfs4", "/home")),
-        ("/home", ("nfs4", "/home")),
-        ("/homes", ("overlay", "/")),
-        ("/home/big disk/x", ("lustre", "/home/big disk")),
-        ("/ho/x", ("tmpfs", "/ho")),
+        ("/home/someone/data", ("NFS v4.2", "/home", "server:/home")),
+        ("/home", ("NFS v4.2", "/home", "server:/home")),
+        ("/homes", ("overlay", "/", "over")),
+        ("/home/big disk/x", ("lustre", "/home/big disk", "10.0.0.1@tcp:/fs")),
+        ("/ho/x", ("tmpfs", "/ho", "tmpfs")),
     ],
 )
 def test_the_file_system_of_a_path(tmp_path, path, expected):
     table = tmp_path / "mounts"
     table.write_text(MOUNTS)
-    assert storage.file_system(path, str(table)) == expected
+    found = mounts.find_mount(path, str(table))
+    assert (found.name, found.where, found.source) == expected
 
 
 def test_a_system_that_does_not_say(tmp_path):
-    assert storage.file_system("/home", str(tmp_path / "none")) == ("unknown", "")
+    assert mounts.find_mount("/home", str(tmp_path / "none")) == Mount()
+    assert mounts.find_mount(str(tmp_path)).kind != "unknown"
+
+
+def mounted(kind, *options):
+    return Mount(kind, "/data", "server:/data", ("rw", "relatime", *options))
+
+
+@pytest.mark.parametrize(
+    ("mount", "why"),
+    [
+        (mounted("nfs", "vers=3", "nolock", "local_lock=all"), "nolock"),
+        (mounted("nfs", "vers=3", "local_lock=flock"), "local_lock=flock"),
+        (mounted("nfs", "vers=3", "local_lock=posix"), None),  # flock goes to the server
+        (mounted("nfs", "vers=3", "local_lock=none"), None),
+        (mounted("nfs4", "vers=4.2", "nolock"), None),  # which NFS v4 ignores
+        (mounted("nfs", "vers=4.1", "local_lock=all"), None),
+        (mounted("lustre", "flock"), None),
+        (mounted("lustre", "localflock"), "localflock"),
+        (mounted("lustre", "noflock"), "noflock"),
+        (mounted("beegfs", "cfgFile=/none"), None),
+        (mounted("ext4"), None),
+    ],
+)
+def test_mounts_whose_locks_hold_on_one_host(mount, why):
+    found = look_at_locks(mount, 2)
+    if why is None:
+        assert found is None
+    else:
+        assert found.status == "note"
+        assert why in found.text
+
+
+@pytest.mark.parametrize(("value", "local"), [("false", True), ("true", False), (None, True)])
+def test_the_locks_of_beegfs_are_told_by_its_configuration(tmp_path, value, local):
+    file = tmp_path / "client.conf"
+    text = f"#tuneUseGlobalFileLocks = true\n{value and f'tuneUseGlobalFileLocks = {value}'}\n"
+    file.write_text(text)
+    assert (look_at_locks(mounted("beegfs", f"cfgFile={file}"), 1) is not None) == local
+
+
+def test_what_caches_of_nfs_may_do():
+    assert look_at_caches(mounted("ext4"), 2) is None
+    assert look_at_caches(mounted("nfs", "vers=3", "noac"), 2) is None
+    assert look_at_caches(mounted("nfs4", "acdirmax=0"), 2) is None
+    assert look_at_caches(mounted("nfs4", "vers=4.2"), 1).status == "ok"
+    found = look_at_caches(mounted("nfs4", "vers=4.2", "acdirmin=5", "acdirmax=600"), 2)
+    assert found.status == "note"
+    assert "600 s" in found.text
+    assert "60 s" in look_at_caches(mounted("nfs4", "vers=4.2"), 2).text
+
+
+LUSTRE = """\
+/data
+stripe_count:  1 stripe_size:   1048576 pattern:       raid0 stripe_offset: -1
+"""
+LUSTRE_IN_PARTS = """\
+/data
+  lcm_layout_gen:    0
+    lcme_extent.e_end:   4194304
+      stripe_count:  1       stripe_size:   1048576       pattern:       raid0
+    lcme_extent.e_end:   EOF
+      stripe_count:  -1       stripe_size:   4194304       pattern:       raid0
+"""
+BEEGFS = """\
+Entry type: directory
+Stripe pattern details:
++ Type: RAID0
++ Chunksize: 512K
++ Number of storage targets: desired: 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "prints", "expected"),
+    [
+        ("lustre", "lfs", LUSTRE, "stripes: 1 × 1 MiB"),
+        ("lustre", "lfs", LUSTRE_IN_PARTS, "stripes: 1 × 1 MiB, then all servers × 4 MiB"),
+        ("beegfs", "beegfs-ctl", BEEGFS, "stripes: 4 × 512K"),
+        ("lustre", "lfs", "no such thing", ""),
+        ("ext4", "lfs", LUSTRE, ""),
+        ("lustre", "another", LUSTRE, ""),
+    ],
+)
+def test_stripes_are_what_the_file_system_tells(
+    tmp_path, monkeypatch, kind, command, prints, expected
+):
+    answer = tmp_path / "answer"
+    answer.write_text(prints)
+    put_command(tmp_path, monkeypatch, command, f"exec /bin/cat '{answer}'")
+    assert mounts.stripes(mounted(kind), "/data") == expected
+
+
+@pytest.mark.parametrize("does", ["exit 1", "exec /usr/bin/tail -f /dev/null"])
+def test_a_command_that_fails_or_hangs_tells_nothing(tmp_path, monkeypatch, does):
+    put_command(tmp_path, monkeypatch, "lfs", does)
+    monkeypatch.setattr(mounts, "COMMAND_SECONDS", 0.2)
+    assert mounts.stripes(mounted("lustre"), "/data") == ""
+
+
+def put_command(directory, monkeypatch, name, does):
+    file = directory / name
+    file.write_text(f"#!/bin/sh\n{does}\n")
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(directory))
+
+
+def test_blocks_of_gpfs_are_those_of_the_system(tmp_path):
+    assert mounts.stripes(mounted("gpfs"), str(tmp_path)).startswith("blocks of ")
+    assert mounts.stripes(mounted("gpfs"), str(tmp_path / "none")) == ""
 
 
 def test_findings_as_text():
@@ -180,3 +292,51 @@ def test_locks_that_are_unavailable_or_without_effect(tmp_path, monkeypatch):
     assert "No locks available" in storage._locks(str(tmp_path)).text
     monkeypatch.setattr(storage.fcntl, "flock", lambda *_: None)
     assert "no effect" in storage._locks(str(tmp_path)).text
+
+
+# -- hosts: each rank counts as one ----------------------------------------------------------
+
+
+@pytest.fixture
+def apart(monkeypatch):
+    monkeypatch.setattr(storage, "_leads", lambda context: True)
+
+
+several = pytest.mark.mpi(min_size=2)
+
+
+@pytest.mark.ranks
+@several
+def test_a_lock_is_tried_from_the_other_hosts(comm, shared_path, monkeypatch, apart):
+    found = by_topic(examine(comm, str(shared_path)))["locks"]
+    assert (found.status, "holds on the other hosts" in found.text) == ("ok", True)
+    if comm.rank == 1:
+        monkeypatch.setattr(storage.fcntl, "flock", lambda *_: None)
+    found = by_topic(examine(comm, str(shared_path)))["locks"]
+    assert (found.status, "one host only" in found.text) == ("note", True)
+    comm.Barrier()
+    assert os.listdir(shared_path) == []
+
+
+@pytest.mark.ranks
+@several
+@pytest.mark.parametrize(
+    ("others", "status"),
+    [
+        (mounted("nfs4", "vers=4.2"), None),
+        (mounted("nfs4", "vers=4.2", "noac"), "note"),
+        (Mount("tmpfs", "/data", "tmpfs", ("rw",)), "problem"),
+        (Mount("nfs4", "/data", "other:/data", ("rw", "vers=4.2")), "problem"),
+        (Mount("nfs4", "/somewhere", "server:/data", ("ro", "vers=4.2")), "note"),
+    ],
+)
+def test_hosts_that_have_mounted_something_else(
+    comm, shared_path, monkeypatch, apart, others, status
+):
+    mount = mounted("nfs4", "vers=4.2") if comm.rank == 0 else others
+    monkeypatch.setattr(storage, "find_mount", lambda path: mount)
+    found = by_topic(examine(comm, str(shared_path)))
+    assert (found["hosts"].status if "hosts" in found else None) == status
+    assert found["caches"].status == "note"
+    assert "NFS v4.2 of server:/data" in found["path"].text
+    comm.Barrier()

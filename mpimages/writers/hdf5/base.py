@@ -21,6 +21,7 @@ from ..binaryseries import check_block, check_series
 from ..calibration import Calibration
 from ..output.piece_sums import PieceSums
 from ..output.plain import plain_index, plain_metadata
+from ..output.stripes import stripe_grain
 from .chunk_shape import chunk_shape
 from .file import (
     DatasetPlan,
@@ -86,6 +87,9 @@ class DatasetWriter:
         See `filters.parse_compression`.
     threads : int
         How many threads may compress.
+    stripe : int
+        Bytes of a stripe of the file system, at one of which contiguous values begin; 0: none
+        are known.
     besides : callable
         Local work to do once this rank's part of the file is prepared. The agreement of the
         constructor holds for it as well.
@@ -131,12 +135,14 @@ class DatasetWriter:
         resume: bool = False,
         compression: object = None,
         threads: int = 1,
+        stripe: int = 0,
         besides: Callable[[], None] = lambda: None,
     ) -> None:
         self.comm = comm
         self.path = path
         self.resume = bool(resume)
         self.threads = threads
+        self._stripe = stripe
         self._of = "pixels"  # what records are: the pixels of `write`, the images of `write_images`
         self._action = type(self).__name__
         together = Together(comm, self._action)
@@ -155,6 +161,12 @@ class DatasetWriter:
                 series = layout == "series"
                 self.grain = pixel_grain(self.dims, chunk[:-1] if series else chunk[1:])
                 self.image_grain = 1 if series else chunk[0]
+            elif chunk is None:
+                pixels, size = math.prod(dims), self.dtype.itemsize
+                if layout == "series":
+                    self.grain = stripe_grain(stripe, self.times * size, pixels)
+                else:
+                    self.image_grain = stripe_grain(stripe, pixels * size, self.times)
             self._sums = PieceSums(math.prod(self.shape) * self.dtype.itemsize)
             labels = plain_index(np.arange(self.times) if index is None else index, self.times)
             said = plain_metadata(dict(metadata or {}))
@@ -381,7 +393,7 @@ class DatasetWriter:
     def _create_or_take_up(self) -> None:
         """Leave at `path` a file with its dataset allocated. Local, on one rank."""
         if not (self.resume and self._take_up()):
-            with new_file(self.path) as file:
+            with new_file(self.path, self._stripe) as file:
                 self._allocated(create_dataset(file, self._plan))
 
     def _fill_in(self, checksums: np.ndarray) -> None:
@@ -419,6 +431,6 @@ def _check_grain(first: int, count: int, grain: int, whole: int) -> None:
     stop = first + count
     if count and (first % grain or (stop % grain and stop != whole)):
         raise ValueError(
-            f"[{first}, {stop}) of {whole} would cut through compressed chunks: it must begin "
-            f"and end at multiples of {grain}"
+            f"[{first}, {stop}) of {whole} would cut through compressed chunks or stripes: it must "
+            f"begin and end at multiples of {grain}"
         )

@@ -98,10 +98,11 @@ class FileObject:
 
 
 @contextmanager
-def open_file(path: str, mode: str) -> Iterator[h5py.File]:
+def open_file(path: str, mode: str, stripe: int = 0) -> Iterator[h5py.File]:
     """An ``h5py.File`` that is on the disk when the block has ended.
 
-    `mode` is h5py's ``'r'``, ``'r+'`` or ``'w'``. ``'r+'`` alone changes some bytes.
+    `mode` is h5py's ``'r'``, ``'r+'`` or ``'w'``. ``'r+'`` alone changes some bytes. What is
+    allocated of `stripe` bytes or more begins at a multiple of them.
 
     Raises
     ------
@@ -116,7 +117,13 @@ def open_file(path: str, mode: str) -> Iterator[h5py.File]:
     try:
         try:
             # The oldest format that holds it, so that every reader can open the file.
-            file = h5py.File(raw, mode, libver="earliest")
+            file = h5py.File(
+                raw,
+                mode,
+                libver="earliest",
+                alignment_threshold=max(1, stripe),
+                alignment_interval=max(1, stripe),
+            )
         except OSError as error:
             raise FormatError(f"{path}: HDF5 cannot open what was begun: {error}") from error
         with file:
@@ -133,8 +140,8 @@ def open_file(path: str, mode: str) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def new_file(path: str) -> Iterator[h5py.File]:
-    """An ``h5py.File`` that appears as `path` when the block has ended well.
+def new_file(path: str, stripe: int = 0) -> Iterator[h5py.File]:
+    """An ``h5py.File`` that appears as `path` when the block has ended well. See `open_file`.
 
     Raises
     ------
@@ -145,7 +152,7 @@ def new_file(path: str) -> Iterator[h5py.File]:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     temporary = path + TEMPORARY
     try:
-        with open_file(temporary, "w") as file:
+        with open_file(temporary, "w", stripe) as file:
             yield file
         os.rename(temporary, path)
     except BaseException:
