@@ -50,7 +50,7 @@ __all__ = ["Buffers", "Redistribution", "Turn", "move"]
 # delays would wait for each other in every turn; if it were more, it would not stay in a cache.
 TURN_BYTES = 4 << 20
 # Maximum bytes that a rank sends, and that it receives, in a turn.
-MESSAGE_BYTES = 2 << 20
+MESSAGE_BYTES = 1 << 20
 # Minimum bytes of each image that a turn reads, if the image has as many: whole memory pages.
 RUN_BYTES = 1 << 10
 # Bytes that a rank transposes or copies between two calls of MPI.
