@@ -186,7 +186,8 @@ def _hdf5(
 
     # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
     # them.
-    stripe, whole = stripe_bytes(), name != "images" and _is_off(chunks) and _is_off(compression)
+    plain = type(name) is str and name != "images"  # the writer checks it
+    stripe, whole = stripe_bytes(), plain and _is_off(chunks) and _is_off(compression)
     stripes = _Stripes(stripe, stripe if whole else 0)
 
     def make(stage: Stage, way: str, besides: Callable[[], None]) -> DatasetWriter:

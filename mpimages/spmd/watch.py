@@ -312,7 +312,7 @@ class Watch:
 
     def _host(self, ranks: Iterable[int]) -> str:
         """Return the hosts of ranks for a message: " on h2"; nothing where there is only one."""
-        if self.nodes is None or not self.nodes.several:
+        if self.nodes is None or len(set(self.nodes.hosts)) < 2:
             return ""
         hosts = list(dict.fromkeys(map(self.nodes.host, ranks)))
         return " on " + ", ".join(hosts[:SHOWN]) + (" …" if len(hosts) > SHOWN else "")
