@@ -25,6 +25,11 @@ from .running import Run, pass_run
 # The first two lines of each template in job/: by them a script of ours is known.
 HEAD = b"#!/bin/bash\n# Written by `mpimages slurm`;"
 HINT = "# Should the ranks not find each other: `srun --mpi=list` names the other ways.\n"
+# Nobody looks at a batch job: a rank that is silent for so long ends it.
+LIMIT = (
+    "# If nothing is heard from a host for so many seconds, the job ends with an error.",
+    'export MPIMAGES_TIMEOUT="${MPIMAGES_TIMEOUT:-1800}"',
+)
 # The arguments and options of the commands that are paths.
 PATHS = {"path", "paths", "out", "outs"}
 # Options that say nothing of what is in the script.
@@ -431,13 +436,13 @@ def command(
     if tasks is not None:
         given += [f"#SBATCH --array=0-{len(tasks.paths) - 1}"]
     given += ["#SBATCH --no-requeue"] * no_requeue + [f"#SBATCH {one}" for one in sbatch["sbatch"]]
-    before = [*setup, *([] if tasks is None else _lines_of_array(tasks))]
+    before = [*LIMIT, *setup, *([] if tasks is None else _lines_of_array(tasks))]
     mpi = mpi or ("pmix" if find_beside_python("mpiexec") is None else "mpiexec")
     kind = "once" if not resumes else "mpiexec" if mpi == "mpiexec" else "srun"
     fields = {
         "margin": str(margin),
         "options": "\n".join(given),
-        "setup": "\n".join([*before, "", ""]) if before else "",
+        "setup": "\n".join([*before, "", ""]),
         "launch": _launch(mpi, words),
     }
     script = re.sub(

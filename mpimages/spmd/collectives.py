@@ -25,7 +25,6 @@ __all__ = [
     "allgather",
     "allgather_in_place",
     "allreduce",
-    "alltoall",
     "barrier",
     "broadcast",
     "broadcast_array",
@@ -124,23 +123,6 @@ def scatter(comm: MPI.Intracomm, values: Sequence[Value] | None, root: int = 0) 
         packed = [own.tobytes()]
     found: Value = pickle.loads(packed[0])
     return found
-
-
-def alltoall(comm: MPI.Intracomm, values: Sequence[Value]) -> list[Value]:
-    """Send values[r] to rank r; return what each rank has sent to this one. Collective."""
-    packed = [_packed(value) for value in values]
-    outgoing, incoming = np.array([len(part) for part in packed]), np.empty(comm.size, np.int64)
-    complete(comm, comm.Ialltoall(outgoing, incoming), (outgoing, incoming))
-    sent = np.frombuffer(b"".join(packed), np.uint8)
-    received = np.empty(int(incoming.sum()), np.uint8)
-    complete(
-        comm,
-        comm.Ialltoallv(
-            [sent, outgoing.tolist(), None, MPI.BYTE], [received, incoming.tolist(), None, MPI.BYTE]
-        ),
-        (sent, received),
-    )
-    return [pickle.loads(part) for part in _cut(received, incoming.tolist())]
 
 
 def barrier(comm: MPI.Intracomm) -> None:
