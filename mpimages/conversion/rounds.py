@@ -304,7 +304,7 @@ class _Conversion:
                         buffers.begin(later, *pieces[later])
                     if len(block):
                         start = firsts[number]
-                        with calling(), phase("compute"):
+                        with calling(self.action.session.glance), phase("compute"):
                             values = np.ascontiguousarray(self.series.run(start, block))
                         behind.begin(write, start, values)
         with together.attempt():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.arguments import check_record_dtype
+from ..spmd.watch import between_calls
 from .chain import Shape, WritingStep
 
 __all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
@@ -183,6 +184,7 @@ class Apply:
         for i, key in enumerate(keys):
             # The function gets a copy, which it may keep or change without damage to a cached
             # record or to a buffer that the next batch will use.
+            between_calls()
             value = self._checked(self.func(batch[i].copy()), int(key))
             if out is None:
                 out = np.empty((len(batch), *value.shape), dtype=value.dtype)

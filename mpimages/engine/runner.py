@@ -18,7 +18,7 @@ from ..progress.meter import Tick
 from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
-from ..spmd.watch import calling
+from ..spmd.watch import between_calls, calling
 from .chain import Chain, FilterKeys, Positions, Renumber, Selector, Shape, WritingStep
 from .image_steps import Apply, Unlike, different
 from .selection import Selection, Settled, select
@@ -195,8 +195,9 @@ class Action:
         start, stop = before.partition.bounds(self.comm.rank)
         kept = np.zeros(stop - start, dtype=np.uint8)
         if isinstance(selector, FilterKeys):
-            with self.together(), calling():
+            with self.together(), calling(self.session.glance):
                 for i, key in enumerate(before.keys[start:stop]):
+                    between_calls()
                     kept[i] = bool(selector.func(selector.label(key)))
         else:
             func, label = selector.func, selector.label
@@ -204,6 +205,7 @@ class Action:
             def keep(first: int, batch: np.ndarray) -> None:
                 for i, value in enumerate(batch):
                     key = label(before.keys[first + i])
+                    between_calls()
                     kept[first + i - start] = bool(func(key, value.copy()))
 
             self._run(before, keep)
@@ -295,7 +297,7 @@ class Action:
             first, place = place, place + len(batch)
             if len(batch):
                 wanted = into(first, len(batch)) if into is not None else None
-                with calling(), phase("compute", batch.nbytes):
+                with calling(session.glance), phase("compute", batch.nbytes):
                     with session.stopping.at_once():
                         result = selection.run(first, batch, wanted)
                     if result is not wanted:

@@ -125,6 +125,11 @@ class Session:
         """The ranks by their hosts. Local; raises RuntimeError after `close`."""
         return self._open().nodes
 
+    def glance(self) -> None:
+        """Answer ranks that wait for this one, which works. Local; never raises."""
+        if self._shared is not None:
+            self._shared.watch.glance()
+
     @property
     def in_action(self) -> bool:
         """True while an action runs. Local; raises RuntimeError after `close`."""

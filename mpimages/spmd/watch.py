@@ -31,7 +31,7 @@ from .progress_messages import Reports
 from .roll import FRESH, Place, Roll
 from .waiting import PAUSE, pause, spin
 
-__all__ = ["Watch", "calling"]
+__all__ = ["Watch", "between_calls", "calling"]
 
 # Seconds until a waiting rank asks for the roll; between its warnings; to collect the places of
 # the others if all have posted, or if only some have; that an agreement may take to arrive; to
@@ -57,19 +57,21 @@ class _Here(threading.local):
     """State of this thread."""
 
     calling = False
+    glance: Callable[[], None] | None = None
 
 
 _here = _Here()
 
 
 @contextmanager
-def calling() -> Iterator[None]:
+def calling(glance: Callable[[], None]) -> Iterator[None]:
     """Mark a block that calls the user's functions for records of this rank. Local.
 
     Other ranks call them for other records, another number of times: they must not contain
-    collective calls.
+    collective calls. `glance` answers ranks that wait for this one; see `between_calls`.
     """
     before, _here.calling = _here.calling, True
+    _here.glance = glance
     try:
         yield
     except BaseException as error:
@@ -77,6 +79,14 @@ def calling() -> Iterator[None]:
         raise
     finally:
         _here.calling = before
+        if not before:
+            _here.glance = None
+
+
+def between_calls() -> None:
+    """Answer ranks that wait for this one, between two calls of a user's function. Local."""
+    if _here.glance is not None:
+        _here.glance()
 
 
 class Watch:
