@@ -59,9 +59,11 @@ class ThunderContext:
         What each rank may take: bytes, or a text such as ``'4GB'``. Default: what the batch
         system, the container and the node allow, shared among the ranks of a node.
     timeout : float, optional
-        Seconds that a rank waits in a collective method for others that are silent, before it
-        raises CollectiveMismatchError. Default: MPIMAGES_TIMEOUT, or for ever, as a slow rank is
-        no mistake. Ranks that are known to be elsewhere or to have ended raise at once.
+        Seconds that a rank waits in a collective method, at its beginning or later, for others
+        from which nothing is heard, before it raises CollectiveMismatchError, which names them and
+        their hosts. Default: MPIMAGES_TIMEOUT, or for ever, as a slow rank is no mistake: one that
+        works answers between two batches, and between two calls of a function that you gave.
+        Ranks that are known to be elsewhere or to have ended raise at once.
     progress : bool or float, optional
         Whether rank 0 shows on standard error how far all ranks are in long actions: a bar in a
         terminal and in notebooks; elsewhere a line every 30 s, or so many seconds as are given.
