@@ -29,6 +29,8 @@ OF_NODES := $(filter $(patsubst %,tests/%/%,api conversion engine exchange spmd 
   tests/commands/test_doctor.py,$(COLLECTIVE))
 # On one rank they are a part of test-serial.
 RANKED := $(patsubst %,test-ranks-%,$(filter-out 1,$(RANKS)) nodes 25)
+# Each file has hosts of its own, so that they share their waits.
+ON_HOSTS := $(patsubst tests/hosts/test_%.py,on-hosts-%,$(wildcard tests/hosts/test_*.py))
 IN_MEMORY := TMPDIR=$$(test -d /dev/shm && echo /dev/shm || echo $$TMPDIR)
 # As it was typed: make itself reads a $ in it otherwise.
 override DATA := $(value DATA)
@@ -55,7 +57,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/$(TMP)
 
 .PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
-  test-hosts on-hosts test-slurm on-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
+  test-hosts on-hosts $(ON_HOSTS) test-slurm on-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
 
 setup: $(DEV)
 
@@ -180,7 +182,10 @@ test-hosts: $(DEV)
 	@code=; .ci/hosts run 1 true $(unless_77); test "$$code" || $(MAKE) --no-print-directory on-hosts
 
 on-hosts: $(PHDF5)/.ready
-	$(BOTH_MPIS) .ci/hosts run 4 $(BIN)/python -m pytest tests/hosts
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(ON_HOSTS)
+
+$(ON_HOSTS): on-hosts-%:
+	$(BOTH_MPIS) .ci/hosts run 4 $(BIN)/python -m pytest tests/hosts/test_$*.py --durations=3
 
 test-slurm: $(DEV)
 	@code=; .ci/slurm install $(unless_77); test "$$code" || $(MAKE) --no-print-directory on-slurm

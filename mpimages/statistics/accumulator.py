@@ -181,7 +181,8 @@ class Accumulator:
                     {"sum": out.get("sum"), "mean": out.get("mean"), "variance": out.get(squared)},
                 )
                 if "stdev" in out:
-                    np.sqrt(out[squared], out=out["stdev"])
+                    with np.errstate(invalid="ignore"):  # a rank that has failed sends anything
+                        np.sqrt(out[squared], out=out["stdev"])
             extrema.finish(joined[moments_given:], out)
 
         found = finish_by_bands(

@@ -25,8 +25,7 @@ def test_ranks_in_other_actions_are_told_and_the_context_is_closed(own):
     images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
     with pytest.raises(
         CollectiveMismatchError,
-        match=r"rank 0 is in Images\.max; rank 1 is in "
-        r"Images\.mean",
+        match=r"rank 0( on \S+)? is in Images\.max; rank 1( on \S+)? is in Images\.mean",
     ) as caught:
         (images.mean if own.rank % 2 else images.max)()
     assert set(own.allgather(str(caught.value))) == {str(caught.value)}
@@ -44,7 +43,9 @@ def test_ranks_in_other_actions_are_told_and_the_context_is_closed(own):
 def test_closing_is_an_action_too(own):
     tsc = ThunderContext(own, memory="1GB")
     images = tsc.loadImagesFromArray(recording(6, (4, 5), "int16"))
-    with pytest.raises(CollectiveMismatchError, match=r"rank 1 is in ThunderContext\.close"):
+    with pytest.raises(
+        CollectiveMismatchError, match=r"rank 1( on \S+)? is in ThunderContext\.close"
+    ):
         (tsc.close if own.rank else images.max)()
     assert own.allreduce(1) == own.size
 
