@@ -332,8 +332,10 @@ class _Conversion:
                 with together.attempt():
                     self.action.session.stopping.check(ask=False)  # agreed in this round
                     columns = buffers.finish(number)
-                    if layout.blocks == 1:
-                        behind.finish()  # it writes the block that this round fills
+                if layout.blocks == 1:
+                    # It writes the block that this round fills: by a rank that has failed, too.
+                    with together.attempt():
+                        behind.finish()
                 exchange = self._exchange(stop - start, layout)
                 own = exchange.pixels.counts[self.comm.rank]
                 block = buffers.block(number, own, self.partition.count)
