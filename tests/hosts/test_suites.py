@@ -34,7 +34,7 @@ def collective(*places):
 
 def passes(mpi, hosts, slots, *files):
     """Run them over hosts."""
-    chosen = ("-m", "ranks and not few_ranks", "--color=no", *files)
+    chosen = ("-m", "ranks and not few_ranks and not slow", "--color=no", *files)
     with HostsJob(mpi, hosts, "suite.py", *chosen, slots=slots, MPIMAGES_TEST_THOROUGH="") as job:
         assert job.wait(600) == 0, job.output
     assert " passed" in job.output

@@ -52,7 +52,8 @@ def test_a_straggler_is_told_to_rank_0_and_by_it(hasty):
         assert rank == 0 or to <= {0}, messages
         # Some four in a period of those that wait; nobody is asked again before it has answered.
         assert len(messages) < 4 * tsc.size * (1.0 / 0.05)
-    assert sum(kind == "NoneType" for kind, _ in everywhere[0]) < 6  # asked the straggler
+    # Asked once, and once more after it has answered at last.
+    assert everywhere[0].count(("NoneType", last)) <= 3, everywhere[0]
     if tsc.size > 2:
         told = allgather(tsc.comm, {rank: place.kind for rank, place in places.items()})
         for rank in range(last):
