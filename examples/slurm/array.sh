@@ -12,6 +12,8 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
+# If nothing is heard from a host for so many seconds, the job ends with an error.
+export MPIMAGES_TIMEOUT="${MPIMAGES_TIMEOUT:-1800}"
 paths=(
   /scratch/lab/monday
   /scratch/lab/tuesday

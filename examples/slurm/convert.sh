@@ -8,5 +8,8 @@
 #SBATCH --time=4:00:00
 #SBATCH --no-requeue
 
+# If nothing is heard from a host for so many seconds, the job ends with an error.
+export MPIMAGES_TIMEOUT="${MPIMAGES_TIMEOUT:-1800}"
+
 # Should the ranks not find each other: `srun --mpi=list` names the other ways.
 srun --mpi=pmix mpimages to-series /scratch/lab/recording /scratch/lab/series.h5

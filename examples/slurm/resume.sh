@@ -12,6 +12,9 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
+# If nothing is heard from a host for so many seconds, the job ends with an error.
+export MPIMAGES_TIMEOUT="${MPIMAGES_TIMEOUT:-1800}"
+
 # Should the ranks not find each other: `srun --mpi=list` names the other ways.
 srun --mpi=pmix mpimages to-series /scratch/lab/recording /scratch/lab/series.h5 --resume
 code=$?

@@ -6,5 +6,8 @@
 #SBATCH --mem-per-cpu=2G
 #SBATCH --time=0:30:00
 
+# If nothing is heard from a host for so many seconds, the job ends with an error.
+export MPIMAGES_TIMEOUT="${MPIMAGES_TIMEOUT:-1800}"
+
 # Should the ranks not find each other: `srun --mpi=list` names the other ways.
 srun --mpi=pmix mpimages stats /scratch/lab/recording /scratch/lab/statistics
