@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 import pickle
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -162,6 +164,25 @@ for _name in dir(MPI.Intracomm):
     # What has a form that does not block. A message that has been seen may be received.
     if hasattr(MPI.Intracomm, f"I{_name.lower()}") and _name not in ("Recv", "recv"):
         setattr(Counted, _name, _refuse(_name))
+
+
+@contextmanager
+def counting_calls(tsc: Any) -> Iterator[Counter[str]]:
+    """Count what the ranks of a context do in the block; see `tally`.
+
+    The entry of an action counts as well, and apart ("near") the ranks of a node.
+    """
+    shared = tsc.session._shared
+    segments, kept = shared.segments, (shared.comm, shared.watch.comm, shared.nodes)
+    shared.comm, shared.watch.comm = (Counted(comm) for comm in kept[:2])
+    shared.nodes = replace(shared.nodes, comm=shared.comm, node=Near(kept[2].node))
+    segments.nodes, segments._comm, segments._node = shared.nodes, shared.comm, shared.nodes.node
+    restart()
+    try:
+        yield tally
+    finally:
+        shared.comm, shared.watch.comm, shared.nodes = kept
+        segments.nodes, segments._comm, segments._node = kept[2], kept[0], kept[2].node
 
 
 # -- one rank of thousands -------------------------------------------------------------------

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,23 +145,23 @@ def command_of(process: int) -> list[bytes]:
 
 
 @contextmanager
-def cut(host: str) -> Iterator[None]:
+def undone(done: tuple[object, ...], undo: tuple[object, ...]) -> Iterator[None]:
+    """Do something to a host, and undo it when the block ends."""
+    call(*done)
+    try:
+        yield
+    finally:
+        call(*undo)
+
+
+def cut(host: str) -> AbstractContextManager[None]:
     """Without its cable."""
-    call("cut", host)
-    try:
-        yield
-    finally:
-        call("mend", host)
+    return undone(("cut", host), ("mend", host))
 
 
-@contextmanager
-def off(host: str) -> Iterator[None]:
+def off(host: str) -> AbstractContextManager[None]:
     """Without power: it ends without a word. It is started anew."""
-    call("off", host)
-    try:
-        yield
-    finally:
-        call("on", host)
+    return undone(("off", host), ("on", host))
 
 
 @contextmanager
@@ -177,14 +177,9 @@ def rate(speed: str, *hosts: str) -> Iterator[None]:
             call("rate", host)
 
 
-@contextmanager
-def hidden(host: str, directory: Path, other: Path | str = "") -> Iterator[None]:
+def hidden(host: str, directory: Path, other: Path | str = "") -> AbstractContextManager[None]:
     """On that host an empty directory, or the other one, is where this one was."""
-    call("hide", host, directory, *([other] if other else []))
-    try:
-        yield
-    finally:
-        call("show", host, directory)
+    return undone(("hide", host, directory, *([other] if other else [])), ("show", host, directory))
 
 
 class Traffic(NamedTuple):
