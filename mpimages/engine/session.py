@@ -13,7 +13,7 @@ from ..core.timers import Timings, measuring
 from ..core.workspace import Workspace
 from ..progress.meter import Meter, choose_progress
 from ..spmd import communicators
-from ..spmd.agreement import Together, is_agreed, moment
+from ..spmd.agreement import MOST, Together, is_agreed, moment
 from ..spmd.cores import threads_per_rank
 from ..spmd.exit import end_of_interrupt
 from ..spmd.memory_limit import find_budget
@@ -24,8 +24,7 @@ from ..spmd.versions import Versions, check_versions, number, versions
 
 __all__ = ["Session"]
 
-# The largest integer that an agreement carries. Parts of a second in one.
-MOST = 2**63 - 1
+# Parts of a second in an integer that the ranks agree on.
 MICRO = 10**6
 
 
@@ -93,7 +92,7 @@ class Session:
                 if self.rank == 0:
                     on, seconds = choose_progress(progress)
                     shown, interval = int(on), min(MOST, int((seconds or 0) * MICRO))
-                software = versions()
+                software = versions() if self.size > 1 else ()
                 prepare()
             stamp = number(software)
             wanted = int(segments.are_wanted())

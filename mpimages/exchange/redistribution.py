@@ -506,4 +506,4 @@ class _Mover:
             self._worked = 0
             for turn in self.begun:
                 if turn.transfer is not None:
-                    turn.transfer.advance()
+                    turn.transfer.Test()

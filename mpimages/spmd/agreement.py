@@ -28,6 +28,7 @@ from .collectives import allgather, allgather_in_place, allreduce, broadcast
 from .waiting import complete
 
 __all__ = [
+    "MOST",
     "Together",
     "allgather_rows",
     "from_rank",
@@ -37,6 +38,9 @@ __all__ = [
     "moment",
     "teller_of",
 ]
+
+# No number that the ranks agree on is larger: that of a rank that has nothing to say.
+MOST = 2**63 - 1
 
 Result = TypeVar("Result")
 ErrorType = TypeVar("ErrorType", bound=BaseException)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 from mpi4py import MPI
 
 from ..core.partition import Partition
 from ..core.timers import phase
-from .waiting import complete
+from .waiting import abandon, complete
 
 __all__ = [
     "PIECE_BYTES",
@@ -56,7 +56,7 @@ def broadcast(comm: MPI.Intracomm, value: Value, root: int = 0) -> Value:
     if comm.size == 1:
         return value
     packed = _packed(value) if comm.rank == root else b""
-    slot = _slots([packed], WIDE_SLOT)
+    slot = _slot(packed, WIDE_SLOT)
     complete(comm, comm.Ibcast([slot, MPI.BYTE], root), slot)
     length = _lengths(slot, WIDE_SLOT)[0]
     if length > WIDE_SLOT - LENGTH:
@@ -73,7 +73,7 @@ def allgather(comm: MPI.Intracomm, value: Value) -> list[Value]:
     if comm.size == 1:
         return [value]
     packed = _packed(value)
-    own, slots = _slots([packed], SLOT), np.empty(comm.size * SLOT, np.uint8)
+    own, slots = _slot(packed, SLOT), np.empty(comm.size * SLOT, np.uint8)
     complete(comm, comm.Iallgather([own, MPI.BYTE], [slots, MPI.BYTE]), (own, slots))
     lengths = _lengths(slots, SLOT)
     if max(lengths) <= SLOT - LENGTH:
@@ -135,14 +135,13 @@ def _packed(value: object) -> bytes:
     return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
-def _slots(packed: list[bytes], size: int) -> np.ndarray:
-    """Return slots with the lengths of pickles, and with those that fit."""
-    slots = np.zeros((len(packed), size), np.uint8)
-    for slot, one in zip(slots, packed, strict=True):
-        slot[:LENGTH] = np.array([len(one)]).view(np.uint8)
-        if LENGTH + len(one) <= size:
-            slot[LENGTH : LENGTH + len(one)] = np.frombuffer(one, np.uint8)
-    return slots.reshape(-1)
+def _slot(packed: bytes, size: int) -> np.ndarray:
+    """Return a slot with the length of a pickle, and with the pickle if it fits."""
+    slot = np.zeros(size, np.uint8)
+    slot[:LENGTH] = np.array([len(packed)]).view(np.uint8)
+    if LENGTH + len(packed) <= size:
+        slot[LENGTH : LENGTH + len(packed)] = np.frombuffer(packed, np.uint8)
+    return slot
 
 
 def _lengths(slots: np.ndarray, size: int) -> list[int]:
@@ -251,25 +250,18 @@ class Transfer:
                     self._requests.append(post([piece, MPI.BYTE], rank, TRANSFER))
                     self._pieces.append(piece)
 
-    def advance(self) -> bool:
+    def Test(self) -> bool:
         """Let MPI move what it can now; return True once all has arrived and is sent. Local."""
         if self._requests and MPI.Request.Testall(self._requests):
             self._requests, self._pieces = [], []
         return not self._requests
 
-    # `complete` takes a transfer for the one request that is complete with all of its own. If the
-    # wait is given up, it keeps the pieces, to which MPI may still write.
-    Test = advance
-
     def finish(self) -> None:
         """Wait until all has arrived and is sent."""
-        if not self.advance():
-            complete(self._comm, cast(MPI.Request, self), tuple(self._pieces), bulk=True)
+        if not self.Test():
+            complete(self._comm, self, tuple(self._pieces), bulk=True)
 
     def give_up(self) -> None:
         """Keep the arrays for ever, unless all is done: MPI may still write to them. Local."""
         if self._requests:
-            _given_up.append(self)
-
-
-_given_up: list[Transfer] = []
+            abandon(self, tuple(self._pieces))

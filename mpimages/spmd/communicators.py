@@ -99,24 +99,28 @@ def _duplicates(origin: MPI.Intracomm, limit: float | None) -> tuple[MPI.Intraco
 
     Signals and the timeout are served while it waits: there is no watch yet.
     """
-    (first, request), (second, other) = origin.Idup(), origin.Idup()
-    if not (waiting.spin(request) and waiting.spin(other)):
-        began = warned = time.monotonic()
-        while not (request.Test() and other.Test()):
-            now = time.monotonic()
-            waiting.pause(now - began)
-            told = (
-                f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
-                "other ranks of its communicator: every one of them is to make the context"
+    (first, one), (second, other) = origin.Idup(), origin.Idup()
+    began = warned = time.monotonic()
+
+    def look(_: float) -> None:
+        nonlocal warned
+        now = time.monotonic()
+        told = (
+            f"rank {origin.rank} has waited {now - began:.0f} s in ThunderContext for the "
+            "other ranks of its communicator: every one of them is to make the context"
+        )
+        if limit is not None and now - began > limit:
+            end_alone()
+            raise CollectiveMismatchError(
+                f"{told}. ThunderContext(timeout=) or MPIMAGES_TIMEOUT is the limit"
             )
-            if limit is not None and now - began > limit:
-                end_alone()
-                raise CollectiveMismatchError(
-                    f"{told}. ThunderContext(timeout=) or MPIMAGES_TIMEOUT is the limit"
-                )
-            if now - warned > WARN:
-                warned = now
-                _log.warning("%s", told)
+        if now - warned > WARN:
+            warned = now
+            _log.warning("%s", told)
+
+    for request in (one, other):
+        if not waiting.spin(request):
+            waiting.poll(request, look)
     return first, second
 
 

@@ -22,7 +22,7 @@ from mpi4py import MPI
 
 from ..core.ranges import Ranges
 
-__all__ = ["FRESH", "Place", "Roll"]
+__all__ = ["FRESH", "WITHIN", "Place", "Roll"]
 
 # Seconds between two messages of a rank that waits, and seconds for each rank, so that rank 0
 # receives at most a few hundred a second.
@@ -34,6 +34,8 @@ FRESH = 3
 TAG = 0
 # Kinds of places in the order in which a rank comes to them within an action.
 KINDS = ("in", "waits", "works", "left", "tired", "silence", "out", "ended", "failed")
+# The last of those among which a rank may go back and forth.
+WITHIN = KINDS.index("works")
 # Of these all ranks are told at once.
 URGENT = ("tired", "silence", "out", "failed")
 
@@ -64,7 +66,7 @@ class Place:
     @property
     def order(self) -> tuple[int, int]:
         """The order of a rank's places, but that it may wait and work by turns."""
-        return self.sequence, max(2, KINDS.index(self.kind))
+        return self.sequence, max(WITHIN, KINDS.index(self.kind))
 
 
 class Roll:
@@ -79,6 +81,8 @@ class Roll:
     ----------
     places : dict
         The last known place of each rank.
+    furthest : (int, int)
+        The greatest `Place.order` of another rank.
     stop : Place or None
         The last request to stop an action.
     given_up : (int, Place) or None
@@ -90,6 +94,7 @@ class Roll:
     def __init__(self, comm: MPI.Intracomm) -> None:
         self._comm = comm
         self.places: dict[int, Place] = {}
+        self.furthest = (0, 0)
         self.stop: Place | None = None
         self.given_up: tuple[int, Place] | None = None
         self.period = max(PERIOD, FOR_EACH * comm.size)
@@ -178,6 +183,8 @@ class Roll:
             self.stop = place
         elif rank not in self.places or place.order >= self.places[rank].order:
             self.places[rank] = place
+            if rank != self._comm.rank:
+                self.furthest = max(self.furthest, place.order)
 
     def _ask_quiet(self) -> None:
         """Ask the ranks that have been quiet for a period, if anybody waits for them."""

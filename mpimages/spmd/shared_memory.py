@@ -16,7 +16,7 @@ import numpy as np
 from mpi4py import MPI
 
 from ..core.cleanup import quietly
-from .collectives import broadcast
+from .collectives import allreduce, broadcast
 from .nodes import Nodes
 from .waiting import complete
 
@@ -68,9 +68,7 @@ class Segments:
         return (NODE_BYTES // largest - HEAD) // 2 // HEAD * HEAD
 
     def _all(self, condition: bool) -> bool:
-        lowest = np.array([condition], dtype=np.int64)
-        complete(self._comm, self._comm.Iallreduce(MPI.IN_PLACE, lowest, op=MPI.MIN), lowest)
-        return bool(lowest[0])
+        return bool(allreduce(self._comm, np.array([condition], dtype=np.int64), MPI.MIN)[0])
 
     def reserve(self, size: int) -> bool:
         """Make halves of at least `size` bytes; return True on success on all ranks. Collective.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from mpi4py import MPI
 
 from ..core.timers import phase
 
-__all__ = ["PAUSE", "clear_lookout", "complete", "pause", "set_lookout", "spin"]
+__all__ = ["PAUSE", "abandon", "clear_lookout", "complete", "poll", "set_lookout", "spin"]
 
 # Seconds of polling without a pause; then seconds of polling that yields the core to others until
 # the first sleep; then maximum seconds between two polls: while the data of other ranks arrive,
@@ -26,10 +27,18 @@ LONG = 1.0
 # The memory of a call.
 Buffer = np.ndarray | tuple[np.ndarray, ...]
 
+
+class Pending(Protocol):
+    """A request of MPI, or several of which all are to be complete."""
+
+    def Test(self) -> bool:
+        """Let MPI go on; return True once it is complete."""
+
+
 # By the communicator's handle: the function that a waiting rank calls regularly.
 _lookouts: dict[int, Callable[[float], None]] = {}
 # Abandoned requests, with the memory that they may still write to.
-_given_up: list[tuple[MPI.Request, Buffer]] = []
+_given_up: list[tuple[Pending, Buffer]] = []
 
 
 def set_lookout(comm: MPI.Intracomm, look: Callable[[float], None]) -> None:
@@ -45,7 +54,7 @@ def clear_lookout(comm: MPI.Intracomm) -> None:
     _lookouts.pop(comm.handle, None)
 
 
-def spin(request: MPI.Request) -> bool:
+def spin(request: Pending) -> bool:
     """Poll for the usual delay between ranks; return True if the request is complete. Local."""
     began = time.perf_counter()
     while not request.Test():
@@ -57,37 +66,38 @@ def spin(request: MPI.Request) -> bool:
     return True
 
 
-def pause(waited: float) -> None:
-    """Sleep between two polls of a rank that has waited for so many seconds. Local."""
-    time.sleep(min(PAUSE if waited < LONG else LONG_PAUSE, waited / 4))
+def poll(request: Pending, look: Callable[[float], None] | None = None, bulk: bool = False) -> None:
+    """Wait until a request is complete, which has been spun for in vain; see `complete`. Local.
+
+    `look` is called between two polls with the seconds that have passed; what it raises ends the
+    wait.
+    """
+    began = looked = time.monotonic()
+    while not request.Test():
+        now = time.monotonic()
+        waited = now - began
+        time.sleep(BULK_PAUSE if bulk else min(PAUSE if waited < LONG else LONG_PAUSE, waited / 4))
+        if look is not None and now - looked >= PAUSE:
+            looked = now
+            look(waited)
 
 
-def complete(comm: MPI.Intracomm, request: MPI.Request, buffer: Buffer, bulk: bool = False) -> None:
+def complete(comm: MPI.Intracomm, request: Pending, buffer: Buffer, bulk: bool = False) -> None:
     """Wait for an operation of MPI that uses the memory of `buffer`.
 
     `comm` is the one whose look-out is called meanwhile; the request may be of another
     communicator of the same ranks, or of some of them. With `bulk` much data may be on its way.
     """
     with phase("wait (ranks)"):
-        _complete(comm, request, buffer, bulk)
+        if spin(request):
+            return
+        try:
+            poll(request, _lookouts.get(comm.handle), bulk)
+        except BaseException:
+            abandon(request, buffer)
+            raise
 
 
-def _complete(comm: MPI.Intracomm, request: MPI.Request, buffer: Buffer, bulk: bool) -> None:
-    if spin(request):
-        return
-    look = _lookouts.get(comm.handle)
-    began = time.monotonic()
-    looked = began
-    try:
-        while not request.Test():
-            now = time.monotonic()
-            if bulk:
-                time.sleep(BULK_PAUSE)
-            else:
-                pause(now - began)
-            if look is not None and now - looked >= PAUSE:
-                looked = now
-                look(now - began)
-    except BaseException:
-        _given_up.append((request, buffer))
-        raise
+def abandon(request: Pending, buffer: Buffer) -> None:
+    """Keep a request that nobody waits for, and the memory that MPI may still write to. Local."""
+    _given_up.append((request, buffer))

@@ -28,8 +28,8 @@ from ..errors import CollectiveMismatchError
 from .agreement import mark_agreed, mark_of_user
 from .nodes import Nodes
 from .progress_messages import Reports
-from .roll import FRESH, Place, Roll
-from .waiting import PAUSE, pause, spin
+from .roll import FRESH, WITHIN, Place, Roll
+from .waiting import PAUSE, poll, spin
 
 __all__ = ["Watch", "between_calls", "calling"]
 
@@ -127,7 +127,6 @@ class Watch:
         self.meanwhile: Callable[[], None] | None = None
         self._pieces = 0
         self._parted = False  # True if the last handshake has not completed
-        self._silence = False  # True if this rank has waited too long
         self._gone_since: float | None = None
         self._sequence = 0
         self._last = "ThunderContext"
@@ -193,14 +192,14 @@ class Watch:
 
     def _wait(self, posted: MPI.Request) -> None:
         """Wait until the handshake is complete, and look for messages meanwhile."""
-        began = time.monotonic()
+
+        def look(waited: float) -> None:
+            if self._attend(waited, "in") and any(map(self._differs, self._others())):
+                self._collect(GATHER)
+                self._raise_mismatch()
+
         try:
-            while not posted.Test():
-                waited = time.monotonic() - began
-                pause(waited)
-                if self._attend(waited, "in") and any(map(self._differs, self._others())):
-                    self._collect(GATHER)
-                    self._raise_mismatch()
+            poll(posted, look)
         except BaseException:
             self._give_up()  # for a limit or a signal, of this rank alone
             raise
@@ -215,8 +214,9 @@ class Watch:
     def _give_up(self) -> None:
         """Say that this rank waits no more, and break the watch. Local."""
         if not self._parted:
-            kind = "silence" if self._silence else "tired"
-            self.roll.tell(replace(self._mine, kind=kind))
+            if self._mine.kind != "silence":
+                self._mine = replace(self._mine, kind="tired")
+            self.roll.tell(self._mine)
             self.roll.tell_all()
         self.broken = self._parted = True  # what it has waited for stays open
 
@@ -409,13 +409,14 @@ class Watch:
     def _raise_silence(self, told: str, teller: int) -> NoReturn:
         """Raise the error of a rank that has waited too long, on it or on another. Local."""
         if not self._parted:
-            self._silence = True
             self._mine = replace(self._mine, kind="silence", text=told)
         raise mark_agreed(CollectiveMismatchError(told), self.comm, teller)
 
     def _gone(self) -> list[int]:
         """Return the ranks that are known to have left the action of this one. Local."""
         known = self.roll.places
+        if self.roll.furthest <= (self._sequence, WITHIN):  # nobody: the usual case, at each look
+            return []
         return [rank for rank in known if rank != self.comm.rank and self._is_gone(known[rank])]
 
     def _is_gone(self, place: Place) -> bool:
@@ -491,7 +492,9 @@ class Watch:
             self._post("the end", kind, text)
             if urgent:
                 self._tell_place()
-        elif failure is not None and self._silence:  # others need not print what this one has
+        elif (
+            failure is not None and self._mine.kind == "silence"
+        ):  # others need not print what this one has
             self._mine = Place(self._sequence + 1, 0, kind, text)
             self._tell_place()
 

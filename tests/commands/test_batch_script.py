@@ -155,7 +155,7 @@ def test_whatever_the_path_the_shell_gives_it_back(say, tmp_path, monkeypatch, p
 def test_setup_comes_before_the_job_and_behind_what_sbatch_reads(say):
     lines = ("module load gcc", "source 'a b/activate'\nexport X=1")
     script = say("to-series", "r", "s", "--setup", lines[0], "--setup", lines[1])
-    assert f":-1800}}\"\n{lines[0]}\n{lines[1]}\n\n# Should" in script
+    assert f':-1800}}"\n{lines[0]}\n{lines[1]}\n\n# Should' in script
     assert script.index(lines[0]) > script.rindex("#SBATCH")
     assert script.index(lines[1]) < script.index("srun --mpi")
 

@@ -56,7 +56,7 @@ def test_arrays_between_pairs(tsc, monkeypatch, piece):
     sent = [(rank, np.arange(5) + 10 * tsc.rank + 100 * rank) for rank in others]
     received = [(rank, np.zeros(5, np.int64)) for rank in others]
     transfer = Transfer(tsc.comm, sent, received)
-    transfer.advance()
+    transfer.Test()
     transfer.finish()
     for rank, array in received:
         assert array.tolist() == [

@@ -49,8 +49,6 @@ TURN_BYTES = 1 << 22
 LINE_BYTES = 64
 # What an earlier job wrote is read again in pieces.
 READ_BYTES = 1 << 24
-# More than any number that rank 0 tells with an agreement.
-MOST = 2**63 - 1
 
 
 class DatasetWriter:

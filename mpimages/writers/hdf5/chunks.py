@@ -23,13 +23,13 @@ from ...core.crc32 import crc32
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import CHUNK_FILE, chunk_file
-from ...spmd.agreement import Together
+from ...spmd.agreement import MOST, Together
 from ...spmd.collectives import gather
 from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
 from ..output.files import naming_file, open_again, read_run, write_all
 from ..output.plain import sync_directory
-from .base import INDEX_COLUMNS, MOST, DatasetWriter
+from .base import INDEX_COLUMNS, DatasetWriter
 from .file import check_same, create_dataset, fill_checksums
 from .file_object import new_file, open_file
 from .filters import Encoded, chunk_encoder

@@ -18,11 +18,11 @@ from mpi4py import MPI
 
 from ...core.cleanup import quietly
 from ...dims import pixel_grain
-from ...spmd.agreement import Together, from_rank
+from ...spmd.agreement import MOST, Together, from_rank
 from ...spmd.collectives import broadcast_array
 from ..output.boxes import read_box, write_box
 from ..output.files import OutputFiles, naming_file, open_again
-from .base import MOST, DatasetWriter, compressed_chunks
+from .base import DatasetWriter, compressed_chunks
 from .chunk_shape import chunk_shape
 from .chunks import CompressedWriter
 from .file import find_places
