@@ -221,6 +221,10 @@ class Roll:
         self._heard[0] = now
         self.stop = stop if stop is not None else self.stop
 
+    def heard_since(self, moment: float) -> set[int]:
+        """Return the other ranks that were heard from since a moment."""
+        return {rank for rank, when in self._heard.items() if when >= moment} - {self._comm.rank}
+
     def quiet(self, seconds: float, since: float) -> dict[int, float]:
         """Return the ranks not heard from for so many seconds, and for how long.
 

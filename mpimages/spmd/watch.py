@@ -257,9 +257,11 @@ class Watch:
     def look_about(self, waited: float) -> None:
         """Raise if the wait of this rank within an action is useless. Local.
 
-        A rank passes an agreement only after all have reached it. So if a rank is in a later
-        action, or has said that it left this one, and this rank still waits, then that rank has
-        left with an exception of its own. A rank that has been silent for the limit is given up.
+        A rank passes an agreement only after all have reached it. So if a rank has said that it
+        left this action, or is in a later one, and this rank still waits, then that rank has left
+        with an exception of its own. Or the result of the agreement has not arrived here, because
+        a link is cut: that a rank is in a later action counts only if all others were heard
+        meanwhile. A rank that has been silent for the limit is given up.
         """
         if self.meanwhile is not None:
             self.meanwhile()
@@ -272,6 +274,10 @@ class Watch:
         if not gone:
             return
         now = time.monotonic()
+        left = any(self.roll.places[rank].sequence == self._sequence for rank in gone)
+        heard = self.roll.heard_since(now - waited) | {*gone, self.comm.rank}
+        if not left and len(heard) < self.comm.size:
+            return
         self._gone_since = self._gone_since or now
         if now - self._gone_since > ARRIVE:
             # Ranks that only detected the mismatch are not its cause.
@@ -347,11 +353,13 @@ class Watch:
         Ranks that were not heard from for so many seconds count as unknown.
         """
         known = {**self.roll.places, self.comm.rank: self._mine}
-        quiet = self.roll.quiet(seconds or FRESH * self.roll.period, time.monotonic())
+        now = time.monotonic()
+        quiet = self.roll.quiet(seconds or FRESH * self.roll.period, now)
+        heard = self.roll.heard_since(now - self._waited)  # some may be in another action
         here = {
             rank: known[rank]
             for rank in sorted(known)
-            if known[rank].sequence == self._sequence and rank not in quiet
+            if (known[rank].sequence == self._sequence and rank not in quiet) or rank in heard
         }
         within: dict[Place, list[int]] = {}  # all ranks of an action are in the same one
         texts = []

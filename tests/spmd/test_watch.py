@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mpimages import CollectiveMismatchError, ThunderContext
+from mpimages.spmd.roll import Place
 
 from ..support.data import recording, same_bits
 
@@ -100,3 +101,21 @@ def test_a_time_limit_of_the_environment(own, monkeypatch):
     monkeypatch.setenv("MPIMAGES_TIMEOUT", "100")
     with ThunderContext(own, memory="1GB") as tsc:
         assert tsc.session._limit == 100
+
+
+@pytest.mark.mpi(min_size=3)
+def test_a_rank_that_is_ahead_has_not_left_while_another_is_silent(own, monkeypatch):
+    """The result of an agreement may be held up where a link is cut: it arrives with the link."""
+    monkeypatch.setattr("mpimages.spmd.watch.ARRIVE", -1.0)
+    tsc = ThunderContext(own, memory="1GB")
+    watch = tsc.session._shared.watch
+    ahead, *silent = [rank for rank in range(tsc.size) if rank != tsc.rank]
+    monkeypatch.setattr(watch.roll, "listen", lambda place: False)
+    watch.roll._note(ahead, Place(watch._sequence + 1, 0, "in", "Images.max"))
+    watch.look_about(0.0)
+    assert not watch.broken
+    for rank in silent:
+        watch.roll._note(rank, Place(watch._sequence, 0, "waits", "Images.mean"))
+    with pytest.raises(CollectiveMismatchError, match=f"rank {ahead} has left"):
+        watch.look_about(1.0)
+    assert watch.broken
