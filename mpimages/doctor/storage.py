@@ -65,7 +65,7 @@ def _examine_hosts(context: ThunderContext, path: str, directory: str) -> list[F
 
     The last finding is whether all ranks see what rank 0 has made.
     """
-    leads, view = context.session.nodes.leads, None
+    leads, view = _leads(context), None
     with Together(context.comm, ACTION):
         if leads:
             view = _View(socket.gethostname(), context.rank, find_mount(path))
@@ -77,6 +77,11 @@ def _examine_hosts(context: ThunderContext, path: str, directory: str) -> list[F
     )
     others = [_differing(views), look_at_caches(mount, len(views)), locks]
     return [*(one for one in others if one is not None), seen]
+
+
+def _leads(context: ThunderContext) -> bool:
+    """Return True on one rank of each host. Local."""
+    return context.session.nodes.leads
 
 
 def _differing(views: list[_View]) -> Finding | None:

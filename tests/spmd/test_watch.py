@@ -111,6 +111,7 @@ def test_a_rank_that_is_ahead_has_not_left_while_another_is_silent(own, monkeypa
     watch = tsc.session._shared.watch
     ahead, *silent = [rank for rank in range(tsc.size) if rank != tsc.rank]
     monkeypatch.setattr(watch.roll, "listen", lambda place: False)
+    own.Barrier()  # nobody hears of the others' errors below
     watch.roll._note(ahead, Place(watch._sequence + 1, 0, "in", "Images.max"))
     watch.look_about(0.0)
     assert not watch.broken
