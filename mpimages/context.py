@@ -218,6 +218,10 @@ class ThunderContext:
         nchannels: int | None = None,
         incomplete: str | None = None,
         shape: Sequence[int] | None = None,
+        order: str | None = None,
+        flyback: int | Sequence[int] | None = None,
+        pattern: str | None = None,
+        follow: str | None = None,
     ) -> Images:
         """Images in files. Collective; reads the names and the first header, no pixels.
 
@@ -256,6 +260,20 @@ class ThunderContext:
             logged. By default that is an error, unless `stopIdx` is before it.
         shape : optional
             In place of `dims`, where flat binary files are row-major, the last axis fastest.
+        order : str, optional
+            In which order the pages run, the fastest axis first: ``'CZT'`` by default, one page
+            of each channel in turn, then the planes of a volume, then the volumes.
+        flyback : int or sequence of int, optional
+            Which planes of each volume are left out: the last so many, or those with these
+            numbers, from 0. `nplanes` counts them.
+        pattern : str, optional
+            Where planes, channels or times lie in files of their own: what the names say, below
+            the directory `dataPath`, as ``'t{t}/z{z}.tif'`` or ``'*_z{z}_c{c}_t{t}.tif'``.
+            ``{t}`` and ``{z}`` stand for numbers, ``{c}`` for a number or a name, ``*`` for
+            anything.
+        follow : 'directory', optional
+            Which other files HDF5 files may lead to, by external links and virtual datasets:
+            those in their own directory and below. By default none.
 
         Raises
         ------
@@ -281,6 +299,10 @@ class ThunderContext:
                     "nchannels": nchannels,
                     "incomplete": incomplete,
                     "shape": shape,
+                    "order": order,
+                    "flyback": flyback,
+                    "pattern": pattern,
+                    "follow": follow,
                 },
                 inputFormat,
                 ext,

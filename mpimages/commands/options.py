@@ -87,6 +87,26 @@ def _nplanes(_: click.Context, parameter: click.Parameter, text: str | None) -> 
     return int(text)
 
 
+def _order(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    if text is not None and sorted(text.upper()) != ["C", "T", "Z"]:
+        raise click.BadParameter(f"{text!r} does not name C, Z and T once")
+    return text
+
+
+def _flyback(
+    _: click.Context, parameter: click.Parameter, text: str | None
+) -> int | tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    if not all(part.isdecimal() for part in parts):
+        raise click.BadParameter(f"{text!r} is neither a number nor a list of them such as 3,7")
+    planes = tuple(int(part) for part in parts)
+    return planes if "," in text else planes[0]
+
+
 _READING = (
     click.option(
         "--format",
@@ -105,13 +125,31 @@ _READING = (
         "--nchannels",
         type=click.IntRange(min=1),
         metavar="N",
-        help="The pages of TIFFs are of N channels, one of each in turn, whatever the header says.",
+        help="The pages are of N channels, whatever the header says.",
+    ),
+    click.option(
+        "--order",
+        callback=_order,
+        metavar="CZT",
+        help="How the pages run, the fastest axis first; default: CZT, one of each channel in "
+        "turn.",
+    ),
+    click.option(
+        "--flyback",
+        callback=_flyback,
+        metavar="N|I,J",
+        help="Leave out the last N planes of each volume, or those with the numbers I,J (one: I,).",
     ),
     click.option(
         "--channel",
         type=click.IntRange(min=0),
         metavar="C",
         help="Which channel, from 0, of files with several.",
+    ),
+    click.option(
+        "--pattern",
+        metavar="NAMES",
+        help="What the names below PATH say: t{t}/z{z}.tif, *_z{z}_c{c}_t{t}.tif.",
     ),
     click.option("--start", "startIdx", type=int, metavar="I", help="The first image, from 0."),
     click.option(
@@ -145,6 +183,11 @@ _READING = (
     ),
     click.option("--dataset", metavar="NAME", help="Which dataset of HDF5 files."),
     click.option(
+        "--follow",
+        type=click.Choice(["directory"]),
+        help="Read what HDF5 files lead to below their own directory.",
+    ),
+    click.option(
         "--axes",
         metavar="AXES",
         help="Order of the axes of HDF5 and NPY, slowest first, as TZYX; with channels C.",
@@ -159,7 +202,10 @@ _NAMES = (
     "inputFormat",
     "nplanes",
     "nchannels",
+    "order",
+    "flyback",
     "channel",
+    "pattern",
     "startIdx",
     "stopIdx",
     "incomplete",
@@ -168,6 +214,7 @@ _NAMES = (
     "shape",
     "dtype",
     "dataset",
+    "follow",
     "axes",
     "ext",
 )

@@ -19,7 +19,7 @@ from ..core.json_types import JsonObject
 from ..core.ranges import consecutive
 from ..errors import FormatError
 from .byte_ranges import open_file
-from .options import ALL_PLANES, Options
+from .options import ALL_PLANES, CONTENT, Options
 from .places import Places
 
 MINIMUM_CLAIM = 1 << 24
@@ -45,6 +45,12 @@ class Header:
         ``unit``, ``frameInterval`` (s), where the header has them.
     layout : dict
         What the format's reader needs to know besides.
+    found : dict
+        What people ask about: ``program`` (which wrote the file, with its version), ``axes`` (a
+        dict: the letters T, Z, C of the pages, the fastest first, and how many of each the file
+        has, before a choice), ``channels`` (their names), ``startTime`` (text), and ``uncertain``
+        (a list of sentences: what the file leaves open, each with the call that settles it).
+        What is not known is left out.
     """
 
     path: str
@@ -53,6 +59,7 @@ class Header:
     count: int
     metadata: JsonObject = field(default_factory=dict)
     layout: JsonObject = field(default_factory=dict)
+    found: JsonObject = field(default_factory=dict)
 
     @property
     def grain(self) -> int:
@@ -266,7 +273,7 @@ class Reader(ABC):
 
     def check(self, options: Options, header: Header) -> None:
         """Raise ValueError for options that mean nothing here, or contradict the file."""
-        for name in ("nplanes", "nchannels", "channel", "dataset", "axes", "incomplete"):
+        for name in CONTENT:
             if name not in self.takes and getattr(options, name) is not None:
                 raise ValueError(
                     f"{name}={getattr(options, name)!r} means nothing for "

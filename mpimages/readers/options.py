@@ -13,6 +13,11 @@ from ..formats.output_names import CONF
 
 # As nplanes: each file is one image of all its planes.
 ALL_PLANES = "all"
+# The options that a reader takes, or refuses as they mean nothing for its format.
+CONTENT = (
+    "nplanes", "nchannels", "order", "flyback", "channel", "dataset", "axes", "follow",
+    "incomplete",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,22 @@ class Options:
     nplanes : int or 'all', optional
         Cut each file into images of so many planes.
     nchannels : int, optional
-        How many channels a file's pages are of: one page of each channel in turn.
+        How many channels a file's pages are of.
+    order : str, optional
+        In which order the pages run, the fastest axis first; ``'CZT'`` by default: one page of
+        each channel in turn, then the planes, then the images.
+    flyback : int or tuple of int, optional
+        Which planes of each volume are left out: the last so many, or those with these numbers.
     channel : int, optional
-        The channel to read, from 0: of TIFF files, and of arrays with an axis C.
+        The channel to read, from 0: of pages, of arrays with an axis C, of the values of a pixel.
+    pattern : str, optional
+        What the names of the files say: ``{t}``, ``{z}`` and ``{c}`` stand for numbers.
     incomplete : 'drop', optional
         Leave out what a file has at its end of an image that is not whole.
     dataset : str, optional
-        The HDF5 dataset.
+        The HDF5 dataset; with ``{t}``, one image after the other.
+    follow : 'directory', optional
+        Which other files an HDF5 file may lead to: those below its own directory.
     axes : str, optional
         The meaning of the axes of an HDF5 dataset or NPY array, slowest first: Y and X, and T,
         Z and C where it has them, in any order. Axes of length 1 may be left out.
@@ -47,9 +61,13 @@ class Options:
     dtype: np.dtype | None = None
     nplanes: int | str | None = None
     nchannels: int | None = None
+    order: str | None = None
+    flyback: int | tuple[int, ...] | None = None
     channel: int | None = None
+    pattern: str | None = None
     incomplete: str | None = None
     dataset: str | None = None
+    follow: str | None = None
     axes: str | None = None
     confFilename: str = CONF
     shape: tuple[int, ...] | None = None
@@ -61,9 +79,13 @@ class Options:
             "dtype": lambda v: check_dtype(v, "dtype"),
             "nplanes": _check_nplanes,
             "nchannels": lambda v: check_int(v, "nchannels", 1),
+            "order": _check_order,
+            "flyback": _check_flyback,
             "channel": lambda v: check_int(v, "channel", 0),
+            "pattern": lambda v: check_text(v, "pattern"),
             "incomplete": lambda v: check_choice(v, "incomplete", ("drop",)),
             "dataset": lambda v: check_text(v, "dataset"),
+            "follow": lambda v: check_choice(v, "follow", ("directory",)),
             "axes": _check_axes,
         }
         for name, check in checks.items():
@@ -91,6 +113,25 @@ def _check_nplanes(value: object) -> int | str:
             )
         return value
     return check_int(value, "nplanes", 1)
+
+
+def _check_order(value: object) -> str:
+    order = check_text(value, "order").upper()
+    if sorted(order) != ["C", "T", "Z"]:
+        raise ValueError(
+            "order must name C, Z and T once, the fastest first, as 'CZT' where one page of each "
+            f"channel comes in turn; got {quote(value)}"
+        )
+    return order
+
+
+def _check_flyback(value: object) -> int | tuple[int, ...]:
+    if isinstance(value, (list, tuple)):
+        planes = tuple(check_int(plane, "flyback", 0) for plane in value)
+        if not planes or len(set(planes)) != len(planes):
+            raise ValueError(f"flyback must name planes, each once; got {quote(value)}")
+        return planes
+    return check_int(value, "flyback", 1)
 
 
 def _check_axes(value: object) -> str:
