@@ -239,6 +239,8 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
         resolution,
         software=software,
         artist=artist,
+        private=_private(first),
+        is_ndtiff=_is_ndtiff(fd, layout),
     )
     if len(ifds) == 1 and limit is None:
         index = replace(index, marks=_marks(fd, layout, first_offset, first))
