@@ -21,7 +21,6 @@ from ...formats.tif_tags import (
     FILL_ORDER,
     IMAGE_DEPTH,
     LENGTH,
-    LSM,
     NEW_SUBFILE_TYPE,
     PHOTOMETRIC,
     PLANAR,
@@ -123,9 +122,12 @@ class Entries:
         if kind not in INTEGERS:
             raise FormatError(f"{self.path}: TIFF tag {tag} has type {kind}, which is no integer")
         dtype = np.dtype(self.layout.order + INTEGERS[kind])
-        if tag == BITS and (kind, count) == (3, 2) and LSM in self and value[:2] != value[2:4]:
-            # Zeiss' older programs say where the two numbers are, which need no place.
-            return np.frombuffer(self.content(tag, 4), dtype).astype(np.int64)
+        if tag == BITS and (kind, count) == (3, 2) and value[:2] != value[2:4]:
+            # Zeiss' older programs say where the two numbers are, though they have room here.
+            (place,) = struct.unpack(self.layout.order + "I", value[:4])
+            elsewhere = os.pread(self.fd, 4, place)
+            if len(elsewhere) == 4 and elsewhere[:2] == elsewhere[2:]:
+                value = elsewhere
         values = np.frombuffer(self._bytes(tag, count * dtype.itemsize, value), dtype)
         if dtype.itemsize == 8 and values.size and int(values.max()) >= 1 << 63:
             raise FormatError(f"{self.path}: TIFF tag {tag} has a value of {int(values.max())}")
