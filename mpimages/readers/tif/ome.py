@@ -16,6 +16,7 @@ import numpy as np
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..options import Options
+from ..page_order import choose_pages
 from .index import OME_ROOT
 from .plan import Plan, choose_channel, mixed, number, unit_name
 
@@ -49,7 +50,7 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     if options.nplanes is not None:
         return Plan("ome", chosen[np.newaxis], metadata)
     parted = len(blocks) < image.count
-    pages = _grid(path, planes, chosen, channel, 0 if parted else sizes["Z"], options)
+    pages = choose_pages(path, planes, channel, options, 0 if parted else sizes["Z"])
     if pages.shape[1] < sizes["Z"] and parted:
         raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
     return Plan("ome", pages, metadata)
@@ -259,31 +260,6 @@ def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
             f"choose the files of one channel by a pattern"
         )
     return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
-
-
-def _grid(
-    path: str, planes: np.ndarray, chosen: np.ndarray, channel: int, whole: int, options: Options
-) -> np.ndarray:
-    """(images, planes): the pages of one channel, by time and depth.
-
-    Where incomplete images are dropped, one has `whole` planes, or as many as the largest if 0.
-    """
-    if options.incomplete:
-        times, number = np.unique(planes[chosen, 0], return_counts=True)
-        whole = whole or int(number.max(initial=1))
-        chosen = chosen[np.isin(planes[chosen, 0], times[number == whole])]
-        if chosen.size == 0:
-            return np.empty((0, whole), dtype=np.int64)
-    times, time = np.unique(planes[chosen, 0], return_inverse=True)
-    depths, depth = np.unique(planes[chosen, 1], return_inverse=True)
-    pages = np.full((times.size, depths.size), -1, dtype=np.int64)
-    pages[time, depth] = chosen
-    if chosen.size != pages.size or (pages < 0).any():
-        raise FormatError(
-            f"{path}: of channel {channel} it has {chosen.size} pages, which are not "
-            f"{times.size} times of {depths.size} planes each; nplanes=1 reads single planes"
-        )
-    return pages
 
 
 def _ome_metadata(pixels: ElementTree.Element) -> JsonObject:
