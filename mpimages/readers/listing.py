@@ -200,11 +200,12 @@ def _scan(directory: str, recursive: bool) -> Iterator[str]:
                 if entry.is_dir():
                     if recursive and _unseen(entry, seen):
                         pending.append(entry.path)
-                elif _is_input(entry):
+                elif is_input(entry):
                     yield entry.path
 
 
-def _is_input(entry: os.DirEntry[str]) -> bool:
+def is_input(entry: os.DirEntry[str]) -> bool:
+    """Whether what is no directory counts as a file of a recording."""
     # A dangling link counts: an image that is missing must not go unnoticed.
     return entry.is_file() or entry.is_symlink()
 
@@ -233,7 +234,7 @@ def _matching(pattern: str, ignore_case: bool = False) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith(".") and not hidden:
                     continue
-                if matches(entry.name) and not entry.is_dir() and _is_input(entry):
+                if matches(entry.name) and not entry.is_dir() and is_input(entry):
                     yield os.path.join(head, entry.name) if directory == "." else entry.path
 
 
@@ -258,17 +259,18 @@ def _nothing(
     others = [] if kind == "directory" or found else list(_matching(path, ignore_case=True))
     if others:
         message += (
-            f"; upper and lower case differ in a pattern, and {_some(others)} would match "
+            f"; upper and lower case differ in a pattern, and {name_some(others)} would match "
             "otherwise: give the pattern in their case, or the directory"
         )
     if kind == "directory" and not recursive:
         message += " (recursive=True searches the directories below)"
     if found:
-        message += f"; it has {_some(found)}"
+        message += f"; it has {name_some(found)}"
     return message
 
 
-def _some(found: Sequence[str]) -> str:
+def name_some(found: Sequence[str]) -> str:
+    """The first names in natural order, and how many more there are."""
     names = sorted((os.path.basename(name) for name in found), key=natural_key)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
