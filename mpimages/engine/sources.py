@@ -351,7 +351,7 @@ class FileSource(LocalSource):
         return wanted if self.pages is None else self.pages[wanted].reshape(-1)
 
     def locate(self, position: int) -> tuple[int, int]:
-        """Return the file that holds the (first) page of the record, and the page's number in it."""
+        """Return the file that holds the first page of the record, and its number in the file."""
         files, pages = self._located(range(position, position + 1))
         return int(files[0]), int(pages[0])
 

@@ -17,8 +17,8 @@ import numpy as np
 from ..core.json_types import JsonObject
 from ..errors import FormatError
 from .base import Header, Reader, cut_planes
-from .names import Listed, find_missing
-from .options import ALL_PLANES, Options
+from .names import Named, Proposal, find_missing, list_pattern, propose
+from .options import Options
 from .page_order import C, T, Z, choose_pages
 
 
@@ -129,7 +129,7 @@ class NamedFiles(FileSet):
     Attributes
     ----------
     numbers : (files, 3) int64 ndarray
-        As `Listed.table`.
+        As `Named.table`.
     """
 
     numbers: np.ndarray = field(default_factory=lambda: np.empty((0, 3), dtype=np.int64))
@@ -142,13 +142,18 @@ class NamedFiles(FileSet):
         return table
 
     def choose_channel(self, table: np.ndarray, options: Options) -> int:
-        if not self.channels:
-            return 0  # where the files have channels, each is asked for one
-        chosen = choose_named(self.paths[0], self.channels, options)
-        rows = self.numbers[self.numbers[:, C] == chosen]
-        missing = find_missing(rows)
-        if missing is not None and not (options.incomplete and missing.at_end):
-            raise FormatError(f"{self.paths[0]}: {missing.text}")
+        # Where the names say none, each file is asked for one of its own.
+        chosen = choose_named(self.paths[0], self.channels, options) if self.channels else 0
+        rows = self.numbers[self.numbers[:, C] == chosen] if self.channels else self.numbers
+        missing = find_missing(rows, self.channels)
+        if missing.number and not (options.incomplete and missing.at_end):
+            more = f" and {missing.number - len(missing.first)} more"
+            advice = "; incomplete='drop' leaves out the last images" if missing.at_end else ""
+            raise FormatError(
+                f"{self.paths[0]}: of the files beside it there is none of "
+                f"{'; '.join(missing.first)}{more if missing.number > len(missing.first) else ''}"
+                f"{advice}"
+            )
         return chosen
 
 
@@ -170,7 +175,7 @@ def choose_named(path: str, channels: Sequence[str], options: Options) -> int:
     return options.channel
 
 
-def named_set(reader: Reader, listed: Listed, options: Options) -> NamedFiles:
+def named_set(reader: Reader, listed: Named, options: Options) -> NamedFiles:
     """The set of files that a pattern has found.
 
     Raises
@@ -185,6 +190,8 @@ def named_set(reader: Reader, listed: Listed, options: Options) -> NamedFiles:
         channel=None if has[C] else options.channel,
         flyback=None if has[Z] else options.flyback,
     )
+    if "dims" not in reader.takes:
+        own = replace(own, dims=None, shape=None)  # of the whole image, not of a plane
     first = reader.inspect(listed.paths[0], own)
     if has[Z] and len(first.dims) > 2:
         raise ValueError(
@@ -203,10 +210,53 @@ def named_set(reader: Reader, listed: Listed, options: Options) -> NamedFiles:
     if channels:
         found["channels"] = list(channels)
     return NamedFiles(
-        listed.paths,
-        own,
-        reader.multiple(own, first),
-        channels,
-        found=found,
-        numbers=listed.table,
+        listed.paths, own, reader.multiple(own, first), channels, found=found, numbers=listed.table
+    )
+
+
+def find_set(
+    reader: Reader, paths: Sequence[str], options: Options, complete: bool
+) -> FileSet | None:
+    """The set that the headers or the names of files tell; None where each stands for itself.
+
+    Parameters
+    ----------
+    reader, paths, options
+    complete : bool
+        Whether the paths are all that there are in a directory, and not chosen by the user.
+
+    Raises
+    ------
+    ValueError
+        If the names say planes or channels, and this is not certain; it names the calls that
+        settle it.
+    """
+    told = options.nchannels is not None or (
+        options.nplanes is not None and options.channel is None
+    )
+    found = None if told else reader.find_set(paths, options, complete)
+    if found is not None or told or len(paths) < 2 or not reader.single_planes:
+        return found
+    proposal = propose(paths)
+    if proposal is None:
+        return None
+    if proposal.certain and not proposal.left_out:
+        named = list_pattern(proposal.directory or ".", proposal.pattern)
+        if sorted(named.paths) == sorted(
+            os.path.join(proposal.directory or ".", p) if not proposal.directory else p
+            for p in paths
+        ):
+            return named_set(reader, named, replace(options, pattern=proposal.pattern))
+    raise ValueError(say_proposal(proposal, paths))
+
+
+def say_proposal(proposal: Proposal, paths: Sequence[str]) -> str:
+    """What names may mean, and the calls that settle it."""
+    words = {"t": "times", "z": "planes", "c": "channels"}
+    sizes = ", ".join(f"{n} {words[letter]}" for letter, n in proposal.extents.items())
+    where = proposal.directory or "."
+    return (
+        f"{where}: the names of its {len(paths)} files speak of {sizes}: with this directory as "
+        f"dataPath pattern={proposal.pattern!r} reads them so, and "
+        f"pattern={proposal.alternative!r} each file as an image of a movie"
     )

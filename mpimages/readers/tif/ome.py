@@ -93,7 +93,7 @@ class _Image:
                 self._without_uuid[name].append(item)
 
     def files(self) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:
-        """Yield the name and the UUID, lower case, of each file, and the blocks that speak of it."""
+        """Yield each file's name, its UUID, lower case, and the blocks that speak of it."""
         for name, items in self._by_name.items():
             blocks = [block for _, block in items]
             yield name, (_children(blocks[0], "UUID")[0].text or "").strip().lower(), blocks
@@ -184,7 +184,9 @@ def ome_set(
     """
     header, _ = _read_header(description)
     if isinstance(header, OmeHeader) and not header.images and header.elsewhere:
-        described = _read_elsewhere(os.path.join(os.path.dirname(path), header.elsewhere[0]))
+        described = _read_elsewhere(
+            os.path.join(os.path.dirname(path), os.path.basename(header.elsewhere[0]))
+        )
         header = _read_header(described)[0] if described else header
     if isinstance(header, str) or not header.images:
         return None
@@ -244,10 +246,7 @@ _AS_PAGES: JsonObject = {
 
 
 def _rows(
-    path: str,
-    image: _Image,
-    sizes: dict[str, int],
-    number_of: Callable[[str, str], int | None],
+    path: str, image: _Image, sizes: dict[str, int], number_of: Callable[[str, str], int | None]
 ) -> tuple[np.ndarray, list[tuple[str, int]]]:
     """See `OmeFiles`: its rows, and what is absent."""
     weight, stride = _weights(path, image, sizes)
@@ -308,7 +307,7 @@ class OmeHeader:
             for image in _children(root, "Image")
             for pixels in _children(image, "Pixels")[:1]
         ]
-        self.elsewhere = [b.get("MetadataFile") for b in _children(root, "BinaryOnly")]
+        self.elsewhere = [b.get("MetadataFile", "") for b in _children(root, "BinaryOnly")]
 
 
 @dataclass(frozen=True)
