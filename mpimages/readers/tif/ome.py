@@ -16,6 +16,7 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ..base import cut_planes
 from ..file_sets import FileSet
 from ..options import Options
 from ..page_order import choose_pages
@@ -162,7 +163,10 @@ class OmeFiles(FileSet):
 
     def _arrange(self, counts: np.ndarray, options: Options) -> np.ndarray:
         pages = super()._arrange(counts, options)
-        if options.nplanes is None and options.flyback is None and pages.shape[1] < self.sizes["Z"]:
+        if options.nplanes is not None:
+            images, planes = cut_planes(self.paths[0], pages.size, options, droppable=True)
+            return pages.reshape(-1)[: images * planes].reshape(images, planes)
+        if options.flyback is None and pages.shape[1] < self.sizes["Z"]:
             raise ValueError(_split_volumes(self.paths[0], pages.shape[1], self.sizes["Z"]))
         return pages
 
