@@ -24,7 +24,7 @@ _PIECE = re.compile(r"(\{[^{}]*\}|\*+|\?)")
 _LOOKED_AT = 100
 
 
-class Named(NamedTuple):
+class Listed(NamedTuple):
     """Files whose names match a pattern.
 
     Attributes
@@ -146,7 +146,7 @@ def _number(before: str) -> str:
     return f"(?<![0-9])({sign}[0-9]+)(?![0-9])"
 
 
-def list_pattern(directory: str, pattern: str) -> Named:
+def list_pattern(directory: str, pattern: str) -> Listed:
     """The files below a directory whose names match a pattern.
 
     Hidden names are left out, unless the pattern has the dot.
@@ -199,7 +199,7 @@ def _walk(
 
 def _arrange(
     pattern: NamePattern, paths: Sequence[str], values: Sequence[tuple[str, ...]]
-) -> Named:
+) -> Listed:
     """Order files by what their names say; ValueError where two have the same place."""
     columns = list(zip(*values, strict=True))
     table = np.full((len(paths), len(LETTERS)), -1, dtype=np.int64)
@@ -227,7 +227,7 @@ def _arrange(
             f"{names[0]} and {names[1]}: by pattern={quote(pattern.text)} both are "
             f"{_place(table[i], channels)}; it must tell them apart, or leave one out"
         )
-    return Named(ordered, table, channels)
+    return Listed(ordered, table, channels)
 
 
 def _numbers(pattern: NamePattern, letter: str, texts: Sequence[str]) -> np.ndarray:
@@ -340,8 +340,10 @@ _WORDS = {
     "-": "p pos position xy xypos s series scene site field f well tile angle illumination view",
 }
 _LETTER_OF = {word: letter for letter, words in _WORDS.items() for word in words.split()}
-# A run of digits with the word before it, or the letter of a channel.
+# A channel of MetaMorph with its name, a run of digits with the word before it, or the letter of a
+# channel.
 _FIELD = re.compile(
+    r"_w(?P<wave>[0-9][A-Za-z0-9 -]*)(?=[_.])|"
     r"(?:(?P<word>[A-Z]?[a-z]+|[A-Z]+)[ _.=-]*)?(?P<number>[0-9]+)"
     r"|(?<![A-Za-z])(?:Chan|Channel|Ch)_?(?P<letter>[A-Z])(?![A-Za-z])"
 )
@@ -352,6 +354,11 @@ _PROGRAMS = (
     (r"img_(?P<t>\d{9})_(?P<c>.+)_(?P<z>\d{3,})\.tif", True),
     # ThorImage: two numbers of the place, the plane, the time.
     (r"Chan(?P<c>[A-D])_(?P<_>\d+)_(?P<__>\d+)_(?P<z>\d{3,})_(?P<t>\d{3,})\.tif", False),
+    # Harmony: row, column and field, the plane, the channel, the time.
+    (
+        r"r(?P<_>\d+)c(?P<__>\d+)f(?P<___>\d+)p(?P<z>\d+)-ch(?P<c>\d+)sk(?P<t>\d+)fk\d+fl\d+\.tiff?",
+        False,
+    ),
     # PrairieView: one stack, or stacks in one cycle each; images of one cycle, or such stacks.
     (r"ZSeries.*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<z>\d{6})(?:\.ome)?\.tif", False),
     (r".*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<n>\d{6})(?:\.ome)?\.tif", False),
@@ -455,8 +462,9 @@ def _fields(path: str) -> tuple[list[_Field], bool]:
 def _numbered(path: str) -> list[_Field]:
     found = []
     for match in _FIELD.finditer(path):
-        if match["letter"]:
-            found.append(_Field("c", *match.span("letter")))
+        named = "wave" if match["wave"] else "letter"
+        if match[named]:
+            found.append(_Field("c", *match.span(named)))
         else:
             word = (match["word"] or "").lower()
             found.append(_Field(_LETTER_OF.get(word, ""), *match.span("number")))
