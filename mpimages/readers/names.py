@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -19,12 +20,13 @@ from .listing import is_input, name_some, natural_key
 from .page_order import T
 
 LETTERS = "tzc"  # in the order of the columns of a table of pages
+_DIGITS = re.compile("([0-9]+)")
 _PIECE = re.compile(r"(\{[^{}]*\}|\*+|\?)")
 # Names that are looked at before a pattern is tried on all.
 _LOOKED_AT = 100
 
 
-class Listed(NamedTuple):
+class Named(NamedTuple):
     """Files whose names match a pattern.
 
     Attributes
@@ -146,7 +148,7 @@ def _number(before: str) -> str:
     return f"(?<![0-9])({sign}[0-9]+)(?![0-9])"
 
 
-def list_pattern(directory: str, pattern: str) -> Listed:
+def list_pattern(directory: str, pattern: str) -> Named:
     """The files below a directory whose names match a pattern.
 
     Hidden names are left out, unless the pattern has the dot.
@@ -199,7 +201,7 @@ def _walk(
 
 def _arrange(
     pattern: NamePattern, paths: Sequence[str], values: Sequence[tuple[str, ...]]
-) -> Listed:
+) -> Named:
     """Order files by what their names say; ValueError where two have the same place."""
     columns = list(zip(*values, strict=True))
     table = np.full((len(paths), len(LETTERS)), -1, dtype=np.int64)
@@ -227,7 +229,7 @@ def _arrange(
             f"{names[0]} and {names[1]}: by pattern={quote(pattern.text)} both are "
             f"{_place(table[i], channels)}; it must tell them apart, or leave one out"
         )
-    return Listed(ordered, table, channels)
+    return Named(ordered, table, channels)
 
 
 def _numbers(pattern: NamePattern, letter: str, texts: Sequence[str]) -> np.ndarray:
@@ -329,6 +331,48 @@ def find_missing(table: np.ndarray, channels: Sequence[str] = (), most: int = 3)
     return Missing(times.size * whole - len(table), first, at_end)
 
 
+def find_gaps(paths: Sequence[str], most: int = 3) -> str:
+    """Say which numbers are missing among names that count: ``numbers 7, 12 to 15 are missing``.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Of which one number alone varies; otherwise nothing is said.
+    most : int
+        How many gaps are named.
+
+    Returns
+    -------
+    str
+        Empty where none is missing; and where more are than there are, as in times of day.
+    """
+    forms, columns = set(), []
+    for path in paths:
+        parts = _DIGITS.split(path)
+        forms.add(tuple(parts[::2]))
+        columns.append(tuple(map(int, parts[1::2])))
+        if len(forms) > 1:
+            return ""
+    varying = {column for column in zip(*columns, strict=True) if len(set(column)) > 1}
+    if len(varying) != 1:
+        return ""
+    numbers = sorted(set(varying.pop()))
+    steps = [after - number for number, after in itertools.pairwise(numbers)]
+    step = math.gcd(*steps)
+    gaps = [
+        (number + step, after - step)
+        for number, after in itertools.pairwise(numbers)
+        if after - number > step
+    ]
+    missing = sum((b - a) // step + 1 for a, b in gaps)
+    if not 0 < missing < len(numbers):
+        return ""
+    shown = [f"{a}" if a == b else f"{a} to {b}" for a, b in gaps[:most]]
+    more = f" and {len(gaps) - most} more gaps" if len(gaps) > most else ""
+    said = f"{', '.join(shown)}{more}"
+    return f"number {said} is missing" if missing == 1 else f"numbers {said} are missing"
+
+
 # -- what names look like -----------------------------------------------------------------
 
 # The words that stand before a number. Those of the last row number recordings that were made
@@ -390,6 +434,20 @@ class Proposal(NamedTuple):
     extents: dict[str, int]
     certain: bool
     left_out: int
+
+    def sentence(self) -> str:
+        """What the names seem to say, and the calls that settle it."""
+        words = {"t": "time", "z": "plane", "c": "channel"}
+        counts = [
+            f"{number:,} {words[letter]}{'' if number == 1 else 's'}"
+            for letter, number in self.extents.items()
+        ]
+        rest = f" ({self.left_out:,} files have other names)" if self.left_out else ""
+        return (
+            f"by their names the files are {', '.join(counts)}{rest}: "
+            f"pattern={quote(self.pattern)} reads them so, pattern={quote(self.alternative)} "
+            "as one image each"
+        )
 
 
 def propose(paths: Sequence[str], directory: str | None = None) -> Proposal | None:
