@@ -41,6 +41,8 @@ def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = Fals
     ValueError
         If a channel must be chosen, or there is none to choose, or the pages cannot be cut.
     """
+    if options.single_pages:
+        return Plan("plain", np.arange(index.count)[:, np.newaxis])
     plan = None if options.nchannels is not None else _by_header(path, index, options)
     if plan is None:
         plan = _plain(path, index, options)

@@ -8,16 +8,22 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ..file_sets import FileSet
 from ..options import Options
+from ..page_order import choose_pages
+from .geometry import LARGEST_FIELD
 from .index import OME_ROOT
+from .pages import TifPages
 from .plan import Plan, choose_channel, mixed, number, unit_name
+from .text import decode
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -35,11 +41,7 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     if len(images) != 1:
         raise ValueError(_not_one_image(path, header, len(images)))
     image, blocks = images[0]
-    pixels = image.pixels
-    sizes = {axis: _attribute(path, pixels, "Size" + axis, 1) for axis in "ZCT"}
-    samples = [_attribute(path, channel, "SamplesPerPixel", 1) for channel in image.channels]
-    if any(n > 1 for n in samples):
-        raise ValueError(f"{path}: colour images are not read; split the channels")
+    pixels, sizes = image.pixels, _sizes(path, image)
     planes = _page_planes(path, image, blocks, sizes, count, options)
     metadata = _ome_metadata(pixels)
     if options.nplanes is not None and options.channel is None:
@@ -49,10 +51,18 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     if options.nplanes is not None:
         return Plan("ome", chosen[np.newaxis], metadata)
     parted = len(blocks) < image.count
-    pages = _grid(path, planes, chosen, channel, 0 if parted else sizes["Z"], options)
+    pages = choose_pages(path, planes, channel, options, 0 if parted else sizes["Z"])
     if pages.shape[1] < sizes["Z"] and parted:
         raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
     return Plan("ome", pages, metadata)
+
+
+def _sizes(path: str, image: _Image) -> dict[str, int]:
+    """How many Z, C and T an image has; ValueError where it is colour."""
+    samples = [_attribute(path, channel, "SamplesPerPixel", 1) for channel in image.channels]
+    if any(n > 1 for n in samples):
+        raise ValueError(f"{path}: colour images are not read; split the channels")
+    return {axis: _attribute(path, image.pixels, "Size" + axis, 1) for axis in "ZCT"}
 
 
 class _Image:
@@ -82,6 +92,12 @@ class _Image:
             else:
                 self._without_uuid[name].append(item)
 
+    def files(self) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:
+        """Yield each file's name, its UUID, lower case, and the blocks that speak of it."""
+        for name, items in self._by_name.items():
+            blocks = [block for _, block in items]
+            yield name, (_children(blocks[0], "UUID")[0].text or "").strip().lower(), blocks
+
     def blocks_of(self, uuid: str, name: str) -> list[ElementTree.Element]:
         """The blocks that speak of a file's pages and not another's."""
         if uuid:
@@ -93,7 +109,196 @@ class _Image:
         return [block for _, block in sorted(self._anywhere + found, key=lambda item: item[0])]
 
 
-class _OmeHeader:
+@dataclass(frozen=True)
+class OmeFiles(FileSet):
+    """Files of which one OME header says which planes they have.
+
+    Attributes
+    ----------
+    rows : (planes, 5) int64 ndarray
+        Of each plane that the header speaks of: the file's number in `paths`, its page, and the
+        plane's t, z and c.
+    sizes : dict
+        How many T, Z and C the image has.
+    complete : bool
+        Whether all the files that the header names are expected: a directory was given.
+    absent : list of (str, int)
+        Files that it names and that are not there, each with a channel that it has.
+    """
+
+    rows: np.ndarray = field(default_factory=lambda: np.empty((0, 5), dtype=np.int64))
+    sizes: dict[str, int] = field(default_factory=dict)
+    complete: bool = True
+    absent: Sequence[tuple[str, int]] = ()
+
+    def table(self, counts: np.ndarray, options: Options) -> np.ndarray:
+        begins = np.cumsum(counts) - counts
+        there = self.rows[:, 1] < counts[self.rows[:, 0]]
+        if not there.all() and not options.incomplete:
+            file, page = self.rows[~there][0, :2].tolist()
+            raise FormatError(
+                f"{self.paths[file]}: the OME header speaks of page {page}, but the file has "
+                f"{counts[file]} pages; it is truncated or was edited; incomplete='drop' leaves "
+                f"out the images that are not whole"
+            )
+        rows = self.rows[there]
+        table = np.full((int(counts.sum()), 3), -1, dtype=np.int64)
+        table[begins[rows[:, 0]] + rows[:, 1]] = rows[:, 2:]
+        return table
+
+    def choose_channel(self, table: np.ndarray, options: Options) -> int:
+        channel = _choose_channel(self.paths[0], table, self.sizes["C"], options)
+        absent = [name for name, c in self.absent if c == channel]
+        if absent and self.complete and not options.incomplete:
+            raise FormatError(
+                f"{self.paths[0]}: its OME header speaks of {len(absent)} files that are not "
+                f"there, the first is {absent[0]}; a pattern or list names the files that are "
+                f"meant, and incomplete='drop' leaves out the images that are not whole"
+            )
+        return channel
+
+    def whole(self) -> int:
+        return self.sizes["Z"] if self.complete else 0
+
+    def _arrange(self, counts: np.ndarray, options: Options) -> np.ndarray:
+        pages = super()._arrange(counts, options)
+        if options.nplanes is None and options.flyback is None and pages.shape[1] < self.sizes["Z"]:
+            raise ValueError(_split_volumes(self.paths[0], pages.shape[1], self.sizes["Z"]))
+        return pages
+
+
+def ome_set(
+    path: str, description: str, paths: Sequence[str], options: Options, complete: bool
+) -> OmeFiles | None:
+    """The set of files that the header of the first one describes; None where it does not.
+
+    Parameters
+    ----------
+    path, description
+        The first file, and the header in it.
+    paths : sequence of str
+        All of the files, the first too.
+    options : Options
+    complete : bool
+        Whether they are all that there are, and not chosen by the user.
+    """
+    header, _ = _read_header(description)
+    if isinstance(header, OmeHeader) and not header.images and header.elsewhere:
+        described = _read_elsewhere(
+            os.path.join(os.path.dirname(path), os.path.basename(header.elsewhere[0]))
+        )
+        header = _read_header(described)[0] if described else header
+    if isinstance(header, str) or not header.images:
+        return None
+    numbers = {os.path.basename(p): number for number, p in enumerate(paths)}
+    if len(numbers) < len(paths):
+        return None  # of several directories: names tell no file
+    uuids: dict[str, int] = {}
+    named = {name for image in header.images for name, _, _ in image.files()}
+    if len(named) < 2:
+        return None
+    unknown = [number for name, number in numbers.items() if name not in named]
+    if unknown:  # they were renamed, perhaps
+        uuids = {_uuid_of(paths[number]): number for number in unknown}
+
+    def number_of(name: str, uuid: str) -> int | None:
+        return numbers.get(name, uuids.get(uuid) if uuid else None)
+
+    images = [
+        (image, files)
+        for image in header.images
+        if (files := [f for f in image.files() if number_of(f[0], f[1]) is not None])
+    ]
+    if not images:
+        return None
+    if len(images) > 1:
+        raise ValueError(
+            f"{path}: its OME header describes {len(images)} images (positions), of which the "
+            f"files are here; choose the files of one by a pattern"
+        )
+    image, files = images[0]
+    found = [number_of(name, uuid) for name, uuid, _ in files]
+    foreign = sorted(set(range(len(paths))) - {number for number in found if number is not None})
+    if foreign:
+        raise ValueError(
+            f"{path}: its OME header does not speak of {len(foreign)} of the {len(paths)} files, "
+            f"as of {os.path.basename(paths[foreign[0]])}; load one recording at a time, or choose "
+            f"its files by a pattern"
+        )
+    sizes = _sizes(path, image)
+    rows, absent = _rows(path, image, sizes, number_of)
+    return OmeFiles(
+        list(paths),
+        replace(options, **_AS_PAGES),
+        bool(rows[:, 1].any()) or len(rows) > len(paths),
+        metadata=_ome_metadata(image.pixels),
+        rows=rows,
+        sizes=sizes,
+        complete=complete,
+        absent=absent,
+    )
+
+
+# What the options of a set's files are: what they say of planes, the set has heeded.
+_AS_PAGES: JsonObject = {
+    "nplanes": 1, "channel": None, "flyback": None, "single_pages": True,
+}  # fmt: skip
+
+
+def _rows(
+    path: str, image: _Image, sizes: dict[str, int], number_of: Callable[[str, str], int | None]
+) -> tuple[np.ndarray, list[tuple[str, int]]]:
+    """See `OmeFiles`: its rows, and what is absent."""
+    weight, stride = _weights(path, image, sizes)
+    starts: list[tuple[int, int, int, int]] = []  # file, page, first plane, planes
+    absent = []
+    for name, uuid, blocks in image.files():
+        number = number_of(name, uuid)
+        for block in blocks:
+            firsts = (_attribute(path, block, "First" + axis, 0) for axis in "ZCT")
+            first = sum(n * weight[axis] for n, axis in zip(firsts, "ZCT", strict=True))
+            planes = _block_planes(path, block, stride, stride - first)
+            if first + planes > stride:
+                raise FormatError(f"{path}: the OME header speaks of plane {first} of {stride}")
+            if number is None:
+                absent.append((name, first // weight["C"] % sizes["C"]))
+            else:
+                starts.append((number, _attribute(path, block, "IFD", 0), first, planes))
+    table = np.array(starts, dtype=np.int64).reshape(-1, 4)
+    # Of a block of several planes, page and plane count up together.
+    rows = np.repeat(table[:, :3], table[:, 3], axis=0)
+    step = np.arange(len(rows)) - np.repeat(np.cumsum(table[:, 3]) - table[:, 3], table[:, 3])
+    rows[:, 1:] += step[:, np.newaxis]
+    return np.column_stack([rows[:, :2], _coordinates(rows[:, 2], weight, sizes)]), absent
+
+
+def _read_elsewhere(path: str) -> str:
+    """The header in another file beside the recording's, a TIFF or XML; empty without one."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(2) not in (b"II", b"MM"):
+                file.seek(0)
+                return decode(file.read(LARGEST_FIELD))
+        return _description_of(path)
+    except (OSError, ValueError):
+        return ""
+
+
+def _uuid_of(path: str) -> str:
+    """A file's own UUID, lower case; empty where it has none."""
+    try:
+        return _read_header(_description_of(path))[1]
+    except (OSError, ValueError):
+        return ""
+
+
+def _description_of(path: str) -> str:
+    with TifPages(path) as pages:
+        pages.find_index(1)
+        return pages.index.description
+
+
+class OmeHeader:
     """A header read, without what differs between the files of a set."""
 
     def __init__(self, root: ElementTree.Element) -> None:
@@ -102,7 +307,7 @@ class _OmeHeader:
             for image in _children(root, "Image")
             for pixels in _children(image, "Pixels")[:1]
         ]
-        self.elsewhere = [b.get("MetadataFile") for b in _children(root, "BinaryOnly")]
+        self.elsewhere = [b.get("MetadataFile", "") for b in _children(root, "BinaryOnly")]
 
 
 @dataclass(frozen=True)
@@ -111,7 +316,7 @@ class _Read:
 
     before: str
     after: str
-    header: _OmeHeader | str
+    header: OmeHeader | str
 
     def serves(self, text: str, begin: int, end: int) -> bool:
         return (
@@ -126,7 +331,7 @@ class _Read:
 _latest = _Read("", "", "")
 
 
-def _read_header(text: str) -> tuple[_OmeHeader | str, str]:
+def _read_header(text: str) -> tuple[OmeHeader | str, str]:
     """The header, or what is wrong with it; and the file's own UUID, lower case."""
     global _latest
     root = OME_ROOT.search(text)
@@ -143,7 +348,7 @@ def _read_header(text: str) -> tuple[_OmeHeader | str, str]:
     return latest.header, uuid
 
 
-def _parse(text: str) -> _OmeHeader | str:
+def _parse(text: str) -> OmeHeader | str:
     from xml.etree import ElementTree  # few files need it, and its import takes a while
 
     # Entities serve only attacks here.
@@ -151,7 +356,7 @@ def _parse(text: str) -> _OmeHeader | str:
         return "the OME header defines entities"
     try:
         # As text: the encoding that it declares was that of its bytes.
-        return _OmeHeader(ElementTree.fromstring(text.strip(" \t\r\n\0")))
+        return OmeHeader(ElementTree.fromstring(text.strip(" \t\r\n\0")))
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
         return f"the OME header is not valid XML: {error}"
 
@@ -167,7 +372,7 @@ def _attribute(path: str, element: ElementTree.Element, name: str, lowest: int) 
     return int(text)
 
 
-def _not_one_image(path: str, header: _OmeHeader, images: int) -> str:
+def _not_one_image(path: str, header: OmeHeader, images: int) -> str:
     if images:
         return f"{path}: holds {images} OME images; save them apart"
     if header.elsewhere:
@@ -191,14 +396,7 @@ def _page_planes(
     options: Options,
 ) -> np.ndarray:
     """(pages, 3): each page's (t, z, c), -1 where it is none of the image's."""
-    order = image.pixels.get("DimensionOrder", "XYZCT")
-    if sorted(order) != sorted("XYZCT") or order[:2] != "XY":
-        raise FormatError(f"{path}: the OME header says DimensionOrder={order[:40]!r}")
-    fastest_first = order[2:]
-    stride, weight = 1, {}
-    for axis in fastest_first:
-        weight[axis] = stride
-        stride *= sizes[axis]
+    weight, stride = _weights(path, image, sizes)
     # More pages than planes cannot be the image's; more planes may lie in other files.
     planes_of = np.full(count, -1, dtype=object if stride > 2**62 else np.int64)
     for block in blocks:
@@ -212,11 +410,29 @@ def _page_planes(
             )
         planes = max(0, min(planes, count - page))
         planes_of[page : page + planes] = range(first, first + planes)
-    planes_of = planes_of.astype(np.int64)
-    planes3 = np.full((count, 3), -1, dtype=np.int64)
+    return _coordinates(planes_of.astype(np.int64), weight, sizes)
+
+
+def _weights(path: str, image: _Image, sizes: dict[str, int]) -> tuple[dict[str, int], int]:
+    """How many planes of the image lie from one T, Z or C to the next, and how many there are."""
+    order = image.pixels.get("DimensionOrder", "XYZCT")
+    if sorted(order) != sorted("XYZCT") or order[:2] != "XY":
+        raise FormatError(f"{path}: the OME header says DimensionOrder={order[:40]!r}")
+    stride, weight = 1, {}
+    for axis in order[2:]:
+        weight[axis] = stride
+        stride *= sizes[axis]
+    return weight, stride
+
+
+def _coordinates(
+    planes_of: np.ndarray, weight: dict[str, int], sizes: dict[str, int]
+) -> np.ndarray:
+    """(n, 3): the (t, z, c) of planes of the image by their number; -1 where that is negative."""
+    found = np.full((len(planes_of), 3), -1, dtype=np.int64)
     for column, axis in enumerate("TZC"):
-        planes3[:, column] = np.where(planes_of < 0, -1, planes_of // weight[axis] % sizes[axis])
-    return planes3
+        found[:, column] = np.where(planes_of < 0, -1, planes_of // weight[axis] % sizes[axis])
+    return found
 
 
 def _block_planes(path: str, block: ElementTree.Element, pages_left: int, planes_left: int) -> int:
@@ -259,31 +475,6 @@ def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
             f"choose the files of one channel by a pattern"
         )
     return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
-
-
-def _grid(
-    path: str, planes: np.ndarray, chosen: np.ndarray, channel: int, whole: int, options: Options
-) -> np.ndarray:
-    """(images, planes): the pages of one channel, by time and depth.
-
-    Where incomplete images are dropped, one has `whole` planes, or as many as the largest if 0.
-    """
-    if options.incomplete:
-        times, number = np.unique(planes[chosen, 0], return_counts=True)
-        whole = whole or int(number.max(initial=1))
-        chosen = chosen[np.isin(planes[chosen, 0], times[number == whole])]
-        if chosen.size == 0:
-            return np.empty((0, whole), dtype=np.int64)
-    times, time = np.unique(planes[chosen, 0], return_inverse=True)
-    depths, depth = np.unique(planes[chosen, 1], return_inverse=True)
-    pages = np.full((times.size, depths.size), -1, dtype=np.int64)
-    pages[time, depth] = chosen
-    if chosen.size != pages.size or (pages < 0).any():
-        raise FormatError(
-            f"{path}: of channel {channel} it has {chosen.size} pages, which are not "
-            f"{times.size} times of {depths.size} planes each; nplanes=1 reads single planes"
-        )
-    return pages
 
 
 def _ome_metadata(pixels: ElementTree.Element) -> JsonObject:

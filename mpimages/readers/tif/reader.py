@@ -8,7 +8,9 @@ A page is (row, column); a volume's pages lie one after the other and are handed
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +27,9 @@ from .pages import TifPages
 from .plan import REGARDLESS, Plan
 from .whole import drop_damaged, index_whole, pages_beyond
 
+if TYPE_CHECKING:
+    from ..file_sets import FileSet
+
 logger = logging.getLogger("mpimages")
 
 # Above so many pages a file without a header that names its axes is likely a movie.
@@ -40,6 +45,7 @@ class TifReader(Reader):
     name = "tif"
     signatures = TIFF_SIGNATURES
     takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
+    single_planes = True
     sparse = True
 
     def __init__(self) -> None:
@@ -84,6 +90,11 @@ class TifReader(Reader):
             pages.close()
             raise
         return TifHandle(path, header, pages, found.plan, scratch)
+
+    def find_set(self, paths: Sequence[str], options: Options, complete: bool) -> FileSet | None:
+        from .sets import find_set
+
+        return find_set(paths, options, complete)
 
     def _open(self, path: str, options: Options) -> tuple[TifPages, _Understood]:
         """The pages of a file and what they are."""
