@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.text import shortened
-from .options import files_of, json_option, load, path_of, reads
+from .options import ask_movie, files_of, json_option, load, path_of, reads
 from .running import Run, pass_run, text_of
 from .stored_series import is_series, load_series
 
@@ -25,11 +24,7 @@ FILES_ASKED = 10_000
 # A file is short if it has not half the bytes of the one in the middle.
 SHORT = 0.5
 # What is tried to describe a recording that cannot be loaded until its user has chosen.
-CHOICES: tuple[JsonObject, ...] = (
-    {"channel": 0},
-    {"nplanes": 1},
-    {"nplanes": 1, "channel": 0},
-)
+CHOICES: tuple[JsonObject, ...] = ({"channel": 0}, {"nplanes": 1}, {"nplanes": 1, "channel": 0})
 # What has a line of its own, or is only for programs.
 NOT_SHOWN = ("first", "last", "refused")
 # Of the metadata, what other lines say.
@@ -111,10 +106,11 @@ def _describe(
     context: ThunderContext, path: str, reading: JsonObject
 ) -> tuple[JsonObject, Exception | None]:
     """What is known of images, and the error by which other commands refuse them. Collective."""
+    from ..spmd.agreement import from_rank, is_agreed
+
     try:
-        return _images(load(context, path, reading)), None
-    except click.UsageError as error:  # the same on all ranks: it asks what many pages are
-        return _images(load(context, path, reading, asks=False)), error
+        images = load(context, path, reading, asks=False)
+        return _images(images), ask_movie(images, path, reading)
     except ValueError as error:
         if not is_agreed(error):
             raise
@@ -164,6 +160,7 @@ def _images(images: Images) -> JsonObject:
     """What is known of images that can be loaded. Collective."""
     from ..conversion.rounds import check_counts
     from ..engine.unwritten_data import never_written
+    from ..spmd.agreement import from_rank
 
     action, selection = images.records.begin("info")
     source, known = files_of(images), action.require_settled(selection)
@@ -211,12 +208,12 @@ def _files(paths: Sequence[str], pattern: str | None) -> JsonObject:
     """What the names and the sizes of files say. Local."""
     from ..readers.names import find_gaps, propose
 
-    sizes = np.array([os.stat(path).st_size for path in paths])
+    sizes = [os.stat(path).st_size for path in paths]
     names = [os.path.basename(path) for path in paths]
     proposal = propose(paths) if pattern is None else None
     return {
         "files": len(paths),
-        "bytes_in_files": int(sizes.sum()),
+        "bytes_in_files": sum(sizes),
         "first": names[0],
         "last": names[-1],
         "names": names if len(names) < 5 else [*names[:2], "...", *names[-2:]],
@@ -226,16 +223,17 @@ def _files(paths: Sequence[str], pattern: str | None) -> JsonObject:
     }
 
 
-def _short(names: Sequence[str], sizes: np.ndarray) -> str:
+def _short(names: Sequence[str], sizes: Sequence[int]) -> str:
     """Which files have far fewer bytes than the others."""
     from ..core.sizes import size_text
 
-    usual = int(np.median(sizes))
-    short = np.flatnonzero(sizes < SHORT * usual)
-    if not short.size:
-        return ""
-    listed = shortened([f"{names[i]} ({size_text(int(sizes[i]))})" for i in short])
-    return f"{listed}; others have {size_text(usual)}"
+    usual = sorted(sizes)[len(sizes) // 2]
+    short = [
+        f"{name} ({size_text(size)})"
+        for name, size in zip(names, sizes, strict=True)
+        if size < SHORT * usual
+    ]
+    return f"{shortened(short)}; others have {size_text(usual)}" if short else ""
 
 
 def _plain(metadata: JsonObject) -> JsonObject:
