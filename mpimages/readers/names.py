@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -19,6 +20,7 @@ from .listing import is_input, name_some, natural_key
 from .page_order import T
 
 LETTERS = "tzc"  # in the order of the columns of a table of pages
+_DIGITS = re.compile("([0-9]+)")
 _PIECE = re.compile(r"(\{[^{}]*\}|\*+|\?)")
 # Names that are looked at before a pattern is tried on all.
 _LOOKED_AT = 100
@@ -329,6 +331,48 @@ def find_missing(table: np.ndarray, channels: Sequence[str] = (), most: int = 3)
     return Missing(times.size * whole - len(table), first, at_end)
 
 
+def find_gaps(paths: Sequence[str], most: int = 3) -> str:
+    """Say which numbers are missing among names that count: ``numbers 7, 12 to 15 are missing``.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Of which one number alone varies; otherwise nothing is said.
+    most : int
+        How many gaps are named.
+
+    Returns
+    -------
+    str
+        Empty where none is missing; and where more are than there are, as in times of day.
+    """
+    forms, columns = set(), []
+    for path in paths:
+        parts = _DIGITS.split(path)
+        forms.add(tuple(parts[::2]))
+        columns.append(tuple(map(int, parts[1::2])))
+        if len(forms) > 1:
+            return ""
+    varying = {column for column in zip(*columns, strict=True) if len(set(column)) > 1}
+    if len(varying) != 1:
+        return ""
+    numbers = sorted(set(varying.pop()))
+    steps = [after - number for number, after in itertools.pairwise(numbers)]
+    step = math.gcd(*steps)
+    gaps = [
+        (number + step, after - step)
+        for number, after in itertools.pairwise(numbers)
+        if after - number > step
+    ]
+    missing = sum((b - a) // step + 1 for a, b in gaps)
+    if not 0 < missing < len(numbers):
+        return ""
+    shown = [f"{a}" if a == b else f"{a} to {b}" for a, b in gaps[:most]]
+    more = f" and {len(gaps) - most} more gaps" if len(gaps) > most else ""
+    said = f"{', '.join(shown)}{more}"
+    return f"number {said} is missing" if missing == 1 else f"numbers {said} are missing"
+
+
 # -- what names look like -----------------------------------------------------------------
 
 # The words that stand before a number. Those of the last row number recordings that were made
@@ -340,8 +384,10 @@ _WORDS = {
     "-": "p pos position xy xypos s series scene site field f well tile angle illumination view",
 }
 _LETTER_OF = {word: letter for letter, words in _WORDS.items() for word in words.split()}
-# A run of digits with the word before it, or the letter of a channel.
+# A channel of MetaMorph with its name, a run of digits with the word before it, or the letter of a
+# channel.
 _FIELD = re.compile(
+    r"_w(?P<wave>[0-9][A-Za-z0-9 -]*)(?=[_.])|"
     r"(?:(?P<word>[A-Z]?[a-z]+|[A-Z]+)[ _.=-]*)?(?P<number>[0-9]+)"
     r"|(?<![A-Za-z])(?:Chan|Channel|Ch)_?(?P<letter>[A-Z])(?![A-Za-z])"
 )
@@ -352,6 +398,11 @@ _PROGRAMS = (
     (r"img_(?P<t>\d{9})_(?P<c>.+)_(?P<z>\d{3,})\.tif", True),
     # ThorImage: two numbers of the place, the plane, the time.
     (r"Chan(?P<c>[A-D])_(?P<_>\d+)_(?P<__>\d+)_(?P<z>\d{3,})_(?P<t>\d{3,})\.tif", False),
+    # Harmony: row, column and field, the plane, the channel, the time.
+    (
+        r"r(?P<_>\d+)c(?P<__>\d+)f(?P<___>\d+)p(?P<z>\d+)-ch(?P<c>\d+)sk(?P<t>\d+)fk\d+fl\d+\.tiff?",
+        False,
+    ),
     # PrairieView: one stack, or stacks in one cycle each; images of one cycle, or such stacks.
     (r"ZSeries.*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<z>\d{6})(?:\.ome)?\.tif", False),
     (r".*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<n>\d{6})(?:\.ome)?\.tif", False),
@@ -383,6 +434,20 @@ class Proposal(NamedTuple):
     extents: dict[str, int]
     certain: bool
     left_out: int
+
+    def sentence(self) -> str:
+        """What the names seem to say, and the calls that settle it."""
+        words = {"t": "time", "z": "plane", "c": "channel"}
+        counts = [
+            f"{number:,} {words[letter]}{'' if number == 1 else 's'}"
+            for letter, number in self.extents.items()
+        ]
+        rest = f" ({self.left_out:,} files have other names)" if self.left_out else ""
+        return (
+            f"by their names the files are {', '.join(counts)}{rest}: "
+            f"pattern={quote(self.pattern)} reads them so, pattern={quote(self.alternative)} "
+            "as one image each"
+        )
 
 
 def propose(paths: Sequence[str], directory: str | None = None) -> Proposal | None:
@@ -455,8 +520,9 @@ def _fields(path: str) -> tuple[list[_Field], bool]:
 def _numbered(path: str) -> list[_Field]:
     found = []
     for match in _FIELD.finditer(path):
-        if match["letter"]:
-            found.append(_Field("c", *match.span("letter")))
+        named = "wave" if match["wave"] else "letter"
+        if match[named]:
+            found.append(_Field("c", *match.span(named)))
         else:
             word = (match["word"] or "").lower()
             found.append(_Field(_LETTER_OF.get(word, ""), *match.span("number")))

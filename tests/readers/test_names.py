@@ -203,6 +203,14 @@ PROPOSED = {
     "plate_A01_s1_w{c}_t{t}.TIF": [
         f"plate_A01_s1_w{c + 1}_t{t + 1}.TIF" for t in T2 for c in Z3
     ],
+    # MetaMorph, and Harmony: one field
+    "a_w{c}_s1_t{t}.TIF": [
+        f"a_w{w}_s1_t{t + 1}.TIF" for t in T2 for w in ("1DAPI", "2Alexa-488", "3")
+    ],
+    "r01c02f03p{z}-ch{c}sk{t}fk1fl1.tiff": [
+        f"r01c02f03p{z + 1:02d}-ch{c + 1}sk{t + 1}fk1fl1.tiff"
+        for t in T2 for c in T2 for z in Z3
+    ],
     # light sheet
     "t{t}/z{z}.tif": [f"t{t:03d}/z{z:03d}.tif" for t in T2 for z in Z3],
     "TL{t}/TL*_plane{z}.tif": [f"TL{t:02d}/TL{t:02d}_plane{z:04d}.tif" for t in T2 for z in Z3],
