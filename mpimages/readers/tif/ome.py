@@ -19,7 +19,7 @@ from ...errors import FormatError
 from ..base import cut_planes
 from ..file_sets import FileSet
 from ..options import Options
-from ..page_order import choose_pages
+from ..page_order import choose_pages, pages_of_channel
 from .geometry import LARGEST_FIELD
 from .index import OME_ROOT
 from .pages import TifPages
@@ -48,12 +48,11 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     if options.nplanes is not None and options.channel is None:
         return _all_pages(planes, metadata)
     channel = _choose_channel(path, planes, sizes["C"], options)
-    chosen = _in_order(path, planes, channel)
     if options.nplanes is not None:
-        return Plan("ome", chosen[np.newaxis], metadata)
+        return Plan("ome", pages_of_channel(path, planes, channel)[np.newaxis], metadata)
     parted = len(blocks) < image.count
     pages = choose_pages(path, planes, channel, options, 0 if parted else sizes["Z"])
-    if pages.shape[1] < sizes["Z"] and parted:
+    if pages.shape[1] < sizes["Z"] and parted and options.flyback is None:
         raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
     return Plan("ome", pages, metadata)
 
@@ -476,17 +475,6 @@ def _choose_channel(path: str, planes: np.ndarray, channels: int, options: Optio
             f"files of one channel by a pattern, and say which it is by channel={here[0]}"
         )
     return choose_channel(path, channels, options)
-
-
-def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
-    """The pages of one channel, by time and depth."""
-    chosen = np.flatnonzero(planes[:, 2] == channel)
-    if chosen.size == 0 and len(planes):
-        raise ValueError(
-            f"{path}: none of its pages is of channel {channel}: it is one file of several; "
-            f"choose the files of one channel by a pattern"
-        )
-    return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
 
 
 def _ome_metadata(pixels: ElementTree.Element) -> JsonObject:

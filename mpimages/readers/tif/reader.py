@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import TIFF_SIGNATURES
 from ..array_axes import require_kind
@@ -44,7 +45,7 @@ class TifReader(Reader):
 
     name = "tif"
     signatures = TIFF_SIGNATURES
-    takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
+    takes = frozenset({"nplanes", "nchannels", "order", "flyback", "channel", "incomplete"})
     single_planes = True
     sparse = True
 
@@ -74,8 +75,10 @@ class TifReader(Reader):
         metadata = dict(plan.metadata)
         if "pixelSize" in metadata:
             metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]
-        layout = {"kind": plan.kind, "said": plan.said}
-        return Header(path, dims, dtype, len(plan.pages), metadata, layout)
+        layout: JsonObject = {"kind": plan.kind, "said": plan.said}
+        if plan.order is not None:
+            layout["order"] = asdict(plan.order)
+        return Header(path, dims, dtype, len(plan.pages), metadata, layout, plan.found)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
