@@ -1,5 +1,6 @@
 """Volumes and channels that lie in several files: by patterns, names of programs and OME's sets."""
 
+import itertools
 import os
 import re
 
@@ -391,3 +392,70 @@ def test_by_the_command_line(tsc, command, write):
     command("to-series", path, "series", "--pattern", "t{t}/z{z}_c{c}.tif", "--channel", 1)
     found = tsc.loadSeries("series").toArray()
     np.testing.assert_array_equal(found, np.moveaxis(volumes(array, 1), 0, -1))
+
+
+# -- recordings of ScanImage in several files ----------------------------------------------
+
+SCANIMAGE = """SI.VERSION_MAJOR = 2020
+SI.hChannels.channelSave = [1;2]
+SI.hStackManager.enable = true
+SI.hStackManager.actualNumSlices = 3
+SI.hStackManager.framesPerSlice = 1
+SI.hStackManager.numVolumes = 100
+SI.hFastZ.enable = true
+SI.hFastZ.numFramesPerVolume = 4
+SI.hScan2D.logAverageFactor = 1
+SI.hRoiManager.scanFrameRate = 20
+SI.hRoiManager.scanVolumeRate = 5"""
+
+
+def write_scanimage(directory, array, cuts, recording=1, flyback=1):
+    """As ScanImage 2020: two channels, a frame of flyback; a file goes on where the last ended."""
+    t, z, c, rows, columns = array.shape
+    whole = np.zeros((t, z + flyback, c, rows, columns), array.dtype)
+    whole[:, :z] = array
+    pages = whole.reshape(-1, rows, columns)
+    bounds = [0, *cuts, len(pages)]
+    for file, (a, b) in enumerate(itertools.pairwise(bounds)):
+        path = directory / f"scan_{recording:05}_{file + 1:05}.tif"
+        with tifffile.TiffWriter(path, bigtiff=True) as written:
+            for k in range(a, b):
+                text = f"frameNumbers = {k // c + 1}\nframeTimestamps_sec = {k // c * 0.05}\n"
+                written.write(
+                    pages[k], contiguous=False, metadata=None, software=SCANIMAGE, description=text
+                )
+
+
+def test_volumes_of_scanimage_go_on_in_the_next_file(tsc, write, shared_path):
+    array = movie(dtype="int16")
+    path = write(lambda d: write_scanimage(d, array, [10, 22]))
+    for channel in (0, 1):
+        images = tsc.loadImages(path, channel=channel)
+        np.testing.assert_array_equal(images.toArray(), volumes(array, channel))
+        assert images.metadata["frameInterval"] == 0.2
+    with pytest.raises(ValueError, match=r"2 channels \(0 Channel 1, 1 Channel 2\)"):
+        tsc.loadImages(path)
+    write(lambda d: write_scanimage(d, array[:2] + 1, [8], 2))
+    images = tsc.loadImages(path, channel=0)
+    want = np.concatenate([volumes(array, 0), volumes(array[:2] + 1, 0)])
+    np.testing.assert_array_equal(images.toArray(), want)
+    tsc.comm.Barrier()
+    if tsc.rank == 0:
+        os.remove(shared_path / "in" / "scan_00001_00002.tif")
+    tsc.comm.Barrier()
+    with pytest.raises(FormatError, match="its first frame is number 12, but the files before"):
+        tsc.loadImages(path, channel=0)
+
+
+def test_a_recording_of_scanimage_that_was_stopped(tsc, write, shared_path):
+    array = movie(dtype="int16")
+    path = write(lambda d: write_scanimage(d, array, [10, 22]))
+    tsc.comm.Barrier()
+    if tsc.rank == 0:
+        os.remove(shared_path / "in" / "scan_00001_00003.tif")
+    tsc.comm.Barrier()
+    with pytest.raises(FormatError, match="last volume is not whole: 6 of 8 pages are there"):
+        tsc.loadImages(path, channel=0)
+    for given in ({"incomplete": "drop"}, {"stopIdx": 2}):
+        found = tsc.loadImages(path, channel=1, **given).toArray()
+        np.testing.assert_array_equal(found, volumes(array, 1)[:2])

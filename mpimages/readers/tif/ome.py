@@ -24,6 +24,7 @@ from .geometry import LARGEST_FIELD
 from .index import OME_ROOT
 from .pages import TifPages
 from .plan import Plan, choose_channel, mixed, number, unit_name
+from .sets import AS_PAGES
 from .text import decode
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def ome_set(
     rows, absent = _rows(path, image, sizes, [*zip(found, files, strict=True)])
     return OmeFiles(
         list(paths),
-        replace(options, **_AS_PAGES),
+        replace(options, **AS_PAGES),
         bool(rows[:, 1].any()) or len(rows) > len(paths),
         metadata=_ome_metadata(image.pixels),
         rows=rows,
@@ -244,12 +245,6 @@ def ome_set(
         complete=complete,
         absent=absent,
     )
-
-
-# What the options of a set's files are: what they say of planes, the set has heeded.
-_AS_PAGES: JsonObject = {
-    "nplanes": 1, "channel": None, "flyback": None, "single_pages": True,
-}  # fmt: skip
 
 
 def _rows(
