@@ -14,6 +14,7 @@ ROWS_PER_STRIP = 278
 STRIP_COUNTS = 279
 X_RESOLUTION = 282
 Y_RESOLUTION = 283
+PLANAR = 284
 RESOLUTION_UNIT = 296
 SOFTWARE = 305
 ARTIST = 315
@@ -26,6 +27,8 @@ TILE_COUNTS = 325
 SAMPLE_FORMAT = 339
 IMAGE_DEPTH = 32997
 STK_PLANES = 33629  # MetaMorph's
+FLUOVIEW = 34361  # Olympus'
+LSM = 34412  # Zeiss'
 MARK = 65280  # mpimages' own, of older files: see `tif_checksums`
 
 # The tags that differ from page to page of a movie, and those that say how a page is stored.
@@ -40,6 +43,7 @@ GEOMETRY_TAGS = (
     FILL_ORDER,
     SAMPLES,
     ROWS_PER_STRIP,
+    PLANAR,
     PREDICTOR,
     COLOUR_MAP,
     TILE_WIDTH,

@@ -16,11 +16,12 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ...formats.tif_tags import LSM, STK_PLANES
 from ..base import cut_planes
 from ..options import Options
 from ..page_order import PageOrder, choose_pages, order_of, planes_left_out
 from .index import TifIndex
-from .plan import REGARDLESS, Plan, choose_channel, sizes_found
+from .plan import REGARDLESS, Plan, choose_channel, refuse_channel, sizes_found
 
 
 def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = False) -> Plan:
@@ -116,6 +117,22 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             from .scanimage import plan_scanimage
 
             return plan_scanimage(path, index, options)
+        if STK_PLANES in index.private and index.geometry(0).planes > 1:
+            from .metamorph import plan_metamorph
+
+            return plan_metamorph(path, index, options)
+        if LSM in index.private:
+            from .lsm import plan_lsm
+
+            return plan_lsm(path, index, options)
+        if index.is_ndtiff and index.count > 1:
+            from .ndtiff import plan_ndtiff
+
+            return plan_ndtiff(path, index, options)
+        if index.is_fluoview:
+            from .fluoview import plan_fluoview
+
+            return plan_fluoview(path, index, options)
     except ValueError as error:
         if options.nplanes is None:
             known = re.search(r"nplanes=|choose .*channel=", str(error))
@@ -128,14 +145,20 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
     return None
 
 
+def header_channels(path: str, index: TifIndex) -> int:
+    """How many channels a header says that the pages are of; 1 where it says none."""
+    whole = Options(nplanes="all")
+    try:
+        plan = _by_header(path, index, whole)
+    except ValueError:
+        return 1
+    return 1 if plan is None else int(plan.found.get("axes", {}).get("C", 1))
+
+
 def _plain(path: str, index: TifIndex, options: Options) -> Plan:
     """One image of all pages."""
     refuse_left_out(path, index.description, index.count)
-    if options.channel is not None:
-        raise ValueError(
-            f"{path}: channel={options.channel} was given, but nothing says that it has several; "
-            f"where its pages are of several channels in turn, nchannels= says of how many"
-        )
+    refuse_channel(path, options)
     found: JsonObject = {"axes": sizes_found("ZT", {"Z": index.count})}
     if index.count > 1 and options.nplanes is None:
         found["uncertain"] = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,8 +21,10 @@ from ...formats.tif_tags import (
     FILL_ORDER,
     IMAGE_DEPTH,
     LENGTH,
+    LSM,
     NEW_SUBFILE_TYPE,
     PHOTOMETRIC,
+    PLANAR,
     PREDICTOR,
     ROWS_PER_STRIP,
     SAMPLE_FORMAT,
@@ -121,6 +123,9 @@ class Entries:
         if kind not in INTEGERS:
             raise FormatError(f"{self.path}: TIFF tag {tag} has type {kind}, which is no integer")
         dtype = np.dtype(self.layout.order + INTEGERS[kind])
+        if tag == BITS and (kind, count) == (3, 2) and LSM in self and value[:2] != value[2:4]:
+            # Zeiss' older programs say where the two numbers are, which need no place.
+            return np.frombuffer(self.content(tag, 4), dtype).astype(np.int64)
         values = np.frombuffer(self._bytes(tag, count * dtype.itemsize, value), dtype)
         if dtype.itemsize == 8 and values.size and int(values.max()) >= 1 << 63:
             raise FormatError(f"{self.path}: TIFF tag {tag} has a value of {int(values.max())}")
@@ -147,6 +152,16 @@ class Entries:
             self.layout.order + "II", self._bytes(tag, 8, self._rows[tag][2])
         )
         return above / below if below else 0.0
+
+    def content(self, tag: int, nbytes: int) -> bytes:
+        """The first bytes of a field's content, where it lies outside the directory."""
+        offset = self.layout.next.unpack(self._rows[tag][2])[0]
+        if nbytes > LARGEST_FIELD or offset + nbytes > self.size:
+            raise FormatError(
+                f"{self.path}: truncated or damaged: TIFF tag {tag} has {nbytes} bytes at byte "
+                f"{offset}; the file has {self.size} bytes"
+            )
+        return os.pread(self.fd, nbytes, offset)
 
     def place(self, tag: int) -> tuple[int, int]:
         """Where the value of a field of one of the types in SIZES lies outside the directory,
@@ -200,8 +215,16 @@ class Geometry:
     colour : str
         What kind of colour it is, for messages; empty where it is grey.
     palette : bool
-        Whether it is colour by a palette of 256: its values, the indices, can be read. What
-        is colour in another way is not understood further.
+        Whether it is colour by a palette of 256: its values, the indices, can be read.
+    samples : int
+        How many values a pixel has, of which one is read; 0 where the colour is of a kind that
+        is not understood further.
+    planar : bool
+        Whether all the pixels' first values are stored before the second ones.
+    sample : int
+        Which value of a pixel is read.
+    planes : int
+        How many planes lie one after the other where it says that one does: MetaMorph's STK.
     """
 
     rows: int
@@ -222,6 +245,10 @@ class Geometry:
     mask: bool
     colour: str = ""
     palette: bool = False
+    samples: int = 1
+    planar: bool = False
+    sample: int = 0
+    planes: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -236,7 +263,17 @@ class Geometry:
     @property
     def plain(self) -> bool:
         """Whether the values are stored as they are, row after row in each strip."""
-        return self.compression == NO_COMPRESSION and self.whole_bytes and not self.tiled
+        alone = not self.tiled and not self.interleaved
+        return self.compression == NO_COMPRESSION and self.whole_bytes and alone
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether a strip or tile has all the values of its pixels, one pixel after the other."""
+        return self.samples > 1 and not self.planar
+
+    def of_sample(self, sample: int) -> Geometry:
+        """The geometry by which one value of each pixel is read."""
+        return replace(self, sample=sample, colour="") if self.samples > 1 else self
 
     def longest(self, room: int) -> int:
         """The bytes of the only strip or tile where no length is told: those of its values, or
@@ -244,7 +281,8 @@ class Geometry:
         if self.compression != NO_COMPRESSION:
             return max(1, room)
         height, width = self.segment
-        return height * -(-width * self.bits // 8)
+        each = self.samples if self.interleaved else 1
+        return height * -(-width * each * self.bits // 8)
 
     @property
     def one_place(self) -> bool:
@@ -286,30 +324,37 @@ class Geometry:
         colour = _colour(entries, bits)
         palette = bits == 8 and colour == _PALETTE
         if colour and not palette:
-            byte = np.dtype("u1")
+            try:
+                samples = _separable(entries)
+                if samples:
+                    return cls._understand(path, entries, size, (reduced, mask, colour), samples)
+            except ValueError:
+                pass  # it is refused, or left out, as the colour that it is
+            byte, none = np.dtype("u1"), (0, 0)
             return cls(
-                rows,
-                columns,
-                byte,
-                byte,
-                8,
-                0,
-                1,
-                1,
-                (rows, columns),
-                False,
-                0,
-                0,
-                0,
-                (0, 0),
-                reduced,
-                mask,
-                colour,
-            )
+                rows, columns, byte, byte, 8, 0, 1, 1, (rows, columns), False, 0, 0, 0, none,
+                reduced, mask, colour, samples=0,
+            )  # fmt: skip
+        return cls._understand(path, entries, size, (reduced, mask, colour), 1, palette)
+
+    @classmethod
+    def _understand(
+        cls,
+        path: str,
+        entries: Entries,
+        size: int,
+        marks: tuple[bool, bool, str],
+        samples: int,
+        palette: bool = False,
+    ) -> Geometry:
+        """The geometry of a page whose values can be read; `marks` are those of the result."""
+        rows, columns = entries.integer(LENGTH, 0), entries.integer(WIDTH, 0)
+        bits = entries.integer(BITS, 1)
         _refuse_several_planes(path, entries)
         dtype = _value_type(path, bits, entries.integer(SAMPLE_FORMAT, 1))
         tiled = entries.integer(TILE_WIDTH, 0) > 0 or entries.integer(TILE_LENGTH, 0) > 0
         segment, expected = _segments(path, entries, rows, columns, tiled)
+        planar = samples > 1 and entries.integer(PLANAR, 1) == 2
         compression = entries.integer(COMPRESSION, NO_COMPRESSION)
         offsets_tag = TILE_OFFSETS if TILE_OFFSETS in entries else STRIP_OFFSETS
         counts_tag = TILE_COUNTS if TILE_COUNTS in entries else STRIP_COUNTS
@@ -320,9 +365,10 @@ class Geometry:
                 f"without a predictor"
             )
         found = entries.count(offsets_tag), entries.count(counts_tag)
-        if found[0] < expected or (found[1] < expected and (found[1] or expected > 1)):
+        needed = expected * (samples if planar else 1)
+        if found[0] < needed or (found[1] < needed and (found[1] or needed > 1)):
             raise FormatError(
-                f"{path}: a page of {rows} rows and {columns} columns has {expected} strips or "
+                f"{path}: a page of {rows} rows and {columns} columns has {needed} strips or "
                 f"tiles, but places for {found[0]} and lengths for {found[1]}"
             )
         geometry = cls(
@@ -340,16 +386,17 @@ class Geometry:
             offsets_tag,
             counts_tag,
             found,
-            reduced,
-            mask,
-            colour,
+            *marks,
             palette,
+            samples,
+            planar,
+            planes=max(1, entries.count(STK_PLANES)),
         )
         geometry._check_size(path, entries, size)
         return geometry
 
     def _check_size(self, path: str, entries: Entries, size: int) -> None:
-        stored = -(-self.rows * self.columns * self.bits // 8)
+        stored = -(-self.rows * self.columns * self.samples * self.bits // 8)
         plainly = self.compression == NO_COMPRESSION
         if plainly and stored > size and not self._has_holes(entries):
             raise FormatError(
@@ -357,7 +404,8 @@ class Geometry:
                 f"columns of {self.dtype} takes {stored} bytes, but the file has {size}"
             )
         check_claim(path, self.nbytes, size)
-        check_claim(path, self.segment[0] * self.segment[1] * self.dtype.itemsize, size)
+        segment = self.segment[0] * self.segment[1] * (self.samples if self.interleaved else 1)
+        check_claim(path, segment * self.dtype.itemsize, size)
 
 
 def _colour(entries: Entries, bits: int) -> str:
@@ -379,11 +427,23 @@ def _is_grey(entries: Entries, bits: int) -> bool:
     return is_grey_ramp(entries.integers(COLOUR_MAP).reshape(3, -1), bits)
 
 
+def _separable(entries: Entries) -> int:
+    """How many values a pixel has, where each can be read for itself; else 0."""
+    samples = entries.integer(SAMPLES, 1)
+    if samples < 2 or entries.integer(PHOTOMETRIC, 1) not in (0, 1, RGB):
+        return 0
+    for tag in (BITS, SAMPLE_FORMAT):
+        values = entries.integers(tag)
+        if len(values) not in (0, 1, samples) or (values != values[:1]).any():
+            return 0
+    return samples
+
+
 def _refuse_several_planes(path: str, entries: Entries) -> None:
-    if entries.integer(IMAGE_DEPTH, 1) != 1 or entries.count(STK_PLANES) > 1:
+    if entries.integer(IMAGE_DEPTH, 1) != 1:
         raise ValueError(
-            f"{path}: several planes in one page (MetaMorph STK and the like) are not read; "
-            f"save it by ImageJ as TIFF"
+            f"{path}: several planes in one page (ImageDepth) are not read; save it by ImageJ as "
+            f"TIFF"
         )
 
 

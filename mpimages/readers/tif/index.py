@@ -13,7 +13,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import Literal
@@ -25,9 +25,12 @@ from ...formats.tif_tags import (
     ARTIST,
     COLOUR_MAP,
     DESCRIPTION,
+    FLUOVIEW,
     GEOMETRY_TAGS,
+    LSM,
     PLACE_TAGS,
     SOFTWARE,
+    STK_PLANES,
     X_RESOLUTION,
     Y_RESOLUTION,
 )
@@ -46,6 +49,7 @@ NEAR = 4096  # bytes that cost less than a call of the system
 # A line of ScanImage's header: of version 3, of 4 and 5, and of the later ones.
 SCANIMAGE = re.compile(r"(?:^|[\r\n])[ \t]*(?:(?:scanimage\.)?SI\d*|scanimage|state)\.\w+[\w.]* *=")
 SCANIMAGE_MAGIC = 117637889
+NDTIFF_MAGIC = 483729
 OME_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 
 
@@ -84,6 +88,10 @@ class TifIndex:
         the others.
     marks : tuple of (int, bytes)
         Of a file with one directory: the places and bytes from which all this was read.
+    private : dict
+        The content of the first page's tags that microscopes' programs have for themselves.
+    is_ndtiff : bool
+        Whether Micro-Manager wrote it as a file of an NDTiff data set.
     """
 
     layout: Layout
@@ -98,6 +106,8 @@ class TifIndex:
     marks: tuple[tuple[int, bytes], ...] = ()
     software: str = ""
     artist: str = ""
+    private: dict[int, bytes] = field(default_factory=dict)
+    is_ndtiff: bool = False
 
     @property
     def count(self) -> int:
@@ -114,6 +124,15 @@ class TifIndex:
         """Whether the first page's description is OME's XML."""
         begins = OME_ROOT.search(self.description[:4096]) is not None
         return begins and self.description.rstrip(" \t\r\n\0").endswith("OME>")
+
+    @property
+    def is_fluoview(self) -> bool:
+        """Whether Olympus' FluoView wrote the file."""
+        return FLUOVIEW in self.private
+
+    def of_sample(self, sample: int) -> TifIndex:
+        """The index by which one value of each pixel is read."""
+        return replace(self, geometries=[g.of_sample(sample) for g in self.geometries])
 
     @property
     def is_scanimage(self) -> bool:
@@ -224,6 +243,8 @@ def index_tif(
         resolution,
         software=software,
         artist=artist,
+        private=_private(first),
+        is_ndtiff=_is_ndtiff(fd, layout),
     )
     if len(ifds) == 1 and limit is None:
         index = replace(index, marks=_marks(fd, layout, first_offset, first, texts))
@@ -243,6 +264,21 @@ def _program(fd: int, first: Entries) -> tuple[str, str]:
             software = decode(os.pread(fd, header, 32))
             artist = decode(os.pread(fd, regions, 32 + header))
     return software, artist
+
+
+def _is_ndtiff(fd: int, layout: Layout) -> bool:
+    mark = os.pread(fd, 4, 8) if layout.pointer_bytes == 4 else b""
+    return mark == struct.pack(layout.order + "I", NDTIFF_MAGIC)
+
+
+def _private(first: Entries) -> dict[int, bytes]:
+    """See `TifIndex.private`. Of MetaMorph's table each value has three times its type's bytes."""
+    widths = {STK_PLANES: 24, FLUOVIEW: 1, LSM: 1}
+    return {
+        tag: first.content(tag, width * first.count(tag))
+        for tag, width in widths.items()
+        if tag in first
+    }
 
 
 def _marks(

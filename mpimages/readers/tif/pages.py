@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -11,6 +12,7 @@ from ...core.cleanup import quietly
 from ...core.ranges import consecutive
 from ...core.timers import phase
 from ...errors import FormatError
+from ...formats.tif_tags import LSM
 from ..base import Closing, check_claim
 from ..byte_ranges import byteswap, open_status, read_into
 from .geometry import NO_COMPRESSION, Entries, Geometry
@@ -158,7 +160,7 @@ class TifPages(Closing):
         elif _is_decoded_here(geometry):
             self._read_segments(page, geometry, segments, out)
         else:
-            self._read_by_tifffile(page, geometry, segments, out)
+            self._read_by_tifffile(page, geometry, out)
 
     def unwritten(self, pages: np.ndarray) -> dict[str, int]:
         """How many ``pages``, and how many ``strips`` and ``tiles`` of others, were never
@@ -178,7 +180,8 @@ class TifPages(Closing):
                 found["tiles" if geometry.tiled else "strips"] += int((lengths == 0).sum())
         return {name: number for name, number in found.items() if number}
 
-    def _find_segments(self, page: int, geometry: Geometry) -> Segments:
+    def _find_segments(self, page: int, geometry: Geometry, all_samples: bool = False) -> Segments:
+        """Where a page's strips or tiles lie: those of its sample, or of all."""
         index, fd = self.index, self._open_fd()
         ifd = int(index.ifds[page])
         head = os.pread(fd, index.layout.head, ifd)
@@ -186,8 +189,15 @@ class TifPages(Closing):
         directory = os.pread(fd, count * index.layout.entry.itemsize, ifd + index.layout.head)
         entries = Entries(self.path, fd, index.size, index.layout, directory)
         # Tables may be longer than there are strips or tiles.
-        offsets = entries.integers(geometry.offsets_tag)[: geometry.segments]
-        lengths = entries.integers(geometry.counts_tag)[: geometry.segments]
+        first = geometry.sample * geometry.segments if geometry.planar else 0
+        end = first + geometry.segments
+        if all_samples and geometry.planar:
+            first, end = 0, geometry.samples * geometry.segments
+        offsets = entries.integers(geometry.offsets_tag)[first:end]
+        lengths = entries.integers(geometry.counts_tag)[first:end]
+        if LSM in index.private and geometry.compression != NO_COMPRESSION:
+            # Zeiss' program writes the lengths before compression. What is decoded ends by itself.
+            lengths = np.minimum(lengths, np.maximum(1, index.size - offsets))
         if not lengths.size or (geometry.segments == 1 and not geometry.tiled and not lengths[0]):
             # The length of an only strip need not be told.
             lengths = np.full(1, geometry.longest(index.size - int(offsets[0])))
@@ -211,15 +221,18 @@ class TifPages(Closing):
             if length == 0:
                 target[...] = 0
                 continue
-            if target.flags.c_contiguous and target.shape == geometry.segment:
+            alone = not geometry.interleaved
+            if alone and target.flags.c_contiguous and target.shape == geometry.segment:
                 self._fill(page, geometry, offset, length, target)
                 continue
             # A tile reaches beyond the page, and some writers let the last strip do so too.
-            check_claim(self.path, height * width * out.itemsize, self.index.size)
+            shape = (height, width) if alone else (height, width, geometry.samples)
+            check_claim(self.path, math.prod(shape) * out.itemsize, self.index.size)
             rows = height if geometry.tiled else len(target)
-            whole = np.zeros((height, width), dtype=out.dtype)
+            whole = np.zeros(shape, dtype=out.dtype)
             self._fill(page, geometry, offset, length, whole, rows)
-            target[...] = whole[: target.shape[0], : target.shape[1]]
+            values = whole if alone else whole[..., geometry.sample]
+            target[...] = values[: target.shape[0], : target.shape[1]]
 
     def _fill(
         self,
@@ -257,15 +270,15 @@ class TifPages(Closing):
             return
         byteswap(out, geometry.stored)
         if geometry.predictor == 2:
-            imagecodecs.delta_decode(out, axis=-1, out=out)
+            imagecodecs.delta_decode(out, axis=1, out=out)
 
     def _short(self, page: int, need: int, found: int) -> str:
         return f"{self.path}: page {page} is damaged: a strip or tile of {need} bytes has {found}"
 
-    def _read_by_tifffile(
-        self, page: int, geometry: Geometry, segments: Segments, out: np.ndarray
-    ) -> None:
+    def _read_by_tifffile(self, page: int, geometry: Geometry, out: np.ndarray) -> None:
         import tifffile
+
+        segments = self._find_segments(page, geometry, all_samples=True)
 
         try:
             if self._tifffile is None:
@@ -283,6 +296,8 @@ class TifPages(Closing):
         except Exception as error:
             # A MemoryError too: the page's size was checked, so the coded data claim too much.
             raise FormatError(f"{self.path}: page {page} cannot be decoded: {error}") from None
+        if geometry.samples > 1 and found.ndim == 3:
+            found = found[geometry.sample] if geometry.planar else found[..., geometry.sample]
         if found.shape == (*out.shape, 1):  # as of RGB with one sample
             found = found[..., 0]
         if found.shape != out.shape or found.dtype.itemsize > out.dtype.itemsize:
@@ -303,6 +318,6 @@ class TifPages(Closing):
 def _is_decoded_here(geometry: Geometry) -> bool:
     known = geometry.compression in CODECS or geometry.compression == NO_COMPRESSION
     predictor = geometry.predictor in (1, 2) or (
-        geometry.predictor == 3 and geometry.dtype.kind == "f"
+        geometry.predictor == 3 and geometry.dtype.kind == "f" and not geometry.interleaved
     )
     return known and predictor and geometry.whole_bytes

@@ -100,6 +100,15 @@ def choose_channel(path: str, channels: int, options: Options) -> int:
     return options.channel
 
 
+def refuse_channel(path: str, options: Options) -> None:
+    """Raise ValueError where a channel is asked for, of pages of which nothing tells any."""
+    if options.channel is not None:
+        raise ValueError(
+            f"{path}: channel={options.channel} was given, but nothing says that it has several; "
+            f"where its pages are of several channels in turn, nchannels= says of how many"
+        )
+
+
 def mixed(channels: int) -> str:
     """A word on pages that are cut into images though a header says that they are of several
     channels; nothing where there is one."""

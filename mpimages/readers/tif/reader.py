@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +22,10 @@ from ..base import Handle, Header, Reader, Scratch
 from ..byte_ranges import copy_axes
 from ..options import Options
 from ..places import Places
-from .axes import make_plan
+from .axes import header_channels, make_plan
 from .index import TifIndex
 from .pages import TifPages
-from .plan import REGARDLESS, Plan
+from .plan import REGARDLESS, Plan, choose_channel
 from .whole import drop_damaged, index_whole, pages_beyond
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class _Understood:
         if pages.identity == self.identity:
             return True
         # What an OME header says depends on the file's name, and what is whole on its data.
-        alike = self.plan.kind != "ome" and options.incomplete is None
+        alike = self.plan.kind not in ("ome", "ndtiff") and options.incomplete is None
         return alike and pages.is_like(self.index)
 
 
@@ -196,21 +196,48 @@ class TifHandle(Handle):
             copy_axes(stored, (1, 2, 0), out[image - start])
 
 
-def _refuse_colour(pages: TifPages, options: Options) -> None:
-    """Raise ValueError if a page is colour.
+def _choose_sample(pages: TifPages, options: Options) -> tuple[Options, int]:
+    """Take one value of each pixel where there are several, as channel= says.
 
     Grey images have a coloured palette too where a microscope's program or ImageJ wrote them: it
     says how to show them. The indices are the intensities.
+
+    Returns
+    -------
+    (Options, int)
+        What is left of the options, and how many values a pixel has.
+
+    Raises
+    ------
+    ValueError
+        If a page is colour and none is chosen, or it cannot be.
     """
     index = pages.index
-    scientific = index.is_imagej or index.is_ome or options.single_pages
-    for kind in _numbers_in(index.kinds):
-        geometry = index.geometries[kind]
-        if geometry.colour and not (geometry.palette and scientific):
-            raise ValueError(
-                f"{pages.path}: colour images are not read (it has {geometry.colour}); convert it "
-                f"to greyscale or split its channels"
-            )
+    scientific = index.is_imagej or index.is_ome or index.is_fluoview or options.single_pages
+    found = [index.geometries[kind] for kind in _numbers_in(index.kinds)]
+    coloured = [g for g in found if g.colour and not (g.palette and scientific)]
+    if not coloured:
+        return options, 1
+    samples = coloured[0].samples
+    if samples < 2 or any(g.samples != samples for g in found):
+        raise ValueError(
+            f"{pages.path}: colour images are not read (it has {coloured[0].colour}); convert it "
+            f"to greyscale or split its channels"
+        )
+    if options.channel is None:
+        raise ValueError(
+            f"{pages.path}: colour images are not read (it has {coloured[0].colour}); "
+            f"channel=0 to channel={samples - 1} reads one of the values, or convert it to "
+            f"greyscale"
+        )
+    if (options.nchannels or 1) > 1 or header_channels(pages.path, index) > 1:
+        raise ValueError(
+            f"{pages.path}: its pages are of several channels in turn, and have {samples} values "
+            f"per pixel: which is meant by channel= is open; save the channels apart"
+        )
+    choose_channel(pages.path, samples, options)
+    pages.index = index.of_sample(options.channel)
+    return replace(options, channel=None), samples
 
 
 def _numbers_in(kinds: np.ndarray) -> np.ndarray:
@@ -222,20 +249,27 @@ def _plan(pages: TifPages, options: Options) -> Plan:
     """Index a file, and say what its pages are."""
     if options.incomplete is None:
         pages.find_index(texts=not options.single_pages)
-        _refuse_colour(pages, options)
-        _extend(pages, options)
+        rest, samples = _choose_sample(pages, options)
+        _extend(pages, rest)
         if len(pages_beyond(pages.index)):
             pages.find_runs(pages_beyond(pages.index)[:1])  # says so
-        return make_plan(pages.path, pages.index, options)
+        return _with_samples(make_plan(pages.path, pages.index, rest), samples)
     damaged = index_whole(pages)
-    _refuse_colour(pages, options)
-    damaged = _extend(pages, options) or damaged
+    rest, samples = _choose_sample(pages, options)
+    damaged = _extend(pages, rest) or damaged
     damaged = drop_damaged(pages) or damaged
-    return make_plan(pages.path, pages.index, options, damaged)
+    return _with_samples(make_plan(pages.path, pages.index, rest, damaged), samples)
+
+
+def _with_samples(plan: Plan, samples: int) -> Plan:
+    if samples == 1:
+        return plan
+    axes = {"C": samples, **plan.found.get("axes", {})}
+    return replace(plan, found={**plan.found, "axes": axes})
 
 
 def _extend(pages: TifPages, options: Options) -> bool:
-    """Take an ImageJ file of one directory for all the pages that its header says.
+    """Take a file of one directory for all the pages that ImageJ's or MetaMorph's header says.
 
     Returns
     -------
@@ -243,13 +277,23 @@ def _extend(pages: TifPages, options: Options) -> bool:
         Whether there are fewer, and the others are to be dropped.
     """
     index = pages.index
-    if index.count != 1 or not index.is_imagej:
+    stacked = max(index.geometries[kind].planes for kind in _numbers_in(index.kinds))
+    if stacked > 1 and index.count > 1:
+        raise ValueError(
+            f"{pages.path}: has {index.count} pages of up to {stacked} planes each (MetaMorph "
+            f"STK), which are not read; save it by ImageJ as TIFF"
+        )
+    if index.count != 1 or not (index.is_imagej or stacked > 1):
         return False
     from .imagej import imagej_pages
 
     fitting = 1
     try:
-        said = imagej_pages(pages.path, index.description)
+        said = stacked if stacked > 1 else imagej_pages(pages.path, index.description)
+        if said > 1 and index.geometry(0).samples > 1:
+            raise FormatError(
+                f"{pages.path}: its header says {said} pages, but it has one, of colour"
+            )
         fitting = _count_fitting(pages) if said > 1 else 1
         if fitting < said and options.incomplete:
             if fitting > 1:
