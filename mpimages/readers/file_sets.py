@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.json_types import JsonObject
 from ..errors import FormatError
-from .base import Header, Reader, cut_planes
+from .base import Header, Reader
 from .names import Named, Proposal, find_missing, list_pattern, propose
 from .options import Options
 from .page_order import C, T, Z, choose_pages
@@ -105,10 +105,7 @@ class FileSet(ABC):
         pages = choose_pages(self.paths[0], table, channel, options, self.whole())
         if pages.size == 0:
             raise FormatError(f"{self.paths[0]}: there is no whole image")
-        if options.nplanes is None:
-            return pages
-        images, planes = cut_planes(self.paths[0], pages.size, options, droppable=True)
-        return pages.reshape(-1)[: images * planes].reshape(images, planes)
+        return pages
 
 
 def used_files(pages: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,8 @@ class PageOrder:
         The numbers of the planes that are left out.
     repeats : int
         How many images are taken of a plane before the next one. They follow each other as
-        images, where `order` is CZT.
+        images, where `order` is CZT. Of the planes that are left out, which are the last then,
+        there is one.
     """
 
     order: str = "CZT"
@@ -41,34 +42,47 @@ class PageOrder:
     repeats: int = 1
 
     @property
+    def frames(self) -> int:
+        """How many pages of one channel a volume takes: each plane `repeats` times, and once those
+        that are left out; 0: all that there are."""
+        left_out = len(self.flyback)
+        return (self.planes - left_out) * self.repeats + left_out if self.planes else 0
+
+    @property
     def cycle(self) -> int:
-        """How many pages there are of one image, all channels and planes counted; 0: all."""
-        return self.channels * self.planes * self.repeats
+        """How many pages there are of one volume, all channels and planes counted; 0: all."""
+        return self.channels * self.frames
+
+    def whole(self, count: int) -> int:
+        """How many of `count` pages make whole volumes."""
+        return count // self.cycle * self.cycle if self.cycle else count
 
     def table(self, count: int) -> np.ndarray:
         """(count, 3): the time, plane and channel of each of `count` pages.
 
         Pages that are left over, as they make no whole turn, are there: their image is not whole.
+        Those of planes that are left out are of none.
         """
-        planes = self.planes or max(1, count // (self.channels * self.repeats))
-        sizes = {"C": self.channels, "Z": planes, "T": 0}
-        cycle = self.channels * planes * self.repeats
-        sizes["T"] = -(-count // cycle) if count else 0
         page = np.arange(count, dtype=np.int64)
         found = np.empty((count, 3), dtype=np.int64)
         if self.repeats > 1:
-            page, found[:, C] = np.divmod(page, self.channels)
-            page, repeat = np.divmod(page, self.repeats)
-            page, found[:, Z] = np.divmod(page, planes)
-            found[:, T] = page * self.repeats + repeat
-            return found
-        for letter in self.order:
-            column = "TZC".index(letter)
-            if letter == self.order[-1]:
-                found[:, column] = page
-            else:
-                page, found[:, column] = np.divmod(page, sizes[letter])
-        return found
+            frame, found[:, C] = np.divmod(page, self.channels)
+            volume, frame = np.divmod(frame, self.frames)
+            times = [1 if plane in self.flyback else self.repeats for plane in range(self.planes)]
+            found[:, Z] = np.repeat(np.arange(self.planes), times)[frame]
+            found[:, T] = volume * self.repeats + np.concatenate([range(n) for n in times])[frame]
+            return self._without_flyback(found)
+        planes = self.planes or max(1, count // self.channels)
+        sizes = {"C": self.channels, "Z": planes, "T": -(-count // (self.channels * planes))}
+        for letter in self.order[:-1]:
+            page, found[:, "TZC".index(letter)] = np.divmod(page, max(1, sizes[letter]))
+        found[:, "TZC".index(self.order[-1])] = page
+        return self._without_flyback(found)
+
+    def _without_flyback(self, table: np.ndarray) -> np.ndarray:
+        for plane in self.flyback:
+            table[table[:, Z] == plane] = -1
+        return table
 
 
 def order_of(options: Options, planes: int = 0) -> PageOrder:
@@ -85,6 +99,17 @@ def order_of(options: Options, planes: int = 0) -> PageOrder:
     elif options.nplanes == ALL_PLANES:
         planes = 0
     return PageOrder(options.order or "CZT", options.nchannels or 1, planes)
+
+
+def pages_of_channel(path: str, table: np.ndarray, channel: int) -> np.ndarray:
+    """The pages of one channel, by time and plane."""
+    chosen = np.flatnonzero(table[:, C] == channel)
+    if chosen.size == 0 and len(table):
+        raise ValueError(
+            f"{path}: none of its pages is of channel {channel}: it is one file of several; "
+            f"choose the files of one channel by a pattern"
+        )
+    return chosen[np.lexsort((table[chosen, Z], table[chosen, T]))]
 
 
 def choose_pages(
@@ -109,47 +134,55 @@ def choose_pages(
     FormatError
         If the pages make no images of equal planes, and these are not to be dropped.
     ValueError
-        If flyback leaves no plane, or names one that is not there.
+        If there is no page of the channel, or flyback leaves no plane or names one that is not
+        there.
     """
-    chosen = np.flatnonzero(table[:, C] == channel)
-    depths = np.unique(table[chosen, Z])
-    left_out = _left_out(path, depths, options)
-    if left_out:
-        chosen = chosen[~np.isin(table[chosen, Z], left_out)]
-        depths = depths[~np.isin(depths, left_out)]
-        whole -= len(left_out) if whole else 0
+    chosen = pages_of_channel(path, table, channel)
+    if options.flyback is not None:
+        present = _numbered(table[chosen, Z])[0]
+        depths = np.arange(whole) if whole > len(present) else present
+        left_out = planes_left_out(path, depths, options)
+        for plane in left_out:
+            chosen = chosen[table[chosen, Z] != plane]
+        whole = len(depths) - len(left_out)
+    times, time = _numbered(table[chosen, T])
     if options.incomplete:
-        times, number = np.unique(table[chosen, T], return_counts=True)
+        number = np.bincount(time, minlength=1)
         whole = whole or int(number.max(initial=1))
-        chosen = chosen[np.isin(table[chosen, T], times[number == whole])]
+        chosen = chosen[number[time] == whole]
         if chosen.size == 0:
             return np.empty((0, whole), dtype=np.int64)
-    times, time = np.unique(table[chosen, T], return_inverse=True)
-    depths, depth = np.unique(table[chosen, Z], return_inverse=True)
-    pages = np.full((times.size, depths.size), -1, dtype=np.int64)
+        times, time = _numbered(table[chosen, T])
+    depths, depth = _numbered(table[chosen, Z])
+    pages = np.full((times.size, max(depths.size, whole)), -1, dtype=np.int64)
     pages[time, depth] = chosen
     if chosen.size != pages.size or (pages < 0).any():
         raise FormatError(
             f"{path}: of channel {channel} it has {chosen.size} pages, which are not "
-            f"{times.size} times of {depths.size} planes each; nplanes=1 reads single planes"
+            f"{times.size} times of {pages.shape[1]} planes each; nplanes=1 reads single planes"
         )
     return pages
 
 
-def _left_out(path: str, depths: np.ndarray, options: Options) -> list[int]:
-    """The planes that flyback leaves out."""
-    if options.flyback is None:
+def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different values, ascending, and the place of each value among them. np.unique would
+    import np.ma."""
+    ordered = np.sort(values)
+    different = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return different, np.searchsorted(different, values)
+
+
+def planes_left_out(path: str, depths: np.ndarray, options: Options) -> list[int]:
+    """Those of a volume's planes that flyback leaves out."""
+    flyback, planes = options.flyback, depths.tolist()
+    if flyback is None:
         return []
-    planes: list[int] = depths.tolist()
-    if isinstance(options.flyback, int):
-        found = planes[max(0, len(planes) - options.flyback) :]
-    else:
-        found = [planes[i] for i in options.flyback if i < len(planes)]
-    if len(found) != (
-        options.flyback if isinstance(options.flyback, int) else len(options.flyback)
-    ) or len(found) == len(planes):
+    places = (
+        tuple(range(len(planes) - flyback, len(planes))) if isinstance(flyback, int) else flyback
+    )
+    if min(places) < 0 or max(places) >= len(planes) or len(places) == len(planes):
         raise ValueError(
-            f"{path}: flyback={options.flyback} leaves out planes of volumes of {len(planes)}: "
-            f"it must leave one at least"
+            f"{path}: flyback={flyback} leaves out planes of volumes of {len(planes)}: "
+            f"it must name planes of these, and leave one at least"
         )
-    return found
+    return [planes[place] for place in places]

@@ -14,12 +14,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..base import cut_planes
 from ..options import Options
+from ..page_order import PageOrder, choose_pages, order_of, planes_left_out
 from .index import TifIndex
-from .plan import REGARDLESS, Plan, choose_channel, mixed
-from .scanimage import ScanImage, read_scanimage
+from .plan import REGARDLESS, Plan, choose_channel, sizes_found
 
 
 def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = False) -> Plan:
@@ -43,22 +44,64 @@ def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = Fals
     """
     if options.single_pages:
         return Plan("plain", np.arange(index.count)[:, np.newaxis])
-    plan = None if options.nchannels is not None else _by_header(path, index, options)
+    if options.nchannels is not None or options.order is not None:
+        return _by_arguments(path, index, options, damaged)
+    plan = _by_header(path, index, options)
+    if plan is not None and options.nplanes is None:
+        return plan
     if plan is None:
         plan = _plain(path, index, options)
-        if options.nplanes is None and damaged:  # how many planes an image has, nothing says
-            return replace(plan, pages=plan.pages[:0])
-    if options.nplanes is None:
-        return plan
     images, planes = cut_planes(path, plan.pages.size, options, droppable=True)
-    if options.nplanes == "all" and damaged:
+    if not isinstance(options.nplanes, int) and damaged:
+        images = 0  # how many planes an image has, nothing says
+    left_out = planes_left_out(path, np.arange(planes), options)
+    kept = plan.pages.reshape(-1)[: images * planes].reshape(images, planes)
+    if plan.kind == "plain":
+        axes = sizes_found("ZT", {"Z": planes, "T": images})
+        plan = replace(plan, found={**plan.found, "axes": axes})
+    return replace(plan, pages=np.delete(kept, left_out, axis=1))
+
+
+def _by_arguments(path: str, index: TifIndex, options: Options, damaged: bool) -> Plan:
+    """The plan that nchannels, order, nplanes and flyback say, whatever a header does."""
+    order = order_of(options)
+    _refuse_order_without_effect(path, order, options)
+    if options.nchannels is None and options.channel is not None:
+        raise ValueError(
+            f"{path}: beside order= and channel= say by nchannels= of how many channels its pages "
+            f"are"
+        )
+    refuse_left_out(path, index.description, index.count)
+    # Where other pages lie behind those of the last image, nothing tells which are missing.
+    droppable = order.order == "CZT" or (order.order[-1] == "T" and order.planes > 0)
+    each, left = divmod(index.count, order.channels)
+    if left and not (options.incomplete and droppable):
+        raise ValueError(
+            f"{path}: its {index.count} pages are not of nchannels={order.channels} channels "
+            f"in turn: the last {left} have no page of each"
+        )
+    images, planes = cut_planes(path, each, options, droppable)
+    if not isinstance(options.nplanes, int) and damaged:
         images = 0
-    kept = plan.pages.reshape(-1)[: images * planes]
-    return replace(plan, pages=kept.reshape(images, planes))
+    channel = choose_channel(path, order.channels, options)
+    table = replace(order, planes=planes).table(images * planes * order.channels)
+    pages = choose_pages(path, table, channel, options, planes)
+    sizes = {"C": order.channels, "Z": planes, "T": images}
+    return Plan("plain", pages, found={"axes": sizes_found(order.order, sizes)})
+
+
+def _refuse_order_without_effect(path: str, order: PageOrder, options: Options) -> None:
+    turns = (order.channels > 1) + (order.planes != 1) + (order.planes > 0)
+    if options.order is not None and turns < 2:
+        raise ValueError(
+            f"{path}: order={options.order!r} has no effect where the pages are of one channel "
+            f"and {'one plane each' if order.planes == 1 else 'one image'}; nchannels= and "
+            f"nplanes= say of how many channels and planes they are"
+        )
 
 
 def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
-    """What ImageJ's or OME's header says; None where there is none, or nplanes overrules it."""
+    """What a header says; None where there is none, or nplanes overrules it."""
     text = index.description
     try:
         if index.is_imagej:
@@ -69,6 +112,10 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             from .ome import plan_ome
 
             return plan_ome(path, text, index.count, options)
+        if index.is_scanimage:
+            from .scanimage import plan_scanimage
+
+            return plan_scanimage(path, index, options)
     except ValueError as error:
         if options.nplanes is None:
             known = re.search(r"nplanes=|choose .*channel=", str(error))
@@ -82,48 +129,23 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
 
 
 def _plain(path: str, index: TifIndex, options: Options) -> Plan:
-    """One image of all pages, or of those of one channel."""
-    _refuse_left_out(path, index.description, index.count)
-    header = read_scanimage(index.software, index.description)
-    said = "" if header is None else str(header)
-    if options.nchannels is None:
-        note = _refuse_mixed(path, header, options)
-        return Plan("plain", np.arange(index.count)[np.newaxis], said=said, note=note)
-    whole, left = divmod(index.count, options.nchannels)
-    if left and not options.incomplete:
-        raise ValueError(
-            f"{path}: its {index.count} pages are not of nchannels={options.nchannels} channels "
-            f"in turn: the last {left} have no page of each"
-        )
-    channel = choose_channel(path, options.nchannels, options)
-    pages = np.arange(whole * options.nchannels).reshape(whole, options.nchannels)
-    return Plan("plain", pages[np.newaxis, :, channel], said=said)
-
-
-def _refuse_mixed(path: str, header: ScanImage | None, options: Options) -> str:
-    """Raise ValueError where a channel is asked for that nothing tells, or one must be chosen.
-
-    Returns
-    -------
-    str
-        A word on channels whose pages become images all the same.
-    """
-    channels = 1 if header is None else header.channels
-    if options.channel is not None and channels == 1:
+    """One image of all pages."""
+    refuse_left_out(path, index.description, index.count)
+    if options.channel is not None:
         raise ValueError(
             f"{path}: channel={options.channel} was given, but nothing says that it has several; "
             f"where its pages are of several channels in turn, nchannels= says of how many"
         )
-    if channels > 1 and (options.channel is not None or options.nplanes is None):
-        raise ValueError(
-            f"{path}: {header}, a page of each channel in turn: nchannels={channels} and channel=0 "
-            f"to channel={channels - 1} choose one, nplanes= then says how many of its pages are "
-            f"an image; nplanes= alone takes the pages of all channels"
-        )
-    return mixed(channels)
+    found: JsonObject = {"axes": sizes_found("ZT", {"Z": index.count})}
+    if index.count > 1 and options.nplanes is None:
+        found["uncertain"] = [
+            f"no header says what its {index.count} pages are; they are taken for one volume: "
+            f"nplanes=1 reads a movie, nplanes='all' settles that it is a volume"
+        ]
+    return Plan("plain", np.arange(index.count)[np.newaxis], found=found)
 
 
-def _refuse_left_out(path: str, description: str, count: int) -> None:
+def refuse_left_out(path: str, description: str, count: int) -> None:
     """Raise FormatError where tifffile's header says that there are pages without directory."""
     if not description.startswith("{"):
         return

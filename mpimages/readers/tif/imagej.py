@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..options import Options
-from .plan import Plan, choose_channel, mixed, number, unit_name
+from ..page_order import PageOrder
+from .plan import Plan, number, plan_table, sizes_found, unit_name
 
 
 def _imagej_fields(description: str) -> dict[str, str]:
@@ -45,12 +44,14 @@ def plan_imagej(
             f"{path}: the ImageJ header says {channels} channels, {slices} slices and {frames} "
             f"frames, but the file has {count} pages"
         )
-    metadata = _imagej_metadata(fields, pixels_per_unit)
-    if options.nplanes is not None and options.channel is None:
-        return Plan("imagej", np.arange(count)[np.newaxis], metadata, note=mixed(channels))
-    channel = choose_channel(path, channels, options)
-    pages = np.arange(frames * slices * channels).reshape(frames, slices, channels)[:, :, channel]
-    return Plan("imagej", pages, metadata)
+    order = PageOrder("CZT", channels, slices)
+    version = fields.get("ImageJ", "")
+    found: JsonObject = {
+        "program": f"ImageJ {version}".strip(),
+        "axes": sizes_found("CZT", {"C": channels, "Z": slices, "T": frames}),
+    }
+    plan = Plan("imagej", metadata=_imagej_metadata(fields, pixels_per_unit), found=found)
+    return plan_table(plan, path, count, order.table(frames * order.cycle), options, slices)
 
 
 def _imagej_metadata(fields: dict[str, str], pixels_per_unit: tuple[float, float]) -> JsonObject:

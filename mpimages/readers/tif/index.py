@@ -22,6 +22,7 @@ import numpy as np
 
 from ...errors import FormatError
 from ...formats.tif_tags import (
+    ARTIST,
     COLOUR_MAP,
     DESCRIPTION,
     GEOMETRY_TAGS,
@@ -30,7 +31,8 @@ from ...formats.tif_tags import (
     X_RESOLUTION,
     Y_RESOLUTION,
 )
-from .geometry import Entries, Geometry, Layout
+from .geometry import LARGEST_FIELD, Entries, Geometry, Layout
+from .text import decode
 
 WINDOW_BYTES = 4096
 BATCH = 4096
@@ -41,6 +43,9 @@ LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
 
 _OTHER, _GEOMETRY, _PLACE = 0, 1, 2
 NEAR = 4096  # bytes that cost less than a call of the system
+# A line of ScanImage's header: of version 3, of 4 and 5, and of the later ones.
+SCANIMAGE = re.compile(r"(?:^|[\r\n])[ \t]*(?:(?:scanimage\.)?SI\d*|scanimage|state)\.\w+[\w.]* *=")
+SCANIMAGE_MAGIC = 117637889
 OME_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 
 
@@ -69,8 +74,9 @@ class TifIndex:
     kinds : (pages,) int32 ndarray
         Which geometry it has.
     geometries : list of Geometry
-    description, software : str
-        The first page's ImageDescription and Software.
+    description, software, artist : str
+        The first page's ImageDescription, Software and Artist. Where ScanImage wrote it, its
+        header and its description of regions, which newer versions put behind the file's head.
     pixels_per_unit : (float, float)
         The first page's resolution along (row, column), 0 where there is none.
     masks : int
@@ -91,6 +97,7 @@ class TifIndex:
     masks: int = 0
     marks: tuple[tuple[int, bytes], ...] = ()
     software: str = ""
+    artist: str = ""
 
     @property
     def count(self) -> int:
@@ -107,6 +114,11 @@ class TifIndex:
         """Whether the first page's description is OME's XML."""
         begins = OME_ROOT.search(self.description[:4096]) is not None
         return begins and self.description.rstrip(" \t\r\n\0").endswith("OME>")
+
+    @property
+    def is_scanimage(self) -> bool:
+        """Whether ScanImage wrote its header into the file."""
+        return bool(SCANIMAGE.search(self.software) or SCANIMAGE.search(self.description))
 
     def geometry(self, page: int) -> Geometry:
         """The geometry of one page."""
@@ -155,8 +167,12 @@ class TifIndex:
         return replace(self, ifds=ifds, data=data, kinds=kinds, geometries=[geometry], marks=())
 
 
-def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifIndex:
+def index_tif(
+    path: str, fd: int, size: int, limit: int | None = None, texts: bool = True
+) -> TifIndex:
     """Walk along the directories of an open file, the first `limit` of them where given.
+
+    Without `texts` what a header says is not read: of a set of files each may have that of all.
 
     Raises
     ------
@@ -195,7 +211,8 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
     ifds, data, kinds = (np.concatenate(column) for column in zip(*parts, strict=True))
     # Read now: the index outlives the open file.
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
-    description = first.text(DESCRIPTION)
+    description = first.text(DESCRIPTION) if texts else ""
+    software, artist = _program(fd, first) if texts else ("", "")
     index = TifIndex(
         layout,
         size,
@@ -205,27 +222,39 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
         geometries,
         description,
         resolution,
-        software=_software(first),
+        software=software,
+        artist=artist,
     )
     if len(ifds) == 1 and limit is None:
-        index = replace(index, marks=_marks(fd, layout, first_offset, first))
+        index = replace(index, marks=_marks(fd, layout, first_offset, first, texts))
     return _images_alone(index)
 
 
-def _software(first: Entries) -> str:
+def _program(fd: int, first: Entries) -> tuple[str, str]:
+    """See `TifIndex.software` and `TifIndex.artist`: nothing that is read depends on them."""
     try:
-        return first.text(SOFTWARE)
+        software, artist = first.text(SOFTWARE), first.text(ARTIST)
     except FormatError:
-        return ""  # nothing that is read depends on it
+        return "", ""
+    head = os.pread(fd, 16, 16) if first.layout.pointer_bytes == 8 else b""
+    if len(head) == 16 and not SCANIMAGE.search(software):
+        magic, _, header, regions = struct.unpack("<IIII", head)
+        if magic == SCANIMAGE_MAGIC and header + regions <= LARGEST_FIELD:
+            software = decode(os.pread(fd, header, 32))
+            artist = decode(os.pread(fd, regions, 32 + header))
+    return software, artist
 
 
-def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[int, bytes], ...]:
+def _marks(
+    fd: int, layout: Layout, offset: int, first: Entries, texts: bool
+) -> tuple[tuple[int, bytes], ...]:
     """See `TifIndex.marks`."""
     (count,) = layout.count.unpack(os.pread(fd, layout.head, offset))
     whole = layout.head + count * layout.entry.itemsize + layout.pointer_bytes
     places = [(0, 2 * layout.pointer_bytes), (offset, whole)]
-    tags = (DESCRIPTION, SOFTWARE, X_RESOLUTION, Y_RESOLUTION, COLOUR_MAP)
-    places += [first.place(tag) for tag in tags]
+    tags = (X_RESOLUTION, Y_RESOLUTION, COLOUR_MAP)
+    said = (DESCRIPTION, SOFTWARE, ARTIST) if texts else ()
+    places += [first.place(tag) for tag in said + tags]
     return tuple((place, os.pread(fd, length, place)) for place, length in places if length)
 
 

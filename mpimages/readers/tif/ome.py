@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,15 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ..base import cut_planes
 from ..file_sets import FileSet
 from ..options import Options
-from ..page_order import choose_pages
+from ..page_order import choose_pages, pages_of_channel
 from .geometry import LARGEST_FIELD
 from .index import OME_ROOT
 from .pages import TifPages
 from .plan import Plan, choose_channel, mixed, number, unit_name
+from .sets import AS_PAGES
 from .text import decode
 
 if TYPE_CHECKING:
@@ -47,12 +49,11 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     if options.nplanes is not None and options.channel is None:
         return _all_pages(planes, metadata)
     channel = _choose_channel(path, planes, sizes["C"], options)
-    chosen = _in_order(path, planes, channel)
     if options.nplanes is not None:
-        return Plan("ome", chosen[np.newaxis], metadata)
+        return Plan("ome", pages_of_channel(path, planes, channel)[np.newaxis], metadata)
     parted = len(blocks) < image.count
     pages = choose_pages(path, planes, channel, options, 0 if parted else sizes["Z"])
-    if pages.shape[1] < sizes["Z"] and parted:
+    if pages.shape[1] < sizes["Z"] and parted and options.flyback is None:
         raise ValueError(_split_volumes(path, pages.shape[1], sizes["Z"]))
     return Plan("ome", pages, metadata)
 
@@ -79,6 +80,7 @@ class _Image:
         # Blocks whose UUID element names an UUID; and all that have one, by the file's name.
         self._by_uuid: dict[str, list[tuple[int, ElementTree.Element]]] = defaultdict(list)
         self._by_name: dict[str, list[tuple[int, ElementTree.Element]]] = defaultdict(list)
+        self._uuid_of: dict[str, str] = {}
         self._without_uuid: dict[str, list[tuple[int, ElementTree.Element]]] = defaultdict(list)
         for item in enumerate(blocks):
             of_file = _children(item[1], "UUID")
@@ -87,16 +89,18 @@ class _Image:
                 continue
             uuid, name = (of_file[0].text or "").strip().lower(), of_file[0].get("FileName", "")
             self._by_name[name].append(item)
+            self._uuid_of.setdefault(name, uuid)
             if uuid:
                 self._by_uuid[uuid].append(item)
             else:
                 self._without_uuid[name].append(item)
 
-    def files(self) -> Iterator[tuple[str, str, list[ElementTree.Element]]]:
-        """Yield each file's name, its UUID, lower case, and the blocks that speak of it."""
-        for name, items in self._by_name.items():
-            blocks = [block for _, block in items]
-            yield name, (_children(blocks[0], "UUID")[0].text or "").strip().lower(), blocks
+    def files(self) -> list[tuple[str, str, list[ElementTree.Element]]]:
+        """Each file's name, its UUID, lower case, and the blocks that speak of it."""
+        return [
+            (name, self._uuid_of[name], [block for _, block in items])
+            for name, items in self._by_name.items()
+        ]
 
     def blocks_of(self, uuid: str, name: str) -> list[ElementTree.Element]:
         """The blocks that speak of a file's pages and not another's."""
@@ -162,7 +166,10 @@ class OmeFiles(FileSet):
 
     def _arrange(self, counts: np.ndarray, options: Options) -> np.ndarray:
         pages = super()._arrange(counts, options)
-        if options.nplanes is None and options.flyback is None and pages.shape[1] < self.sizes["Z"]:
+        if options.nplanes is not None:
+            images, planes = cut_planes(self.paths[0], pages.size, options, droppable=True)
+            return pages.reshape(-1)[: images * planes].reshape(images, planes)
+        if options.flyback is None and pages.shape[1] < self.sizes["Z"]:
             raise ValueError(_split_volumes(self.paths[0], pages.shape[1], self.sizes["Z"]))
         return pages
 
@@ -194,7 +201,8 @@ def ome_set(
     if len(numbers) < len(paths):
         return None  # of several directories: names tell no file
     uuids: dict[str, int] = {}
-    named = {name for image in header.images for name, _, _ in image.files()}
+    files_in = [(image, image.files()) for image in header.images]
+    named = {name for _, files in files_in for name, _, _ in files}
     if len(named) < 2:
         return None
     unknown = [number for name, number in numbers.items() if name not in named]
@@ -206,8 +214,8 @@ def ome_set(
 
     images = [
         (image, files)
-        for image in header.images
-        if (files := [f for f in image.files() if number_of(f[0], f[1]) is not None])
+        for image, files in files_in
+        if any(number_of(name, uuid) is not None for name, uuid, _ in files)
     ]
     if not images:
         return None
@@ -226,10 +234,10 @@ def ome_set(
             f"its files by a pattern"
         )
     sizes = _sizes(path, image)
-    rows, absent = _rows(path, image, sizes, number_of)
+    rows, absent = _rows(path, image, sizes, [*zip(found, files, strict=True)])
     return OmeFiles(
         list(paths),
-        replace(options, **_AS_PAGES),
+        replace(options, **AS_PAGES),
         bool(rows[:, 1].any()) or len(rows) > len(paths),
         metadata=_ome_metadata(image.pixels),
         rows=rows,
@@ -239,31 +247,27 @@ def ome_set(
     )
 
 
-# What the options of a set's files are: what they say of planes, the set has heeded.
-_AS_PAGES: JsonObject = {
-    "nplanes": 1, "channel": None, "flyback": None, "single_pages": True,
-}  # fmt: skip
-
-
 def _rows(
-    path: str, image: _Image, sizes: dict[str, int], number_of: Callable[[str, str], int | None]
+    path: str,
+    image: _Image,
+    sizes: dict[str, int],
+    files: Sequence[tuple[int | None, tuple[str, str, list[ElementTree.Element]]]],
 ) -> tuple[np.ndarray, list[tuple[str, int]]]:
     """See `OmeFiles`: its rows, and what is absent."""
     weight, stride = _weights(path, image, sizes)
     starts: list[tuple[int, int, int, int]] = []  # file, page, first plane, planes
     absent = []
-    for name, uuid, blocks in image.files():
-        number = number_of(name, uuid)
+    weights = [("First" + axis, weight[axis]) for axis in "ZCT"]
+    for place, (name, _, blocks) in files:
         for block in blocks:
-            firsts = (_attribute(path, block, "First" + axis, 0) for axis in "ZCT")
-            first = sum(n * weight[axis] for n, axis in zip(firsts, "ZCT", strict=True))
+            first = sum([_attribute(path, block, key, 0) * step for key, step in weights])
             planes = _block_planes(path, block, stride, stride - first)
             if first + planes > stride:
                 raise FormatError(f"{path}: the OME header speaks of plane {first} of {stride}")
-            if number is None:
+            if place is None:
                 absent.append((name, first // weight["C"] % sizes["C"]))
             else:
-                starts.append((number, _attribute(path, block, "IFD", 0), first, planes))
+                starts.append((place, _attribute(path, block, "IFD", 0), first, planes))
     table = np.array(starts, dtype=np.int64).reshape(-1, 4)
     # Of a block of several planes, page and plane count up together.
     rows = np.repeat(table[:, :3], table[:, 3], axis=0)
@@ -366,8 +370,10 @@ def _children(element: ElementTree.Element, name: str) -> list[ElementTree.Eleme
 
 
 def _attribute(path: str, element: ElementTree.Element, name: str, lowest: int) -> int:
-    text = element.get(name, str(lowest))
-    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < lowest:
+    text = element.get(name)
+    if text is None:
+        return lowest
+    if not (text.isascii() and text.isdigit() and len(text) <= 18) or int(text) < lowest:
         raise FormatError(f"{path}: the OME header says {name}={text[:40]!r}")
     return int(text)
 
@@ -464,17 +470,6 @@ def _choose_channel(path: str, planes: np.ndarray, channels: int, options: Optio
             f"files of one channel by a pattern, and say which it is by channel={here[0]}"
         )
     return choose_channel(path, channels, options)
-
-
-def _in_order(path: str, planes: np.ndarray, channel: int) -> np.ndarray:
-    """The pages of one channel, by time and depth."""
-    chosen = np.flatnonzero(planes[:, 2] == channel)
-    if chosen.size == 0 and len(planes):
-        raise ValueError(
-            f"{path}: none of its pages is of channel {channel}: it is one file of several; "
-            f"choose the files of one channel by a pattern"
-        )
-    return chosen[np.lexsort((planes[chosen, 1], planes[chosen, 0]))]
 
 
 def _ome_metadata(pixels: ElementTree.Element) -> JsonObject:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ...core.json_types import JsonObject
 from ..options import Options
+from ..page_order import PageOrder, choose_pages, pages_of_channel
 
 # What helps where a header is wrong.
 REGARDLESS = "; nplanes=1, without channel=, takes all of its pages for images"
@@ -21,7 +22,8 @@ class Plan:
     Parameters
     ----------
     kind : str
-        ``'imagej'``, ``'ome'`` or ``'plain'``.
+        Whose header told it: ``'imagej'``, ``'ome'``, ``'scanimage'`` and so on; ``'plain'``
+        where none did.
     pages : (images, planes) int64 ndarray
         Page numbers.
     metadata : dict
@@ -30,13 +32,56 @@ class Plan:
         What else a header says of the pages, in words.
     note : str
         What is likely not meant.
+    found : dict
+        As `Header.found`.
+    order : PageOrder, optional
+        How the pages take turns, where they do so from one file to the next.
     """
 
     kind: str
-    pages: np.ndarray
+    pages: np.ndarray = field(default_factory=lambda: np.empty((0, 1), dtype=np.int64))
     metadata: JsonObject = field(default_factory=dict)
     said: str = ""
     note: str = ""
+    found: JsonObject = field(default_factory=dict)
+    order: PageOrder | None = None
+
+
+def plan_table(
+    plan: Plan, path: str, count: int, table: np.ndarray, options: Options, whole: int = 0
+) -> Plan:
+    """The plan of a file of `count` pages whose header says what they are.
+
+    Parameters
+    ----------
+    plan : Plan
+        What else is known of it.
+    path, count
+    table : (pages, 3) int64 ndarray
+        What each page is, of the pages that make whole images.
+    options : Options
+        Its channel, nplanes, flyback and incomplete are heeded.
+    whole : int
+        How many planes an image has; 0: as many as there are.
+    """
+    channels = plan.found["axes"].get("C", 1)
+    metadata = dict(plan.metadata)
+    if options.nplanes is not None and options.nplanes != plan.found["axes"].get("Z", 1):
+        metadata.pop("frameInterval", None)  # that of the images that the header means
+    if options.nplanes is not None and options.channel is None:
+        everything = np.arange(count)[np.newaxis]
+        return replace(plan, pages=everything, metadata=metadata, note=mixed(channels))
+    channel = choose_channel(path, channels, options)
+    if options.nplanes is not None:
+        pages = pages_of_channel(path, table, channel)[np.newaxis]
+    else:
+        pages = choose_pages(path, table, channel, options, whole)
+    return replace(plan, pages=pages, metadata=metadata)
+
+
+def sizes_found(order: str, sizes: dict[str, int]) -> dict[str, int]:
+    """As the axes of `Header.found`: those of more than one, the fastest first."""
+    return {axis: sizes[axis] for axis in order if sizes.get(axis, 1) > 1}
 
 
 def choose_channel(path: str, channels: int, options: Options) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import TIFF_SIGNATURES
 from ..array_axes import require_kind
@@ -44,7 +45,7 @@ class TifReader(Reader):
 
     name = "tif"
     signatures = TIFF_SIGNATURES
-    takes = frozenset({"nplanes", "nchannels", "channel", "incomplete"})
+    takes = frozenset({"nplanes", "nchannels", "order", "flyback", "channel", "incomplete"})
     single_planes = True
     sparse = True
 
@@ -74,8 +75,10 @@ class TifReader(Reader):
         metadata = dict(plan.metadata)
         if "pixelSize" in metadata:
             metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]
-        layout = {"kind": plan.kind, "said": plan.said}
-        return Header(path, dims, dtype, len(plan.pages), metadata, layout)
+        layout: JsonObject = {"kind": plan.kind, "said": plan.said}
+        if plan.order is not None:
+            layout["order"] = asdict(plan.order)
+        return Header(path, dims, dtype, len(plan.pages), metadata, layout, plan.found)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
@@ -193,14 +196,14 @@ class TifHandle(Handle):
             copy_axes(stored, (1, 2, 0), out[image - start])
 
 
-def _refuse_colour(pages: TifPages) -> None:
+def _refuse_colour(pages: TifPages, options: Options) -> None:
     """Raise ValueError if a page is colour.
 
     Grey images have a coloured palette too where a microscope's program or ImageJ wrote them: it
     says how to show them. The indices are the intensities.
     """
     index = pages.index
-    scientific = index.is_imagej or index.is_ome
+    scientific = index.is_imagej or index.is_ome or options.single_pages
     for kind in _numbers_in(index.kinds):
         geometry = index.geometries[kind]
         if geometry.colour and not (geometry.palette and scientific):
@@ -218,14 +221,14 @@ def _numbers_in(kinds: np.ndarray) -> np.ndarray:
 def _plan(pages: TifPages, options: Options) -> Plan:
     """Index a file, and say what its pages are."""
     if options.incomplete is None:
-        pages.find_index()
-        _refuse_colour(pages)
+        pages.find_index(texts=not options.single_pages)
+        _refuse_colour(pages, options)
         _extend(pages, options)
         if len(pages_beyond(pages.index)):
             pages.find_runs(pages_beyond(pages.index)[:1])  # says so
         return make_plan(pages.path, pages.index, options)
     damaged = index_whole(pages)
-    _refuse_colour(pages)
+    _refuse_colour(pages, options)
     damaged = _extend(pages, options) or damaged
     damaged = drop_damaged(pages) or damaged
     return make_plan(pages.path, pages.index, options, damaged)
