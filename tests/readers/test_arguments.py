@@ -93,15 +93,22 @@ def described(path):
     (path / "my.json").write_text(json.dumps({"shape": [5, 4], "dtype": "uint16"}))
 
 
+def of_pages(name, **axes):
+    """The rows of what says how pages take turns."""
+    return {
+        "nchannels": (one(name), {**axes, "channel": 1}, 2),
+        "order": (one(name, 12), {**axes, "nchannels": 2, "nplanes": 3, "channel": 1}, "ZCT"),
+        "flyback": (one(name), {**axes, "nplanes": 3}, 1),
+    }
+
+
 # format -> argument -> what is written, what is given besides, and the value that has an effect.
 # Rows of what a reader does not take yet are left out until it does.
 EFFECTS = {
     "tif": {
+        **of_pages("tif"),
         "nplanes": (one("tif"), {}, 2),
-        "nchannels": (one("tif"), {"channel": 1}, 2),
         "channel": (one("tif"), {"nchannels": 2}, 1),
-        "order": (one("tif", 12), {"nchannels": 2, "nplanes": 3, "channel": 1}, "ZCT"),
-        "flyback": (one("tif"), {"nplanes": 3}, 1),
         "incomplete": (one("tif", 5), {"nplanes": 2}, "drop"),
     },
     "png": {},
@@ -114,14 +121,16 @@ EFFECTS = {
         "confFilename": (described, {}, "my.json"),
     },
     "hdf5": {
+        **of_pages("hdf5", axes="ZYX"),
         "nplanes": (one("hdf5"), {"axes": "ZYX"}, 2),
         "channel": (hyperarray("hdf5"), {"axes": "TCYX"}, 1),
         "dataset": (two_datasets, {}, "b"),
         "axes": (one("hdf5"), {}, "YXT"),
         "incomplete": (one("hdf5", 5), {"axes": "ZYX", "nplanes": 2}, "drop"),
-        "follow": (linked, {}, "directory"),
+        "follow": (linked, {"dataset": "a"}, "directory"),
     },
     "npy": {
+        **of_pages("npy", axes="ZYX"),
         "nplanes": (one("npy"), {"axes": "ZYX"}, 2),
         "channel": (hyperarray("npy"), {"axes": "TCYX"}, 1),
         "axes": (one("npy"), {}, "YXT"),
@@ -243,16 +252,16 @@ def test_a_list_with_a_directory_leaves_a_choice(tsc, tmp_path):
 
 # Arguments that a format takes, where the files leave them nothing to do.
 NOTHING_TO_DO = [
-    ("tif", one("tif"), {}, "channel", 0),
-    ("tif", one("tif"), {}, "order", "CZT"),
-    ("tif", one("tif"), {"nplanes": 1}, "order", "CZT"),
+    *(
+        (name, one(name), besides, argument, value)
+        for name in ("tif", "hdf5", "npy")
+        for besides in ({}, {"nplanes": 1})
+        for argument, value in (("order", "CZT"), ("flyback", 1), ("channel", 0))
+    ),
     ("tif", one("tif", 1), {}, "flyback", 1),
-    ("tif", one("tif"), {"nplanes": 1}, "flyback", 1),
     ("stack", one("stack", 1), NEEDED["stack"], "confFilename", "my.json"),
     ("stack", one("stack", 1), NEEDED["stack"], "nplanes", 2),
-    ("hdf5", one("hdf5"), {}, "channel", 0),
     ("hdf5", one("hdf5"), {}, "nplanes", 2),
-    ("npy", one("npy"), {}, "channel", 0),
     ("npy", one("npy"), {}, "nplanes", 2),
 ]
 
