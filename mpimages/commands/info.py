@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 FILES_ASKED = 10_000
 # A file is short if it has not half the bytes of the one in the middle.
 SHORT = 0.5
-# What is tried to describe a recording that cannot be loaded until its user has chosen.
-CHOICES: tuple[JsonObject, ...] = ({"channel": 0}, {"nplanes": 1}, {"nplanes": 1, "channel": 0})
+# A call that an error names in whole, as what its user may have meant. What it gives is described.
+_NAMED_CALL = re.compile(
+    r"\b(channel|nplanes|nchannels|pattern|dataset|axes|incomplete)=(?:'([^']*)'|(\d+))"
+)
+# So many choices are made at most.
+CHOICES = 3
 # What has a line of its own, or is only for programs.
 NOT_SHOWN = ("first", "last", "refused")
 # Of the metadata, what other lines say.
@@ -89,6 +94,8 @@ def _shown(name: str, value: Any) -> str:
         return f"{value:.6g} images/s"
     if name == "metadata":
         value = {key: part for key, part in value.items() if key not in SAID_ABOVE}
+    if name.startswith("axes"):
+        value = {letter.upper(): size for letter, size in value.items()}
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain_text(part)}" for key, part in value.items())
     if isinstance(value, list):
@@ -105,26 +112,40 @@ def _plain_text(value: object) -> str:
 def _describe(
     context: ThunderContext, path: str, reading: JsonObject
 ) -> tuple[JsonObject, Exception | None]:
-    """What is known of images, and the error by which other commands refuse them. Collective."""
+    """What is known of images, and the error by which other commands refuse them. Collective.
+
+    Where an error names a call that its user may mean, what that call would give is described.
+    """
     from ..spmd.agreement import from_rank, is_agreed
 
-    try:
-        images = load(context, path, reading, asks=False)
-        return _images(images), ask_movie(images, path, reading)
-    except ValueError as error:
-        if not is_agreed(error):
-            raise
-        refused = error
-    for choice in CHOICES:
-        if all(reading[name] is None and f"{name}=" in str(refused) for name in choice):
-            try:
-                found = _images(load(context, path, {**reading, **choice}, asks=False))
-            except ValueError as error:
-                if not is_agreed(error):
-                    raise
-            else:
-                return {"as_if": choice, **found}, refused
-    return from_rank(context.comm, 0, "mpimages info", _list, path, reading), refused
+    refused: Exception | None = None
+    choice: JsonObject = {}
+    while True:
+        try:
+            images = load(context, path, {**reading, **choice}, asks=False)
+            found = _images(images)
+        except (ValueError, OSError) as error:
+            if not is_agreed(error):
+                raise
+            refused = refused or error
+            further = _next_choice(str(error), {**reading, **choice})
+        else:
+            if refused is None:
+                return found, ask_movie(images, path, reading)
+            return {"as_if": choice, **found}, refused
+        if not further and not choice:
+            return {}, refused
+        if not further or len(choice) == CHOICES:
+            return from_rank(context.comm, 0, "mpimages info", _list, path, reading), refused
+        choice |= further
+
+
+def _next_choice(text: str, given: JsonObject) -> JsonObject:
+    """The first argument that an error spells out, of those that are not given."""
+    for name, word, number in _NAMED_CALL.findall(text):
+        if given[name] is None:
+            return {name: int(number) if number else word}
+    return {}
 
 
 def _list(path: str, reading: JsonObject) -> JsonObject:
@@ -136,7 +157,7 @@ def _list(path: str, reading: JsonObject) -> JsonObject:
         name, paths = readers.find_input(path, *(reading[name] for name in names))
     except (OSError, ValueError):
         return {}
-    return {"what": "images", "format": name, **_files(paths, reading["pattern"])}
+    return {"what": "images", "format": name, **_files(paths)}
 
 
 def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObject:
@@ -165,17 +186,11 @@ def _images(images: Images) -> JsonObject:
     action, selection = images.records.begin("info")
     source, known = files_of(images), action.require_settled(selection)
     check_counts(action, selection)
-    paths, positions = source.paths, selection.positions
-    first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))
-    files = from_rank(
-        action.comm,
-        0,
-        action.name,
-        lambda: _files([paths[i] for i in range(first, last + 1)], source.options.pattern),
-    )
-    unwritten = never_written(action, selection) if last - first < FILES_ASKED else None
+    numbers = sorted(set(source.files_of(selection.positions).tolist()))
+    paths = [source.paths[i] for i in numbers]
+    files = from_rank(action.comm, 0, action.name, _files, paths)
+    unwritten = never_written(action, selection) if len(paths) <= FILES_ASKED else None
     said, metadata = source.header.found, _plain(images.metadata)
-    uncertain = [*said.get("uncertain", ()), *files.pop("uncertain")]
     interval = metadata.get("frameInterval")
     return {
         "what": "images",
@@ -185,17 +200,21 @@ def _images(images: Images) -> JsonObject:
         "images": known.count,
         "dims": list(known.dims),
         "dtype": str(known.dtype),
-        "axes_in_file": said.get("axes", {}),
-        "axes": dict(zip("TYXZ", (known.count, *known.dims), strict=False)),
+        "axes_in_files": _lower(said.get("axes", {})),
+        "axes": dict(zip("tyxz", (known.count, *known.dims), strict=False)),
         "channels": list(said.get("channels", ())),
         "rate": 1 / interval if interval else None,
         "pixel_size": _pixel_size(metadata),
         "bytes": known.count * known.record_bytes,
         **files,
         "never_written": unwritten,
-        "uncertain": uncertain,
+        "uncertain": list(said.get("uncertain", ())),
         "metadata": metadata,
     }
+
+
+def _lower(axes: dict[str, int]) -> dict[str, int]:
+    return {letter.lower(): size for letter, size in axes.items()}
 
 
 def _pixel_size(metadata: JsonObject) -> str:
@@ -204,22 +223,20 @@ def _pixel_size(metadata: JsonObject) -> str:
     return f"{_plain_text(list(size))} {metadata.get('unit') or ''}".strip() if size else ""
 
 
-def _files(paths: Sequence[str], pattern: str | None) -> JsonObject:
+def _files(paths: Sequence[str]) -> JsonObject:
     """What the names and the sizes of files say. Local."""
-    from ..readers.names import find_gaps, propose
+    from ..readers.names import find_gaps
 
     sizes = [os.stat(path).st_size for path in paths]
     names = [os.path.basename(path) for path in paths]
-    proposal = propose(paths) if pattern is None else None
     return {
         "files": len(paths),
         "bytes_in_files": sum(sizes),
         "first": names[0],
         "last": names[-1],
         "names": names if len(names) < 5 else [*names[:2], "...", *names[-2:]],
-        "numbering": "" if proposal else find_gaps(paths),
+        "numbering": find_gaps(paths),
         "short_files": _short(names, sizes),
-        "uncertain": [proposal.sentence()] if proposal else [],
     }
 
 

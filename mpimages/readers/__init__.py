@@ -13,7 +13,7 @@ from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
 from .incomplete_files import Rest, count_images, inspect_first
-from .listing import files_with, list_files, natural_key, path_list
+from .listing import files_with, list_files, natural_key, path_list, refuse_without_effect
 from .names import Named, list_pattern
 from .options import Options
 from .registry import FORMATS, get
@@ -100,7 +100,8 @@ def find_input(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the format cannot be told, or more than one is present.
+        If the format cannot be told, or more than one is present, or ext or recursive has nothing
+        to choose from.
     """
     reader = None if input_format is None else get(input_format)
     ignored = (*MARKERS, conf_filename)
@@ -114,6 +115,7 @@ def find_input(
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
+    refuse_without_effect(data_path, ext, recursive)
     if reader is not None:
         return reader.name, paths
     name = detect(paths)

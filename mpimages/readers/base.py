@@ -18,6 +18,7 @@ import numpy as np
 from ..core.json_types import JsonObject
 from ..core.ranges import consecutive
 from ..errors import FormatError
+from ..formats.output_names import CONF
 from .byte_ranges import open_file
 from .options import ALL_PLANES, CONTENT, Options
 from .places import Places
@@ -285,6 +286,11 @@ class Reader(ABC):
                     f"{name}={getattr(options, name)!r} means nothing for "
                     f"inputFormat={self.name!r} ({header.path})"
                 )
+        if "confFilename" not in self.takes and options.confFilename != CONF:
+            raise ValueError(
+                f"confFilename={options.confFilename!r} means nothing for "
+                f"inputFormat={self.name!r} ({header.path}), whose files describe themselves"
+            )
         if "dims" not in self.takes:  # a reader takes shape with it
             options.require_dims(header.path, header.dims)
         if (

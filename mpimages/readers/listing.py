@@ -151,6 +151,22 @@ def list_files(
     return files
 
 
+def refuse_without_effect(data_path: object, ext: str | None, recursive: bool) -> None:
+    """Raise ValueError where no path is one of which ext or recursive chooses files."""
+    paths = path_list(data_path)
+    if recursive and not any(map(os.path.isdir, paths)):
+        raise ValueError(
+            f"recursive=True searches below a directory, and {quote(paths[0])} is none; in a "
+            "pattern ** stands for directories of any depth"
+        )
+    if ext is not None and all(os.path.lexists(p) and not os.path.isdir(p) for p in paths):
+        raise ValueError(
+            f"ext={quote(ext)} chooses among the files of a directory or pattern, and "
+            f"{quote(paths[0])} is a file, which is read whatever it ends in; inputFormat= says of "
+            "which format it is"
+        )
+
+
 def _one(
     path: str,
     extensions: Sequence[str] | None,

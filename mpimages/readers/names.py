@@ -368,7 +368,7 @@ def find_gaps(paths: Sequence[str], most: int = 3) -> str:
     if not 0 < missing < len(numbers):
         return ""
     shown = [f"{a}" if a == b else f"{a} to {b}" for a, b in gaps[:most]]
-    more = f" and {len(gaps) - most} more gaps" if len(gaps) > most else ""
+    more = " and others" if len(gaps) > most else ""
     said = f"{', '.join(shown)}{more}"
     return f"number {said} is missing" if missing == 1 else f"numbers {said} are missing"
 
@@ -434,20 +434,6 @@ class Proposal(NamedTuple):
     extents: dict[str, int]
     certain: bool
     left_out: int
-
-    def sentence(self) -> str:
-        """What the names seem to say, and the calls that settle it."""
-        words = {"t": "time", "z": "plane", "c": "channel"}
-        counts = [
-            f"{number:,} {words[letter]}{'' if number == 1 else 's'}"
-            for letter, number in self.extents.items()
-        ]
-        rest = f" ({self.left_out:,} files have other names)" if self.left_out else ""
-        return (
-            f"by their names the files are {', '.join(counts)}{rest}: "
-            f"pattern={quote(self.pattern)} reads them so, pattern={quote(self.alternative)} "
-            "as one image each"
-        )
 
 
 def propose(paths: Sequence[str], directory: str | None = None) -> Proposal | None:

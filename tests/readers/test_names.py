@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpimages.readers.listing import natural_key
-from mpimages.readers.names import NamePattern, find_missing, list_pattern, propose
+from mpimages.readers.names import NamePattern, find_gaps, find_missing, list_pattern, propose
 
 
 def touch(directory, names):
@@ -172,6 +172,26 @@ def test_a_sparse_grid_costs_no_memory():
     found = find_missing(np.column_stack([many, many, -np.ones_like(many)]))
     assert found.number == 100_000**2 - 100_000
     assert found.first == ["t 0, z 1", "t 0, z 2", "t 0, z 3"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([1, 2, 3], ""),
+        ([5], ""),
+        ([1, 2, 4], "number 3 is missing"),
+        ([1, 2, 3, 4, 7, 8], "numbers 5 to 6 are missing"),
+        ([0, 10, 20, 40], "number 30 is missing"),  # of a step
+        ([0, 2, 4, 8, 10, 14, 16, 20, 22, 26], "numbers 6, 12, 18 and others are missing"),
+        ([143205, 143310, 143411, 143519], ""),  # times of day
+        ([1, 100], ""),
+    ],
+)
+def test_numbers_that_are_missing_among_names(numbers, said):
+    assert find_gaps([f"d3/img 2_{n:03d}.tif" for n in numbers]) == said
+    assert find_gaps([f"t{n:04d}/t{n}.tif" for n in numbers]) == said
+    assert find_gaps([f"a{n}_{2 * n}.tif" for n in numbers]) == ""
+    assert find_gaps(["a.tif", *(f"{n}.tif" for n in numbers)]) == ""
 
 
 T2, Z3 = range(2), range(3)
