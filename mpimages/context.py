@@ -236,11 +236,12 @@ class ThunderContext:
         inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy'}, optional
             Default: told by the files' names.
         ext : str, optional
-            Only files that end so, whatever the format's usual endings are.
+            Of a directory or pattern only the files that end so, whatever the format's usual
+            endings are.
         startIdx, stopIdx : int, optional
             Half-open slice of the sequence of images, as in Python; the keys begin at 0.
         recursive : bool
-            Search the directories below as well.
+            Search the directories below a directory as well.
         nplanes : int or 'all', optional
             Cut each file into images of so many planes, whatever its header says: a movie in one
             file has ``nplanes=1``, one volume ``'all'``.

@@ -66,46 +66,123 @@ def load_images(
 ) -> Images:
     """See `ThunderContext.loadImages`. Collective."""
     comm, action = session.comm, "ThunderContext.loadImages"
+    file_set: readers.FileSet | None = None  # rank 0 alone knows it
 
-    def find() -> tuple[
-        str, PathTable, readers.Options, readers.Header, readers.Rest | None, list[Seen]
-    ]:
+    def find() -> _Found:
+        nonlocal file_set
         options = readers.Options(**asked)
-        name, paths = readers.find_input(
-            data_path, input_format, ext, recursive, options.confFilename
-        )
-        reader = readers.get(name)
-        lenient = options.incomplete is not None or bounds[1] is not None
-        header, rest = readers.inspect_first(reader, paths[0], options, lenient)
-        reader.check(options, header)
+        name, file_set, paths = _find_files(data_path, options, input_format, ext, recursive)
+        reader, rest = readers.get(name), None
+        if file_set is not None:
+            own, counted = file_set.options, file_set.counted
+            header = file_set.describe(reader.inspect(paths[0], own))
+        else:
+            own = options
+            lenient = options.incomplete is not None or bounds[1] is not None
+            header, rest = readers.inspect_first(reader, paths[0], options, lenient)
+            reader.check(options, header)
+            counted = rest is not None or reader.multiple(options, header)
         seen = see(_some_of(paths)) if session.nodes.several else []
-        return name, PathTable(paths), options, header, rest, seen
+        return _Found(
+            name, PathTable(paths), own, header, rest, counted, file_set is not None, seen
+        )
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
-    name, paths, options, header, rest, seen = from_rank(comm, 0, action, find, given=given)
+    found = from_rank(comm, 0, action, find, given=given)
     together = Together(comm, action)
     with together.attempt():  # the import of the reader may fail on one rank alone
-        reader = readers.get(name)
-    agree_that_all_see(together, session.nodes, seen)
-    ends: np.ndarray | None = None
+        reader = readers.get(found.name)
+    agree_that_all_see(together, session.nodes, found.seen)
+    options, paths, header = found.options, found.paths, found.header
+    counts: np.ndarray | None = None
     sizes: np.ndarray | None = None
-    if rest is not None or reader.multiple(options, header):
-        found, rests = _count_images(
-            session, reader, options, header, paths, action, rest, bounds[1]
+    pages: np.ndarray | None = None
+    if found.counted:
+        stop = None if found.is_set else bounds[1]
+        told, rests = _count_images(
+            session, reader, options, header, paths, action, found.rest, stop
         )
-        ends = np.cumsum(found[:, 0])
-        sizes = found[:, 1].copy() if session.nodes.several else None
-        if rests:
-            _leave_out(comm, rests, ends, options, bounds[1])
+        counts, sizes = told[:, 0], told[:, 1].copy() if session.nodes.several else None
+        if rests and not found.is_set:
+            _leave_out(comm, rests, np.cumsum(counts), options, bounds[1])
             options = replace(options, incomplete="drop")
-    source = _numbered(session, FileSource(reader, options, header, paths, ends, sizes))
+    if found.is_set:
+        number = np.ones(len(paths), dtype=np.int64) if counts is None else counts
+
+        def arrange() -> tuple[np.ndarray, np.ndarray]:
+            if file_set is None:
+                raise AssertionError("rank 0 has found the set")
+            asked_options = readers.Options(**asked)
+            return readers.used_files(file_set.arrange(number, asked_options, bounds[1]), number)
+
+        used, pages = from_rank(comm, 0, action, arrange)
+        if len(used) < len(paths):
+            paths = PathTable([paths[int(i)] for i in used])
+            counts = None if counts is None else counts[used]
+            sizes = None if sizes is None else sizes[used]
+    ends = None if counts is None else np.cumsum(counts)
+    source = _numbered(session, FileSource(reader, options, header, paths, ends, sizes, pages))
+    if found.is_set and "dims" not in reader.takes:
+        readers.Options(**asked).require_dims(header.path, source.dims)
     return Images(
         session,
         _slice(source, source.count, bounds),
         header.metadata,
-        _inputs(name, paths, asked, bounds),
+        _inputs(found.name, paths, asked, bounds),
     )
+
+
+class _Found(NamedTuple):
+    """What rank 0 has found, for all ranks.
+
+    Attributes
+    ----------
+    name : str
+        The format's.
+    paths : PathTable
+    options : Options
+        By which each file is read.
+    header : Header
+    rest : Rest, optional
+        What is left out of the first file.
+    counted : bool
+        Whether each file must be asked for its number of images.
+    is_set : bool
+        Whether the images are made of pages of several files.
+    seen : list of Seen
+    """
+
+    name: str
+    paths: PathTable
+    options: readers.Options
+    header: readers.Header
+    rest: readers.Rest | None
+    counted: bool
+    is_set: bool
+    seen: list[Seen]
+
+
+def _find_files(
+    data_path: object,
+    options: readers.Options,
+    input_format: str | None,
+    ext: str | None,
+    recursive: bool,
+) -> tuple[str, readers.FileSet | None, list[str]]:
+    """The format's name, the set that the files are if they are one, and the files. Local."""
+    if options.pattern is not None:
+        name, named = readers.find_named(data_path, options.pattern, input_format, ext, recursive)
+        return name, readers.named_set(readers.get(name), named, options), named.paths
+    name, paths = readers.find_input(data_path, input_format, ext, recursive, options.confFilename)
+    reader = readers.get(name)
+    complete = all(map(os.path.isdir, readers.path_list(data_path)))
+    found = readers.find_set(reader, paths, options, complete)
+    if found is None:
+        return name, None, paths
+    header = reader.inspect(found.paths[0], found.options)
+    reader.check(replace(options, pattern=None, dims=None, shape=None), header)
+    return name, found, list(found.paths)
 
 
 def _some_of(paths: Sequence[str]) -> list[str]:

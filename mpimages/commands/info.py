@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core.json_types import JsonObject
-from .options import files_of, json_option, load, path_of, reads
-from .running import Run, pass_run
+from ..core.text import shortened
+from .options import ask_movie, files_of, json_option, load, path_of, reads
+from .running import Run, pass_run, text_of
 from .stored_series import is_series, load_series
 
 if TYPE_CHECKING:
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
 
 # More files than these are not opened to look for what was never written in them.
 FILES_ASKED = 10_000
+# A file is short if it has not half the bytes of the one in the middle.
+SHORT = 0.5
+# A call that an error names in whole, as what its user may have meant. What it gives is described.
+_NAMED_CALL = re.compile(
+    r"\b(channel|nplanes|nchannels|pattern|dataset|axes|incomplete)=(?:'([^']*)'|(\d+))"
+)
+# So many choices are made at most.
+CHOICES = 3
+# What has a line of its own, or is only for programs.
+NOT_SHOWN = ("first", "last", "refused")
+# Of the metadata, what other lines say.
+SAID_ABOVE = ("pixelSize", "unit", "frameInterval")
 
 
 @click.command("info")
@@ -27,11 +42,13 @@ FILES_ASKED = 10_000
 @json_option
 @pass_run
 def command(run: Run, path: str, reading: JsonObject, as_json: bool) -> None:
-    """Say what PATH is: format, images, dims, dtype, names, size.
+    """Say what PATH is: program, axes, channels, rate, pixel size, files, and what is uncertain.
 
     PATH is a directory, a file, or a quoted pattern of images; or a binary series or an HDF5
     series. No pixels are read. It counts the pages, strips and tiles of TIFFs that were never
-    written, which are zeros, in up to 10,000 files.
+    written, which are zeros, in up to 10,000 files. Names that count and leave numbers out are
+    said, and files that are much shorter than the others. Where other commands would refuse PATH,
+    as something must be chosen, it says what was found and ends with their error.
 
     \b
     Examples:
@@ -39,19 +56,31 @@ def command(run: Run, path: str, reading: JsonObject, as_json: bool) -> None:
       mpimages info 'movies/*.tif' --nplanes 1
     """
     with run.context() as context:
-        found = (
-            _series(context, path, reading)
-            if is_series(context, path)
-            else _images(load(context, path, reading, asks=False))
-        )
+        if is_series(context, path):
+            found, refused = _series(context, path, reading), None
+        else:
+            found, refused = _describe(context, path, reading)
+    if refused is not None and not found:
+        raise refused
+    found["uncertain"] = [run.name_options(text) for text in found.get("uncertain", [])]
+    if refused is not None:
+        found["refused"] = run.name_options(text_of(refused))
     if as_json:
         run.answer({"path": path, **found})
-        return
-    rows = {"path": path, **found, "dims": " x ".join(map(str, found["dims"]))}
-    for name, value in rows.items():
-        if value not in (None, {}, ""):
-            told = _shown(name, value).replace("\n", "\\n")
-            run.say(f"{name.replace('_', ' '):14} {told}")
+    else:
+        _tell(run, {"path": path, **found})
+    if refused is not None:
+        raise refused
+
+
+def _tell(run: Run, found: JsonObject) -> None:
+    """Print one line for each thing that was found."""
+    for name, value in found.items():
+        if name in NOT_SHOWN or value in (None, {}, [], ""):
+            continue
+        for told in value if name == "uncertain" else [_shown(name, value)]:
+            line = told.replace("\n", "\\n")
+            run.say(f"{name.replace('_', ' '):14} {line}")
 
 
 def _shown(name: str, value: Any) -> str:
@@ -59,8 +88,18 @@ def _shown(name: str, value: Any) -> str:
 
     if name.startswith("bytes"):
         return size_text(value)
+    if name == "dims":
+        return " x ".join(map(str, value))
+    if name == "rate":
+        return f"{value:.6g} images/s"
+    if name == "metadata":
+        value = {key: part for key, part in value.items() if key not in SAID_ABOVE}
+    if name.startswith("axes"):
+        value = {letter.upper(): size for letter, size in value.items()}
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain_text(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -68,6 +107,57 @@ def _plain_text(value: object) -> str:
     if isinstance(value, list):
         return " x ".join("?" if part is None else f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _describe(
+    context: ThunderContext, path: str, reading: JsonObject
+) -> tuple[JsonObject, Exception | None]:
+    """What is known of images, and the error by which other commands refuse them. Collective.
+
+    Where an error names a call that its user may mean, what that call would give is described.
+    """
+    from ..spmd.agreement import from_rank, is_agreed
+
+    refused: Exception | None = None
+    choice: JsonObject = {}
+    while True:
+        try:
+            images = load(context, path, {**reading, **choice}, asks=False)
+            found = _images(images)
+        except (ValueError, OSError) as error:
+            if not is_agreed(error):
+                raise
+            refused = refused or error
+            further = _next_choice(str(error), {**reading, **choice})
+        else:
+            if refused is None:
+                return found, ask_movie(images, path, reading)
+            return {"as_if": choice, **found}, refused
+        if not further and not choice:
+            return {}, refused
+        if not further or len(choice) == CHOICES:
+            return from_rank(context.comm, 0, "mpimages info", _list, path, reading), refused
+        choice |= further
+
+
+def _next_choice(text: str, given: JsonObject) -> JsonObject:
+    """The first argument that an error spells out, of those that are not given."""
+    for name, word, number in _NAMED_CALL.findall(text):
+        if given[name] is None:
+            return {name: int(number) if number else word}
+    return {}
+
+
+def _list(path: str, reading: JsonObject) -> JsonObject:
+    """What the files alone say, of a recording that is refused; empty if it is not found. Local."""
+    from .. import readers
+
+    names = ("inputFormat", "ext", "recursive")
+    try:
+        name, paths = readers.find_input(path, *(reading[name] for name in names))
+    except (OSError, ValueError):
+        return {}
+    return {"what": "images", "format": name, **_files(paths)}
 
 
 def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObject:
@@ -88,6 +178,7 @@ def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObje
 
 
 def _images(images: Images) -> JsonObject:
+    """What is known of images that can be loaded. Collective."""
     from ..conversion.rounds import check_counts
     from ..engine.unwritten_data import never_written
     from ..spmd.agreement import from_rank
@@ -95,26 +186,71 @@ def _images(images: Images) -> JsonObject:
     action, selection = images.records.begin("info")
     source, known = files_of(images), action.require_settled(selection)
     check_counts(action, selection)
-    paths, positions = source.paths, selection.positions
-    first, last = (source.locate(int(positions[i]))[0] for i in (0, -1))
-    stored = from_rank(action.comm, 0, action.name, source.stored_bytes, first, last)
-    unwritten = never_written(action, selection) if last - first < FILES_ASKED else None
-    count = known.count
+    numbers = sorted(set(source.files_of(selection.positions).tolist()))
+    paths = [source.paths[i] for i in numbers]
+    files = from_rank(action.comm, 0, action.name, _files, paths)
+    unwritten = never_written(action, selection) if len(paths) <= FILES_ASKED else None
+    said, metadata = source.header.found, _plain(images.metadata)
+    interval = metadata.get("frameInterval")
     return {
         "what": "images",
         "format": source.reader.name,
-        "images": count,
+        "program": said.get("program") or source.header.layout.get("said", ""),
+        "start_time": said.get("startTime", ""),
+        "images": known.count,
         "dims": list(known.dims),
         "dtype": str(known.dtype),
-        "bytes": count * known.record_bytes,
-        "files": last - first + 1,
-        "bytes_in_files": stored,
-        "first": os.path.basename(paths[first]),
-        "last": os.path.basename(paths[last]),
-        "header": source.header.layout.get("said", ""),
+        "axes_in_files": _lower(said.get("axes", {})),
+        "axes": dict(zip("tyxz", (known.count, *known.dims), strict=False)),
+        "channels": list(said.get("channels", ())),
+        "rate": 1 / interval if interval else None,
+        "pixel_size": _pixel_size(metadata),
+        "bytes": known.count * known.record_bytes,
+        **files,
         "never_written": unwritten,
-        "metadata": _plain(images.metadata),
+        "uncertain": list(said.get("uncertain", ())),
+        "metadata": metadata,
     }
+
+
+def _lower(axes: dict[str, int]) -> dict[str, int]:
+    return {letter.lower(): size for letter, size in axes.items()}
+
+
+def _pixel_size(metadata: JsonObject) -> str:
+    """The extent of a pixel for people; empty where the files have none."""
+    size = metadata.get("pixelSize")
+    return f"{_plain_text(list(size))} {metadata.get('unit') or ''}".strip() if size else ""
+
+
+def _files(paths: Sequence[str]) -> JsonObject:
+    """What the names and the sizes of files say. Local."""
+    from ..readers.names import find_gaps
+
+    sizes = [os.stat(path).st_size for path in paths]
+    names = [os.path.basename(path) for path in paths]
+    return {
+        "files": len(paths),
+        "bytes_in_files": sum(sizes),
+        "first": names[0],
+        "last": names[-1],
+        "names": names if len(names) < 5 else [*names[:2], "...", *names[-2:]],
+        "numbering": find_gaps(paths),
+        "short_files": _short(names, sizes),
+    }
+
+
+def _short(names: Sequence[str], sizes: Sequence[int]) -> str:
+    """Which files have far fewer bytes than the others."""
+    from ..core.sizes import size_text
+
+    usual = sorted(sizes)[len(sizes) // 2]
+    short = [
+        f"{name} ({size_text(size)})"
+        for name, size in zip(names, sizes, strict=True)
+        if size < SHORT * usual
+    ]
+    return f"{shortened(short)}; others have {size_text(usual)}" if short else ""
 
 
 def _plain(metadata: JsonObject) -> JsonObject:

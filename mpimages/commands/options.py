@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..series import Series
 
 __all__ = [
+    "ask_movie",
     "dims_of",
     "files",
     "files_of",
@@ -242,19 +243,14 @@ def load(context: ThunderContext, path: str, reading: JsonObject, asks: bool = T
     click.UsageError
         Where it is so likely a movie that the command `asks` what it is.
     """
-    from ..readers.tif.reader import LIKELY_MOVIE
-
     images = context.loadImages(path, **reading)
+    asked = ask_movie(images, path, reading)
+    if asks and asked is not None:
+        raise asked
     source, dims = files_of(images), images.dims
     if reading["nplanes"] is not None or dims is None or len(dims.count) < 3:
         return images
-    pages = dims.count[2]
-    if asks and pages > LIKELY_MOVIE and source.header.layout.get("kind") == "plain":
-        raise click.UsageError(
-            f"{path}: a file of {pages:,} pages may be a movie or a volume: give --nplanes 1 for a "
-            f"movie, --nplanes N for volumes of N planes, --nplanes all for one volume."
-        )
-    number = images.nrecords or 0
+    pages, number = dims.count[2], images.nrecords or 0
     if number == 1 or (pages >= PAGES_OF_MOVIE and source.header.layout.get("kind") == "plain"):
         volumes = "one volume" if number == 1 else f"{number:,} volumes"
         click.get_current_context().ensure_object(Run).warn(
@@ -262,6 +258,21 @@ def load(context: ThunderContext, path: str, reading: JsonObject, asks: bool = T
             "give --nplanes 1"
         )
     return images
+
+
+def ask_movie(images: Images, path: str, reading: JsonObject) -> click.UsageError | None:
+    """The question what images of very many pages are; None where it is clear. Local."""
+    from ..readers.tif.reader import LIKELY_MOVIE
+
+    dims = images.dims
+    if reading["nplanes"] is not None or dims is None or len(dims.count) < 3:
+        return None
+    if dims.count[2] <= LIKELY_MOVIE or files_of(images).header.layout.get("kind") != "plain":
+        return None
+    return click.UsageError(
+        f"{path}: a file of {dims.count[2]:,} pages may be a movie or a volume: give --nplanes 1 "
+        "for a movie, --nplanes N for volumes of N planes, --nplanes all for one volume."
+    )
 
 
 # -- PATH and OUT --------------------------------------------------------------------------
@@ -448,7 +459,7 @@ def dims_of(collection: Images | Series) -> tuple[int, ...]:
 def refuse_file_name(out: str, what: str = "of pictures") -> None:
     """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
     ending = os.path.splitext(out.rstrip("/"))[1].lower()
-    if ending in (*TIF_INPUTS, ".png", ".npy", ".h5", ".hdf5", ".hdf", ".nwb", ".nxs"):
+    if ending in (*TIF_INPUTS, ".png", ".npy", ".h5", ".hdf5", ".hdf", ".nwb", ".nxs", ".ims"):
         raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 

@@ -148,7 +148,7 @@ class Run:
 
             trace = "".join(traceback.format_exception(error))
             click.echo(escape_controls(trace), err=True, nl=False)
-        text = self._name_options(text_of(error)) if code == PROBLEM else "interrupted"
+        text = self.name_options(text_of(error)) if code == PROBLEM else "interrupted"
         if not alike:  # the others wait for this rank in a call that it will never make
             click.echo(
                 f"Error: rank {comm.rank}, where the other ranks did not fail: "
@@ -162,8 +162,8 @@ class Run:
         self.complain(text)
         return code
 
-    def _name_options(self, text: str) -> str:
-        """The message, and what the arguments of methods that it names are in this command."""
+    def name_options(self, text: str) -> str:
+        """The message, and what the arguments that it names are in this command. Local."""
         names = dict.fromkeys(
             word.partition("=")[0].strip("('\"`") for word in text.split() if "=" in word
         )

@@ -26,7 +26,7 @@ def is_series(context: ThunderContext, path: str) -> bool:
 
 def _looks_like_series(path: str) -> bool:
     from ..formats.output_names import CONF, HDF5_MARK, SERIES_FILE
-    from ..readers.hdf5.links import open_item
+    from ..readers.hdf5.links import LinkedFiles
     from ..readers.hdf5.opening import open_hdf5
     from ..readers.registry import FORMATS
 
@@ -37,7 +37,7 @@ def _looks_like_series(path: str) -> bool:
         return False
     try:
         with open_hdf5(path) as file:
-            item = open_item(path, file, "series")
+            item = LinkedFiles(path, file).item("series")
             return item is not None and HDF5_MARK in item.attrs
     except (OSError, ValueError):
         return False  # what is wrong with it the reader says

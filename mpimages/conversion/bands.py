@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core.cleanup import quietly
 from ..core.partition import Partition
+from ..core.ranges import consecutive
 from ..core.timers import phase
 from ..core.workspace import Work, Workspace
 from ..engine.chain import Positions
@@ -25,6 +26,7 @@ from ..engine.sources import FileSource, PerThread
 from ..errors import FormatError
 from ..kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
 from ..kernels.transpose import transpose_each
+from ..readers.base import Handle
 
 __all__ = ["Bands", "FileBands", "MemoryBands"]
 
@@ -181,6 +183,7 @@ class FileBands(_Shared):
     def __init__(self, found: _Survey, workspace: Workspace) -> None:
         source = found.source
         planes, stored = next(iter(found.kinds), (1, source.dtype.str))
+        planes *= source.planes  # each plane has its own place there, else the first has
         pixels = math.prod(source.dims)
         super().__init__(len(found.positions), pixels, planes, source.dtype, workspace)
         self._found = found
@@ -287,8 +290,10 @@ class FileBands(_Shared):
 
         The images begin at number `start`.
         """
-        found, images = self._found, slice(start, start + len(out))
-        files = found.source.files_of(found.positions[images])
+        found, each = self._found, self._found.source.planes
+        files = found.source.files_of(found.positions[start : start + len(out)])
+        out = out.reshape(len(out) * each, -1, out.shape[2])
+        images = slice(start * each, start * each + len(out))
         modified = None if found.modified is None else found.modified[images]
         with phase("read", out.nbytes):
             failure = read_runs(
@@ -341,8 +346,9 @@ class _Survey:
     def __init__(self, source: FileSource, positions: Positions) -> None:
         self.source = source
         self.positions = positions
-        self.first, self.stride, self.size = np.empty((3, len(positions)), dtype=np.int64)
-        self.modified: np.ndarray | None = np.empty(len(positions), dtype=np.int64)
+        pages = len(positions) * source.planes
+        self.first, self.stride, self.size = np.empty((3, pages), dtype=np.int64)
+        self.modified: np.ndarray | None = np.empty(pages, dtype=np.int64)
         self.kinds: set[tuple[int, str]] = set()
         self.unfit = False
 
@@ -353,17 +359,22 @@ class _Survey:
 
     def look_at(self, start: int, stop: int) -> None:
         """Look at the images [start, stop), unless the survey has failed already."""
-        for file, image, place, number in self.source.visits(self.positions[start:stop]):
+        for file, pages, place in self.source.visits(self.positions[start:stop]):
             if self.failed:
                 return
+            begin = start * self.source.planes + place
             with phase("list"), self.source.open(file) as handle:
-                places = handle.places(image, image + number)
-            if places is None:
-                self.unfit = True
-                return
-            self.kinds.add((places.planes, places.stored.str))
-            images = slice(start + place, start + place + number)
-            self.first[images], self.stride[images] = places.first, places.stride
-            self.size[images] = places.size
-            if self.modified is not None:
-                self.modified[images] = places.modified
+                for a, b in consecutive(pages):
+                    self._look(handle, pages[a:b], slice(begin + a, begin + b))
+
+    def _look(self, handle: Handle, pages: np.ndarray, where: slice) -> None:
+        """Look at pages of a file that follow each other."""
+        places = None if self.unfit else handle.places(int(pages[0]), int(pages[-1]) + 1)
+        if places is None:
+            self.unfit = True
+            return
+        self.kinds.add((places.planes, places.stored.str))
+        self.first[where], self.stride[where] = places.first, places.stride
+        self.size[where] = places.size
+        if self.modified is not None:
+            self.modified[where] = places.modified

@@ -82,6 +82,7 @@ class Fingerprint:
                 header.dtype,
                 source.count,
                 sorted(header.metadata.items()),
+                header.layout.get("followed"),
             )
         elif isinstance(source, SeriesSource):
             series = source.header

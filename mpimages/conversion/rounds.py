@@ -98,8 +98,8 @@ def check_counts(action: Action, images: Selection) -> None:
         return
     with action.together():
         start, stop = Partition.balanced(images.count, comm.size).bounds(comm.rank)
-        for position in images.positions[start:stop]:
-            source.check_count(int(position))
+        for file in source.files_of(images.positions[start:stop]).tolist():
+            source.check_count(file)
 
 
 def plan_conversion(action: Action, images: Settled, ranks: int, grain: int) -> Plan:

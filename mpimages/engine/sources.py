@@ -19,6 +19,7 @@ from ..core.workspace import Work, Workspace
 from ..errors import FormatError
 from ..kernels.runs import Paths
 from ..readers.base import Handle, Header, Reader, Scratch
+from ..readers.byte_ranges import copy_axes
 from ..readers.options import Options
 from .chain import Chain, Positions, Shape
 from .selection import Settled, pick
@@ -255,6 +256,10 @@ def _common_start(paths: Sequence[bytes]) -> bytes:
 class FileSource(LocalSource):
     """Images in files, read by a reader; record i is one image of one file.
 
+    Or it is made of several: where the planes of a volume lie in files of their own, what the
+    reader reads are *pages*, which are counted over all files, and a table says which pages are
+    the planes of each record.
+
     Parameters
     ----------
     reader, options, header
@@ -266,6 +271,9 @@ class FileSource(LocalSource):
     sizes : (files,) int64 ndarray, optional
         The bytes of each file as the rank saw it that has counted its images. By default no file
         is compared: all ranks see the same.
+    pages : (records, planes) int64 ndarray, optional
+        The pages that each record is made of. Where they are several, each is 2-D. `ends` counts
+        pages then. By default record i is page i.
     """
 
     def __init__(
@@ -276,16 +284,24 @@ class FileSource(LocalSource):
         paths: PathTable,
         ends: np.ndarray | None,
         sizes: np.ndarray | None = None,
+        pages: np.ndarray | None = None,
     ) -> None:
         count = len(paths) if ends is None else int(ends[-1])
-        super().__init__(count, header.dims, header.dtype)
+        self.planes = 1
+        dims = header.dims
+        if pages is not None:
+            count, self.planes = pages.shape
+            dims = (*dims, self.planes) if self.planes > 1 else dims
+        super().__init__(count, dims, header.dtype)
         self.reader = reader
         self.options = options
         self.header = header
         self.paths = paths
         self.ends = ends
         self.sizes = sizes
+        self.pages = pages
         self._scratch = PerThread()
+        self._planes = PerThread()
 
     @property
     def inputs(self) -> Sequence[str]:
@@ -294,11 +310,13 @@ class FileSource(LocalSource):
 
     def record_bytes(self) -> int:
         record = super().record_bytes()
+        if self.planes > 1:  # its planes, before they are put into one
+            return 2 * record + int(self.reader.scratch_bytes(self.header))
         return record + min(record, int(self.reader.scratch_bytes(self.header)))
 
     def advice(self) -> str:
         more = super().advice()
-        planes = len(self.dims) == 3 and not isinstance(self.options.nplanes, int)
+        planes = len(self.header.dims) == 3 and not isinstance(self.options.nplanes, int)
         cut = "nplanes" in self.reader.takes and "T" not in self.header.layout.get("axes", "")
         return (
             f"nplanes=1 reads its planes as the images of a movie; for volumes, {more}"
@@ -315,42 +333,42 @@ class FileSource(LocalSource):
             self.open(file).close()
 
     def reads_parts(self) -> bool:
-        """Return True if parts of the first file's images can be read. Local."""
-        with self.reader.open(self.paths[0], self.options, self.header) as handle:
-            return handle.places(0, 1) is not None
+        """Return True if parts of the first image can be read. Local."""
+        file, image = self.locate(0)
+        with self.reader.open(self.paths[file], self.options, self.header) as handle:
+            return handle.places(image, image + 1) is not None
 
     def stored_bytes(self, first: int = 0, last: int | None = None) -> int:
         """Return the bytes on disk of the files from number `first` to `last`. Local."""
         stop = len(self.paths) if last is None else last + 1
         return sum(os.stat(self.paths[i]).st_size for i in range(first, stop))
 
-    def locate(self, position: int) -> tuple[int, int]:
-        """Return the file that holds the image at `position`, and the image's number in it."""
-        if self.ends is None:
-            return position, 0
-        file = int(np.searchsorted(self.ends, position, side="right"))
-        return file, position - (int(self.ends[file - 1]) if file else 0)
-
-    def files_of(self, positions: Positions) -> np.ndarray:
-        """Return the number of the file that holds the image at each position, as int64."""
+    def pages_of(self, positions: Positions) -> np.ndarray:
+        """Return the numbers of the pages of the records at `positions`, one after the other."""
         if isinstance(positions, range):  # np.asarray is slow for ranges
             positions = np.arange(positions.start, positions.stop, positions.step)
         wanted = np.ascontiguousarray(positions, dtype=np.int64)
-        if self.ends is None:
-            return wanted
-        return np.searchsorted(self.ends, wanted, side="right").astype(np.int64, copy=False)
+        return wanted if self.pages is None else self.pages[wanted].reshape(-1)
 
-    def visits(self, positions: Positions) -> Iterator[tuple[int, int, int, int]]:
-        """Yield (file, image, place, number) for each time that a file must be opened.
+    def locate(self, position: int) -> tuple[int, int]:
+        """Return the file that holds the first page of the record, and its number in the file."""
+        files, pages = self._located(range(position, position + 1))
+        return int(files[0]), int(pages[0])
 
-        The images [image, image + number) of the file are those at positions[place] and after.
+    def files_of(self, positions: Positions) -> np.ndarray:
+        """Return the number of the file that holds each page of the records, as int64."""
+        return self._located(positions)[0]
+
+    def visits(self, positions: Positions) -> Iterator[tuple[int, np.ndarray, int]]:
+        """Yield (file, pages, place) for each time that a file must be opened.
+
+        The pages of the file are those at pages_of(positions)[place] and after; they ascend.
         """
-        place = 0
-        while place < len(positions):
-            file, image = self.locate(int(positions[place]))
-            number = self._run(positions, place, file)
-            yield file, image, place, number
-            place += number
+        files, pages = self._located(positions)
+        parted = (np.diff(files) != 0) | (np.diff(pages) <= 0)
+        breaks = [0, *(np.flatnonzero(parted) + 1).tolist(), len(files)]
+        for a, b in itertools.pairwise(breaks if len(files) else []):
+            yield int(files[a]), pages[a:b], a
 
     def open(self, file: int) -> Handle:
         """Open a file for this thread.
@@ -385,36 +403,34 @@ class FileSource(LocalSource):
                 )
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
-        files, images = self._located(positions)
-        breaks = np.flatnonzero(np.diff(files)) + 1
-        for a, b in itertools.pairwise([0, *breaks.tolist(), len(files)]):
-            with phase("read"), self.open(int(files[a])) as handle:
-                handle.read_images(images[a:b], out[a:b])
+        if self.planes == 1:
+            self._read(positions, out)
+            return
+        for place, position in enumerate(positions):
+            stored = self._planes.scratch.take((self.planes, *self.header.dims), out.dtype)
+            self._read(range(position, position + 1), stored)
+            copy_axes(stored, (1, 2, 0), out[place])
+
+    def _read(self, positions: Positions, out: np.ndarray) -> None:
+        """Read the pages of records into out, (pages,) + dims of a page."""
+        for file, pages, place in self.visits(positions):
+            with phase("read"), self.open(file) as handle:
+                handle.read_images(pages, out[place : place + len(pages)])
 
     def _located(self, positions: Positions) -> tuple[np.ndarray, np.ndarray]:
-        """Return the file that holds the image at each position, and the image's number in it."""
-        files = self.files_of(positions)
+        """Return the file that holds each page of the records, and the page's number in it."""
+        wanted = self.pages_of(positions)
         if self.ends is None:
-            return files, np.zeros_like(files)
-        begins = np.append(np.zeros(1, np.int64), self.ends)[files]
-        return files, np.asarray(positions, dtype=np.int64) - begins
+            return wanted, np.zeros_like(wanted)
+        files = np.searchsorted(self.ends, wanted, side="right").astype(np.int64, copy=False)
+        return files, wanted - np.append(np.zeros(1, np.int64), self.ends)[files]
 
     def _groups(self, own: Positions) -> np.ndarray | None:
-        if self.header.grain == 1:
+        if self.header.grain == 1 or self.planes > 1:
             return None
         files, images = self._located(own)
         number = images // self.header.grain
         return np.flatnonzero(np.diff(files, prepend=-1) | np.diff(number, prepend=-1))
-
-    def _run(self, positions: Positions, place: int, file: int) -> int:
-        """Count the positions from `place` on that are consecutive images of this file."""
-        if self.ends is None:
-            return 1
-        first, number = int(positions[place]), 1
-        limit = min(int(self.ends[file]) - first, len(positions) - place)
-        while number < limit and positions[place + number] == first + number:
-            number += 1
-        return number
 
 
 class SeriesSource(LocalSource):

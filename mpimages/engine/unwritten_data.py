@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.ranges import consecutive
 from ..spmd.collectives import allreduce
 from .runner import Action
 from .selection import Selection
@@ -33,16 +34,19 @@ def never_written(action: Action, images: Selection) -> dict[str, int]:
         source = images.source
         if isinstance(source, FileSource) and source.reader.sparse:
             own = images.own(action.comm.rank)
-            for file, image, _, number in source.visits(own):
-                counts += _count(source, file, image, number)
+            for file, pages, _ in source.visits(own):
+                counts += _count(source, file, pages)
     total = allreduce(action.comm, counts).tolist()
     return {name: number for name, number in zip(PARTS, total, strict=True) if number}
 
 
-def _count(source: FileSource, file: int, image: int, number: int) -> list[int]:
+def _count(source: FileSource, file: int, pages: np.ndarray) -> np.ndarray:
+    counts = np.zeros(len(PARTS), dtype=np.int64)
     try:
         with source.open(file) as handle:
-            found = handle.unwritten(image, image + number)
+            for a, b in consecutive(pages):
+                found = handle.unwritten(int(pages[a]), int(pages[b - 1]) + 1)
+                counts += [found.get(name, 0) for name in PARTS]
     except (ValueError, OSError):
-        return [0] * len(PARTS)
-    return [found.get(name, 0) for name in PARTS]
+        return np.zeros_like(counts)
+    return counts

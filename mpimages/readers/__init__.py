@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from ..core.arguments import check_text
 from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
+from .file_sets import FileSet, find_set, named_set, used_files
 from .incomplete_files import Rest, count_images, inspect_first
-from .listing import files_with, list_files, natural_key
+from .listing import files_with, list_files, natural_key, path_list, refuse_without_effect
+from .names import Named, list_pattern
 from .options import Options
 from .registry import FORMATS, get
 
 __all__ = [
     "FORMATS",
+    "FileSet",
     "Handle",
     "Header",
     "Options",
@@ -27,10 +30,15 @@ __all__ = [
     "count_images",
     "detect",
     "find_input",
+    "find_named",
+    "find_set",
     "get",
     "inspect_first",
     "list_files",
+    "named_set",
     "natural_key",
+    "path_list",
+    "used_files",
 ]
 
 # Never an input, wherever they lie.
@@ -92,7 +100,8 @@ def find_input(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the format cannot be told, or more than one is present.
+        If the format cannot be told, or more than one is present, or ext or recursive has nothing
+        to choose from.
     """
     reader = None if input_format is None else get(input_format)
     ignored = (*MARKERS, conf_filename)
@@ -106,6 +115,7 @@ def find_input(
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
+    refuse_without_effect(data_path, ext, recursive)
     if reader is not None:
         return reader.name, paths
     name = detect(paths)
@@ -120,3 +130,34 @@ def find_input(
         return "stack", paths
     chosen = files_with(paths, None if ext is not None else FORMATS[name].extensions)
     return name, chosen
+
+
+def find_named(
+    data_path: object, pattern: str, input_format: str | None, ext: str | None, recursive: bool
+) -> tuple[str, Named]:
+    """Which format the files have whose names match a pattern, and what the names say.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no name matches.
+    ValueError
+        If arguments contradict the pattern, or the format cannot be told.
+    """
+    paths = path_list(data_path)
+    if len(paths) > 1:
+        raise ValueError("pattern= is for the files below one directory: dataPath names several")
+    for name, given in (("ext", ext is not None), ("recursive", recursive)):
+        if given:
+            raise ValueError(
+                f"{name}= means nothing beside pattern=, which says how names end and "
+                "in which directories they are"
+            )
+    named = list_pattern(paths[0], pattern)
+    found = input_format or detect(named.paths)
+    if found is None:
+        raise ValueError(
+            f"{named.paths[0]}: the format cannot be told by the name; inputFormat= says of which "
+            f"format it is ({', '.join(FORMATS)})"
+        )
+    return get(found).name, named

@@ -7,8 +7,10 @@ from itertools import combinations
 
 import numpy as np
 
+from ..core.json_types import JsonObject
 from .base import cut_planes
 from .options import Options
+from .page_order import choose_pages, order_of
 
 # Stands for an axis of length 1 that means nothing.
 LEFT_OUT = "-"
@@ -46,14 +48,25 @@ def array_axes(path: str, shape: Sequence[int], axes: str | None, channel: int |
             f"{path}: channel={channel} means nothing where no axis is C: the axes are "
             f"{_plain(found)}; say which axis has the channels by axes={hint}"
         )
-    if channel is None and length is not None and length > 1:
-        raise ValueError(
-            f"{path}: it has {length} channels; say which one by {_channel_choice(length)}"
-        )
-    if length is not None and (channel or 0) >= length:
-        channels = "one channel" if length == 1 else f"{length} channels"
-        raise ValueError(f"{path}: there is no channel {channel}: it has {channels}, from 0")
+    if length is not None:
+        choose_channel(path, length, channel)
     return found.replace("C", LEFT_OUT) if length == 1 else found
+
+
+def choose_channel(path: str, channels: int, channel: int | None, names: str = "") -> int:
+    """Which of so many channels is read; ValueError where that is not said, or is none of them.
+
+    `names` is said with their number.
+    """
+    if channel is None and channels > 1:
+        raise ValueError(
+            f"{path}: it has {channels} channels{names}; say which one by "
+            f"{_channel_choice(channels)}"
+        )
+    if (channel or 0) >= channels:
+        said = "one channel" if channels == 1 else f"{channels} channels"
+        raise ValueError(f"{path}: there is no channel {channel}: it has {said}{names}, from 0")
+    return channel or 0
 
 
 def _default(path: str, shape: tuple[int, ...]) -> str:
@@ -149,8 +162,15 @@ def image_shape(shape: Sequence[int], axes: str) -> tuple[int, tuple[int, ...]]:
 def cut_array(
     path: str, shape: Sequence[int], axes: str, options: Options
 ) -> tuple[tuple[int, ...], str]:
-    """The array's shape and axes when its volumes are cut into images of nplanes planes."""
+    """The array's shape and axes when its volumes are cut into images of nplanes planes.
+
+    Where its pages are of channels in turn, or some are left out, they become images of a page
+    each: see `array_pages`.
+    """
     shape = tuple(int(n) for n in shape)
+    if takes_turns(options):
+        _require_pages(path, axes, options)
+        return shape, axes.replace("Z", "T")
     if options.nplanes is None or ("Z" not in axes and options.nplanes == 1):
         return shape, axes
     if "T" in axes or "Z" not in axes:
@@ -163,6 +183,88 @@ def cut_array(
     cut = (images,) if planes == 1 else (images, planes)
     letters = "T" if planes == 1 else "TZ"
     return shape[:depth] + cut + shape[depth + 1 :], axes[:depth] + letters + axes[depth + 1 :]
+
+
+def takes_turns(options: Options) -> bool:
+    """Whether the pages of an array are to be taken by `array_pages`."""
+    return any(value is not None for value in (options.nchannels, options.order, options.flyback))
+
+
+def own_channel(options: Options) -> int | None:
+    """Which of an axis C of the array is chosen; channel= is of the pages where nchannels is."""
+    return None if options.nchannels is not None else options.channel
+
+
+def _require_pages(path: str, axes: str, options: Options) -> None:
+    """Raise ValueError where the array has no pages in turn, or an argument has no effect."""
+    given = [n for n in ("nchannels", "order", "flyback") if getattr(options, n) is not None]
+    said = " and ".join(f"{name}={getattr(options, name)!r}" for name in given)
+    if "Z" not in axes or "T" in axes:
+        help_ = (
+            "axes= with Z in place of T says that these are pages"
+            if "T" in axes and "Z" not in axes
+            else f"leave {' and '.join(f'{name}=' for name in given)} out"
+        )
+        raise ValueError(
+            f"{path}: {said} is about pages that take turns along one axis, Z, but its axes are "
+            f"{_plain(axes)}; {help_}"
+        )
+    if options.nchannels is not None and "C" in axes:
+        raise ValueError(
+            f"{path}: {said} was given, but its axes {_plain(axes)} have one of channels, C; "
+            "leave nchannels= out"
+        )
+    if options.order is not None and options.nchannels is None:
+        raise ValueError(
+            f"{path}: order={options.order!r} says how the pages of several channels take turns; "
+            "give nchannels= with it, or leave it out"
+        )
+
+
+def array_pages(path: str, count: int, options: Options) -> np.ndarray | None:
+    """(images, planes): which of the `count` pages of an array are read; None: as they come.
+
+    Raises
+    ------
+    ValueError
+        If they make no whole images, or channel= must be given.
+    """
+    if not takes_turns(options):
+        return None
+    order = order_of(options)
+    table = order.table(count)
+    channel = choose_channel(path, order.channels, options.channel)
+    if order.channels > count or (count % order.channels and not options.incomplete):
+        raise ValueError(
+            f"{path}: its {count} pages are not of nchannels={order.channels} channels in turn"
+        )
+    return choose_pages(path, table, channel, options, order.planes)
+
+
+def taken_shape(
+    shape: Sequence[int], axes: str, pages: np.ndarray | None
+) -> tuple[int, tuple[int, ...]]:
+    """As `image_shape`, of the images that `array_pages` has chosen."""
+    count, dims = image_shape(shape, axes)
+    if pages is None:
+        return count, dims
+    count, planes = pages.shape
+    return count, dims if planes == 1 else (*dims, planes)
+
+
+def page_sizes(shape: Sequence[int], axes: str, options: Options) -> JsonObject:
+    """How long T, Z and C of an array are, the fastest first, for `Header.found`.
+
+    `shape` and `axes` are those of `array_axes`.
+    """
+    sizes = dict(zip(axes, (int(n) for n in shape), strict=True))
+    found = {letter: sizes[letter] for letter in reversed(axes) if letter in "TZC"}
+    if takes_turns(options) and "Z" in sizes:
+        order = order_of(options)
+        table = order.table(sizes["Z"])
+        extent = dict(zip("TZC", (int(n) + 1 for n in table.max(axis=0)), strict=True))
+        found |= {letter: extent[letter] for letter in order.order if extent[letter] > 1}
+    return found
 
 
 def _how_to_cut(axes: str) -> str:

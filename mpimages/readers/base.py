@@ -11,16 +11,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.ranges import consecutive
 from ..errors import FormatError
+from ..formats.output_names import CONF
 from .byte_ranges import open_file
 from .options import ALL_PLANES, CONTENT, Options
 from .places import Places
+
+if TYPE_CHECKING:
+    from .file_sets import FileSet
 
 MINIMUM_CLAIM = 1 << 24
 LARGEST_RATIO = 1 << 16
@@ -235,6 +239,8 @@ class Reader(ABC):
         The options that mean something for this format; `check` refuses the others.
     several : bool
         Whether a file may hold several images.
+    single_planes : bool
+        Whether its files may be one plane each, as programs write them that number their names.
     sparse : bool
         Whether its files may have parts that were never written: see `Handle.unwritten`.
     """
@@ -242,6 +248,7 @@ class Reader(ABC):
     name: str
     takes: frozenset[str]
     several: bool = True
+    single_planes: bool = False
     sparse: bool = False
     signatures: tuple[bytes, ...] = ()
     signature_places: tuple[int, ...] = (0,)
@@ -279,6 +286,11 @@ class Reader(ABC):
                     f"{name}={getattr(options, name)!r} means nothing for "
                     f"inputFormat={self.name!r} ({header.path})"
                 )
+        if "confFilename" not in self.takes and options.confFilename != CONF:
+            raise ValueError(
+                f"confFilename={options.confFilename!r} means nothing for "
+                f"inputFormat={self.name!r} ({header.path}), whose files describe themselves"
+            )
         if "dims" not in self.takes:  # a reader takes shape with it
             options.require_dims(header.path, header.dims)
         if (
@@ -301,6 +313,13 @@ class Reader(ABC):
         FormatError
             If its images are of another shape or dtype, or it is damaged.
         """
+
+    def find_set(self, paths: Sequence[str], options: Options, complete: bool) -> FileSet | None:
+        """The set of files whose header says how their planes make images; None without such.
+
+        `complete` says whether the paths are all that there are, and not chosen by the user.
+        """
+        return None
 
     def multiple(self, options: Options, header: Header) -> bool:
         """Whether each file must be asked for its number of images; otherwise it is one.

@@ -151,6 +151,22 @@ def list_files(
     return files
 
 
+def refuse_without_effect(data_path: object, ext: str | None, recursive: bool) -> None:
+    """Raise ValueError where no path is one of which ext or recursive chooses files."""
+    paths = path_list(data_path)
+    if recursive and not any(map(os.path.isdir, paths)):
+        raise ValueError(
+            f"recursive=True searches below a directory, and {quote(paths[0])} is none; in a "
+            "pattern ** stands for directories of any depth"
+        )
+    if ext is not None and all(os.path.lexists(p) and not os.path.isdir(p) for p in paths):
+        raise ValueError(
+            f"ext={quote(ext)} chooses among the files of a directory or pattern, and "
+            f"{quote(paths[0])} is a file, which is read whatever it ends in; inputFormat= says of "
+            "which format it is"
+        )
+
+
 def _one(
     path: str,
     extensions: Sequence[str] | None,
@@ -200,11 +216,12 @@ def _scan(directory: str, recursive: bool) -> Iterator[str]:
                 if entry.is_dir():
                     if recursive and _unseen(entry, seen):
                         pending.append(entry.path)
-                elif _is_input(entry):
+                elif is_input(entry):
                     yield entry.path
 
 
-def _is_input(entry: os.DirEntry[str]) -> bool:
+def is_input(entry: os.DirEntry[str]) -> bool:
+    """Whether what is no directory counts as a file of a recording."""
     # A dangling link counts: an image that is missing must not go unnoticed.
     return entry.is_file() or entry.is_symlink()
 
@@ -233,7 +250,7 @@ def _matching(pattern: str, ignore_case: bool = False) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith(".") and not hidden:
                     continue
-                if matches(entry.name) and not entry.is_dir() and _is_input(entry):
+                if matches(entry.name) and not entry.is_dir() and is_input(entry):
                     yield os.path.join(head, entry.name) if directory == "." else entry.path
 
 
@@ -258,17 +275,18 @@ def _nothing(
     others = [] if kind == "directory" or found else list(_matching(path, ignore_case=True))
     if others:
         message += (
-            f"; upper and lower case differ in a pattern, and {_some(others)} would match "
+            f"; upper and lower case differ in a pattern, and {name_some(others)} would match "
             "otherwise: give the pattern in their case, or the directory"
         )
     if kind == "directory" and not recursive:
         message += " (recursive=True searches the directories below)"
     if found:
-        message += f"; it has {_some(found)}"
+        message += f"; it has {name_some(found)}"
     return message
 
 
-def _some(found: Sequence[str]) -> str:
+def name_some(found: Sequence[str]) -> str:
+    """The first names in natural order, and how many more there are."""
     names = sorted((os.path.basename(name) for name in found), key=natural_key)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"

@@ -55,6 +55,9 @@ class Options:
         Z and C where it has them, in any order. Axes of length 1 may be left out.
     confFilename : str
         The name of the description beside flat binary files.
+    single_pages : bool
+        Each page of a TIFF is an image, as it lies there, whatever a header says: that of a set of
+        files has said what they are. Never the user's.
     """
 
     dims: tuple[int, ...] | None = None
@@ -71,6 +74,7 @@ class Options:
     axes: str | None = None
     confFilename: str = CONF
     shape: tuple[int, ...] | None = None
+    single_pages: bool = False
 
     def __post_init__(self) -> None:
         checks: JsonObject = {

@@ -33,6 +33,7 @@ class PngReader(Reader):
     """The reader of PNG files: one image each."""
 
     name = "png"
+    single_planes = True
     signatures = (PNG_SIGNATURE,)
     takes = frozenset()
     several = False

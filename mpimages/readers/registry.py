@@ -28,14 +28,14 @@ class Format(NamedTuple):
     reader: str
 
 
-# In the order in which they are named to the user. NWB and NeXus files are HDF5 files.
+# In the order in which they are named to the user. NWB, NeXus and Imaris files are HDF5 files.
 FORMATS = {
     "tif": Format(
         (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".stk", ".lsm"), ".tif.reader", "TifReader"
     ),
     "png": Format((".png",), ".png", "PngReader"),
     "stack": Format((".bin", ".stack", ".raw", ".dat"), ".flat.binary", "StackReader"),
-    "hdf5": Format((".h5", ".hdf5", ".hdf", ".nwb", ".nxs"), ".hdf5.reader", "Hdf5Reader"),
+    "hdf5": Format((".h5", ".hdf5", ".hdf", ".nwb", ".nxs", ".ims"), ".hdf5.reader", "Hdf5Reader"),
     "npy": Format((".npy",), ".flat.npy", "NpyReader"),
 }
 

@@ -358,7 +358,9 @@ def test_the_command_line_asks_what_many_pages_are(large, tmp_path):
         assert option in asked
     assert not (tmp_path / "out").exists()
     mpimages("plan", large, code=2)
-    assert "dims           80 x 50 x 600" in mpimages("info", large)
+    told = mpimages("info", large, code=2)  # it says what is there, and asks as the others do
+    assert "dims           80 x 50 x 600" in told
+    assert "--nplanes all " in told
     one = json.loads(mpimages("stats", large, tmp_path / "one", "--nplanes", "all", "--json"))
     many = json.loads(mpimages("stats", large, tmp_path / "many", "--nplanes", 1, "--json"))
     assert (one["images"], many["images"]) == (1, 600)

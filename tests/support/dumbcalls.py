@@ -127,6 +127,10 @@ LOAD_IMAGES = wrong(
     confFilename=d.TEXT,
     nchannels=[*d.COUNT, 5, 2**70],
     incomplete=d.CHOICE,
+    order=[*d.TEXT, "CZTT", "CT", "ZZZ", "CZTYX"],
+    flyback=[*d.COUNT, 5, 2**70, [0, 0], [-1], [0.5], ["0"], [True], [None]],
+    pattern=[*d.TEXT, "*.tif", "{x}.tif", "{t}{z}", "../{t}.tif", "/{t}", "{z}_{z}.tif", "{t"],
+    follow=d.CHOICE,
 )
 LOAD_SERIES = wrong(
     dataPath=("path|no such", [*d.PATH, b"x", "missing", "x" * 5000, ["a"]]),

@@ -15,7 +15,8 @@ import numpy as np
 from ...core.arguments import check_dims, check_dtype, image_dtype
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
-from ...errors import FormatError
+from ...errors import FormatError, not_found
+from ...formats.output_names import CONF
 from ..array_axes import image_shape
 from ..base import Handle, Header, Reader, Scratch, cut_planes
 from ..byte_ranges import open_file, read_conf
@@ -27,12 +28,14 @@ class StackReader(Reader):
     """The reader of flat binary images."""
 
     name = "stack"
-    takes = frozenset({"dims", "shape", "dtype", "nplanes", "incomplete"})
+    takes = frozenset({"dims", "shape", "dtype", "nplanes", "incomplete", "confFilename"})
     several = False  # but those that the dims of all files are cut into
 
     def inspect(self, path: str, options: Options) -> Header:
         conf_path = os.path.join(os.path.dirname(path), options.confFilename)
         conf = read_conf(conf_path)
+        if conf is None and options.confFilename != CONF:
+            raise not_found(conf_path, f"{conf_path}: confFilename= names it, and it is not there")
         dims, stored, column_major = _describe(path, conf_path, conf, options)
         values = _count_values(path, dims, stored, options)
         pages = dims[2] if len(dims) == 3 else 1

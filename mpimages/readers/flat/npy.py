@@ -13,11 +13,22 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.arguments import image_dtype
+from ...core.json_types import JsonObject
 from ...errors import FormatError
-from ..array_axes import array_axes, cut_array, image_shape, require_kind
+from ..array_axes import (
+    array_axes,
+    array_pages,
+    cut_array,
+    image_shape,
+    own_channel,
+    page_sizes,
+    require_kind,
+    taken_shape,
+)
 from ..base import Handle, Header, Reader, Scratch
 from ..byte_ranges import open_file
 from ..options import Options
+from ..page_handle import PageHandle, page_grain, page_header
 from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
 
 MAGIC = b"\x93NUMPY"
@@ -28,37 +39,50 @@ class NpyReader(Reader):
 
     name = "npy"
     signatures = (MAGIC,)
-    takes = frozenset({"dims", "dtype", "nplanes", "channel", "axes", "incomplete"})
+    takes = frozenset(
+        {"dims", "dtype", "nplanes", "nchannels", "order", "flyback", "channel", "axes",
+         "incomplete"}
+    )  # fmt: skip
 
     def inspect(self, path: str, options: Options) -> Header:
-        _, shape, axes, stored, _ = _describe(path, options)
-        count, dims = image_shape(shape, axes)
+        array, found = _describe(path, options)
+        _, shape, axes, stored, _ = array
+        pages = array_pages(path, image_shape(shape, axes)[0], options)
+        count, dims = taken_shape(shape, axes, pages)
         require_kind(path, dims, image_dtype(stored), options)
-        layout = {"axes": axes, "grain": image_grain(shape, axes, stored.itemsize)}
-        return Header(path, dims, image_dtype(stored), count, layout=layout)
+        grain = image_grain(shape, axes, stored.itemsize)
+        layout = {"axes": axes, "grain": grain if pages is None else page_grain(pages, grain)}
+        return Header(path, dims, image_dtype(stored), count, layout=layout, found=found)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
-        array = _describe(path, options)
-        count, dims = image_shape(array.shape, array.axes)
+        array, _ = _describe(path, options)
+        pages = array_pages(path, image_shape(array.shape, array.axes)[0], options)
+        count, dims = taken_shape(array.shape, array.axes, pages)
         header.require(path, dims, image_dtype(array.stored))
         if not self.multiple(options, header):
             header.require_count(path, count)
-        return FlatHandle(path, header, array, scratch)
+        if pages is None:
+            return FlatHandle(path, header, array, scratch)
+        number, _ = image_shape(array.shape, array.axes)
+        grain = image_grain(array.shape, array.axes, array.stored.itemsize)
+        inner = FlatHandle(path, page_header(header, number, grain), array, scratch)
+        return PageHandle(path, header, inner, pages, scratch)
 
     def scratch_bytes(self, header: Header) -> int:
         return scratch_bytes(header)
 
 
-def _describe(path: str, options: Options) -> FlatArray:
-    """The array as it lies in the file."""
+def _describe(path: str, options: Options) -> tuple[FlatArray, JsonObject]:
+    """The array as it lies in the file, and what is found of it (`Header.found`)."""
     head = _read_head(path)
     shape, stored = head.shape, head.stored
     image_dtype(stored, f"{path}: dtype")
-    axes = array_axes(path, shape, options.axes, options.channel)
+    axes = array_axes(path, shape, options.axes, own_channel(options))
     if head.fortran:
         shape, axes = shape[::-1], axes[::-1]
+    found: JsonObject = {"axes": page_sizes(shape, axes, options)}
     shape, axes = cut_array(path, shape, axes, options)
     need, values = math.prod(shape), head.value_bytes // stored.itemsize
     if values < need:
@@ -68,7 +92,7 @@ def _describe(path: str, options: Options) -> FlatArray:
                 f"{head.value_bytes}"
             )
         shape, axes = whole_images(shape, axes, values)
-    return FlatArray(head.offset, shape, axes, stored, options.channel)
+    return FlatArray(head.offset, shape, axes, stored, own_channel(options)), found
 
 
 class _Head(NamedTuple):

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.cleanup import quietly
 from ...core.timers import phase
 from ...dims import box_shape, boxes
 from ..array_axes import LEFT_OUT, image_shape
-from ..base import Handle, Header, Scratch, has_gaps
+from ..base import Closing, Handle, Header, Scratch, has_gaps
 from ..byte_ranges import byteswap, place_axes
 from ..flat.array import BAND_BYTES
-from .opening import as_format_error, open_hdf5_file
+from .opening import as_format_error
 
 if TYPE_CHECKING:
     import h5py
@@ -53,49 +52,50 @@ class Hdf5Handle(Handle):
     ----------
     path, header, scratch
         As `Handle`.
-    name : str
-        The dataset's.
+    dataset : h5py.Dataset
     shape : tuple of int
+        How much of each axis is read, from its beginning on.
     axes : str
         As `array_axes` gives it, or with nplanes cut out of the Z axis.
     channel : int, optional
         Which of C, where that is an axis.
+    owner : Closing, optional
+        What has the dataset's file open, and is closed with the handle.
     """
 
     def __init__(
         self,
         path: str,
         header: Header,
-        name: str,
+        dataset: h5py.Dataset,
         shape: tuple[int, ...],
         axes: str,
         scratch: Scratch | None,
         channel: int | None = None,
+        owner: Closing | None = None,
     ) -> None:
         count, _ = image_shape(shape, axes)
         super().__init__(path, header, count, scratch)
-        self._name = name
-        self._file = open_hdf5_file(path)
-        try:
-            with as_format_error(path):
-                self._dataset = self._file[name]
-        except BaseException:
-            quietly(self._file.close)
-            raise
+        self._dataset = dataset
+        self._owner = owner
         self._planes = _planes(self._dataset, shape, axes)
         self._grain = chunk_grain(self._dataset, shape, axes)
         self._channel = channel or 0
         # Of the dataset's axes; and of what is read of it, in the same order.
-        self._stored = axes.replace("TZ", "T") if len(shape) > self._dataset.ndim else axes
+        self._stored, self._extent = axes, list(shape)
+        if len(shape) > dataset.ndim:
+            self._stored, time = axes.replace("TZ", "T"), axes.index("T")
+            self._extent[time : time + 2] = [shape[time] * shape[time + 1]]
         self._axes = "".join(axis for axis in axes if axis not in (LEFT_OUT, "C"))
         self._order = [self._axes.index(axis) for axis in "TYXZ" if axis in self._axes]
 
     def close(self) -> None:
-        quietly(self._file.close)
+        if self._owner is not None:
+            self._owner.close()
 
     def _region(self, start: int, stop: int) -> tuple[list[int], list[int]]:
         """Where the images [start, stop) lie in the dataset: first and extent along each axis."""
-        first, extent = [0] * self._dataset.ndim, list(self._dataset.shape)
+        first, extent = [0] * len(self._extent), list(self._extent)
         for axis, letter in enumerate(self._stored):
             if letter == "T":
                 first[axis], extent[axis] = start * self._planes, (stop - start) * self._planes
@@ -163,6 +163,6 @@ class Hdf5Handle(Handle):
     def _read(self, first: list[int], extent: list[int], out: np.ndarray) -> None:
         """Read a part of the dataset into out, of its shape."""
         part = tuple(slice(a, a + n) for a, n in zip(first, extent, strict=True))
-        damage = as_format_error(self.path, f"dataset {self._name}")
+        damage = as_format_error(self.path, f"dataset {self._dataset.name}")
         with damage, phase("decode", out.nbytes):
             read_values(self._dataset, out, part)

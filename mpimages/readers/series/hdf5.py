@@ -17,6 +17,7 @@ from ..base import Scratch, has_gaps
 from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
 from ..hdf5.handle import read_values
+from ..hdf5.links import LinkedFiles
 from ..hdf5.opening import as_format_error, open_hdf5, open_hdf5_file
 from ..hdf5.reader import as_text, dataset_offset, find_dataset, read_metadata
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a Series in an HDF5 file is. See `inspect_series`."""
     with open_hdf5(path) as file:
-        dataset = find_dataset(path, file, options.dataset, (2, 3, 4))
+        dataset = find_dataset(LinkedFiles(path, file), options.dataset, (2, 3, 4))
         dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}: dtype")
         shape, images = _shape(path, dataset)
         version = dataset.attrs.get(HDF5_MARK)
@@ -123,7 +124,8 @@ class DatasetHandle(SeriesHandle):
         try:
             with as_format_error(header.path):
                 name = header.layout["dataset"]
-                self._dataset = find_dataset(header.path, self._file, name, (2, 3, 4))
+                files = LinkedFiles(header.path, self._file)
+                self._dataset = find_dataset(files, name, (2, 3, 4))
         except BaseException:
             quietly(self._file.close)
             raise

@@ -43,6 +43,8 @@ def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = Fals
     ValueError
         If a channel must be chosen, or there is none to choose, or the pages cannot be cut.
     """
+    if options.single_pages:
+        return Plan("plain", np.arange(index.count)[:, np.newaxis])
     if options.nchannels is not None or options.order is not None:
         return _by_arguments(path, index, options, damaged)
     plan = _by_header(path, index, options)

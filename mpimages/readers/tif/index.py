@@ -186,8 +186,12 @@ class TifIndex:
         return replace(self, ifds=ifds, data=data, kinds=kinds, geometries=[geometry], marks=())
 
 
-def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifIndex:
+def index_tif(
+    path: str, fd: int, size: int, limit: int | None = None, texts: bool = True
+) -> TifIndex:
     """Walk along the directories of an open file, the first `limit` of them where given.
+
+    Without `texts` what a header says is not read: of a set of files each may have that of all.
 
     Raises
     ------
@@ -226,8 +230,8 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
     ifds, data, kinds = (np.concatenate(column) for column in zip(*parts, strict=True))
     # Read now: the index outlives the open file.
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
-    description = first.text(DESCRIPTION)
-    software, artist = _program(fd, first)
+    description = first.text(DESCRIPTION) if texts else ""
+    software, artist = _program(fd, first) if texts else ("", "")
     index = TifIndex(
         layout,
         size,
@@ -243,7 +247,7 @@ def index_tif(path: str, fd: int, size: int, limit: int | None = None) -> TifInd
         is_ndtiff=_is_ndtiff(fd, layout),
     )
     if len(ifds) == 1 and limit is None:
-        index = replace(index, marks=_marks(fd, layout, first_offset, first))
+        index = replace(index, marks=_marks(fd, layout, first_offset, first, texts))
     return _images_alone(index)
 
 
@@ -277,13 +281,16 @@ def _private(first: Entries) -> dict[int, bytes]:
     }
 
 
-def _marks(fd: int, layout: Layout, offset: int, first: Entries) -> tuple[tuple[int, bytes], ...]:
+def _marks(
+    fd: int, layout: Layout, offset: int, first: Entries, texts: bool
+) -> tuple[tuple[int, bytes], ...]:
     """See `TifIndex.marks`."""
     (count,) = layout.count.unpack(os.pread(fd, layout.head, offset))
     whole = layout.head + count * layout.entry.itemsize + layout.pointer_bytes
     places = [(0, 2 * layout.pointer_bytes), (offset, whole)]
-    tags = (DESCRIPTION, SOFTWARE, ARTIST, X_RESOLUTION, Y_RESOLUTION, COLOUR_MAP)
-    places += [first.place(tag) for tag in tags]
+    tags = (X_RESOLUTION, Y_RESOLUTION, COLOUR_MAP)
+    said = (DESCRIPTION, SOFTWARE, ARTIST) if texts else ()
+    places += [first.place(tag) for tag in said + tags]
     return tuple((place, os.pread(fd, length, place)) for place, length in places if length)
 
 

@@ -59,9 +59,9 @@ class TifPages(Closing):
         self.size = status.st_size
         self.identity = (path, status.st_dev, status.st_ino, self.size, status.st_mtime_ns)
 
-    def find_index(self, limit: int | None = None) -> None:
+    def find_index(self, limit: int | None = None, texts: bool = True) -> None:
         """Index the file, or its first pages."""
-        self.index = index_tif(self.path, self._open_fd(), self.size, limit)
+        self.index = index_tif(self.path, self._open_fd(), self.size, limit, texts)
 
     def is_like(self, index: TifIndex) -> bool:
         """Whether another file's index would be this one's too."""

@@ -8,7 +8,9 @@ A page is (row, column); a volume's pages lie one after the other and are handed
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +28,9 @@ from .pages import TifPages
 from .plan import REGARDLESS, Plan, choose_channel
 from .whole import drop_damaged, index_whole, pages_beyond
 
+if TYPE_CHECKING:
+    from ..file_sets import FileSet
+
 logger = logging.getLogger("mpimages")
 
 # Above so many pages a file without a header that names its axes is likely a movie.
@@ -41,6 +46,7 @@ class TifReader(Reader):
     name = "tif"
     signatures = TIFF_SIGNATURES
     takes = frozenset({"nplanes", "nchannels", "order", "flyback", "channel", "incomplete"})
+    single_planes = True
     sparse = True
 
     def __init__(self) -> None:
@@ -87,6 +93,11 @@ class TifReader(Reader):
             pages.close()
             raise
         return TifHandle(path, header, pages, found.plan, scratch)
+
+    def find_set(self, paths: Sequence[str], options: Options, complete: bool) -> FileSet | None:
+        from .sets import find_set
+
+        return find_set(paths, options, complete)
 
     def _open(self, path: str, options: Options) -> tuple[TifPages, _Understood]:
         """The pages of a file and what they are."""
@@ -202,7 +213,7 @@ def _choose_sample(pages: TifPages, options: Options) -> tuple[Options, int]:
         If a page is colour and none is chosen, or it cannot be.
     """
     index = pages.index
-    scientific = index.is_imagej or index.is_ome or index.is_fluoview
+    scientific = index.is_imagej or index.is_ome or index.is_fluoview or options.single_pages
     found = [index.geometries[kind] for kind in _numbers_in(index.kinds)]
     coloured = [g for g in found if g.colour and not (g.palette and scientific)]
     if not coloured:
@@ -237,7 +248,7 @@ def _numbers_in(kinds: np.ndarray) -> np.ndarray:
 def _plan(pages: TifPages, options: Options) -> Plan:
     """Index a file, and say what its pages are."""
     if options.incomplete is None:
-        pages.find_index()
+        pages.find_index(texts=not options.single_pages)
         rest, samples = _choose_sample(pages, options)
         _extend(pages, rest)
         if len(pages_beyond(pages.index)):

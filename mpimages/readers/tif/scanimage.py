@@ -304,6 +304,32 @@ def plan_scanimage(path: str, index: TifIndex, options: Options) -> Plan | None:
     return replace(plan, metadata=metadata, order=None if options.nplanes is not None else order)
 
 
+def describe_recording(
+    index: TifIndex, order: PageOrder, options: Options
+) -> tuple[JsonObject, JsonObject]:
+    """`Header.metadata` and `Header.found` of a recording whose first file has this index.
+
+    Raises
+    ------
+    ValueError
+        If its pages have several regions.
+    """
+    header = read_scanimage(index)
+    if header is None:
+        return {}, {}
+    _require_one_region(header, index, options)
+    seconds = header.interval(order, options)
+    begin = header.begin(index.description)
+    sizes = {"C": len(header.channels), "Z": order.planes - len(order.flyback)}
+    found: JsonObject = {
+        "program": header.program,
+        "axes": sizes_found("CZ", sizes),
+        "channels": list(header.channels),
+    }
+    found.update({"startTime": begin} if begin else {})
+    return {} if seconds is None else {"frameInterval": seconds}, found
+
+
 def _require_count(path: str, header: ScanImage, order: PageOrder, count: int) -> None:
     """Raise ValueError where there are more pages than the header has volumes for."""
     if order.planes > 1 and header.volumes and count > header.volumes * order.cycle:

@@ -1,0 +1,124 @@
+"""Sets of TIFFs whose header says which planes lie in which file, or go on in the next one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ...core.json_types import JsonObject
+from ...errors import FormatError
+from ..file_sets import FileSet, choose_named
+from ..options import Options
+from ..page_order import PageOrder, T
+from .index import TifIndex
+from .pages import TifPages
+
+# By what each file of a set is read as pages: what the user says of planes, the set heeds.
+AS_PAGES: JsonObject = {
+    "nplanes": 1, "channel": None, "flyback": None, "single_pages": True,
+}  # fmt: skip
+
+
+def find_set(paths: Sequence[str], options: Options, complete: bool) -> FileSet | None:
+    """See `Reader.find_set`. Of files that have no such header only the first page is looked at."""
+    try:
+        with TifPages(paths[0]) as pages:
+            pages.find_index(1)
+            if pages.index.is_scanimage and len(paths) > 1:
+                pages.find_index()
+            index = pages.index
+    except (OSError, ValueError):
+        return None  # what is wrong the reader says
+    if index.is_ome and (len(paths) > 1 or "BinaryOnly" in index.description):
+        from .ome import ome_set
+
+        return ome_set(paths[0], index.description, paths, options, complete)
+    if index.is_scanimage and len(paths) > 1:
+        return _scanimage_set(index, paths, options)
+    return None
+
+
+def _scanimage_set(index: TifIndex, paths: Sequence[str], options: Options) -> FileSet | None:
+    """A recording of ScanImage that goes on in the next file, wherever that begins."""
+    from .scanimage import describe_recording, page_order
+
+    try:
+        order = page_order(index, options)
+        if order is None:
+            return None
+        metadata, found = describe_recording(index, order, options)
+    except ValueError:
+        return None  # the reader says it of the first file
+    own = replace(options, **AS_PAGES)
+    names = found["channels"]
+    return RunningFiles(list(paths), own, True, names, metadata, found, order)
+
+
+@dataclass(frozen=True)
+class RunningFiles(FileSet):
+    """Files whose pages go on in the next one, in one regular order.
+
+    Attributes
+    ----------
+    order : PageOrder
+    """
+
+    order: PageOrder = field(default_factory=PageOrder)
+
+    def table(self, counts: np.ndarray, options: Options) -> np.ndarray:
+        tables: list[np.ndarray] = []
+        for first, last in self._recordings(counts):
+            count = int(counts[first:last].sum())
+            whole = self.order.whole(count)
+            if whole != count and not options.incomplete:
+                raise FormatError(
+                    f"{self.paths[last - 1]}: the last volume is not whole: {count - whole} of "
+                    f"{self.order.cycle} pages are there; incomplete='drop' leaves it out"
+                )
+            table = self.order.table(count)
+            table[whole:] = -1
+            times = 1 + max((int(t[:, T].max(initial=-1)) for t in tables), default=-1)
+            table[:whole, T] += np.where(table[:whole, T] >= 0, times, 0)
+            tables.append(table)
+        return np.concatenate(tables)
+
+    def choose_channel(self, table: np.ndarray, options: Options) -> int:
+        return choose_named(self.paths[0], self.channels, options)
+
+    def whole(self) -> int:
+        return self.order.planes - len(self.order.flyback)
+
+    def _recordings(self, counts: np.ndarray) -> list[tuple[int, int]]:
+        """The files [first, last) of each recording: one that is cut within a volume goes on."""
+        found, first, pages = [], 0, 0
+        for file, count in enumerate(counts.tolist()):
+            if file > first and not self._goes_on(file, pages):
+                found.append((first, file))
+                first, pages = file, 0
+            pages += count
+        return [*found, (first, len(counts))]
+
+    def _goes_on(self, file: int, pages: int) -> bool:
+        """Whether a file goes on with the volume that `pages` pages before it have not ended."""
+        if self.order.whole(pages) == pages:
+            return False
+        number, expected = first_frame(self.paths[file]), pages // self.order.channels + 1
+        if number not in (1, expected) or pages % self.order.channels:
+            raise FormatError(
+                f"{self.paths[file]}: its first frame is number {number or 'unknown'}, but the "
+                f"files before it end within a volume, before frame {expected}: files are missing, "
+                f"or not in order"
+            )
+        return number == expected
+
+
+def first_frame(path: str) -> int:
+    """The number of the first frame of a file of ScanImage, from 1; 0 where it says none."""
+    with TifPages(path) as pages:
+        pages.find_index(1)
+        description = pages.index.description.replace("\r", "\n")
+    found = re.search(r"^\s*(?:frameNumbers?|Frame Number) *= *(\d{1,12})", description, re.M)
+    return int(found[1]) if found else 0
