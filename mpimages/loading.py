@@ -202,9 +202,10 @@ def _inputs(
     options = {"inputFormat": name, "startIdx": bounds[0], "stopIdx": bounds[1], **asked}
     if options["dtype"] is not None:
         options["dtype"] = str(np.dtype(options["dtype"]))
-    for name in ("dims", "shape"):
-        if options[name] is not None:
-            options[name] = [int(n) for n in options[name]]
+    for name in ("dims", "shape", "flyback"):
+        value = options[name]
+        if value is not None and not isinstance(value, (int, np.integer)):
+            options[name] = [int(n) for n in value]
     given = {
         key: value if value is None or isinstance(value, (str, list)) else int(value)
         for key, value in options.items()

@@ -198,6 +198,17 @@ def test_an_argument_has_an_effect_or_is_refused(load, tmp_path, name, argument)
         require_refused(load(name, {**needed, argument: GIVEN[argument]}), f"{argument}=")
 
 
+@pytest.mark.parametrize("name", [name for name in EFFECTS if "flyback" in EFFECTS[name]])
+def test_planes_to_leave_out_are_a_number_or_a_list(load, tmp_path, name):
+    write, besides, _ = EFFECTS[name]["flyback"]
+    write(tmp_path)
+    kept = np.moveaxis(pages(6).reshape(2, 3, 5, 4), 1, -1)
+    for value, left_out in ((1, [2]), ([0], [0]), ((2, 0), [0, 2]), (np.int64(2), [1, 2])):
+        wanted = np.delete(kept, left_out, axis=-1)
+        found = load(name, {**besides, "flyback": value})
+        np.testing.assert_array_equal(found, wanted[..., 0] if wanted.shape[-1] == 1 else wanted)
+
+
 @pytest.mark.parametrize("argument", CHOOSE)
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_chooses_files_does_so_for_all_formats(load, tmp_path, name, argument):
@@ -263,6 +274,8 @@ NOTHING_TO_DO = [
     ("tif", one("tif", 1), {}, "flyback", 1),
     ("stack", one("stack", 1), NEEDED["stack"], "confFilename", "my.json"),
     ("stack", one("stack", 1), NEEDED["stack"], "nplanes", 2),
+    ("hdf5", hyperarray("hdf5"), {"axes": "TCYX", "channel": 1}, "nchannels", 2),
+    ("npy", hyperarray("npy"), {"axes": "TCYX", "channel": 1}, "nchannels", 2),
     ("hdf5", one("hdf5"), {}, "nplanes", 2),
     ("npy", one("npy"), {}, "nplanes", 2),
 ]
