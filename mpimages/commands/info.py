@@ -199,6 +199,7 @@ def _images(images: Images) -> JsonObject:
         "dims": list(known.dims),
         "dtype": str(known.dtype),
         "program": said.get("program", ""),
+        "header": source.header.layout.get("said", ""),
         "start_time": said.get("startTime", ""),
         "axes_in_files": _lower(said.get("axes", {})),
         "axes": dict(zip("tyxz", (known.count, *known.dims), strict=False)),
