@@ -252,8 +252,12 @@ def say_proposal(proposal: Proposal, paths: Sequence[str]) -> str:
     words = {"t": "times", "z": "planes", "c": "channels"}
     sizes = ", ".join(f"{n} {words[letter]}" for letter, n in proposal.extents.items())
     where = proposal.directory or "."
+    movie = (
+        f"pattern={proposal.alternative!r} each file"
+        if proposal.alternative
+        else "nplanes=1 each page"
+    )
     return (
         f"{where}: the names of its {len(paths)} files speak of {sizes}: with this directory as "
-        f"dataPath pattern={proposal.pattern!r} reads them so, and "
-        f"pattern={proposal.alternative!r} each file as an image of a movie"
+        f"dataPath pattern={proposal.pattern!r} reads them so, and {movie} as an image of a movie"
     )

@@ -419,7 +419,7 @@ class Proposal(NamedTuple):
     pattern : str
         Reads them as volumes or channels.
     alternative : str
-        Reads each file as one image of a movie.
+        Reads each file as one image of a movie; empty where channels have names in the names.
     extents : dict
         How many times, planes and channels the pattern finds: ``{"t": 10, "z": 30}``.
     certain : bool
@@ -448,16 +448,19 @@ def propose(paths: Sequence[str], directory: str | None = None) -> Proposal | No
     """
     if len(paths) < 2:
         return None
-    if directory is None:
-        directory = os.path.commonpath([os.path.dirname(p) for p in (paths[0], paths[-1])])
-    begin = len(os.path.join(directory, "")) if directory else 0
     sample = _sample(paths)
-    for some in (sample, paths) if len(sample) < len(paths) else (paths,):
-        guess = _guess([path[begin:] for path in some])
-        if guess is None:
+    if directory is None:
+        try:
+            directory = os.path.commonpath([os.path.dirname(path) for path in sample])
+        except ValueError:  # of relative paths and absolute ones
             return None
-        proposal = _verify(guess, paths, directory, begin)
-        if proposal is not None and proposal.left_out == 0:
+    begin = len(os.path.join(directory, "")) if directory else 0
+    proposal = None
+    for some in (sample, paths) if len(sample) < len(paths) else (paths,):
+        guesses = _guess([path[begin:] for path in some])
+        tried = (_verify(guess, paths, directory, begin) for guess in guesses)
+        proposal = next((found for found in tried if found is not None), proposal)
+        if not guesses or (proposal is not None and proposal.left_out == 0):
             break
     return proposal
 
@@ -476,7 +479,7 @@ class _Field(NamedTuple):
     """A part of a name that may vary: what it numbers, and where it stands.
 
     Besides t, z and c: "-" what is not part of a recording, "n" planes where times stand elsewhere
-    and times where they do not, "" what is not known.
+    and times where they do not, "." the digits after a decimal point, "" what is not known.
     """
 
     letter: str
@@ -510,13 +513,15 @@ def _numbered(path: str) -> list[_Field]:
         if match[named]:
             found.append(_Field("c", *match.span(named)))
         else:
-            word = (match["word"] or "").lower()
-            found.append(_Field(_LETTER_OF.get(word, ""), *match.span("number")))
+            letter = _LETTER_OF.get((match["word"] or "").lower(), "")
+            start, stop = match.span("number")
+            follows = bool(found) and path[found[-1].stop : start] == "." and stop - start < 3
+            found.append(_Field("." if follows else letter, start, stop))
     return found
 
 
-def _guess(paths: Sequence[str]) -> _Guess | None:
-    """A pattern for most of some paths."""
+def _guess(paths: Sequence[str]) -> list[_Guess]:
+    """Patterns for most of some paths, the likeliest first."""
     forms: Counter[tuple[str, ...]] = Counter()
     members: dict[tuple[str, ...], list[tuple[str, list[_Field], bool]]] = {}
     for path in paths:
@@ -526,22 +531,26 @@ def _guess(paths: Sequence[str]) -> _Guess | None:
         members.setdefault(form, []).append((path, fields, certain))
     form, number = forms.most_common(1)[0]
     if number < 2 or 2 * number < len(paths):
-        return None
+        return []
     chosen = members[form]
     _, fields, certain = chosen[0]
     values = [
         [path[found[i].start : found[i].stop] for path, found, _ in chosen]
         for i in range(len(fields))
     ]
-    letters = _letters(fields, values)
-    if letters is None:
-        return None
     texts = [column[0] for column in values]
-    movie = [
-        "t" if letter in ("z", "c") and text.isdecimal() else letter
-        for letter, text in zip(letters, texts, strict=True)
-    ]
-    return _Guess(_write(form, letters, texts), _write(form, movie, texts), certain)
+    guesses = []
+    for letters in _letters(fields, values):
+        movie = ["t" if letter in ("z", "c") else letter for letter in letters]
+        numbers = all(
+            text.isdecimal()
+            for i, column in enumerate(values)
+            if movie[i] == "t"
+            for text in column
+        )
+        alternative = _write(form, movie, texts) if numbers else ""
+        guesses.append(_Guess(_write(form, letters, texts), alternative, certain))
+    return guesses
 
 
 def _between(path: str, fields: Sequence[_Field]) -> tuple[str, ...]:
@@ -550,32 +559,36 @@ def _between(path: str, fields: Sequence[_Field]) -> tuple[str, ...]:
     return tuple(path[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
-def _letters(fields: Sequence[_Field], values: Sequence[Sequence[str]]) -> list[str] | None:
-    """What each part of the names is: t, z, c, * for what says nothing new, "" for itself.
+def _letters(fields: Sequence[_Field], values: Sequence[Sequence[str]]) -> list[list[str]]:
+    """What each part of the names may be: t, z, c, * for what says nothing new, "" for itself.
 
-    None where no plane and no channel varies, or two parts say different numbers for one.
+    Empty where no plane and no channel varies, a number has decimals, or two parts say different
+    numbers for one.
     """
     varies = [len(set(column)) > 1 for column in values]
     taken: dict[str, int] = {}
     letters = []
-    times = any(vary and field.letter == "t" for vary, field in zip(varies, fields, strict=True))
+    timed = any(vary and field.letter == "t" for vary, field in zip(varies, fields, strict=True))
     for i, field in enumerate(fields):
         letter = field.letter if varies[i] and field.letter != "-" else ""
         if letter == "n":
-            letter = "z" if times else "t"
+            letter = "z" if timed else "t"
         if letter in taken:
             if not _equal(values[taken[letter]], values[i]):
-                return None
+                return []
             letter = "*"
         elif letter:
             taken[letter] = i
         letters.append(letter)
-    if not {"z", "c"} & set(taken):
-        return None
+    if not {"z", "c"} & set(taken) or "." in taken:
+        return []
     unknown = [i for i, field in enumerate(fields) if varies[i] and not field.letter]
-    for i in unknown:
-        letters[i] = "t" if len(unknown) == 1 and "t" not in taken else "*"
-    return letters
+    # They number the times together, or one of them does, and the others are times of day.
+    some = [[]] if "t" in taken or not unknown else [unknown, unknown[:1], unknown[-1:]]
+    return [
+        [("t" if i in times else "*") if i in unknown else letters[i] for i in range(len(fields))]
+        for times in some
+    ]
 
 
 def _equal(one: Sequence[str], other: Sequence[str]) -> bool:
@@ -595,13 +608,15 @@ def _verify(guess: _Guess, paths: Sequence[str], directory: str, begin: int) -> 
     """What a guess finds among all paths; None where it does not make a grid."""
     try:
         pattern = NamePattern.parse(guess.pattern)
-        values = [pattern.match(path[begin:]) for path in paths]
+        start = paths[0][:begin]
+        values = [pattern.match(p[begin:]) if p.startswith(start) else None for p in paths]
         named = _arrange(
             pattern,
             [path for path, found in zip(paths, values, strict=True) if found is not None],
             [found for found in values if found is not None],
         )
-        NamePattern.parse(guess.alternative)
+        if guess.alternative:
+            NamePattern.parse(guess.alternative)
     except ValueError:
         return None
     counts = {

@@ -239,6 +239,9 @@ PROPOSED = {
     "spim_TL{t}_Channel{c}.tif": [f"spim_TL{t:04d}_Channel{c}.tif" for t in T2 for c in T2],
     "rec 1.2 [a]_Z{z}.tif": [f"rec 1.2 [a]_Z{z}.tif" for z in (8, 9, 10)],
     "rec_{t}_slice{z}.tif": [f"rec_{t}_slice{z}.tif" for t in T2 for z in Z3],
+    "{t}/{t}_z{z}.tif": [f"{a}/{b}_z{z}.tif" for a in T2 for b in T2 for z in Z3],
+    "{t}_z{z}_*.tif": [f"{t}_z{z}_{971 * (3 * t + z)}.tif" for t in T2 for z in Z3],
+    "Chan{c}/img{t}.tif": [f"Chan{c}/img{t}.tif" for c in "AB" for t in Z3],
     "a??b?_z{z}.tif": [f"a{{?b*_z{z}.tif" for z in Z3],
 }  # fmt: skip
 
@@ -275,7 +278,7 @@ def test_what_is_proposed_can_be_listed_and_so_can_the_movie(tmp_path, pattern):
     touch(tmp_path, PROPOSED[pattern])
     paths = sorted((str(tmp_path / name) for name in PROPOSED[pattern]), key=natural_key)
     found = propose(paths)
-    for written in (found.pattern, found.alternative):
+    for written in filter(None, (found.pattern, found.alternative)):
         assert sorted(list_pattern(found.directory, written).paths, key=natural_key) == paths
 
 
@@ -284,6 +287,8 @@ def test_the_other_reading_is_a_movie():
     assert propose(names).alternative == "img_z{t}.tif"
     names = [f"t{t}_z{z}.tif" for t in range(2) for z in range(5)]
     assert propose(names).alternative == "t{t}_z{t}.tif"
+    # Where names are letters, no number says an order.
+    assert propose([f"Chan{c}/img{t}.tif" for c in "AB" for t in range(3)]).alternative == ""
 
 
 @pytest.mark.parametrize(
@@ -298,6 +303,8 @@ def test_the_other_reading_is_a_movie():
         ["a.tif", "b.tif", "c.tif"],
         [f"x_z{i}_t{i}.tif" for i in range(4)],  # planes and times that make no grid
         ["a_z1.tif", "b.tif", "c_2.tif", "d.tif"],
+        [f"z{i / 2}.tif" for i in range(4)],  # decimals, which a pattern does not know
+        ["/data/a_z1.tif", "a_z2.tif"],
         [f"imgz{i}.tif" for i in range(4)],  # z is the end of a word
         [f"ChanA_0001_0001_0001_{i:04d}.tif" for i in range(4)],
     ],
