@@ -85,10 +85,12 @@ def test_flyback_of_volumes(tmp_path, text):
         ({"order": "CZT", "nplanes": 1}, "order='CZT' has no effect"),
         ({"order": "CZT", "nplanes": "all", "nchannels": 1}, "order='CZT' has no effect"),
         ({"order": "ZCT", "nplanes": 3, "channel": 0}, "nchannels="),
+        ({"flyback": 1}, "flyback=1.*nplanes="),
+        ({"flyback": 1, "nchannels": 2, "channel": 0}, "flyback=1.*nplanes="),
         ({"nplanes": 1, "flyback": 1}, "flyback=1"),
         ({"nplanes": 3, "flyback": 3}, "flyback=3"),
         ({"nplanes": 3, "flyback": (0, 3)}, "flyback="),
-        ({"channel": 0, "flyback": 1}, "channel=0.*nothing says"),
+        ({"channel": 0, "nplanes": 3, "flyback": 1}, "channel=0.*nothing says"),
         ({"nplanes": 5, "order": "ZTC", "nchannels": 2, "channel": 0}, "nplanes="),
     ],
 )

@@ -51,6 +51,7 @@ def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = Fals
     if plan is not None and options.nplanes is None:
         return plan
     if plan is None:
+        _refuse_flyback_without_planes(path, options)
         plan = _plain(path, index, options)
     images, planes = cut_planes(path, plan.pages.size, options, droppable=True)
     if not isinstance(options.nplanes, int) and damaged:
@@ -67,6 +68,7 @@ def _by_arguments(path: str, index: TifIndex, options: Options, damaged: bool) -
     """The plan that nchannels, order, nplanes and flyback say, whatever a header does."""
     order = order_of(options)
     _refuse_order_without_effect(path, order, options)
+    _refuse_flyback_without_planes(path, options)
     if options.nchannels is None and options.channel is not None:
         raise ValueError(
             f"{path}: beside order= and channel= say by nchannels= of how many channels its pages "
@@ -98,6 +100,14 @@ def _refuse_order_without_effect(path: str, order: PageOrder, options: Options) 
             f"{path}: order={options.order!r} has no effect where the pages are of one channel "
             f"and {'one plane each' if order.planes == 1 else 'one image'}; nchannels= and "
             f"nplanes= say of how many channels and planes they are"
+        )
+
+
+def _refuse_flyback_without_planes(path: str, options: Options) -> None:
+    if options.flyback is not None and options.nplanes is None:
+        raise ValueError(
+            f"{path}: flyback={options.flyback} leaves out planes of each volume, but nothing says "
+            f"how many planes a volume has; nplanes= says so, those that are left out counted"
         )
 
 
