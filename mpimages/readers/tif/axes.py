@@ -115,6 +115,10 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
     """What a header says; None where there is none, or nplanes overrules it."""
     text = index.description
     try:
+        if index.micromanager == "stack" and not index.is_ome:
+            from .micromanager import plan_micromanager
+
+            return plan_micromanager(path, index, options)
         if index.is_imagej:
             from .imagej import plan_imagej
 
@@ -135,7 +139,7 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             from .lsm import plan_lsm
 
             return plan_lsm(path, index, options)
-        if index.is_ndtiff and index.count > 1:
+        if index.micromanager == "ndtiff" and index.count > 1:
             from .ndtiff import plan_ndtiff
 
             return plan_ndtiff(path, index, options)

@@ -60,7 +60,7 @@ def plan_micromanager(path: str, index: TifIndex, options: Options) -> Plan | No
 
 
 def _by_summary(path: str, summary: JsonObject, options: Options) -> Plan | None:
-    """Raise ValueError unless the pages can only be those of one channel and plane."""
+    """Raise ValueError that says what the summary knows, unless nplanes says what the pages are."""
     channels, slices = (
         value if isinstance(value := summary.get(key), int) and value > 0 else 1
         for key in ("Channels", "Slices")
