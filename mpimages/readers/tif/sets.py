@@ -33,7 +33,7 @@ def find_set(paths: Sequence[str], options: Options, complete: bool) -> FileSet 
     except (OSError, ValueError):
         return None  # what is wrong the reader says
     if index.is_ome and (len(paths) > 1 or "BinaryOnly" in index.description):
-        from .ome import ome_set
+        from .ome_set import ome_set
 
         return ome_set(paths[0], index.description, paths, options, complete)
     if index.is_scanimage and len(paths) > 1:
