@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from ...errors import FormatError
 from ..options import Options
 from ..page_order import choose_pages, pages_of_channel
 from .index import OME_ROOT
-from .plan import Plan, choose_channel, mixed, number, unit_name
+from .plan import Plan, choose_channel, mixed, number, sizes_found, unit_name
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -38,17 +38,17 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     image, blocks = images[0]
     pixels, sizes = image.pixels, sizes_of(path, image)
     planes = _page_planes(path, image, blocks, sizes, count, options)
-    metadata = metadata_of(pixels)
+    plan = Plan("ome", metadata=metadata_of(pixels), found=found_of(header, image, sizes))
     if options.nplanes is not None and options.channel is None:
-        return _all_pages(planes, metadata)
+        return _all_pages(planes, plan)
     channel = choose_ome_channel(path, planes, sizes["C"], options)
     if options.nplanes is not None:
-        return Plan("ome", pages_of_channel(path, planes, channel)[np.newaxis], metadata)
+        return replace(plan, pages=pages_of_channel(path, planes, channel)[np.newaxis])
     parted = len(blocks) < image.count
     pages = choose_pages(path, planes, channel, options, 0 if parted else sizes["Z"])
     if pages.shape[1] < sizes["Z"] and parted and options.flyback is None:
         raise ValueError(say_split(path, pages.shape[1], sizes["Z"]))
-    return Plan("ome", pages, metadata)
+    return replace(plan, pages=pages)
 
 
 def sizes_of(path: str, image: OmeImage) -> dict[str, int]:
@@ -57,6 +57,16 @@ def sizes_of(path: str, image: OmeImage) -> dict[str, int]:
     if any(n > 1 for n in samples):
         raise ValueError(f"{path}: colour images are not read; split the channels")
     return {axis: attribute(path, image.pixels, "Size" + axis, 1) for axis in "ZCT"}
+
+
+def found_of(header: OmeHeader, image: OmeImage, sizes: dict[str, int]) -> JsonObject:
+    """`Header.found` of an image."""
+    order = image.pixels.get("DimensionOrder", "XYZCT")
+    found: JsonObject = {"program": header.program, "axes": sizes_found(order[2:], sizes)}
+    names = [channel.get("Name", "") for channel in image.channels]
+    if any(names):
+        found["channels"] = names
+    return found
 
 
 class OmeImage:
@@ -115,6 +125,7 @@ class OmeHeader:
             for image in _children(root, "Image")
             for pixels in _children(image, "Pixels")[:1]
         ]
+        self.program = root.get("Creator", "OME")
         self.elsewhere = [b.get("MetadataFile", "") for b in _children(root, "BinaryOnly")]
 
 
@@ -254,13 +265,13 @@ def block_planes(path: str, block: ElementTree.Element, pages_left: int, planes_
     return max(0, min(pages_left, planes_left))
 
 
-def _all_pages(planes: np.ndarray, metadata: JsonObject) -> Plan | None:
+def _all_pages(planes: np.ndarray, plan: Plan) -> Plan | None:
     """All pages of a file by time and depth; None where the header does not tell these."""
     if len(planes) == 0 or (planes < 0).any() or len(np.unique(planes, axis=0)) < len(planes):
         return None
     channels = len(np.unique(planes[:, 2]))
     order = np.lexsort((planes[:, 1], planes[:, 0])) if channels == 1 else np.arange(len(planes))
-    return Plan("ome", order[np.newaxis], metadata, note=mixed(channels))
+    return replace(plan, pages=order[np.newaxis], note=mixed(channels))
 
 
 def choose_ome_channel(path: str, planes: np.ndarray, channels: int, options: Options) -> int:

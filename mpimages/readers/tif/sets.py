@@ -106,7 +106,7 @@ class RunningFiles(FileSet):
         if self.order.whole(pages) == pages:
             return False
         number, expected = first_frame(self.paths[file]), pages // self.order.channels + 1
-        if number not in (1, expected) or pages % self.order.channels:
+        if number not in (1, expected):
             raise FormatError(
                 f"{self.paths[file]}: its first frame is number {number or 'unknown'}, but the "
                 f"files before it end within a volume, before frame {expected}: files are missing, "
