@@ -44,7 +44,7 @@ __all__ = [
 TIF_ENDINGS = (".tif", ".tiff")
 # From so many pages on volumes without a header may be movies.
 PAGES_OF_MOVIE = 100
-TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8")
+TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8", ".stk", ".lsm")
 
 
 def ints(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -347,7 +347,7 @@ def _are_alike(path: str, out: str) -> bool:
     return (
         ending == os.path.splitext(out)[1].lower()
         and os.path.isfile(out)
-        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw", ".lsm")
+        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw")
         and not _is_ours(out)
     )
 

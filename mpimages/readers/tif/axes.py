@@ -21,7 +21,7 @@ from ..base import cut_planes
 from ..options import Options
 from ..page_order import PageOrder, choose_pages, order_of, planes_left_out
 from .index import TifIndex
-from .plan import REGARDLESS, Plan, choose_channel, refuse_channel, sizes_found
+from .plan import REGARDLESS, Plan, choose_channel, mixed, refuse_channel, sizes_found
 
 
 def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = False) -> Plan:
@@ -90,7 +90,8 @@ def _by_arguments(path: str, index: TifIndex, options: Options, damaged: bool) -
     table = replace(order, planes=planes).table(images * planes * order.channels)
     pages = choose_pages(path, table, channel, options, planes)
     sizes = {"C": order.channels, "Z": planes, "T": images}
-    return Plan("plain", pages, found={"axes": sizes_found(order.order, sizes)})
+    note = "" if options.nchannels else mixed(header_channels(path, index))
+    return Plan("plain", pages, note=note, found={"axes": sizes_found(order.order, sizes)})
 
 
 def _refuse_order_without_effect(path: str, order: PageOrder, options: Options) -> None:
@@ -149,7 +150,7 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             return plan_fluoview(path, index, options)
     except ValueError as error:
         if options.nplanes is None:
-            known = re.search(r"nplanes=|choose .*channel=", str(error))
+            known = re.search(r"nplanes=|flyback=|choose .*channel=", str(error))
             raise type(error)(f"{error}{'' if known else REGARDLESS}") from None
         if options.channel is not None:
             raise type(error)(
