@@ -27,6 +27,7 @@ def write(comm, shared_path, monkeypatch):
 
     def make(fill, path="a.h5"):
         error = None
+        comm.Barrier()  # the others have read what it replaces
         if comm.rank == 0:
             try:
                 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
