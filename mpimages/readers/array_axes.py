@@ -192,7 +192,9 @@ def takes_turns(options: Options) -> bool:
 
 def own_channel(options: Options) -> int | None:
     """Which of an axis C of the array is chosen; channel= is of the pages where nchannels is."""
-    return None if options.nchannels is not None else options.channel
+    if options.nchannels is None:
+        return options.channel
+    return 0 if "C" in (options.axes or "") else None  # cut_array refuses what has both
 
 
 def _require_pages(path: str, axes: str, options: Options) -> None:

@@ -27,6 +27,7 @@ def write(comm, shared_path, monkeypatch):
 
     def make(fill, path="a.h5"):
         error = None
+        comm.Barrier()  # the others have read what it replaces
         if comm.rank == 0:
             try:
                 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -253,6 +254,9 @@ def test_imaris(tsc, write, command, planes):
         assert same_bits(images.toArray(), expected if planes > 1 else expected[..., 0])
         assert images.metadata["pixelSize"] == (0.5, 0.25, 0.75)[: 3 if planes > 1 else 2]
         assert (images.metadata["unit"], images.metadata["frameInterval"]) == ("µm", 2.0)
+        cut = tsc.loadImages(path, channel=channel, nplanes=1)
+        assert same_bits(cut.toArray(), array[:, channel].reshape(-1, 6, 7))
+        assert ("frameInterval" in cut.metadata) == (planes == 1)
     header = inspect(path, channel=1)
     assert header.found["channels"] == ["colour 0", "colour 1"]
     assert header.found["program"] == "Imaris 9.5"

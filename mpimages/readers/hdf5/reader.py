@@ -74,6 +74,9 @@ def _inspect(path: str, options: Options) -> Header:
         layout = {"axes": first.axes, "grain": found.grain}
         if found.in_turn:
             layout["axes"] = "T" + first.axes.replace("T", "")
+            if first.count > 1 and found.family is not None and "T" not in found.family.axes:
+                # That of the volumes, which are cut here.
+                metadata.pop("frameInterval", None)
         dims, dtype, count = found.dims, first.dtype, found.count
         if told.spacing:
             steps = tuple(told.spacing.get(axis) for axis in "YXZ"[: len(dims)])
