@@ -197,11 +197,11 @@ def _images(images: Images) -> JsonObject:
     return {
         "what": "images",
         "format": source.reader.name,
-        "program": said.get("program") or source.header.layout.get("said", ""),
-        "start_time": said.get("startTime", ""),
         "images": known.count,
         "dims": list(known.dims),
         "dtype": str(known.dtype),
+        "program": said.get("program", ""),
+        "start_time": said.get("startTime", ""),
         "axes_in_files": _lower(said.get("axes", {})),
         "axes": dict(zip("tyxz", (known.count, *known.dims), strict=False)),
         "channels": list(said.get("channels", ())),

@@ -6,6 +6,7 @@ table with a row (t, z, c) for each page, -1 where a page is of none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,10 +178,10 @@ def planes_left_out(path: str, depths: np.ndarray, options: Options) -> list[int
     flyback, planes = options.flyback, depths.tolist()
     if flyback is None:
         return []
-    places = (
-        tuple(range(len(planes) - flyback, len(planes))) if isinstance(flyback, int) else flyback
+    places: Sequence[int] = (
+        range(len(planes))[max(0, len(planes) - flyback) :] if isinstance(flyback, int) else flyback
     )
-    if min(places) < 0 or max(places) >= len(planes) or len(places) == len(planes):
+    if len(places) >= len(planes) or min(places) < 0 or max(places) >= len(planes):
         raise ValueError(
             f"{path}: flyback={flyback} leaves out planes of volumes of {len(planes)}: "
             f"it must name planes of these, and leave one at least"

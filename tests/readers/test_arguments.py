@@ -257,6 +257,8 @@ NOTHING_TO_DO = [
         for name in ("tif", "hdf5", "npy")
         for besides in ({}, {"nplanes": 1})
         for argument, value in (("order", "CZT"), ("flyback", 1), ("channel", 0))
+        # A TIFF without a header is a volume, which has planes to leave out.
+        if (name, argument) != ("tif", "flyback") or besides
     ),
     ("tif", one("tif", 1), {}, "flyback", 1),
     ("stack", one("stack", 1), NEEDED["stack"], "confFilename", "my.json"),

@@ -1,6 +1,8 @@
 """What names of files say: patterns, what is missing, and what is proposed."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,6 +254,20 @@ def test_names_of_programs_propose_their_pattern(pattern):
     assert propose([f"/data/x_z1/{name}" for name in names]) == found._replace(
         directory="/data/x_z1"
     )
+
+
+def test_the_patterns_of_the_documents_fit_their_names():
+    page = Path(__file__).parents[2] / "docs" / "formats.md"
+    rows = re.findall(
+        r"^\|[^|]*\| `([^`]+)` \| `([^`]*\{[^`]+)` \|$", page.read_text(), re.MULTILINE
+    )
+    assert len(rows) >= 10
+    for name, pattern in rows:
+        found = NamePattern.parse(pattern).match(name)
+        assert found is not None, name
+        wanted = {"t": 12, "z": 3}
+        for letter, value in zip(NamePattern.parse(pattern).letters, found, strict=True):
+            assert letter == "c" or int(value) == wanted[letter], name
 
 
 @pytest.mark.parametrize("pattern", PROPOSED)
