@@ -85,12 +85,14 @@ def load_images(
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
     name, paths, options, header, rest, seen = from_rank(comm, 0, action, find, given=given)
     together = Together(comm, action)
+    each = rest is not None
     with together.attempt():  # the import of the reader may fail on one rank alone
         reader = readers.get(name)
+        each = each or reader.multiple(options, header)
     agree_that_all_see(together, session.nodes, seen)
     ends: np.ndarray | None = None
     sizes: np.ndarray | None = None
-    if rest is not None or reader.multiple(options, header):
+    if each:
         found, rests = _count_images(
             session, reader, options, header, paths, action, rest, bounds[1]
         )
