@@ -108,11 +108,32 @@ def _flyback(
     return planes if "," in text else planes[0]
 
 
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:
+    _Choice = click.Choice  # older versions of click have no parameter there
+
+
+class _Format(_Choice):
+    """A format of our own, or one that another package has added."""
+
+    def convert(
+        self, value: str, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        if value not in self.choices:
+            from ..readers.registry import names
+
+            # Only the name: where a rank cannot import the reader, all hear of it together.
+            if value not in names():
+                raise click.BadParameter(f"{value!r} is not one of {', '.join(names())}.")
+        return value
+
+
 _READING = (
     click.option(
         "--format",
         "inputFormat",
-        type=click.Choice(["tif", "png", "stack", "hdf5", "npy"]),
+        type=_Format(["tif", "png", "stack", "hdf5", "npy"]),
         help="Of the files; default: told by their names.",
     ),
     click.option(
