@@ -80,6 +80,8 @@ def _tell(run: Run, found: JsonObject) -> None:
             continue
         for told in value if name == "uncertain" else [_shown(name, value)]:
             line = told.replace("\n", "\\n")
+            if not line:
+                continue
             run.say(f"{name.replace('_', ' '):14} {line}")
 
 

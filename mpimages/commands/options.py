@@ -44,7 +44,7 @@ __all__ = [
 TIF_ENDINGS = (".tif", ".tiff")
 # From so many pages on volumes without a header may be movies.
 PAGES_OF_MOVIE = 100
-TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8")
+TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8", ".stk", ".lsm")
 
 
 def ints(_: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
@@ -108,11 +108,32 @@ def _flyback(
     return planes if "," in text else planes[0]
 
 
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:
+    _Choice = click.Choice  # older versions of click have no parameter there
+
+
+class _Format(_Choice):
+    """A format of our own, or one that another package has added."""
+
+    def convert(
+        self, value: str, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        if value not in self.choices:
+            from ..readers.registry import names
+
+            # Only the name: where a rank cannot import the reader, all hear of it together.
+            if value not in names():
+                raise click.BadParameter(f"{value!r} is not one of {', '.join(names())}.")
+        return value
+
+
 _READING = (
     click.option(
         "--format",
         "inputFormat",
-        type=click.Choice(["tif", "png", "stack", "hdf5", "npy"]),
+        type=_Format(["tif", "png", "stack", "hdf5", "npy"]),
         help="Of the files; default: told by their names.",
     ),
     click.option(
@@ -347,7 +368,7 @@ def _are_alike(path: str, out: str) -> bool:
     return (
         ending == os.path.splitext(out)[1].lower()
         and os.path.isfile(out)
-        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw", ".lsm")
+        and ending in (*TIF_INPUTS, ".png", ".npy", ".bin", ".raw")
         and not _is_ours(out)
     )
 

@@ -95,8 +95,8 @@ def check_form(
     path: str, dataset: str, layout: str, chunk: tuple[int, ...] | None, filters: list[int]
 ) -> None:
     """Raise FileExistsError unless a complete HDF5 file is stored in this form. Local: rank 0."""
+    from ..readers.hdf5.datasets import as_text
     from ..readers.hdf5.opening import open_hdf5
-    from ..readers.hdf5.reader import as_text
 
     with open_hdf5(path) as file:
         stored = file[dataset]

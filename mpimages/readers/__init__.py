@@ -1,6 +1,9 @@
 """One reader per format, behind one small registry.
 
 Readers are local: rank 0 lists and inspects, and every rank opens the files it owns.
+
+A package may add a format. It needs `Reader`, `Header` and `Handle`, and `Options`; where images
+are stored as plain bytes `Places`, and for temporary memory `Scratch`. CONTRIBUTING.md tells how.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key, path_list, refuse_without_effect
 from .names import Named, list_pattern
 from .options import Options
-from .registry import FORMATS, get
+from .places import Places
+from .registry import FORMATS, added_for, extensions, get
 
 __all__ = [
     "FORMATS",
@@ -24,6 +28,7 @@ __all__ = [
     "Handle",
     "Header",
     "Options",
+    "Places",
     "Reader",
     "Rest",
     "Scratch",
@@ -111,7 +116,7 @@ def find_input(
     else:
         # Flat binary has no extension of its own: all files there are, or the format's.
         flat = reader is None or reader.name == "stack"
-        endings = None if reader is None or flat else FORMATS[reader.name].extensions
+        endings = None if reader is None or flat else extensions(reader.name)
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
@@ -121,14 +126,18 @@ def find_input(
     name = detect(paths)
     if name is None:
         conf = os.path.join(os.path.dirname(paths[0]), conf_filename)
-        if ext is None and not os.path.exists(conf):
+        if os.path.exists(conf):
+            return "stack", paths
+        name, problems = added_for(paths)
+        if name is None and ext is None:
             raise ValueError(
                 f"{paths[0]}: the format cannot be told by the name; if it is an image, "
                 f"inputFormat= says of which format ({', '.join(FORMATS)}); others are not read: "
-                "export them as TIFF"
+                f"export them as TIFF{f' ({problems})' if problems else ''}"
             )
-        return "stack", paths
-    chosen = files_with(paths, None if ext is not None else FORMATS[name].extensions)
+        if name is None:
+            return "stack", paths
+    chosen = files_with(paths, None if ext is not None else extensions(name))
     return name, chosen
 
 

@@ -227,10 +227,15 @@ class Handle(Closing, ABC):
 class Reader(ABC):
     """One format.
 
+    A reader is local code: it knows no communicator, may be called on any rank and thread, and
+    gives the same answers on all of them. One object serves all files.
+
     Attributes
     ----------
     name : str
         As in ``inputFormat``.
+    extensions : tuple of str
+        Of a reader in another package: the endings of its files, lower case with the dot.
     signatures : tuple of bytes
         With one of them each file begins; empty where files have none.
     signature_places : tuple of int
@@ -246,7 +251,8 @@ class Reader(ABC):
     """
 
     name: str
-    takes: frozenset[str]
+    extensions: tuple[str, ...] = ()
+    takes: frozenset[str] = frozenset()
     several: bool = True
     single_planes: bool = False
     sparse: bool = False

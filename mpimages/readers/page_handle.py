@@ -105,4 +105,4 @@ def page_grain(pages: np.ndarray, grain: int) -> int:
     for step in np.flatnonzero(reach[1:] == 0) + 1:
         if not reach[step::step].any():
             return int(step)
-    return count
+    return int(count)

@@ -1,8 +1,10 @@
 """Volumes and channels that lie in several files: by patterns, names of programs and OME's sets."""
 
 import itertools
+import json
 import os
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -459,3 +461,70 @@ def test_a_recording_of_scanimage_that_was_stopped(tsc, write, shared_path):
     for given in ({"incomplete": "drop"}, {"stopIdx": 2}):
         found = tsc.loadImages(path, channel=1, **given).toArray()
         np.testing.assert_array_equal(found, volumes(array, 1)[:2])
+
+
+# -- image stacks of Micro-Manager whose OME header is lost --------------------------------
+
+
+def write_unended(path, array, ended, order="CZT"):
+    """As Micro-Manager 1.4 and 2.0: marks, places and the summary stand behind the file's head."""
+    pages = np.moveaxis(array, [0, 1, 2], ["TZC".index(a) for a in order[::-1]])
+    places = [*np.ndindex(pages.shape[:3])]
+    summary = json.dumps(
+        {
+            "MicroManagerVersion": "2.0.0",
+            "ChNames": ["DAPI", "GFP"],
+            "Channels": array.shape[2],
+            "Slices": array.shape[1],
+            "SlicesFirst": order == "ZCT",
+        }
+    ).encode()
+    rows, columns = array.shape[-2:]
+    content = bytearray(40) + summary + bytes(len(summary) % 2)
+    entries, pointer = [], 4
+    for place in places:
+        numbers = dict(zip(order[::-1], place, strict=True))
+        data = pages[place].tobytes()
+        begin = len(content)
+        content += data
+        struct.pack_into("<I", content, pointer, len(content))
+        entries.append([numbers["C"], numbers["Z"], numbers["T"], 0, len(content)])
+        tags = [(256, columns), (257, rows), (258, 16), (259, 1), (262, 1), (273, begin)]
+        tags += [(277, 1), (278, rows), (279, len(data))]
+        content += struct.pack("<H", len(tags))
+        for tag, value in tags:
+            content += struct.pack("<HHII", tag, 4, 1, value)
+        pointer = len(content)
+        content += bytes(4)
+    struct.pack_into("<2sHI", content, 0, b"II", 42, struct.unpack_from("<I", content, 4)[0])
+    struct.pack_into("<II", content, 32, 2355492, len(summary))
+    if ended:
+        struct.pack_into("<II", content, 8, 54773648, len(content))
+        content += struct.pack("<II", 3453623, len(entries))
+        content += np.array(entries, "<u4").tobytes()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("order", ["CZT", "ZCT"])
+def test_the_index_of_micromanager(tsc, write, order):
+    array = movie()
+    path = write(lambda d: write_unended(d / "a_MMStack.tif", array, True, order))
+    for channel in (0, 1):
+        images = tsc.loadImages(path, channel=channel)
+        np.testing.assert_array_equal(images.toArray(), volumes(array, channel))
+    with pytest.raises(ValueError, match="has 2 channels"):
+        tsc.loadImages(path)
+
+
+@pytest.mark.parametrize("order", ["CZT", "ZCT"])
+def test_a_stack_that_micromanager_has_not_ended(tsc, write, order):
+    array = movie()
+    path = write(lambda d: write_unended(d / "a_MMStack.tif", array, False, order))
+    with pytest.raises(ValueError, match="has not ended this file") as caught:
+        tsc.loadImages(path)
+    found = dict(re.findall(r"(nchannels|nplanes|order)='?(\w+)'?", str(caught.value)))
+    given = {"nchannels": int(found["nchannels"]), "nplanes": int(found["nplanes"])}
+    images = tsc.loadImages(path, channel=1, order=found["order"], **given)
+    np.testing.assert_array_equal(images.toArray(), volumes(array, 1))
+    pages = tsc.loadImages(path, nplanes=1)
+    assert pages.count() == 30

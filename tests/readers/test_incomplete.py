@@ -408,7 +408,7 @@ def test_info_names_scanimage(tmp_path):
         "SI.hStackManager.numSlices = 4\nSI.hStackManager.numVolumes = 5",
     )
     told = mpimages("info", path, "--nplanes", 1)
-    assert "ScanImage: 1 channel saved, 4 slices, 5 volumes" in told
+    assert re.search(r"program +ScanImage 2020\n", told)
 
 
 def test_options_of_the_reader_alone(tmp_path):

@@ -85,10 +85,12 @@ def test_flyback_of_volumes(tmp_path, text):
         ({"order": "CZT", "nplanes": 1}, "order='CZT' has no effect"),
         ({"order": "CZT", "nplanes": "all", "nchannels": 1}, "order='CZT' has no effect"),
         ({"order": "ZCT", "nplanes": 3, "channel": 0}, "nchannels="),
+        ({"flyback": 1}, "flyback=1.*nplanes="),
+        ({"flyback": 1, "nchannels": 2, "channel": 0}, "flyback=1.*nplanes="),
         ({"nplanes": 1, "flyback": 1}, "flyback=1"),
         ({"nplanes": 3, "flyback": 3}, "flyback=3"),
         ({"nplanes": 3, "flyback": (0, 3)}, "flyback="),
-        ({"channel": 0, "flyback": 1}, "channel=0.*nothing says"),
+        ({"channel": 0, "nplanes": 3, "flyback": 1}, "channel=0.*nothing says"),
         ({"nplanes": 5, "order": "ZTC", "nchannels": 2, "channel": 0}, "nplanes="),
     ],
 )
@@ -707,6 +709,30 @@ def test_values_of_a_pixel_and_channels_in_turn(tmp_path):
             )  # fmt: skip
     with pytest.raises(ValueError, match=r"channels in turn.*3 values"):
         inspect(path, channel=0)
+
+
+def test_values_of_a_pixel_with_a_header(tmp_path):
+    movie = recording(4, (8, 9, 3), "uint8")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, movie, photometric="rgb", imagej=True, metadata={"axes": "TYXS"})
+    np.testing.assert_array_equal(read_all("tif", path, channel=1), movie[..., 1])
+    tifffile.imwrite(path, movie, photometric="rgb", ome=True, metadata={"axes": "TYXS"})
+    with pytest.raises(ValueError, match="nplanes= beside channel="):
+        inspect(path, channel=1)
+    np.testing.assert_array_equal(read_all("tif", path, channel=1, nplanes=1), movie[..., 1])
+    tifffile.imwrite(path, movie[0], photometric="ycbcr", compression="jpeg", metadata=None)
+    with pytest.raises(ValueError, match="colour.*YCbCr"):
+        inspect(path, channel=1)
+
+
+def test_order_that_mixes_channels_is_told(tmp_path, caplog):
+    path = tmp_path / "a.tif"
+    pages = recording(12, (5, 6), "uint8")
+    path.write_bytes(tif_bytes(pages, description=imagej_description(12, channels=2, frames=6)))
+    with caplog.at_level("WARNING", logger="mpimages"):
+        found = read_all("tif", path, nplanes=3, order="TZC")
+    np.testing.assert_array_equal(found, np.moveaxis(pages.reshape(3, 4, 5, 6), 0, -1))
+    assert "2 channels" in caplog.text
 
 
 @pytest.mark.ranks

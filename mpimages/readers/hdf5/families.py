@@ -112,7 +112,7 @@ def _imaris(files: LinkedFiles, options: Options) -> Family | None:
     name = options.dataset
     if name is None:
         group = files.item("DataSet/ResolutionLevel 0/TimePoint 0")
-        members = [*group] if _is_group(group) else []
+        members = _members(group)
         found = (re.fullmatch(r"Channel (\d+)", member) for member in members)
         numbers = sorted(int(match[1]) for match in found if match)
         if not numbers:
@@ -402,6 +402,10 @@ def _is_group(item: Any) -> bool:
     import h5py
 
     return isinstance(item, h5py.Group)
+
+
+def _members(item: Any) -> list[str]:
+    return list(item) if _is_group(item) else []
 
 
 def _look_up(files: LinkedFiles, name: str) -> Any:

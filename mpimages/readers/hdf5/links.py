@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_LINKS = 32
 # A virtual dataset may be made of thousands of files.
 MOST_OPEN = 32
+# What HDF5 says instead of a length.
+UNLIMITED = (1 << 64) - 1
 # By them the library would look for files elsewhere first.
 PREFIXES = ("HDF5_VDS_PREFIX", "HDF5_EXT_PREFIX")
 
@@ -209,12 +211,19 @@ class LinkedFiles(Closing):
 
     def _require_extent(self, found: h5py.Dataset, source: h5py.VDSmap, own: bool) -> None:
         """Raise FormatError where another file has less than a virtual dataset takes of it."""
-        if own or source.src_space.get_simple_extent_ndims() != found.ndim:
+        import h5py
+
+        space = source.src_space
+        if own or _grows(space):
             return
-        _, last = source.src_space.get_select_bounds()
-        # One that grows is taken as far as it goes.
-        ends = [-1 if end >= 1 << 62 else int(end) for end in last]
-        if any(end >= n for end, n in zip(ends, found.shape, strict=True)):
+        if space.get_select_type() == h5py.h5s.SEL_ALL:  # whatever extent it was thought to have
+            enough = found.size == source.vspace.get_select_npoints()
+        else:
+            _, last = space.get_select_bounds()
+            enough = len(last) == found.ndim and all(
+                end < n for end, n in zip(last, found.shape, strict=True)
+            )
+        if not enough:
             raise FormatError(
                 f"{self.path}: of {found.name} in {source.file_name!r} more is wanted than there "
                 f"is, shape {found.shape}: the recording is not complete"
@@ -247,7 +256,9 @@ class LinkedFiles(Closing):
         if not self._follow and prefix is None and os.path.exists(path):
             raise LeadsOut(f"{self.path}: {what}, {other!r}, which is not followed; {INSTEAD}")
         if not self._follow and prefix is None:
-            raise ValueError(f"{self.path}: {what}, {other!r}, which is not there")
+            raise ValueError(
+                f"{self.path}: {what}, {other!r}, which is not followed and not there; {INSTEAD}"
+            )
         if prefix is not None:
             raise ValueError(
                 f"{self.path}: {what}, {other!r}, but {prefix} is set, which leads elsewhere: "
@@ -260,6 +271,15 @@ class LinkedFiles(Closing):
         if path not in self.followed:
             self.followed.append(path)
         return path
+
+
+def _grows(space: h5py.h5s.SpaceID) -> bool:
+    """Whether a part of a dataset has no end, and is taken as far as the dataset goes."""
+    import h5py
+
+    if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
+        return False
+    return any(n >= UNLIMITED for extent in space.get_regular_hyperslab() for n in extent)
 
 
 def _parts(name: str) -> list[str]:

@@ -19,7 +19,7 @@ from ...errors import FormatError
 from ...formats.output_names import SERIES_FORMAT, SERIES_PREFIX, SERIES_VERSION, SUCCESS
 from ..base import Scratch
 from ..byte_ranges import byteswap, read_conf
-from ..hdf5.reader import plain_metadata
+from ..hdf5.datasets import plain_metadata
 from ..registry import FORMATS
 from .files import FileSequence, data_files
 from .header import SeriesHandle, SeriesHeader, SeriesOptions

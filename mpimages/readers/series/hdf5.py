@@ -16,10 +16,10 @@ from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..base import Scratch, has_gaps
 from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
 from ..flat.array import BAND_BYTES
+from ..hdf5.datasets import as_text, dataset_offset, find_dataset, read_metadata
 from ..hdf5.handle import read_values
 from ..hdf5.links import LinkedFiles
 from ..hdf5.opening import as_format_error, open_hdf5, open_hdf5_file
-from ..hdf5.reader import as_text, dataset_offset, find_dataset, read_metadata
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from ..base import cut_planes
 from ..options import Options
 from ..page_order import PageOrder, choose_pages, order_of, planes_left_out
 from .index import TifIndex
-from .plan import REGARDLESS, Plan, choose_channel, refuse_channel, sizes_found
+from .plan import REGARDLESS, Plan, choose_channel, mixed, refuse_channel, sizes_found
 
 
 def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = False) -> Plan:
@@ -51,6 +51,7 @@ def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = Fals
     if plan is not None and options.nplanes is None:
         return plan
     if plan is None:
+        _refuse_flyback_without_planes(path, options)
         plan = _plain(path, index, options)
     images, planes = cut_planes(path, plan.pages.size, options, droppable=True)
     if not isinstance(options.nplanes, int) and damaged:
@@ -67,6 +68,7 @@ def _by_arguments(path: str, index: TifIndex, options: Options, damaged: bool) -
     """The plan that nchannels, order, nplanes and flyback say, whatever a header does."""
     order = order_of(options)
     _refuse_order_without_effect(path, order, options)
+    _refuse_flyback_without_planes(path, options)
     if options.nchannels is None and options.channel is not None:
         raise ValueError(
             f"{path}: beside order= and channel= say by nchannels= of how many channels its pages "
@@ -88,7 +90,8 @@ def _by_arguments(path: str, index: TifIndex, options: Options, damaged: bool) -
     table = replace(order, planes=planes).table(images * planes * order.channels)
     pages = choose_pages(path, table, channel, options, planes)
     sizes = {"C": order.channels, "Z": planes, "T": images}
-    return Plan("plain", pages, found={"axes": sizes_found(order.order, sizes)})
+    note = "" if options.nchannels else mixed(header_channels(path, index))
+    return Plan("plain", pages, note=note, found={"axes": sizes_found(order.order, sizes)})
 
 
 def _refuse_order_without_effect(path: str, order: PageOrder, options: Options) -> None:
@@ -101,10 +104,22 @@ def _refuse_order_without_effect(path: str, order: PageOrder, options: Options) 
         )
 
 
+def _refuse_flyback_without_planes(path: str, options: Options) -> None:
+    if options.flyback is not None and options.nplanes is None:
+        raise ValueError(
+            f"{path}: flyback={options.flyback} leaves out planes of each volume, but nothing says "
+            f"how many planes a volume has; nplanes= says so, those that are left out counted"
+        )
+
+
 def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
     """What a header says; None where there is none, or nplanes overrules it."""
     text = index.description
     try:
+        if index.micromanager == "stack" and not index.is_ome:
+            from .micromanager import plan_micromanager
+
+            return plan_micromanager(path, index, options)
         if index.is_imagej:
             from .imagej import plan_imagej
 
@@ -125,7 +140,7 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             from .lsm import plan_lsm
 
             return plan_lsm(path, index, options)
-        if index.is_ndtiff and index.count > 1:
+        if index.micromanager == "ndtiff" and index.count > 1:
             from .ndtiff import plan_ndtiff
 
             return plan_ndtiff(path, index, options)
@@ -135,7 +150,7 @@ def _by_header(path: str, index: TifIndex, options: Options) -> Plan | None:
             return plan_fluoview(path, index, options)
     except ValueError as error:
         if options.nplanes is None:
-            known = re.search(r"nplanes=|choose .*channel=", str(error))
+            known = re.search(r"nplanes=|flyback=|choose .*channel=", str(error))
             raise type(error)(f"{error}{'' if known else REGARDLESS}") from None
         if options.channel is not None:
             raise type(error)(

@@ -50,6 +50,7 @@ NEAR = 4096  # bytes that cost less than a call of the system
 SCANIMAGE = re.compile(r"(?:^|[\r\n])[ \t]*(?:(?:scanimage\.)?SI\d*|scanimage|state)\.\w+[\w.]* *=")
 SCANIMAGE_MAGIC = 117637889
 NDTIFF_MAGIC = 483729
+SUMMARY_MAGIC = 2355492
 OME_ROOT = re.compile(r"<([\w.-]+:)?OME(?=[\s>])[^>]*")
 
 
@@ -90,8 +91,9 @@ class TifIndex:
         Of a file with one directory: the places and bytes from which all this was read.
     private : dict
         The content of the first page's tags that microscopes' programs have for themselves.
-    is_ndtiff : bool
-        Whether Micro-Manager wrote it as a file of an NDTiff data set.
+    micromanager : str
+        ``'ndtiff'`` where Micro-Manager wrote it as a file of an NDTiff data set, ``'stack'`` where
+        it wrote an image stack; else empty.
     """
 
     layout: Layout
@@ -107,7 +109,7 @@ class TifIndex:
     software: str = ""
     artist: str = ""
     private: dict[int, bytes] = field(default_factory=dict)
-    is_ndtiff: bool = False
+    micromanager: str = ""
 
     @property
     def count(self) -> int:
@@ -244,7 +246,7 @@ def index_tif(
         software=software,
         artist=artist,
         private=_private(first),
-        is_ndtiff=_is_ndtiff(fd, layout),
+        micromanager=_micromanager(fd, layout),
     )
     if len(ifds) == 1 and limit is None:
         index = replace(index, marks=_marks(fd, layout, first_offset, first, texts))
@@ -266,9 +268,13 @@ def _program(fd: int, first: Entries) -> tuple[str, str]:
     return software, artist
 
 
-def _is_ndtiff(fd: int, layout: Layout) -> bool:
-    mark = os.pread(fd, 4, 8) if layout.pointer_bytes == 4 else b""
-    return mark == struct.pack(layout.order + "I", NDTIFF_MAGIC)
+def _micromanager(fd: int, layout: Layout) -> str:
+    """See `TifIndex.micromanager`: marks behind the file's head say it."""
+    head = os.pread(fd, 28, 8) if layout.pointer_bytes == 4 else b""
+    for kind, place, magic in (("ndtiff", 0, NDTIFF_MAGIC), ("stack", 24, SUMMARY_MAGIC)):
+        if head[place : place + 4] == struct.pack(layout.order + "I", magic):
+            return kind
+    return ""
 
 
 def _private(first: Entries) -> dict[int, bytes]:

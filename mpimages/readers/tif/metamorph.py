@@ -38,7 +38,8 @@ def plan_metamorph(path: str, index: TifIndex, options: Options) -> Plan:
         "program": "MetaMorph",
         "axes": sizes_found("ZT", {"Z": planes, "T": index.count // planes}),
     }
-    if not deep and not movie and options.nplanes is None:
+    sure = deep or movie
+    if not sure and options.nplanes is None:
         found["uncertain"] = [
             f"its table does not tell whether the {index.count} planes are of different depths or "
             f"times; they are taken for one volume: nplanes=1 reads a movie, nplanes='all' "
@@ -50,7 +51,7 @@ def plan_metamorph(path: str, index: TifIndex, options: Options) -> Plan:
     if movie:
         metadata["frameInterval"] = float(times[-1] - times[0]) / 1000 / (index.count - 1)
     pages = PageOrder("CZT", 1, planes).table(index.count)
-    plan = Plan("stk", metadata=metadata, found=found)
+    plan = Plan("stk" if sure else "plain", metadata=metadata, found=found)
     return plan_table(plan, path, index.count, pages, options, planes)
 
 

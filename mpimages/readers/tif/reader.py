@@ -235,6 +235,11 @@ def _choose_sample(pages: TifPages, options: Options) -> tuple[Options, int]:
             f"{pages.path}: its pages are of several channels in turn, and have {samples} values "
             f"per pixel: which is meant by channel= is open; save the channels apart"
         )
+    if index.is_ome and options.nplanes is None:
+        raise ValueError(
+            f"{pages.path}: what its OME header says of pages with {samples} values per pixel is "
+            f"not followed; nplanes= beside channel= says how many of its pages are an image"
+        )
     choose_channel(pages.path, samples, options)
     pages.index = index.of_sample(options.channel)
     return replace(options, channel=None), samples

@@ -33,7 +33,7 @@ def find_set(paths: Sequence[str], options: Options, complete: bool) -> FileSet 
     except (OSError, ValueError):
         return None  # what is wrong the reader says
     if index.is_ome and (len(paths) > 1 or "BinaryOnly" in index.description):
-        from .ome import ome_set
+        from .ome_set import ome_set
 
         return ome_set(paths[0], index.description, paths, options, complete)
     if index.is_scanimage and len(paths) > 1:
@@ -106,7 +106,7 @@ class RunningFiles(FileSet):
         if self.order.whole(pages) == pages:
             return False
         number, expected = first_frame(self.paths[file]), pages // self.order.channels + 1
-        if number not in (1, expected) or pages % self.order.channels:
+        if number not in (1, expected):
             raise FormatError(
                 f"{self.paths[file]}: its first frame is number {number or 'unknown'}, but the "
                 f"files before it end within a volume, before frame {expected}: files are missing, "

@@ -1,0 +1,280 @@
+"""The datasets of an HDF5 file that are read, and how: what the file and the arguments say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...core.arguments import image_dtype
+from ...core.json_types import JsonObject
+from ...errors import FormatError
+from ...formats.output_names import HDF5_MARK
+from ..array_axes import (
+    LEFT_OUT,
+    array_axes,
+    array_pages,
+    can_have,
+    cut_array,
+    image_shape,
+    own_channel,
+    page_sizes,
+    taken_shape,
+)
+from ..base import Handle, Header, Scratch, check_claim
+from ..flat.array import FlatArray, FlatHandle, image_grain
+from ..options import Options
+from ..page_handle import PageHandle, page_grain, page_header
+from .datasets import dataset_offset, find_dataset, is_plain, written_axes
+from .families import Family, recognise
+from .handle import Hdf5Handle, chunk_grain
+from .links import LinkedFiles
+from .opening import as_format_error
+from .sequence import PLACE, SequenceHandle, numbered_datasets
+
+if TYPE_CHECKING:
+    import h5py
+
+
+@dataclass(frozen=True)
+class Part:
+    """A dataset, and how it is read.
+
+    Attributes
+    ----------
+    dataset : h5py.Dataset
+    shape, axes
+        In the order in which it is stored, as `cut_array` gives them.
+    pages : (images, planes) ndarray, optional
+        As `array_pages` gives them.
+    stored : numpy.dtype
+        As it is read, byte order included.
+    place : (str, int), optional
+        The file, and where in it the values lie in one piece as they are; None where they do not.
+    channel : int, optional
+        Which of C, where that is an axis.
+    axis_sizes : dict
+        As ``axes`` of `Header.found`.
+    """
+
+    dataset: h5py.Dataset
+    shape: tuple[int, ...]
+    axes: str
+    pages: np.ndarray | None
+    stored: np.dtype
+    place: tuple[str, int] | None
+    channel: int | None
+    axis_sizes: JsonObject
+
+    @property
+    def dtype(self) -> np.dtype:
+        return image_dtype(self.stored)
+
+    @property
+    def count(self) -> int:
+        return taken_shape(self.shape, self.axes, self.pages)[0]
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return taken_shape(self.shape, self.axes, self.pages)[1]
+
+    @property
+    def inner_grain(self) -> int:
+        """How many of the images, or pages, are stored together."""
+        if self.place is not None:
+            return image_grain(self.shape, self.axes, self.stored.itemsize)
+        return chunk_grain(self.dataset, self.shape, self.axes)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is read of a file.
+
+    Attributes
+    ----------
+    path : str
+    names : list of str
+        The datasets, one after the other.
+    in_turn : bool
+        Whether they were found by a pattern.
+    options : Options
+        Those that are about one dataset.
+    family : Family, optional
+    first : Part
+    count : int
+        The images of all.
+    """
+
+    path: str
+    names: list[str]
+    in_turn: bool
+    options: Options
+    family: Family | None
+    first: Part
+    count: int
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        return self.first.dims
+
+    @property
+    def grain(self) -> int:
+        first = self.first
+        grain = first.inner_grain
+        if first.pages is not None:
+            grain = page_grain(first.pages, grain)
+        if self.in_turn and first.count % grain:  # the next dataset has chunks of its own
+            return first.count
+        return grain
+
+
+def find_recording(files: LinkedFiles, options: Options) -> Recording:
+    """Which datasets are read, and how."""
+    family = recognise(files, options)
+    name = options.dataset or ""
+    if family is None and not name:
+        name = _images(files, options).name.lstrip("/")
+        family = recognise(files, replace(options, dataset=name))
+    if family is not None:
+        name = family.dataset
+        if family.chooses:
+            options = replace(options, channel=None)
+    in_turn = PLACE in name
+    names = [name]
+    if in_turn:
+        names = numbered_datasets(files, name, options.incomplete is not None)
+    first = _part(files, family, names[0], options)
+    found = Recording(files.path, names, in_turn, options, family, first, first.count)
+    if len(names) > 1:
+        last = part_of(files, found, names[-1])
+        require_alike(found, names[-1], last)
+        found = replace(found, count=(len(names) - 1) * first.count + last.count)
+    return found
+
+
+def part_of(files: LinkedFiles, found: Recording, name: str) -> Part:
+    return _part(files, found.family, name, found.options)
+
+
+def _part(files: LinkedFiles, family: Family | None, name: str, options: Options) -> Part:
+    """One dataset, and how it is read."""
+    path, dataset = files.path, find_dataset(files, name, ())
+    image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}: dtype")
+    shape, axes = _describe(path, dataset, options, family)
+    sizes = page_sizes(shape, axes, options)
+    cut = shape != dataset.shape
+    shape, axes = cut_array(path, shape, axes, options)
+    pages = array_pages(path, image_shape(shape, axes)[0], options)
+    place = None if cut else _place(files, dataset)
+    stored = _stored(dataset.dtype, options, family)
+    return Part(dataset, shape, axes, pages, stored, place, own_channel(options), sizes)
+
+
+def _stored(stored: np.dtype, options: Options, family: Family | None) -> np.dtype:
+    """The dtype as it is meant: int16 may stand for uint16."""
+    asked = options.dtype is not None and options.dtype.newbyteorder("=") == np.uint16
+    meant = family is not None and (family.unsigned or (family.doubtful and asked))
+    if not meant or stored.newbyteorder("=") != np.int16:
+        return stored
+    return np.dtype(np.uint16).newbyteorder(stored.byteorder)
+
+
+def _place(files: LinkedFiles, dataset: h5py.Dataset) -> tuple[str, int] | None:
+    """The file, and where in it the values lie in one piece as they are."""
+    outside = files.storage(dataset)
+    if outside is not None:
+        if not is_plain(dataset):
+            raise ValueError(
+                f"{files.path}: the values of dataset {dataset.name}, of dtype {dataset.dtype}, "
+                "stand in another file: copy them into one dataset"
+            )
+        return outside
+    offset = dataset_offset(dataset)
+    return None if offset is None else (dataset.file.filename, offset)
+
+
+def require_alike(found: Recording, name: str, part: Part) -> None:
+    """Raise FormatError where a dataset of several is not as the first; the last may be shorter."""
+    first = found.first
+    same = part.dims == first.dims and part.dtype == first.dtype
+    shorter = name == found.names[-1] and part.count <= first.count
+    if not same or (part.count != first.count and not shorter):
+        raise FormatError(
+            f"{found.path}: dataset {name} has {part.count} images of shape {part.dims} and dtype "
+            f"{part.dtype}, but the first, {found.names[0]}, has {first.count} of shape "
+            f"{first.dims} and dtype {first.dtype}"
+        )
+
+
+def open_recording(
+    files: LinkedFiles, found: Recording, header: Header, scratch: Scratch | None
+) -> Handle:
+    """The handle of what was found; `files` is closed with it."""
+    if not found.in_turn:
+        return _open_part(files.path, found.first, header, scratch, files)
+
+    def open_part(number: int) -> Handle:
+        name = found.names[number]
+        with as_format_error(files.path):
+            part = part_of(files, found, name)
+            require_alike(found, name, part)
+        return _open_part(files.path, part, header, scratch, None)
+
+    return SequenceHandle(
+        files.path, header, found.count, found.first.count, open_part, files, scratch
+    )
+
+
+def _open_part(
+    path: str, part: Part, header: Header, scratch: Scratch | None, files: LinkedFiles | None
+) -> Handle:
+    """The handle of one dataset; `files`, where they are given, are closed with it."""
+    shape, axes = part.shape, part.axes
+    own = header
+    if part.pages is not None:
+        own = page_header(header, image_shape(shape, axes)[0], part.inner_grain)
+    inner: Handle
+    if part.place is None:
+        inner = Hdf5Handle(path, own, part.dataset, shape, axes, scratch, part.channel, files)
+    else:
+        file, offset = part.place
+        inner = FlatHandle(
+            file, own, FlatArray(offset, shape, axes, part.stored, part.channel), scratch
+        )
+        if files is not None:
+            files.close()
+    if part.pages is None:
+        return inner
+    return PageHandle(path, header, inner, part.pages, scratch)
+
+
+def _images(files: LinkedFiles, options: Options) -> h5py.Dataset:
+    """The only dataset that images can be in."""
+    axes = options.axes
+    if axes is None:
+        return find_dataset(files, None, (3, 4), lambda shape: len(shape) > 4)
+    return find_dataset(
+        files, None, (len(axes),), lambda shape: can_have(shape, axes), lambda shape: len(shape) > 2
+    )
+
+
+def _describe(
+    path: str, dataset: h5py.Dataset, options: Options, family: Family | None
+) -> tuple[tuple[int, ...], str]:
+    """The shape and axes of a dataset, in the order in which it is stored."""
+    shape = dataset.shape
+    if shape is None or any(n < 1 for n in shape):
+        raise ValueError(f"{path}: dataset {dataset.name} has no images: its shape is {shape}")
+    if family is not None and family.extent is not None:
+        shape = family.extent(dataset)
+    axes = options.axes or (None if family is None else family.axes)
+    if axes is None and HDF5_MARK in dataset.attrs:
+        axes = written_axes(dataset)
+    axes = array_axes(f"{path}, dataset {dataset.name}", shape, axes, own_channel(options))
+    if options.axes is None and family is not None and image_shape(shape, axes)[1][2:] == (1,):
+        axes = axes.replace("Z", LEFT_OUT)
+    _, dims = image_shape(shape, axes)
+    check_claim(path, math.prod(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())
+    return shape, axes
