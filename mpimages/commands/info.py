@@ -26,10 +26,10 @@ FILES_ASKED = 10_000
 SHORT = 0.5
 # A call that an error names in whole, as what its user may have meant. What it gives is described.
 _NAMED_CALL = re.compile(
-    r"\b(channel|nplanes|nchannels|pattern|dataset|axes|incomplete)=(?:'([^']*)'|(\d+))"
+    r"\b(channel|nplanes|nchannels|pattern|dataset|axes|incomplete|recursive)=(?:'([^']*)'|(\w+))"
 )
-# So many choices are made at most.
-CHOICES = 3
+# More arguments than these are not tried.
+CHOICES = 4
 # What has a line of its own, or is only for programs.
 NOT_SHOWN = ("first", "last", "refused")
 # Of the metadata, what other lines say.
@@ -78,11 +78,24 @@ def _tell(run: Run, found: JsonObject) -> None:
     for name, value in found.items():
         if name in NOT_SHOWN or value in (None, {}, [], ""):
             continue
-        for told in value if name == "uncertain" else [_shown(name, value)]:
+        lines = [_calls(run, value)] if name == "as_if" else [_shown(name, value)]
+        for told in value if name == "uncertain" else lines:
             line = told.replace("\n", "\\n")
             if not line:
                 continue
             run.say(f"{name.replace('_', ' '):14} {line}")
+
+
+def _calls(run: Run, choice: JsonObject) -> str:
+    """Arguments as they are written in Python, and as options of the command."""
+    from shlex import quote
+
+    python = ", ".join(f"{name}={value!r}" for name, value in choice.items())
+    words = " ".join(
+        run.options[name] if value is True else f"{run.options[name]} {quote(str(value))}"
+        for name, value in choice.items()
+    )
+    return f"{python} ({words})"
 
 
 def _shown(name: str, value: Any) -> str:
@@ -134,20 +147,29 @@ def _describe(
         else:
             if refused is None:
                 return found, ask_movie(images, path, reading)
-            return {"as_if": choice, **found}, refused
+            made = {name: value for name, value in choice.items() if not _is_open(value)}
+            return {"as_if": made, **found}, refused
         if not further and not choice:
             return {}, refused
-        if not further or len(choice) == CHOICES:
+        if not further or len(choice) > CHOICES:
             return from_rank(context.comm, 0, "mpimages info", _list, path, reading), refused
         choice |= further
 
 
 def _next_choice(text: str, given: JsonObject) -> JsonObject:
     """The first argument that an error spells out, of those that are not given."""
-    for name, word, number in _NAMED_CALL.findall(text):
-        if given[name] is None:
-            return {name: int(number) if number else word}
+    for name, word, value in _NAMED_CALL.findall(text):
+        if _is_open(given[name]):
+            if name == "pattern":  # which says how deep, and how the names end
+                return {"pattern": word, "recursive": False, "ext": None}
+            if not value or value.isdecimal() or value == "True":
+                return {name: int(value) if value.isdecimal() else value == "True" or word}
     return {}
+
+
+def _is_open(value: object) -> bool:
+    """Whether an argument is not given; 0 is."""
+    return value is None or value is False
 
 
 def _list(path: str, reading: JsonObject) -> JsonObject:

@@ -71,7 +71,7 @@ def test_a_channel_that_must_be_chosen(command, write):
     metadata = {"axes": "TCYX"}
     write(["c.tif"], np.zeros((5, 2, 3, 4), "u2"), imagej=True, metadata=metadata)
     text = command("info", "c.tif", code=1)
-    assert row(text, "as if") == "channel 0"
+    assert row(text, "as if") == "channel=0 (--channel 0)"
     assert row(text, "images") == "5"
     assert "channel= is --channel" in text
     found = command("info", "c.tif", "--json", code=1)
@@ -87,7 +87,7 @@ def test_planes_in_files_of_their_own(command, write):
     refused = command("info", "r", code=1)
     assert "pattern='img_t{t}_z{z}.tif'" in refused
     assert "pattern= is --pattern" in refused
-    assert row(refused, "as if") == "pattern img_t{t}_z{z}.tif"
+    assert row(refused, "as if") == "pattern={0} (--pattern {0})".format("'img_t{t}_z{z}.tif'")
     assert row(refused, "axes") == "T 4, Y 3, X 4, Z 3"
     command("plan", "r", code=1)
     for pattern, axes in (
@@ -98,10 +98,24 @@ def test_planes_in_files_of_their_own(command, write):
         command("plan", "r", "--pattern", pattern)
 
 
+def test_a_tree_of_planes(command, write):
+    write([f"r/t{t}/z{z}.tif" for t in range(4) for z in range(3)])
+    for words in (["r"], ["r", "--recursive"]):
+        text = command("info", *words, code=1)
+        assert row(text, "as if") == "pattern={0} (--pattern {0})".format("'t{t}/z{z}.tif'")
+        assert row(text, "axes") == "T 4, Y 3, X 4, Z 3"
+    write([f"c/t{t}/z{z}_ch{c}.tif" for t in range(4) for z in range(3) for c in range(2)])
+    text = command("info", "c", code=1)
+    assert row(text, "as if") == (
+        "pattern={0}, channel=0 (--pattern {0} --channel 0)".format("'t{t}/z{z}_ch{c}.tif'")
+    )
+    assert row(text, "channels") == "0, 1"
+
+
 def test_channels_in_files_of_their_own(command, write):
     write([f"r/t{t}_{c}.tif" for t in range(4) for c in ("DAPI", "GFP")])
     refused = command("info", "r", "--pattern", "t{t}_{c}.tif", code=1)
-    assert row(refused, "as if") == "channel 0"
+    assert row(refused, "as if") == "channel=0 (--channel 0)"
     assert row(refused, "channels") == "DAPI, GFP"
     told = command("info", "r", "--pattern", "t{t}_{c}.tif", "--channel", "1")
     assert row(told, "axes in files") == "C 2, T 4"
