@@ -262,7 +262,7 @@ def _nothing(directory: str, pattern: NamePattern) -> str:
     for level in pattern.levels:
         names: list[str] = []
         below: list[str] = []
-        for path in here:
+        for path in sorted(here, key=natural_key):
             with os.scandir(path) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
                 below += [e.path for e in visible if level.fullmatch(e.name) and e.is_dir()]
