@@ -257,7 +257,13 @@ def say_proposal(proposal: Proposal, paths: Sequence[str]) -> str:
         if proposal.alternative
         else "nplanes=1 each page"
     )
+    rest = (
+        f"; {proposal.left_out} files of other positions, or with other names, are left out"
+        if proposal.left_out
+        else ""
+    )
     return (
         f"{where}: the names of its {len(paths)} files speak of {sizes}: with this directory as "
-        f"dataPath pattern={proposal.pattern!r} reads them so, and {movie} as an image of a movie"
+        f"dataPath pattern={proposal.pattern!r} reads them so, and {movie} as an image of a "
+        f"movie{rest}"
     )

@@ -112,6 +112,13 @@ def test_a_tree_of_planes(command, write):
     assert row(text, "channels") == "0, 1"
 
 
+def test_positions_that_a_proposal_leaves_out_are_said(command, write):
+    write([f"r/s{s}_t{t}_z{z}.tif" for s in (1, 2) for t in range(4) for z in range(3)])
+    text = command("info", "r", code=1)
+    assert "12 files of other positions, or with other names, are left out" in text
+    assert row(text, "names") == "s1_t0_z0.tif, s1_t0_z1.tif, ..., s1_t3_z1.tif, s1_t3_z2.tif"
+
+
 def test_channels_in_files_of_their_own(command, write):
     write([f"r/t{t}_{c}.tif" for t in range(4) for c in ("DAPI", "GFP")])
     refused = command("info", "r", "--pattern", "t{t}_{c}.tif", code=1)
