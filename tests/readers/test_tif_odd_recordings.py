@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from mpimages.errors import FormatError
 from mpimages.readers import Options, get
 from mpimages.readers.tif.pages import TifPages
 
@@ -131,3 +132,28 @@ def test_scanimage_flyback_takes_time_where_it_is_not_saved(tmp_path, saved):
     assert header.metadata["frameInterval"] == pytest.approx(0.4)
     metadata = inspect(path, nplanes=1).metadata
     assert metadata == ({"frameInterval": pytest.approx(0.1)} if saved else {})
+
+
+@pytest.mark.parametrize("left", [0, 1, 4])
+def test_fluoview_stopped_early(tmp_path, left):
+    """FluoView 5: 4 times of 3 planes of 2 channels were meant."""
+    axes = [("X", 9), ("Y", 8), ("Z", 3), ("Ch", 2), ("T", 4)]
+    block = bytearray(284)
+    for name, size in axes:
+        block += struct.pack("<16sidd64s", name.encode(), size, 0.0, 1.0, b"")
+    block += bytes(284 + 1000 + 256 - len(block))
+    pages = recording(12 + left, (8, 9), "uint16")
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(
+                page, photometric="minisblack", metadata=None, contiguous=False,
+                extratags=[(34361, 1, len(block), bytes(block), True)],
+            )  # fmt: skip
+    with pytest.raises(FormatError, match=f"T 4, but it has {12 + left} pages"):
+        inspect(path, channel=1)
+    found = read_all("tif", path, channel=1, incomplete="drop")
+    whole = pages[:12].reshape(2, 2, 3, 8, 9)
+    np.testing.assert_array_equal(found, np.moveaxis(whole[:, 1], 1, -1))
+    header = inspect(path, channel=1, incomplete="drop")
+    assert header.found["axes"] == {"Z": 3, "C": 2, "T": 2}
