@@ -721,7 +721,7 @@ def test_values_of_a_pixel_with_a_header(tmp_path):
         inspect(path, channel=1)
     np.testing.assert_array_equal(read_all("tif", path, channel=1, nplanes=1), movie[..., 1])
     tifffile.imwrite(path, movie[0], photometric="ycbcr", compression="jpeg", metadata=None)
-    with pytest.raises(ValueError, match="colour.*YCbCr"):
+    with pytest.raises(ValueError, match=r"colour.*YCbCr"):
         inspect(path, channel=1)
 
 

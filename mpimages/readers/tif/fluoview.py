@@ -51,6 +51,9 @@ def plan_fluoview(path: str, index: TifIndex, options: Options) -> Plan:
     letters = [letter for letter in sizes if letter in "CZT"]
     letters += [letter for letter in "CZT" if letter not in letters]
     count = math.prod(sizes.get(letter, 1) for letter in letters)
+    if options.incomplete and index.count < count and letters[-1] == "T":
+        each = count // sizes.get("T", 1)
+        sizes["T"], count = index.count // each, index.count
     if count != index.count:
         listed = ", ".join(f"{letter} {sizes.get(letter, 1)}" for letter in letters)
         raise FormatError(

@@ -23,12 +23,14 @@ import numpy as np
 from ...errors import FormatError
 from ...formats.tif_tags import (
     ARTIST,
+    BITS,
     COLOUR_MAP,
     DESCRIPTION,
     FLUOVIEW,
     GEOMETRY_TAGS,
     LSM,
     PLACE_TAGS,
+    SAMPLE_FORMAT,
     SOFTWARE,
     STK_PLANES,
     X_RESOLUTION,
@@ -42,6 +44,8 @@ BATCH = 4096
 MOST_ENTRIES = 4096
 
 UNWRITTEN = -2
+# What pages say in words of 2 bytes, which lie outside of the directory where there are many.
+TABLES = (COLOUR_MAP, BITS, SAMPLE_FORMAT)
 LONGEST_MAP = 6 << 16  # bytes: three words for each value of 16 bits
 
 _OTHER, _GEOMETRY, _PLACE = 0, 1, 2
@@ -205,7 +209,7 @@ def index_tif(
     layout, first_offset = _read_head(path, fd, size)
     table = _tag_table()
     known: dict[bytes, int] = {}
-    maps: dict[bytes, int] = {}
+    tables: dict[bytes, int] = {}
     geometries: list[Geometry] = []
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     first: Entries | None = None
@@ -216,7 +220,7 @@ def index_tif(
         kinds = np.empty(len(offsets), dtype=np.int32)
         data = np.full(len(offsets), -1, dtype=np.int64)
         for rows, entries in _same_length(directories, layout):
-            for chosen, key in _alike(_number_maps(fd, size, entries, maps), table):
+            for chosen, key in _alike(_number_tables(fd, size, layout, entries, tables), table):
                 sample = directories[rows[chosen[0]]]
                 if key not in known:
                     known[key] = len(geometries)
@@ -377,18 +381,22 @@ def _same_length(
         yield rows, np.frombuffer(joined, dtype=layout.entry).reshape(len(rows), -1)
 
 
-def _number_maps(fd: int, size: int, entries: np.ndarray, maps: dict[bytes, int]) -> np.ndarray:
-    """The directories with a number of its content in place of where a palette is: pages that
-    have each their own copy of it are alike."""
-    found = entries["tag"] == COLOUR_MAP
-    if not found.any():
-        return entries
-    length = min(2 * int(entries["count"][found].max()), LONGEST_MAP)
-    places, which = np.unique(entries["value"][found], return_inverse=True)
-    contents = [os.pread(fd, length, min(place, size)) for place in places.tolist()]
-    numbers = [maps.setdefault(content, len(maps)) for content in contents]
-    numbered = entries.copy()
-    numbered["value"][found] = np.array(numbers)[which]
+def _number_tables(
+    fd: int, size: int, layout: Layout, entries: np.ndarray, known: dict[bytes, int]
+) -> np.ndarray:
+    """The directories with a number of its content in place of where a table is: pages that have
+    each their own copy of it are alike."""
+    numbered = entries
+    for tag in TABLES:
+        found = (entries["tag"] == tag) & (entries["count"] > layout.pointer_bytes // 2)
+        if not found.any():
+            continue
+        length = min(2 * int(entries["count"][found].max()), LONGEST_MAP)
+        places, which = np.unique(entries["value"][found], return_inverse=True)
+        contents = [os.pread(fd, length, min(place, size)) for place in places.tolist()]
+        numbers = [known.setdefault(content, len(known)) for content in contents]
+        numbered = entries.copy() if numbered is entries else numbered
+        numbered["value"][found] = np.array(numbers)[which]
     return numbered
 
 

@@ -288,6 +288,11 @@ def _extend(pages: TifPages, options: Options) -> bool:
             f"{pages.path}: has {index.count} pages of up to {stacked} planes each (MetaMorph "
             f"STK), which are not read; save it by ImageJ as TIFF"
         )
+    if stacked > 1 and not index.geometry(0).plain:
+        raise FormatError(
+            f"{pages.path}: has {stacked} planes behind one page (MetaMorph STK), which is "
+            f"compressed or in tiles: this is not read; save it by ImageJ as TIFF"
+        )
     if index.count != 1 or not (index.is_imagej or stacked > 1):
         return False
     from .imagej import imagej_pages

@@ -179,8 +179,8 @@ class ScanImage:
             )
         return fitting[0]
 
-    def interval(self, order: PageOrder, options: Options) -> float | None:
-        """The seconds from one image to the next."""
+    def interval(self, order: PageOrder, options: Options, count: int) -> float | None:
+        """The seconds from one image to the next, of a file of `count` pages."""
         rate = self.number(
             "hRoiManager.scanFrameRate", "scanFrameRate", "acq.frameRate"
         )  # of frames before they are averaged
@@ -189,16 +189,28 @@ class ScanImage:
         frame = self.average / rate
         if isinstance(options.nplanes, int):
             mixed = options.channel is None and order.channels > 1
-            even = not mixed and (self.fast or order.planes == 1)
-            return frame * options.nplanes if even else None
+            try:
+                said = self.find_order(count)
+            except ValueError:
+                return None
+            # Frames of a slow stack, or without those of flyback, are not evenly spaced in time.
+            even = said.planes == 1 or (self.fast and not self._unsaved(said))
+            return frame * options.nplanes if even and not mixed else None
         if options.nplanes is not None:
             return None
         if order.planes == 1:
             return frame
-        if not self.fast or order.repeats > 1:
+        if not self.fast or order.repeats > 1 or self.average > 1:
             return None
         volumes = self.number("hRoiManager.scanVolumeRate")
-        return 1 / volumes if volumes and volumes > 0 else frame * order.cycle / order.channels
+        if volumes and volumes > 0:
+            return 1 / volumes
+        return frame * (order.frames + self._unsaved(order))
+
+    def _unsaved(self, order: PageOrder) -> int:
+        """How many frames of flyback a volume takes beside those that are said to be saved."""
+        many = self.says("fastZDiscardFlybackFrames") and not order.flyback
+        return self.count("fastZNumDiscardFrames") if many else 0
 
     def begin(self, description: str) -> str:
         """When the recording began, as text."""
@@ -299,7 +311,7 @@ def plan_scanimage(path: str, index: TifIndex, options: Options) -> Plan | None:
         Plan("scanimage", said=str(header), found=found),
         path, index.count, order.table(count), options, planes,
     )  # fmt: skip
-    seconds = header.interval(order, options)
+    seconds = header.interval(order, options, index.count)
     metadata: JsonObject = {} if seconds is None else {"frameInterval": seconds}
     return replace(plan, metadata=metadata, order=None if options.nplanes is not None else order)
 
@@ -318,7 +330,7 @@ def describe_recording(
     if header is None:
         return {}, {}
     _require_one_region(header, index, options)
-    seconds = header.interval(order, options)
+    seconds = header.interval(order, options, index.count)
     begin = header.begin(index.description)
     sizes = {"C": len(header.channels), "Z": order.planes - len(order.flyback)}
     found: JsonObject = {
