@@ -615,3 +615,14 @@ def test_channels_in_turn_are_not_of_imaris(tsc, write):
     for given in ({}, {"channel": 0}):
         with pytest.raises(ValueError, match="nchannels=2 means nothing for Imaris"):
             tsc.loadImages(path, nchannels=2, **given)
+
+
+def test_links_into_other_files_are_told(tsc, write):
+    def fill(file):
+        file["one"] = np.arange(3)
+        for i in range(7):
+            file[f"deep/m{i}"] = h5py.ExternalLink("b.h5", "x")
+
+    path = write(fill)
+    with pytest.raises(ValueError, match=r"links into other files: deep/m0.* and 3 more; name"):
+        tsc.loadImages(path)

@@ -438,7 +438,10 @@ def _values(files: LinkedFiles, name: str) -> np.ndarray:
     item = _look_up(files, name)
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
         return np.empty(0)
-    return np.empty(0) if (item.size or 0) > MOST_VALUES else np.asarray(item[()])
+    if (item.size or 0) > MOST_VALUES:
+        return np.empty(0)
+    files.require_readable(item)  # else the library might crash
+    return np.asarray(item[()])
 
 
 def _words(files: LinkedFiles, name: str, attribute: str) -> str:
