@@ -626,3 +626,13 @@ def test_links_into_other_files_are_told(tsc, write):
     path = write(fill)
     with pytest.raises(ValueError, match=r"links into other files: deep/m0.* and 3 more; name"):
         tsc.loadImages(path)
+
+
+def test_a_change_of_a_file_that_is_followed_is_seen(comm, write):
+    path = dectris(write, recording(4, (6, 7), "uint32"))
+    before = inspect(path, follow="directory").layout["followed"]
+    comm.Barrier()
+    if comm.rank == 0:
+        os.utime("run/run_data_000002.h5", ns=(0, 0))
+    comm.Barrier()
+    assert inspect(path, follow="directory").layout["followed"] != before
