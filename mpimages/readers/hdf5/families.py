@@ -214,9 +214,9 @@ def _bigdataviewer(files: LinkedFiles, options: Options) -> Family | None:
     if name is None or match is None:
         one = f"dataset='t{PLACE}/{setups[0]}/0/cells'"
         raise ValueError(
-            f"{files.path}: BigDataViewer's layout, {len(times)} times; setups, which are channels, "
-            f"angles or tiles: {shortened(setups)}; {one} reads the first of them, image after "
-            "image"
+            f"{files.path}: BigDataViewer's layout, {len(times)} times; setups, which are "
+            f"channels, angles or tiles: {shortened(setups)}; {one} reads the first of "
+            "them, image after image"
         )
     kind = _words(files, match[1], "dataType")
 
