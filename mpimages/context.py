@@ -249,12 +249,13 @@ class ThunderContext:
             Which channel of a file with several, from 0.
         dataset, axes : str, optional
             Of HDF5 and NPY files: which dataset, and the order of its axes, slowest first, as
-            ``'TZYX'``, or ``'TZCYX'`` with `channel`; axes of length 1 may be left out.
+            ``'TZYX'``, or ``'TZCYX'`` with `channel`; axes of length 1 may be left out. In
+            `dataset`, ``{t}`` stands for a number: one image, or movie, after the other.
         confFilename : str
             The description beside flat binary files.
         nchannels : int, optional
-            The pages of TIFF files are of so many channels, one of each in turn, whatever a
-            header says; `channel` then picks one.
+            The pages of TIFF files, and those along the Z of `axes`, are of so many channels,
+            one of each in turn, whatever a header says; `channel` then picks one.
         incomplete : 'drop', optional
             Leave out what a TIFF, NPY or flat binary file has at its end of an image that is
             not whole, as of a recording that was stopped or is still being written; one line is

@@ -28,7 +28,7 @@ ORDERS = {"TYX": (0, 1, 2), "YXT": (1, 2, 0), "TXY": (0, 2, 1), "XTY": (2, 0, 1)
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """How often each chunk was decoded on this rank, by (file, chunk)."""
+    """How often each chunk was decoded on this rank, by (file, dataset, chunk)."""
     found: Counter = Counter()
     read = handle.read_values
 
@@ -37,7 +37,8 @@ def decoded(monkeypatch):
             range((s.start or 0) // c, -(-(n if s.stop is None else s.stop) // c))
             for s, c, n in zip(selection, dataset.chunks, dataset.shape, strict=True)
         )
-        found.update((dataset.file.filename, chunk) for chunk in itertools.product(*parts))
+        where = dataset.file.filename, dataset.name
+        found.update((*where, chunk) for chunk in itertools.product(*parts))
         read(dataset, out, selection)
 
     for module in (handle, hdf5):
@@ -112,6 +113,36 @@ def test_files_of_different_length(tsc, shared_path, decoded):
     images = tsc.loadImages(shared_path)
     assert same_bits(once(decoded, images.min), array.min(0))
     assert same_bits(once(decoded, images.toArray), array)
+
+
+@pytest.mark.parametrize("chunks", [(9, 12, 10), (3, 4, 5), (4, 12, 10), (1, 12, 10)])
+def test_datasets_in_turn(tsc, shared_path, decoded, chunks):
+    array = recording(TIMES, DIMS, "uint16")
+    if tsc.rank == 0:
+        with h5py.File(shared_path / "a.h5", "w") as file:
+            for number, start in enumerate(range(0, TIMES, 9)):
+                part = array[start : start + 9]
+                some = (min(chunks[0], len(part)), *chunks[1:])
+                file.create_dataset(f"d{number}", data=part, chunks=some)
+    tsc.comm.Barrier()
+    images = tsc.loadImages(shared_path / "a.h5", dataset="d{t}")
+    assert same_bits(once(decoded, images.max), array.max(0))
+    assert same_bits(once(decoded, images.toArray), array)
+    some = images.filterOnKeys(lambda key: key % 3 == 1)
+    assert same_bits(once(decoded, some.toArray), array[1::3])
+
+
+@pytest.mark.parametrize("chunks", [(36, 12, 10), (5, 4, 5), (4, 12, 10), (1, 12, 10)])
+@pytest.mark.parametrize("flyback", [None, 1])
+def test_pages_in_turn(tsc, shared_path, decoded, chunks, flyback):
+    array = recording(36, DIMS, "uint16")
+    write(tsc, shared_path / "a.h5", array, chunks)
+    given = {"axes": "ZYX", "nchannels": 2, "nplanes": 3, "channel": 1, "flyback": flyback}
+    images = tsc.loadImages(shared_path / "a.h5", **given)
+    planes = slice(None) if flyback is None else slice(-1)
+    expected = np.moveaxis(array.reshape(6, 3, 2, *DIMS)[:, planes, 1], 1, -1)
+    assert same_bits(once(decoded, images.toArray), expected)
+    assert same_bits(once(decoded, images.max), expected.max(0))
 
 
 @pytest.mark.parametrize("layout", ["series", "images"])

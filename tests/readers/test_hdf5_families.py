@@ -580,3 +580,59 @@ def test_other_formats_follow_nothing(tsc, comm, shared_path):
     comm.Barrier()
     with pytest.raises(ValueError, match="follow='directory' means nothing"):
         tsc.loadImages(shared_path / "a.npy", follow="directory")
+
+
+@pytest.mark.parametrize("master", ["a_master.h5", "0_master.h5"])
+def test_a_master_is_not_loaded_beside_what_it_leads_to(tsc, write, shared_path, master):
+    array = recording(4, (6, 7), "uint16")
+
+    def links(file):
+        for i in (1, 2):
+            other = h5py.ExternalLink(f"a_data_{i:06d}.h5", "/entry/data/data")
+            file[f"entry/data/data_{i:06d}"] = other
+
+    for i in (1, 2):
+        part = array[2 * i - 2 : 2 * i]
+        write(lambda file, part=part: file.create_dataset("entry/data/data", data=part),
+              f"a_data_{i:06d}.h5")  # fmt: skip
+    path = write(links, master)
+    assert same_bits(tsc.loadImages(path, follow="directory").toArray(), array)
+    with pytest.raises(ValueError, match=rf"{master}: leads to .*; load the one that"):
+        tsc.loadImages(shared_path, follow="directory")
+
+
+def test_colour_in_nwb_is_no_volume(tsc, write):
+    film = recording(2, (6, 7, 3), "uint8")
+
+    path = write(nwb(film={"data": film, "type": "ImageSeries"}))
+    with pytest.raises(ValueError, match="axes='TYXC' with channel=0"):
+        tsc.loadImages(path)
+    assert same_bits(tsc.loadImages(path, axes="TYXC", channel=1).toArray(), film[..., 1])
+
+
+def test_channels_in_turn_are_not_of_imaris(tsc, write):
+    path = write(imaris(recording(2, (2, 3, 6, 7), "uint8")), "a.ims")
+    for given in ({}, {"channel": 0}):
+        with pytest.raises(ValueError, match="nchannels=2 means nothing for Imaris"):
+            tsc.loadImages(path, nchannels=2, **given)
+
+
+def test_links_into_other_files_are_told(tsc, write):
+    def fill(file):
+        file["one"] = np.arange(3)
+        for i in range(7):
+            file[f"deep/m{i}"] = h5py.ExternalLink("b.h5", "x")
+
+    path = write(fill)
+    with pytest.raises(ValueError, match=r"links into other files: deep/m0.* and 3 more; name"):
+        tsc.loadImages(path)
+
+
+def test_a_change_of_a_file_that_is_followed_is_seen(comm, write):
+    path = dectris(write, recording(4, (6, 7), "uint32"))
+    before = inspect(path, follow="directory").layout["followed"]
+    comm.Barrier()
+    if comm.rank == 0:
+        os.utime("run/run_data_000002.h5", ns=(0, 0))
+    comm.Barrier()
+    assert inspect(path, follow="directory").layout["followed"] != before

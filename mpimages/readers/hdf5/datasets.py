@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...core.arguments import image_dtype
 from ...core.json_types import JsonObject
+from ...core.text import shortened
 from ...formats.output_names import HDF5_MARK
 from .links import LinkedFiles
 
@@ -65,8 +66,10 @@ def find_dataset(
         return dataset
     kinds = " or ".join(f"{rank}-D" for rank in ranks)
     if not fitting:
+        links = _links_out(files.file)
+        more = f", and links into other files: {shortened(links)}" if links else ""
         raise ValueError(
-            f"{path}: has no {kinds} dataset; it has {listed(datasets)}; name one by dataset="
+            f"{path}: has no {kinds} dataset; it has {listed(datasets)}{more}; name one by dataset="
         )
     several = (
         f"{kinds} datasets"
@@ -74,6 +77,20 @@ def find_dataset(
         else f"datasets, none of them {kinds}"
     )
     raise ValueError(f"{path}: has several {several}: {listed(fitting)}; name one by dataset=")
+
+
+def _links_out(file: h5py.File) -> list[str]:
+    """The names in a file that are links into others."""
+    import h5py
+
+    found: list[str] = []
+
+    def note(name: str, link: object) -> None:
+        if isinstance(link, h5py.ExternalLink):
+            found.append(name)
+
+    file.visititems_links(note)
+    return found
 
 
 def _is_numeric(dataset: h5py.Dataset) -> bool:

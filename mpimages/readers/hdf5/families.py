@@ -120,6 +120,11 @@ def _imaris(files: LinkedFiles, options: Options) -> Family | None:
                 f"{files.path}: Imaris' layout, but DataSet/ResolutionLevel 0/TimePoint 0 has no "
                 "channel: the file is not complete"
             )
+        if options.nchannels is not None:
+            raise ValueError(
+                f"{files.path}: nchannels={options.nchannels} means nothing for Imaris' layout, "
+                f"which has {len(numbers)} channels apart; leave it out"
+            )
         names = [_words(files, f"DataSetInfo/Channel {n}", "Name") or str(n) for n in numbers]
         said = f" ({shortened(names)})" if len(names) > 1 else ""
         channel = numbers[choose_channel(files.path, len(numbers), options.channel, said)]
@@ -209,9 +214,9 @@ def _bigdataviewer(files: LinkedFiles, options: Options) -> Family | None:
     if name is None or match is None:
         one = f"dataset='t{PLACE}/{setups[0]}/0/cells'"
         raise ValueError(
-            f"{files.path}: BigDataViewer's layout, {len(times)} times of {len(setups)} setups "
-            f"({shortened(setups)}), which are channels, angles or tiles; {one} reads the first "
-            "of them, image after image"
+            f"{files.path}: BigDataViewer's layout, {len(times)} times; setups, which are "
+            f"channels, angles or tiles: {shortened(setups)}; {one} reads the first of "
+            "them, image after image"
         )
     kind = _words(files, match[1], "dataType")
 
@@ -254,6 +259,7 @@ def _nwb(files: LinkedFiles, options: Options) -> Family | None:
         return None
     axes = "TXY" if data.ndim == 3 else "TXYZ"
     if options.axes is None:
+        _require_no_colour(files.path, where, group, data)
         _require_dimension(files, where, data, axes)
 
     def tell(count: int) -> Told:
@@ -318,6 +324,15 @@ def _external(files: LinkedFiles, where: str) -> list[str]:
 def _nwb_text(files: LinkedFiles, name: str) -> str:
     values = _values(files, name)
     return _text(values[()]) if values.shape == () else ""
+
+
+def _require_no_colour(path: str, where: str, group: h5py.Group, data: h5py.Dataset) -> None:
+    """Raise ValueError where the last axis may be one of colours: films of cameras are such."""
+    if _text(group.attrs["neurodata_type"]) == "ImageSeries" and data.shape[3:] in ((3,), (4,)):
+        raise ValueError(
+            f"{path}: {where} has shape {data.shape}: its last axis may be of planes or colours; "
+            "axes='TXYZ' reads volumes, axes='TYXC' with channel=0 one colour of rows and columns"
+        )
 
 
 def _require_dimension(files: LinkedFiles, where: str, data: h5py.Dataset, axes: str) -> None:
@@ -423,7 +438,10 @@ def _values(files: LinkedFiles, name: str) -> np.ndarray:
     item = _look_up(files, name)
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
         return np.empty(0)
-    return np.empty(0) if (item.size or 0) > MOST_VALUES else np.asarray(item[()])
+    if (item.size or 0) > MOST_VALUES:
+        return np.empty(0)
+    files.require_readable(item)  # else the library might crash
+    return np.asarray(item[()])
 
 
 def _words(files: LinkedFiles, name: str, attribute: str) -> str:

@@ -61,6 +61,11 @@ class Hdf5Reader(Reader):
             files.close()
             raise
 
+    def count(self, path: str, options: Options, header: Header) -> int:
+        if options.follow is not None:
+            _refuse_twice(path, options, header)
+        return super().count(path, options, header)
+
     def scratch_bytes(self, header: Header) -> int:
         return scratch_bytes(header)
 
@@ -89,10 +94,25 @@ def _inspect(path: str, options: Options) -> Header:
             require_alike(found, name, part_of(files, found, name))
         if files.followed:
             layout["followed"] = _state_of(files.followed)
+            layout["leads_to"] = sorted({os.path.realpath(other) for other in files.followed})
     require_kind(path, dims, dtype, options)
     if "pixelSize" in metadata and len(metadata["pixelSize"]) != len(dims):
         del metadata["pixelSize"]
     return Header(path, dims, dtype, count, metadata, layout, {"axes": axes, **told.found})
+
+
+def _refuse_twice(path: str, options: Options, header: Header) -> None:
+    """Refuse a file together with one that it leads to: images would be there twice."""
+    own = _inspect(path, options).layout.get("leads_to", ())
+    for master, part, others in (
+        (path, header.path, own),
+        (header.path, path, header.layout.get("leads_to", ())),
+    ):
+        if os.path.realpath(part) in others:
+            raise ValueError(
+                f"{master}: leads to {part}, which is loaded by itself as well; load the one that "
+                "leads to the others alone, by its name"
+            )
 
 
 def _state_of(paths: Sequence[str]) -> str:
