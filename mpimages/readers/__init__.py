@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ..core.arguments import check_text
 from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
+from .flat.beside import described_files
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key
 from .options import Options
@@ -111,6 +112,10 @@ def find_input(
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
+    if ext is None and endings is None:
+        described = described_files(paths, conf_filename)
+        if described:
+            return "stack", described
     if reader is not None:
         return reader.name, paths
     name = detect(paths)

@@ -46,6 +46,7 @@ FORMATS = {
     "stack": Format((".bin", ".stack", ".raw", ".dat"), ".flat.binary", "StackReader"),
     "hdf5": Format((".h5", ".hdf5", ".hdf", ".nwb", ".nxs"), ".hdf5.reader", "Hdf5Reader"),
     "npy": Format((".npy",), ".flat.npy", "NpyReader"),
+    "mmap": Format((".mmap",), ".flat.mmap", "MmapReader"),
 }
 
 

@@ -5,7 +5,6 @@ The format is NumPy enhancement proposal 1 (numpy.lib.format).
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from typing import NamedTuple
@@ -13,62 +12,32 @@ from typing import NamedTuple
 import numpy as np
 
 from ...core.arguments import image_dtype
+from ...core.json_types import JsonObject
 from ...errors import FormatError
-from ..array_axes import array_axes, cut_array, image_shape, require_kind
-from ..base import Handle, Header, Reader, Scratch
+from ..array_axes import array_axes
 from ..byte_ranges import open_file
 from ..options import Options
-from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
+from .array import FlatArray
+from .array_reader import ArrayReader, fit_array
 
 MAGIC = b"\x93NUMPY"
 
 
-class NpyReader(Reader):
+class NpyReader(ArrayReader):
     """The reader of NPY files: a movie or an image each."""
 
     name = "npy"
     signatures = (MAGIC,)
-    takes = frozenset({"dims", "dtype", "nplanes", "channel", "axes", "incomplete"})
 
-    def inspect(self, path: str, options: Options) -> Header:
-        _, shape, axes, stored, _ = _describe(path, options)
-        count, dims = image_shape(shape, axes)
-        require_kind(path, dims, image_dtype(stored), options)
-        layout = {"axes": axes, "grain": image_grain(shape, axes, stored.itemsize)}
-        return Header(path, dims, image_dtype(stored), count, layout=layout)
-
-    def open(
-        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
-    ) -> Handle:
-        array = _describe(path, options)
-        count, dims = image_shape(array.shape, array.axes)
-        header.require(path, dims, image_dtype(array.stored))
-        if not self.multiple(options, header):
-            header.require_count(path, count)
-        return FlatHandle(path, header, array, scratch)
-
-    def scratch_bytes(self, header: Header) -> int:
-        return scratch_bytes(header)
-
-
-def _describe(path: str, options: Options) -> FlatArray:
-    """The array as it lies in the file."""
-    head = _read_head(path)
-    shape, stored = head.shape, head.stored
-    image_dtype(stored, f"{path}: dtype")
-    axes = array_axes(path, shape, options.axes, options.channel)
-    if head.fortran:
-        shape, axes = shape[::-1], axes[::-1]
-    shape, axes = cut_array(path, shape, axes, options)
-    need, values = math.prod(shape), head.value_bytes // stored.itemsize
-    if values < need:
-        if options.incomplete is None:
-            raise FormatError(
-                f"{path}: truncated: its array takes {need * stored.itemsize} bytes, but it has "
-                f"{head.value_bytes}"
-            )
-        shape, axes = whole_images(shape, axes, values)
-    return FlatArray(head.offset, shape, axes, stored, options.channel)
+    def describe(self, path: str, options: Options) -> tuple[FlatArray, JsonObject]:
+        head = _read_head(path)
+        image_dtype(head.stored, f"{path}: dtype")
+        axes = array_axes(path, head.shape, options.axes, options.channel)
+        shape = head.shape
+        if head.fortran:
+            shape, axes = shape[::-1], axes[::-1]
+        array = FlatArray(head.offset, shape, axes, head.stored, options.channel)
+        return fit_array(path, array, head.value_bytes, options), {}
 
 
 class _Head(NamedTuple):
