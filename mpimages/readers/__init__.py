@@ -34,7 +34,6 @@ __all__ = [
     "detect",
     "find_input",
     "get",
-    "get_extensions",
     "inspect_first",
     "list_files",
     "natural_key",
