@@ -114,6 +114,12 @@ def find_input(
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
     if ext is None and endings is None:
         described = described_files(paths, conf_filename)
+        if len(described) > 1 and isinstance(data_path, (str, os.PathLike)):
+            raise ValueError(
+                f"{described[0]} and {described[1]}: are recordings of their own, of "
+                f"{len(described)} in all: load each by its directory; a list of them is one after "
+                "the other"
+            )
         if described:
             return "stack", described
     if reader is not None:

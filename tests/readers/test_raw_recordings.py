@@ -302,7 +302,8 @@ def test_thorimage_that_stopped_early(tmp_path):
     array, _ = pages_in("CZT", (5, 4, 2))
     path = write_thorimage(tmp_path, array, frames=400)
     np.testing.assert_array_equal(read_all("stack", path, channel=0), as_images(array[:, :, 0]))
-    assert "100 images were to be recorded" in inspect(path, channel=0).layout["said"]
+    said = inspect(path, channel=0).found["uncertain"]
+    assert "100 images were to be recorded" in said[0]
     path.write_bytes(path.read_bytes()[: -DIMS[0] * DIMS[1] * 2 * 3])
     refused(path, "not 5 times of 4 planes", FormatError, channel=0)
     found = read_all("stack", path, channel=0, incomplete="drop")

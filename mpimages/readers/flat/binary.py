@@ -91,17 +91,24 @@ def _inspect_pages(path: str, described: Description, dtype: np.dtype, options: 
         metadata["frameInterval"] = described.planeInterval * order.planes
     sizes = {"C": order.channels, "Z": order.planes or pages.shape[1], "T": len(pages)}
     axes = {letter: sizes[letter] for letter in order.order if sizes[letter] > 1}
-    layout = {"described": described, "said": _said(described, pages, order)}
+    layout = {"described": described}
     found = {**described.found, "axes": axes}
+    fewer = _say_fewer(described, pages, order)
+    if fewer:
+        found["uncertain"] = [fewer]
     return Header(path, dims, dtype, len(pages), metadata, layout, found)
 
 
-def _said(described: Description, pages: np.ndarray, order: PageOrder) -> str:
-    """What a description says of the pages, in words, where the file has fewer."""
+def _say_fewer(described: Description, pages: np.ndarray, order: PageOrder) -> str:
+    """What the file leaves open where it has fewer images than a program meant to write."""
     meant = described.frames // order.planes if order.planes else 0
     if described.order is None or meant <= len(pages):
         return ""
-    return f"{meant} images were to be recorded: fewer are there, or several were averaged"
+    return (
+        f"{meant} images were to be recorded, and {len(pages)} are there: it was stopped early, or "
+        f"several were averaged; nchannels={order.channels} says that the pages are of so many "
+        "channels"
+    )
 
 
 def _page_dims(described: Description, pages: np.ndarray) -> tuple[int, ...]:

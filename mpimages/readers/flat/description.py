@@ -81,7 +81,12 @@ def describe(path: str, options: Options) -> Description:
         if beside is not None:
             program, description = beside
             module = import_module(program.module, __package__)
-            return _override(module.describe(path, description, options), options)
+            try:
+                return _override(module.describe(path, description, options), options)
+            except FormatError:
+                if options.dtype is None or not (options.dims or options.shape):
+                    raise
+                # The arguments say all that is needed.
     return _from_conf(path, conf_path, conf, options)
 
 

@@ -134,6 +134,10 @@ def plan_pages(path: str, described: Description, options: Options) -> np.ndarra
             f"{left} are left over; correct its description, or give shape= (or dims=) and dtype="
         )
     order = page_order(described, options)
+    if options.order is not None and order.channels == 1 and order.planes == 1:
+        raise ValueError(
+            f"{path}: order={options.order!r} means nothing for pages of one channel and one plane"
+        )
     channel = _choose(path, order.channels, described, options)
     _require_count(path, pages, described, options)
     return _plan(path, pages, channel, order, options)
@@ -157,6 +161,11 @@ def _plan(path: str, pages: int, channel: int, order: PageOrder, options: Option
     if options.flyback is None and order.flyback:
         options = replace(options, flyback=order.flyback)
     planned = choose_pages(path, order.table(pages), channel, options, order.planes)
+    if pages % order.channels and options.incomplete is None:
+        raise ValueError(
+            f"{path}: its {pages} pages are not of {order.channels} channels each: "
+            f"the last {pages % order.channels} are left over"
+        )
     planned.flags.writeable = False
     return planned
 

@@ -31,6 +31,8 @@ STORED = np.dtype("<i2")
 # Opcodes that keep the value on top of the stack under a number, and those that take it again.
 _KEEPS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _TAKES = {"GET", "BINGET", "LONG_BINGET"}
+# Those that end a value in a dict or list.
+_ENDS = {"SETITEM", "SETITEMS", "APPEND", "APPENDS"}
 # Those that leave nothing on the stack, and lie between keys and values.
 _IDLE = {"FRAME", "PROTO", "MARK"}
 
@@ -98,25 +100,46 @@ def read_values(path: str, keys: Mapping[str, tuple[type, ...]]) -> dict[str, in
 def _pairs(
     content: bytes, keys: Mapping[str, tuple[type, ...]]
 ) -> Iterator[tuple[str, int | float | str]]:
-    """Yield each key with the plain value that is put on the stack behind it."""
+    """Yield each key with the plain value, or the NumPy integer, that follows it."""
     kept: dict[int, object] = {}
     last: object = None
-    key: str | None = None
+    key, scalar, text = "", False, ""
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _KEEPS:
             kept[len(kept) if argument is None else int(str(argument))] = last
             continue
-        if opcode.name in _IDLE:
+        if opcode.name in _IDLE and not scalar:
             continue
-        plain = isinstance(argument, (int, float, str)) and not isinstance(argument, bool)
+        plain = isinstance(argument, (int, float, str, bytes)) and not isinstance(argument, bool)
         last = (
             kept.get(int(str(argument))) if opcode.name in _TAKES else argument if plain else None
         )
         if opcode.name == "GLOBAL":  # its argument is a name
             last = None
-        if key is not None:
-            if isinstance(last, (int, float, str)) and isinstance(last, keys[key]):
-                yield key, last
-            key = None
-        elif isinstance(last, str) and last in keys:
-            key = last
+        if isinstance(last, str) and last in keys:
+            key, scalar = last, False
+        elif key and scalar:
+            # The bytes of a NumPy scalar come last; protocol 2 has them as text and its encoding.
+            if isinstance(last, bytes):
+                yield from _integer(key, last, keys)
+            elif last == "latin1":
+                yield from _integer(key, text.encode("latin1"), keys)
+            if isinstance(last, bytes) or last == "latin1" or opcode.name in _ENDS:
+                key = ""
+            text = last if isinstance(last, str) else text
+        elif key and isinstance(last, (int, float, str)) and isinstance(last, keys[key]):
+            yield key, last
+            key = ""
+        elif key:
+            # A scalar begins with a global: by its name, by two texts, or as one that is kept.
+            name = argument if opcode.name == "GLOBAL" else last
+            scalar = opcode.name in _TAKES or str(name).startswith("numpy")
+            key = key if scalar else ""
+
+
+def _integer(
+    key: str, content: bytes, keys: Mapping[str, tuple[type, ...]]
+) -> Iterator[tuple[str, int]]:
+    # Of those that may be floats it is not known what the bytes are; those of arrays are more.
+    if keys[key] == (int,) and len(content) <= 8:
+        yield key, int.from_bytes(content, "little")
