@@ -233,7 +233,7 @@ class ThunderContext:
         dims, dtype : optional
             Of the images; needed for flat binary files without a ``conf.json``, which are then
             column-major, the first axis fastest, as in Thunder. Of other files they are checked.
-        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy'}, optional
+        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy', 'mmap', 'nd2', 'czi', 'lif'}, optional
             Default: told by the files' names. Other packages may add formats.
         ext : str, optional
             Of a directory or pattern only the files that end so, whatever the format's usual

@@ -15,6 +15,7 @@ from ..core.arguments import check_text
 from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
+from .flat.beside import described_files
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import files_with, list_files, natural_key, path_list, refuse_without_effect
 from .names import Named, list_pattern
@@ -121,6 +122,16 @@ def find_input(
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
     refuse_without_effect(data_path, ext, recursive)
+    if ext is None and endings is None:
+        described = described_files(paths, conf_filename)
+        if len(described) > 1 and isinstance(data_path, (str, os.PathLike)):
+            raise ValueError(
+                f"{described[0]} and {described[1]}: are recordings of their own, of "
+                f"{len(described)} in all: load each by its directory; a list of them is one after "
+                "the other"
+            )
+        if described:
+            return "stack", described
     if reader is not None:
         return reader.name, paths
     name = detect(paths)

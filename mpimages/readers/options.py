@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.arguments import check_choice, check_dims, check_dtype, check_int, check_text
+from ..core.arguments import (
+    check_choice,
+    check_dims,
+    check_dtype,
+    check_int,
+    check_ints,
+    check_text,
+)
 from ..core.json_types import JsonObject
 from ..core.text import quote
 from ..formats.output_names import CONF
@@ -79,7 +86,7 @@ class Options:
     def __post_init__(self) -> None:
         checks: JsonObject = {
             "dims": check_dims,
-            "shape": lambda v: check_dims(v, "shape"),
+            "shape": lambda v: (check_dims if self.axes is None else check_array_shape)(v, "shape"),
             "dtype": lambda v: check_dtype(v, "dtype"),
             "nplanes": _check_nplanes,
             "nchannels": lambda v: check_int(v, "nchannels", 1),
@@ -90,7 +97,7 @@ class Options:
             "incomplete": lambda v: check_choice(v, "incomplete", ("drop",)),
             "dataset": lambda v: check_text(v, "dataset"),
             "follow": lambda v: check_choice(v, "follow", ("directory",)),
-            "axes": _check_axes,
+            "axes": check_axes,
         }
         for name, check in checks.items():
             value = getattr(self, name)
@@ -138,7 +145,16 @@ def _check_flyback(value: object) -> int | tuple[int, ...]:
     return check_int(value, "flyback", 1)
 
 
-def _check_axes(value: object) -> str:
+def check_array_shape(value: object, name: str) -> tuple[int, ...]:
+    """The shape of an array whose axes are named."""
+    shape = check_ints(value, name, 1)
+    if not 2 <= len(shape) <= 5:
+        raise ValueError(f"{name} must be of two to five axes, got {shape}")
+    return shape
+
+
+def check_axes(value: object) -> str:
+    """The letters of axes, in upper case."""
     axes = check_text(value, "axes").upper()
     if len(set(axes)) != len(axes) or not {"Y", "X"} <= set(axes) <= set("TZCYX"):
         raise ValueError(

@@ -48,6 +48,10 @@ FORMATS = {
     "stack": Format((".bin", ".stack", ".raw", ".dat"), ".flat.binary", "StackReader"),
     "hdf5": Format((".h5", ".hdf5", ".hdf", ".nwb", ".nxs", ".ims"), ".hdf5.reader", "Hdf5Reader"),
     "npy": Format((".npy",), ".flat.npy", "NpyReader"),
+    "mmap": Format((".mmap",), ".flat.mmap", "MmapReader"),
+    "nd2": Format((".nd2",), ".library.nd2", "Nd2Reader"),
+    "czi": Format((".czi",), ".library.czi", "CziReader"),
+    "lif": Format((".lif",), ".library.lif", "LifReader"),
 }
 
 

@@ -120,6 +120,16 @@ def _stack(key: str) -> Any:
     return make
 
 
+def _mmap(order: str) -> Any:
+    def make(place: Path) -> None:
+        movie = recording(3, (4, 5), "float32")
+        name = f"a_d1_4_d2_5_d3_1_order_{order}_frames_3_.mmap"
+        matrix = movie.reshape(3, -1, order="F").T
+        (place / name).write_bytes(matrix.tobytes(order=order))  # type: ignore[arg-type]
+
+    return make
+
+
 def _series(write: Any) -> Any:
     return lambda place: write(place, recording(4, (3, 5), "int16"), 2)
 
@@ -146,6 +156,7 @@ SEEDS: dict[str, dict[str, Any]] = {
         "group": _hdf5("a/b/c"),
         "gzip": _hdf5(chunks=(1, 8, 9), compression="gzip", shuffle=True, fletcher32=True),
     },
+    "mmap": {"frames": _mmap("F"), "pixels": _mmap("C")},
     "stack": {"thunder0": _stack("dims"), "thunder1": _stack("shape")},
     "series": {
         "thunder0": _series(write_keyed_series),

@@ -1,4 +1,4 @@
-"""Flat binary images: a directory of headerless files, one image each, and conf.json.
+"""Flat binary images: headerless files, and beside them what says what they hold.
 
 Thunder 0.x wrote ``{"dims": [...], "dtype": ...}`` and files in column-major order (axis 0
 fastest), Thunder 1.x ``{"shape": [...], "dtype": ...}`` and row-major files. The name tells
@@ -7,60 +7,69 @@ which, in the conf.json and of the arguments, which win over it.
 
 from __future__ import annotations
 
-import math
 import os
 
 import numpy as np
 
-from ...core.arguments import check_dims, check_dtype, image_dtype
+from ...core.arguments import image_dtype
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
-from ...errors import FormatError, not_found
-from ...formats.output_names import CONF
-from ..array_axes import image_shape
+from ...errors import FormatError
+from ..array_axes import array_axes, image_shape
 from ..base import Handle, Header, Reader, Scratch, cut_planes
-from ..byte_ranges import open_file, read_conf
+from ..byte_ranges import open_file
 from ..options import Options
-from .array import FlatArray, FlatHandle, scratch_bytes, whole_images
+from ..page_order import PageOrder
+from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
+from .array_reader import fit_array
+from .description import Description, describe
+from .raw_pages import RawPagesHandle, count_pages, is_paged, page_order, plan_pages
 
 
 class StackReader(Reader):
     """The reader of flat binary images."""
 
     name = "stack"
-    takes = frozenset({"dims", "shape", "dtype", "nplanes", "incomplete", "confFilename"})
-    several = False  # but those that the dims of all files are cut into
+    takes = frozenset(
+        {
+            "dims", "shape", "dtype", "nplanes", "nchannels", "order", "flyback", "channel", "axes",
+            "incomplete", "confFilename",
+        }
+    )  # fmt: skip
 
     def inspect(self, path: str, options: Options) -> Header:
-        conf_path = os.path.join(os.path.dirname(path), options.confFilename)
-        conf = read_conf(conf_path)
-        if conf is None and options.confFilename != CONF:
-            raise not_found(conf_path, f"{conf_path}: confFilename= names it, and it is not there")
-        dims, stored, column_major = _describe(path, conf_path, conf, options)
-        values = _count_values(path, dims, stored, options)
-        pages = dims[2] if len(dims) == 3 else 1
-        droppable = column_major and len(dims) == 3
-        count, planes = cut_planes(path, pages, options, droppable)
-        shape, axes = _layout(dims, count, planes, column_major, options.nplanes is not None)
-        extent = dict(zip(axes, shape, strict=True))
-        image = tuple(extent[axis] for axis in "YXZ" if axis in extent)
-        layout = {"shape": shape, "axes": axes, "stored": stored.str, "dims": dims}
-        count, _ = image_shape(*whole_images(shape, axes, values))
-        return Header(path, image, image_dtype(stored), count, {}, layout)
+        described = describe(path, options)
+        dtype = image_dtype(described.stored, f"{path}: dtype")
+        if is_paged(described, options):
+            return _inspect_pages(path, described, dtype, options)
+        array = _array(path, described, options)
+        count, dims = image_shape(array.shape, array.axes)
+        layout: JsonObject = {"described": described}
+        if described.axes is not None:
+            grain = image_grain(array.shape, array.axes, array.stored.itemsize)
+            layout |= {"axes": array.axes, "grain": grain}
+        return Header(path, dims, dtype, count, layout=layout)
 
     def open(
         self, path: str, options: Options, header: Header, scratch: Scratch | None = None
     ) -> Handle:
-        stored = np.dtype(header.layout["stored"])
-        values = _count_values(path, header.layout["dims"], stored, options)
-        shape, axes = whole_images(header.layout["shape"], header.layout["axes"], values)
-        return FlatHandle(path, header, FlatArray(0, shape, axes, stored), scratch)
+        described: Description = header.layout["described"]
+        if described.order is not None and os.path.dirname(path) != os.path.dirname(header.path):
+            described = describe(path, options)  # as it has a description of its own
+        if is_paged(described, options):
+            pages = plan_pages(path, described, options)
+            header.require(path, _page_dims(described, pages), image_dtype(described.stored))
+            return RawPagesHandle(path, header, described, pages, scratch)
+        return FlatHandle(path, header, _array(path, described, options), scratch)
 
     def multiple(self, options: Options, header: Header) -> bool:
-        return header.count != 1 or options.incomplete is not None
+        described: Description = header.layout["described"]
+        paged = is_paged(described, options) or described.axes is not None
+        return paged or header.count != 1 or options.incomplete is not None
 
     def count(self, path: str, options: Options, header: Header) -> int:
-        if options.incomplete is not None:
+        described: Description = header.layout["described"]
+        if is_paged(described, options) or options.incomplete is not None:
             return super().count(path, options, header)
         return header.count  # the dims, and so the planes, are those of every file
 
@@ -68,53 +77,87 @@ class StackReader(Reader):
         return scratch_bytes(header)
 
 
-def _describe(
-    path: str, conf_path: str, conf: JsonObject | None, options: Options
-) -> tuple[tuple[int, ...], np.dtype, bool]:
-    """(dims, stored dtype, whether column-major) of a file."""
-    found = {} if conf is None else conf
-    if "nkeys" in found or found.get("format") == "mpimages-series":
-        raise ValueError(
-            f"{conf_path}: describes a Series, not images: loadSeries loads it, and "
-            "`mpimages info`, `view` and `verify` take its directory"
-        )
-    key = "dims" if "dims" in found else "shape"
-    given = options.dims or options.shape
-    if "dims" in found and "shape" in found and found["shape"] != found["dims"]:
-        raise FormatError(
-            f"{conf_path}: its dims {found['dims']} and shape {found['shape']} "
-            "contradict each other"
-        )
-    try:
-        dims = given or (check_dims(found[key], key) if key in found else None)
-        dtype = options.dtype or (
-            check_dtype(found["dtype"], "dtype") if "dtype" in found else None
-        )
-    except (TypeError, ValueError) as error:
-        raise FormatError(f"{conf_path}: {error}") from None
-    if dims is None or dtype is None:
-        missing = " and ".join(
-            f"{name}=" for name, value in (("dims", dims), ("dtype", dtype)) if value is None
-        )
-        where = f"{conf_path} does not exist" if conf is None else f"{conf_path} does not say"
-        raise ValueError(
-            f"{path}: flat binary files need {missing}, and {where}"
-            f"{'' if dims else ': give dims= where the first axis is the fastest, else shape='}"
-        )
-    return dims, dtype, options.dims is not None if given else key == "dims"
+def _inspect_pages(path: str, described: Description, dtype: np.dtype, options: Options) -> Header:
+    """The header of a file that is pages one after the other."""
+    pages = plan_pages(path, described, options)
+    order = page_order(described, options)
+    if len(pages) == 0:  # of whatever is dropped, an image must be left to say what they are
+        cut_planes(path, count_pages(path, described) // order.channels, options)
+    dims = _page_dims(described, pages)
+    metadata = dict(described.metadata)
+    if "pixelSize" in metadata:
+        metadata["pixelSize"] = metadata["pixelSize"][: len(dims)]
+    if described.planeInterval and order.planes and order.order == "CZT":
+        metadata["frameInterval"] = described.planeInterval * order.planes
+    sizes = {"C": order.channels, "Z": order.planes or pages.shape[1], "T": len(pages)}
+    axes = {letter: sizes[letter] for letter in order.order if sizes[letter] > 1}
+    layout = {"described": described}
+    found = {**described.found, "axes": axes}
+    fewer = _say_fewer(described, pages, order)
+    if fewer:
+        found["uncertain"] = [fewer]
+    return Header(path, dims, dtype, len(pages), metadata, layout, found)
 
 
-def _count_values(path: str, dims: tuple[int, ...], stored: np.dtype, options: Options) -> int:
-    """How many values a file has; FormatError where they are not those of `dims`."""
+def _say_fewer(described: Description, pages: np.ndarray, order: PageOrder) -> str:
+    """What the file leaves open where it has fewer images than a program meant to write."""
+    meant = described.frames // order.planes if order.planes else 0
+    if described.order is None or meant <= len(pages):
+        return ""
+    return (
+        f"{meant} images were to be recorded, and {len(pages)} are there: it was stopped early, or "
+        f"several were averaged; nchannels={order.channels} says that the pages are of so many "
+        "channels"
+    )
+
+
+def _page_dims(described: Description, pages: np.ndarray) -> tuple[int, ...]:
+    return described.dims + ((pages.shape[1],) if pages.shape[1] > 1 else ())
+
+
+def _array(path: str, described: Description, options: Options) -> FlatArray:
+    """The array in a file whose extent is known."""
+    for name in ("nchannels", "order", "flyback", *(() if described.axes else ("channel",))):
+        if getattr(options, name) is not None:
+            raise ValueError(f"{path}: {name}={getattr(options, name)!r} {_no_pages(described)}")
+    values = _count_values(path, described, options)
+    if described.axes is not None:
+        axes = array_axes(path, described.dims, described.axes, options.channel)
+        array = FlatArray(described.offset, described.dims, axes, described.stored, options.channel)
+        return fit_array(path, array, values * described.stored.itemsize, options)
+    dims = described.dims
+    pages = dims[2] if len(dims) == 3 else 1
+    droppable = described.column_major and len(dims) == 3
+    count, planes = cut_planes(path, pages, options, droppable)
+    shape, axes = _layout(dims, count, planes, described.column_major, options.nplanes is not None)
+    shape, axes = whole_images(shape, axes, values)
+    return FlatArray(described.offset, shape, axes, described.stored)
+
+
+def _no_pages(described: Description) -> str:
+    if described.axes is not None:
+        return f"means nothing for an array with the axes {described.axes}"
+    if len(described.dims) == 3:
+        return (
+            "means nothing where shape= or dims= says all the pages of a file: give rows and "
+            "columns alone, and nplanes="
+        )
+    return "means nothing where each file is one image: nplanes= says of how many pages images are"
+
+
+def _count_values(path: str, described: Description, options: Options) -> int:
+    """How many values a file has; FormatError where they are not those that were described."""
     fd, size = open_file(path)
     quietly(os.close, fd)
-    need = math.prod(dims) * stored.itemsize
+    need, size = described.page_bytes, size - described.offset
     if size > need or (size < need and options.incomplete is None):
+        movie = len(described.dims) == 2 and described.axes is None and size % need == 0
         raise FormatError(
-            f"{path}: dims {tuple(dims)} and dtype {stored} take {need} bytes, but the file has "
-            f"{size}; correct conf.json, or give dims and dtype"
+            f"{path}: dims {described.dims} and dtype {described.stored} take {need} bytes, but "
+            f"the file has {max(0, size)}; correct conf.json, or give dims and dtype"
+            f"{', or nplanes=1 if it is a movie' if movie and size > 0 else ''}"
         )
-    return size // stored.itemsize
+    return max(0, size) // described.stored.itemsize
 
 
 def _layout(

@@ -5,7 +5,6 @@ The format is NumPy enhancement proposal 1 (numpy.lib.format).
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from typing import NamedTuple
@@ -15,84 +14,31 @@ import numpy as np
 from ...core.arguments import image_dtype
 from ...core.json_types import JsonObject
 from ...errors import FormatError
-from ..array_axes import (
-    array_axes,
-    array_pages,
-    cut_array,
-    image_shape,
-    own_channel,
-    page_sizes,
-    require_kind,
-    taken_shape,
-)
-from ..base import Handle, Header, Reader, Scratch
+from ..array_axes import array_axes, own_channel, page_sizes
 from ..byte_ranges import open_file
 from ..options import Options
-from ..page_handle import PageHandle, page_grain, page_header
-from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
+from .array import FlatArray
+from .array_reader import ArrayReader, fit_array
 
 MAGIC = b"\x93NUMPY"
 
 
-class NpyReader(Reader):
+class NpyReader(ArrayReader):
     """The reader of NPY files: a movie or an image each."""
 
     name = "npy"
     signatures = (MAGIC,)
-    takes = frozenset(
-        {"dims", "dtype", "nplanes", "nchannels", "order", "flyback", "channel", "axes",
-         "incomplete"}
-    )  # fmt: skip
 
-    def inspect(self, path: str, options: Options) -> Header:
-        array, found = _describe(path, options)
-        _, shape, axes, stored, _ = array
-        pages = array_pages(path, image_shape(shape, axes)[0], options)
-        count, dims = taken_shape(shape, axes, pages)
-        require_kind(path, dims, image_dtype(stored), options)
-        grain = image_grain(shape, axes, stored.itemsize)
-        layout = {"axes": axes, "grain": grain if pages is None else page_grain(pages, grain)}
-        return Header(path, dims, image_dtype(stored), count, layout=layout, found=found)
-
-    def open(
-        self, path: str, options: Options, header: Header, scratch: Scratch | None = None
-    ) -> Handle:
-        array, _ = _describe(path, options)
-        pages = array_pages(path, image_shape(array.shape, array.axes)[0], options)
-        count, dims = taken_shape(array.shape, array.axes, pages)
-        header.require(path, dims, image_dtype(array.stored))
-        if not self.multiple(options, header):
-            header.require_count(path, count)
-        if pages is None:
-            return FlatHandle(path, header, array, scratch)
-        number, _ = image_shape(array.shape, array.axes)
-        grain = image_grain(array.shape, array.axes, array.stored.itemsize)
-        inner = FlatHandle(path, page_header(header, number, grain), array, scratch)
-        return PageHandle(path, header, inner, pages, scratch)
-
-    def scratch_bytes(self, header: Header) -> int:
-        return scratch_bytes(header)
-
-
-def _describe(path: str, options: Options) -> tuple[FlatArray, JsonObject]:
-    """The array as it lies in the file, and what is found of it (`Header.found`)."""
-    head = _read_head(path)
-    shape, stored = head.shape, head.stored
-    image_dtype(stored, f"{path}: dtype")
-    axes = array_axes(path, shape, options.axes, own_channel(options))
-    if head.fortran:
-        shape, axes = shape[::-1], axes[::-1]
-    found: JsonObject = {"axes": page_sizes(shape, axes, options)}
-    shape, axes = cut_array(path, shape, axes, options)
-    need, values = math.prod(shape), head.value_bytes // stored.itemsize
-    if values < need:
-        if options.incomplete is None:
-            raise FormatError(
-                f"{path}: truncated: its array takes {need * stored.itemsize} bytes, but it has "
-                f"{head.value_bytes}"
-            )
-        shape, axes = whole_images(shape, axes, values)
-    return FlatArray(head.offset, shape, axes, stored, own_channel(options)), found
+    def describe(self, path: str, options: Options) -> tuple[FlatArray, JsonObject]:
+        head = _read_head(path)
+        image_dtype(head.stored, f"{path}: dtype")
+        axes = array_axes(path, head.shape, options.axes, own_channel(options))
+        shape = head.shape
+        if head.fortran:
+            shape, axes = shape[::-1], axes[::-1]
+        found: JsonObject = {"axes": page_sizes(shape, axes, options)}
+        array = FlatArray(head.offset, shape, axes, head.stored, own_channel(options))
+        return fit_array(path, array, head.value_bytes, options), found
 
 
 class _Head(NamedTuple):

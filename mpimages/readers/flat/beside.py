@@ -1,0 +1,87 @@
+"""Programs that put a description of their own beside a flat binary file.
+
+The names alone are looked at here, as each listing of a directory does so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ...core.text import quote
+
+
+class Beside(NamedTuple):
+    """How to know a program's recordings.
+
+    Attributes
+    ----------
+    program : str
+    descriptions : tuple of str
+        The names of its descriptions, of which the first that is there counts.
+    files : re.Pattern
+        What its flat binary files are called.
+    module : str
+        Where ``describe(path, description)`` is.
+    """
+
+    program: str
+    descriptions: tuple[str, ...]
+    files: re.Pattern[str]
+    module: str
+
+
+PROGRAMS = (
+    Beside(
+        "suite2p",
+        ("ops.npy", "db.npy"),
+        re.compile(r"data(_raw)?(_chan2)?(_raw)?\.bin"),
+        ".suite2p",
+    ),
+    Beside("ThorImage", ("Experiment.xml",), re.compile(r"Image_\d+(_\d+)+\.raw"), ".thorimage"),
+)
+_DESCRIPTIONS = tuple(os.sep + name for program in PROGRAMS for name in program.descriptions)
+
+
+def find_description(path: str) -> tuple[Beside, str] | None:
+    """The program that wrote a flat binary file, and the description beside it."""
+    directory, name = os.path.split(path)
+    for program in PROGRAMS:
+        if program.files.fullmatch(name):
+            for description in program.descriptions:
+                found = os.path.join(directory, description)
+                if os.path.exists(found):
+                    return program, found
+    return None
+
+
+def described_files(paths: Sequence[str], conf_filename: str) -> list[str]:
+    """The flat binary files among the files of directories in which a program described them.
+
+    Empty where no directory has such a file, or a ``conf.json`` describes them.
+
+    Raises
+    ------
+    ValueError
+        If a directory has several: of which channel or kind they are, the names alone say.
+    """
+    directories = [
+        os.path.dirname(path) for path in paths if (os.sep + path).endswith(_DESCRIPTIONS)
+    ]
+    if not directories or os.path.exists(os.path.join(directories[0], conf_filename)):
+        return []
+    chosen: dict[str, str] = {}
+    for path in paths:
+        directory = os.path.dirname(path)
+        if directory not in directories or find_description(path) is None:
+            continue
+        if directory in chosen:
+            raise ValueError(
+                f"{directory or '.'}: has several recordings, such as "
+                f"{os.path.basename(chosen[directory])} and {os.path.basename(path)}: give one of "
+                f"them, as in loadImages({quote(chosen[directory])})"
+            )
+        chosen[directory] = path
+    return list(chosen.values())

@@ -1,0 +1,201 @@
+"""Flat binary files that are pages one after the other, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from ...core.cleanup import quietly
+from ...core.ranges import consecutive
+from ...errors import FormatError
+from ..base import Handle, Header, Scratch, cut_planes
+from ..byte_ranges import byteswap, copy_axes, open_file, read_into
+from ..options import ALL_PLANES, Options
+from ..page_order import PageOrder, choose_pages
+from ..places import Places
+from .description import Description
+
+# What says of how the pages of a file take turns.
+ORDERING = ("nplanes", "nchannels", "order", "flyback")
+
+
+class RawPagesHandle(Handle):
+    """The images of a file of pages. See `Handle`."""
+
+    def __init__(
+        self,
+        path: str,
+        header: Header,
+        described: Description,
+        pages: np.ndarray,
+        scratch: Scratch | None = None,
+    ) -> None:
+        super().__init__(path, header, len(pages), scratch)
+        self.described = described
+        self.pages = pages
+        self._fd: int | None = open_file(path)[0]
+
+    def close(self) -> None:
+        descriptor, self._fd = self._fd, None
+        if descriptor is not None:
+            quietly(os.close, descriptor)
+
+    def _find_places(self, start: int, stop: int) -> Places | None:
+        pages, stored = self.pages[start:stop], self.described.stored
+        steps = np.diff(pages, axis=1)
+        if self._fd is None or self.described.column_major or (steps != steps[:, :1]).any():
+            return None
+        status = os.fstat(self._fd)
+        size = self.described.page_bytes
+        stride = steps[:, 0] * size if pages.shape[1] > 1 else np.zeros(len(pages), dtype=np.int64)
+        plain = np.dtype(np.uint8) if stored.kind == "b" else stored
+        return Places(
+            self.described.offset + pages[:, 0] * size,
+            stride,
+            pages.shape[1],
+            plain,
+            status.st_size,
+            status.st_mtime_ns,
+        )
+
+    def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
+        volumes, turned = len(self.header.dims) == 3, self.described.column_major
+        if not (volumes or turned):
+            self._read_pages(self.pages[start:stop, 0], out)
+            return
+        shape = self.described.dims[::-1] if turned else self.described.dims
+        for image in range(start, stop):
+            stored = self.scratch.take((self.pages.shape[1], *shape), out.dtype)
+            self._read_pages(self.pages[image], stored)
+            order = (2, 1, 0) if turned else (1, 2, 0)
+            copy_axes(stored, order, out[image - start].reshape(*self.described.dims, -1))
+
+    def _read_pages(self, pages: np.ndarray, out: np.ndarray) -> None:
+        """Read pages into out, by one call where they lie one after the other."""
+        if self._fd is None:
+            raise ValueError(f"{self.path}: the file is closed")
+        order = np.argsort(pages, kind="stable")
+        if (order != np.arange(len(pages))).any():
+            for page, part in zip(pages, out, strict=True):
+                self._read_run(int(page), part)
+            return
+        for a, b in consecutive(pages):
+            self._read_run(int(pages[a]), out[a:b])
+
+    def _read_run(self, page: int, out: np.ndarray) -> None:
+        if self._fd is None:
+            raise ValueError(f"{self.path}: the file is closed")
+        place = self.described.offset + page * self.described.page_bytes
+        read_into(self._fd, place, out, self.path)
+        byteswap(out, self.described.stored)
+
+
+def is_paged(described: Description, options: Options) -> bool:
+    """Whether a file is pages one after the other, as many as it has."""
+    if len(described.dims) != 2 or described.axes is not None:
+        return False
+    return described.order is not None or any(
+        getattr(options, name) is not None for name in ORDERING[:2]
+    )
+
+
+def page_order(described: Description, options: Options) -> PageOrder:
+    """How the pages of a file take turns: the arguments win over what a program says."""
+    said = described.order or PageOrder()
+    planes, flyback = said.planes, said.flyback
+    if options.nplanes is not None:
+        planes, flyback = 0, ()
+        if options.nplanes != ALL_PLANES:
+            planes = int(options.nplanes)
+    channels = said.channels if options.nchannels is None else options.nchannels
+    return PageOrder(options.order or said.order, channels, planes, flyback)
+
+
+def plan_pages(path: str, described: Description, options: Options) -> np.ndarray:
+    """(images, planes): the numbers of the pages that each image has.
+
+    Raises
+    ------
+    FormatError
+        If the file ends within a page or an image, and that is not to be dropped, or has another
+        number of pages than was said.
+    ValueError
+        If the arguments do not fit.
+    """
+    size = _size(path) - described.offset
+    pages, left = divmod(max(0, size), described.page_bytes)
+    if pages == 0 or (left and options.incomplete is None):
+        raise FormatError(
+            f"{path}: pages of shape {described.dims} and dtype {described.stored} take "
+            f"{described.page_bytes} bytes each, and the file has {max(0, size)}: "
+            f"{left} are left over; correct its description, or give shape= (or dims=) and dtype="
+        )
+    order = page_order(described, options)
+    if options.order is not None and order.channels == 1 and order.planes == 1:
+        raise ValueError(
+            f"{path}: order={options.order!r} means nothing for pages of one channel and one plane"
+        )
+    channel = _choose(path, order.channels, described, options)
+    _require_count(path, pages, described, options)
+    return _plan(path, pages, channel, order, options)
+
+
+def count_pages(path: str, described: Description) -> int:
+    """How many whole pages a file has."""
+    return max(0, _size(path) - described.offset) // described.page_bytes
+
+
+def _size(path: str) -> int:
+    fd, size = open_file(path)
+    quietly(os.close, fd)
+    return size
+
+
+@lru_cache(maxsize=2)  # a long movie is opened for every batch
+def _plan(path: str, pages: int, channel: int, order: PageOrder, options: Options) -> np.ndarray:
+    if isinstance(options.nplanes, int):
+        cut_planes(path, pages // order.channels, options, droppable=True)
+    if options.flyback is None and order.flyback:
+        options = replace(options, flyback=order.flyback)
+    planned = choose_pages(path, order.table(pages), channel, options, order.planes)
+    if pages % order.channels and options.incomplete is None:
+        raise ValueError(
+            f"{path}: its {pages} pages are not of {order.channels} channels each: "
+            f"the last {pages % order.channels} are left over"
+        )
+    planned.flags.writeable = False
+    return planned
+
+
+def _choose(path: str, channels: int, described: Description, options: Options) -> int:
+    from ..tif.plan import choose_channel
+
+    if options.channel is not None and options.nchannels is None and described.order is None:
+        raise ValueError(
+            f"{path}: channel={options.channel} means nothing where nothing says of channels; "
+            "nchannels= says how many the pages are of"
+        )
+    return choose_channel(path, channels, options)
+
+
+def _require_count(path: str, pages: int, described: Description, options: Options) -> None:
+    """Compare the pages with those that a program meant to write, where it alone is asked."""
+    if not described.frames or described.order is None:
+        return
+    if any(getattr(options, name) is not None for name in (*ORDERING, "dims", "shape", "dtype")):
+        return
+    order = described.order
+    expected = {described.frames * order.channels, described.frames * order.cycle}
+    stopped = described.stoppable or options.incomplete is not None
+    if pages in expected or (pages < min(expected) and stopped):
+        return
+    planes = order.planes - len(order.flyback)
+    raise FormatError(
+        f"{path}: it has {pages} pages, but what {described.found['program']} wrote beside it "
+        f"says {min(expected)}, of {order.channels} channels, {planes} planes and "
+        f"{len(order.flyback)} more of flyback; nchannels= and nplanes= say how many there "
+        "are, shape= and dtype= what a page is"
+    )

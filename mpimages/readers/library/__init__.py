@@ -1,0 +1,1 @@
+"""Formats that well-kept libraries read: a thin reader over each."""
