@@ -15,7 +15,8 @@ import tifffile
 from PIL import Image
 
 from mpimages import ThunderContext
-from mpimages.readers import FORMATS, get
+from mpimages.readers import FORMATS as ALL
+from mpimages.readers import Header, Options, get
 from tests.support.data import recording
 
 # What is not about the content of files, or is so for all formats.
@@ -56,6 +57,9 @@ WRITERS = {
     "npy": lambda path, array: path.write_bytes(npy_bytes(array)),
     "mmap": lambda path, array: path.write_bytes(array.swapaxes(-1, -2).astype("<f4").tobytes()),
 }
+# Those that a library reads are not written here: what they take is in test_library_readers.
+FORMATS = {name: ALL[name] for name in ALL if name in WRITERS}
+BY_LIBRARIES = [name for name in ALL if name not in WRITERS]
 # What is needed to read one page that a writer has written.
 NEEDED = {"stack": {"shape": (5, 4), "dtype": "<u2"}, "hdf5": {"dataset": "a"}}
 VOLUME = {"dims": (4, 5, 6), "dtype": "<u2"}  # of flat binary files of pages, column-major
@@ -187,7 +191,7 @@ def require_refused(found, argument):
 def test_each_argument_has_a_row():
     assert set(ARGUMENTS) == {*GIVEN, *CHECKED, *CHOOSE}
     assert set(EFFECTS) == set(WRITERS)
-    assert set(FORMATS) <= set(EFFECTS)
+    assert set(BY_LIBRARIES) == {"nd2", "czi", "lif"}
     for name in FORMATS:
         taken = {argument for argument in get(name).takes if argument not in CHECKED}
         assert taken <= set(EFFECTS[name]), name
@@ -215,6 +219,21 @@ def test_an_argument_has_an_effect_or_is_refused(load, tmp_path, name, argument)
         require_refused(load(name, {**needed, argument: wrong}), argument)
     else:
         require_refused(load(name, {**needed, argument: GIVEN[argument]}), f"{argument}=")
+
+
+@pytest.mark.parametrize("name", BY_LIBRARIES)
+def test_what_a_library_does_not_take_is_refused(name):
+    reader = get(name)
+    header = Header("a", (5, 4), np.dtype("uint16"), 1)
+    for argument, value in GIVEN.items():
+        if argument not in reader.takes:
+            with pytest.raises(ValueError, match=f"{argument}="):
+                reader.check(Options(**{argument: value}), header)
+    for argument, (_, wrong) in CHECKED.items():
+        with pytest.raises(ValueError, match=f"{argument}="):
+            reader.check(
+                Options(**{argument: np.dtype(wrong) if argument == "dtype" else wrong}), header
+            )
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if "flyback" in get(name).takes])

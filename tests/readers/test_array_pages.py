@@ -106,7 +106,7 @@ def test_what_is_left_over(comm, shared_path):
         ({"axes": "ZYX", "nchannels": 3, "channel": 0}, "not of nchannels=3 channels in turn"),
         ({"axes": "CYX", "nchannels": 2, "channel": 0}, "leave nchannels= out"),
         ({"axes": "ZYX", "order": "CZT"}, "give nchannels= with it"),
-        ({"axes": "ZYX", "flyback": 40}, "must leave one"),
+        ({"axes": "ZYX", "flyback": 40}, "leave one at least"),
         ({"axes": "TYX", "flyback": 1}, "axes= with Z in place of T"),
         ({"axes": "ZYX", "nchannels": 2, "channel": 0, "nplanes": 7}, "a.npy"),
     ],
