@@ -208,7 +208,8 @@ def lif_bytes(arrays):
         channels = "".join(
             '<ChannelDescription DataType="0" ChannelTag="0" NameOfMeasuredQuantity="" '
             f'Min="0" Max="1" Unit="" LUTName="Gray" IsLUTInverted="0" '
-            f'Resolution="{8 * array.itemsize}" BytesInc="{channel * array.strides[2]}" BitInc="0"/>'
+            f'Resolution="{8 * array.itemsize}" '
+            f'BytesInc="{channel * array.strides[2]}" BitInc="0"/>'
             for channel in range(array.shape[2])
         )
         dimensions = "".join(
