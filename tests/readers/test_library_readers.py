@@ -1,9 +1,11 @@
 """Formats that libraries read, by stand-ins with the libraries' documented interfaces.
 
-nd2 0.12, czifile 2019.7.2 and liffile 2026.2 write none of their files.
+nd2 0.12, czifile 2019.7.2 and liffile 2026.2 write none of their files. A LIF made by hand is
+read by the library itself, where it is installed.
 """
 
 import itertools
+import struct
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -12,7 +14,8 @@ import pytest
 
 from mpimages import FormatError, ThunderContext
 from mpimages.readers.registry import extensions
-from tests.support.data import recording
+from tests.support.data import recording, same_bits
+from tests.support.recordings import read_all
 
 SIZES = {"T": 3, "Z": 4, "C": 2}
 SHAPE = (3, 4, 2, 6, 5)
@@ -77,7 +80,7 @@ class LifFile(Closing):
     def __init__(self, path):
         self.images = [
             SimpleNamespace(
-                name=f"Series{number}",
+                path=f"Series{number}",
                 sizes={"C": 2, "T": 3, "Z": 4, "Y": 6, "X": 5},
                 dtype=np.dtype("uint16"),
                 frame=lambda number=number, **at: movie(number)[at["T"], at["Z"], at["C"]],
@@ -193,3 +196,61 @@ def test_mosaics_and_what_is_incomplete(form, library, path, tsc, monkeypatch):
         monkeypatch.setattr(library, "__init__", changed)
         with pytest.raises(FormatError, match=rf"a\.czi: .*{told}"):
             tsc.loadImages(path, dataset="0", channel=0)
+
+
+def lif_bytes(arrays):
+    """A LIF, version 2, as LAS X writes it: a header of XML, and a block of memory for each image.
+
+    Each array is (T, Z, C, row, column), and lies so in its block.
+    """
+    elements = ""
+    for number, array in enumerate(arrays):
+        channels = "".join(
+            '<ChannelDescription DataType="0" ChannelTag="0" NameOfMeasuredQuantity="" '
+            f'Min="0" Max="1" Unit="" LUTName="Gray" IsLUTInverted="0" '
+            f'Resolution="{8 * array.itemsize}" '
+            f'BytesInc="{channel * array.strides[2]}" BitInc="0"/>'
+            for channel in range(array.shape[2])
+        )
+        dimensions = "".join(
+            f'<DimensionDescription DimID="{kind}" NumberOfElements="{array.shape[axis]}" '
+            f'Origin="0" Length="1e-4" Unit="m" BitInc="0" BytesInc="{array.strides[axis]}"/>'
+            for kind, axis in ((1, 4), (2, 3), (3, 1), (4, 0))
+            if array.shape[axis] > 1
+        )
+        elements += (
+            f'<Element Name="Series{number}"><Data><Image><ImageDescription><Channels>{channels}'
+            f"</Channels><Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
+            f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_{number}"/></Element>'
+        )
+    header = (
+        '<LMSDataContainerHeader Version="2"><Element Name="project"><Data><Experiment/></Data>'
+        '<Memory Size="0" MemoryBlockID="MemBlock_none"/>'
+        f"<Children>{elements}</Children></Element></LMSDataContainerHeader>"
+    )
+    text = header.encode("utf-16-le")
+    content = struct.pack("<IIBI", 0x70, len(text) + 5, 0x2A, len(header)) + text
+    for number, array in enumerate(arrays):
+        name = f"MemBlock_{number}".encode("utf-16-le")
+        head = (0x70, len(name) + 14, 0x2A, array.nbytes, 0x2A, len(name) // 2)
+        content += struct.pack("<IIBQBI", *head) + name + array.tobytes()
+    return content
+
+
+def test_a_lif_by_its_library(tmp_path):
+    pytest.importorskip("liffile")
+    path = tmp_path / "a.lif"
+    volumes, movies = movie().astype("<u2"), movie(1)[:, :1].astype("<u2")
+    path.write_bytes(lif_bytes([volumes, movies]))
+    with pytest.raises(ValueError, match=r"choose one by dataset=: 'Series0', 'Series1'"):
+        read_all("lif", path)
+    for channel in (0, 1):
+        found = read_all("lif", path, dataset="Series0", channel=channel)
+        assert same_bits(found, np.moveaxis(movie()[:, :, channel], 1, -1))
+        found = read_all("lif", path, dataset="Series1", channel=channel)
+        assert same_bits(found, movie(1)[:, 0, channel])
+    content = path.read_bytes()
+    for length in (0, 7, 40, len(content) - 9):
+        path.write_bytes(content[:length])
+        with pytest.raises(FormatError, match=r"a\.lif"):
+            read_all("lif", path, dataset="Series1", channel=1)

@@ -199,8 +199,13 @@ def guard(path: str, library: str) -> Iterator[None]:
     """Turn what a library raises, of any type, into FormatError."""
     try:
         yield
-    except (OSError, ImportError, MemoryError):
+    except (ImportError, MemoryError):
         raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Not of the system: a library's word for a file that is too short.
+        raise FormatError(f"{path}: {library} cannot read it: {error}") from error
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
     except Exception as error:

@@ -10,7 +10,7 @@ from .base import LibraryReader, Scene
 
 
 class LifReader(LibraryReader):
-    """The reader of LIF files. Its images are recordings of their own, by their names."""
+    """The reader of LIF files. Its images are recordings of their own, by their paths."""
 
     name = "lif"
     library = "liffile"
@@ -19,7 +19,7 @@ class LifReader(LibraryReader):
         return library.LifFile(path)
 
     def scene_names(self, file: Any) -> list[str]:
-        return [image.name for image in file.images]
+        return [image.path for image in file.images]
 
     def scene(self, file: Any, number: int) -> Scene:
         image = file.images[number]
