@@ -134,7 +134,7 @@ def _entry_points() -> dict[str, tuple[EntryPoint, ...]]:
 @cache
 def _load(name: str, points: tuple[EntryPoint, ...]) -> Reader:
     """The reader that an entry point stands for."""
-    packages = [point.dist.name if point.dist else point.value for point in points]
+    packages = sorted(point.dist.name if point.dist else point.value for point in points)
     if len(points) > 1:
         raise TypeError(
             f"inputFormat={name!r}: {' and '.join(packages)} have a reader of this name each: "
