@@ -140,7 +140,7 @@ def test_a_file_that_is_cut_off(tsc, comm, shared_path, monkeypatch, toys):
 
 
 @pytest.mark.ranks
-@pytest.mark.parametrize("where", ["import", "multiple", "open", "read"])
+@pytest.mark.parametrize("where", ["import", "open", "read"])
 def test_a_reader_that_fails_on_one_rank(tsc, comm, shared_path, monkeypatch, toys, where):
     """All ranks raise alike, and the context goes on."""
     last = comm.size - 1
@@ -148,11 +148,6 @@ def test_a_reader_that_fails_on_one_rank(tsc, comm, shared_path, monkeypatch, to
     raising = "        if fails: raise RuntimeError('one rank')\n"
     if where == "import":
         text = fails + "if fails: raise RuntimeError('one rank')\n" + READER
-    elif where == "multiple":
-        text = fails + READER.replace(
-            "    def open(", "    def multiple(self, options, header):\n" + raising +
-            "        return True\n\n    def open(",
-        )  # fmt: skip
     else:
         name = {"open": "found = self", "read": 'with open(self.path, "rb")'}[where]
         text = fails + READER.replace(f"        {name}", f"{raising}        {name}")
