@@ -10,7 +10,7 @@ import numpy as np
 from ..core.json_types import JsonObject
 from .base import cut_planes
 from .options import Options
-from .page_order import choose_pages, order_of
+from .page_order import choose_channel, choose_pages, order_of
 
 # Stands for an axis of length 1 that means nothing.
 LEFT_OUT = "-"
@@ -51,22 +51,6 @@ def array_axes(path: str, shape: Sequence[int], axes: str | None, channel: int |
     if length is not None:
         choose_channel(path, length, channel)
     return found.replace("C", LEFT_OUT) if length == 1 else found
-
-
-def choose_channel(path: str, channels: int, channel: int | None, names: str = "") -> int:
-    """Which of so many channels is read; ValueError where that is not said, or is none of them.
-
-    `names` is said with their number.
-    """
-    if channel is None and channels > 1:
-        raise ValueError(
-            f"{path}: it has {channels} channels{names}; say which one by "
-            f"{_channel_choice(channels)}"
-        )
-    if (channel or 0) >= channels:
-        said = "one channel" if channels == 1 else f"{channels} channels"
-        raise ValueError(f"{path}: there is no channel {channel}: it has {said}{names}, from 0")
-    return channel or 0
 
 
 def _default(path: str, shape: tuple[int, ...]) -> str:

@@ -19,7 +19,7 @@ from ..errors import FormatError
 from .base import Header, Reader
 from .names import Named, Proposal, find_missing, list_pattern, propose
 from .options import Options
-from .page_order import C, T, Z, choose_pages
+from .page_order import C, T, Z, choose_channel, choose_pages
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,11 @@ class NamedFiles(FileSet):
 
     def choose_channel(self, table: np.ndarray, options: Options) -> int:
         # Where the names say none, each file is asked for one of its own.
-        chosen = choose_named(self.paths[0], self.channels, options) if self.channels else 0
+        chosen = (
+            choose_channel(self.paths[0], len(self.channels), options.channel, self.channels)
+            if self.channels
+            else 0
+        )
         rows = self.numbers[self.numbers[:, C] == chosen] if self.channels else self.numbers
         missing = find_missing(rows, self.channels)
         if missing.number and not (options.incomplete and missing.at_end):
@@ -152,24 +156,6 @@ class NamedFiles(FileSet):
                 f"{advice}"
             )
         return chosen
-
-
-def choose_named(path: str, channels: Sequence[str], options: Options) -> int:
-    """The channel to read, of those with these names."""
-    if options.channel is None:
-        if len(channels) == 1:
-            return 0
-        named = ", ".join(f"{number} {name}" for number, name in enumerate(channels))
-        raise ValueError(
-            f"{path}: has {len(channels)} channels ({named}); choose one by channel=0 to "
-            f"channel={len(channels) - 1}"
-        )
-    if options.channel >= len(channels):
-        raise ValueError(
-            f"{path}: there is no channel {options.channel}: it has {len(channels)} "
-            f"channel{'s' if len(channels) > 1 else ''}, counted from 0"
-        )
-    return options.channel
 
 
 def named_set(reader: Reader, listed: Named, options: Options) -> NamedFiles:

@@ -113,6 +113,30 @@ def pages_of_channel(path: str, table: np.ndarray, channel: int) -> np.ndarray:
     return chosen[np.lexsort((table[chosen, Z], table[chosen, T]))]
 
 
+def choose_channel(path: str, channels: int, channel: int | None, names: Sequence[str] = ()) -> int:
+    """The channel to read, of so many, which may have names.
+
+    Raises
+    ------
+    ValueError
+        If one must be chosen, or there is no such channel.
+    """
+    named = f" ({', '.join(f'{i} {name}' for i, name in enumerate(names))})" if names else ""
+    if channel is None:
+        if channels == 1:
+            return 0
+        raise ValueError(
+            f"{path}: has {channels} channels{named}; choose one by channel=0 to "
+            f"channel={channels - 1}"
+        )
+    if channel >= channels:
+        raise ValueError(
+            f"{path}: there is no channel {channel}: it has {channels} "
+            f"channel{'s' if channels > 1 else ''}{named}, counted from 0"
+        )
+    return channel
+
+
 def choose_pages(
     path: str, table: np.ndarray, channel: int, options: Options, whole: int = 0
 ) -> np.ndarray:

@@ -101,7 +101,7 @@ def test_what_is_left_over(comm, shared_path):
     ("given", "told"),
     [
         ({"nchannels": 2}, "axes= with Z in place of T"),
-        ({"axes": "ZYX", "nchannels": 2}, "2 channels; say which one by channel=0"),
+        ({"axes": "ZYX", "nchannels": 2}, "2 channels; choose one by channel=0"),
         ({"axes": "ZYX", "nchannels": 2, "channel": 2}, "no channel 2"),
         ({"axes": "ZYX", "nchannels": 3, "channel": 0}, "not of nchannels=3 channels in turn"),
         ({"axes": "CYX", "nchannels": 2, "channel": 0}, "leave nchannels= out"),

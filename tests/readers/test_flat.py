@@ -497,8 +497,8 @@ def test_a_shape_that_may_be_in_the_usual_order_is_read(tmp_path, name, shape):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"axes": "TYXC"}, r"2 channels; say which one by channel=0 \(or 1\)"),
-        ({"axes": "TYXC", "channel": 2}, "no channel 2: it has 2 channels, from 0"),
+        ({"axes": "TYXC"}, "2 channels; choose one by channel=0 to channel=1"),
+        ({"axes": "TYXC", "channel": 2}, "no channel 2: it has 2 channels, counted from 0"),
         ({"axes": "TYXZ", "channel": 1}, "means nothing.*axes='TYXC'"),
         ({"axes": "TYXZ", "channel": 0}, "means nothing.*axes='TYXC'"),
         ({"axes": "TYX"}, "does not have the axes 'TYX'.*axes='TZYX'"),

@@ -244,7 +244,7 @@ def imaris(array, chunks=(2, 4, 4)):
 def test_imaris(tsc, write, command, planes):
     array = recording(3, (2, planes, 6, 7), "uint8")
     path = write(imaris(array), "a.ims")
-    with pytest.raises(ValueError, match=r"2 channels \(colour 0, colour 1\).*channel=0"):
+    with pytest.raises(ValueError, match=r"2 channels \(0 colour 0, 1 colour 1\).*channel=0"):
         tsc.loadImages(path)
     with pytest.raises(ValueError, match="no channel 2"):
         tsc.loadImages(path, channel=2)

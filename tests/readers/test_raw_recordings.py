@@ -77,7 +77,7 @@ def test_offset_and_axes_of_conf(tmp_path):
     write_json(tmp_path / "conf.json", conf)
     found = read_all("stack", path, channel=1)
     np.testing.assert_array_equal(found, as_images(array[:, :, 1]))
-    refused(path, "it has 2 channels")
+    refused(path, "has 2 channels; choose")
     refused(path, "nchannels=2 means nothing for an array with the axes", nchannels=2)
     write_json(tmp_path / "conf.json", {"shape": DIMS, "dtype": ">i2", "offset": 7})
     pages = array.reshape(-1, *DIMS)

@@ -14,7 +14,7 @@ from ...errors import FormatError
 from ..base import Handle, Header, Scratch, cut_planes
 from ..byte_ranges import byteswap, copy_axes, open_file, read_into
 from ..options import ALL_PLANES, Options
-from ..page_order import PageOrder, choose_pages
+from ..page_order import PageOrder, choose_channel, choose_pages
 from ..places import Places
 from .description import Description
 
@@ -171,14 +171,12 @@ def _plan(path: str, pages: int, channel: int, order: PageOrder, options: Option
 
 
 def _choose(path: str, channels: int, described: Description, options: Options) -> int:
-    from ..tif.plan import choose_channel
-
     if options.channel is not None and options.nchannels is None and described.order is None:
         raise ValueError(
             f"{path}: channel={options.channel} means nothing where nothing says of channels; "
             "nchannels= says how many the pages are of"
         )
-    return choose_channel(path, channels, options)
+    return choose_channel(path, channels, options.channel)
 
 
 def _require_count(path: str, pages: int, described: Description, options: Options) -> None:

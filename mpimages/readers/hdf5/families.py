@@ -17,8 +17,8 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...core.text import shortened
-from ..array_axes import choose_channel
 from ..options import Options
+from ..page_order import choose_channel
 from .links import LinkedFiles
 from .sequence import PLACE
 
@@ -126,8 +126,8 @@ def _imaris(files: LinkedFiles, options: Options) -> Family | None:
                 f"which has {len(numbers)} channels apart; leave it out"
             )
         names = [_words(files, f"DataSetInfo/Channel {n}", "Name") or str(n) for n in numbers]
-        said = f" ({shortened(names)})" if len(names) > 1 else ""
-        channel = numbers[choose_channel(files.path, len(numbers), options.channel, said)]
+        told = names if len(names) > 1 else ()
+        channel = numbers[choose_channel(files.path, len(numbers), options.channel, told)]
         name = f"DataSet/ResolutionLevel 0/TimePoint {PLACE}/Channel {channel}/Data"
     elif not IMARIS.fullmatch(name):
         return None

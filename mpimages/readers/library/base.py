@@ -18,7 +18,7 @@ from ...errors import FormatError
 from ..array_axes import require_kind
 from ..base import Handle, Header, Reader, Scratch
 from ..options import Options
-from ..tif.plan import choose_channel
+from ..page_order import choose_channel
 
 # Of so many scenes the names are told.
 NAMES_TOLD = 10
@@ -86,7 +86,7 @@ class LibraryReader(Reader):
             file = self._open(path)
         try:
             scene = self._choose(path, file, options)
-            choose_channel(path, scene.size("C"), options)
+            choose_channel(path, scene.size("C"), options.channel)
         finally:
             file.close()
         dtype = image_dtype(scene.dtype, f"{path}: dtype")
@@ -106,7 +106,7 @@ class LibraryReader(Reader):
             file = self._open(path)
         try:
             scene = self._choose(path, file, options)
-            channel = choose_channel(path, scene.size("C"), options)
+            channel = choose_channel(path, scene.size("C"), options.channel)
             header.require(path, scene.dims, image_dtype(scene.dtype))
             if not self.multiple(options, header):
                 header.require_count(path, scene.size("T"))

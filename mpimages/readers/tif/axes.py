@@ -19,9 +19,9 @@ from ...errors import FormatError
 from ...formats.tif_tags import LSM, STK_PLANES
 from ..base import cut_planes
 from ..options import Options
-from ..page_order import PageOrder, choose_pages, order_of, planes_left_out
+from ..page_order import PageOrder, choose_channel, choose_pages, order_of, planes_left_out
 from .index import TifIndex
-from .plan import REGARDLESS, Plan, choose_channel, mixed, refuse_channel, sizes_found
+from .plan import REGARDLESS, Plan, mixed, refuse_channel, sizes_found
 
 
 def make_plan(path: str, index: TifIndex, options: Options, damaged: bool = False) -> Plan:
@@ -86,7 +86,7 @@ def _by_arguments(path: str, index: TifIndex, options: Options, damaged: bool) -
     images, planes = cut_planes(path, each, options, droppable)
     if not isinstance(options.nplanes, int) and damaged:
         images = 0
-    channel = choose_channel(path, order.channels, options)
+    channel = choose_channel(path, order.channels, options.channel)
     table = replace(order, planes=planes).table(images * planes * order.channels)
     pages = choose_pages(path, table, channel, options, planes)
     sizes = {"C": order.channels, "Z": planes, "T": images}

@@ -16,9 +16,9 @@ import numpy as np
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..options import Options
-from ..page_order import choose_pages, pages_of_channel
+from ..page_order import choose_channel, choose_pages, pages_of_channel
 from .index import OME_ROOT
-from .plan import Plan, choose_channel, mixed, number, sizes_found, unit_name
+from .plan import Plan, mixed, number, sizes_found, unit_name
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -282,7 +282,7 @@ def choose_ome_channel(path: str, planes: np.ndarray, channels: int, options: Op
             f"{path}: of {channels} channels it has pages of channel {here[0]} alone: choose the "
             f"files of one channel by a pattern, and say which it is by channel={here[0]}"
         )
-    return choose_channel(path, channels, options)
+    return choose_channel(path, channels, options.channel)
 
 
 def metadata_of(pixels: ElementTree.Element) -> JsonObject:

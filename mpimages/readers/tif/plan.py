@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ..options import Options
-from ..page_order import PageOrder, choose_pages, pages_of_channel
+from ..page_order import PageOrder, choose_channel, choose_pages, pages_of_channel
 
 # What helps where a header is wrong.
 REGARDLESS = "; nplanes=1, without channel=, takes all of its pages for images"
@@ -71,7 +71,7 @@ def plan_table(
     if options.nplanes is not None and options.channel is None:
         everything = np.arange(count)[np.newaxis]
         return replace(plan, pages=everything, metadata=metadata, note=mixed(channels))
-    channel = choose_channel(path, channels, options)
+    channel = choose_channel(path, channels, options.channel)
     if options.nplanes is not None:
         pages = pages_of_channel(path, table, channel)[np.newaxis]
     else:
@@ -82,22 +82,6 @@ def plan_table(
 def sizes_found(order: str, sizes: dict[str, int]) -> dict[str, int]:
     """As the axes of `Header.found`: those of more than one, the fastest first."""
     return {axis: sizes[axis] for axis in order if sizes.get(axis, 1) > 1}
-
-
-def choose_channel(path: str, channels: int, options: Options) -> int:
-    """The channel to read."""
-    if options.channel is None:
-        if channels == 1:
-            return 0
-        raise ValueError(
-            f"{path}: has {channels} channels; choose one by channel=0 to channel={channels - 1}"
-        )
-    if options.channel >= channels:
-        raise ValueError(
-            f"{path}: there is no channel {options.channel}: it has {channels} "
-            f"channel{'s' if channels > 1 else ''}, counted from 0"
-        )
-    return options.channel
 
 
 def refuse_channel(path: str, options: Options) -> None:

@@ -21,11 +21,12 @@ from ..array_axes import require_kind
 from ..base import Handle, Header, Reader, Scratch
 from ..byte_ranges import copy_axes
 from ..options import Options
+from ..page_order import choose_channel
 from ..places import Places
 from .axes import header_channels, make_plan
 from .index import TifIndex
 from .pages import TifPages
-from .plan import REGARDLESS, Plan, choose_channel
+from .plan import REGARDLESS, Plan
 from .whole import drop_damaged, index_whole, pages_beyond
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def _choose_sample(pages: TifPages, options: Options) -> tuple[Options, int]:
             f"{pages.path}: what its OME header says of pages with {samples} values per pixel is "
             f"not followed; nplanes= beside channel= says how many of its pages are an image"
         )
-    choose_channel(pages.path, samples, options)
+    choose_channel(pages.path, samples, options.channel)
     pages.index = index.of_sample(options.channel)
     return replace(options, channel=None), samples
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...errors import FormatError
-from ..file_sets import FileSet, choose_named
+from ..file_sets import FileSet
 from ..options import Options
-from ..page_order import PageOrder, T
+from ..page_order import PageOrder, T, choose_channel
 from .index import TifIndex
 from .pages import TifPages
 
@@ -86,7 +86,7 @@ class RunningFiles(FileSet):
         return np.concatenate(tables)
 
     def choose_channel(self, table: np.ndarray, options: Options) -> int:
-        return choose_named(self.paths[0], self.channels, options)
+        return choose_channel(self.paths[0], len(self.channels), options.channel, self.channels)
 
     def whole(self) -> int:
         return self.order.planes - len(self.order.flyback)
