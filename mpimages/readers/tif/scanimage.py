@@ -121,9 +121,11 @@ class ScanImage:
     def find_order(self, count: int) -> PageOrder:
         """How the pages take turns; ValueError where the header contradicts itself."""
         channels, slices = len(self.channels), self.slices
-        if slices == 1:
+        # Of one slice, too, there is flyback where its volumes follow each other fast.
+        flyback = self._flyback(count) if slices > 1 or self.says("hFastZ.enable") else 0
+        if slices == 1 and not flyback:
             return PageOrder("CZT", channels, 1)
-        flyback, repeats = self._flyback(count), self._repeats()
+        repeats = self._repeats()
         if flyback and self.average > 1:
             raise ValueError(f"{self}, and averages over {self.average} frames with flyback")
         planes = slices + flyback
