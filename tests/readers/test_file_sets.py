@@ -359,6 +359,23 @@ def test_sets_that_are_not_whole(tsc, write, shared_path):
     np.testing.assert_array_equal(found, volumes(array)[:3])
 
 
+def test_the_first_file_of_a_set_alone(tsc, write, shared_path):
+    """A copy that was stopped: the file ends with a whole volume."""
+    array = movie((6, 3, 1, 8, 9))
+    path = write(lambda d: write_mmstack(d, array, [6]))
+    tsc.comm.Barrier()
+    if tsc.rank == 0:
+        os.remove(shared_path / "in" / "a_MMStack_1.ome.tif")
+    tsc.comm.Barrier()
+    with pytest.raises(FormatError, match="files that are not there, the first is a_MMStack_1"):
+        tsc.loadImages(path)
+    for given in ("*.tif", "a_MMStack.ome.tif"):
+        found = tsc.loadImages(os.path.join(path, given)).toArray()
+        np.testing.assert_array_equal(found, volumes(array)[:2])
+    found = tsc.loadImages(path, incomplete="drop").toArray()
+    np.testing.assert_array_equal(found, volumes(array)[:2])
+
+
 def test_files_of_two_sets(tsc, write, shared_path):
     path = write(lambda d: write_mmstack(d, movie(), [7]))
     if tsc.rank == 0:

@@ -32,7 +32,8 @@ def find_set(paths: Sequence[str], options: Options, complete: bool) -> FileSet 
             index = pages.index
     except (OSError, ValueError):
         return None  # what is wrong the reader says
-    if index.is_ome and (len(paths) > 1 or "BinaryOnly" in index.description):
+    # Of a directory with one file alone, the others may be missing.
+    if index.is_ome and (len(paths) > 1 or complete or "BinaryOnly" in index.description):
         from .ome_set import ome_set
 
         return ome_set(paths[0], index.description, paths, options, complete)
