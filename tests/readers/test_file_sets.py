@@ -538,6 +538,31 @@ def test_volumes_of_scanimage_go_on_in_the_next_file(tsc, write, shared_path):
         tsc.loadImages(path, channel=0)
 
 
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("channelSave = [1;2]", "channelSave = 1"),
+        ("actualNumSlices = 3", "actualNumSlices = 2"),
+        ("hFastZ.numFramesPerVolume = 4", "hFastZ.numFramesPerVolume = 3"),
+    ],
+)
+def test_another_recording_of_scanimage_beside_it(tsc, write, monkeypatch, said, instead):
+    array = movie(dtype="int16")
+
+    def make(directory):
+        write_scanimage(directory, array, [10])
+        monkeypatch.setattr("tests.readers.test_file_sets.SCANIMAGE", other)
+        write_scanimage(directory, array[:3], [], 2)
+
+    other = SCANIMAGE.replace(said, instead)
+    path = write(make)
+    for given in ({}, {"incomplete": "drop"}, {"stopIdx": 3}):
+        with pytest.raises(FormatError, match=r"scan_00002_00001\.tif: is of another recording"):
+            tsc.loadImages(path, channel=0, **given)
+    one = tsc.loadImages(os.path.join(path, "scan_00001_*.tif"), channel=0)
+    np.testing.assert_array_equal(one.toArray(), volumes(array, 0))
+
+
 def test_a_recording_of_scanimage_that_was_stopped(tsc, write, shared_path):
     array = movie(dtype="int16")
     path = write(lambda d: write_scanimage(d, array, [10, 22]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ..options import Options
 from ..page_order import PageOrder, T
 from .index import TifIndex
 from .pages import TifPages
+
+if TYPE_CHECKING:
+    from .scanimage import ScanImage
 
 # By what each file of a set is read as pages: what the user says of planes, the set heeds.
 AS_PAGES: JsonObject = {
@@ -44,8 +48,11 @@ def find_set(paths: Sequence[str], options: Options, complete: bool) -> FileSet 
 
 def _scanimage_set(index: TifIndex, paths: Sequence[str], options: Options) -> FileSet | None:
     """A recording of ScanImage that goes on in the next file, wherever that begins."""
-    from .scanimage import describe_recording, page_order
+    from .scanimage import describe_recording, page_order, read_scanimage
 
+    header = read_scanimage(index)
+    if header is None:
+        return None
     try:
         order = page_order(index, options)
         if order is None:
@@ -55,7 +62,7 @@ def _scanimage_set(index: TifIndex, paths: Sequence[str], options: Options) -> F
         return None  # the reader says it of the first file
     own = replace(options, **AS_PAGES)
     names = found["channels"]
-    return RunningFiles(list(paths), own, True, names, metadata, found, order)
+    return RunningFiles(list(paths), own, True, names, metadata, found, order, header=header)
 
 
 @dataclass(frozen=True)
@@ -65,9 +72,12 @@ class RunningFiles(FileSet):
     Attributes
     ----------
     order : PageOrder
+    header : ScanImage
+        The first file's.
     """
 
     order: PageOrder = field(default_factory=PageOrder)
+    header: ScanImage = field(kw_only=True)
 
     def table(self, counts: np.ndarray, options: Options) -> np.ndarray:
         tables: list[np.ndarray] = []
@@ -96,11 +106,25 @@ class RunningFiles(FileSet):
         """The files [first, last) of each recording: one that is cut within a volume goes on."""
         found, first, pages = [], 0, 0
         for file, count in enumerate(counts.tolist()):
+            if file:
+                self._require_same(file)
             if file > first and not self._goes_on(file, pages):
                 found.append((first, file))
                 first, pages = file, 0
             pages += count
         return [*found, (first, len(counts))]
+
+    def _require_same(self, file: int) -> None:
+        """Raise FormatError where the pages of a file take turns otherwise than the first's."""
+        from .scanimage import read_scanimage
+
+        header = read_scanimage(_first_index(self.paths[file]))
+        if header is None or header.turns != self.header.turns:
+            raise FormatError(
+                f"{self.paths[file]}: is of another recording than {self.paths[0]}: "
+                f"{header or 'it has no header of ScanImage'}, and there {self.header}; choose "
+                f"the files of one by a pattern or a list"
+            )
 
     def _goes_on(self, file: int, pages: int) -> bool:
         """Whether a file goes on with the volume that `pages` pages before it have not ended."""
@@ -116,10 +140,15 @@ class RunningFiles(FileSet):
         return number == expected
 
 
-def first_frame(path: str) -> int:
-    """The number of the first frame of a file of ScanImage, from 1; 0 where it says none."""
+def _first_index(path: str) -> TifIndex:
+    """The index of a file's first page."""
     with TifPages(path) as pages:
         pages.find_index(1)
-        description = pages.index.description.replace("\r", "\n")
+        return pages.index
+
+
+def first_frame(path: str) -> int:
+    """The number of the first frame of a file of ScanImage, from 1; 0 where it says none."""
+    description = _first_index(path).description.replace("\r", "\n")
     found = re.search(r"^\s*(?:frameNumbers?|Frame Number) *= *(\d{1,12})", description, re.M)
     return int(found[1]) if found else 0
