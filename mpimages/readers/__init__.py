@@ -17,7 +17,7 @@ from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
 from .flat.beside import described_files
 from .incomplete_files import Rest, count_images, inspect_first
-from .listing import files_with, list_files, natural_key, path_list, refuse_without_effect
+from .listing import BELOW, files_with, list_files, natural_key, path_list, refuse_without_effect
 from .names import Named, list_pattern
 from .options import Options
 from .places import Places
@@ -141,10 +141,12 @@ def find_input(
             return "stack", paths
         name, problems = added_for(paths)
         if name is None and ext is None:
+            above = not recursive and any(map(os.path.isdir, path_list(data_path)))
             raise ValueError(
                 f"{paths[0]}: the format cannot be told by the name; if it is an image, "
                 f"inputFormat= says of which format ({', '.join(FORMATS)}); others are not read: "
                 f"export them as TIFF{f' ({problems})' if problems else ''}"
+                f"{BELOW if above else ''}"
             )
         if name is None:
             return "stack", paths

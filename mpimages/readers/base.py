@@ -327,6 +327,13 @@ class Reader(ABC):
         """
         return None
 
+    def by_name(self, path: str, options: Options) -> Options:
+        """The options for files whose names say what they are, of which this is the first.
+
+        A header may say otherwise, or that of one file may speak of all.
+        """
+        return options
+
     def multiple(self, options: Options, header: Header) -> bool:
         """Whether each file must be asked for its number of images; otherwise it is one.
 

@@ -7,6 +7,7 @@ channel each page is of. `arrange` makes of that, and of the user's choice, the 
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from .base import Header, Reader
 from .names import Named, Proposal, find_missing, list_pattern, propose
 from .options import Options
 from .page_order import C, T, Z, choose_channel, choose_pages
+
+logger = logging.getLogger("mpimages")
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class FileSet(ABC):
             If they make no images, of the channel that is chosen.
         """
         try:
-            return self._arrange(counts, options)
+            pages = self._arrange(counts, options)
         except FormatError:
             if options.incomplete is not None or stop is None or stop < 0:
                 raise
@@ -98,6 +101,12 @@ class FileSet(ABC):
             if stop > len(whole):
                 raise
             return whole
+        if options.incomplete is not None:
+            try:
+                self._arrange(counts, replace(options, incomplete=None))
+            except FormatError as error:
+                logger.warning("left out, as it is incomplete: %s", error)
+        return pages
 
     def _arrange(self, counts: np.ndarray, options: Options) -> np.ndarray:
         table = self.table(counts, options)
@@ -175,7 +184,15 @@ def named_set(reader: Reader, listed: Named, options: Options) -> NamedFiles:
     )
     if "dims" not in reader.takes:
         own = replace(own, dims=None, shape=None)  # of the whole image, not of a plane
-    first = reader.inspect(listed.paths[0], own)
+    plain = reader.by_name(listed.paths[0], own)
+    first = reader.inspect(listed.paths[0], plain)
+    if plain != own:  # the header still tells the size of a pixel
+        try:
+            told = reader.inspect(listed.paths[0], replace(own, nplanes=1))
+            first = replace(first, metadata=told.metadata, found=told.found)
+        except (FormatError, ValueError):
+            pass
+    own = plain
     if has[Z] and len(first.dims) > 2:
         raise ValueError(
             f"{listed.paths[0]}: has {first.dims[2]} planes, but {{z}} in pattern="
@@ -193,7 +210,13 @@ def named_set(reader: Reader, listed: Named, options: Options) -> NamedFiles:
     if channels:
         found["channels"] = list(channels)
     return NamedFiles(
-        listed.paths, own, reader.multiple(own, first), channels, found=found, numbers=listed.table
+        listed.paths,
+        own,
+        reader.multiple(own, first),
+        channels,
+        metadata=first.metadata,
+        found=found,
+        numbers=listed.table,
     )
 
 

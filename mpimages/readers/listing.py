@@ -263,6 +263,9 @@ def _directories(head: str) -> list[str]:
     return sorted({path for path in found if os.path.isdir(path)})
 
 
+BELOW = " (recursive=True searches the directories below)"
+
+
 def _nothing(
     path: str, kind: str, found: Sequence[str], extensions: Sequence[str] | None, recursive: bool
 ) -> str:
@@ -279,7 +282,7 @@ def _nothing(
             "otherwise: give the pattern in their case, or the directory"
         )
     if kind == "directory" and not recursive:
-        message += " (recursive=True searches the directories below)"
+        message += BELOW
     if found:
         message += f"; it has {name_some(found)}"
     return message

@@ -404,8 +404,8 @@ _PROGRAMS = (
         False,
     ),
     # PrairieView: one stack, or stacks in one cycle each; images of one cycle, or such stacks.
-    (r"ZSeries.*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<z>\d{6})(?:\.ome)?\.tif", False),
-    (r".*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<n>\d{6})(?:\.ome)?\.tif", False),
+    (r"ZSeries.*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<z>\d{6,})(?:\.ome)?\.tif", False),
+    (r".*_Cycle(?P<t>\d{5})_Ch(?P<c>\d)_(?P<n>\d{6,})(?:\.ome)?\.tif", False),
 )  # fmt: skip
 
 

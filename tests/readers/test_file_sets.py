@@ -277,11 +277,11 @@ def test_volumes_that_go_on_in_the_next_file(tsc, write, named):
     np.testing.assert_array_equal(found, volumes(array, 0)[..., :2])
 
 
-def write_bruker(directory, array):
+def write_bruker(directory, array, digits=6):
     """As PrairieView 5: a page a file, the header of all in the first, the others name it."""
     names = {}
     for t, z, c in np.ndindex(array.shape[:3]):
-        names[t, z, c] = f"TSeries-1_Cycle{t + 1:05}_Ch{c + 1}_{z + 1:06}.ome.tif"
+        names[t, z, c] = f"TSeries-1_Cycle{t + 1:05}_Ch{c + 1}_{z + 1:0{digits}}.ome.tif"
     blocks = "".join(ome_block(*place, 0, name, name) for place, name in names.items())
     first = names[0, 0, 0]
     link = f'<BinaryOnly MetadataFile="{first}" UUID="urn:uuid:{first}"/>'
@@ -359,6 +359,23 @@ def test_sets_that_are_not_whole(tsc, write, shared_path):
     np.testing.assert_array_equal(found, volumes(array)[:3])
 
 
+def test_the_first_file_of_a_set_alone(tsc, write, shared_path):
+    """A copy that was stopped: the file ends with a whole volume."""
+    array = movie((6, 3, 1, 8, 9))
+    path = write(lambda d: write_mmstack(d, array, [6]))
+    tsc.comm.Barrier()
+    if tsc.rank == 0:
+        os.remove(shared_path / "in" / "a_MMStack_1.ome.tif")
+    tsc.comm.Barrier()
+    with pytest.raises(FormatError, match="files that are not there, the first is a_MMStack_1"):
+        tsc.loadImages(path)
+    for given in ("*.tif", "a_MMStack.ome.tif"):
+        found = tsc.loadImages(os.path.join(path, given)).toArray()
+        np.testing.assert_array_equal(found, volumes(array)[:2])
+    found = tsc.loadImages(path, incomplete="drop").toArray()
+    np.testing.assert_array_equal(found, volumes(array)[:2])
+
+
 def test_files_of_two_sets(tsc, write, shared_path):
     path = write(lambda d: write_mmstack(d, movie(), [7]))
     if tsc.rank == 0:
@@ -366,6 +383,78 @@ def test_files_of_two_sets(tsc, write, shared_path):
     tsc.comm.Barrier()
     with pytest.raises(ValueError, match=r"does not speak of 1 of the 3 files, as of b_MMStack"):
         tsc.loadImages(path, channel=0)
+
+
+def write_skipped(directory, array, skipped, cut=12):
+    """As Micro-Manager 2.0 where a channel skips frames or slices: two files, or one."""
+    places = [place for place in np.ndindex(array.shape[:3]) if place not in skipped]
+    names = ["a_MMStack.ome.tif", "a_MMStack_1.ome.tif"]
+    blocks = "".join(
+        ome_block(*place, k - cut * (k >= cut), names[k >= cut], int(k >= cut))
+        for k, place in enumerate(places)
+    )
+    header = ome_image(array.shape, blocks)
+    link = f'<BinaryOnly MetadataFile="{names[0]}" UUID="urn:uuid:0"/>'
+    for i, (some, content) in enumerate(((places[:cut], header), (places[cut:], link))):
+        if some:
+            pages = [array[place] for place in some]
+            write_tif(directory / names[i], pages, OME.format(uuid=i, content=content))
+
+
+@pytest.mark.parametrize("cut", [12, 99], ids=["two files", "one file"])
+def test_a_channel_of_every_second_time(tsc, write, cut):
+    array = movie((5, 3, 2, 8, 9))
+    skipped = {(t, z, 1) for t in (1, 3) for z in range(3)}
+    path = write(lambda d: write_skipped(d, array, skipped, cut))
+    every = tsc.loadImages(path, channel=0)
+    assert every.metadata["frameInterval"] == 0.5
+    images = tsc.loadImages(path, channel=1)
+    np.testing.assert_array_equal(images.toArray(), volumes(array, 1)[::2])
+    assert images.metadata["frameInterval"] == 1.0
+    assert tsc.loadImages(path, channel=1, nplanes=3).metadata["frameInterval"] == 1.0
+    planes = tsc.loadImages(path, channel=1, nplanes=1)
+    assert planes.count() == 9
+    assert "frameInterval" not in planes.metadata
+
+
+def test_planes_that_a_channel_lacks(tsc, write):
+    array = movie((4, 3, 2, 8, 9))
+    skipped = {(t, z, 1) for t in range(4) for z in (0, 2)}
+    path = write(lambda d: write_skipped(d, array, skipped))
+    with pytest.raises(FormatError, match="nplanes=1 reads single planes"):
+        tsc.loadImages(path, channel=1)
+    found = tsc.loadImages(path, channel=1, nplanes=1).toArray()
+    np.testing.assert_array_equal(found, array[:, 1, 1])
+    found = tsc.loadImages(path, channel=0, nplanes=3, flyback=1).toArray()
+    np.testing.assert_array_equal(found, volumes(array, 0)[..., :2])
+
+
+def test_times_that_are_left_out_are_told(tsc, write, caplog):
+    array = movie((4, 3, 2, 8, 9))
+    path = write(lambda d: write_skipped(d, array, {(1, 1, 0)}))
+    images = tsc.loadImages(path, channel=0, incomplete="drop")
+    np.testing.assert_array_equal(images.toArray(), volumes(array, 0)[[0, 2, 3]])
+    assert "frameInterval" not in images.metadata
+    assert ("left out, as it is incomplete" in caplog.text) == (tsc.rank == 0)
+
+
+@pytest.mark.parametrize("digits", [6, 8])
+def test_names_win_over_the_headers_of_single_pages(tsc, write, shared_path, digits):
+    array = movie((4, 3, 2, 8, 9))
+    path = write(lambda d: write_bruker(d, array, digits))
+    pattern = "TSeries-1_Cycle{t}_Ch{c}_{z}.ome.tif"
+    found = tsc.loadImages(path, pattern=pattern, channel=1).toArray()
+    np.testing.assert_array_equal(found, volumes(array, 1))
+    tsc.comm.Barrier()
+    if tsc.rank == 0:  # the header of all is in the first one
+        for name in (shared_path / "in").glob("*_Cycle00001_*"):
+            name.unlink()
+    tsc.comm.Barrier()
+    with pytest.raises(ValueError, match="speak of 3 times, 3 planes, 2 channels") as caught:
+        tsc.loadImages(path)
+    assert re.findall(r"pattern='([^']*)'", str(caught.value))[0] == pattern
+    found = tsc.loadImages(path, pattern=pattern, channel=0).toArray()
+    np.testing.assert_array_equal(found, volumes(array, 0)[1:])
 
 
 def test_positions(tsc, write):
@@ -447,6 +536,44 @@ def test_volumes_of_scanimage_go_on_in_the_next_file(tsc, write, shared_path):
     tsc.comm.Barrier()
     with pytest.raises(FormatError, match="its first frame is number 12, but the files before"):
         tsc.loadImages(path, channel=0)
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ("channelSave = [1;2]", "channelSave = 1"),
+        ("actualNumSlices = 3", "actualNumSlices = 2"),
+        ("hFastZ.numFramesPerVolume = 4", "hFastZ.numFramesPerVolume = 3"),
+    ],
+)
+def test_another_recording_of_scanimage_beside_it(tsc, write, monkeypatch, said, instead):
+    array = movie(dtype="int16")
+
+    def make(directory):
+        write_scanimage(directory, array, [10])
+        monkeypatch.setattr("tests.readers.test_file_sets.SCANIMAGE", other)
+        write_scanimage(directory, array[:3], [], 2)
+
+    other = SCANIMAGE.replace(said, instead)
+    path = write(make)
+    for given in ({}, {"incomplete": "drop"}, {"stopIdx": 3}):
+        with pytest.raises(FormatError, match=r"scan_00002_00001\.tif: is of another recording"):
+            tsc.loadImages(path, channel=0, **given)
+    one = tsc.loadImages(os.path.join(path, "scan_00001_*.tif"), channel=0)
+    np.testing.assert_array_equal(one.toArray(), volumes(array, 0))
+
+
+def test_a_file_of_scanimage_is_missing_between_whole_volumes(tsc, write, shared_path):
+    array = movie(dtype="int16")
+    path = write(lambda d: write_scanimage(d, array, [8, 24]))
+    tsc.comm.Barrier()
+    if tsc.rank == 0:
+        os.remove(shared_path / "in" / "scan_00001_00002.tif")
+    tsc.comm.Barrier()
+    with pytest.raises(FormatError, match=r"number 13, but the files before it end before frame 5"):
+        tsc.loadImages(path, channel=0)
+    some = tsc.loadImages(os.path.join(path, "*.tif"), channel=0)
+    np.testing.assert_array_equal(some.toArray(), volumes(array, 0)[[0, 3, 4]])
 
 
 def test_a_recording_of_scanimage_that_was_stopped(tsc, write, shared_path):

@@ -316,3 +316,16 @@ def test_a_pattern_in_another_case_says_so(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         find_input(tmp_path / "*.png")
     assert "upper" not in str(caught.value)
+
+
+def test_a_tree_with_other_files_at_its_top_says_where_to_look(tmp_path):
+    """As Windows leaves Thumbs.db, beside a directory for each time."""
+    touch(tmp_path, "Thumbs.db", "t0/z0.tif", "t0/Thumbs.db", "t1/z0.tif")
+    with pytest.raises(ValueError, match=r"Thumbs\.db.*recursive=True searches") as caught:
+        find_input(tmp_path)
+    assert str(caught.value).count("recursive") == 1
+    found = find_input(tmp_path, recursive=True)[1]
+    assert names(found, tmp_path) == ["t0/z0.tif", "t1/z0.tif"]
+    with pytest.raises(ValueError, match="cannot be told") as caught:
+        find_input(tmp_path / "Thumbs.db")
+    assert "recursive" not in str(caught.value)

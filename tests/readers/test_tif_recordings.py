@@ -242,6 +242,18 @@ def test_scanimage_volumes(tmp_path, version):
     assert single.metadata["frameInterval"] == pytest.approx(1 / 30)
 
 
+def test_scanimage_flyback_of_one_slice(tmp_path):
+    path = tmp_path / "a.tif"
+    movie = signed(4, 2, 2, 8, 9)
+    said = {"actualNumSlices": 1, "numFramesPerVolume": 1, "numFramesPerVolumeWithFlyback": 2}
+    more = [f"SI.hStackManager.{name} = {value}" for name, value in said.items()]
+    lines = [line for line in V2023 if line.split(" =")[0].rpartition(".")[2] not in said]
+    lines = [line for line in lines if "scanVolumeRate" not in line]
+    scanimage(path, movie.reshape(-1, 8, 9), [*lines, *more])
+    assert same_bits(read_all("tif", path, channel=1), movie[:, 0, 1])
+    assert inspect(path, channel=1).metadata["frameInterval"] == pytest.approx(2 / 30)
+
+
 def test_scanimage_stopped_early(tmp_path):
     path = tmp_path / "a.tif"
     movie = signed(4, 3, 2, 8, 9)

@@ -18,7 +18,7 @@ from ...errors import FormatError
 from ..options import Options
 from ..page_order import choose_channel, choose_pages, pages_of_channel
 from .index import OME_ROOT
-from .plan import Plan, mixed, number, sizes_found, unit_name
+from .plan import Plan, mixed, number, pace, sizes_found, unit_name
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -40,15 +40,18 @@ def plan_ome(path: str, description: str, count: int, options: Options) -> Plan 
     planes = _page_planes(path, image, blocks, sizes, count, options)
     plan = Plan("ome", metadata=metadata_of(pixels), found=found_of(header, image, sizes))
     if options.nplanes is not None and options.channel is None:
-        return _all_pages(planes, plan)
+        return _all_pages(planes, plan, sizes, options)
     channel = choose_ome_channel(path, planes, sizes["C"], options)
     if options.nplanes is not None:
-        return replace(plan, pages=pages_of_channel(path, planes, channel)[np.newaxis])
+        pages = pages_of_channel(path, planes, channel)[np.newaxis]
+        return replace(
+            plan, pages=pages, metadata=pace(plan.metadata, planes, pages, sizes, options)
+        )
     parted = len(blocks) < image.count
     pages = choose_pages(path, planes, channel, options, 0 if parted else sizes["Z"])
     if pages.shape[1] < sizes["Z"] and parted and options.flyback is None:
         raise ValueError(say_split(path, pages.shape[1], sizes["Z"]))
-    return replace(plan, pages=pages)
+    return replace(plan, pages=pages, metadata=pace(plan.metadata, planes, pages, sizes, options))
 
 
 def sizes_of(path: str, image: OmeImage) -> dict[str, int]:
@@ -265,13 +268,17 @@ def block_planes(path: str, block: ElementTree.Element, pages_left: int, planes_
     return max(0, min(pages_left, planes_left))
 
 
-def _all_pages(planes: np.ndarray, plan: Plan) -> Plan | None:
+def _all_pages(
+    planes: np.ndarray, plan: Plan, sizes: dict[str, int], options: Options
+) -> Plan | None:
     """All pages of a file by time and depth; None where the header does not tell these."""
     if len(planes) == 0 or (planes < 0).any() or len(np.unique(planes, axis=0)) < len(planes):
         return None
     channels = len(np.unique(planes[:, 2]))
     order = np.lexsort((planes[:, 1], planes[:, 0])) if channels == 1 else np.arange(len(planes))
-    return replace(plan, pages=order[np.newaxis], note=mixed(channels))
+    pages, one = order[np.newaxis], {**sizes, "C": channels}
+    metadata = pace(plan.metadata, planes, pages, one, options)
+    return replace(plan, pages=pages, metadata=metadata, note=mixed(channels))
 
 
 def choose_ome_channel(path: str, planes: np.ndarray, channels: int, options: Options) -> int:

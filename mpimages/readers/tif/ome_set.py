@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ..base import cut_planes
 from ..file_sets import FileSet
 from ..options import Options
+from ..page_order import C, choose_pages, pages_of_channel, planes_left_out
 from .geometry import LARGEST_FIELD
 from .ome import (
     OmeHeader,
@@ -29,6 +31,7 @@ from .ome import (
     weights_of,
 )
 from .pages import TifPages
+from .plan import pace
 from .sets import AS_PAGES
 from .text import decode
 
@@ -88,10 +91,14 @@ class OmeFiles(FileSet):
         return self.sizes["Z"] if self.complete else 0
 
     def _arrange(self, counts: np.ndarray, options: Options) -> np.ndarray:
-        pages = super()._arrange(counts, options)
         if options.nplanes is not None:
+            table = self.table(counts, options)
+            pages = pages_of_channel(self.paths[0], table, self.choose_channel(table, options))
             images, planes = cut_planes(self.paths[0], pages.size, options, droppable=True)
-            return pages.reshape(-1)[: images * planes].reshape(images, planes)
+            left_out = planes_left_out(self.paths[0], np.arange(planes), options)
+            kept = pages[: images * planes].reshape(images, planes)
+            return np.delete(kept, left_out, axis=1)
+        pages = super()._arrange(counts, options)
         if options.flyback is None and pages.shape[1] < self.sizes["Z"]:
             raise ValueError(say_split(self.paths[0], pages.shape[1], self.sizes["Z"]))
         return pages
@@ -162,13 +169,34 @@ def ome_set(
         list(paths),
         replace(options, **AS_PAGES),
         bool(rows[:, 1].any()) or len(rows) > len(paths),
-        metadata=metadata_of(image.pixels),
+        metadata=_metadata(path, image, rows[:, 2:], sizes, options, complete),
         found=found_of(header, image, sizes),
         rows=rows,
         sizes=sizes,
         complete=complete,
         absent=absent,
     )
+
+
+def _metadata(
+    path: str,
+    image: OmeImage,
+    table: np.ndarray,
+    sizes: dict[str, int],
+    options: Options,
+    complete: bool,
+) -> JsonObject:
+    """The metadata of the images that planes make, of these times, depths and channels."""
+    metadata = metadata_of(image.pixels)
+    channel = options.channel or 0
+    if "frameInterval" not in metadata or not (table[:, C] == channel).any():
+        return metadata
+    if options.nplanes is not None:
+        pages = pages_of_channel(path, table, channel)[np.newaxis]
+    else:
+        lenient = replace(options, incomplete="drop", flyback=None)
+        pages = choose_pages(path, table, channel, lenient, sizes["Z"] if complete else 0)
+    return pace(metadata, table, pages, sizes, options)
 
 
 def _rows(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ..options import Options
-from ..page_order import PageOrder, choose_channel, choose_pages, pages_of_channel
+from ..page_order import PageOrder, T, choose_channel, choose_pages, pages_of_channel
 
 # What helps where a header is wrong.
 REGARDLESS = "; nplanes=1, without channel=, takes all of its pages for images"
@@ -64,19 +64,53 @@ def plan_table(
     whole : int
         How many planes an image has; 0: as many as there are.
     """
-    channels = plan.found["axes"].get("C", 1)
-    metadata = dict(plan.metadata)
-    if options.nplanes is not None and options.nplanes != plan.found["axes"].get("Z", 1):
-        metadata.pop("frameInterval", None)  # that of the images that the header means
+    sizes = plan.found["axes"]
+    channels = sizes.get("C", 1)
     if options.nplanes is not None and options.channel is None:
         everything = np.arange(count)[np.newaxis]
+        metadata = pace(plan.metadata, table, everything, sizes, options)
         return replace(plan, pages=everything, metadata=metadata, note=mixed(channels))
     channel = choose_channel(path, channels, options.channel)
     if options.nplanes is not None:
         pages = pages_of_channel(path, table, channel)[np.newaxis]
     else:
         pages = choose_pages(path, table, channel, options, whole)
-    return replace(plan, pages=pages, metadata=metadata)
+    return replace(plan, pages=pages, metadata=pace(plan.metadata, table, pages, sizes, options))
+
+
+def pace(
+    metadata: JsonObject,
+    table: np.ndarray,
+    pages: np.ndarray,
+    sizes: dict[str, int],
+    options: Options,
+) -> JsonObject:
+    """Metadata whose frameInterval, from one time of a header to the next, is made that of images.
+
+    Where these are not evenly spaced, there is none.
+
+    Parameters
+    ----------
+    metadata : dict
+    table : (pages, 3) int64 ndarray
+    pages : (images, planes) int64 ndarray
+        Those that are read; where nplanes is to cut them, all in one row.
+    sizes : dict
+        How many Z and C the header says.
+    options : Options
+    """
+    if "frameInterval" not in metadata:
+        return metadata
+    paced = dict(metadata)
+    seconds, planes = paced.pop("frameInterval"), sizes.get("Z", 1)
+    cut = options.nplanes is not None
+    mixes = options.channel is None and sizes.get("C", 1) > 1
+    if cut and (options.nplanes != planes or mixes):
+        return paced
+    firsts = pages.reshape(-1)[::planes] if cut else pages[:, 0]
+    firsts = firsts[firsts < len(table)]  # the others are of no whole image
+    steps = set(np.diff(table[firsts, T]).tolist()) or {1}
+    return {**paced, "frameInterval": seconds * min(steps)} if len(steps) == 1 else paced
 
 
 def sizes_found(order: str, sizes: dict[str, int]) -> dict[str, int]:

@@ -100,6 +100,14 @@ class TifReader(Reader):
 
         return find_set(paths, options, complete)
 
+    def by_name(self, path: str, options: Options) -> Options:
+        if (options.nplanes, options.channel) != (None, None):
+            return options
+        with TifPages(path) as pages:
+            pages.find_index()
+            one = pages.index.is_ome and pages.index.count == 1
+        return replace(options, single_pages=True) if one else options
+
     def _open(self, path: str, options: Options) -> tuple[TifPages, _Understood]:
         """The pages of a file and what they are."""
         pages = TifPages(path)

@@ -26,6 +26,14 @@ _SETTLE = (
 )
 
 
+_STACK = (
+    "hStackManager.framesPerSlice", "hStackManager.numFramesPerVolume",
+    "hStackManager.numFramesPerVolumeWithFlyback", "hFastZ.enable", "hFastZ.numFramesPerVolume",
+    "hFastZ.discardFlybackFrames", "hFastZ.numDiscardFlybackFrames", "fastZEnable",
+    "fastZDiscardFlybackFrames", "fastZNumDiscardFrames", "acqNumFrames", "acq.numberOfFrames",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ScanImage:
     """What it says; 1 where it says nothing.
@@ -118,12 +126,21 @@ class ScanImage:
     def _turn(self) -> int:
         return self.count("hStackManager.numFramesPerVolumeWithFlyback")
 
+    @property
+    def turns(self) -> tuple[object, ...]:
+        """What the order of the pages follows from, however many there are."""
+        stack = self.slices > 1 or self.says("hFastZ.enable")
+        said = [self.fields.get(name) for name in _STACK] if stack else []
+        return (self.channels, self.slices, self.average, *said)
+
     def find_order(self, count: int) -> PageOrder:
         """How the pages take turns; ValueError where the header contradicts itself."""
         channels, slices = len(self.channels), self.slices
-        if slices == 1:
+        # Of one slice, too, there is flyback where its volumes follow each other fast.
+        flyback = self._flyback(count) if slices > 1 or self.says("hFastZ.enable") else 0
+        if slices == 1 and not flyback:
             return PageOrder("CZT", channels, 1)
-        flyback, repeats = self._flyback(count), self._repeats()
+        repeats = self._repeats()
         if flyback and self.average > 1:
             raise ValueError(f"{self}, and averages over {self.average} frames with flyback")
         planes = slices + flyback

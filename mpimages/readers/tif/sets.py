@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ..options import Options
 from ..page_order import PageOrder, T, choose_channel
 from .index import TifIndex
 from .pages import TifPages
+
+if TYPE_CHECKING:
+    from .scanimage import ScanImage
 
 # By what each file of a set is read as pages: what the user says of planes, the set heeds.
 AS_PAGES: JsonObject = {
@@ -32,19 +36,25 @@ def find_set(paths: Sequence[str], options: Options, complete: bool) -> FileSet 
             index = pages.index
     except (OSError, ValueError):
         return None  # what is wrong the reader says
-    if index.is_ome and (len(paths) > 1 or "BinaryOnly" in index.description):
+    # Of a directory with one file alone, the others may be missing.
+    if index.is_ome and (len(paths) > 1 or complete or "BinaryOnly" in index.description):
         from .ome_set import ome_set
 
         return ome_set(paths[0], index.description, paths, options, complete)
     if index.is_scanimage and len(paths) > 1:
-        return _scanimage_set(index, paths, options)
+        return _scanimage_set(index, paths, options, complete)
     return None
 
 
-def _scanimage_set(index: TifIndex, paths: Sequence[str], options: Options) -> FileSet | None:
+def _scanimage_set(
+    index: TifIndex, paths: Sequence[str], options: Options, complete: bool
+) -> FileSet | None:
     """A recording of ScanImage that goes on in the next file, wherever that begins."""
-    from .scanimage import describe_recording, page_order
+    from .scanimage import describe_recording, page_order, read_scanimage
 
+    header = read_scanimage(index)
+    if header is None:
+        return None
     try:
         order = page_order(index, options)
         if order is None:
@@ -54,7 +64,9 @@ def _scanimage_set(index: TifIndex, paths: Sequence[str], options: Options) -> F
         return None  # the reader says it of the first file
     own = replace(options, **AS_PAGES)
     names = found["channels"]
-    return RunningFiles(list(paths), own, True, names, metadata, found, order)
+    return RunningFiles(
+        list(paths), own, True, names, metadata, found, order, complete, header=header
+    )
 
 
 @dataclass(frozen=True)
@@ -64,9 +76,15 @@ class RunningFiles(FileSet):
     Attributes
     ----------
     order : PageOrder
+    header : ScanImage
+        The first file's.
+    complete : bool
+        Whether they are all that there are, and not chosen by the user.
     """
 
     order: PageOrder = field(default_factory=PageOrder)
+    complete: bool = True
+    header: ScanImage = field(kw_only=True)
 
     def table(self, counts: np.ndarray, options: Options) -> np.ndarray:
         tables: list[np.ndarray] = []
@@ -92,33 +110,62 @@ class RunningFiles(FileSet):
         return self.order.planes - len(self.order.flyback)
 
     def _recordings(self, counts: np.ndarray) -> list[tuple[int, int]]:
-        """The files [first, last) of each recording: one that is cut within a volume goes on."""
+        """The files [first, last) of each recording: one that ends within a volume goes on."""
         found, first, pages = [], 0, 0
+        begin = max(1, first_frame(_first_index(self.paths[0])))
         for file, count in enumerate(counts.tolist()):
-            if file > first and not self._goes_on(file, pages):
-                found.append((first, file))
-                first, pages = file, 0
+            if file:
+                index = _first_index(self.paths[file])
+                self._require_same(file, index)
+                if not self._goes_on(file, first_frame(index), begin, pages):
+                    found.append((first, file))
+                    first, pages, begin = file, 0, max(1, first_frame(index))
             pages += count
         return [*found, (first, len(counts))]
 
-    def _goes_on(self, file: int, pages: int) -> bool:
-        """Whether a file goes on with the volume that `pages` pages before it have not ended."""
-        if self.order.whole(pages) == pages:
-            return False
-        number, expected = first_frame(self.paths[file]), pages // self.order.channels + 1
-        if number not in (1, expected):
+    def _require_same(self, file: int, index: TifIndex) -> None:
+        """Raise FormatError where the pages of a file take turns otherwise than the first's."""
+        from .scanimage import read_scanimage
+
+        header = read_scanimage(index)
+        if header is None or header.turns != self.header.turns:
             raise FormatError(
-                f"{self.paths[file]}: its first frame is number {number or 'unknown'}, but the "
-                f"files before it end within a volume, before frame {expected}: files are missing, "
-                f"or not in order"
+                f"{self.paths[file]}: is of another recording than {self.paths[0]}: "
+                f"{header or 'it has no header of ScanImage'}, and there {self.header}; choose "
+                f"the files of one by a pattern or a list"
             )
-        return number == expected
+
+    def _goes_on(self, file: int, number: int, begin: int, pages: int) -> bool:
+        """Whether a file, which begins with frame `number`, goes on with a recording.
+
+        `pages` pages of it have been, and its first frame was number `begin`.
+        """
+        expected = begin + pages // self.order.channels
+        if number in (1, expected):
+            return number == expected
+        if self.order.whole(pages) == pages:
+            # Frames of which several are averaged are counted in other ways, and who has chosen
+            # the files may have left some out.
+            if number == 0 or self.header.average > 1 or not self.complete:
+                return False
+            where = ""
+        else:
+            where = " within a volume,"
+        raise FormatError(
+            f"{self.paths[file]}: its first frame is number {number or 'unknown'}, but the files "
+            f"before it end{where} before frame {expected}: files are missing, or not in order"
+        )
 
 
-def first_frame(path: str) -> int:
-    """The number of the first frame of a file of ScanImage, from 1; 0 where it says none."""
+def _first_index(path: str) -> TifIndex:
+    """The index of a file's first page."""
     with TifPages(path) as pages:
         pages.find_index(1)
-        description = pages.index.description.replace("\r", "\n")
+        return pages.index
+
+
+def first_frame(index: TifIndex) -> int:
+    """The number of the first frame of a file of ScanImage, from 1; 0 where it says none."""
+    description = index.description.replace("\r", "\n")
     found = re.search(r"^\s*(?:frameNumbers?|Frame Number) *= *(\d{1,12})", description, re.M)
     return int(found[1]) if found else 0
