@@ -336,6 +336,16 @@ def test_nwb(tsc, write, command, chunks):
     assert json.loads(command("info", path, "--json"))["dims"] == [6, 7]
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan])
+def test_nwb_of_a_rate_that_is_none(tsc, write, rate):
+    """Converters to NWB write 0 or -1 where they know no rate."""
+    array = recording(5, (6, 7), "uint8")
+    path = write(nwb(movie={"data": array.transpose(0, 2, 1), "rate": rate}))
+    images = tsc.loadImages(path)
+    assert same_bits(images.toArray(), array)
+    assert "frameInterval" not in images.metadata
+
+
 def test_nwb_of_volumes_and_of_time_stamps(tsc, write):
     array = recording(4, (6, 7, 3), "uint8")
     times = [1.0, 1.5, 2.0, 2.5]
