@@ -396,7 +396,7 @@ def _dectris(files: LinkedFiles, options: Options) -> Family | None:
         detector = "entry/instrument/detector"
         metadata: JsonObject = {}
         frame = _values(files, f"{detector}/frame_time")
-        if frame.size == 1 and _number(frame.item()):
+        if frame.size == 1 and (_number(frame.item()) or 0) > 0:
             metadata["frameInterval"] = float(frame.item())
         spacing: dict[str, float | None] = {}
         for letter in "YX":
