@@ -336,6 +336,16 @@ def test_nwb(tsc, write, command, chunks):
     assert json.loads(command("info", path, "--json"))["dims"] == [6, 7]
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan])
+def test_nwb_of_a_rate_that_is_none(tsc, write, rate):
+    """Converters to NWB write 0 or -1 where they know no rate."""
+    array = recording(5, (6, 7), "uint8")
+    path = write(nwb(movie={"data": array.transpose(0, 2, 1), "rate": rate}))
+    images = tsc.loadImages(path)
+    assert same_bits(images.toArray(), array)
+    assert "frameInterval" not in images.metadata
+
+
 def test_nwb_of_volumes_and_of_time_stamps(tsc, write):
     array = recording(4, (6, 7, 3), "uint8")
     times = [1.0, 1.5, 2.0, 2.5]
@@ -636,3 +646,17 @@ def test_a_change_of_a_file_that_is_followed_is_seen(comm, write):
         os.utime("run/run_data_000002.h5", ns=(0, 0))
     comm.Barrier()
     assert inspect(path, follow="directory").layout["followed"] != before
+
+
+def test_a_dectris_frame_time_below_zero_is_none(tsc, tmp_path):
+    """As masters have it that were written before the detector was set up."""
+    array = recording(3, (4, 5), "uint16")
+    with h5py.File(tmp_path / "m_data_000001.h5", "w") as file:
+        file["entry/data/data"] = array
+    with h5py.File(tmp_path / "m_master.h5", "w") as file:
+        file["entry/instrument/detector/frame_time"] = -1.0
+        link = h5py.ExternalLink("m_data_000001.h5", "/entry/data/data")
+        file["entry/data/data_000001"] = link
+    images = tsc.loadImages(str(tmp_path / "m_master.h5"), follow="directory")
+    assert same_bits(images.toArray(), array)
+    assert "frameInterval" not in images.metadata

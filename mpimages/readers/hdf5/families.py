@@ -351,7 +351,7 @@ def _nwb_interval(files: LinkedFiles, where: str) -> float | None:
     """The time between two images, by the rate, or by time stamps that are even."""
     start = _look_up(files, f"{where}/starting_time")
     rate = None if start is None else _number(start.attrs.get("rate"))
-    if rate:
+    if rate and rate > 0:
         return 1 / rate
     stamps = _values(files, f"{where}/timestamps")
     return (
@@ -396,7 +396,7 @@ def _dectris(files: LinkedFiles, options: Options) -> Family | None:
         detector = "entry/instrument/detector"
         metadata: JsonObject = {}
         frame = _values(files, f"{detector}/frame_time")
-        if frame.size == 1 and _number(frame.item()):
+        if frame.size == 1 and (_number(frame.item()) or 0) > 0:
             metadata["frameInterval"] = float(frame.item())
         spacing: dict[str, float | None] = {}
         for letter in "YX":
