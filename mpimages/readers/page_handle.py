@@ -9,6 +9,7 @@ import numpy as np
 
 from .base import Handle, Header, Scratch
 from .byte_ranges import copy_axes
+from .places import Places
 
 # What is read at once, unless more images lie in the same chunks.
 BATCH_BYTES = 1 << 24
@@ -39,9 +40,25 @@ class PageHandle(Handle):
         self._inner = inner
         self._pages = pages
         self._stack = Scratch()  # not that of the inner handle, which takes it meanwhile
+        self._places: Places | None = None
 
     def close(self) -> None:
         self._inner.close()
+
+    def _find_places(self, start: int, stop: int) -> Places | None:
+        """As those of the pages, where the planes of each image are evenly spaced."""
+        pages = self._pages[start:stop]
+        found = self._places or self._inner.places(0, self._inner.count)
+        if found is None or found.planes > 1:
+            return None
+        self._places = found
+        first = found.first[pages]
+        steps = np.diff(first, axis=1)
+        if (steps != steps[:, :1]).any():
+            return None
+        planes = pages.shape[1]
+        stride = steps[:, 0] if planes > 1 else np.zeros(len(first), dtype=np.int64)
+        return replace(found, first=first[:, 0], stride=stride, planes=planes)
 
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         self.read_images(np.arange(start, stop), out)

@@ -56,6 +56,11 @@ def test_pages_in_turn(tsc, shared_path, kind):
     for channel in range(CHANNELS):
         images = tsc.loadImages(path, channel=channel, **given)
         assert same_bits(images.toArray(), volumes(array, channel))
+    assert images.records.chain.source.reads_parts() == (kind in ("npy", "flat"))
+    series = shared_path / "series"
+    images.saveAsBinarySeries(str(series), memory="20kB")
+    found = tsc.loadSeries(str(series)).toArray()
+    assert same_bits(found, np.moveaxis(volumes(array, 1), 0, -1))
     some = images.filterOnKeys(lambda key: key in (0, 2, 3))
     assert same_bits(some.toArray(), volumes(array, 1)[[0, 2, 3]])
     assert same_bits(images.max(), volumes(array, 1).max(0))

@@ -22,7 +22,6 @@ ALLOWED = {
     "progress/bar.py",
     "conversion/fingerprint.py",
     "readers/flat/array.py",
-    "readers/flat/raw_pages.py",
     "readers/hdf5/families.py",
     "readers/hdf5/reader.py",
     "readers/tif/metamorph.py",

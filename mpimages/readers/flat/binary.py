@@ -23,7 +23,7 @@ from ..page_order import PageOrder
 from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
 from .array_reader import fit_array
 from .description import Description, describe
-from .raw_pages import RawPagesHandle, count_pages, is_paged, page_order, plan_pages
+from .raw_pages import count_pages, is_paged, open_pages, page_order, plan_pages
 
 
 class StackReader(Reader):
@@ -59,7 +59,7 @@ class StackReader(Reader):
         if is_paged(described, options):
             pages = plan_pages(path, described, options)
             header.require(path, _page_dims(described, pages), image_dtype(described.stored))
-            return RawPagesHandle(path, header, described, pages, scratch)
+            return open_pages(path, header, described, pages, scratch)
         return FlatHandle(path, header, _array(path, described, options), scratch)
 
     def multiple(self, options: Options, header: Header) -> bool:

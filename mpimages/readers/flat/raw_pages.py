@@ -9,88 +9,33 @@ from functools import lru_cache
 import numpy as np
 
 from ...core.cleanup import quietly
-from ...core.ranges import consecutive
 from ...errors import FormatError
 from ..base import Handle, Header, Scratch, cut_planes
-from ..byte_ranges import byteswap, copy_axes, open_file, read_into
+from ..byte_ranges import open_file
 from ..options import ALL_PLANES, Options
+from ..page_handle import PageHandle, page_header
 from ..page_order import PageOrder, choose_channel, choose_pages
-from ..places import Places
+from .array import FlatArray, FlatHandle
 from .description import Description
 
 # What says of how the pages of a file take turns.
 ORDERING = ("nplanes", "nchannels", "order", "flyback")
 
 
-class RawPagesHandle(Handle):
+def open_pages(
+    path: str,
+    header: Header,
+    described: Description,
+    pages: np.ndarray,
+    scratch: Scratch | None = None,
+) -> Handle:
     """The images of a file of pages. See `Handle`."""
-
-    def __init__(
-        self,
-        path: str,
-        header: Header,
-        described: Description,
-        pages: np.ndarray,
-        scratch: Scratch | None = None,
-    ) -> None:
-        super().__init__(path, header, len(pages), scratch)
-        self.described = described
-        self.pages = pages
-        self._fd: int | None = open_file(path)[0]
-
-    def close(self) -> None:
-        descriptor, self._fd = self._fd, None
-        if descriptor is not None:
-            quietly(os.close, descriptor)
-
-    def _find_places(self, start: int, stop: int) -> Places | None:
-        pages, stored = self.pages[start:stop], self.described.stored
-        steps = np.diff(pages, axis=1)
-        if self._fd is None or self.described.column_major or (steps != steps[:, :1]).any():
-            return None
-        status = os.fstat(self._fd)
-        size = self.described.page_bytes
-        stride = steps[:, 0] * size if pages.shape[1] > 1 else np.zeros(len(pages), dtype=np.int64)
-        plain = np.dtype(np.uint8) if stored.kind == "b" else stored
-        return Places(
-            self.described.offset + pages[:, 0] * size,
-            stride,
-            pages.shape[1],
-            plain,
-            status.st_size,
-            status.st_mtime_ns,
-        )
-
-    def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
-        volumes, turned = len(self.header.dims) == 3, self.described.column_major
-        if not (volumes or turned):
-            self._read_pages(self.pages[start:stop, 0], out)
-            return
-        shape = self.described.dims[::-1] if turned else self.described.dims
-        for image in range(start, stop):
-            stored = self.scratch.take((self.pages.shape[1], *shape), out.dtype)
-            self._read_pages(self.pages[image], stored)
-            order = (2, 1, 0) if turned else (1, 2, 0)
-            copy_axes(stored, order, out[image - start].reshape(*self.described.dims, -1))
-
-    def _read_pages(self, pages: np.ndarray, out: np.ndarray) -> None:
-        """Read pages into out, by one call where they lie one after the other."""
-        if self._fd is None:
-            raise ValueError(f"{self.path}: the file is closed")
-        order = np.argsort(pages, kind="stable")
-        if (order != np.arange(len(pages))).any():
-            for page, part in zip(pages, out, strict=True):
-                self._read_run(int(page), part)
-            return
-        for a, b in consecutive(pages):
-            self._read_run(int(pages[a]), out[a:b])
-
-    def _read_run(self, page: int, out: np.ndarray) -> None:
-        if self._fd is None:
-            raise ValueError(f"{self.path}: the file is closed")
-        place = self.described.offset + page * self.described.page_bytes
-        read_into(self._fd, place, out, self.path)
-        byteswap(out, self.described.stored)
+    count = count_pages(path, described)
+    axes = "TXY" if described.column_major else "TYX"
+    shape = (count, *(described.dims[::-1] if described.column_major else described.dims))
+    array = FlatArray(described.offset, shape, axes, described.stored)
+    inner = FlatHandle(path, page_header(header, count, 1), array, scratch)
+    return PageHandle(path, header, inner, pages, scratch)
 
 
 def is_paged(described: Description, options: Options) -> bool:
