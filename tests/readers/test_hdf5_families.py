@@ -648,15 +648,16 @@ def test_a_change_of_a_file_that_is_followed_is_seen(comm, write):
     assert inspect(path, follow="directory").layout["followed"] != before
 
 
-def test_a_dectris_frame_time_below_zero_is_none(tsc, tmp_path):
+def test_a_dectris_frame_time_below_zero_is_none(tsc, write):
     """As masters have it that were written before the detector was set up."""
     array = recording(3, (4, 5), "uint16")
-    with h5py.File(tmp_path / "m_data_000001.h5", "w") as file:
-        file["entry/data/data"] = array
-    with h5py.File(tmp_path / "m_master.h5", "w") as file:
+    write(lambda file: file.create_dataset("entry/data/data", data=array), "m_data_000001.h5")
+
+    def master(file):
         file["entry/instrument/detector/frame_time"] = -1.0
         link = h5py.ExternalLink("m_data_000001.h5", "/entry/data/data")
         file["entry/data/data_000001"] = link
-    images = tsc.loadImages(str(tmp_path / "m_master.h5"), follow="directory")
+
+    images = tsc.loadImages(write(master, "m_master.h5"), follow="directory")
     assert same_bits(images.toArray(), array)
     assert "frameInterval" not in images.metadata

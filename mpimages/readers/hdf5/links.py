@@ -55,7 +55,8 @@ class LinkedFiles(Closing):
 
     def __init__(self, path: str, file: h5py.File | None = None, follow: str | None = None) -> None:
         self.path = path
-        self.file = open_hdf5_file(path) if file is None else file
+        locking = None if follow is not None else False
+        self.file = open_hdf5_file(path, locking) if file is None else file
         self.followed: list[str] = []
         self._follow = follow is not None
         self._others: dict[str, h5py.File] = {}
@@ -240,7 +241,7 @@ class LinkedFiles(Closing):
         if key == os.path.realpath(self.path):
             return self.file
         if key not in self._others:
-            self._others[key] = open_hdf5_file(target)
+            self._others[key] = open_hdf5_file(target, locking=None)
         return self._others[key]
 
     def _require(self, file: h5py.File, other: str, what: str) -> str:

@@ -46,8 +46,11 @@ def as_format_error(path: str, what: str = "damaged") -> Iterator[None]:
         raise FormatError(f"{path}: {what}: {error}") from None
 
 
-def open_hdf5_file(path: str) -> h5py.File:
+def open_hdf5_file(path: str, locking: bool | None = False) -> h5py.File:
     """An HDF5 file opened for reading, without file locks, which many clusters lack.
+
+    With `locking` None as the library itself opens the sources of a virtual dataset. All files of
+    one must be open alike: else HDF5 1.10 gives fill values without a word, and 2.0 an error.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def open_hdf5_file(path: str) -> h5py.File:
     quietly(os.close, fd)
     try:
         try:
-            return h5py.File(path, "r", locking=False)
+            return h5py.File(path, "r", locking=locking)
         except OSError as error:
             if "locking flag" in str(error):
                 # This process has the file open with locks already: then they work here.
