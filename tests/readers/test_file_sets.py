@@ -563,6 +563,24 @@ def test_another_recording_of_scanimage_beside_it(tsc, write, monkeypatch, said,
     np.testing.assert_array_equal(one.toArray(), volumes(array, 0))
 
 
+def test_a_channel_was_taken_out_of_a_file_of_scanimage(tsc, write):
+    """By another program, which left the header of two channels: eight pages would fit it."""
+    pages = movie((8, 8, 9), "int16")
+
+    def make(directory):
+        with tifffile.TiffWriter(directory / "scan_00001.tif", bigtiff=True) as file:
+            for k, page in enumerate(pages):
+                text = f"frameNumbers = {k + 1}\n"
+                given = {"software": SCANIMAGE, "description": text, "metadata": None}
+                file.write(page, contiguous=False, **given)
+
+    path = write(make)
+    with pytest.raises(ValueError, match=r"of the frames 1 and 2: another program has taken"):
+        tsc.loadImages(path, channel=0)
+    found = tsc.loadImages(path, nplanes=4, flyback=1).toArray()
+    np.testing.assert_array_equal(found, np.moveaxis(pages.reshape(2, 4, 8, 9)[:, :3], 1, -1))
+
+
 def test_a_file_of_scanimage_is_missing_between_whole_volumes(tsc, write, shared_path):
     array = movie(dtype="int16")
     path = write(lambda d: write_scanimage(d, array, [8, 24]))

@@ -114,6 +114,7 @@ class TifIndex:
     artist: str = ""
     private: dict[int, bytes] = field(default_factory=dict)
     micromanager: str = ""
+    second: str = ""
 
     @property
     def count(self) -> int:
@@ -213,10 +214,12 @@ def index_tif(
     geometries: list[Geometry] = []
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     first: Entries | None = None
+    second: Entries | None = None
     walk = _walk(path, fd, size, layout, first_offset)
     for offsets, directories in _batches(islice(walk, limit)):
         if first is None:
-            first = Entries(path, fd, size, layout, directories[0])
+            first, *more = (Entries(path, fd, size, layout, part) for part in directories[:2])
+            second = more[0] if more else None
         kinds = np.empty(len(offsets), dtype=np.int32)
         data = np.full(len(offsets), -1, dtype=np.int64)
         for rows, entries in _same_length(directories, layout):
@@ -238,6 +241,7 @@ def index_tif(
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
     description = first.text(DESCRIPTION) if texts else ""
     software, artist = _program(fd, first) if texts else ("", "")
+    said = second is not None and SCANIMAGE.search(software or description)
     index = TifIndex(
         layout,
         size,
@@ -247,6 +251,7 @@ def index_tif(
         geometries,
         description,
         resolution,
+        second=second.text(DESCRIPTION) if said and second is not None else "",
         software=software,
         artist=artist,
         private=_private(first),

@@ -309,6 +309,7 @@ def plan_scanimage(path: str, index: TifIndex, options: Options) -> Plan | None:
         raise ValueError(f"{path}: {error}{_SETTLE}") from None
     count = index.count
     if options.nplanes is None:
+        _require_frames(path, header, index)
         _require_count(path, header, order, count)
         if order.whole(count) != count and not options.incomplete:
             raise FormatError(
@@ -357,6 +358,26 @@ def describe_recording(
     }
     found.update({"startTime": begin} if begin else {})
     return {} if seconds is None else {"frameInterval": seconds}, found
+
+
+def _require_frames(path: str, header: ScanImage, index: TifIndex) -> None:
+    """Raise ValueError where the first two pages are not of one frame, as channels are.
+
+    Another program has taken pages out then, and left the header as it was.
+    """
+    numbers = [frame_number(text) for text in (index.description, index.second)]
+    if len(header.channels) > 1 and all(numbers) and numbers[0] != numbers[1]:
+        raise ValueError(
+            f"{path}: {header}, but its first two pages are of the frames {numbers[0]} and "
+            f"{numbers[1]}: another program has taken channels out of it{_SETTLE}"
+        )
+
+
+def frame_number(description: str) -> int:
+    """The number of the frame that a page is of, from 1; 0 where it says none."""
+    text = description.replace("\r", "\n")
+    found = re.search(r"^\s*(?:frameNumbers?|Frame Number) *= *(\d{1,12})", text, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _require_count(path: str, header: ScanImage, order: PageOrder, count: int) -> None:

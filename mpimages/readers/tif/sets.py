@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -111,15 +110,18 @@ class RunningFiles(FileSet):
 
     def _recordings(self, counts: np.ndarray) -> list[tuple[int, int]]:
         """The files [first, last) of each recording: one that ends within a volume goes on."""
+        from .scanimage import frame_number
+
         found, first, pages = [], 0, 0
-        begin = max(1, first_frame(_first_index(self.paths[0])))
+        begin = max(1, frame_number(_first_index(self.paths[0]).description))
         for file, count in enumerate(counts.tolist()):
             if file:
                 index = _first_index(self.paths[file])
                 self._require_same(file, index)
-                if not self._goes_on(file, first_frame(index), begin, pages):
+                number = frame_number(index.description)
+                if not self._goes_on(file, number, begin, pages):
                     found.append((first, file))
-                    first, pages, begin = file, 0, max(1, first_frame(index))
+                    first, pages, begin = file, 0, max(1, number)
             pages += count
         return [*found, (first, len(counts))]
 
@@ -162,10 +164,3 @@ def _first_index(path: str) -> TifIndex:
     with TifPages(path) as pages:
         pages.find_index(1)
         return pages.index
-
-
-def first_frame(index: TifIndex) -> int:
-    """The number of the first frame of a file of ScanImage, from 1; 0 where it says none."""
-    description = index.description.replace("\r", "\n")
-    found = re.search(r"^\s*(?:frameNumbers?|Frame Number) *= *(\d{1,12})", description, re.M)
-    return int(found[1]) if found else 0
