@@ -159,6 +159,26 @@ def test_values_are_read_without_unpickling(tmp_path, protocol, rows):
     assert found == expected
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "rate", [np.float64(7.25), np.float32(7.25), np.float16(7.25), np.int64(7)]
+)
+def test_numpy_scalars_of_ops(tmp_path, protocol, rate):
+    both = np.int64(6)  # the same object twice, and other scalars and dtypes around it
+    more = {"a": np.float64(3), "fs": rate, "Ly": both, "Lx": both, "b": np.int64(5)}
+    write_suite2p(tmp_path, np.zeros((2, 1, 1), "i2"), protocol, **more, c=np.float32(2))
+    found = read_values(str(tmp_path / "ops.npy"), KEYS)
+    assert (found["Ly"], found["Lx"], found["fs"]) == (6, 6, rate)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_of_ops_are_no_numbers(tmp_path, protocol):
+    more = {"Ly": np.array(64), "b": np.int64(5), "Lx": np.zeros(1, int), "fs": np.bool_(True)}
+    write_suite2p(tmp_path, np.zeros((2, 1, 1), "i2"), protocol, **more, c=np.float64(2))
+    found = read_values(str(tmp_path / "ops.npy"), KEYS)
+    assert found == {"nframes": 2, "suite2p_version": "0.14.4"}
+
+
 def test_nothing_is_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
