@@ -200,6 +200,12 @@ def test_suite2p(tmp_path):
         assert handle.places(0, 7).planes == 1
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan, 1e-320, np.float32(np.inf)])
+def test_suite2p_of_a_rate_that_is_none(tmp_path, rate):
+    header = inspect(write_suite2p(tmp_path, recording(3, DIMS, "int16"), fs=rate))
+    assert "frameInterval" not in header.metadata
+
+
 def test_suite2p_that_is_wrong(tmp_path):
     movie = recording(7, DIMS, "int16")
     path = write_suite2p(tmp_path, movie, nframes=6)
@@ -269,7 +275,8 @@ def write_thorimage(directory, array, flyback=0, **more):
     array.astype("<u2").tofile(directory / "Image_0001_0001.raw")
     said = {
         "frames": times * planes, "fast": int(planes > 1), "flyback": flyback, "mode": 1,
-        "mask": (1 << channels) - 1, "average": 0, "enable": 0, "timepoints": 1, **more,
+        "mask": (1 << channels) - 1, "average": 0, "enable": 0, "timepoints": 1,
+        "rate": 30, **more,
     }  # fmt: skip
     waves = "".join(f'<Wavelength name="Chan{"ABCD"[k]}"/>' for k in range(channels))
     (directory / "Experiment.xml").write_text(
@@ -278,7 +285,7 @@ def write_thorimage(directory, array, flyback=0, **more):
         <CaptureMode mode="{said["mode"]}"/><Wavelengths>{waves}</Wavelengths>
         <ZStage enable="{said["enable"]}" steps="{planes - flyback}" stepSizeUM="4"/>
         <Timelapse timepoints="{said["timepoints"]}"/>
-        <LSM pixelX="{columns}" pixelY="{rows}" channel="{said["mask"]}" frameRate="30"
+        <LSM pixelX="{columns}" pixelY="{rows}" channel="{said["mask"]}" frameRate="{said["rate"]}"
          averageMode="{said["average"]}" averageNum="5" widthUM="10" heightUM="12"
          pixelSizeUM="2.93"/>
         <Streaming enable="1" frames="{said["frames"]}" zFastEnable="{said["fast"]}"
@@ -328,6 +335,12 @@ def test_thorimage_that_stopped_early(tmp_path):
     refused(path, "not 5 times of 4 planes", FormatError, channel=0)
     found = read_all("stack", path, channel=0, incomplete="drop")
     np.testing.assert_array_equal(found, as_images(array[:4, :, 0]))
+
+
+@pytest.mark.parametrize("rate", ["", "0", "-1", "nan", "1e-320"])
+def test_thorimage_of_a_rate_that_is_none(tmp_path, rate):
+    path = write_thorimage(tmp_path, pages_in("CZT", (5, 4, 1))[0], rate=rate)
+    assert "frameInterval" not in inspect(path).metadata
 
 
 def test_thorimage_with_more_than_was_said(tmp_path):

@@ -140,8 +140,9 @@ def _pairs(
         if isinstance(last, str) and last in keys:
             key, scalar, dtype, made = last, False, None, None
         elif key and scalar:
-            if opcode.name == "REDUCE" and isinstance(last, keys[key]):
-                yield key, last
+            if isinstance(last, (int, float)) and opcode.name == "REDUCE":
+                if isinstance(last, keys[key]):
+                    yield key, last
                 key = ""
             elif opcode.name in _ENDS or (ended and made is None) or _is_other(last):
                 key = ""
@@ -149,7 +150,7 @@ def _pairs(
             # A scalar begins with a global: by its name, by two texts, or as one that is kept.
             text_of_name = isinstance(last, str) and last.startswith("numpy")
             scalar = text_of_name or (isinstance(last, tuple) and not _is_other(last))
-            if not scalar and isinstance(last, keys[key]):
+            if not scalar and isinstance(last, (int, float, str)) and isinstance(last, keys[key]):
                 yield key, last
             key = key if scalar else ""
 
