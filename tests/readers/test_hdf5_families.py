@@ -101,7 +101,8 @@ def test_the_last_of_several_movies_may_be_shorter(write):
 @pytest.mark.parametrize(
     ("names", "given", "told"),
     [
-        (["t1", "t2", "t4"], "t{t}", "number 3 is missing, between t2 and t4"),
+        (["t1", "t2", "t4"], "t{t}", "number 3 is missing, between t2 and t4; put it back"),
+        (["t1", "t4"], "t{t}", "load one dataset at a time, such as dataset='t1'"),
         (["t1", "t01"], "t{t}", "same number"),
         (["a1"], "t{t}", "no name fits t{t}"),
         (["t1"], "x/t{t}", "no group 'x'"),
@@ -336,7 +337,7 @@ def test_nwb(tsc, write, command, chunks):
     assert json.loads(command("info", path, "--json"))["dims"] == [6, 7]
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan])
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan, 1e-320])
 def test_nwb_of_a_rate_that_is_none(tsc, write, rate):
     """Converters to NWB write 0 or -1 where they know no rate."""
     array = recording(5, (6, 7), "uint8")

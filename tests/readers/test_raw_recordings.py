@@ -159,6 +159,26 @@ def test_values_are_read_without_unpickling(tmp_path, protocol, rows):
     assert found == expected
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "rate", [np.float64(7.25), np.float32(7.25), np.float16(7.25), np.int64(7)]
+)
+def test_numpy_scalars_of_ops(tmp_path, protocol, rate):
+    both = np.int64(6)  # the same object twice, and other scalars and dtypes around it
+    more = {"a": np.float64(3), "fs": rate, "Ly": both, "Lx": both, "b": np.int64(5)}
+    write_suite2p(tmp_path, np.zeros((2, 1, 1), "i2"), protocol, **more, c=np.float32(2))
+    found = read_values(str(tmp_path / "ops.npy"), KEYS)
+    assert (found["Ly"], found["Lx"], found["fs"]) == (6, 6, rate)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_arrays_of_ops_are_no_numbers(tmp_path, protocol):
+    more = {"Ly": np.array(64), "b": np.int64(5), "Lx": np.zeros(1, int), "fs": np.bool_(True)}
+    write_suite2p(tmp_path, np.zeros((2, 1, 1), "i2"), protocol, **more, c=np.float64(2))
+    found = read_values(str(tmp_path / "ops.npy"), KEYS)
+    assert found == {"nframes": 2, "suite2p_version": "0.14.4"}
+
+
 def test_nothing_is_executed(tmp_path):
     class Bomb:
         def __reduce__(self):
@@ -178,6 +198,12 @@ def test_suite2p(tmp_path):
     assert header.metadata == {"frameInterval": pytest.approx(1 / 7.5)}
     with get("stack").open(str(path), Options(), header) as handle:
         assert handle.places(0, 7).planes == 1
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.nan, 1e-320, np.float32(np.inf)])
+def test_suite2p_of_a_rate_that_is_none(tmp_path, rate):
+    header = inspect(write_suite2p(tmp_path, recording(3, DIMS, "int16"), fs=rate))
+    assert "frameInterval" not in header.metadata
 
 
 def test_suite2p_that_is_wrong(tmp_path):
@@ -249,7 +275,8 @@ def write_thorimage(directory, array, flyback=0, **more):
     array.astype("<u2").tofile(directory / "Image_0001_0001.raw")
     said = {
         "frames": times * planes, "fast": int(planes > 1), "flyback": flyback, "mode": 1,
-        "mask": (1 << channels) - 1, "average": 0, "enable": 0, "timepoints": 1, **more,
+        "mask": (1 << channels) - 1, "average": 0, "enable": 0, "timepoints": 1,
+        "rate": 30, **more,
     }  # fmt: skip
     waves = "".join(f'<Wavelength name="Chan{"ABCD"[k]}"/>' for k in range(channels))
     (directory / "Experiment.xml").write_text(
@@ -258,7 +285,7 @@ def write_thorimage(directory, array, flyback=0, **more):
         <CaptureMode mode="{said["mode"]}"/><Wavelengths>{waves}</Wavelengths>
         <ZStage enable="{said["enable"]}" steps="{planes - flyback}" stepSizeUM="4"/>
         <Timelapse timepoints="{said["timepoints"]}"/>
-        <LSM pixelX="{columns}" pixelY="{rows}" channel="{said["mask"]}" frameRate="30"
+        <LSM pixelX="{columns}" pixelY="{rows}" channel="{said["mask"]}" frameRate="{said["rate"]}"
          averageMode="{said["average"]}" averageNum="5" widthUM="10" heightUM="12"
          pixelSizeUM="2.93"/>
         <Streaming enable="1" frames="{said["frames"]}" zFastEnable="{said["fast"]}"
@@ -308,6 +335,12 @@ def test_thorimage_that_stopped_early(tmp_path):
     refused(path, "not 5 times of 4 planes", FormatError, channel=0)
     found = read_all("stack", path, channel=0, incomplete="drop")
     np.testing.assert_array_equal(found, as_images(array[:4, :, 0]))
+
+
+@pytest.mark.parametrize("rate", ["", "0", "-1", "nan", "1e-320"])
+def test_thorimage_of_a_rate_that_is_none(tmp_path, rate):
+    path = write_thorimage(tmp_path, pages_in("CZT", (5, 4, 1))[0], rate=rate)
+    assert "frameInterval" not in inspect(path).metadata
 
 
 def test_thorimage_with_more_than_was_said(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickletools
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
@@ -31,6 +32,10 @@ STORED = np.dtype("<i2")
 # Opcodes that keep the value on top of the stack under a number, and those that take it again.
 _KEEPS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _TAKES = {"GET", "BINGET", "LONG_BINGET"}
+# Those that name a class or function.
+_NAMES = {"GLOBAL", "STACK_GLOBAL"}
+# The code of a dtype of numbers, as a pickle has it.
+_CODE = re.compile(r"[iu][1248]|f[248]")
 # Those that end a value in a dict or list.
 _ENDS = {"SETITEM", "SETITEMS", "APPEND", "APPENDS"}
 # Those that leave nothing on the stack, and lie between keys and values.
@@ -56,7 +61,7 @@ def describe(path: str, description: str, options: Options) -> Description:
         STORED,
         order=PageOrder(planes=1),
         frames=frames if isinstance(frames, int) and frames > 0 else 0,
-        planeInterval=1 / rate if isinstance(rate, (int, float)) and 0 < rate < 1e9 else 0.0,
+        planeInterval=1 / rate if isinstance(rate, (int, float)) and 1e-9 < rate < 1e9 else 0.0,
         found=found,
     )
 
@@ -100,9 +105,12 @@ def read_values(path: str, keys: Mapping[str, tuple[type, ...]]) -> dict[str, in
 def _pairs(
     content: bytes, keys: Mapping[str, tuple[type, ...]]
 ) -> Iterator[tuple[str, int | float | str]]:
-    """Yield each key with the plain value, or the NumPy integer, that follows it."""
+    """Yield each key with the plain value, or the NumPy scalar, that follows it."""
     kept: dict[int, object] = {}
     last: object = None
+    # A NumPy scalar is made of a dtype, which is made of its code, and of bytes.
+    dtype: np.dtype | None = None
+    made: object = None
     key, scalar, text = "", False, ""
     for opcode, argument, _ in pickletools.genops(content):
         if opcode.name in _KEEPS:
@@ -111,35 +119,50 @@ def _pairs(
         if opcode.name in _IDLE and not scalar:
             continue
         plain = isinstance(argument, (int, float, str, bytes)) and not isinstance(argument, bool)
-        last = (
-            kept.get(int(str(argument))) if opcode.name in _TAKES else argument if plain else None
-        )
-        if opcode.name == "GLOBAL":  # its argument is a name
-            last = None
+        if opcode.name in _TAKES:
+            last = kept.get(int(str(argument)))
+        elif opcode.name in _NAMES:
+            last = (str(argument).split()[-1] if opcode.name == "GLOBAL" else text,)
+            made = None
+        elif opcode.name == "REDUCE":
+            last = made
+        else:
+            last = argument if plain else None
+        if isinstance(last, np.dtype):
+            dtype = last
+        elif isinstance(last, str) and _CODE.fullmatch(last):
+            made = np.dtype(f"<{last}")
+        # The bytes of a scalar come last; protocol 2 has them as text and its encoding.
+        ended = isinstance(last, bytes) or last == "latin1"
+        if ended:
+            made = _number(last if isinstance(last, bytes) else text.encode("latin1"), dtype)
+        text = last if isinstance(last, str) else text
         if isinstance(last, str) and last in keys:
-            key, scalar = last, False
+            key, scalar, dtype, made = last, False, None, None
         elif key and scalar:
-            # The bytes of a NumPy scalar come last; protocol 2 has them as text and its encoding.
-            if isinstance(last, bytes):
-                yield from _integer(key, last, keys)
-            elif last == "latin1":
-                yield from _integer(key, text.encode("latin1"), keys)
-            if isinstance(last, bytes) or last == "latin1" or opcode.name in _ENDS:
+            if isinstance(last, (int, float)) and opcode.name == "REDUCE":
+                if isinstance(last, keys[key]):
+                    yield key, last
                 key = ""
-            text = last if isinstance(last, str) else text
-        elif key and isinstance(last, (int, float, str)) and isinstance(last, keys[key]):
-            yield key, last
-            key = ""
+            elif opcode.name in _ENDS or (ended and made is None) or _is_other(last):
+                key = ""
         elif key:
             # A scalar begins with a global: by its name, by two texts, or as one that is kept.
-            name = argument if opcode.name == "GLOBAL" else last
-            scalar = opcode.name in _TAKES or str(name).startswith("numpy")
+            text_of_name = isinstance(last, str) and last.startswith("numpy")
+            scalar = text_of_name or (isinstance(last, tuple) and not _is_other(last))
+            if not scalar and isinstance(last, (int, float, str)) and isinstance(last, keys[key]):
+                yield key, last
             key = key if scalar else ""
 
 
-def _integer(
-    key: str, content: bytes, keys: Mapping[str, tuple[type, ...]]
-) -> Iterator[tuple[str, int]]:
-    # Of those that may be floats it is not known what the bytes are; those of arrays are more.
-    if keys[key] == (int,) and len(content) <= 8:
-        yield key, int.from_bytes(content, "little")
+def _is_other(name: object) -> bool:
+    """Whether it names what makes no NumPy scalar, such as an array."""
+    return isinstance(name, tuple) and name[0] not in ("scalar", "dtype", "encode")
+
+
+def _number(content: bytes, dtype: np.dtype | None) -> int | float | None:
+    """The value of a NumPy scalar; None where the bytes are another object's."""
+    if dtype is None or len(content) != dtype.itemsize:
+        return None
+    number: int | float = np.frombuffer(content, dtype)[0].item()
+    return number

@@ -85,7 +85,7 @@ class _Experiment:
             value = float(self.text(element, name) or 0)
         except ValueError:
             return 0.0
-        return value if 0 < value < 1e9 else 0.0
+        return value if 1e-9 < value < 1e9 else 0.0  # so that 1 / value is finite
 
     def is_streaming(self) -> bool:
         """Whether images follow each other without a pause, or each at a time that was set."""

@@ -352,7 +352,7 @@ def _nwb_interval(files: LinkedFiles, where: str) -> float | None:
     start = _look_up(files, f"{where}/starting_time")
     rate = None if start is None else _number(start.attrs.get("rate"))
     if rate and rate > 0:
-        return 1 / rate
+        return _number(1 / rate)  # of the smallest rates it is infinite
     stamps = _values(files, f"{where}/timestamps")
     return (
         even_interval(stamps.tolist()) if stamps.ndim == 1 and stamps.dtype.kind in "fiu" else None
@@ -363,10 +363,12 @@ def _grid_spacing(files: LinkedFiles, where: str) -> tuple[dict[str, float | Non
     """The extent of a pixel by letter, and its unit, as the imaging plane says it."""
     name = f"{where}/imaging_plane/grid_spacing"
     values = np.ravel(_values(files, name))
-    if values.dtype.kind not in "fiu" or len(values) not in (2, 3) or not (values > 0).all():
-        return {}, ""
     unit = _words(files, name, "unit") or "meters"
     factor = 1e6 if unit in METRES else 1.0
+    if values.dtype.kind not in "fiu" or len(values) not in (2, 3):
+        return {}, ""
+    if not all(0 < float(v) * factor < np.inf for v in values):
+        return {}, ""
     micro = unit in METRES or unit in MICROMETRES
     spacing = {letter: float(v) * factor for letter, v in zip("XYZ", values, strict=False)}
     return dict(spacing), "µm" if micro else unit

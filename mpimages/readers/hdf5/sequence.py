@@ -61,14 +61,15 @@ def numbered_datasets(files: LinkedFiles, pattern: str, drop: bool = False) -> l
             f"{path}: dataset={pattern!r}: no name fits {start}{PLACE}{end}; "
             f"{parent or 'the file'} has {some or 'nothing'}"
         )
+    tail = f"/{rest}" if rest else ""
     numbers = sorted(numbered)
     for one, following in pairwise(numbers):
         if following != one + 1:
             raise FormatError(
                 f"{path}: dataset={pattern!r}: number {one + 1} is missing, between "
-                f"{numbered[one]} and {numbered[following]}"
+                f"{numbered[one]} and {numbered[following]}; put it back, or load one dataset at a "
+                f"time, such as dataset={f'{parent}{slash}{numbered[one]}{tail}'!r}"
             )
-    tail = f"/{rest}" if rest else ""
     names = [f"{parent}{slash}{numbered[number]}{tail}" for number in numbers]
     while names and not _is_there(files, names[-1], drop):
         if not drop:
