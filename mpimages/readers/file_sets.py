@@ -8,7 +8,6 @@ channel each page is of. `arrange` makes of that, and of the user's choice, the 
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -248,10 +247,7 @@ def find_set(
         return None
     if proposal.certain and not proposal.left_out:
         named = list_pattern(proposal.directory or ".", proposal.pattern)
-        if sorted(named.paths) == sorted(
-            os.path.join(proposal.directory or ".", p) if not proposal.directory else p
-            for p in paths
-        ):
+        if len(named.paths) == len(paths):  # no others, which were not given, match it
             return named_set(reader, named, replace(options, pattern=proposal.pattern))
     raise ValueError(say_proposal(proposal, paths))
 
