@@ -75,7 +75,10 @@ def load_images(
         reader, rest = readers.get(name), None
         if file_set is not None:
             own, counted = file_set.options, file_set.counted
-            header = file_set.describe(reader.inspect(paths[0], own))
+            page = reader.inspect(paths[0], own)
+            if options.pattern is None:  # else checked, without what the names have said
+                reader.check(replace(options, dims=None, shape=None), page)
+            header = file_set.describe(page)
         else:
             own = options
             lenient = options.incomplete is not None or bounds[1] is not None
@@ -178,11 +181,7 @@ def _find_files(
     reader = readers.get(name)
     complete = all(map(os.path.isdir, readers.path_list(data_path)))
     found = readers.find_set(reader, paths, options, complete)
-    if found is None:
-        return name, None, paths
-    header = reader.inspect(found.paths[0], found.options)
-    reader.check(replace(options, pattern=None, dims=None, shape=None), header)
-    return name, found, list(found.paths)
+    return name, found, paths if found is None else found.paths
 
 
 def _some_of(paths: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import FormatError
-from .options import ALL_PLANES, Options
+from .options import Options
 
 T, Z, C = range(3)  # the columns of a table of pages
 
@@ -86,19 +86,9 @@ class PageOrder:
         return table
 
 
-def order_of(options: Options, planes: int = 0) -> PageOrder:
-    """The order that the arguments say, for pages of which nothing else is known.
-
-    Parameters
-    ----------
-    options : Options
-    planes : int
-        Of each volume where nplanes is not given; 0: all.
-    """
-    if isinstance(options.nplanes, int):
-        planes = options.nplanes
-    elif options.nplanes == ALL_PLANES:
-        planes = 0
+def order_of(options: Options) -> PageOrder:
+    """The order that the arguments say, for pages of which nothing else is known."""
+    planes = options.nplanes if isinstance(options.nplanes, int) else 0
     return PageOrder(options.order or "CZT", options.nchannels or 1, planes)
 
 

@@ -319,18 +319,13 @@ def plan_scanimage(path: str, index: TifIndex, options: Options) -> Plan | None:
         count = order.whole(count)
     planes = order.planes - len(order.flyback)
     sizes = {"C": channels, "Z": planes, "T": -(-count // order.cycle) * order.repeats}
-    found: JsonObject = {"program": header.program, "axes": sizes_found("CZT", sizes)}
     if options.nplanes is not None:
-        found["axes"] = sizes_found("C", {"C": channels})
-    found["channels"] = list(header.channels)
-    begin = header.begin(index.description)
-    found.update({"startTime": begin} if begin else {})
+        sizes = {"C": channels}
+    metadata, found = _tell(header, index, order, options, sizes)
     plan = plan_table(
         Plan("scanimage", said=str(header), found=found),
         path, index.count, order.table(count), options, planes,
     )  # fmt: skip
-    seconds = header.interval(order, options, index.count)
-    metadata: JsonObject = {} if seconds is None else {"frameInterval": seconds}
     return replace(plan, metadata=metadata, order=None if options.nplanes is not None else order)
 
 
@@ -348,12 +343,19 @@ def describe_recording(
     if header is None:
         return {}, {}
     _require_one_region(header, index, options)
+    sizes = {"C": len(header.channels), "Z": order.planes - len(order.flyback)}
+    return _tell(header, index, order, options, sizes)
+
+
+def _tell(
+    header: ScanImage, index: TifIndex, order: PageOrder, options: Options, sizes: dict[str, int]
+) -> tuple[JsonObject, JsonObject]:
+    """`Header.metadata` and `Header.found` of pages of so many channels, planes and times."""
     seconds = header.interval(order, options, index.count)
     begin = header.begin(index.description)
-    sizes = {"C": len(header.channels), "Z": order.planes - len(order.flyback)}
     found: JsonObject = {
         "program": header.program,
-        "axes": sizes_found("CZ", sizes),
+        "axes": sizes_found("CZT", sizes),
         "channels": list(header.channels),
     }
     found.update({"startTime": begin} if begin else {})
