@@ -37,6 +37,7 @@ LIBRARIES = {
     "isa": ["isa"],
     "moments": ["moments", "tree"],
     "projection": ["projection", "moments", "tree"],
+    "registration": ["registration"],
     "runs": ["runs"],
     "series": ["series"],
     "transpose": ["transpose"],

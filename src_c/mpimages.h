@@ -132,6 +132,30 @@ int mpim_project(int isa, int kind, int dtype, const void *array, size_t outer, 
 int mpim_transpose(int isa, size_t itemsize, const void *src, size_t n, size_t m,
                    ptrdiff_t src_stride, void *dst, ptrdiff_t dst_stride);
 
+/* -- registration/registration.c --------------------------------------------------------------- */
+
+/* The part of an image that is compared, and the bins into which it is put. An image has rows of
+ * `width` pixels, each of `inner` contiguous items (the planes of a volume, else 1). The part
+ * begins at first_row, first_column and has rows x columns bins of bin_rows x bin_columns pixels;
+ * all of it lies within the image. */
+struct mpim_region {
+    size_t width, inner, first_row, first_column, rows, columns, bin_rows, bin_columns;
+};
+
+/* Sums over bins of k frames that are `stride` bytes apart, each with mean 0 and standard deviation 1:
+ * out[k][rows][columns][inner]. A bin that is not finite becomes 0, and all of an even frame. */
+int mpim_reduce_frames(int isa, int dtype, const void *frames, size_t k, ptrdiff_t stride,
+                       const struct mpim_region *region, float *out);
+
+/* The peak of each of k correlations, within reach[a] grid points of no shift on axis a. A surface
+ * has n[0] x n[1] x n[2] values, a spectrum n[0] x n[1] x (n[2] / 2 + 1) complex ones (pairs of
+ * float) and none but 0 at frequency n[a] / 2: the surface is its inverse transform with the factor
+ * 1 / (n[0] n[1] n[2]). 2 reach[a] < n[a]; an axis of one point has no shift. found[k][6]: the shift along each axis in grid points (NaN
+ * where no maximum lies beside the greatest value), the height there, and mean and standard
+ * deviation of the surface elsewhere. */
+int mpim_find_peaks(int isa, const float *surfaces, const float *spectra, size_t k,
+                    const size_t n[3], const size_t reach[3], double *found);
+
 /* -- series/series.c --------------------------------------------------------------------------- */
 
 /* Percentiles of each of k rows of t >= 1 items, q[0 .. nq-1] in 0 ... 100, by linear interpolation:
