@@ -28,7 +28,7 @@ __all__ = ["Parameters", "Recording", "write"]
 MARGIN = (40, 40, 8)  # of the canvas around the image, in pixels and planes
 REACH = 12  # half the side of the patch that a cell is drawn in
 DEPTH = 6  # the same along the axis
-ASPECT = 0.45  # planes are this many times as far apart as pixels are wide, inverted
+ASPECT = 2.0  # planes are this many times as far apart as pixels are wide
 PSF = (1.0, 1.0, 1.6)  # standard deviation of the blur, in pixels and planes
 SATURATING = 1e6  # photons for one
 # What is drawn from chance; each has a stream of its own.
@@ -100,19 +100,21 @@ class Recording:
         """The rigid part of the displacement of frame i, float64."""
         return self.shifts[self._index(i)].copy()
 
-    def field(self, i: int) -> np.ndarray:
+    def field(self, i: int, step: int = 1) -> np.ndarray:
         """Displacement of what the reference shows at each pixel: (2, rows, columns) float64.
 
-        image(x + field(x)) shows what scene(x) does; `shift` is a part of it.
+        image(x + field(x)) shows what scene(x) does; `shift` is a part of it. With a step, at
+        every so many rows and columns, from the first on.
         """
-        p = self.parameters
-        rigid = np.broadcast_to(self.shift(i)[:, None, None], (2, *p.dims[:2]))
-        if self._field is None:
-            return rigid.copy()
-        grid = np.indices(p.dims, dtype=np.float64)
-        moved = rigid + self._field.on_image(i)
-        for _ in range(8):  # each brings it closer by the slope of the field, some 20 to 50 times
-            moved = rigid + self._field.at(i, grid + moved)
+        rows, columns = self.parameters.dims[:2]
+        grid = np.mgrid[0:rows:step, 0:columns:step].astype(np.float64)
+        rigid = self.shift(i)[:2, None, None]
+        moved = np.zeros_like(grid) + rigid
+        if self._field is not None:
+            for _ in range(
+                8
+            ):  # each brings it closer by the slope of the field, three times at least
+                moved = rigid + self._field.at(i, grid + moved)
         return moved
 
     @cached_property
@@ -250,20 +252,27 @@ class _Field:
         chance = _chance(p, FIELD)
         white = chance.standard_normal((p.count, 2, 15, 15))  # three more on each side
         control = _persistent(ndimage.gaussian_filter(white, (0, 0, 0.75, 0.75), mode="wrap"), 0.9)
-        self._bases = [_spline_basis(np.arange(n) / h, 15) for n, h in zip(p.dims, self._spacing)]
-        mean = np.einsum("a,tdab,b->td", *self._means(control))
+        self._rows = self._basis(0, np.arange(p.dims[0]))
+        self._columns = self._basis(1, np.arange(p.dims[1]))
+        self._odd = self._basis(1, np.arange(p.dims[1]) - p.phase)  # columns of odd rows
+        mean = np.einsum(
+            "a,tdab,b->td", self._rows.mean(axis=0), control, self._columns.mean(axis=0)
+        )
         control -= mean[..., None, None]
-        gram = [basis.T @ basis / len(basis) for basis in self._bases]
+        gram = [basis.T @ basis / len(basis) for basis in (self._rows, self._columns)]
         square = (control * (gram[0] @ control @ gram[1])).sum(axis=(2, 3)).mean()
         self._control = control * (p.field / np.sqrt(square))
         self.greatest = np.abs(self._control).max()  # a spline stays within its control points
 
-    def _means(self, control: np.ndarray) -> tuple[np.ndarray, ...]:
-        return self._bases[0].mean(axis=0), control, self._bases[1].mean(axis=0)
+    def _basis(self, axis: int, positions: np.ndarray) -> np.ndarray:
+        return _spline_basis(positions / self._spacing[axis], 15)
 
     def on_image(self, i: int) -> np.ndarray:
         """At each pixel, (2, rows, columns): what the image shows there has come by this much."""
-        return self._bases[0] @ self._control[i] @ self._bases[1].T
+        field = np.empty((2, len(self._rows), len(self._columns)))
+        for parity, columns in enumerate((self._columns, self._odd)):
+            field[:, parity::2] = self._rows[parity::2] @ self._control[i] @ columns.T
+        return field
 
     def at(self, i: int, positions: np.ndarray) -> np.ndarray:
         """The same at any (2, ...) positions."""
@@ -289,7 +298,7 @@ def _spline_basis(positions: np.ndarray, knots: int) -> np.ndarray:
 
 def _lengths(dims: tuple[int, ...]) -> tuple[int, ...]:
     """Of the canvas: odd, so that no frequency lies at the limit, and fast to transform."""
-    return tuple(_odd_length(n + 2 * margin) for n, margin in zip(dims, MARGIN))
+    return tuple(_odd_length(n + 2 * margin) for n, margin in zip(dims, MARGIN, strict=False))
 
 
 def _odd_length(least: int) -> int:
@@ -300,7 +309,7 @@ def _odd_length(least: int) -> int:
 
 
 def _crop(canvas: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
-    return canvas[tuple(slice(margin, margin + n) for n, margin in zip(dims, MARGIN))]
+    return canvas[tuple(slice(margin, margin + n) for n, margin in zip(dims, MARGIN, strict=False))]
 
 
 def _turn(length: int, shift: np.ndarray | float, real: bool = False) -> np.ndarray:
@@ -365,7 +374,9 @@ class _Scene:
         lengths = _lengths(p.dims)
         background = _blurred(_neuropil(chance, lengths) * (1 - 0.7 * _vessels(chance, lengths)))
         self._cells = _cells(chance, lengths)  # (pixels, cells)
-        self.traces = _traces(_chance(p, ACTIVITY, p.channel, number), self._cells.shape[1], p.count)
+        self.traces = _traces(
+            _chance(p, ACTIVITY, p.channel, number), self._cells.shape[1], p.count
+        )
         self.mean = self.traces.mean(axis=0)
         self._background = background
         mean = _crop(self.at(self.mean), p.dims).mean(dtype=np.float64)
@@ -381,7 +392,7 @@ class _Scene:
 def _blurred(canvas: np.ndarray, width: float = 1.0) -> np.ndarray:
     """Blurred by so many times the point spread function, periodically: in the Fourier domain."""
     spectrum = fft.rfftn(canvas)
-    for axis, (length, sigma) in enumerate(zip(canvas.shape, PSF)):
+    for axis, (length, sigma) in enumerate(zip(canvas.shape, PSF, strict=False)):
         last = axis == canvas.ndim - 1
         frequency = fft.rfftfreq(length) if last else fft.fftfreq(length)
         gauss = np.exp(-2 * (np.pi * width * sigma * frequency) ** 2)
@@ -418,11 +429,11 @@ def _cells(chance: np.random.Generator, lengths: tuple[int, ...]) -> sparse.csr_
     wanted = int(np.prod(lengths[:2]) * 150 / 512**2)
     if len(lengths) == 3:
         wanted = int(wanted * lengths[2] / 8)
-    centers: list[np.ndarray] = []
+    centers = np.empty((0, len(lengths)))
     for center in reach + chance.random((20 * wanted, len(lengths))) * space:
-        apart = [np.linalg.norm(_in_pixels(center - other)) for other in centers]
-        if min(apart, default=99.0) > 14 and len(centers) < wanted:
-            centers.append(center)
+        apart = np.linalg.norm(_in_pixels(centers - center), axis=1)
+        if len(centers) < wanted and not (apart < 14).any():
+            centers = np.vstack([centers, center])
     patch = np.indices(tuple(2 * reach + 1)).reshape(len(lengths), -1)
     pixels, weights = [], []
     for center in centers:
@@ -441,8 +452,8 @@ def _cells(chance: np.random.Generator, lengths: tuple[int, ...]) -> sparse.csr_
 
 
 def _in_pixels(offset: np.ndarray) -> np.ndarray:
-    """Distances along the axis as pixels, less for the blur along it."""
-    return offset * np.array([1.0, 1.0, 1 / ASPECT])[: offset.shape[-1]]
+    """Offsets whose third length is in planes, as pixels."""
+    return offset * np.array([1.0, 1.0, ASPECT])[: offset.shape[-1]]
 
 
 def _profile(distance: np.ndarray, radius: float, ring: bool) -> np.ndarray:
@@ -466,6 +477,8 @@ def _traces(chance: np.random.Generator, cells: int, count: int) -> np.ndarray:
     rate = chance.choice([0.001, 0.01, 0.03], size=cells, p=[0.4, 0.4, 0.2])
     events = (chance.random(size) < rate) * chance.lognormal(0.0, 0.5, size)
     rise, decay = np.exp(-1 / 2.0), np.exp(-1 / 15.0)
-    traces = 1.5 * signal.lfilter([0, decay - rise], [1, -decay - rise, decay * rise], events, axis=0)
+    traces = 1.5 * signal.lfilter(
+        [0, decay - rise], [1, -decay - rise, decay * rise], events, axis=0
+    )
     resting = chance.uniform(0.3, 0.9, cells)
     return (resting + traces[before:] / 0.65).astype(np.float32)
