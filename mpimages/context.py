@@ -347,7 +347,7 @@ class ThunderContext:
 
         Parameters
         ----------
-        name : {'fish-images', 'mouse-images', 'fish-series'}, optional
+        name : {'fish-images', 'mouse-images', 'fish-series', 'moving-images'}, optional
             Without it the names are returned as a list.
 
         Returns

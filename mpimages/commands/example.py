@@ -12,7 +12,7 @@ from .running import Run, pass_run
 @out_of
 @click.option(
     "--name",
-    type=click.Choice(["fish-images", "mouse-images"]),
+    type=click.Choice(["fish-images", "mouse-images", "moving-images"]),
     default="fish-images",
     show_default=True,
 )

@@ -1,4 +1,4 @@
-"""Simulated recordings, to try things on: a larval fish brain and a mouse cortex.
+"""Simulated recordings, to try things on: a larval fish brain, a mouse cortex, and one that moves.
 
 They are no measurements. Cells with calcium-like transients lie on a structured background,
 and every pixel has noise that grows with its brightness. What is simulated:
@@ -6,7 +6,8 @@ and every pixel has noise that grows with its brightness. What is simulated:
 brightness(pixel, t) = background(pixel) + Σ over cells weight(pixel) · trace(t) + noise(pixel, t)
 
 A trace rises at once and decays by a fixed factor a frame; cells respond to one of four
-stimuli that come in turn, or fire by themselves.
+stimuli that come in turn, or fire by themselves. In 'moving-images' background and cells are
+displaced from image to image (moving.py), and `Example.shifts` says by how much.
 
 Chance is a hash of (seed, pixel, time), so that a rank makes the images, or the pixels, that
 it owns and no others. The bytes are the same on every machine (how: see scenes.py).
@@ -14,13 +15,15 @@ it owns and no others. The bytes are the same on every machine (how: see scenes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
 
 from ..core.text import quote
-from .scenes import Scene, bell, fish, mouse
+from .moving import MovingScene, moving
+from .scenes import Scene, fish, mouse
 
 __all__ = ["Example", "load", "names"]
 
@@ -78,15 +81,24 @@ class Example:
         """Image i, a dims-shaped array of its own. Local."""
         if not 0 <= i < self.count:
             raise IndexError(f"image {i} of {self.name}, which has {self.count}")
-        values = _values(_scene(self.scene), 0, self.npixels, np.array([i]))
+        values = _scene(self.scene).values(0, self.npixels, np.array([i]))
         return values.astype(self.dtype).reshape(self.dims)
 
     def block(self, first: int, stop: int) -> np.ndarray:
         """All times of the pixels [first, stop), in C order of an image: (k, T). Local."""
         if not 0 <= first <= stop <= self.npixels:
             raise IndexError(f"pixels {first}:{stop} of {self.name}, which has {self.npixels}")
-        values = _values(_scene(self.scene), first, stop, np.arange(self.count))
+        values = _scene(self.scene).values(first, stop, np.arange(self.count))
         return values.astype(self.dtype)
+
+    @property
+    def shifts(self) -> np.ndarray:
+        """By how much the content of each image has moved: (count, 2) float64, in pixels.
+
+        Positive towards higher rows and columns, of `dims`; 0 where nothing moves.
+        """
+        scene = _scene(self.scene)
+        return scene.shifts.copy() if isinstance(scene, MovingScene) else np.zeros((self.count, 2))
 
 
 SIMULATED = "Simulated, not measured: "
@@ -107,29 +119,21 @@ RECORDINGS = {
         ),
         Example("mouse-images", _MOUSE, "images", (64, 64), _INT16, 500, "mouse"),
         Example("fish-series", _FISH, "series", (76, 87, 2), _UINT8, 240, "fish"),
+        Example(
+            "moving-images",
+            _MOUSE + ", at low light; it drifts and trembles",
+            "images",
+            (128, 128),
+            np.dtype(np.uint16),
+            300,
+            "moving",
+        ),
     )
 }
 
 
-def _values(scene: Scene, first: int, stop: int, times: np.ndarray) -> np.ndarray:
-    """Grey levels of the pixels [first, stop) at some times, (pixels, times) int64."""
-    signal = np.zeros((stop - first, len(times)), dtype=np.int64)
-    traces = scene.traces[:, times]
-    for (pixels, weights), trace in zip(scene.cells, traces, strict=True):
-        if first > 0 or stop < len(scene.background):
-            inside = slice(*np.searchsorted(pixels, (first, stop)))
-            pixels, weights = pixels[inside], weights[inside]
-        if len(pixels):
-            signal[pixels - first] += weights[:, None] * trace
-    noise = bell(scene.seed, np.arange(first, stop)[:, None], times)
-    noise *= scene.sigma[first:stop, None]
-    signal += noise
-    signal >>= 8
-    signal += scene.background[first:stop, None]
-    signal >>= 8
-    return np.clip(signal, *scene.limits, out=signal)
-
-
 @cache
-def _scene(name: str) -> Scene:
-    return fish() if name == "fish" else mouse()
+def _scene(name: str) -> Scene | MovingScene:
+    makers: dict[str, Callable[[], Scene | MovingScene]]
+    makers = {"fish": fish, "mouse": mouse, "moving": moving}
+    return makers[name]()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Scene", "bell", "fish", "mouse"]
+__all__ = ["Scene", "bell", "chance", "fish", "mouse", "smooth", "texture", "transients"]
 
 UNIT = 256  # brightness is kept in integers, 256 to one grey level
 WARM_UP = 32  # frames before the first, so that a recording begins amid activity
@@ -30,6 +30,24 @@ class Scene:
     cells: list[tuple[np.ndarray, np.ndarray]]  # ascending pixels, weights 0…256
     traces: np.ndarray  # (cells, frames) int64, in UNITs
     limits: tuple[int, int]  # least and greatest grey level
+
+    def values(self, first: int, stop: int, times: np.ndarray) -> np.ndarray:
+        """Grey levels of the pixels [first, stop) at some times, (pixels, times) int64."""
+        signal = np.zeros((stop - first, len(times)), dtype=np.int64)
+        traces = self.traces[:, times]
+        for (pixels, weights), trace in zip(self.cells, traces, strict=True):
+            if first > 0 or stop < len(self.background):
+                inside = slice(*np.searchsorted(pixels, (first, stop)))
+                pixels, weights = pixels[inside], weights[inside]
+            if len(pixels):
+                signal[pixels - first] += weights[:, None] * trace
+        noise = bell(self.seed, np.arange(first, stop)[:, None], times)
+        noise *= self.sigma[first:stop, None]
+        signal += noise
+        signal >>= 8
+        signal += self.background[first:stop, None]
+        signal >>= 8
+        return np.clip(signal, *self.limits, out=signal)
 
 
 # Chance -----------------------------------------------------------------------------------
@@ -62,27 +80,27 @@ def bell(seed: int, pixels: np.ndarray, times: np.ndarray) -> np.ndarray:
     return total.astype(np.int64) - 1020
 
 
-def _chance(seed: int, *numbers: np.ndarray) -> np.ndarray:
+def chance(seed: int, *numbers: np.ndarray) -> np.ndarray:
     """Uniform float64 in [0, 1), each an exact multiple of 2**-32."""
     return (_hash(seed, *numbers) >> np.uint64(32)).astype(np.float64) / 2.0**32
 
 
-def _texture(seed: int, rows: np.ndarray, columns: np.ndarray, scale: float) -> np.ndarray:
+def texture(seed: int, rows: np.ndarray, columns: np.ndarray, scale: float) -> np.ndarray:
     """Smooth random values in [0, 1) with features of about `scale` pixels."""
     y, x = (rows + 64) / scale, (columns + 64) / scale
     y0, x0 = np.floor(y), np.floor(x)
-    v, u = _smooth(y - y0), _smooth(x - x0)
-    corner = [[_chance(seed, y0 + i, x0 + j) for j in (0, 1)] for i in (0, 1)]
+    v, u = smooth(y - y0), smooth(x - x0)
+    corner = [[chance(seed, y0 + i, x0 + j) for j in (0, 1)] for i in (0, 1)]
     above = corner[0][0] * (1 - u) + corner[0][1] * u
     below = corner[1][0] * (1 - u) + corner[1][1] * u
-    smooth: np.ndarray = above * (1 - v) + below * v
-    return smooth
+    between: np.ndarray = above * (1 - v) + below * v
+    return between
 
 
 # Shapes -----------------------------------------------------------------------------------
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
+def smooth(x: np.ndarray) -> np.ndarray:
     """0 below 0, 1 above 1, and a smooth rise between."""
     x = np.clip(x, 0.0, 1.0)
     rise: np.ndarray = x * x * (3 - 2 * x)
@@ -100,10 +118,10 @@ def _ellipse(
     """1 inside an ellipse, 0 outside; `edge` is the width of the border, `slope` leans it."""
     dx = (x - center[1]) / radii[1]
     dy = (y - center[0] - slope * (x - center[1])) / radii[0]
-    return _smooth((1 - (dy * dy + dx * dx)) / edge)
+    return smooth((1 - (dy * dy + dx * dx)) / edge)
 
 
-def _traces(
+def transients(
     seed: int, cells: int, frames: int, *, period: int, decay: int, peak: float, sharing: float
 ) -> np.ndarray:
     """How bright each cell is at each time: (cells, frames) int64, in UNITs.
@@ -121,14 +139,14 @@ def _traces(
     """
     cell = np.arange(cells)[:, None]
     time = np.arange(frames + WARM_UP)
-    preferred = np.floor(_chance(seed, cell) * 4)
+    preferred = np.floor(chance(seed, cell) * 4)
     stimulus = np.where(time % period == cell % 2, (time // period) % 4, -1)
-    responds = (_chance(seed + 1, cell) < sharing) & (stimulus == preferred)
-    responds &= _chance(seed + 2, cell, time) < 0.8
-    alone = _chance(seed + 3, cell, time) < 0.35 / period
-    strength = _chance(seed + 4, cell)
+    responds = (chance(seed + 1, cell) < sharing) & (stimulus == preferred)
+    responds &= chance(seed + 2, cell, time) < 0.8
+    alone = chance(seed + 3, cell, time) < 0.35 / period
+    strength = chance(seed + 4, cell)
     strength = 0.15 + 0.85 * strength * strength
-    event = (responds | alone) * strength * (0.6 + 0.4 * _chance(seed + 5, cell, time))
+    event = (responds | alone) * strength * (0.6 + 0.4 * chance(seed + 5, cell, time))
     event = np.floor(event * (peak * UNIT)).astype(np.int64)
     traces: np.ndarray = np.zeros_like(event)
     level = np.zeros(cells, dtype=np.int64)
@@ -154,7 +172,7 @@ def fish() -> Scene:
     cells, footprint = _fish_cells(dims, brain)
     background = 25.6 + levels + 9 * footprint
     sigma = np.sqrt(0.09 + 0.010 * (background - 25))
-    traces = _traces(11, len(cells), 240, period=9, decay=196, peak=58, sharing=0.6)
+    traces = transients(11, len(cells), 240, period=9, decay=196, peak=58, sharing=0.6)
     return Scene(1, _in_units(background), _in_units(sigma * 256 / BELL), cells, traces, (25, 185))
 
 
@@ -177,10 +195,10 @@ def _fish_anatomy(
     tissue = 58 * fore + 52 * tectum + 74 * cerebellum + 55 * hindbrain
     tissue = tissue + (32 - 44 * deeper) * neuropil * tectum
     overlap = np.maximum(fore + tectum + cerebellum + hindbrain, 1.0)
-    groove = 1 - 0.55 * _smooth(1 - side / 2.2)
+    groove = 1 - 0.55 * smooth(1 - side / 2.2)
     ventricle = 1 - 0.6 * _ellipse(side, x, (0.0, 47.0), (3.5, 6.5), edge=0.8)
-    grain = 0.68 + 0.34 * _texture(21, row + 200 * page, column, 3.1)
-    grain = grain + 0.22 * _texture(22, row + 200 * page, column, 9.0)
+    grain = 0.68 + 0.34 * texture(21, row + 200 * page, column, 3.1)
+    grain = grain + 0.22 * texture(22, row + 200 * page, column, 9.0)
     levels = tissue / overlap * groove * ventricle * grain
     levels = levels + (30 + 8 * deeper) * np.maximum(eye - 0.8 * lens, 0.0) * grain
     skin = _ellipse(side, x, (0.0, 44.0), (37.0, 52.0), edge=1.0)
@@ -196,7 +214,7 @@ def _fish_cells(
     spacing = 3.4
     for number in range(26 * 23 * 2):
         page, place = number % 2, number // 2
-        shake = _chance(31, np.array([number]), np.arange(3))
+        shake = chance(31, np.array([number]), np.arange(3))
         y = (place // 26 + 0.2 + 0.6 * shake[0]) * spacing
         x = (place % 26 + 0.2 + 0.6 * shake[1]) * spacing
         if y > 75 or x > 86 or brain[int(y), int(x), page] < 0.6:
@@ -217,7 +235,7 @@ def _blob(
         np.arange(low[0], high[0]), np.arange(low[1], high[1]), np.arange(2), indexing="ij"
     )
     dy, dx = (row - center[0]) / radius, (column - center[1]) / radius
-    weights = _smooth(1 - (dy * dy + dx * dx)) * np.where(page == center[2], 1.0, 0.3)
+    weights = smooth(1 - (dy * dy + dx * dx)) * np.where(page == center[2], 1.0, 0.3)
     pixels = (row * dims[1] + column) * dims[2] + page
     inside = weights > 1 / 64
     return pixels[inside], weights[inside]
@@ -231,12 +249,12 @@ def mouse() -> Scene:
     dims = (64, 64)
     row, column = np.meshgrid(*(np.arange(float(n)) for n in dims), indexing="ij")
     dy, dx = (row - 31.5) / 32, (column - 31.5) / 32
-    neuropil = 0.5 + 0.45 * _texture(41, row, column, 2.3) + 0.5 * _texture(42, row, column, 13.0)
+    neuropil = 0.5 + 0.45 * texture(41, row, column, 2.3) + 0.5 * texture(42, row, column, 13.0)
     levels = 420 * neuropil * (1 - 0.22 * (dy * dy + dx * dx)) * (1 - 0.72 * _vessels(row, column))
     cells, footprint = _mouse_cells(row, column)
     background = 90 + levels + 210 * footprint
     sigma = np.sqrt(60 + 2.6 * background)
-    traces = _traces(51, len(cells), 500, period=25, decay=236, peak=1500, sharing=0.5)
+    traces = transients(51, len(cells), 500, period=25, decay=236, peak=1500, sharing=0.5)
     return Scene(2, _in_units(background), _in_units(sigma * 256 / BELL), cells, traces, (0, 4095))
 
 
@@ -247,7 +265,7 @@ def _vessels(row: np.ndarray, column: np.ndarray) -> np.ndarray:
         (20 + 0.62 * (row - 10) - 0.006 * row * row - column, 1.5),
         (58 - 0.25 * row + 0.005 * row * row - column, 1.2),
     )
-    dark = [_smooth(1.6 - np.abs(distance) / width) for distance, width in centers]
+    dark = [smooth(1.6 - np.abs(distance) / width) for distance, width in centers]
     darkest: np.ndarray = np.maximum.reduce(dark)
     return darkest
 
@@ -259,7 +277,7 @@ def _mouse_cells(
     cells, footprint = [], np.zeros(row.shape)
     vessels = _vessels(row, column)
     for number in range(64):
-        shake = _chance(43, np.array([number]), np.arange(4))
+        shake = chance(43, np.array([number]), np.arange(4))
         y = (number // 8 + 0.2 + 0.6 * shake[0]) * 8
         x = (number % 8 + 0.2 + 0.6 * shake[1]) * 8
         if vessels[int(y), int(x)] > 0.2 or shake[2] < 0.15:
@@ -267,7 +285,7 @@ def _mouse_cells(
         radius = 3.1 + 1.1 * shake[3]
         dy, dx = (row - y) / radius, (column - x) / radius
         square = dy * dy + dx * dx
-        weights = _smooth((1 - square) * 2.2) * (1 - 0.6 * _smooth(1 - 2.6 * square))
+        weights = smooth((1 - square) * 2.2) * (1 - 0.6 * smooth(1 - 2.6 * square))
         pixels = np.flatnonzero(weights > 1 / 64)
         cells.append((pixels, np.floor(256 * weights.reshape(-1)[pixels]).astype(np.int64)))
         footprint = np.maximum(footprint, weights)
