@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from .collection import Collection
-from .core.arguments import check_dtype, check_int, check_ints, check_number
+from .core.arguments import check_dtype, check_int, check_ints, check_number, check_pattern
 from .core.json_types import JsonObject
 from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Positions, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
+from .engine.repairs import CorrectDetector, Subtract
 from .engine.selection import Settled
 from .errors import GatherWarning
 from .spmd.actions import action, stoppable
@@ -197,7 +198,7 @@ class Images(Collection):
 
     # -- steps: lazy -----------------------------------------------------------------------
 
-    def _then(self, step: Projection | Pixels) -> Self:
+    def _then(self, step: Projection | Pixels | Subtract | CorrectDetector) -> Self:
         """One more step; a wrong one is refused now where the dims are known."""
         chain = self.records.chain.then(step)
         _ = chain.dims, chain.dtype
@@ -316,6 +317,88 @@ class Images(Collection):
                 raise ValueError(f"crop: [{a}, {b}) does not lie in axis {axis} of dims {dims}")
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         return self._then(Pixels("crop", box, tuple(high)))
+
+    def subtract(self, val: float | np.ndarray) -> Self:
+        """Subtract `val` from each image; no difference wraps around. Collective; lazy.
+
+        Parameters
+        ----------
+        val : number or ndarray
+            A finite number, or an array of the images' dims: one number for each pixel. For
+            volumes it may be 2-D: the same for all planes.
+
+        Returns
+        -------
+        Images
+            Integers minus integers are signed integers of twice as many bits, at most 64. All
+            others are float32 where the images are integers of at most 16 bits, float16 or
+            float32, else float64.
+
+        Raises
+        ------
+        ValueError
+            Where `val` is not finite, has other dims, or is so large that the result's dtype
+            would not hold each difference.
+        OverflowError
+            By the action, where int64 cannot hold a difference of integers of 64 bits.
+        """
+        return self._then(Subtract(_subtrahend(val)))
+
+    def correctDetector(
+        self,
+        dark: np.ndarray | None = None,
+        flat: np.ndarray | None = None,
+        bad: np.ndarray | None = None,
+    ) -> Self:
+        """Correct each image for the detector's offset, its gain and bad pixels. Collective; lazy.
+
+        The result is (image - dark) / gain, where the gain is (flat - dark) divided by its mean
+        over all good pixels. Each bad pixel then becomes the mean of the good ones among its eight
+        neighbours in the plane. Where none of them is good, the pixel follows once neighbours have
+        been filled in.
+
+        Parameters
+        ----------
+        dark : ndarray, optional
+            What the detector gives without light, such as ``tsc.loadImages('dark/').mean()``.
+        flat : ndarray, optional
+            What it gives under even light, in the same way: with its dark in it, if `dark` is
+            given.
+        bad : bool ndarray, optional
+            True for pixels whose values mean nothing; those of `dark` and `flat` are not used
+            either.
+
+            Each has the images' dims; for volumes it may be 2-D: the same for all planes.
+
+        Returns
+        -------
+        Images
+            float32 where the images are integers of at most 16 bits, float16 or float32, else
+            float64. With `bad` alone the dtype stays, and the mean of integers is the nearest
+            integer.
+
+        Raises
+        ------
+        TypeError
+            Where nothing is given, or `bad` is not boolean.
+        ValueError
+            For other dims, a plane without a good pixel, and where at good pixels `dark` or
+            `flat` is not finite, or `flat` (minus `dark`) is not above 0.
+        """
+        if dark is None and flat is None and bad is None:
+            raise TypeError("correctDetector: give dark, flat or bad")
+        values = {
+            name: None if part is None else check_pattern(part, f"correctDetector: {name}")
+            for name, part in (("dark", dark), ("flat", flat), ("bad", bad))
+        }
+        for name, part in values.items():
+            if part is not None and (part.dtype == np.bool_) != (name == "bad"):
+                raise TypeError(
+                    f"correctDetector: {name} must be "
+                    + ("a boolean mask, such as values != 0" if name == "bad" else "numbers")
+                    + f", got an array of {part.dtype}"
+                )
+        return self._then(CorrectDetector(**values))
 
     def apply(
         self,
@@ -650,6 +733,24 @@ class Images(Collection):
 
         chain = Chain.whole(ExchangeSource(self.records))
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
+
+
+def _subtrahend(val: object) -> np.ndarray:
+    """Return what is subtracted: one number, (1,), or one for each pixel. Local."""
+    array = hasattr(type(val), "__array__") and not isinstance(val, np.generic)
+    if array or isinstance(val, list | tuple):
+        found = check_pattern(val, "subtract: val")
+    else:
+        number = check_number(val, "subtract: val")
+        if isinstance(val, int | np.integer) and -(2**63) <= val < 2**64:
+            number = int(val)
+        found = np.array([number])
+    if found.dtype == np.bool_:
+        raise TypeError("subtract: val must be numbers, got a boolean mask")
+    wrong = np.count_nonzero(~np.isfinite(found))
+    if wrong:
+        raise ValueError(f"subtract: val must be finite, got {wrong} values that are not")
+    return found
 
 
 def _from_end(key: int, keys: Positions) -> int:
