@@ -11,14 +11,23 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from .collection import Collection
-from .core.arguments import check_dtype, check_int, check_ints, check_number, check_pattern
+from .core.arguments import (
+    check_choice,
+    check_dtype,
+    check_int,
+    check_ints,
+    check_number,
+    check_pattern,
+)
 from .core.json_types import JsonObject
 from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
+from .engine.bins import BinSource
 from .engine.chain import Chain, Positions, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
 from .engine.repairs import CorrectDetector, Subtract
+from .engine.runner import Records
 from .engine.selection import Settled
 from .errors import GatherWarning
 from .spmd.actions import action, stoppable
@@ -424,6 +433,57 @@ class Images(Collection):
             raise ValueError(f"dims must have 1 to 4 axes, got {declared}")
         kind = None if dtype is None else check_dtype(dtype, "dtype")
         return self._derived(self.records.chain.then(Apply(func, declared, kind)))
+
+    def timeBin(self, n: int, how: str = "mean", remainder: str | None = None) -> Self:
+        """Make one image of n successive ones. Collective; lazy.
+
+        The results' keys count from 0, and ``metadata['frameInterval']`` is n times as long. The
+        images of a bin are summed in their order, integers exactly.
+
+        Parameters
+        ----------
+        n : int
+            From 1 on.
+        how : {'mean', 'sum'}
+            What the result is of the n images, pixel by pixel.
+        remainder : {'drop'}, optional
+            Leave out images at the end that do not fill a bin. By default they are an error.
+
+        Returns
+        -------
+        Images
+            A mean is float32 where the images are integers of at most 16 bits, float16 or float32,
+            else float64. A sum is int64 or uint64 for integers, float64 for floats.
+
+        Raises
+        ------
+        ValueError
+            Where the images are fewer than n, or do not fill the last bin. After a `filter`, or an
+            `apply` whose result is not declared, an action raises it: the number of bins is then
+            not known before.
+        OverflowError
+            By the action, where 64 bits cannot hold a sum.
+
+        Notes
+        -----
+        Of images in files or in an example each rank has whole bins. Of images in memory (`cache`,
+        ``loadImagesFromArray``) a bin may begin on another rank than it ends: one image, the sum so
+        far, is then handed on in each pass.
+        """
+        number = check_int(n, "timeBin: n", 1)
+        check_choice(how, "timeBin: how", ("mean", "sum"))
+        if remainder is not None:
+            check_choice(remainder, "timeBin: remainder", ("drop",))
+        before = self.records
+        images = Records(self.session, before.kind, before.chain, before.inputs)
+        source = BinSource(images, number, how, remainder is not None)
+        if before.count is not None:
+            source.check_count(before.count)
+        derived = self._derived(Chain.whole(source))
+        interval = derived.metadata.get("frameInterval")
+        if isinstance(interval, int | float):
+            derived.metadata["frameInterval"] = interval * number
+        return derived
 
     def renumber(self) -> Self:
         """Count the keys from 0 again, after a filter. Collective; lazy."""

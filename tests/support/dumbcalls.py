@@ -422,6 +422,16 @@ CALLS = [
     ),
     Call(
         "volumes",
+        "timeBin",
+        {"n": 1},
+        {
+            "n": ("timeBin", [*d.COUNT, 2**70]),
+            "how": ("how", d.CHOICE),
+            "remainder": ("remainder", d.CHOICE),
+        },
+    ),
+    Call(
+        "volumes",
         "apply",
         {"func": np.copy},
         {**FUNC, "dims": ("dims", d.SHAPE), "dtype": ("dtype", d.DTYPE)},
