@@ -212,7 +212,8 @@ class BinSource:
                 place = 0
                 while place < len(batch):
                     taken = batch[place : place + missing]
-                    sums.add(taken)
+                    with phase("compute", taken.nbytes):
+                        sums.add(taken)
                     place, missing = place + len(taken), missing - len(taken)
                     if missing:
                         continue
@@ -252,7 +253,8 @@ class BinSource:
         read = part.source.batches(part.positions, own, rank, limit, workspace, room)
         with closing(read):
             for batch in read:
-                session.stopping.check()
+                session.stopping.check()  # a bin of many images takes long
+                session.glance()
                 with (
                     calling(session.glance),
                     phase("compute", batch.nbytes),
@@ -309,9 +311,10 @@ def _rounds(offsets: Sequence[int], n: int, positions: Positions) -> dict[int, i
     A rank on which the bin begins needs to wait for nobody; others wait for the rank before.
     """
     rounds: dict[int, int] = {}
+    bins = positions if isinstance(positions, range) else set(positions.tolist())
     for rank, (start, stop) in enumerate(itertools.pairwise(offsets)):
         number, rest = divmod(stop, n)
-        if rest and number in positions:
+        if rest and number in bins:
             rounds[rank] = 0 if number * n >= start else rounds[rank - 1] + 1
     return rounds
 

@@ -218,8 +218,7 @@ def _gain(dark: np.ndarray | None, flat: np.ndarray, bad: np.ndarray | None) -> 
             + (
                 ""
                 if dark is None
-                else ". Of a flat without its dark, call subtract(dark), then "
-                "correctDetector(flat=...)"
+                else ". If dark was subtracted from flat before, give flat + dark"
             )
         )
     gain: np.ndarray = light / light[good].mean()

@@ -285,4 +285,4 @@ def test_who_hands_a_sum_to_whom():
     assert _rounds((0, 3, 8, 12), 4, every) == {0: 0}
     assert _rounds((0, 3, 3, 5, 6), 6, every) == {0: 0, 1: 1, 2: 2}
     assert _rounds((0, 3, 5, 7, 12), 4, every) == {0: 0, 1: 0, 2: 1}
-    assert _rounds((0, 3, 8, 12), 4, [1, 2]) == {}
+    assert _rounds((0, 3, 8, 12), 4, np.array([1, 2])) == {}
