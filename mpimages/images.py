@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from .collection import Collection
-from .core.arguments import check_dtype, check_int, check_ints, check_number
+from .core.arguments import (
+    check_choice,
+    check_dtype,
+    check_int,
+    check_ints,
+    check_number,
+    check_pattern,
+)
 from .core.json_types import JsonObject
 from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
+from .engine.bins import BinSource
 from .engine.chain import Chain, Positions, Renumber, Shape
 from .engine.image_steps import Apply, Pixels, Projection
+from .engine.repairs import CorrectDetector, Subtract
+from .engine.runner import Records
 from .engine.selection import Settled
 from .errors import GatherWarning
 from .spmd.actions import action, stoppable
@@ -197,7 +207,7 @@ class Images(Collection):
 
     # -- steps: lazy -----------------------------------------------------------------------
 
-    def _then(self, step: Projection | Pixels) -> Self:
+    def _then(self, step: Projection | Pixels | Subtract | CorrectDetector) -> Self:
         """One more step; a wrong one is refused now where the dims are known."""
         chain = self.records.chain.then(step)
         _ = chain.dims, chain.dtype
@@ -317,6 +327,88 @@ class Images(Collection):
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         return self._then(Pixels("crop", box, tuple(high)))
 
+    def subtract(self, val: float | np.ndarray) -> Self:
+        """Subtract `val` from each image; no difference wraps around. Collective; lazy.
+
+        Parameters
+        ----------
+        val : number or ndarray
+            A finite number, or an array of the images' dims: one number for each pixel. For
+            volumes it may be 2-D: the same for all planes.
+
+        Returns
+        -------
+        Images
+            Integers minus integers are signed integers of twice as many bits, at most 64. All
+            others are float32 where the images are integers of at most 16 bits, float16 or
+            float32, else float64.
+
+        Raises
+        ------
+        ValueError
+            Where `val` is not finite, has other dims, or is so large that the result's dtype
+            would not hold each difference.
+        OverflowError
+            By the action, where int64 cannot hold a difference of integers of 64 bits.
+        """
+        return self._then(Subtract(_subtrahend(val)))
+
+    def correctDetector(
+        self,
+        dark: np.ndarray | None = None,
+        flat: np.ndarray | None = None,
+        bad: np.ndarray | None = None,
+    ) -> Self:
+        """Correct each image for the detector's offset, its gain and bad pixels. Collective; lazy.
+
+        The result is (image - dark) / gain, where the gain is (flat - dark) divided by its mean
+        over all good pixels. Each bad pixel then becomes the mean of the good ones among its eight
+        neighbours in the plane. Where none of them is good, the pixel follows once neighbours have
+        been filled in.
+
+        Parameters
+        ----------
+        dark : ndarray, optional
+            What the detector gives without light, such as ``tsc.loadImages('dark/').mean()``.
+        flat : ndarray, optional
+            What it gives under even light, in the same way: with its dark in it, if `dark` is
+            given.
+        bad : bool ndarray, optional
+            True for pixels whose values mean nothing; those of `dark` and `flat` are not used
+            either.
+
+            Each has the images' dims; for volumes it may be 2-D: the same for all planes.
+
+        Returns
+        -------
+        Images
+            float32 where the images are integers of at most 16 bits, float16 or float32, else
+            float64. With `bad` alone the dtype stays, and the mean of integers is the nearest
+            integer.
+
+        Raises
+        ------
+        TypeError
+            Where nothing is given, or `bad` is not boolean.
+        ValueError
+            For other dims, a plane without a good pixel, and where at good pixels `dark` or
+            `flat` is not finite, or `flat` (minus `dark`) is not above 0.
+        """
+        if dark is None and flat is None and bad is None:
+            raise TypeError("correctDetector: give dark, flat or bad")
+        values = {
+            name: None if part is None else check_pattern(part, f"correctDetector: {name}")
+            for name, part in (("dark", dark), ("flat", flat), ("bad", bad))
+        }
+        for name, part in values.items():
+            if part is not None and (part.dtype == np.bool_) != (name == "bad"):
+                raise TypeError(
+                    f"correctDetector: {name} must be "
+                    + ("a boolean mask, such as values != 0" if name == "bad" else "numbers")
+                    + f", got an array of {part.dtype}"
+                )
+        return self._then(CorrectDetector(**values))
+
     def apply(
         self,
         func: Callable[[np.ndarray], np.ndarray],
@@ -341,6 +433,57 @@ class Images(Collection):
             raise ValueError(f"dims must have 1 to 4 axes, got {declared}")
         kind = None if dtype is None else check_dtype(dtype, "dtype")
         return self._derived(self.records.chain.then(Apply(func, declared, kind)))
+
+    def timeBin(self, n: int, how: str = "mean", remainder: str | None = None) -> Self:
+        """Make one image of n successive ones. Collective; lazy.
+
+        The results' keys count from 0, and ``metadata['frameInterval']`` is n times as long. The
+        images of a bin are summed in their order, integers exactly.
+
+        Parameters
+        ----------
+        n : int
+            From 1 on.
+        how : {'mean', 'sum'}
+            What the result is of the n images, pixel by pixel.
+        remainder : {'drop'}, optional
+            Leave out images at the end that do not fill a bin. By default they are an error.
+
+        Returns
+        -------
+        Images
+            A mean is float32 where the images are integers of at most 16 bits, float16 or float32,
+            else float64. A sum is int64 or uint64 for integers, float64 for floats.
+
+        Raises
+        ------
+        ValueError
+            Where the images are fewer than n, or do not fill the last bin. After a `filter`, or an
+            `apply` whose result is not declared, an action raises it: the number of bins is then
+            not known before.
+        OverflowError
+            By the action, where 64 bits cannot hold a sum.
+
+        Notes
+        -----
+        Of images in files or in an example each rank has whole bins. Of images in memory (`cache`,
+        ``loadImagesFromArray``) a bin may begin on another rank than it ends: one image, the sum so
+        far, is then handed on in each pass.
+        """
+        number = check_int(n, "timeBin: n", 1)
+        check_choice(how, "timeBin: how", ("mean", "sum"))
+        if remainder is not None:
+            check_choice(remainder, "timeBin: remainder", ("drop",))
+        before = self.records
+        images = Records(self.session, before.kind, before.chain, before.inputs)
+        source = BinSource(images, number, how, remainder is not None)
+        if before.count is not None:
+            source.check_count(before.count)
+        derived = self._derived(Chain.whole(source))
+        interval = derived.metadata.get("frameInterval")
+        if isinstance(interval, int | float):
+            derived.metadata["frameInterval"] = interval * number
+        return derived
 
     def renumber(self) -> Self:
         """Count the keys from 0 again, after a filter. Collective; lazy."""
@@ -650,6 +793,24 @@ class Images(Collection):
 
         chain = Chain.whole(ExchangeSource(self.records))
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)
+
+
+def _subtrahend(val: object) -> np.ndarray:
+    """Return what is subtracted: one number, (1,), or one for each pixel. Local."""
+    array = hasattr(type(val), "__array__") and not isinstance(val, np.generic)
+    if array or isinstance(val, list | tuple):
+        found = check_pattern(val, "subtract: val")
+    else:
+        number = check_number(val, "subtract: val")
+        if isinstance(val, int | np.integer) and -(2**63) <= val < 2**64:
+            number = int(val)
+        found = np.array([number])
+    if found.dtype == np.bool_:
+        raise TypeError("subtract: val must be numbers, got a boolean mask")
+    wrong = np.count_nonzero(~np.isfinite(found))
+    if wrong:
+        raise ValueError(f"subtract: val must be finite, got {wrong} values that are not")
+    return found
 
 
 def _from_end(key: int, keys: Positions) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
-from glob import has_magic
+from glob import glob, has_magic
 from typing import TYPE_CHECKING
 
 import click
@@ -484,18 +484,22 @@ def refuse_file_name(out: str, what: str = "of pictures") -> None:
         raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 
-def refuse_inputs(images: Images, path: str, out: str) -> None:
-    """Refuse an OUT that is, or holds, one of the files that are read. Collective."""
+def refuse_inputs(images: Images, path: str, out: str, others: Sequence[str] = ()) -> None:
+    """Refuse an OUT that is, or holds, one of the files that are read. Collective.
+
+    `others` are paths, or patterns, of what is read besides.
+    """
     from ..spmd.agreement import from_rank
     from ..writers.output.ownership import holds_files
 
-    source = files_of(images)
+    inputs = images.records.chain.source.inputs
 
     def check() -> str | None:
         target = os.path.realpath(out)
         if target == os.path.realpath(path):
             return f"{out} is the input itself"
-        if not holds_files(out, source.inputs):
+        read = [[one] if os.path.lexists(one) else glob(one) for one in others]
+        if not any(holds_files(out, each) for each in (inputs, *read) if len(each)):
             return None
         return f"{out} {'is one of' if os.path.isfile(target) else 'holds'} the inputs"
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 import click
 
 from ..core.json_types import JsonObject
-from .options import json_option, load, memory_option, path_of, reads
+from .options import json_option, memory_option, path_of, reads
+from .repairing import load_repaired, repairs, said_of
 from .running import Run, pass_run
 from .to_series import chunks_option, compression_option
 
@@ -25,6 +26,7 @@ from .to_series import chunks_option, compression_option
 @memory_option
 @chunks_option
 @compression_option
+@repairs
 @reads
 @json_option
 @pass_run
@@ -36,6 +38,7 @@ def command(
     chunks: object,
     compression: object,
     reading: JsonObject,
+    repairing: JsonObject,
     as_json: bool,
 ) -> None:
     """Say what to-series would take: rounds, memory, bytes read and written.
@@ -45,10 +48,10 @@ def command(
     Example: mpimages plan recording/ --ranks 64 --memory 4GB
     """
     with run.context() as context:
-        images = load(context, path, reading)
+        images = load_repaired(context, path, reading, repairing)
         with redirect_stdout(io.StringIO()):  # it prints for people
             plan = images.plan(ranks, memory, chunks, compression)
     if as_json:
-        run.answer(asdict(plan))
+        run.answer({**asdict(plan), **said_of(repairing)})
     else:
         run.say(plan)

@@ -12,13 +12,13 @@ from .options import (
     dims_of,
     is_tif,
     json_option,
-    load,
     overwrite_option,
     path_and_out,
     reads,
     refuse_file_name,
     refuse_inputs,
 )
+from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ KINDS = ("max", "min", "mean", "sum", "stdev")
 )
 @click.option("--png", is_flag=True, help="Write PNGs to look at, all on one scale.")
 @overwrite_option
+@repairs
 @reads
 @json_option
 @computes
@@ -53,6 +54,7 @@ def command(
     png: bool,
     overwrite: bool,
     reading: JsonObject,
+    repairing: JsonObject,
     as_json: bool,
 ) -> None:
     """Project each volume along an axis: a directory of TIFFs, or of PNGs, or one TIFF.
@@ -76,8 +78,8 @@ def command(
     if not one:
         refuse_file_name(out)
     with run.context() as context:
-        images = load(context, path, reading)
-        refuse_inputs(images, path, out)
+        images = load_repaired(context, path, reading, repairing)
+        refuse_inputs(images, path, out, calibration_of(repairing))
         projected = _projected(images, kind, axis)
         if png:
             projected.saveAsPngs(out, overwrite=overwrite)
@@ -96,7 +98,7 @@ def command(
             "dtype": str(projected.dtype),
         }
     if as_json:
-        run.answer(found)
+        run.answer({**found, **said_of(repairing)})
     else:
         run.say(_told(found))
 

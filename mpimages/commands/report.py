@@ -7,13 +7,13 @@ import click
 from ..core.json_types import JsonObject
 from .options import (
     json_option,
-    load,
     memory_option,
     overwrite_option,
     path_and_maybe_out,
     reads,
     refuse_inputs,
 )
+from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
 
 DEFAULT = "report.html"
@@ -26,9 +26,11 @@ DEFAULT = "report.html"
     "--interval",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="From image to image, in place of what the files say: times are in seconds then.",
+    help="From image to image, before --bin, in place of what the files say: times are in seconds "
+    "then.",
 )
 @memory_option
+@repairs
 @reads
 @json_option
 @computes
@@ -41,6 +43,7 @@ def command(
     interval: float | None,
     memory: str | None,
     reading: JsonObject,
+    repairing: JsonObject,
     as_json: bool,
 ) -> None:
     """Is the recording good? One HTML page that tells, report.html unless OUT is given.
@@ -54,11 +57,13 @@ def command(
     """
     out = DEFAULT if out is None else out
     with run.context(memory) as context:
-        images = load(context, path, reading)
-        refuse_inputs(images, path, out)
+        images = load_repaired(context, path, reading, repairing)
+        refuse_inputs(images, path, out, calibration_of(repairing))
+        if interval is not None:
+            interval *= repairing.get("bin", 1)
         found = images.report(out, overwrite, interval)
     if as_json:
-        run.answer(found)
+        run.answer({**found, **said_of(repairing)})
         return
     for finding in found["findings"]:
         run.say(f"{finding['level']:8} {finding['text']}")

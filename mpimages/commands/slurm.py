@@ -31,7 +31,7 @@ LIMIT = (
     'export MPIMAGES_TIMEOUT="${MPIMAGES_TIMEOUT:-1800}"',
 )
 # The arguments and options of the commands that are paths.
-PATHS = {"path", "paths", "out", "outs"}
+PATHS = {"path", "paths", "out", "outs", "dark", "flat", "bad"}
 # Options that say nothing of what is in the script.
 OF_FILE = {"out", "overwrite", "debug"}
 # The words for the shell's variables of a task; no argument can be so, as none has a zero byte.

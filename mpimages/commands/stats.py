@@ -7,25 +7,32 @@ import click
 from ..core.json_types import JsonObject
 from .options import (
     json_option,
-    load,
     overwrite_option,
     path_and_out,
     reads,
     refuse_file_name,
     refuse_inputs,
 )
+from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
 
 
 @click.command("stats")
 @path_and_out
 @overwrite_option
+@repairs
 @reads
 @json_option
 @computes
 @pass_run
 def command(
-    run: Run, path: str, out: str, overwrite: bool, reading: JsonObject, as_json: bool
+    run: Run,
+    path: str,
+    out: str,
+    overwrite: bool,
+    reading: JsonObject,
+    repairing: JsonObject,
+    as_json: bool,
 ) -> None:
     """Mean, stdev, max and min over the images: TIFFs, and PNGs to look at.
 
@@ -42,8 +49,8 @@ def command(
         from ..writers.output.staging import staged
         from .summary import NAMES, Summary
 
-        images = load(context, path, reading)
-        refuse_inputs(images, path, out)
+        images = load_repaired(context, path, reading, repairing)
+        refuse_inputs(images, path, out, calibration_of(repairing))
         action, comm = "mpimages stats", context.comm
         with (
             context.session.action(action),
@@ -55,7 +62,7 @@ def command(
             with phase("write"):
                 from_rank(comm, 0, action, summary.save, directory)
     if as_json:
-        run.answer(summary.fields())
+        run.answer({**summary.fields(), **said_of(repairing)})
         return
     for name, value in summary.fields()["values"].items():
         run.say(f"{name:12} {'no finite value' if value is None else f'{value:g}'}")

@@ -13,7 +13,6 @@ from .options import (
     dims_of,
     ints,
     json_option,
-    load,
     memory_option,
     overwrite_option,
     path_and_out,
@@ -22,6 +21,7 @@ from .options import (
     refuse_inputs,
     sizes,
 )
+from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ compression_option = click.option(
     metavar="SIZE",
     help="Binary series: of each file, at most. Default: 150MB.",
 )
+@repairs
 @reads
 @json_option
 @computes
@@ -92,6 +93,7 @@ def command(
     path: str,
     out: str,
     reading: JsonObject,
+    repairing: JsonObject,
     memory: str | None,
     resume: bool,
     overwrite: bool,
@@ -117,15 +119,15 @@ def command(
     given = {"overwrite": overwrite, "resume": resume, "memory": memory, **options}
     began = time.monotonic()
     with run.context() as context:
-        images = load(context, path, reading)
-        refuse_inputs(images, path, out)
+        images = load_repaired(context, path, reading, repairing)
+        refuse_inputs(images, path, out, calibration_of(repairing))
         if _is_hdf5(out):
             images.saveAsHDF5(out, **given)
         else:
             images.saveAsBinarySeries(out, **given)
         found = _found(images, out, time.monotonic() - began)
     if as_json:
-        run.answer(found)
+        run.answer({**found, **said_of(repairing)})
     else:
         run.say(_report(found))
 

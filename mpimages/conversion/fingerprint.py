@@ -15,6 +15,7 @@ from ..core.cleanup import ask
 from ..core.crc32 import PIECE
 from ..core.json_types import JsonObject
 from ..core.partition import Partition
+from ..engine.bins import every_step, origin
 from ..engine.chain import Source
 from ..engine.runner import Action
 from ..engine.selection import Selection
@@ -44,8 +45,8 @@ class Fingerprint:
         if isinstance(source, ExchangeSource):
             images = source.settle()
             self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}
-            source = images.source
-        self._source = source
+            records = images
+        self._source = origin(records).source
         # A sum, so that the distribution over ranks does not matter. Each term has its position.
         self._files = np.zeros(1, dtype=np.uint64)
         self._values: PieceSums | None = None
@@ -116,7 +117,7 @@ def _sum_values(source: MemorySource, rank: int) -> PieceSums:
 def _functions(records: Selection) -> list[tuple[str, int]]:
     """Return the comparable parts of the users' functions: names, code and plain constants."""
     found = []
-    for step in records.steps:
+    for step in every_step(records):
         func = getattr(step, "func", None)
         if func is not None:
             code = ask(getattr, func, "__code__", None)

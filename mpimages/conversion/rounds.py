@@ -25,6 +25,7 @@ import numpy as np
 from ..core.cleanup import quietly
 from ..core.partition import Partition
 from ..core.timers import phase
+from ..engine.bins import every_step, origin
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import FileSource, MemorySource
@@ -93,6 +94,7 @@ def check_counts(action: Action, images: Selection) -> None:
 
     Collective. Without this check they are refused when they are read.
     """
+    images = origin(images)
     comm, source = action.comm, images.source
     if not isinstance(source, FileSource) or source.ends is not None or not source.reader.several:
         return
@@ -112,13 +114,13 @@ def plan_conversion(action: Action, images: Settled, ranks: int, grain: int) -> 
     MemoryError
         If not even the narrowest band fits.
     """
-    source = images.source
+    source = origin(images).source
     counts = Partition.balanced(images.count, ranks).counts
 
     def ask() -> tuple[str, int]:
         if not isinstance(source, FileSource):
             return "frames", 0
-        in_parts = images.steps == () and source.reads_parts()
+        in_parts = every_step(images) == () and source.reads_parts()
         return "bands" if in_parts else "frames", source.stored_bytes()
 
     check_counts(action, images)

@@ -103,6 +103,29 @@ def check_dims(value: object, name: str = "dims") -> tuple[int, ...]:
     return dims
 
 
+def check_pattern(values: object, name: str) -> np.ndarray:
+    """Return finite numbers for each pixel, or a boolean mask: a copy with 2 or 3 axes.
+
+    Integers become int64 or uint64, floats float64.
+    """
+    try:
+        given = np.asarray(values)
+    except MemoryError:
+        raise
+    except Exception as error:  # of any type: it is the argument that is asked for its items
+        raise TypeError(f"{name} must be an array, got {quote(values)}: {error}") from None
+    if np.ma.is_masked(values):
+        raise TypeError(f"{name} has masked values: fill them first, with array.filled(value)")
+    if given.dtype.kind not in "iufb":
+        raise TypeError(f"{name} must be an array of numbers, got {quote(values)}")
+    if given.ndim not in (2, 3) or not given.size:
+        raise ValueError(f"{name} must have the images' dims, got shape {given.shape}")
+    if given.dtype.kind == "b":
+        return given.copy()
+    wide = np.uint64 if given.dtype == np.uint64 else np.int64
+    return given.astype(np.float64 if given.dtype.kind == "f" else wide)
+
+
 def check_index(values: object, name: str = "index") -> np.ndarray:
     """Return the labels of an index, integers or floats without fractions, as 1-D int64."""
     try:

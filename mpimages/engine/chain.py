@@ -50,10 +50,16 @@ class Source(Protocol):
         The number of the recording in its context: the same on all ranks that are in step.
     inputs : sequence of str
         The files that it reads.
+    parameters : tuple
+        What distinguishes its records from those of other sources of the recording. Local, as
+        soon as it is prepared.
     """
 
     collective: ClassVar[bool]
     number: int
+
+    @property
+    def parameters(self) -> tuple[object, ...]: ...
 
     @property
     def inputs(self) -> Sequence[str]: ...

@@ -19,11 +19,12 @@ from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
+from .bins import BinSource, resolve
 from .chain import Chain, FilterKeys, Positions, Renumber, Selector, Shape, WritingStep
 from .image_steps import Apply, Unlike, different
 from .selection import Selection, Settled, select
 from .session import Session
-from .sources import LocalSource, MemorySource, resolve_caches
+from .sources import LocalSource, MemorySource
 
 __all__ = ["Action", "Records"]
 
@@ -118,7 +119,7 @@ class Records:
     def settle(self, action: Action) -> Selection:
         """Find out which records there are, and remember them. Collective."""
         self.inspected = True
-        chain = resolve_caches(self._chain)
+        chain = resolve(self._chain)
         if self._selection is None or chain is not self._chain:
             self._selection = action.settle(chain)
             self._chain = self._selection.chain()
@@ -276,6 +277,8 @@ class Action:
             and isinstance(selection.steps[0], WritingStep)
         )
         limit = VIEW_BYTES if writes else self._batch_bytes(selection)
+        if isinstance(source, BinSource):
+            source.make_ready(selection, limit)
         together = self.together((selection.signature(), given))
         if source.collective:
             together.agree()  # the ranks must mean the same before they exchange anything
@@ -347,7 +350,7 @@ class Action:
         """Return the target size in bytes of a batch of the source. Local."""
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
-        if isinstance(source, LocalSource):  # two records, unless they are too large
+        if isinstance(source, LocalSource | BinSource):  # two records, unless they are too large
             return max(limit, min(source.record_bytes(), self.memory // RECORD_PART))
         if not isinstance(source, MemorySource):
             return ROUND_BYTES
@@ -399,7 +402,10 @@ class Action:
     def _fill(self, records: Settled) -> np.ndarray:
         """Return this rank's records of a source without steps. Collective."""
         source, own = records.source, records.partition.counts[self.comm.rank]
-        block = np.empty(0)
+        block, limit = np.empty(0), ROUND_BYTES
+        if isinstance(source, BinSource):
+            limit = self._batch_bytes(records)
+            source.make_ready(records, limit)
 
         def fill() -> None:
             source.load(
@@ -407,7 +413,7 @@ class Action:
                 records.partition,
                 self.comm.rank,
                 block,
-                ROUND_BYTES,
+                limit,
                 self.session.workspace,
                 tick,
             )
@@ -486,7 +492,7 @@ class Action:
     def check_record(self, selection: Selection) -> None:
         """Raise MemoryError if not even one record and its result fit. Local."""
         source = selection.source
-        if isinstance(source, LocalSource):
+        if isinstance(source, LocalSource | BinSource):
             made = (
                 selection.record_bytes if selection.steps and isinstance(selection, Settled) else 0
             )

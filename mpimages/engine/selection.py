@@ -90,7 +90,7 @@ class Selection:
             )
             for step in self.steps
         )
-        return (_summary(self.positions), _summary(self.keys), steps)
+        return (*self.source.parameters, _summary(self.positions), _summary(self.keys), steps)
 
     def run(self, first: int, batch: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Run the steps on source records that begin at place `first` of the selection.

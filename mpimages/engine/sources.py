@@ -46,6 +46,7 @@ class LocalSource:
     """A source whose records any rank can produce by itself, into given memory."""
 
     collective: ClassVar[bool] = False
+    parameters: tuple[object, ...] = ()
 
     def __init__(self, count: int, dims: Shape, dtype: np.dtype) -> None:
         self.count = count
@@ -481,6 +482,7 @@ class MemorySource:
     """
 
     collective: ClassVar[bool] = False
+    parameters: tuple[object, ...] = ()
 
     def __init__(
         self, block: np.ndarray, dims: Shape, dtype: np.dtype, partition: Partition

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..core.ranges import consecutive
 from ..spmd.collectives import allreduce
+from .bins import origin
 from .runner import Action
 from .selection import Selection
 from .sources import FileSource
@@ -31,6 +32,7 @@ def never_written(action: Action, images: Selection) -> dict[str, int]:
     """
     counts = np.zeros(len(PARTS), dtype=np.int64)
     with action.together():
+        images = origin(images)
         source = images.source
         if isinstance(source, FileSource) and source.reader.sparse:
             own = images.own(action.comm.rank)

@@ -28,6 +28,7 @@ class ExchangeSource:
     """
 
     collective: ClassVar[bool] = True
+    parameters: tuple[object, ...] = ()
 
     def __init__(self, images: Records) -> None:
         self.images = images

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..core.json_types import JsonMapping, JsonObject
 from ..core.sizes import size_text
-from ..engine.selection import Settled
+from ..engine.bins import every_step, origin
+from ..engine.selection import Selection, Settled
 from ..engine.sources import ExampleSource, FileSource
 from ..writers.output.plain import plain_metadata
 from .words import number_text, time_text
@@ -59,12 +60,13 @@ class Description:
     def where(self, place: int) -> JsonObject:
         """The file of an image, and its number in it where there are several. Plain values.
 
-        Empty where the images are from no files.
+        Of a bin it is that of its first image. Empty where the images are from no files.
         """
-        source = self.images.source
+        images = origin(self.images.take(np.array([place])))
+        source = images.source
         if not isinstance(source, FileSource):
             return {}
-        file, image = source.locate(int(self.images.positions[place]))
+        file, image = source.locate(int(images.positions[0]))
         found: JsonObject = {"file": _text(os.path.basename(source.paths[file]))}
         if source.ends is not None:
             found[_number_word(source)] = image
@@ -88,7 +90,7 @@ def describe(images: Settled, metadata: JsonMapping, interval: float | None = No
         known["frameInterval"] = interval
     interval = _positive(known.get("frameInterval"))
     title, names, gaps = _files(images)
-    steps = [step.name for step in images.steps]
+    steps = [step.name for step in every_step(images)]
     described = {
         **names,
         "images": count,
@@ -132,8 +134,10 @@ def _snake(name: str) -> str:
     return re.sub("(?<=[a-z0-9])([A-Z])", lambda found: "_" + found[0].lower(), name)
 
 
-def _options(images: Settled) -> str:
+def _options(images: Selection) -> str:
     """The options of reading that are not the usual ones, and the steps: ``'nplanes=1'``."""
+    steps = [step.name for step in every_step(images)]
+    images = origin(images)
     source = images.source
     given = []
     if isinstance(source, FileSource):
@@ -146,12 +150,12 @@ def _options(images: Settled) -> str:
         first, last = (int(images.positions[i]) for i in (0, -1))
         if (first, last) != (0, source.count - 1):
             given.append(f"images {first} to {last} of {source.count:,}")
-    steps = [step.name for step in images.steps]
     return ", ".join(given + ([f"steps: {' → '.join(steps)}"] if steps else []))
 
 
-def _files(images: Settled) -> tuple[str, JsonObject, list[JsonObject]]:
+def _files(images: Selection) -> tuple[str, JsonObject, list[JsonObject]]:
     """The recording's name, what is known of its files, and the gaps between them."""
+    images = origin(images)
     source = images.source
     if not isinstance(source, FileSource):
         if not isinstance(source, ExampleSource):

@@ -169,6 +169,24 @@ REGIONS = [
     [[[2**70, 0, 0]]],
     [[[0, 0, 0], [1]]],
 ]
+PATTERN = [
+    d.RUDE,
+    d.ODD,
+    "x",
+    b"x",
+    {},
+    [],
+    (),
+    [[1], [1, 2]],
+    np.zeros(3),
+    np.zeros((5, 4)),
+    np.zeros((0, 3)),
+    np.zeros((2, 2, 2, 2)),
+    np.zeros((4, 5), complex),
+    np.zeros((4, 5), "M8[s]"),
+    np.zeros((4, 5), object),
+    np.ma.masked_equal(np.zeros((4, 5)), 0),
+]
 BOUND = [
     d.RUDE,
     d.ODD,
@@ -377,6 +395,40 @@ CALLS = [
         "crop",
         {"minbound": (0, 0, 0), "maxbound": (1, 1, 1)},
         {"minbound": ("crop", BOUND), "maxbound": ("crop", [*BOUND, (0, 0, 0)])},
+    ),
+    Call(
+        "volumes",
+        "subtract",
+        {"val": 1},
+        {"val": ("val", [*PATTERN, NAN, math.inf, None, True, 2**2000])},
+    ),
+    Call(
+        "volumes",
+        "correctDetector",
+        {"dark": np.zeros((4, 5))},
+        {"dark": ("dark", [*PATTERN, 3, 2**70, np.full((4, 5), NAN)])},
+    ),
+    Call(
+        "volumes",
+        "correctDetector",
+        {"flat": np.ones((4, 5, 3))},
+        {"flat": ("flat", [*PATTERN, 3, np.zeros((4, 5))])},
+    ),
+    Call(
+        "volumes",
+        "correctDetector",
+        {"bad": np.zeros((4, 5), bool)},
+        {"bad": ("bad", [*PATTERN, 3, np.zeros((4, 5)), np.ones((4, 5), bool)])},
+    ),
+    Call(
+        "volumes",
+        "timeBin",
+        {"n": 1},
+        {
+            "n": ("timeBin", [*d.COUNT, 2**70]),
+            "how": ("how", d.CHOICE),
+            "remainder": ("remainder", d.CHOICE),
+        },
     ),
     Call(
         "volumes",

@@ -29,6 +29,8 @@ def main() -> None:
         resume.FLUSH_LEAST = 0.0  # so small a job would have nothing to go on with
     tsc = ThunderContext()
     images = tsc.loadImages(source)
+    if "bin" in options:
+        images = images.timeBin(int(options.pop("bin")))
     save = images.saveAsHDF5 if output.endswith(".h5") else images.saveAsBinarySeries
     given = {name: json.loads(value) for name, value in options.items()}
     save(output, memory=memory, resume=True, **given)
