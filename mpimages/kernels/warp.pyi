@@ -1,0 +1,5 @@
+import numpy as np
+
+def shift(
+    frames: np.ndarray, shifts: np.ndarray, out: np.ndarray, order: int, fill: float | None
+) -> None: ...
