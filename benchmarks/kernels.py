@@ -181,6 +181,17 @@ def warp_cases() -> Iterator[Case]:
                     for a, b in zip(f, o, strict=True)
                 ],
             )  # fmt: skip
+    rng, centers = np.random.default_rng(0), np.linspace(36, 476, 7)
+    for dtype in ("uint8", "uint16", "float32"):
+        frames = records(dtype, 9).reshape(9, 512, 512)
+        field, out = rng.normal(0, 1, (9, 7, 7, 2)), np.zeros_like(frames)
+        for order, what in ((1, "linear"), (3, "cubic")):
+            yield Case(
+                f"warp {what} {dtype}", frames.nbytes, "copy",
+                lambda f=frames, d=field, o=out, n=order: warp.warp(
+                    f, d, centers, centers, o, n, None
+                ), None,
+            )  # fmt: skip
 
 
 def limit_rates(repeats: int) -> dict[str, float]:

@@ -182,6 +182,20 @@ struct mpim_moved {
  * from a whole number is taken as that. Pixels moved by whole numbers stay bit by bit what they were. */
 int mpim_shift(int isa, struct mpim_frames frames, const double *shifts, struct mpim_moved moved);
 
+/* Shifts of blocks: of frame i, block row r and block column c the two doubles (along rows, along
+ * columns) from shifts[2 * ((i * row_count + r) * column_count + c)] on, finite; they stand for the
+ * pixel position rows[r], columns[c], both finite and ascending, at least one. */
+struct mpim_blocks {
+    const double *shifts, *rows, *columns;
+    size_t row_count, column_count;
+};
+
+/* The same for images (dims[2] is 1) of fewer than 2^30 rows and columns, each pixel by a shift of its
+ * own: interpolated linearly between the blocks' positions, constant beyond the outermost. Shifts of
+ * more than 2^30 are taken as that. */
+int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks,
+              struct mpim_moved moved);
+
 /* -- runs/runs.c ------------------------------------------------------------------------------- */
 
 /* Many paths: path i is the `common_bytes` that all begin with and then the bytes ends[i - 1] ...

@@ -21,7 +21,14 @@ cdef extern from "mpimages.h":
         int dtype
         void *data
         ptrdiff_t stride
+    struct mpim_blocks:
+        const double *shifts
+        const double *rows
+        const double *columns
+        size_t row_count
+        size_t column_count
     int mpim_shift(int isa, mpim_frames frames, const double *shifts, mpim_moved moved) nogil
+    int mpim_warp(int isa, mpim_frames frames, mpim_blocks blocks, mpim_moved moved) nogil
 
 
 def _frames(name, array, axes):
@@ -61,6 +68,16 @@ def _reals(name, array, shape):
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite")
     return np.ascontiguousarray(array)
+
+
+def _centers(name, array):
+    """The positions of blocks along one axis."""
+    if isinstance(array, np.ndarray) and (array.ndim != 1 or not array.size):
+        raise ValueError(f"{name} must have one axis and an item, its shape is {array.shape}")
+    array = _reals(name, array, np.shape(array))
+    if not (array[1:] > array[:-1]).all():
+        raise ValueError(f"{name} must ascend, got {array}")
+    return array
 
 
 def _item(fill, dtype):
@@ -155,3 +172,50 @@ def shift(frames, shifts, out, order, fill):
     with nogil:
         status = mpim_shift(isa.current(), source, by, target)
     checks.raise_for(status, "shift")
+
+
+def warp(frames, shifts, rows, columns, out, order, fill):
+    """Read each image beside its pixels, by shifts that vary over the image: undo a motion.
+
+    Parameters
+    ----------
+    frames : (k, rows, columns) ndarray
+        As for `shift`; fewer than 2**30 rows and columns.
+    shifts : (k, b0, b1, 2) ndarray of float64
+        In pixels, along rows and columns, of each block; finite. One of more than 2**30 is taken as
+        that.
+    rows, columns : (b0,) and (b1,) ndarrays of float64
+        The pixel positions of the blocks' centres, finite and ascending. Between them shifts are
+        interpolated linearly along both axes; beyond the outermost they are constant.
+    out, order, fill
+        As for `shift`.
+
+    Notes
+    -----
+    All is computed as by `shift`, each pixel with a shift of its own, in float32 or float64. A pixel
+    that moves by whole numbers keeps its bits, as far as they are those of a number; NaN is as there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape, layout, order or fill that is not as above, a shift or a centre that is not
+        finite, or centres that do not ascend.
+    """
+    frames = _frames("frames", frames, (2,))
+    if max(frames.shape[1:]) >= 2**30:
+        raise ValueError(f"images have fewer than 2**30 rows and columns, got {frames.shape}")
+    cdef mpim_frames source = _source(frames)
+    out = _out(out, frames)
+    item = _item(fill, out.dtype)
+    cdef mpim_moved target = _target(out, order, item)
+    rows, columns = _centers("rows", rows), _centers("columns", columns)
+    by = _reals("shifts", shifts, (frames.shape[0], rows.size, columns.size, 2))
+    checks.apart({"out": out}, {"shifts": by, "rows": rows, "columns": columns})
+    cdef mpim_blocks blocks
+    blocks.shifts = <const double *>data_of(by)
+    blocks.rows, blocks.row_count = <const double *>data_of(rows), rows.size
+    blocks.columns, blocks.column_count = <const double *>data_of(columns), columns.size
+    cdef int status
+    with nogil:
+        status = mpim_warp(isa.current(), source, blocks, target)
+    checks.raise_for(status, "warp")

@@ -1,5 +1,9 @@
-/* warp.c, one clone: sums of taps in each REAL, then the rows of each dtype. */
+/* warp.c, one clone: what is computed in each REAL, then the rows of each dtype. */
 #define TEMPLATE "warp/sums.h"
+#define ONLY IS_FLOAT
+#include "common/for_each_dtype.h"
+
+#define TEMPLATE "warp/field.h"
 #define ONLY IS_FLOAT
 #include "common/for_each_dtype.h"
 

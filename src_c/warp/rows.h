@@ -131,6 +131,66 @@ static void TFN(shift_row)(const char *frame, const size_t dims[3], const struct
     TFN(store)(sums, n, out_dtype, to);
 }
 
+/* Row y of an image in REAL: several rows of a moved image are computed from it. */
+static inline const REAL *TFN(real_row)(const char *frame, const size_t dims[3], size_t y,
+                                        struct field *field)
+{
+    const size_t slot = y % KEPT_ROWS;
+    REAL *kept = (REAL *)field->kept + slot * (dims[1] + STEP);
+    if (field->kept_row[slot] != y) {
+        const TFN(item) *row = (const TFN(item) *)(frame + y * dims[1] * sizeof(T));
+        for (size_t x = 0; x < dims[1]; x++)
+            kept[x] = (REAL)row[x];
+        field->kept_row[slot] = y;
+    }
+    return kept;
+}
+
+/* Whether the position of a pixel is outside of an axis of n pixels. */
+static inline int TFN(outside)(const struct field *field, size_t axis, size_t x, ptrdiff_t p, size_t n)
+{
+    const REAL *fraction = field->fraction[axis];
+    p += field->whole[axis][x];
+    return p < 0 || p >= (ptrdiff_t)n || (p == (ptrdiff_t)n - 1 && fraction[x] > 0);
+}
+
+static void TFN(warp_row)(const char *frame, const size_t dims[3], const struct mpim_blocks *blocks,
+                          size_t y, struct field *field, const struct mpim_moved *moved, char *to)
+{
+    const size_t columns = dims[1];
+    for (size_t axis = 0; axis < 2; axis++)
+        REAL_FN(split_row)(field, axis, dims[axis], columns, blocks->column_count);
+    const ptrdiff_t before = moved->order == 1 ? 0 : 1;
+    for (size_t begin = 0; begin < columns;) {
+        const size_t end = run_end(field->whole[0], field->whole[1], begin, columns);
+        const ptrdiff_t first = (ptrdiff_t)y + field->whole[0][begin] - before;
+        const REAL *taps[4];
+        for (ptrdiff_t j = 0; j < (moved->order == 1 ? 2 : 4); j++)
+            taps[j] = TFN(real_row)(frame, dims, (size_t)clamped(first + j, dims[0]), field);
+        REAL_FN(warp_run)(taps, columns, moved->order, begin, end, IS_FLOAT, field);
+        begin = end;
+    }
+    TFN(store)(field->values, columns, moved->dtype, to);
+#if BITS == 64 && !IS_FLOAT
+    /* Those that are only moved keep the digits that a double does not have. */
+    const REAL *row = field->fraction[0], *column = field->fraction[1];
+    for (size_t x = 0; x < columns && moved->dtype != MPIM_F64; x++)
+        if (row[x] == 0 && column[x] == 0) {
+            const ptrdiff_t at = clamped((ptrdiff_t)y + field->whole[0][x], dims[0]);
+            const ptrdiff_t by = clamped((ptrdiff_t)x + field->whole[1][x], columns);
+            memcpy(to + x * sizeof(T), frame + ((size_t)at * columns + (size_t)by) * sizeof(T),
+                   sizeof(T));
+        }
+#endif
+    if (!moved->fill)
+        return;
+    const size_t bytes = moved->dtype == MPIM_F64 ? 8 : moved->dtype == MPIM_F32 ? 4 : sizeof(T);
+    for (size_t x = 0; x < columns; x++)
+        if (TFN(outside)(field, 0, x, (ptrdiff_t)y, dims[0]) ||
+            TFN(outside)(field, 1, x, (ptrdiff_t)x, columns))
+            memcpy(to + x * bytes, moved->fill, bytes);
+}
+
 #undef REAL_TAG
 #undef REAL
 #undef REAL_FN

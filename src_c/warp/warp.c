@@ -23,6 +23,10 @@
 
 enum { MAX_TAPS = 4 };
 
+/* Pixels that mpim_warp computes at least, a power of two: rows of scratch are longer by so many, or
+ * by MAX_TAPS. Rows of a frame that it keeps converted. */
+enum { STEP = 8, KEPT_ROWS = 16 };
+
 /* The dtype that each is computed in. */
 #define REAL_OF_u8 f32
 #define REAL_OF_i8 f32
@@ -129,6 +133,91 @@ static void copy_row(const char *frame, const size_t dims[3], const struct taps 
     }
 }
 
+/* How the pixels of one row of an image move, in scratch: along rows (0) and columns (1) the whole
+ * numbers and fractions, in REAL, of each pixel, and the shifts of the row at the blocks' columns.
+ * Columns starts[j - 1] ... starts[j] - 1 lie between the blocks j - 1 and j, where the part `between`
+ * of the way to block j is left behind. */
+struct field {
+    int32_t *whole[2];
+    void *fraction[2], *between, *values;
+    double *shifts[2];
+    size_t *starts;
+    /* Rows of the frame in REAL: row kept_row[i] is in slot i. */
+    void *kept;
+    size_t kept_row[KEPT_ROWS];
+};
+
+/* How long the whole shifts stay those of column x: sixteen columns are compared at a time. */
+static inline size_t run_end(const int32_t *rows, const int32_t *columns, size_t x, size_t n)
+{
+    const int32_t row = rows[x], column = columns[x];
+    for (; x + 16 <= n; x += 16) {
+        int32_t other = 0;
+        for (size_t j = 0; j < 16; j++)
+            other |= (rows[x + j] ^ row) | (columns[x + j] ^ column);
+        if (other)
+            break;
+    }
+    while (x < n && rows[x] == row && columns[x] == column)
+        x++;
+    return x;
+}
+
+/* Every length is far below this. */
+#define FAR 0x1p30
+
+/* Which of n ascending positions is the last one at or before p, or -1. */
+static ptrdiff_t block_before(const double *positions, size_t n, double p)
+{
+    size_t low = 0, high = n;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (positions[middle] <= p)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (ptrdiff_t)low - 1;
+}
+
+/* The part of the way from block j to the next, 0 beyond the outermost. Halves, because the whole
+ * distance of two doubles may be infinite. */
+static double part_of_way(const double *positions, size_t n, ptrdiff_t j, double p)
+{
+    if (j < 0 || j == (ptrdiff_t)n - 1)
+        return 0;
+    return (p / 2 - positions[j] / 2) / (positions[j + 1] / 2 - positions[j] / 2);
+}
+
+static double bounded(double shift) { return shift < -FAR ? -FAR : shift > FAR ? FAR : shift; }
+
+/* The shifts of frame row y at the blocks' columns. */
+static void shifts_of_row(const struct mpim_blocks *blocks, const double *shifts, size_t y,
+                          struct field *field)
+{
+    const ptrdiff_t j = block_before(blocks->rows, blocks->row_count, (double)y);
+    const double part = part_of_way(blocks->rows, blocks->row_count, j, (double)y);
+    const size_t above = (size_t)clamped(j, blocks->row_count);
+    const size_t below = (size_t)clamped(j + 1, blocks->row_count);
+    for (size_t c = 0; c < blocks->column_count; c++)
+        for (size_t axis = 0; axis < 2; axis++) {
+            const double a = bounded(shifts[2 * (above * blocks->column_count + c) + axis]);
+            const double b = bounded(shifts[2 * (below * blocks->column_count + c) + axis]);
+            field->shifts[axis][c] = a + part * (b - a);
+        }
+}
+
+/* The columns of frames between those of blocks. */
+static void starts_of_columns(const struct mpim_blocks *blocks, size_t columns, struct field *field)
+{
+    size_t x = 0;
+    for (size_t j = 0; j < blocks->column_count; j++) {
+        while (x < columns && (double)x < blocks->columns[j])
+            x++;
+        field->starts[j] = x;
+    }
+}
+
 #define BODY "warp/clone.h"
 #include "common/clones.h"
 
@@ -136,6 +225,12 @@ static void copy_row(const char *frame, const size_t dims[3], const struct taps 
 typedef void (*row_fn)(const char *, const size_t[3], const struct taps[3], size_t, struct rows, int,
                        char *);
 static const row_fn rows_of[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, shift_row)};
+
+typedef void (*between_fn)(const struct mpim_blocks *, size_t, struct field *);
+typedef void (*warp_row_fn)(const char *, const size_t[3], const struct mpim_blocks *, size_t,
+                            struct field *, const struct mpim_moved *, char *);
+static const between_fn betweens[][MPIM_ISA_COUNT] = {FOR_EACH_FLOAT(CLONES_OF, between_blocks)};
+static const warp_row_fn warpers[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, warp_row)};
 
 static const struct {
     unsigned char itemsize, real_size;
@@ -211,5 +306,57 @@ int mpim_shift(int isa, struct mpim_frames frames, const double *shifts, struct 
         shift_frame(isa, &frames, (const char *)frames.data + (ptrdiff_t)i * frames.stride,
                     shifts + 3 * i, &moved, rows, (char *)moved.data + (ptrdiff_t)i * moved.stride);
     free(rows.sums);
+    return MPIM_OK;
+}
+
+/* In one piece, at field->shifts[0]; the longest items first, so that all are aligned. What lies beyond
+ * the ends of rows is read, but not used: it is 0. */
+static int allocate_field(const struct mpim_blocks *blocks, size_t columns, size_t real_size,
+                          struct field *field)
+{
+    const size_t count = blocks->column_count, padded = columns + STEP, row = padded * real_size;
+    if (count > SIZE_MAX / 64 || columns > SIZE_MAX / 512 - STEP)
+        return MPIM_NO_MEMORY;
+    char *at = calloc(count * (2 * sizeof(double) + sizeof(size_t)) + (4 + KEPT_ROWS) * row +
+                      2 * padded * sizeof(int32_t), 1);
+    if (!at)
+        return MPIM_NO_MEMORY;
+    double *const shifts = (double *)(void *)at;
+    size_t *const starts = (size_t *)(void *)(shifts + 2 * count);
+    char *const reals = (char *)(starts + count);
+    int32_t *const whole = (int32_t *)(void *)(reals + (4 + KEPT_ROWS) * row);
+    *field = (struct field){.whole = {whole, whole + padded}, .fraction = {reals, reals + row},
+                            .between = reals + 2 * row, .values = reals + 3 * row,
+                            .kept = reals + 4 * row, .shifts = {shifts, shifts + count},
+                            .starts = starts};
+    return MPIM_OK;
+}
+
+int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks, struct mpim_moved moved)
+{
+    if (!possible(frames.dtype, moved.dtype))
+        return MPIM_BAD_TYPE;
+    const size_t *dims = frames.dims, real_size = dtypes[frames.dtype].real_size;
+    if (!dims[0] || !dims[1])
+        return MPIM_OK;
+    struct field field;
+    const int status = allocate_field(&blocks, dims[1], real_size, &field);
+    if (status)
+        return status;
+    starts_of_columns(&blocks, dims[1], &field);
+    betweens[real_size == sizeof(float) ? MPIM_F32 : MPIM_F64][isa](&blocks, dims[1], &field);
+    const size_t shifts = 2 * blocks.row_count * blocks.column_count;
+    for (size_t i = 0; i < frames.k; i++) {
+        const char *frame = (const char *)frames.data + (ptrdiff_t)i * frames.stride;
+        char *to = (char *)moved.data + (ptrdiff_t)i * moved.stride;
+        for (size_t slot = 0; slot < KEPT_ROWS; slot++)
+            field.kept_row[slot] = SIZE_MAX;
+        for (size_t y = 0; y < dims[0]; y++) {
+            shifts_of_row(&blocks, blocks.shifts + i * shifts, y, &field);
+            warpers[frames.dtype][isa](frame, dims, &blocks, y, &field, &moved,
+                                       to + y * dims[1] * dtypes[moved.dtype].itemsize);
+        }
+    }
+    free(field.shifts[0]);
     return MPIM_OK;
 }

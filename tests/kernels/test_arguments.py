@@ -15,6 +15,8 @@ CUBE = np.zeros((2, 3, 4), np.uint8)
 TURNED = np.zeros((2, 4, 3), np.uint8)
 PATHS = runs.Paths(b"/nowhere/", b"ab", np.array([1, 2]))
 BY = np.zeros((2, 2))
+AT = np.arange(2.0)
+FIELD = np.zeros((2, 2, 2, 2))
 ONE = np.zeros(1, np.int64)
 TWO = np.zeros(2, np.int64)
 
@@ -184,6 +186,24 @@ ILLEGAL = [
     (warp.shift, (CUBE, BY, CUBE.astype("f8"), 1, 10**400), ValueError, "float64 cannot hold"),
     (warp.shift, (CUBE, BY, CUBE.copy(), 1, "0"), TypeError, "fill.*str"),
     (warp.shift, (CUBE, BY, CUBE.copy(), 1, True), TypeError, "fill.*bool"),
+    (warp.warp, (CUBE[None], FIELD, AT, AT, CUBE[None], 1, None), ValueError, "must have 3 axes"),
+    (warp.warp, (CUBE, FIELD[0], AT, AT, CUBE.copy(), 1, None), ValueError, r"\(2, 2, 2, 2\)"),
+    (warp.warp, (CUBE, FIELD, AT, AT[:1], CUBE.copy(), 1, None), ValueError, r"\(2, 2, 1, 2\)"),
+    (warp.warp, (CUBE, FIELD[:, :0], AT[:0], AT, CUBE.copy(), 1, None), ValueError, "rows must"),
+    (warp.warp, (CUBE, FIELD, AT, BY, CUBE.copy(), 1, None), ValueError, "columns must have one"),
+    (warp.warp, (CUBE, FIELD, AT[::-1], AT, CUBE.copy(), 1, None), ValueError, "rows must ascend"),
+    (warp.warp, (CUBE, FIELD, AT, AT * 0, CUBE.copy(), 1, None), ValueError, "columns must asc"),
+    (
+        warp.warp,
+        (CUBE, FIELD, AT + np.inf, AT, CUBE.copy(), 1, None),
+        ValueError,
+        "rows must be fin",
+    ),
+    (warp.warp, (CUBE, FIELD, [0, 1], AT, CUBE.copy(), 1, None), TypeError, "rows.*list"),
+    (warp.warp, (CUBE, FIELD + np.nan, AT, AT, CUBE.copy(), 1, None), ValueError, "shifts.*finite"),
+    (warp.warp, (CUBE, FIELD, AT, AT, CUBE, 1, None), ValueError, "out and frames overlap"),
+    (warp.warp, (CUBE, FIELD, AT, AT, CUBE.copy(), 0, None), ValueError, "order.*not 0"),
+    (warp.warp, (CUBE, FIELD, AT, AT, CUBE.copy(), 1, np.inf), ValueError, "cannot hold.*inf"),
 ]
 
 

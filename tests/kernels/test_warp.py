@@ -48,6 +48,18 @@ def at_all_levels(kernel, *arguments):
     return results[0]
 
 
+def check_warp(frames, shifts, rows, columns, order, fill, dtype):
+    with np.errstate(all="ignore"):
+        expected = np.array(
+            [
+                twins.warped(frame, by, rows, columns, order, fill, dtype)
+                for frame, by in zip(frames, shifts, strict=True)
+            ]
+        ).reshape(frames.shape)
+    got = at_all_levels(warp.warp, frames, shifts, rows, columns, order, fill, dtype)
+    assert twins.same_bits(got, expected)
+
+
 def check_shift(frames, shifts, order, fill, dtype):
     shifts = np.asarray(shifts, float)
     with np.errstate(all="ignore"):
@@ -211,3 +223,110 @@ def test_frames_at_any_distance(level):
         expected = twins.shifted(frames[5 - 2 * i], (0.5, 0.5), 1, None, "uint16")
         assert np.array_equal(out[3 * i], expected)
         assert not out[3 * i + 1 : 3 * i + 3].any()
+
+
+def smooth(k, b0, b1, scale=1.5):
+    rng = np.random.default_rng(b1)
+    return rng.normal(0, scale, (k, b0, b1, 2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("fill", [None, 7])
+def test_warp_equals_the_twin(dtype, order, fill):
+    frames = random_frames(dtype, (4, 37, 61))
+    rows, columns = np.array([-3.5, 8, 20.25, 50]), np.array([5.0, 17.5, 40])
+    shifts = smooth(4, 4, 3) * np.array([0, 1, 5, 40])[:, None, None, None]
+    shifts[1, :2, :2] = [2, -3]
+    for out_dtype in outputs(dtype):
+        check_warp(frames, shifts, rows, columns, order, fill, out_dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("order", [1, 3])
+def test_warp_of_every_width(dtype, order):
+    for n in (*range(1, 21), 33, 67):
+        for shape in ((3, n), (n, 1)):
+            centers = [np.linspace(0.5, 0.8 * m, min(m, 3)) for m in shape]
+            shifts = smooth(1, *(len(c) for c in centers))
+            check_warp(random_frames(dtype, (1, *shape)), shifts, *centers, order, 1, dtype)
+
+
+@given(
+    st.sampled_from(DTYPES),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.sampled_from([0.0, 0.5, 1.0, 3.0, 1e3, 1e9, 1e300]),
+    st.sampled_from([1, 3]),
+    st.sampled_from([None, 0]),
+)
+def test_any_warp(dtype, shape, blocks, scale, order, fill):
+    rng = np.random.default_rng(shape)
+    centers = [np.sort(rng.uniform(-10, 50, b)) for b in blocks]
+    shifts = np.round(rng.normal(0, 1, (1, *blocks, 2)) * 4) / 4 * scale
+    check_warp(random_frames(dtype, (1, *shape)), shifts, *centers, order, fill, dtype)
+
+
+@pytest.mark.parametrize("dtype", twins.FLOATS)
+@pytest.mark.parametrize("order", [1, 3])
+def test_nan_and_infinity_of_warped_frames(dtype, order):
+    rng = np.random.default_rng(3)
+    frames = twins.nasty_floats(rng, dtype, 6, 451).reshape(6, 11, 41)
+    rows, columns = np.array([0.0, 10]), np.array([0.0, 20, 40])
+    shifts = smooth(6, 2, 3)
+    shifts[0] = [1, -2]
+    for fill in (None, np.nan, np.inf, -0.0):
+        check_warp(frames, shifts, rows, columns, order, fill, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("fill", [None, 3])
+def test_a_warp_by_one_block_is_a_shift(level, dtype, order, fill):
+    """Also bit by bit, where the shift is a number of float32."""
+    frames = random_frames(dtype, (6, 13, 45))
+    if np.dtype(dtype).kind == "f":
+        frames = np.abs(frames) + 1
+    shifts = np.array([[0, 0], [1, -2], [0.25, 0.5], [-3.75, 2], [100.5, 0], [-1e300, 1e9]])
+    one, shifted = np.zeros(1), np.empty_like(frames)
+    warped = np.empty_like(frames)
+    warp.shift(frames, shifts, shifted, order, fill)
+    warp.warp(frames, shifts[:, None, None], one, one, warped, order, fill)
+    assert np.array_equal(warped, shifted)
+
+
+def test_warp_equals_scipy(level):
+    rng = np.random.default_rng(4)
+    frame, shifts = rng.normal(100, 10, (40, 50)), smooth(1, 3, 4)
+    rows, columns = np.array([5.0, 20, 35]), np.array([5.0, 15, 30, 45])
+    grid = np.indices(frame.shape).astype(float)
+    at = [
+        np.interp(np.arange(n), c, np.arange(len(c)))
+        for n, c in zip(frame.shape, (rows, columns), strict=True)
+    ]
+    for axis in range(2):
+        grid[axis] += ndimage.map_coordinates(
+            shifts[0, :, :, axis], np.meshgrid(*at, indexing="ij"), order=1
+        )
+    for fill, mode in ((None, "nearest"), (0, "constant")):
+        expected = ndimage.map_coordinates(frame, grid, order=1, mode=mode)
+        for dtype, tolerance in (("float64", 1e-11), ("float32", 1e-5)):
+            out = np.empty((1, 40, 50), dtype)
+            warp.warp(frame[None].astype(dtype), shifts, rows, columns, out, 1, fill)
+            np.testing.assert_allclose(out[0], expected, rtol=tolerance)
+
+
+def test_a_pixel_that_moves_by_whole_numbers_keeps_large_integers(level):
+    frames = np.full((1, 4, 9), 2**63 + 1, np.uint64)
+    frames[0, 2, 3] += 10
+    out = np.empty_like(frames)
+    warp.warp(frames, np.ones((1, 1, 1, 2)), np.zeros(1), np.zeros(1), out, 3, None)
+    assert np.argwhere(out[0] == 2**63 + 11).tolist() == [[1, 2]]
+    assert (out == 2**63 + 1).sum() == 35
+
+
+def test_warp_of_no_frames_and_no_pixels():
+    one = np.zeros(1)
+    for shape in ((0, 4, 5), (2, 0, 5), (2, 4, 0)):
+        frames, by = np.zeros(shape), np.zeros((shape[0], 1, 1, 2))
+        warp.warp(frames, by, one, one, np.zeros(shape), 1, 0)
