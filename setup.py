@@ -41,6 +41,7 @@ LIBRARIES = {
     "runs": ["runs"],
     "series": ["series"],
     "transpose": ["transpose"],
+    "warp": ["warp"],
 }
 # The folders whose headers a library includes, besides its own and common/.
 INCLUDES = {"projection": ["moments"], "tree": ["moments"]}

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 
 import limits
 import numpy as np
+from scipy import ndimage
 
-from mpimages.kernels import isa, moments, projection, series
+from mpimages.kernels import isa, moments, projection, series, warp
 from mpimages.kernels.transpose import transpose
 
 IMAGE = 512 * 512
@@ -165,6 +166,34 @@ def series_cases() -> Iterator[Case]:
         )  # fmt: skip
 
 
+def warp_cases() -> Iterator[Case]:
+    """Images of 512 x 512 and volumes of 9 pages, moved by parts of a pixel."""
+    for dtype, pages in (("uint8", 1), ("uint16", 1), ("float32", 1), ("uint16", 9)):
+        frames = records(dtype, 9).reshape((9, 512, 512) if pages == 1 else (1, 512, 512, 9))
+        out = np.zeros_like(frames)
+        by = np.full((len(frames), frames.ndim - 1), 1.3)
+        for order, what in ((1, "linear"), (3, "cubic")):
+            yield Case(
+                f"shift {what} {dtype}{' volume' if pages > 1 else ''}", frames.nbytes, "copy",
+                lambda f=frames, b=by, o=out, n=order: warp.shift(f, b, o, n, None),
+                lambda f=frames, o=out, n=order: [
+                    ndimage.shift(a, -1.3, b, n, mode="nearest", prefilter=False)
+                    for a, b in zip(f, o, strict=True)
+                ],
+            )  # fmt: skip
+    rng, centers = np.random.default_rng(0), np.linspace(36, 476, 7)
+    for dtype in ("uint8", "uint16", "float32"):
+        frames = records(dtype, 9).reshape(9, 512, 512)
+        field, out = rng.normal(0, 1, (9, 7, 7, 2)), np.zeros_like(frames)
+        for order, what in ((1, "linear"), (3, "cubic")):
+            yield Case(
+                f"warp {what} {dtype}", frames.nbytes, "copy",
+                lambda f=frames, d=field, o=out, n=order: warp.warp(
+                    f, d, centers, centers, o, n, None
+                ), None,
+            )  # fmt: skip
+
+
 def limit_rates(repeats: int) -> dict[str, float]:
     """GB/s of reading and of copying 256 MB."""
     src, dst = np.ones(1 << 28, np.uint8), np.ones(1 << 28, np.uint8)
@@ -197,7 +226,7 @@ def main() -> None:
     print(f"level {isa.level()}; read {rates['read']:.1f} GB/s, copy {rates['copy']:.1f} GB/s")
     print(f"{'kernel':38} {'GB/s':>7} {'of':>5} {'limit':>5} {'x NumPy':>8}")
     results = []
-    for cases in (moment_cases, projection_cases, transpose_cases, series_cases):
+    for cases in (moment_cases, projection_cases, transpose_cases, series_cases, warp_cases):
         for case in cases():
             if options.only not in case.name:
                 continue

@@ -178,6 +178,48 @@ int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t 
                         ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
                         ptrdiff_t out_stride);
 
+/* -- warp/warp.c ------------------------------------------------------------------------------- */
+
+/* k frames of rows, columns and pages (1 of images), each contiguous in this order, the pages
+ * innermost. `stride` is the distance of frames in bytes. */
+struct mpim_frames {
+    int dtype;
+    const void *data;
+    ptrdiff_t stride;
+    size_t k, dims[3];
+};
+
+/* Where k frames of the same dims go, and how they are moved: order 1 is linear, 3 cubic. `fill` is
+ * one item of the dtype for what lies outside a frame; NULL repeats the pixel at the edge.
+ * The dtype is that of the frames, or MPIM_F32 for those that are computed in float (integers of at
+ * most 16 bits, MPIM_F32), or MPIM_F64; others are computed in double. */
+struct mpim_moved {
+    int order;
+    const void *fill;
+    int dtype;
+    void *data;
+    ptrdiff_t stride;
+};
+
+/* The item at p of frame i becomes what the frame is at p + shifts[3 * i ... 3 * i + 2], in pixels
+ * along rows, columns and pages (0 of images), which are finite. A shift that is less than 2^-24 away
+ * from a whole number is taken as that. Pixels moved by whole numbers stay bit by bit what they were. */
+int mpim_shift(int isa, struct mpim_frames frames, const double *shifts, struct mpim_moved moved);
+
+/* Shifts of blocks: of frame i, block row r and block column c the two doubles (along rows, along
+ * columns) from shifts[2 * ((i * row_count + r) * column_count + c)] on, finite; they stand for the
+ * pixel position rows[r], columns[c], both finite and ascending, at least one. */
+struct mpim_blocks {
+    const double *shifts, *rows, *columns;
+    size_t row_count, column_count;
+};
+
+/* The same for images (dims[2] is 1) of fewer than 2^30 rows and columns, each pixel by a shift of its
+ * own: interpolated linearly between the blocks' positions, constant beyond the outermost. Shifts of
+ * more than 2^30 are taken as that. */
+int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks,
+              struct mpim_moved moved);
+
 /* -- runs/runs.c ------------------------------------------------------------------------------- */
 
 /* Many paths: path i is the `common_bytes` that all begin with and then the bytes ends[i - 1] ...

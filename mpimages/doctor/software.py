@@ -57,9 +57,9 @@ def _compared(findings: tuple[Finding, ...]) -> Finding:
 
 def _mpimages() -> Finding:
     from .. import __version__
-    from ..kernels import isa, moments, projection, runs, series, transpose
+    from ..kernels import isa, moments, projection, runs, series, transpose, warp
 
-    for kernel in (moments, projection, runs, series, transpose):
+    for kernel in (moments, projection, runs, series, transpose, warp):
         assert kernel.__name__  # all of them can be loaded
     text = f"{__version__}, kernels for {isa.level()} (of {', '.join(isa.available())})"
     return Finding("mpimages", "ok", text)

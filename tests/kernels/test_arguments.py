@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpimages.kernels import moments, projection, runs, series
+from mpimages.kernels import moments, projection, runs, series, warp
 from mpimages.kernels.transpose import transpose, transpose_each
 
 U8 = np.zeros((4, 5), np.uint8)
@@ -14,6 +14,9 @@ NODE = np.zeros((2, 5))
 CUBE = np.zeros((2, 3, 4), np.uint8)
 TURNED = np.zeros((2, 4, 3), np.uint8)
 PATHS = runs.Paths(b"/nowhere/", b"ab", np.array([1, 2]))
+BY = np.zeros((2, 2))
+AT = np.arange(2.0)
+FIELD = np.zeros((2, 2, 2, 2))
 ONE = np.zeros(1, np.int64)
 TWO = np.zeros(2, np.int64)
 
@@ -154,6 +157,53 @@ ILLEGAL = [
     (series.normalize_rows, (U8, [0] * 4, 0, np.zeros((4, 5))), TypeError, "list"),
     (series.normalize_rows, (U8, np.zeros(4), 0, np.zeros((4, 5), "i8")), TypeError, "int64"),
     (series.normalize_rows, (U8, np.zeros(4), "x", np.zeros((4, 5))), TypeError, "str|real"),
+    (warp.shift, ([[[1]]], BY, CUBE.copy(), 1, None), TypeError, "list"),
+    (warp.shift, (U8, BY, CUBE.copy(), 1, None), ValueError, "frames must have 3 or 4 axes"),
+    (warp.shift, (CUBE[:, ::2], BY, CUBE.copy(), 1, None), ValueError, "frames must be C-contig"),
+    (warp.shift, (CUBE.astype(bool), BY, CUBE.copy(), 1, None), TypeError, "bool"),
+    (warp.shift, (CUBE.astype(">i4"), BY, CUBE.copy(), 1, None), TypeError, "byte-swapped"),
+    (warp.shift, (CUBE, [[0, 0]], CUBE.copy(), 1, None), TypeError, "shifts.*list"),
+    (warp.shift, (CUBE, BY.astype("f4"), CUBE.copy(), 1, None), TypeError, "shifts.*float32"),
+    (warp.shift, (CUBE, BY[:1], CUBE.copy(), 1, None), ValueError, r"shifts.*\(2, 2\)"),
+    (warp.shift, (CUBE, np.zeros((2, 3)), CUBE.copy(), 1, None), ValueError, r"\(2, 3\)"),
+    (warp.shift, (CUBE, BY + np.nan, CUBE.copy(), 1, None), ValueError, "shifts must be finite"),
+    (warp.shift, (CUBE, BY - np.inf, CUBE.copy(), 1, None), ValueError, "shifts must be finite"),
+    (warp.shift, (CUBE, BY, CUBE, 1, None), ValueError, "out and frames overlap"),
+    (warp.shift, (CUBE, BY, CUBE.astype(np.int8), 1, None), TypeError, "uint8 out must be.*int8"),
+    (warp.shift, (CUBE.astype(int), BY, CUBE.astype("f4"), 1, None), TypeError, "float32"),
+    (warp.shift, (CUBE.astype("f4"), BY, CUBE.copy(), 1, None), TypeError, "not uint8"),
+    (warp.shift, (CUBE, BY, CUBE.astype(">f8"), 1, None), TypeError, "byte-swapped"),
+    (warp.shift, (CUBE, BY, TURNED, 1, None), ValueError, r"out must have shape \(2, 3, 4\)"),
+    (warp.shift, (CUBE, BY, frozen(CUBE), 1, None), ValueError, "read-only"),
+    (warp.shift, (CUBE, BY, misaligned(CUBE.astype(float)), 1, None), ValueError, "aligned"),
+    (warp.shift, (CUBE, BY, TURNED.swapaxes(1, 2), 1, None), ValueError, "out must be C-contig"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 2, None), ValueError, "order.*not 2"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 1, np.nan), ValueError, "uint8 cannot hold.*nan"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 1, 0.5), ValueError, "uint8 cannot hold.*0.5"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 1, 256), ValueError, "uint8 cannot hold.*256"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 1, -1), ValueError, "uint8 cannot hold.*-1"),
+    (warp.shift, (CUBE, BY, CUBE.astype("f4"), 1, 1e39), ValueError, "float32 cannot hold"),
+    (warp.shift, (CUBE, BY, CUBE.astype("f8"), 1, 10**400), ValueError, "float64 cannot hold"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 1, "0"), TypeError, "fill.*str"),
+    (warp.shift, (CUBE, BY, CUBE.copy(), 1, True), TypeError, "fill.*bool"),
+    (warp.warp, (CUBE[None], FIELD, AT, AT, CUBE[None], 1, None), ValueError, "must have 3 axes"),
+    (warp.warp, (CUBE, FIELD[0], AT, AT, CUBE.copy(), 1, None), ValueError, r"\(2, 2, 2, 2\)"),
+    (warp.warp, (CUBE, FIELD, AT, AT[:1], CUBE.copy(), 1, None), ValueError, r"\(2, 2, 1, 2\)"),
+    (warp.warp, (CUBE, FIELD[:, :0], AT[:0], AT, CUBE.copy(), 1, None), ValueError, "rows must"),
+    (warp.warp, (CUBE, FIELD, AT, BY, CUBE.copy(), 1, None), ValueError, "columns must have one"),
+    (warp.warp, (CUBE, FIELD, AT[::-1], AT, CUBE.copy(), 1, None), ValueError, "rows must ascend"),
+    (warp.warp, (CUBE, FIELD, AT, AT * 0, CUBE.copy(), 1, None), ValueError, "columns must asc"),
+    (
+        warp.warp,
+        (CUBE, FIELD, AT + np.inf, AT, CUBE.copy(), 1, None),
+        ValueError,
+        "rows must be fin",
+    ),
+    (warp.warp, (CUBE, FIELD, [0, 1], AT, CUBE.copy(), 1, None), TypeError, "rows.*list"),
+    (warp.warp, (CUBE, FIELD + np.nan, AT, AT, CUBE.copy(), 1, None), ValueError, "shifts.*finite"),
+    (warp.warp, (CUBE, FIELD, AT, AT, CUBE, 1, None), ValueError, "out and frames overlap"),
+    (warp.warp, (CUBE, FIELD, AT, AT, CUBE.copy(), 0, None), ValueError, "order.*not 0"),
+    (warp.warp, (CUBE, FIELD, AT, AT, CUBE.copy(), 1, np.inf), ValueError, "cannot hold.*inf"),
 ]
 
 

@@ -246,3 +246,123 @@ def running_percentile(values, window, q):
     return np.array(
         [percentile_row(values[max(0, t - half) : t + half + 1], q) for t in range(len(values))]
     )
+
+
+def real_of(dtype):
+    """The dtype that frames are interpolated in."""
+    dtype = np.dtype(dtype)
+    return np.dtype("f4" if dtype.itemsize <= 2 or dtype == np.float32 else "f8")
+
+
+def weights(fraction, order):
+    """The weights of the taps at a fraction, which is a NumPy number or an array."""
+    f, g = fraction, 1 - fraction
+    if order == 1:
+        return [g, f]
+    half, most = f.dtype.type(0.5), f.dtype.type(1.5)
+    return [
+        -half * f * g * g,
+        g * (1 + f * (1 - most * f)),
+        f * (1 + g * (1 - most * g)),
+        -half * g * f * f,
+    ]
+
+
+def whole_and_fraction(at):
+    """Positions as whole numbers and what is left, 0 within 2**-24 of a whole number."""
+    whole = np.floor(at)
+    fraction = at - whole
+    up = fraction > 1 - 2.0**-24
+    fraction = np.where(up | (fraction < 2.0**-24), 0, fraction).astype(at.dtype)
+    return (whole + up).astype(np.int64), fraction
+
+
+def as_stored(values, dtype):
+    """Interpolated values as the dtype."""
+    if dtype.kind == "f":
+        return np.where(np.isnan(values), np.nan, values).astype(dtype)
+    limits = np.iinfo(dtype)
+    whole = np.rint(values)
+    if dtype.itemsize < 8:
+        return np.clip(whole, limits.min, limits.max).astype(dtype)
+    return np.array([min(max(int(x), limits.min), limits.max) for x in whole.flat], dtype).reshape(
+        values.shape
+    )
+
+
+def shifted(frame, shift, order, fill, dtype):
+    """One frame at p + shift, axis by axis."""
+    outside = np.zeros(frame.shape, bool)
+    values, only_whole = frame, True
+    for axis, (by, n) in enumerate(zip(shift, frame.shape, strict=True)):
+        whole, fraction = whole_and_fraction(np.clip(np.float64(by), -n - 4, n + 4))
+        at = np.arange(n) + whole
+        missed = (at < 0) | (at > n - 1) | ((at == n - 1) & (fraction > 0))
+        outside |= missed.reshape([-1 if a == axis else 1 for a in range(frame.ndim)])
+        if fraction == 0:
+            values = values.take(at.clip(0, n - 1), axis)
+            continue
+        only_whole, values = False, values.astype(real_of(frame.dtype))
+        taps = range(2) if order == 1 else range(-1, 3)
+        total = None
+        for tap, weight in zip(taps, weights(values.dtype.type(fraction), order), strict=True):
+            part = weight * values.take((at + tap).clip(0, n - 1), axis)
+            total = part if total is None else total + part
+        values = total
+    if not only_whole or frame.dtype != dtype:
+        values = as_stored(values.astype(real_of(frame.dtype)), np.dtype(dtype))
+    return values if fill is None else np.where(outside, np.dtype(dtype).type(fill), values)
+
+
+def _between(positions, p):
+    """The blocks before and after each of the pixels p, and the part of the way."""
+    last = len(positions) - 1
+    before = np.searchsorted(positions, p, side="right") - 1
+    part = np.zeros(len(p))
+    within = (before >= 0) & (before < last)
+    a, b = positions[before[within]], positions[before[within] + 1]
+    part[within] = (p[within] / 2 - a / 2) / (b / 2 - a / 2)
+    return before.clip(0, last), (before + 1).clip(0, last), part
+
+
+def displacements(shifts, rows, columns, shape, real):
+    """The shifts of all pixels of a frame: (rows, columns, 2)."""
+    shifts = shifts.clip(-(2.0**30), 2.0**30)
+    above, below, part = _between(rows, np.arange(float(shape[0])))
+    of_rows = shifts[above] + part[:, None, None] * (shifts[below] - shifts[above])
+    of_rows = of_rows.astype(real)
+    left, right, part = _between(columns, np.arange(float(shape[1])))
+    a, b = of_rows[:, left], of_rows[:, right]
+    far = np.array(shape, real) + real.type(4)
+    return (a + part.astype(real)[:, None] * (b - a)).clip(-far, far)
+
+
+def _mixed(taps, fraction, order):
+    """The sum of taps, or the pixel itself where the fraction is 0."""
+    total = None
+    for tap, weight in zip(taps, weights(fraction, order), strict=True):
+        total = weight * tap if total is None else total + weight * tap
+    return np.where(fraction == 0, taps[0 if order == 1 else 1], total)
+
+
+def warped(frame, shifts, rows, columns, order, fill, dtype):
+    """One frame at p + the shift of each pixel."""
+    real, dtype = real_of(frame.dtype), np.dtype(dtype)
+    n0, n1 = frame.shape
+    field = displacements(shifts, rows, columns, frame.shape, real)
+    (y, fy), (x, fx) = whole_and_fraction(field[..., 0]), whole_and_fraction(field[..., 1])
+    y, x = y + np.arange(n0)[:, None], x + np.arange(n1)
+    taps = range(2) if order == 1 else range(-1, 3)
+    values = frame.astype(real)
+    lines = [
+        _mixed([values[(y + i).clip(0, n0 - 1), (x + j).clip(0, n1 - 1)] for i in taps], fy, order)
+        for j in taps
+    ]
+    result = as_stored(_mixed(lines, fx, order), dtype)
+    if dtype == frame.dtype and dtype.kind != "f":
+        copied = frame[y.clip(0, n0 - 1), x.clip(0, n1 - 1)]
+        result = np.where((fy == 0) & (fx == 0), copied, result)
+    if fill is None:
+        return result
+    outside = (y < 0) | (y + (fy > 0) >= n0) | (x < 0) | (x + (fx > 0) >= n1)
+    return np.where(outside, dtype.type(fill), result)
