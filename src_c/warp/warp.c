@@ -15,7 +15,7 @@
  *               moves by whole pixels alone is copied as it is.
  *   mpim_warp   Each pixel has its own weights. Where the whole number is the same along a run of
  *               pixels, so are the distances of their taps, and the run needs no gathering. Fields are
- *               smooth, and runs long.
+ *               smooth, and runs long. Rows of the frame are kept in REAL while they are needed.
  *
  * Whether a clone computes with vectors is the compiler's choice: no operation is reordered.
  */
