@@ -202,8 +202,8 @@ struct mpim_moved {
 };
 
 /* The item at p of frame i becomes what the frame is at p + shifts[3 * i ... 3 * i + 2], in pixels
- * along rows, columns and pages (0 of images), which are finite. A shift that is less than 2^-24 away
- * from a whole number is taken as that. Pixels moved by whole numbers stay bit by bit what they were. */
+ * along rows, columns and pages (0 of images), which are finite. A shift less than 2^-24 away from
+ * a whole number is taken as that. Pixels moved by whole numbers stay bit by bit what they were. */
 int mpim_shift(int isa, struct mpim_frames frames, const double *shifts, struct mpim_moved moved);
 
 /* Shifts of blocks: of frame i, block row r and block column c the two doubles (along rows, along
@@ -214,9 +214,9 @@ struct mpim_blocks {
     size_t row_count, column_count;
 };
 
-/* The same for images (dims[2] is 1) of fewer than 2^30 rows and columns, each pixel by a shift of its
- * own: interpolated linearly between the blocks' positions, constant beyond the outermost. Shifts of
- * more than 2^30 are taken as that. */
+/* The same for images (dims[2] is 1) of fewer than 2^30 rows and columns, each pixel by a shift of
+ * its own: interpolated linearly between the blocks' positions, constant beyond the outermost.
+ * Shifts of more than 2^30 are taken as that. */
 int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks,
               struct mpim_moved moved);
 

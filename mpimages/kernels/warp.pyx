@@ -124,13 +124,14 @@ def shift(frames, shifts, out, order, fill):
     Parameters
     ----------
     frames : (k, rows, columns) or (k, rows, columns, pages) ndarray
-        u/int8 to u/int64, float32 or float64. Each frame is C-contiguous; frames lie at any distance.
+        u/int8 to u/int64, float32 or float64. Each frame is C-contiguous; frames lie at any
+        distance.
     shifts : (k, 2) or (k, 3) ndarray of float64
-        In pixels, along rows, columns and pages; finite, of any size. A shift that is less than 2**-24
-        away from a whole number is taken as that.
+        In pixels, along rows, columns and pages; finite, of any size. A shift that is less than
+        2**-24 away from a whole number is taken as that.
     out : ndarray
-        Of the frames' shape, laid out as they may be. ``out[i][p]`` becomes what ``frames[i]`` is at
-        position ``p + shifts[i]``. The dtype is that of the frames, or float64, or, for integers
+        Of the frames' shape, laid out as they may be. ``out[i][p]`` becomes what ``frames[i]`` is
+        at position ``p + shifts[i]``. The dtype is that of the frames, or float64, or, for integers
         of at most 16 bits, float32.
     order : {1, 3}
         1: linear interpolation. 3: cubic convolution (Keys 1981, a = -1/2). The pixels beyond the
@@ -141,9 +142,9 @@ def shift(frames, shifts, out, order, fill):
 
     Notes
     -----
-    Rows are interpolated first, then columns, then pages: in float32 for integers of at most 16 bits
-    and for float32, else in float64. Integers are rounded to the nearest, ties to the even one, and
-    kept within the range of their dtype, which the cubic may exceed.
+    Rows are interpolated first, then columns, then pages: in float32 for integers of at most 16
+    bits and for float32, else in float64. Integers are rounded to the nearest, ties to the even
+    one, and kept within the range of their dtype, which the cubic may exceed.
 
     An axis with a whole shift is not interpolated: neighbours are not read there, be they NaN or
     not. A frame whose shifts all are whole is copied bit by bit, if ``out`` has its dtype. Other
@@ -192,8 +193,9 @@ def warp(frames, shifts, rows, columns, out, order, fill):
 
     Notes
     -----
-    All is computed as by `shift`, each pixel with a shift of its own, in float32 or float64. A pixel
-    that moves by whole numbers keeps its bits, as far as they are those of a number; NaN is as there.
+    All is computed as by `shift`, each pixel with a shift of its own, in float32 or float64. A
+    pixel that moves by whole numbers keeps its bits, as far as they are those of a number; NaN is
+    as there.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 /* Template: where the pixels of a row of an image move, in float or double. */
 
 /* The part of the way between blocks of each column, once for all rows. */
-static void TFN(between_blocks)(const struct mpim_blocks *blocks, size_t columns, struct field *field)
+static void TFN(between_blocks)(const struct mpim_blocks *blocks, size_t columns,
+                                struct field *field)
 {
     T *between = field->between;
     for (size_t x = 0; x < columns; x++) {
@@ -44,8 +45,8 @@ static inline void TFN(split_row)(const struct field *field, size_t axis, size_t
     }
 }
 
-/* a where the fraction is 0, else b. In bits, as compilers make a branch of the plain choice, and no
- * vectors. */
+/* a where the fraction is 0, else b. In bits, as compilers make a branch of the plain choice, and
+ * no vectors. */
 static ALWAYS_INLINE T TFN(chosen)(T a, T b, T fraction)
 {
     const UT mask = fraction == 0 ? (UT)-1 : 0;
@@ -57,8 +58,8 @@ static ALWAYS_INLINE T TFN(chosen)(T a, T b, T fraction)
     return a;
 }
 
-/* What is between the taps: the tap itself where the fraction is 0. That needs a choice only where a
- * tap `may` be infinite or no number. */
+/* What is between the taps: the tap itself where the fraction is 0. That needs a choice only where
+ * a tap `may` be infinite or no number. */
 static ALWAYS_INLINE T TFN(between_2)(T a, T b, T f, int may)
 {
     T w[2];
@@ -104,8 +105,8 @@ static ALWAYS_INLINE void TFN(warp_cubic)(const T *const taps[4], size_t first,
     }
 }
 
-/* Columns begin ... end - 1, which have the same whole shifts. Taps beyond the edge are copied side by
- * side first, for a step at a time. */
+/* Columns begin ... end - 1, which have the same whole shifts. Taps beyond the edge are copied
+ * side by side first, for a step at a time. */
 static ALWAYS_INLINE void TFN(warp_run)(const T *const rows[4], size_t columns, int order,
                                         size_t begin, size_t end, int may, struct field *field)
 {

@@ -22,9 +22,9 @@ static inline T TFN(rounded)(REAL x)
     return (T)(whole < LOWEST ? LOWEST : whole);
 }
 #else
-/* Added to a small number, it leaves that in the last bits, rounded to a whole one, ties to even. There
- * is no instruction for it in x86-64-v1, nor one that keeps a number in a range. Cubics exceed the
- * range of 16 or 32 bits by a factor of less than 3. */
+/* Added to a small number, it leaves that in the last bits, rounded to a whole one, ties to even.
+ * There is no instruction for it in x86-64-v1, nor one that keeps a number in a range. Cubics
+ * exceed the range of 16 or 32 bits by a factor of less than 3. */
 #define TO_WHOLE ((REAL)(sizeof(REAL) == 4 ? 0x1.8p23 : 0x1.8p52))
 #define WHOLE COLUMN(1, PASTE(DTYPE, WHOLE_OF_REAL))
 #define LOWEST (IS_SIGNED ? -((WHOLE)1 << (BITS - 1)) : 0)
@@ -147,7 +147,8 @@ static inline const REAL *TFN(real_row)(const char *frame, const size_t dims[3],
 }
 
 /* Whether the position of a pixel is outside of an axis of n pixels. */
-static inline int TFN(outside)(const struct field *field, size_t axis, size_t x, ptrdiff_t p, size_t n)
+static inline int TFN(outside)(const struct field *field, size_t axis, size_t x, ptrdiff_t p,
+                               size_t n)
 {
     const REAL *fraction = field->fraction[axis];
     p += field->whole[axis][x];

@@ -1,21 +1,22 @@
 /* Motion is undone: frames are read at positions beside their pixels.
  *
  * A position is a whole number of pixels and a fraction in 0 ... 1. The taps are the pixels that it
- * is computed from along one axis: with order 1 the two beside it (linear), with order 3 four, whose
- * weights are the cubic convolution of R. G. Keys, IEEE Trans. Acoust. Speech Signal Process. 29,
- * 1153 (1981), with a = -1/2. Taps beyond the edge are the pixel at the edge. Where the fraction is
- * 0, the pixel itself is the only tap: 0 * NaN would be NaN.
+ * is computed from along one axis: with order 1 the two beside it (linear), with order 3 four,
+ * whose weights are the cubic convolution of R. G. Keys, IEEE Trans. Acoust. Speech Signal
+ * Process. 29, 1153 (1981), with a = -1/2. Taps beyond the edge are the pixel at the edge. Where
+ * the fraction is 0, the pixel itself is the only tap: 0 * NaN would be NaN.
  *
  * The axes are taken one after the other, rows first. All is computed in float for integers of at
  * most 16 bits and for float, else in double: in REAL. The last step stores what came out: integers
  * are rounded and kept in their range, of floats each NaN is the positive quiet one without payload
  * (else it would depend on the order in which the compiler has a processor add).
  *
- *   mpim_shift  All pixels of a frame have the same weights: whole rows are summed. Only a frame that
- *               moves by whole pixels alone is copied as it is.
+ *   mpim_shift  All pixels of a frame have the same weights: whole rows are summed. Only a frame
+ *               that moves by whole pixels alone is copied as it is.
  *   mpim_warp   Each pixel has its own weights. Where the whole number is the same along a run of
- *               pixels, so are the distances of their taps, and the run needs no gathering. Fields are
- *               smooth, and runs long.
+ *               pixels, so are the distances of their taps, and the run needs no gathering. Fields
+ *               are smooth, and runs long. Rows of the frame are kept in REAL while they are
+ *               needed.
  *
  * Whether a clone computes with vectors is the compiler's choice: no operation is reordered.
  */
@@ -23,8 +24,8 @@
 
 enum { MAX_TAPS = 4 };
 
-/* Pixels that mpim_warp computes at least, a power of two: rows of scratch are longer by so many, or
- * by MAX_TAPS. Rows of a frame that it keeps converted. */
+/* Pixels that mpim_warp computes at least, a power of two: rows of scratch are longer by so many,
+ * or by MAX_TAPS. Rows of a frame that it keeps converted. */
 enum { STEP = 8, KEPT_ROWS = 16 };
 
 /* The dtype that each is computed in. */
@@ -39,12 +40,13 @@ enum { STEP = 8, KEPT_ROWS = 16 };
 #define REAL_OF_f32 f32
 #define REAL_OF_f64 f64
 
-/* Closer than this to a whole number of pixels, a position is that number. So no weight of a tap that
- * is read is 0, nor denormal. */
+/* Closer than this to a whole number of pixels, a position is that number. So no weight of a tap
+ * that is read is 0, nor denormal. */
 #define NEARLY_WHOLE 0x1p-24
 
 /* Taps of an axis of n pixels: tap j of pixel p is pixel p + first + j, `fraction` beyond tap
- * `before`. `inside` pixels, from `begin` on, have their position between the first and the last. */
+ * `before`. `inside` pixels, from `begin` on, have their position between the first and the
+ * last. */
 struct taps {
     size_t count;
     ptrdiff_t first;
@@ -82,8 +84,10 @@ static struct taps taps_of(double shift, size_t n, int order)
                          (size_t)begin, last > begin ? (size_t)(last - begin) : 0};
 }
 
-/* to[j] = from[first + j], or the item at the edge beyond it, for `count` items of `bytes` bytes. */
-static void spread(const char *from, size_t n, ptrdiff_t first, size_t count, size_t bytes, char *to)
+/* to[j] = from[first + j], or the item at the edge beyond it, for `count` items of `bytes`
+ * bytes. */
+static void spread(const char *from, size_t n, ptrdiff_t first, size_t count, size_t bytes,
+                   char *to)
 {
     const size_t before = first < 0 ? min_size((size_t)-first, count) : 0;
     const size_t skipped = first < 0 ? 0 : min_size((size_t)first, n);
@@ -122,7 +126,8 @@ static void copy_row(const char *frame, const size_t dims[3], const struct taps 
                      size_t bytes, char *to)
 {
     const size_t columns = dims[1], pages = dims[2], run = pages * bytes;
-    const char *row = frame + (size_t)clamped((ptrdiff_t)y + axes[0].first, dims[0]) * columns * run;
+    const size_t from = (size_t)clamped((ptrdiff_t)y + axes[0].first, dims[0]);
+    const char *row = frame + from * columns * run;
     if (axes[2].first == 0) {
         spread(row, columns, axes[1].first, columns, run, to);
         return;
@@ -135,8 +140,8 @@ static void copy_row(const char *frame, const size_t dims[3], const struct taps 
 
 /* How the pixels of one row of an image move, in scratch: along rows (0) and columns (1) the whole
  * numbers and fractions, in REAL, of each pixel, and the shifts of the row at the blocks' columns.
- * Columns starts[j - 1] ... starts[j] - 1 lie between the blocks j - 1 and j, where the part `between`
- * of the way to block j is left behind. */
+ * Columns starts[j - 1] ... starts[j] - 1 lie between the blocks j - 1 and j, where the part
+ * `between` of the way to block j is left behind. */
 struct field {
     int32_t *whole[2];
     void *fraction[2], *between, *values;
@@ -222,8 +227,8 @@ static void starts_of_columns(const struct mpim_blocks *blocks, size_t columns, 
 #include "common/clones.h"
 
 /* The row y of one frame. */
-typedef void (*row_fn)(const char *, const size_t[3], const struct taps[3], size_t, struct rows, int,
-                       char *);
+typedef void (*row_fn)(const char *, const size_t[3], const struct taps[3], size_t, struct rows,
+                       int, char *);
 static const row_fn rows_of[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, shift_row)};
 
 typedef void (*between_fn)(const struct mpim_blocks *, size_t, struct field *);
@@ -248,8 +253,8 @@ static int possible(int dtype, int out_dtype)
            (out_dtype == MPIM_F32 && dtypes[dtype].real_size == sizeof(float));
 }
 
-/* Rows of scratch, in one piece at sums. Frames exist, so that a row's items can be counted in bytes;
- * that a few rows of double can be, too, is checked here. */
+/* Rows of scratch, in one piece at sums. Frames exist, so that a row's items can be counted in
+ * bytes; that a few rows of double can be, too, is checked here. */
 static int allocate(const size_t dims[3], size_t real_size, struct rows *rows)
 {
     const size_t row = dims[1] * dims[2], padded = (dims[1] + MAX_TAPS) * dims[2];
@@ -309,8 +314,8 @@ int mpim_shift(int isa, struct mpim_frames frames, const double *shifts, struct 
     return MPIM_OK;
 }
 
-/* In one piece, at field->shifts[0]; the longest items first, so that all are aligned. What lies beyond
- * the ends of rows is read, but not used: it is 0. */
+/* In one piece, at field->shifts[0]; the longest items first, so that all are aligned. What lies
+ * beyond the ends of rows is read, but not used: it is 0. */
 static int allocate_field(const struct mpim_blocks *blocks, size_t columns, size_t real_size,
                           struct field *field)
 {
@@ -332,7 +337,8 @@ static int allocate_field(const struct mpim_blocks *blocks, size_t columns, size
     return MPIM_OK;
 }
 
-int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks, struct mpim_moved moved)
+int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks,
+              struct mpim_moved moved)
 {
     if (!possible(frames.dtype, moved.dtype))
         return MPIM_BAD_TYPE;
