@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RankError,
     )
     from .images import Images
+    from .registration.model import RegistrationModel
     from .series import Series, TimeSeries
     from .verification import Verified, verify
 
@@ -39,6 +40,7 @@ __all__ = [
     "Interrupted",
     "LaunchError",
     "RankError",
+    "RegistrationModel",
     "Series",
     "ThunderContext",
     "TimeSeries",
@@ -59,6 +61,7 @@ _HOMES = {
     "Interrupted": "errors",
     "LaunchError": "errors",
     "RankError": "errors",
+    "RegistrationModel": "registration.model",
     "Series": "series",
     "ThunderContext": "context",
     "TimeSeries": "series",

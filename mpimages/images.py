@@ -18,6 +18,7 @@ from .core.arguments import (
     check_ints,
     check_number,
     check_pattern,
+    check_seed,
 )
 from .core.json_types import JsonObject
 from .core.public import entry, public
@@ -35,6 +36,7 @@ from .spmd.agreement import allgather_rows
 
 if TYPE_CHECKING:
     from .conversion.planning import Plan
+    from .registration.model import RegistrationModel
     from .series import Series, TimeSeries
 
 __all__ = ["Images"]
@@ -492,6 +494,175 @@ class Images(Collection):
             return self._derived(replace(chain, keys=range(chain.count)))
         return self._derived(chain.then(Renumber()))
 
+    # -- registration ----------------------------------------------------------------------
+
+    @action
+    def referenceImage(self, nimages: int = 400, seed: int = 0) -> np.ndarray:
+        """A sharp mean of evenly spaced images, to register all to. Collective; an action.
+
+        It begins with the mean of the images that are most alike. All chosen ones are aligned
+        to that, and the mean of those that could be placed is the next reference. It lies where
+        their median shift is 0.
+
+        Parameters
+        ----------
+        nimages : int
+            How many images are chosen at most: one in each of as many equal parts of the recording.
+        seed : int
+            Which one of each part.
+
+        Returns
+        -------
+        ndarray of the images' dims, float64
+
+        Raises
+        ------
+        ValueError
+            Where the images are no images or volumes of at least 16 rows and columns, or where
+            hardly any can be placed.
+        """
+        from .registration.finders import Options
+        from .registration.fitting import build_reference, check_dims
+
+        number, chosen = check_int(nimages, "nimages", 2), check_seed(seed)
+        begun, images = self.records.begin("referenceImage", least=2)
+        known = begun.known(images)
+        check_dims("referenceImage", known.dims)
+        options = Options.checked(known.dims, None, None, None, None)
+        return build_reference(begun, known, number, chosen, options)
+
+    @action
+    def fitRegistration(
+        self,
+        reference: np.ndarray | None = None,
+        method: str = "rigid",
+        maxShift: float | Sequence[float] | None = None,
+        blockSize: Sequence[int] | None = None,
+        smoothing: float | None = None,
+        mask: np.ndarray | None = None,
+    ) -> RegistrationModel:
+        """Find by how much each image has moved against a reference. Collective; an action.
+
+        A fit reads each image once. What it finds for an image depends on that image, the
+        reference and the mean power of 64 evenly spaced images, and is the same for every number
+        of ranks.
+
+        Parameters
+        ----------
+        reference : ndarray of the images' dims, optional
+            By default that of `referenceImage`.
+        method : {'rigid', 'planar', 'piecewise'}
+            One shift for each image or volume; one for each plane of a volume; or a smooth field
+            of shifts in each plane.
+        maxShift : float, or one for each axis, optional
+            Pixels that an image may have moved. By default a tenth of the shorter side, and along
+            the pages of a volume a quarter.
+        blockSize : (int, int), optional
+            Rows and columns of the overlapping blocks of method 'piecewise'; by default 128 each.
+        smoothing : float, optional
+            How stiff the field of method 'piecewise' is; by default 1.
+        mask : bool ndarray, (row, column), optional
+            True where the reference may be used.
+
+        Returns
+        -------
+        RegistrationModel
+            Its `lost` names the images that could not be placed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments that are not as above, or have no effect with this method.
+
+        Notes
+        -----
+        Each image is correlated with the reference. Both are weighted by the power of the images,
+        so that photon noise, flashing cells and lines of the detector count little (the log
+        likelihood of a shift; Knapp and Carter, IEEE Trans. ASSP 24, 1976). The peak is found
+        between pixels by Newton's method. An image is lost where the peak stands out by less than
+        eight standard deviations, or lies farther away than `maxShift`.
+        """
+        from .registration.finders import Options
+        from .registration.fitting import SPREAD, build_reference, check_dims, fit
+
+        begun, images = self.records.begin("fitRegistration", least=1)
+        known = begun.known(images)
+        check_dims("fitRegistration", known.dims)
+        options = Options.checked(known.dims, method, maxShift, blockSize, smoothing)
+        part = _mask_of(mask, known.dims)
+        if reference is None:
+            against = build_reference(begun, known, SPREAD, 0, options)
+        else:
+            against = _reference_of(reference, known.dims)
+        begun.together((_checksum(against), None if part is None else _checksum(part))).agree()
+        return fit(begun, known, against, options, part)
+
+    def applyRegistration(
+        self,
+        model: RegistrationModel,
+        fill: float | str = "edge",
+        order: str = "linear",
+        dtype: object = None,
+        scale: float | Sequence[float] = 1.0,
+    ) -> Self:
+        """Move what is seen in each image back to where the reference has it. Collective; lazy.
+
+        An image that is lost stays as it is. The images may be another channel than the one that
+        was fitted, or the same recording with more pixels (`scale`): their keys tell which shift
+        is theirs.
+
+        Parameters
+        ----------
+        model : RegistrationModel
+        fill : {'edge', 'nan'} or float
+            What is written where nothing was recorded: the nearest pixel, NaN, or a value.
+        order : {'linear', 'cubic'}
+            The interpolation between pixels. Linear smooths; cubic (Keys, IEEE Trans. ASSP 29,
+            1981) keeps more detail and may overshoot. Whole-pixel shifts copy exactly.
+        dtype : optional
+            Of the result: the images' own, float32 or float64. By default the images' own, and
+            with ``fill='nan'`` one that has NaN.
+        scale : float, or one for each axis
+            Pixels of these images for each pixel of those that were fitted.
+
+        Returns
+        -------
+        Images
+
+        Raises
+        ------
+        ValueError
+            Where dims and `scale` do not fit the model, or its keys do not include the images'.
+        """
+        from .registration.model import RegistrationModel
+        from .registration.steps import registered
+
+        if not isinstance(model, RegistrationModel):
+            raise TypeError(f"applyRegistration takes a RegistrationModel, got {quote(model)}")
+        records = self.records
+        return self._then(
+            registered(model, records.dims, records.dtype, records.keys, fill, order, dtype, scale)
+        )
+
+    def register(
+        self,
+        reference: np.ndarray | None = None,
+        method: str = "rigid",
+        maxShift: float | Sequence[float] | None = None,
+        blockSize: Sequence[int] | None = None,
+        smoothing: float | None = None,
+        mask: np.ndarray | None = None,
+        fill: float | str = "edge",
+        order: str = "linear",
+        dtype: object = None,
+    ) -> Self:
+        """`fitRegistration`, and `applyRegistration` of what it finds. Collective; an action.
+
+        The fit reads all images once, and what is then done with the result reads them again.
+        """
+        model = self.fitRegistration(reference, method, maxShift, blockSize, smoothing, mask)
+        return self.applyRegistration(model, fill, order, dtype)
+
     # -- regions ---------------------------------------------------------------------------
 
     @action
@@ -823,6 +994,30 @@ def _from_end(key: int, keys: Positions) -> int:
             f"and these lie in {int(keys[0])}…{int(keys[-1])}; call renumber() first, or give a key"
         )
     return key + len(keys)
+
+
+def _mask_of(mask: object, dims: Shape) -> np.ndarray | None:
+    """A mask of rows and columns, checked. Local."""
+    if mask is None:
+        return None
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise TypeError(f"mask must be a boolean array, got {quote(mask)}")
+    if mask.shape != dims[:2]:
+        raise ValueError(
+            f"mask has shape {mask.shape}, the images' rows and columns are {dims[:2]}"
+        )
+    if not mask.any():
+        raise ValueError("mask leaves nothing of the reference: True is where it may be used")
+    return mask
+
+
+def _reference_of(reference: object, dims: Shape) -> np.ndarray:
+    """A reference, checked, as float64. Local."""
+    if not isinstance(reference, np.ndarray) or reference.dtype.kind not in "iuf":
+        raise TypeError(f"reference must be an array of numbers, got {quote(reference)}")
+    if reference.shape != dims:
+        raise ValueError(f"reference has shape {reference.shape}, the images have dims {dims}")
+    return np.ascontiguousarray(reference, dtype=np.float64)
 
 
 def _checksum(mask: object) -> int:

@@ -122,7 +122,10 @@ class Templates:
         ]
         sigmas = (SIGMA, SIGMA, SIGMA_OF_PLANES if planes else SIGMA)
         weights = np.exp(
-            -2 * sum((np.pi * s * f) ** 2 for s, f in zip(sigmas, _frequencies(self.shape), strict=True))
+            -2
+            * sum(
+                (np.pi * s * f) ** 2 for s, f in zip(sigmas, _frequencies(self.shape), strict=True)
+            )
         )
         spectra = np.conj(scipy.fft.rfftn(_without_mean(pictures, windows), axes=(1, 2, 3)))
         self.templates = self._kept((spectra * (weights / power)).astype(np.complex64))

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from .correlation import Templates, mean_power
+from ..core.arguments import check_choice, check_ints, check_number
+from ..core.text import quote
+from ..engine.chain import Shape
+from .correlation import SIGMA, Templates, fast_length, mean_power
 from .field import Field
-from .pictures import Layout, window_of
+from .pictures import LEAST, Layout, window_of
 
 __all__ = ["METHODS", "Finder", "Options", "Spectra", "make_finder"]
 
@@ -22,18 +25,72 @@ METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5.
 RELIABLE = 8.0
+# A window's rise from 0 to 1: a part of the shorter side, and in pixels where a block meets an edge.
+RISE, RISE_OF_BLOCKS = 0.125, 4.0
 # Within a block, which has fewer pixels: below this it says nothing; it is helped by its neighbours.
 TELLING = 5.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a fit was asked for. `reach` is the largest shift along each axis, in pixels."""
+    """What a fit is asked for.
+
+    Attributes
+    ----------
+    method : {'rigid', 'planar', 'piecewise'}
+    reach : tuple of float
+        The largest shift along each axis, in pixels.
+    block : (int, int)
+        Rows and columns of a block.
+    smoothing : float
+        How stiff the field of blocks is.
+    """
 
     method: str
     reach: tuple[float, ...]
     block: tuple[int, int]
     smoothing: float
+
+    @classmethod
+    def checked(
+        cls, dims: Shape, method: object, reach: object, block: object, smoothing: object
+    ) -> Options:
+        """Check what a user asks for images of these dims; None takes the default."""
+        chosen = "rigid" if method is None else check_choice(method, "method", METHODS)
+        if chosen == "planar" and len(dims) != 3:
+            raise ValueError(f"method 'planar' is for volumes, the images have dims {dims}")
+        if chosen != "piecewise":
+            for name, value in (("blockSize", block), ("smoothing", smoothing)):
+                if value is not None:
+                    raise ValueError(f"{name} has an effect with method='piecewise' only")
+        blocks = (128, 128) if block is None else check_ints(block, "blockSize", LEAST)
+        if len(blocks) != 2:
+            raise ValueError(f"blockSize must be (rows, columns), got {quote(block)}")
+        stiff = 1.0 if smoothing is None else check_number(smoothing, "smoothing")
+        if not 0 < stiff < 1e6:
+            raise ValueError(f"smoothing must be more than 0 and below 1e6, got {stiff:g}")
+        return cls(chosen, _reach(dims, chosen, reach), (blocks[0], blocks[1]), stiff)
+
+
+def _reach(dims: Shape, method: str, given: object) -> tuple[float, ...]:
+    """The largest shift along each axis that takes part."""
+    axes = dims if method == "rigid" else dims[:2]
+    if given is None:
+        side = min(dims[:2]) / 10
+        return tuple(side if axis < 2 else n / 4 for axis, n in enumerate(axes))
+    several = isinstance(given, list | tuple | np.ndarray)
+    values = tuple(check_number(v, "maxShift") for v in (given if several else [given] * len(axes)))
+    if len(values) != len(axes):
+        raise ValueError(
+            f"maxShift has {len(values)} numbers; method {method!r} on images of dims {dims} "
+            f"takes one, or {len(axes)}"
+        )
+    for far, n in zip(values, axes, strict=True):
+        if not 0 < far < n / 2 and not (several and n == 1):
+            raise ValueError(
+                f"maxShift must be more than 0 and less than half of the axis of {n}, got {far:g}"
+            )
+    return values
 
 
 class Spectra:
@@ -79,10 +136,13 @@ class Finder(ABC):
         The number of shifts of an image.
     axes : int
         The numbers of a shift: 2, or 3 of volumes as a whole.
+    nodes : (rows, columns) float64 ndarrays, or None
+        Where a field is given, in pixels of the image.
     """
 
     blocks: int
     axes: int
+    nodes: tuple[np.ndarray, np.ndarray] | None = None
 
     @abstractmethod
     def find(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +198,10 @@ def _window(
     picture: np.ndarray, margin: float, layout: Layout, mask: np.ndarray | None
 ) -> np.ndarray:
     """The window of one template, (n0, n1, n2); a volume's planes have one in common."""
+    rise = max(2.0, RISE * min(layout.size))
     if picture.shape[0] == 1:
-        return window_of(picture[0], margin, mask)[None]
-    window = window_of(picture.max(axis=2), margin, mask)
+        return window_of(picture[0], margin, rise, mask)[None]
+    window = window_of(picture.max(axis=2), margin, rise, mask)
     return np.repeat(window[..., None], picture.shape[2], axis=2)
 
 
@@ -150,3 +211,226 @@ def _quality(found: np.ndarray) -> np.ndarray:
     quality = np.divide(above, deviation, out=np.zeros(above.shape), where=deviation > 0)
     quality[np.isnan(found[..., :3]).any(axis=-1)] = 0.0
     return quality
+
+
+class BlockFinder(Finder):
+    """A field of shifts: that of the whole image or plane, and blocks that differ from it."""
+
+    axes = 2
+
+    def __init__(
+        self,
+        reference: np.ndarray,
+        power: np.ndarray,
+        layout: Layout,
+        options: Options,
+        mask: np.ndarray | None,
+    ) -> None:
+        self.layout = layout
+        self.whole = WholeFinder(reference, power, layout, options, mask)
+        grids = [
+            Blocks.along(n, b / layout.bin) for n, b in zip(layout.size, options.block, strict=True)
+        ]
+        self.grids = grids
+        count = len(grids[0].starts) * len(grids[1].starts)
+        if count > MOST_BLOCKS:
+            raise ValueError(
+                f"fitRegistration: blockSize {options.block} gives {count} blocks; there are "
+                f"{MOST_BLOCKS} at most: take larger ones"
+            )
+        pictures = _arranged(layout.pictures(reference[None]), True)[0, :, 0]
+        self.planes = [
+            _Plane(picture, one, grids, mask, options.smoothing)
+            for picture, one in zip(pictures, power, strict=True)
+        ]
+        # In pixels of the image: a bin's centre lies between its pixels.
+        rows, columns = (
+            start + (grid.nodes + 0.5) * layout.bin - 0.5
+            for start, grid in zip(layout.start, grids, strict=True)
+        )
+        self.nodes = rows, columns
+        self.blocks = len(self.planes) * len(rows) * len(columns)
+
+    def find(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pictures = self.layout.pictures(batch)
+        shifts, quality = self.whole.find_in(pictures)
+        planes = _arranged(pictures, True)[:, :, 0]
+        fields = [
+            plane.find(planes[:, p], shifts[:, p] / self.layout.bin) * self.layout.bin
+            for p, plane in enumerate(self.planes)
+        ]
+        return np.concatenate(fields, axis=1), quality
+
+
+# Blocks of an image at most: their field takes a matrix with so many columns.
+MOST_BLOCKS = 1600
+# In pixels of a picture: how far a block may move against the whole, and what is left around it.
+APART = 6
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Overlapping blocks along an axis of a picture; the outer ones reach beyond its ends.
+
+    Attributes
+    ----------
+    n, width : int
+        Pixels of the axis, and of a block.
+    starts : (b,) ndarray of int
+    nodes : (g,) float64 ndarray
+        Where the field is given: four times for each block's width.
+    windows : (b, n) float64 ndarray
+        Each block's weight of the pixels.
+    """
+
+    n: int
+    width: int
+    starts: np.ndarray
+    nodes: np.ndarray
+    windows: np.ndarray
+
+    @classmethod
+    def along(cls, n: int, width: float) -> Blocks:
+        wide = int(min(max(width, 2 * APART), n))
+        beyond = round(0.35 * wide) if wide < n else 0
+        number = max(1, round((n - wide + 2 * beyond) / (0.5 * wide)) + 1)
+        starts = np.rint(np.linspace(-beyond, n - wide + beyond, number)).astype(np.intp)
+        hill = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(wide) + 0.5) / wide)
+        windows = np.zeros((number, n + 2 * wide))
+        for window, start in zip(windows, starts, strict=True):
+            window[wide + start : 2 * wide + start] = hill
+        nodes = np.linspace(0, n - 1, max(2, round(4 * n / wide)) + 1 if number > 1 else 1)
+        return cls(n, wide, starts, nodes, windows[:, wide : wide + n])
+
+
+class _Plane:
+    """The blocks of one picture, and the field that follows from them."""
+
+    def __init__(
+        self,
+        picture: np.ndarray,
+        power: np.ndarray,
+        grids: list[Blocks],
+        mask: np.ndarray | None,
+        smoothing: float,
+    ) -> None:
+        self.grids = grids
+        self.sizes = [fast_length(grid.width + 2 * APART) for grid in grids]
+        self.number = len(grids[0].starts) * len(grids[1].starts)
+        # What a block reaches beyond the picture, moved as far as the window lets it.
+        self.beyond = [grid.n + size for grid, size in zip(grids, self.sizes, strict=True)]
+        window = window_of(picture, 0, RISE_OF_BLOCKS, mask)
+        here = np.zeros((1, 2), np.intp)
+        rows, columns = (self._own(axis) for axis in (0, 1))
+        weights = np.einsum("ax,by->abxy", rows, columns).reshape(self.number, *self.sizes)
+        weights = weights * self._cut(window[None].astype(np.float32), here)[0]
+        shape = (1, *self.sizes)
+        spectrum = _pooled(power, picture.shape, (self.sizes[0], self.sizes[1]))
+        self.templates = Templates(
+            self._cut(picture[None], here)[0][:, None],
+            weights[:, None],
+            mean_power(spectrum[None, None], shape),
+            (0.0, float(APART), float(APART)),
+        )
+        self.field = Field(
+            grids[0].windows,
+            grids[1].windows,
+            _detail(picture, power) * window,
+            (grids[0].nodes, grids[1].nodes),
+            smoothing,
+        )
+
+    def _own(self, axis: int) -> np.ndarray:
+        """The window of each block along an axis, in the piece that is cut for it."""
+        grid, size = self.grids[axis], self.sizes[axis]
+        wide = np.pad(grid.windows, ((0, 0), (grid.width + size,) * 2))
+        first = grid.starts - (size - grid.width) // 2 + grid.width + size
+        return np.stack([one[a : a + size] for one, a in zip(wide, first, strict=True)])
+
+    def _cut(self, pictures: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """The piece around each block, moved by offsets (k, 2): (k, blocks, n0, n1); 0 outside."""
+        down, across = self.beyond
+        wide = np.pad(pictures, ((0, 0), (down, down), (across, across)))
+        pieces = np.lib.stride_tricks.sliding_window_view(wide, self.sizes, axis=(1, 2))
+        first = [
+            grid.starts - (size - grid.width) // 2 + beyond
+            for grid, size, beyond in zip(self.grids, self.sizes, self.beyond, strict=True)
+        ]
+        out = np.empty((len(pictures), self.number, *self.sizes), np.float32)
+        for i, (y, x) in enumerate(offsets):
+            rows, columns = np.ix_(first[0] + y, first[1] + x)
+            out[i] = pieces[i, rows, columns].reshape(out.shape[1:])
+        return out
+
+    def find(self, pictures: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """The field at the nodes, (k, nodes, 2), given the shifts of the whole, (k, 2).
+
+        NaN where that is.
+        """
+        lost = np.isnan(shifts).any(axis=1)
+        offsets = np.rint(np.where(lost[:, None], 0.0, shifts)).astype(np.intp)
+        pieces = self._cut(pictures, offsets)[:, :, None]
+        spectra = self.templates.correlate(_transform(pieces))
+        found = self.templates.find(spectra)
+        apart, quality = found[..., 1:3], _quality(found)
+        for i in np.flatnonzero((quality < TELLING).any(axis=1)):
+            self._help(spectra[i], apart[i], quality[i], shifts[i] - offsets[i])
+        field = self.field.at_nodes(apart + offsets[:, None])
+        field[lost] = np.nan
+        return field
+
+    def _help(
+        self, spectra: np.ndarray, apart: np.ndarray, quality: np.ndarray, rest: np.ndarray
+    ) -> None:
+        """Let blocks that say nothing by themselves take what they and their neighbours say.
+
+        Where these say nothing either, the block moves as the whole. In place.
+        """
+        rows, columns = (len(grid.starts) for grid in self.grids)
+        wide = np.pad(
+            spectra.reshape(rows, columns, *spectra.shape[1:]),
+            ((1, 1), (1, 1), (0, 0), (0, 0), (0, 0)),
+        )
+        for block in np.flatnonzero(quality < TELLING):
+            row, column = divmod(int(block), columns)
+            near = wide[row : row + 3, column : column + 3].reshape(9, *spectra.shape[1:])
+            found = self.templates.find(np.ascontiguousarray(near.sum(axis=0))[None])
+            is_found = _quality(found)[0] >= TELLING
+            apart[block] = found[0, 1:3] if is_found else rest
+
+
+def _pooled(power: np.ndarray, shape: tuple[int, ...], to: tuple[int, int]) -> np.ndarray:
+    """The power of pieces of `to` pixels, from that of whole pictures, (1, rows, half)."""
+    from scipy.ndimage import uniform_filter1d
+
+    rows, columns = shape
+    smooth = uniform_filter1d(power[0], max(1, rows // to[0]), axis=0, mode="wrap")
+    smooth = uniform_filter1d(smooth, max(1, columns // to[1]), axis=1, mode="nearest")
+    at_rows = np.rint(np.fft.fftfreq(to[0]) * rows).astype(np.intp) % rows
+    at_columns = np.rint(np.fft.rfftfreq(to[1]) * columns).astype(np.intp)
+    at_columns = np.minimum(at_columns, smooth.shape[1] - 1)
+    return smooth[np.ix_(at_rows, at_columns)] * (to[0] * to[1] / (rows * columns))
+
+
+def _detail(picture: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """How much there is to see around each pixel: the squared slope of what is correlated."""
+    from scipy.ndimage import gaussian_filter
+
+    rows, columns = picture.shape
+    white = scipy.fft.rfft2(picture.astype(np.float64))
+    white /= np.sqrt(mean_power(power[None], (1, rows, columns))[0, 0])
+    low = gaussian_filter(scipy.fft.irfft2(white, s=picture.shape), SIGMA, mode="nearest")
+    slopes = np.gradient(low) if min(picture.shape) > 1 else [low]
+    return gaussian_filter(sum(slope**2 for slope in slopes), 2 * SIGMA, mode="nearest")
+
+
+def make_finder(
+    reference: np.ndarray,
+    power: np.ndarray,
+    layout: Layout,
+    options: Options,
+    mask: np.ndarray | None = None,
+) -> Finder:
+    """The finder of a method, from a reference of the images' dims and the power of some images."""
+    kind = BlockFinder if options.method == "piecewise" else WholeFinder
+    return kind(reference, power, layout, options, mask)

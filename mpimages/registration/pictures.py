@@ -21,8 +21,6 @@ LEAST = 16
 DARK, SPOT = 0.25, 5
 # Directions in which the edge of what is lit is looked for.
 DIRECTIONS = 16
-# The window's rise from 0 to 1, as a part of the shorter side.
-RISE = 0.125
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,17 @@ class Layout:
         registration.reduce_frames(frames, self.start, (self.bin, self.bin), out)
         return out
 
+    def reduced(self, mask: np.ndarray) -> np.ndarray:
+        """The bins of which all pixels are True, of a mask of the image's rows and columns."""
+        (r, c), (rows, columns), width = self.start, self.size, self.bin
+        part = mask[r : r + rows * width, c : c + columns * width]
+        whole: np.ndarray = part.reshape(rows, width, columns, width).all(axis=(1, 3))
+        return whole
 
-def window_of(picture: np.ndarray, margin: float, mask: np.ndarray | None = None) -> np.ndarray:
+
+def window_of(
+    picture: np.ndarray, margin: float, rise: float, mask: np.ndarray | None = None
+) -> np.ndarray:
     """The part of a 2-D picture that is compared: 0 at the edges of what is lit, 1 within.
 
     What is lit lies in a convex outline: a rectangle, or the disc of a round field of view. An
@@ -71,6 +78,8 @@ def window_of(picture: np.ndarray, margin: float, mask: np.ndarray | None = None
     ----------
     margin : float
         Pixels inside the outline that are left out: what may move out of the image.
+    rise : float
+        Pixels in which the window rises from 0 to 1.
     mask : (row, column) ndarray of bool, optional
         Where the picture may be used.
 
@@ -89,7 +98,6 @@ def window_of(picture: np.ndarray, margin: float, mask: np.ndarray | None = None
         return np.zeros(picture.shape)
     rows, columns = np.nonzero(lit)
     down, across = np.indices(picture.shape)
-    rise = max(2.0, RISE * min(picture.shape))
     depth = np.full(picture.shape, np.inf)
     for angle in np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS):
         y, x = np.sin(angle), np.cos(angle)

@@ -1,0 +1,215 @@
+"""The action that finds where images lie: a reference, the power of some images, then all images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from ..engine.chain import Shape
+from ..engine.runner import Action
+from ..engine.selection import Settled
+from ..engine.sources import MemorySource
+from ..spmd.agreement import allgather_rows
+from ..spmd.collectives import broadcast
+from ..statistics.passes import statistics
+from ..statistics.sample import priorities
+from .finders import Finder, Options, Spectra, make_finder
+from .model import RegistrationModel
+from .pictures import LEAST, Layout
+from .steps import Registered
+
+__all__ = ["SAMPLE", "SPREAD", "build_reference", "check_dims", "fit", "spread_over"]
+
+# Images whose mean power weights the correlation, and those that begin a reference.
+SAMPLE, BEGINNING = 64, 20
+# Images of a reference that nobody has asked for.
+SPREAD = 400
+# Times that a reference is made anew from images that were aligned to the last.
+ROUNDS = 2
+# Side of the small pictures that are compared to begin a reference, and the levels of their values.
+SIDE, LEVELS = 64, 100
+# Part of the budget that the images of a reference may take.
+PART = 4
+
+
+def check_dims(name: str, dims: Shape) -> None:
+    """Raise ValueError unless images of these dims can be compared. Local."""
+    if len(dims) not in (2, 3) or min(dims[:2]) < LEAST:
+        raise ValueError(
+            f"{name} needs images or volumes of at least {LEAST} rows and {LEAST} columns, the "
+            f"images have dims {dims}"
+        )
+
+
+def spread_over(count: int, number: int, seed: int | None = None) -> np.ndarray:
+    """So many places among `count`, ascending: one of each of as many equal parts. Local.
+
+    The middle of each part, or, with a seed, one that a hash chooses, so that places do not
+    keep time with what repeats in the recording.
+    """
+    number = min(count, number)
+    edges = np.arange(number + 1, dtype=np.int64) * count // max(1, number)
+    widths = np.diff(edges)
+    if seed is None:
+        return edges[:-1] + (widths - 1) // 2
+    chance = priorities(seed, np.arange(number)) % np.maximum(widths, 1).astype(np.uint64)
+    return edges[:-1] + chance.astype(np.int64)
+
+
+def fit(
+    action: Action,
+    images: Settled,
+    reference: np.ndarray,
+    options: Options,
+    mask: np.ndarray | None,
+) -> RegistrationModel:
+    """Find by how much each image has moved against a reference. Collective."""
+    finder = _finder(action, images, reference, options, mask)
+    shifts, quality = _find(action, images, finder)
+    planes = images.dims[2] if len(images.dims) == 3 else 1
+    middle = [np.array([(n - 1) / 2]) for n in images.dims[:2]]
+    rows, columns = middle if finder.nodes is None else finder.nodes
+    if options.method == "rigid" or (options.method == "planar" and planes == 1):
+        shifts = shifts[:, 0]
+    return RegistrationModel(
+        shifts,
+        quality,
+        np.asarray(images.keys, dtype=np.int64),
+        images.dims,
+        options.method,
+        reference,
+        rows,
+        columns,
+    )
+
+
+def _finder(
+    action: Action,
+    images: Settled,
+    reference: np.ndarray,
+    options: Options,
+    mask: np.ndarray | None,
+) -> Finder:
+    """The finder of a reference. Collective.
+
+    One rank makes it: on another processor the mathematical library may give other last bits.
+    """
+    layout = Layout.of(images.dims)
+    some = images.take(spread_over(images.count, SAMPLE))
+    spectra = Spectra(layout, options.method != "rigid")
+    power = statistics(action, some.then(spectra), ["mean"]).array("mean")
+    finder: Finder | None = None
+    with action.together():
+        if action.comm.rank == 0:
+            part = None if mask is None else layout.reduced(mask)
+            finder = make_finder(reference, power, layout, options, part)
+    return cast(Finder, broadcast(action.comm, finder))
+
+
+def _find(action: Action, images: Settled, finder: Finder) -> tuple[np.ndarray, np.ndarray]:
+    """The shifts and the quality of all images, on every rank. Collective."""
+    start, stop = images.partition.bounds(action.comm.rank)
+    shifts = np.empty((stop - start, finder.blocks, finder.axes))
+    quality = np.empty((stop - start, 1))
+    step = max(1, PIECE_BYTES // (finder.blocks * images.record_bytes // 4 + 1))
+
+    def find(first: int, batch: np.ndarray) -> None:
+        for i in range(0, len(batch), step):
+            piece, at = batch[i : i + step], first - start + i
+            found = finder.find(piece)
+            shifts[at : at + len(piece)], quality[at : at + len(piece), 0] = found
+
+    action.stream(images, find)
+    return (
+        allgather_rows(action.comm, shifts, images.partition),
+        allgather_rows(action.comm, quality, images.partition)[:, 0],
+    )
+
+
+def build_reference(
+    action: Action, images: Settled, number: int, seed: int, options: Options
+) -> np.ndarray:
+    """A mean of evenly spaced images, aligned to each other. Collective.
+
+    It begins with the mean of those that are most alike. Then all are aligned to that, always as
+    they are and not as they were moved before, so that no shift accumulates; the next reference is
+    the mean of those that could be placed, where their shifts are 0 on average.
+    """
+    some = _held(action, images.take(spread_over(images.count, number, seed)))
+    alike = some.take(_most_alike(action, some))
+    reference = statistics(action, alike, ["mean"]).array("mean")
+    rigid = replace(options, method="rigid")
+    for _ in range(ROUNDS):
+        model = fit(action, some, reference, rigid, None)
+        placed = ~np.isnan(model.shifts).any(axis=1)
+        if placed.sum() < 2:
+            raise ValueError(
+                f"{action.name}: {len(placed) - int(placed.sum())} of {len(placed)} images could not "
+                "be placed against their own mean: there is too little light or nothing to see; give "
+                "a reference, or bin the images by timeBin first"
+            )
+        middle = np.median(model.shifts[placed], axis=0)
+        moved = replace(model, shifts=model.shifts - middle)
+        step = Registered(moved, "cubic", None, np.dtype(np.float64), (1.0,) * len(images.dims))
+        kept = some.take(np.flatnonzero(placed)).then(step)
+        reference = statistics(action, kept, ["mean"]).array("mean")
+    return reference
+
+
+def _held(action: Action, images: Settled) -> Settled:
+    """The images in memory where they take a small part of the budget. Collective."""
+    if max(images.partition.counts) * images.record_bytes > action.memory // PART:
+        return images
+    block, known = action.load(images)
+    source = MemorySource(block, known.dims, known.dtype, known.partition)
+    source.number = images.source.number
+    return Settled(
+        source, range(known.count), known.keys, (), known.partition, known.dims, known.dtype
+    )
+
+
+@dataclass(frozen=True)
+class _Small:
+    """As a step of a chain: an image in few bins, its values in few levels."""
+
+    layout: Layout
+    name: str = "small"
+
+    def dims(self, dims: Shape | None) -> Shape:
+        return tuple(min(SIDE, n) for n in self.layout.size)
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype:
+        return np.dtype(np.int8)
+
+    def run(self, keys: object, batch: np.ndarray) -> np.ndarray:
+        pictures = self.layout.pictures(batch)
+        if pictures.ndim == 4:
+            pictures = pictures.sum(axis=3)
+        for axis, n in enumerate(self.layout.size, 1):
+            side = min(SIDE, n)
+            starts = np.arange(side) * n // side
+            pictures = np.add.reduceat(pictures, starts, axis=axis)
+        pictures -= pictures.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
+        size = np.sqrt((pictures.astype(np.float64) ** 2).mean(axis=(1, 2), keepdims=True))
+        levels = np.rint(pictures * (LEVELS / 4 / np.maximum(size, 1e-30)))
+        return np.clip(levels, -LEVELS, LEVELS).astype(np.int8)
+
+
+def _most_alike(action: Action, images: Settled) -> np.ndarray:
+    """The places of the images that correlate best with one of them, ascending. Collective."""
+    small = images.then(_Small(Layout.of(images.dims)))
+    pictures = action.gather(small)
+    with action.together():
+        # Integers below 2^53 in float64: exact, whatever the order in which a library adds.
+        flat = pictures.reshape(len(pictures), -1).astype(np.float64)
+        like = flat @ flat.T
+        number = min(len(like), BEGINNING)
+        best = np.argsort(-like, axis=1, kind="stable")[:, :number]
+        sums = np.take_along_axis(like, best, axis=1).sum(axis=1)
+        return np.sort(best[int(np.argmax(sums))])
+
+
+# Bytes of a batch's pictures and of its blocks' that are transformed at a time.
+PIECE_BYTES = 8 << 20

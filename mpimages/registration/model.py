@@ -1,0 +1,226 @@
+"""What a fit has found: by how much each image has moved against the reference."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.arguments import check_choice
+from ..core.json_types import JsonObject
+from ..core.text import quote
+from ..errors import FormatError, not_found
+
+if TYPE_CHECKING:
+    from ..images import Images
+
+__all__ = ["RegistrationModel"]
+
+FORMAT = "mpimages registration"
+VERSION = 1
+METHODS = ("rigid", "planar", "piecewise")
+ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RegistrationModel:
+    """The shifts of images against a reference. A value; all its methods but `transform` are local.
+
+    Made by `Images.fitRegistration`.
+
+    Attributes
+    ----------
+    shifts : (n, d) or (n, blocks, d) float64 ndarray
+        By how many pixels what is seen in each image has moved along each axis, positive to
+        higher indices. `applyRegistration` moves it back. Of method 'planar' a block is a plane;
+        of 'piecewise' the blocks are nodes of a grid, (planes · rows · columns) in C order,
+        between which the shift is interpolated. NaN where an image is lost.
+    quality : (n,) float64 ndarray
+        By how many standard deviations the peak of the correlation exceeds what is around it.
+    keys : (n,) int64 ndarray
+        The images' keys.
+    dims : tuple of int
+        Of the images.
+    method : {'rigid', 'planar', 'piecewise'}
+    reference : ndarray of dims, float64
+        What the images were compared with.
+    rows, columns : (r,) and (c,) float64 ndarray
+        The grid of method 'piecewise', in pixels; else a node in the middle.
+    """
+
+    shifts: np.ndarray
+    quality: np.ndarray
+    keys: np.ndarray
+    dims: tuple[int, ...]
+    method: str
+    reference: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    options: JsonObject = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ARRAYS:
+            array = np.array(getattr(self, name))
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        _check(self)
+
+    @property
+    def lost(self) -> list[int]:
+        """The keys of the images that could not be placed. Local."""
+        axes = tuple(range(1, self.shifts.ndim))
+        return [int(key) for key in self.keys[np.isnan(self.shifts).any(axis=axes)]]
+
+    def toArray(self) -> np.ndarray:
+        """The shifts, an array of its own. Local."""
+        return self.shifts.copy()
+
+    def transform(self, images: Images) -> Images:
+        """``images.applyRegistration(self)``. Collective; lazy."""
+        return images.applyRegistration(self)
+
+    def __repr__(self) -> str:
+        moved = np.abs(self.shifts[~np.isnan(self.shifts)])
+        found = f"{float(moved.max()):.2f}" if len(moved) else "none"
+        lost = self.lost
+        few = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        return "\n".join(
+            [
+                type(self).__name__,
+                f"method: {self.method}",
+                f"images: {len(self.keys)} of dims {self.dims}",
+                f"largest shift: {found} pixels",
+                f"lost: {f'{len(lost)} ({few})' if lost else 'none'}",
+            ]
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RegistrationModel):
+            return NotImplemented
+        return (self.dims, self.method) == (other.dims, other.method) and all(
+            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True)
+            for name in ARRAYS
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # -- on the disk -----------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the model as JSON, or as NPZ where the name ends so. Local: call it on one rank.
+
+        Raises
+        ------
+        FileExistsError
+            Where there is something already and `overwrite` is False.
+        """
+        target = Path(path)
+        if target.suffix not in (".json", ".npz"):
+            raise ValueError(f"save: the name of a model ends in .json or .npz, got {quote(path)}")
+        about = {"format": FORMAT, "version": VERSION, "method": self.method}
+        about |= {"dims": list(self.dims), "options": self.options}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        partial = target.with_name(f".{target.name}.partial")
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} exists; give overwrite=True to replace it")
+        try:
+            with open(partial, "wb") as file:
+                if target.suffix == ".npz":
+                    np.savez(file, about=np.array(json.dumps(about)), **arrays)
+                else:
+                    text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
+                    file.write(text.encode())
+            os.replace(partial, target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> RegistrationModel:
+        """Read a model that `save` wrote. Local.
+
+        Raises
+        ------
+        FormatError
+            Where the file is damaged or no model.
+        """
+        source = Path(path)
+        if not source.is_file():
+            raise not_found(str(source), f"{source}: no such file")
+        try:
+            values = _read(source)
+            if values.get("format") != FORMAT:
+                raise ValueError(f"it is no {FORMAT}")
+            if values["version"] != VERSION:
+                raise ValueError(
+                    f"it has version {values['version']}, this program reads {VERSION}"
+                )
+            return cls(
+                **{name: _array(name, values[name]) for name in ARRAYS},
+                dims=tuple(int(n) for n in values["dims"]),
+                method=check_choice(values["method"], "method", METHODS),
+                options=dict(values["options"]),
+            )
+        except (ValueError, KeyError, TypeError, EOFError, OverflowError) as error:
+            raise FormatError(f"{source}: not a registration model: {error}") from None
+
+
+def _plain(array: np.ndarray) -> Any:
+    """Nested lists; NaN as None, because JSON has none."""
+    if array.dtype.kind != "f" or not np.isnan(array).any():
+        return array.tolist()
+    values = array.astype(object)
+    values[np.isnan(array)] = None
+    return values.tolist()
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    kind = np.int64 if name == "keys" else np.float64
+    return np.array(values, dtype=kind)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    import zipfile
+
+    if path.suffix != ".npz":
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("it has no fields")
+        return found
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return json.loads(str(file["about"])) | {name: file[name] for name in ARRAYS}
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from None
+
+
+def _check(model: RegistrationModel) -> None:
+    """Raise ValueError where the parts of a model do not fit together."""
+    n, dims = len(model.keys), model.dims
+    nodes = len(model.rows) * len(model.columns)
+    planes = dims[2] if len(dims) == 3 else 1
+    axes = len(dims) if model.method == "rigid" else 2
+    blocks = {"rigid": 1, "planar": planes, "piecewise": planes * nodes}[model.method]
+    shape = (n, axes) if model.shifts.ndim == 2 else (n, blocks, axes)
+    wrong = [
+        name
+        for name, is_right in (
+            ("dims", len(dims) in (2, 3) and min(dims) > 0),
+            ("shifts", model.shifts.shape == shape and (model.shifts.ndim == 3 or blocks == 1)),
+            ("shifts", not np.isinf(model.shifts).any()),
+            ("quality", model.quality.shape == (n,)),
+            ("keys", bool((np.diff(model.keys) > 0).all())),
+            ("reference", model.reference.shape == dims),
+            ("rows and columns", model.rows.ndim == model.columns.ndim == 1 and nodes > 0),
+            ("rows", bool((np.diff(model.rows) > 0).all())),
+            ("columns", bool((np.diff(model.columns) > 0).all())),
+        )
+        if not is_right
+    ]
+    if wrong:
+        raise ValueError(f"its {wrong[0]} do not fit the rest")
