@@ -37,6 +37,7 @@ from .spmd.agreement import allgather_rows
 if TYPE_CHECKING:
     from .conversion.planning import Plan
     from .registration.model import RegistrationModel
+    from .registration.steps import Registered
     from .series import Series, TimeSeries
 
 __all__ = ["Images"]
@@ -209,7 +210,7 @@ class Images(Collection):
 
     # -- steps: lazy -----------------------------------------------------------------------
 
-    def _then(self, step: Projection | Pixels | Subtract | CorrectDetector) -> Self:
+    def _then(self, step: Projection | Pixels | Subtract | CorrectDetector | Registered) -> Self:
         """One more step; a wrong one is refused now where the dims are known."""
         chain = self.records.chain.then(step)
         _ = chain.dims, chain.dtype

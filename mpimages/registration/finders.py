@@ -25,9 +25,9 @@ METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5.
 RELIABLE = 8.0
-# A window's rise from 0 to 1: a part of the shorter side, and in pixels where a block meets an edge.
+# A window's rise from 0 to 1: as part of the shorter side; in pixels where a block meets an edge.
 RISE, RISE_OF_BLOCKS = 0.125, 4.0
-# Within a block, which has fewer pixels: below this it says nothing; it is helped by its neighbours.
+# A block has fewer pixels: below this it says nothing, and is helped by its neighbours.
 TELLING = 5.0
 
 
@@ -111,7 +111,9 @@ class Spectra:
 
     def run(self, keys: object, batch: np.ndarray) -> np.ndarray:
         spectra = _transform(_arranged(self.layout.pictures(batch), self.planar))
-        return spectra.real.astype(np.float64) ** 2 + spectra.imag.astype(np.float64) ** 2
+        power: np.ndarray = spectra.real.astype(np.float64) ** 2
+        power += spectra.imag.astype(np.float64) ** 2
+        return power
 
 
 def _arranged(pictures: np.ndarray, planar: bool) -> np.ndarray:
@@ -124,7 +126,8 @@ def _arranged(pictures: np.ndarray, planar: bool) -> np.ndarray:
 
 
 def _transform(pictures: np.ndarray) -> np.ndarray:
-    return scipy.fft.rfftn(np.ascontiguousarray(pictures), axes=(2, 3, 4))
+    spectra: np.ndarray = scipy.fft.rfftn(np.ascontiguousarray(pictures), axes=(2, 3, 4))
+    return spectra
 
 
 class Finder(ABC):
@@ -409,7 +412,8 @@ def _pooled(power: np.ndarray, shape: tuple[int, ...], to: tuple[int, int]) -> n
     at_rows = np.rint(np.fft.fftfreq(to[0]) * rows).astype(np.intp) % rows
     at_columns = np.rint(np.fft.rfftfreq(to[1]) * columns).astype(np.intp)
     at_columns = np.minimum(at_columns, smooth.shape[1] - 1)
-    return smooth[np.ix_(at_rows, at_columns)] * (to[0] * to[1] / (rows * columns))
+    pieces: np.ndarray = smooth[np.ix_(at_rows, at_columns)] * (to[0] * to[1] / (rows * columns))
+    return pieces
 
 
 def _detail(picture: np.ndarray, power: np.ndarray) -> np.ndarray:
@@ -421,7 +425,10 @@ def _detail(picture: np.ndarray, power: np.ndarray) -> np.ndarray:
     white /= np.sqrt(mean_power(power[None], (1, rows, columns))[0, 0])
     low = gaussian_filter(scipy.fft.irfft2(white, s=picture.shape), SIGMA, mode="nearest")
     slopes = np.gradient(low) if min(picture.shape) > 1 else [low]
-    return gaussian_filter(sum(slope**2 for slope in slopes), 2 * SIGMA, mode="nearest")
+    detail: np.ndarray = gaussian_filter(
+        sum(slope**2 for slope in slopes), 2 * SIGMA, mode="nearest"
+    )
+    return detail
 
 
 def make_finder(

@@ -1,8 +1,8 @@
-"""The action that finds where images lie: a reference, the power of some images, then all images."""
+"""The action that finds where images lie: a reference, the power of some, then all images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -53,9 +53,11 @@ def spread_over(count: int, number: int, seed: int | None = None) -> np.ndarray:
     edges = np.arange(number + 1, dtype=np.int64) * count // max(1, number)
     widths = np.diff(edges)
     if seed is None:
-        return edges[:-1] + (widths - 1) // 2
+        middles: np.ndarray = edges[:-1] + (widths - 1) // 2
+        return middles
     chance = priorities(seed, np.arange(number)) % np.maximum(widths, 1).astype(np.uint64)
-    return edges[:-1] + chance.astype(np.int64)
+    places: np.ndarray = edges[:-1] + chance.astype(np.int64)
+    return places
 
 
 def fit(
@@ -146,9 +148,9 @@ def build_reference(
         placed = ~np.isnan(model.shifts).any(axis=1)
         if placed.sum() < 2:
             raise ValueError(
-                f"{action.name}: {len(placed) - int(placed.sum())} of {len(placed)} images could not "
-                "be placed against their own mean: there is too little light or nothing to see; give "
-                "a reference, or bin the images by timeBin first"
+                f"{action.name}: {len(placed) - int(placed.sum())} of {len(placed)} images could "
+                "not be placed against their own mean: there is too little light or nothing to "
+                "see; give a reference, or bin the images by timeBin first"
             )
         middle = np.median(model.shifts[placed], axis=0)
         moved = replace(model, shifts=model.shifts - middle)
@@ -170,12 +172,13 @@ def _held(action: Action, images: Settled) -> Settled:
     )
 
 
-@dataclass(frozen=True)
 class _Small:
     """As a step of a chain: an image in few bins, its values in few levels."""
 
-    layout: Layout
-    name: str = "small"
+    name = "small"
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
 
     def dims(self, dims: Shape | None) -> Shape:
         return tuple(min(SIDE, n) for n in self.layout.size)
@@ -194,7 +197,8 @@ class _Small:
         pictures -= pictures.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
         size = np.sqrt((pictures.astype(np.float64) ** 2).mean(axis=(1, 2), keepdims=True))
         levels = np.rint(pictures * (LEVELS / 4 / np.maximum(size, 1e-30)))
-        return np.clip(levels, -LEVELS, LEVELS).astype(np.int8)
+        small: np.ndarray = np.clip(levels, -LEVELS, LEVELS).astype(np.int8)
+        return small
 
 
 def _most_alike(action: Action, images: Settled) -> np.ndarray:

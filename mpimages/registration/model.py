@@ -194,7 +194,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         return found
     try:
         with np.load(path, allow_pickle=False) as file:
-            return json.loads(str(file["about"])) | {name: file[name] for name in ARRAYS}
+            about: dict[str, Any] = json.loads(str(file["about"]))
+            return about | {name: file[name] for name in ARRAYS}
     except zipfile.BadZipFile as error:
         raise ValueError(str(error)) from None
 

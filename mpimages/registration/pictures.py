@@ -1,4 +1,4 @@
-"""The small pictures of images that are compared, and the part of a reference that is used. Local."""
+"""The small pictures of images that are compared, and the part that is used. Local."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["LEAST", "Layout", "window_of"]
 BINNED = 256
 # An image with fewer rows or columns shows too little.
 LEAST = 16
-# Of what is lit: this part of the way from the darkest to the median counts as dark. Values are means
-# over so many pixels, so that one bright pixel is no light.
+# This part of the way from the darkest to the median counts as dark. Values are means over so many
+# pixels, so that one bright pixel is no light.
 DARK, SPOT = 0.25, 5
 # Directions in which the edge of what is lit is looked for.
 DIRECTIONS = 16
@@ -51,7 +51,7 @@ class Layout:
         return cls(start, (rows, columns), width, tuple(dims[2:]))
 
     def pictures(self, batch: np.ndarray) -> np.ndarray:
-        """Pictures of a batch, each with mean 0 and variance 1: (k, row, column[, page]) float32."""
+        """Pictures of a batch, (k, row, column[, page]) float32, of mean 0 and variance 1."""
         out = np.empty((len(batch), *self.size, *self.pages), np.float32)
         native = batch.astype(np.float32) if batch.dtype == np.float16 else batch
         frames = np.ascontiguousarray(native)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def registered(
     fill: object,
     order: object,
     kind: object,
-    scale: object,
+    scale: Any,
 ) -> Registered:
     """The step that a user asks for, checked as far as dims, dtype and keys are known."""
     chosen = check_choice(order, "order", ORDERS)
@@ -54,8 +55,8 @@ def registered(
 class Registered(WritingStep):
     """Move what is seen in each image back by its shift; an image that is lost stays as it is.
 
-    `fill` is None where the nearest pixel of the edge is repeated. `kind` is the result's dtype, None
-    for that of the images.
+    `fill` is None where the nearest pixel of the edge is repeated. `kind` is the result's dtype, or
+    None for that of the images.
     """
 
     name = "applyRegistration"
@@ -91,8 +92,8 @@ class Registered(WritingStep):
             if not fitting:
                 raise ValueError(
                     f"applyRegistration: a model of images of dims {self.model_dims} with scale "
-                    f"{self.scale} is not one of images of dims {dims}; scale is the number of pixels "
-                    "of these images for each pixel of those"
+                    f"{self.scale} is not one of images of dims {dims}; scale is the number of "
+                    "pixels of these images for each pixel of those"
                 )
         return dims
 
@@ -122,7 +123,7 @@ class Registered(WritingStep):
         """Return the result's pixel size: it stays."""
         return size
 
-    def places(self, keys: Positions | Sequence[object]) -> np.ndarray:
+    def places(self, keys: Positions | Sequence[object] | np.ndarray) -> np.ndarray:
         """The model's places of some keys; ValueError where it has none."""
         wanted = np.asarray(keys, dtype=np.int64)
         places = np.searchsorted(self.keys, wanted)
@@ -134,7 +135,9 @@ class Registered(WritingStep):
             )
         return places
 
-    def run_into(self, keys: Sequence[object], batch: np.ndarray, out: np.ndarray) -> None:
+    def run_into(
+        self, keys: Sequence[object] | np.ndarray, batch: np.ndarray, out: np.ndarray
+    ) -> None:
         places = self.places(keys)
         if batch.dtype == np.float16:
             batch = batch.astype(np.float32)
