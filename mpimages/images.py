@@ -526,7 +526,7 @@ class Images(Collection):
         from .registration.fitting import build_reference, check_dims
 
         number, chosen = check_int(nimages, "nimages", 2), check_seed(seed)
-        begun, images = self.records.begin("referenceImage", least=2)
+        begun, images = self.records.begin("referenceImage", least=1)
         known = begun.known(images)
         check_dims("referenceImage", known.dims)
         options = Options.checked(known.dims, None, None, None, None)

@@ -143,7 +143,8 @@ struct mpim_region {
 };
 
 /* Sums over bins of k frames that are `stride` bytes apart, each with mean 0 and standard deviation 1:
- * out[k][rows][columns][inner]. A bin that is not finite becomes 0, and all of an even frame. */
+ * out[k][rows][columns][inner]. Values far from the mean are cut off; a bin that is not finite becomes
+ * the mean, and all of an even frame 0. */
 int mpim_reduce_frames(int isa, int dtype, const void *frames, size_t k, ptrdiff_t stride,
                        const struct mpim_region *region, float *out);
 

@@ -1,9 +1,9 @@
 """Where pictures lie against templates: correlation weighted by what the frames have in common.
 
 At a frequency f, the Fourier transform F of a frame of a scene R that moved by d is
-R exp(-2 pi i f d) plus what changes: photon noise, cells that fire, lines of a detector. Where that
-has the power N(f), the logarithm of the likelihood of d is the sum of conj(R) F exp(2 pi i f d) / N:
-the correlation with a template that is divided by the power of the noise (generalised correlation,
+R exp(-2 pi i f d) plus what changes: photon noise, cells that fire, lines of a detector. Where
+that has the power N(f), the logarithm of the likelihood of d is the sum over all f of
+conj(R) F exp(2 pi i f d) / N: the correlation with a template that is divided by the power of the noise (generalised correlation,
 C. Knapp and G. Carter, IEEE Trans. ASSP 24, 1976). N is taken as the mean power of the frames. Of
 faint frames that is noise alone. Of bright ones it approaches R's own power, and the correlation
 becomes the phase correlation (C. Kuglin and D. Hines, Proc. IEEE Conf. on Cybernetics and Society,
@@ -167,4 +167,5 @@ def _without_mean(pictures: np.ndarray, windows: np.ndarray) -> np.ndarray:
     axes = (1, 2, 3)
     total = np.maximum(windows.sum(axis=axes, keepdims=True), 1e-30)
     means = (pictures * windows).sum(axis=axes, keepdims=True) / total
-    return ((pictures - means) * windows).astype(np.float32)
+    values: np.ndarray = ((pictures - means) * windows).astype(np.float32)
+    return values

@@ -182,6 +182,7 @@ class WholeFinder(Finder):
         windows = np.stack([_window(one, margin, layout, mask) for one in picture])
         shape = picture.shape[1:]
         self.templates = Templates(picture, windows, mean_power(power, shape), reach)
+        self.shown = picture.any(axis=(1, 2, 3))
 
     def find(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.find_in(self.layout.pictures(batch))
@@ -194,6 +195,11 @@ class WholeFinder(Finder):
         quality = _quality(found)
         wrong = ~(quality >= RELIABLE) | (np.abs(shifts) > self.farthest + 1e-9).any(axis=2)
         shifts[wrong] = np.nan
+        if not self.shown.all():
+            # A plane with nothing to see goes with the others of its volume.
+            mean = shifts[:, self.shown].mean(axis=1, keepdims=True)
+            shifts[:, ~self.shown] = mean
+            quality = quality[:, self.shown]
         return shifts[..., 3 - self.axes :], quality.min(axis=1)
 
 
@@ -242,8 +248,10 @@ class BlockFinder(Finder):
                 f"{MOST_BLOCKS} at most: take larger ones"
             )
         pictures = _arranged(layout.pictures(reference[None]), True)[0, :, 0]
+        far = int(max(options.reach[:2]) / layout.bin) + 1
+        distance = sum(options.block) / 2 / NODES
         self.planes = [
-            _Plane(picture, one, grids, mask, options.smoothing)
+            _Plane(picture, one, grids, mask, far, (distance, options.smoothing))
             for picture, one in zip(pictures, power, strict=True)
         ]
         # In pixels of the image: a bin's centre lies between its pixels.
@@ -271,6 +279,16 @@ MOST_BLOCKS = 1600
 APART = 6
 
 
+# Nodes of the field for each width of a block.
+NODES = 4
+
+
+def _hill(n: int) -> np.ndarray:
+    """A window that rises from 0 to 1 and falls again."""
+    hill: np.ndarray = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(n) + 0.5) / n)
+    return hill
+
+
 @dataclass(frozen=True)
 class Blocks:
     """Overlapping blocks along an axis of a picture; the outer ones reach beyond its ends.
@@ -281,7 +299,7 @@ class Blocks:
         Pixels of the axis, and of a block.
     starts : (b,) ndarray of int
     nodes : (g,) float64 ndarray
-        Where the field is given: four times for each block's width.
+        Where the field is given: `NODES` of them for each block's width.
     windows : (b, n) float64 ndarray
         Each block's weight of the pixels.
     """
@@ -298,11 +316,11 @@ class Blocks:
         beyond = round(0.35 * wide) if wide < n else 0
         number = max(1, round((n - wide + 2 * beyond) / (0.5 * wide)) + 1)
         starts = np.rint(np.linspace(-beyond, n - wide + beyond, number)).astype(np.intp)
-        hill = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(wide) + 0.5) / wide)
         windows = np.zeros((number, n + 2 * wide))
         for window, start in zip(windows, starts, strict=True):
-            window[wide + start : 2 * wide + start] = hill
-        nodes = np.linspace(0, n - 1, max(2, round(4 * n / wide)) + 1 if number > 1 else 1)
+            window[wide + start : 2 * wide + start] = _hill(wide)
+        count = round(NODES * n / wide) + 1 if number > 1 else 1
+        nodes = np.linspace(0, n - 1, count) if number > 1 else np.array([(n - 1) / 2])
         return cls(n, wide, starts, nodes, windows[:, wide : wide + n])
 
 
@@ -315,13 +333,16 @@ class _Plane:
         power: np.ndarray,
         grids: list[Blocks],
         mask: np.ndarray | None,
-        smoothing: float,
+        far: int,
+        stiffness: tuple[float, float],
     ) -> None:
         self.grids = grids
         self.sizes = [fast_length(grid.width + 2 * APART) for grid in grids]
         self.number = len(grids[0].starts) * len(grids[1].starts)
-        # What a block reaches beyond the picture, moved as far as the window lets it.
-        self.beyond = [grid.n + size for grid, size in zip(grids, self.sizes, strict=True)]
+        # How far the pieces around blocks may reach beyond the picture.
+        self.beyond = [size + far for size in self.sizes]
+        # What surrounds a block would hide it: a piece fades out to its edges.
+        self.fade = np.outer(*(_hill(size) for size in self.sizes)).astype(np.float32)
         window = window_of(picture, 0, RISE_OF_BLOCKS, mask)
         here = np.zeros((1, 2), np.intp)
         rows, columns = (self._own(axis) for axis in (0, 1))
@@ -340,7 +361,7 @@ class _Plane:
             grids[1].windows,
             _detail(picture, power) * window,
             (grids[0].nodes, grids[1].nodes),
-            smoothing,
+            *stiffness,
         )
 
     def _own(self, axis: int) -> np.ndarray:
@@ -372,8 +393,9 @@ class _Plane:
         """
         lost = np.isnan(shifts).any(axis=1)
         offsets = np.rint(np.where(lost[:, None], 0.0, shifts)).astype(np.intp)
-        pieces = self._cut(pictures, offsets)[:, :, None]
-        spectra = self.templates.correlate(_transform(pieces))
+        pieces = self._cut(pictures, offsets)
+        pieces *= self.fade
+        spectra = self.templates.correlate(_transform(pieces[:, :, None]))
         found = self.templates.find(spectra)
         apart, quality = found[..., 1:3], _quality(found)
         for i in np.flatnonzero((quality < TELLING).any(axis=1)):

@@ -22,12 +22,10 @@ from .steps import Registered
 
 __all__ = ["SAMPLE", "SPREAD", "build_reference", "check_dims", "fit", "spread_over"]
 
-# Images whose mean power weights the correlation, and those that begin a reference.
+# Images whose mean power weights the correlation, and at most how many begin a reference.
 SAMPLE, BEGINNING = 64, 20
 # Images of a reference that nobody has asked for.
 SPREAD = 400
-# Times that a reference is made anew from images that were aligned to the last.
-ROUNDS = 2
 # Side of the small pictures that are compared to begin a reference, and the levels of their values.
 SIDE, LEVELS = 64, 100
 # Part of the budget that the images of a reference may take.
@@ -102,12 +100,22 @@ def _finder(
     some = images.take(spread_over(images.count, SAMPLE))
     spectra = Spectra(layout, options.method != "rigid")
     power = statistics(action, some.then(spectra), ["mean"]).array("mean")
+    if not _shows_something(layout, reference):
+        raise ValueError(
+            f"{action.name}: the reference shows nothing that an image could be compared with: it is "
+            "even, or not finite"
+        )
     finder: Finder | None = None
     with action.together():
         if action.comm.rank == 0:
             part = None if mask is None else layout.reduced(mask)
             finder = make_finder(reference, power, layout, options, part)
     return cast(Finder, broadcast(action.comm, finder))
+
+
+def _shows_something(layout: Layout, reference: np.ndarray) -> bool:
+    """Whether any two bins of a reference differ. Local; the same on all ranks."""
+    return bool(layout.pictures(reference[None]).any())
 
 
 def _find(action: Action, images: Settled, finder: Finder) -> tuple[np.ndarray, np.ndarray]:
@@ -135,29 +143,50 @@ def build_reference(
 ) -> np.ndarray:
     """A mean of evenly spaced images, aligned to each other. Collective.
 
-    It begins with the mean of those that are most alike. Then all are aligned to that, always as
-    they are and not as they were moved before, so that no shift accumulates; the next reference is
-    the mean of those that could be placed, where their shifts are 0 on average.
+    The images are two halves, every other one. The few of the first half that are most alike give
+    a first mean, against which the second half is placed; against its mean then the first half, and
+    against that once more the second. So no image is ever compared with a mean that contains it: its
+    own noise would hold it in place. Images are always moved as they were read, so that no shift
+    accumulates. The reference is the mean of all that could be placed, where their median shift
+    is 0.
     """
     some = _held(action, images.take(spread_over(images.count, number, seed)))
-    alike = some.take(_most_alike(action, some))
+    if some.count == 1:
+        return statistics(action, some, ["mean"]).array("mean")
+    first, second = (some.take(np.arange(half, some.count, 2)) for half in (0, 1))
+    alike = first.take(_most_alike(action, first))
     reference = statistics(action, alike, ["mean"]).array("mean")
     rigid = replace(options, method="rigid")
-    for _ in range(ROUNDS):
-        model = fit(action, some, reference, rigid, None)
-        placed = ~np.isnan(model.shifts).any(axis=1)
-        if placed.sum() < 2:
+    models = []
+    for half in (second, first, second):
+        model = fit(action, half, reference, rigid, None)
+        placed = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
+        if placed.count == 0:
             raise ValueError(
-                f"{action.name}: {len(placed) - int(placed.sum())} of {len(placed)} images could "
-                "not be placed against their own mean: there is too little light or nothing to "
-                "see; give a reference, or bin the images by timeBin first"
+                f"{action.name}: none of {half.count} images could be placed against the mean of "
+                "others: there is too little light, or nothing to see; bin the images by timeBin "
+                "first, or give a reference"
             )
-        middle = np.median(model.shifts[placed], axis=0)
-        moved = replace(model, shifts=model.shifts - middle)
-        step = Registered(moved, "cubic", None, np.dtype(np.float64), (1.0,) * len(images.dims))
-        kept = some.take(np.flatnonzero(placed)).then(step)
-        reference = statistics(action, kept, ["mean"]).array("mean")
-    return reference
+        models.append(model)
+        reference = _mean_of(action, placed, model)
+    shifts = np.empty((some.count, models[0].shifts.shape[1]))
+    shifts[::2], shifts[1::2] = models[1].shifts, models[2].shifts
+    placed = np.flatnonzero(~np.isnan(shifts).any(axis=1))
+    quality = np.zeros(some.count)
+    both = replace(
+        models[0],
+        shifts=shifts - np.median(shifts[placed], axis=0),
+        quality=quality,
+        keys=np.asarray(some.keys, dtype=np.int64),
+    )
+    return _mean_of(action, some.take(placed), both)
+
+
+def _mean_of(action: Action, images: Settled, model: RegistrationModel) -> np.ndarray:
+    """The mean of images that are moved back. Collective."""
+    whole = (1.0,) * len(images.dims)
+    step = Registered(model, "cubic", None, np.dtype(np.float64), whole)
+    return statistics(action, images.then(step), ["mean"]).array("mean")
 
 
 def _held(action: Action, images: Settled) -> Settled:
@@ -209,7 +238,7 @@ def _most_alike(action: Action, images: Settled) -> np.ndarray:
         # Integers below 2^53 in float64: exact, whatever the order in which a library adds.
         flat = pictures.reshape(len(pictures), -1).astype(np.float64)
         like = flat @ flat.T
-        number = min(len(like), BEGINNING)
+        number = min(max(1, len(like) // 4), BEGINNING)
         best = np.argsort(-like, axis=1, kind="stable")[:, :number]
         sums = np.take_along_axis(like, best, axis=1).sum(axis=1)
         return np.sort(best[int(np.argmax(sums))])

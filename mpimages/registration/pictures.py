@@ -62,7 +62,7 @@ class Layout:
         """The bins of which all pixels are True, of a mask of the image's rows and columns."""
         (r, c), (rows, columns), width = self.start, self.size, self.bin
         part = mask[r : r + rows * width, c : c + columns * width]
-        whole: np.ndarray = part.reshape(rows, width, columns, width).all(axis=(1, 3))
+        whole: np.ndarray = np.all(part.reshape(rows, width, columns, width), axis=(1, 3))
         return whole
 
 

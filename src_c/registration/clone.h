@@ -8,12 +8,14 @@ static inline double FN(total)(const double *columns, size_t n)
 }
 
 /* Pictures with mean 0 and standard deviation 1; 0 where a value is not finite, and all over a
- * picture that is even. Sums are taken column by column, so that every level adds in one order. */
+ * picture that is even. What is farther from the mean than CLIP mean distances is cut off there: a
+ * bright pixel of the detector, which does not move, or a cell that fires. Sums are taken column by
+ * column, so that every level adds in one order. */
 static void FN(standardise)(double *restrict values, size_t rows, size_t row,
                             double *restrict columns, float *restrict out)
 {
     double *restrict sums = columns, *restrict counts = columns + row,
-                     *restrict squares = columns + 2 * row;
+                     *restrict distances = columns + 2 * row;
     memset(columns, 0, 3 * row * sizeof *columns);
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < row; j++) {
@@ -28,15 +30,28 @@ static void FN(standardise)(double *restrict values, size_t rows, size_t row,
         for (size_t j = 0; j < row; j++) {
             const double x = values[r * row + j], d = x - x == 0 ? x - mean : 0;
             values[r * row + j] = d;
-            squares[j] += d * d;
+            distances[j] += fabs(d);
         }
-    const double deviation = count > 0 ? sqrt(FN(total)(squares, row) / count) : 0;
-    /* What is left of an even picture of large values are rounding errors. An overflow is no
-     * picture either. */
-    const int has_contrast = deviation > 1e-12 * fabs(mean) && deviation - deviation == 0;
-    const double scale = has_contrast ? 1 / deviation : 0;
+    const double distance = count > 0 ? FN(total)(distances, row) / count : 0;
+    /* What is left of an even picture of large values are rounding errors. */
+    const int has_contrast = distance > 1e-12 * fabs(mean) && distance - distance == 0;
+    const double unit = has_contrast ? distance : 1;
+    memset(sums, 0, row * sizeof *sums);
+    memset(distances, 0, row * sizeof *distances);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < row; j++) {
+            double d = values[r * row + j] / unit;
+            d = d > CLIP ? CLIP : d < -CLIP ? -CLIP : d;
+            values[r * row + j] = d;
+            sums[j] += d;
+            distances[j] += d * d;
+        }
+    const double middle = count > 0 ? FN(total)(sums, row) / count : 0;
+    const double square = count > 0 ? FN(total)(distances, row) / count : 0;
+    const double variance = square - middle * middle;
+    const double scale = has_contrast && variance > 0 ? 1 / sqrt(variance) : 0;
     for (size_t j = 0; j < rows * row; j++)
-        out[j] = has_contrast ? (float)(values[j] * scale) : 0.0f;
+        out[j] = (float)((values[j] - middle) * scale);
 }
 
 /* The greatest value within reach of no shift, the first of equal ones; `at` may be negative. */

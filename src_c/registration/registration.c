@@ -8,6 +8,9 @@
 
 #define TWO_PI 6.283185307179586
 
+/* Values count up to so many mean distances from the mean: five standard deviations of noise. */
+static const double CLIP = 6;
+
 /* Grid points around a peak that belong to it. */
 enum { PEAK = 3 };
 /* Steps at most; from a grid point four are usual. */
