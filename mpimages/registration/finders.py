@@ -7,7 +7,8 @@ batch, which depend on nothing but the image: not on the batch, the rank or the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -27,6 +28,8 @@ METHODS = ("rigid", "planar", "piecewise")
 RELIABLE = 8.0
 # A window's rise from 0 to 1: as part of the shorter side; in pixels where a block meets an edge.
 RISE, RISE_OF_BLOCKS = 0.125, 4.0
+# Of the planes of a volume, on either side.
+MARGIN_OF_PLANES, RISE_OF_PLANES = 0.1, 0.4
 # A block has fewer pixels: below this it says nothing, and is helped by its neighbours.
 TELLING = 5.0
 
@@ -71,6 +74,11 @@ class Options:
             raise ValueError(f"smoothing must be more than 0 and below 1e6, got {stiff:g}")
         return cls(chosen, _reach(dims, chosen, reach), (blocks[0], blocks[1]), stiff)
 
+    def whole(self, dims: Shape) -> Options:
+        """The same for images or volumes as a whole."""
+        further = _reach(dims, "rigid", None)[len(self.reach) :]
+        return replace(self, method="rigid", reach=self.reach + further)
+
 
 def _reach(dims: Shape, method: str, given: object) -> tuple[float, ...]:
     """The largest shift along each axis that takes part."""
@@ -79,7 +87,8 @@ def _reach(dims: Shape, method: str, given: object) -> tuple[float, ...]:
         side = min(dims[:2]) / 10
         return tuple(side if axis < 2 else n / 4 for axis, n in enumerate(axes))
     several = isinstance(given, list | tuple | np.ndarray)
-    values = tuple(check_number(v, "maxShift") for v in (given if several else [given] * len(axes)))
+    each: Any = given if several else [given] * len(axes)
+    values = tuple(check_number(far, "maxShift") for far in each)
     if len(values) != len(axes):
         raise ValueError(
             f"maxShift has {len(values)} numbers; method {method!r} on images of dims {dims} "
@@ -211,13 +220,20 @@ def _window(
     if picture.shape[0] == 1:
         return window_of(picture[0], margin, rise, mask)[None]
     window = window_of(picture.max(axis=2), margin, rise, mask)
-    return np.repeat(window[..., None], picture.shape[2], axis=2)
+    # The cut between the last and the first plane does not move.
+    n = picture.shape[2]
+    depth = np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5
+    part = np.clip((depth - MARGIN_OF_PLANES * n) / (RISE_OF_PLANES * n), 0.0, 1.0)
+    along = 0.5 - 0.5 * np.cos(np.pi * part) if n > 2 else np.ones(n)
+    weighted: np.ndarray = window[..., None] * along
+    return weighted
 
 
 def _quality(found: np.ndarray) -> np.ndarray:
     """By how many standard deviations peaks stand out; 0 where there is none."""
     above, deviation = found[..., 3] - found[..., 4], found[..., 5]
-    quality = np.divide(above, deviation, out=np.zeros(above.shape), where=deviation > 0)
+    quality = np.zeros(above.shape)
+    np.divide(above, deviation, out=quality, where=deviation > 0)
     quality[np.isnan(found[..., :3]).any(axis=-1)] = 0.0
     return quality
 

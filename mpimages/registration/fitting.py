@@ -102,8 +102,8 @@ def _finder(
     power = statistics(action, some.then(spectra), ["mean"]).array("mean")
     if not _shows_something(layout, reference):
         raise ValueError(
-            f"{action.name}: the reference shows nothing that an image could be compared with: it is "
-            "even, or not finite"
+            f"{action.name}: the reference shows nothing that an image could be compared with: "
+            "it is even, or not finite"
         )
     finder: Finder | None = None
     with action.together():
@@ -144,11 +144,11 @@ def build_reference(
     """A mean of evenly spaced images, aligned to each other. Collective.
 
     The images are two halves, every other one. The few of the first half that are most alike give
-    a first mean, against which the second half is placed; against its mean then the first half, and
-    against that once more the second. So no image is ever compared with a mean that contains it: its
-    own noise would hold it in place. Images are always moved as they were read, so that no shift
-    accumulates. The reference is the mean of all that could be placed, where their median shift
-    is 0.
+    a first mean, against which the second half is placed; against its mean then the first half,
+    and against that once more the second. So no image is ever compared with a mean that contains
+    it: its own noise would hold it in place. Images are always moved as they were read, so that no
+    shift accumulates. The reference is the mean of all that could be placed, where their median
+    shift is 0.
     """
     some = _held(action, images.take(spread_over(images.count, number, seed)))
     if some.count == 1:
@@ -156,19 +156,19 @@ def build_reference(
     first, second = (some.take(np.arange(half, some.count, 2)) for half in (0, 1))
     alike = first.take(_most_alike(action, first))
     reference = statistics(action, alike, ["mean"]).array("mean")
-    rigid = replace(options, method="rigid")
+    rigid = options.whole(images.dims)
     models = []
     for half in (second, first, second):
         model = fit(action, half, reference, rigid, None)
-        placed = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
-        if placed.count == 0:
+        there = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
+        if there.count == 0:
             raise ValueError(
                 f"{action.name}: none of {half.count} images could be placed against the mean of "
                 "others: there is too little light, or nothing to see; bin the images by timeBin "
                 "first, or give a reference"
             )
         models.append(model)
-        reference = _mean_of(action, placed, model)
+        reference = _mean_of(action, there, model)
     shifts = np.empty((some.count, models[0].shifts.shape[1]))
     shifts[::2], shifts[1::2] = models[1].shifts, models[2].shifts
     placed = np.flatnonzero(~np.isnan(shifts).any(axis=1))
