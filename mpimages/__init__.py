@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RankError,
     )
     from .images import Images
+    from .registration.line_phase import LinePhase
     from .series import Series, TimeSeries
     from .verification import Verified, verify
 
@@ -38,6 +39,7 @@ __all__ = [
     "Images",
     "Interrupted",
     "LaunchError",
+    "LinePhase",
     "RankError",
     "Series",
     "ThunderContext",
@@ -58,6 +60,7 @@ _HOMES = {
     "Images": "images",
     "Interrupted": "errors",
     "LaunchError": "errors",
+    "LinePhase": "registration.line_phase",
     "RankError": "errors",
     "Series": "series",
     "ThunderContext": "context",
