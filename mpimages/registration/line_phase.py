@@ -19,10 +19,10 @@ import numpy as np
 
 from ..core.arguments import check_flag, check_int, check_number
 from ..core.public import public
-from ..core.text import quote
+from ..core.text import expand_user, quote
 from ..engine.chain import Shape, WritingStep
 from ..errors import FormatError
-from ..formats.output_names import LINE_PHASE_FORMAT, LINE_PHASE_VERSION
+from ..formats.output_names import LINE_PHASE_FORMAT, LINE_PHASE_VERSION, TEMPORARY
 
 __all__ = ["ORDERS", "CorrectLinePhase", "LinePhase", "check_phase"]
 
@@ -118,9 +118,14 @@ class LinePhase:
 
 
 def _check_path(path: str | os.PathLike[str]) -> str:
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise TypeError(f"path must be a path, got {quote(path)}")
-    return os.path.expanduser(os.fsdecode(path))
+    text: object = None
+    with suppress(Exception):  # of a path-like object of any kind
+        text = os.fspath(path)
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a string or path-like, got {quote(path)}")
+    if not text or "\0" in text:
+        raise ValueError(f"path must be one that a file can have, got {quote(path)}")
+    return expand_user(text)
 
 
 def _read(where: str) -> bytes:
@@ -141,9 +146,7 @@ def _check_ours(where: str) -> None:
 def _replace(where: str, content: bytes) -> None:
     """Write the file under a name of this process alone, then rename it."""
     try:
-        descriptor, temporary = tempfile.mkstemp(
-            ".mpimages-tmp", ".", os.path.dirname(where) or "."
-        )
+        descriptor, temporary = tempfile.mkstemp(TEMPORARY, ".", os.path.dirname(where) or ".")
         try:
             with open(descriptor, "wb") as file:
                 file.write(content)
