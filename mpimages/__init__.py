@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RankError,
     )
     from .images import Images
+    from .registration.line_phase import LinePhase
     from .registration.model import RegistrationModel
     from .series import Series, TimeSeries
     from .verification import Verified, verify
@@ -39,6 +40,7 @@ __all__ = [
     "Images",
     "Interrupted",
     "LaunchError",
+    "LinePhase",
     "RankError",
     "RegistrationModel",
     "Series",
@@ -60,6 +62,7 @@ _HOMES = {
     "Images": "images",
     "Interrupted": "errors",
     "LaunchError": "errors",
+    "LinePhase": "registration.line_phase",
     "RankError": "errors",
     "RegistrationModel": "registration.model",
     "Series": "series",

@@ -31,6 +31,7 @@ from .engine.repairs import CorrectDetector, Subtract
 from .engine.runner import Records
 from .engine.selection import Settled
 from .errors import GatherWarning
+from .registration.line_phase import ORDERS, CorrectLinePhase, LinePhase, check_phase
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from .registration.model import RegistrationModel
     from .registration.steps import Registered
     from .series import Series, TimeSeries
+
+    PixelStep = Projection | Pixels | Subtract | CorrectDetector | CorrectLinePhase | Registered
 
 __all__ = ["Images"]
 
@@ -210,7 +213,7 @@ class Images(Collection):
 
     # -- steps: lazy -----------------------------------------------------------------------
 
-    def _then(self, step: Projection | Pixels | Subtract | CorrectDetector | Registered) -> Self:
+    def _then(self, step: PixelStep) -> Self:
         """One more step; a wrong one is refused now where the dims are known."""
         chain = self.records.chain.then(step)
         _ = chain.dims, chain.dtype
@@ -411,6 +414,65 @@ class Images(Collection):
                     + f", got an array of {part.dtype}"
                 )
         return self._then(CorrectDetector(**values))
+
+    @action
+    def fitLinePhase(self, nimages: int = 100) -> LinePhase:
+        """Find by how much odd rows lie beside even ones, in bidirectional scans.
+
+        Collective; an action.
+
+        Parameters
+        ----------
+        nimages : int
+            How many images it is found from, evenly spaced among all; at most those there are.
+
+        Returns
+        -------
+        LinePhase
+            Its `shift` is a part of a pixel, too. All planes of volumes have the same.
+
+        Raises
+        ------
+        ValueError
+            Where none is found: where images are blank, flat or too faint, or the phase is beyond
+            16 pixels or a quarter of the columns. Where an image has fewer than 16 rows or columns.
+
+        Notes
+        -----
+        The images are read twice. Each odd row is compared with the mean of the rows above and
+        below it, within what is lit. Frequencies are weighted by the square of their coherence.
+        """
+        from .registration.line_phase_fit import fit_line_phase
+
+        number = check_int(nimages, "fitLinePhase: nimages", 1)
+        begun, images = self.records.begin("fitLinePhase", least=1)
+        return fit_line_phase(begun, images, number)
+
+    def correctLinePhase(self, phase: LinePhase | float, order: str = "cubic") -> Self:
+        """Move odd rows back to where even ones lie, in bidirectional scans. Collective; lazy.
+
+        Parameters
+        ----------
+        phase : LinePhase or number
+            Of `fitLinePhase`, or in pixels: by how much the rows 1, 3, 5, ... lie to the right of
+            the rows 0, 2, 4, ...
+        order : {'cubic', 'linear'}
+            How values between pixels are found. Of whole pixels both are exact copies.
+
+        Returns
+        -------
+        Images
+            Of the same dims and dtype. Even rows keep their bits. Beyond the end of an odd row its
+            last pixel is repeated. Integers are rounded to the nearest; of 64 bits and between
+            pixels they are float64 on the way.
+
+        Raises
+        ------
+        ValueError
+            For a phase of as many pixels as there are columns or more, and for images of one row.
+        """
+        check_choice(order, "correctLinePhase: order", tuple(ORDERS))
+        return self._then(CorrectLinePhase(check_phase(phase), ORDERS[order]))
 
     def apply(
         self,

@@ -1,4 +1,4 @@
-"""Options of repairs: a detector's calibration, a constant to subtract, bins over time."""
+"""Options of repairs: a detector's calibration, a constant to subtract, a line phase, bins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from ..core.json_types import JsonObject
 from .options import dims_of, files, load, named
-from .running import Command
+from .running import Command, Run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,14 @@ def _number(_: click.Context, parameter: click.Parameter, text: str | None) -> i
     raise click.BadParameter(f"{text!r} is not a number")
 
 
+def _phase(_: click.Context, parameter: click.Parameter, text: str | None) -> float | str | None:
+    """``auto``, or a number of pixels."""
+    try:
+        return text if text is None or text == AUTO else float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither {AUTO} nor a number of pixels") from None
+
+
 def _path(_: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
     return None if text is None else named(text, parameter.opts[-1])
 
@@ -43,12 +51,19 @@ def _file(name: str, help_text: str) -> Callable[[Command], Command]:
     )
 
 
+AUTO = "auto"
 _REPAIRS = (
     _file("dark", "Subtract this image without light; of several, or of a movie, the mean."),
     _file("flat", "Divide by this evenly lit image, minus the dark one, over its mean."),
     _file("bad", "Replace pixels that are not 0 in this image by the mean of their neighbours."),
     click.option(
         "--subtract", callback=_number, metavar="V", help="Subtract this number from each pixel."
+    ),
+    click.option(
+        "--line-phase",
+        callback=_phase,
+        metavar="auto|PIXELS",
+        help="Move odd rows, which lie so many pixels to the right, back; auto finds how many.",
     ),
     click.option(
         "--bin",
@@ -63,7 +78,7 @@ _REPAIRS = (
     ),
 )
 _DETECTOR = ("dark", "flat", "bad")
-_REPAIR_NAMES = (*_DETECTOR, "subtract", "bin", "remainder")
+_REPAIR_NAMES = (*_DETECTOR, "subtract", "line_phase", "bin", "remainder")
 
 
 def repairs(function: Command) -> Command:
@@ -84,9 +99,10 @@ def repairs(function: Command) -> Command:
 
 
 def repaired(context: ThunderContext, images: Images, repairing: JsonObject) -> Images:
-    """The images after the detector's correction and `--subtract`. Collective.
+    """The images after the detector's correction, `--subtract` and `--line-phase`. Collective.
 
-    The calibration is read; the images are not.
+    The calibration is read; of the images only those in which a line phase is to be found. It then
+    takes the place of `AUTO` in `repairing`.
     """
     given = {name: repairing[name] for name in _DETECTOR if name in repairing}
     if given:
@@ -94,7 +110,15 @@ def repaired(context: ThunderContext, images: Images, repairing: JsonObject) -> 
         if "bad" in values:
             values["bad"] = values["bad"] != 0
         images = images.correctDetector(**values)
-    return images.subtract(repairing["subtract"]) if "subtract" in repairing else images
+    if "subtract" in repairing:
+        images = images.subtract(repairing["subtract"])
+    if "line_phase" not in repairing:
+        return images
+    if repairing["line_phase"] == AUTO:
+        found = images.fitLinePhase()
+        click.get_current_context().ensure_object(Run).warn(str(found))
+        repairing["line_phase"] = found.shift
+    return images.correctLinePhase(repairing["line_phase"])
 
 
 def binned(images: Images, repairing: JsonObject) -> Images:

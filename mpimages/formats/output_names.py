@@ -46,6 +46,9 @@ REPORT_END = re.compile(rb"<!-- crc32 ([0-9a-f]{8}) -->\n\Z")
 # A picture of `mpimages view`: what a chunk of text in it says.
 VIEW_TEXT = b"Software\0mpimages view"
 
+# A line phase: a JSON file.
+LINE_PHASE_FORMAT, LINE_PHASE_VERSION = "mpimages-line-phase", 1
+
 # -- an output while it is written; hidden, beside or inside its final name -----------------
 
 # The directory in which it is prepared, what it replaces, and the lock: .NAME.mpimages-…

@@ -42,6 +42,7 @@ def inputs(tsc, comm, tmp_path_factory):
         tsc=tsc,
         volumes=volumes,
         flat=flat,
+        lines=tsc.loadImagesFromArray(np.tile(recording(2, (1, 64), "int16"), (1, 8, 1))),
         keys=volumes.keys(),
         series=series,
         times=volumes.toTimeSeries(),
@@ -174,7 +175,7 @@ def test_no_public_call_and_no_parameter_is_forgotten(owner):
     kind = View if owner == "View" else getattr(mpimages, owner)
     places = {
         "ThunderContext": {"tsc", "context"},
-        "Images": {"volumes", "flat"},
+        "Images": {"volumes", "flat", "lines"},
         "View": {"keys"},
         "Series": {"series", "times"},
         "Colorize": {"colorize"},

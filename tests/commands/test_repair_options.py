@@ -102,6 +102,10 @@ def test_volumes_take_an_image_of_one_plane_or_of_all(command, comm, shared_path
         (("--bin", "12"), 1, "there are 11"),
         (("--subtract", "x"), 2, "not a number"),
         (("--subtract", "nan"), 1, "finite"),
+        (("--line-phase", "x"), 2, "neither auto nor a number of pixels"),
+        (("--line-phase", "inf"), 1, "finite"),
+        (("--line-phase", "5"), 1, "leaves nothing of rows of 5"),
+        (("--line-phase", "auto"), 1, "at least 3 rows and 64 columns"),
         (("--dark", "missing.tif"), 1, "missing.tif"),
         (("--dark", ""), 2, "--dark is empty"),
         (("--dark", "wide.tif"), 2, "wide.tif: its images are 6 x 7, those of the recording"),
@@ -133,6 +137,39 @@ def test_a_job_with_another_dark_is_not_resumed(command, movie, shared_path):
     assert "other values" in command(
         "to-series", "r", "s", "--dark", "flat.tif", "--resume", code=1
     )
+
+
+def test_the_line_phase_is_found_or_given(command, comm, tsc, shared_path):
+    lines = np.repeat(recording(8, (1, 80), "uint8"), 12, axis=1)
+    lines[:, 1::2] = np.roll(lines[:, 1::2], 3, axis=2)
+    if comm.rank == 0:
+        (shared_path / "l").mkdir()
+        for i, image in enumerate(lines):
+            write(shared_path / "l" / f"{i}.tif", image)
+        write(shared_path / "dark.tif", np.zeros((12, 80), "u1"))
+    comm.barrier()
+    found = tsc.loadImages(str(shared_path / "l")).fitLinePhase()
+    assert abs(found.shift - 3) < 0.02
+    options = ("--dark", "dark.tif", "--bin", "4", "--json")
+    said = command("to-series", "l", "a.h5", "--line-phase", "auto", *options)
+    assert said.startswith(f"Note: {found}\n")
+    told = json.loads(said[said.index("{") :])
+    assert told["repairs"] == {"dark": "dark.tif", "line_phase": found.shift, "bin": 4}
+    command("to-series", "l", "b.h5", "--line-phase", found.shift, *options)
+    command("to-series", "l", "c.h5", "--line-phase", "-3", *options)
+    written = [(shared_path / f"{name}.h5").read_bytes() for name in "abc"]
+    assert written[0] == written[1] != written[2]
+    wanted = tsc.loadImagesFromArray(lines.astype("f4")).correctLinePhase(found).timeBin(4)
+    with h5py.File(shared_path / "a.h5") as file:
+        assert same_bits(np.moveaxis(file["series"][:], -1, 0).copy(), wanted.toArray())
+    said = command("plan", "l", "--line-phase", "auto", "--json")
+    assert json.loads(said[said.index("{") :])["repairs"] == {"line_phase": found.shift}
+
+
+def test_a_job_with_another_line_phase_is_not_resumed(command, movie, shared_path):
+    command("to-series", "r", "s", "--line-phase", "1", "--resume")
+    refused = command("to-series", "r", "s", "--line-phase", "1.5", "--resume", code=1)
+    assert "other values" in refused or "other" in refused
 
 
 def test_paths_in_a_batch_script_are_absolute(command, comm, shared_path, movie):

@@ -420,6 +420,13 @@ CALLS = [
         {"bad": np.zeros((4, 5), bool)},
         {"bad": ("bad", [*PATTERN, 3, np.zeros((4, 5)), np.ones((4, 5), bool)])},
     ),
+    Call("lines", "fitLinePhase", {}, {"nimages": ("nimages", d.COUNT)}),
+    Call(
+        "lines",
+        "correctLinePhase",
+        {"phase": 1.5},
+        {"phase": ("phase", [*d.FINITE, None, 64, -64.0, 2**2000]), "order": ("order", d.CHOICE)},
+    ),
     Call(
         "volumes",
         "timeBin",
