@@ -560,6 +560,7 @@ class Images(Collection):
     # -- registration ----------------------------------------------------------------------
 
     @action
+    @stoppable
     def referenceImage(self, nimages: int = 400, seed: int = 0) -> np.ndarray:
         """A sharp mean of evenly spaced images, to register all to. Collective; an action.
 
@@ -595,6 +596,7 @@ class Images(Collection):
         return build_reference(begun, known, number, chosen, options)
 
     @action
+    @stoppable
     def fitRegistration(
         self,
         reference: np.ndarray | None = None,

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from ..context import ThunderContext
     from ..images import Images
 
-__all__ = ["binned", "calibration_of", "load_repaired", "repaired", "repairs", "said_of"]
+__all__ = [
+    "binned",
+    "calibration",
+    "calibration_of",
+    "file_option",
+    "load_repaired",
+    "repaired",
+    "repairs",
+    "said_of",
+]
 
 
 def _number(_: click.Context, parameter: click.Parameter, text: str | None) -> int | float | None:
@@ -45,7 +54,8 @@ def _path(_: click.Context, parameter: click.Parameter, text: str | None) -> str
     return None if text is None else named(text, parameter.opts[-1])
 
 
-def _file(name: str, help_text: str) -> Callable[[Command], Command]:
+def file_option(name: str, help_text: str) -> Callable[[Command], Command]:
+    """An option that names a file, with ~ expanded."""
     return click.option(
         f"--{name}", metavar="FILE", callback=_path, shell_complete=files, help=help_text
     )
@@ -53,9 +63,11 @@ def _file(name: str, help_text: str) -> Callable[[Command], Command]:
 
 AUTO = "auto"
 _REPAIRS = (
-    _file("dark", "Subtract this image without light; of several, or of a movie, the mean."),
-    _file("flat", "Divide by this evenly lit image, minus the dark one, over its mean."),
-    _file("bad", "Replace pixels that are not 0 in this image by the mean of their neighbours."),
+    file_option("dark", "Subtract this image without light; of several, or of a movie, the mean."),
+    file_option("flat", "Divide by this evenly lit image, minus the dark one, over its mean."),
+    file_option(
+        "bad", "Replace pixels that are not 0 in this image by the mean of their neighbours."
+    ),
     click.option(
         "--subtract", callback=_number, metavar="V", help="Subtract this number from each pixel."
     ),
@@ -106,7 +118,7 @@ def repaired(context: ThunderContext, images: Images, repairing: JsonObject) -> 
     """
     given = {name: repairing[name] for name in _DETECTOR if name in repairing}
     if given:
-        values = {name: _calibration(context, images, name, path) for name, path in given.items()}
+        values = {name: calibration(context, images, name, path) for name, path in given.items()}
         if "bad" in values:
             values["bad"] = values["bad"] != 0
         images = images.correctDetector(**values)
@@ -128,7 +140,7 @@ def binned(images: Images, repairing: JsonObject) -> Images:
     return images.timeBin(repairing["bin"], remainder=repairing.get("remainder"))
 
 
-def _calibration(context: ThunderContext, images: Images, name: str, path: str) -> np.ndarray:
+def calibration(context: ThunderContext, images: Images, name: str, path: str) -> np.ndarray:
     """The mean of the images at `path`, for these images. Collective.
 
     Raises

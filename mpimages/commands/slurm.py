@@ -32,6 +32,7 @@ LIMIT = (
 )
 # The arguments and options of the commands that are paths.
 PATHS = {"path", "paths", "out", "outs", "dark", "flat", "bad"}
+PATHS |= {"reference", "model", "apply_model", "report"}
 # Options that say nothing of what is in the script.
 OF_FILE = {"out", "overwrite", "debug"}
 # The words for the shell's variables of a task; no argument can be so, as none has a zero byte.

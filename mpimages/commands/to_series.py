@@ -65,16 +65,30 @@ compression_option = click.option(
 )
 
 
-@click.command("to-series")
-@path_and_out
-@memory_option
-@click.option("--resume", is_flag=True, help="Go on with what an interrupted job has left.")
-@overwrite_option
-@click.option(
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with what an interrupted job has left."
+)
+layout_option = click.option(
     "--layout",
     type=click.Choice(["series", "images"]),
     help="HDF5: dims + (T,), or frame-major, (T,) + dims. Default: series.",
 )
+
+
+def refuse_both(resume: bool, overwrite: bool) -> None:
+    """Refuse --resume with --overwrite. Local."""
+    if resume and overwrite:
+        raise click.UsageError(
+            "--resume goes on with an output, --overwrite begins it anew: give one."
+        )
+
+
+@click.command("to-series")
+@path_and_out
+@memory_option
+@resume_option
+@overwrite_option
+@layout_option
 @chunks_option
 @compression_option
 @click.option(
@@ -111,37 +125,32 @@ def command(
       mpimages to-series 'movies/*.tif' series.h5 --nplanes 1 --compression gzip
       srun -n 64 mpimages to-series recording/ -o series.h5 --memory 4GB --resume
     """
-    if resume and overwrite:
-        raise click.UsageError(
-            "--resume goes on with an output, --overwrite begins it anew: give one."
-        )
-    options = _options(out, layout)
+    refuse_both(resume, overwrite)
+    options = options_of_saving(out, layout)
     given = {"overwrite": overwrite, "resume": resume, "memory": memory, **options}
     began = time.monotonic()
     with run.context() as context:
         images = load_repaired(context, path, reading, repairing)
         refuse_inputs(images, path, out, calibration_of(repairing))
-        if _is_hdf5(out):
-            images.saveAsHDF5(out, **given)
-        else:
-            images.saveAsBinarySeries(out, **given)
-        found = _found(images, out, time.monotonic() - began)
+        save_series(images, out, given)
+        found = found_series(images, out, time.monotonic() - began)
     if as_json:
         run.answer({**found, **said_of(repairing)})
     else:
-        run.say(_report(found))
+        run.say(told_of_series(found))
 
 
-def _is_hdf5(out: str) -> bool:
+def is_hdf5(out: str) -> bool:
+    """Whether OUT has the name of an HDF5 file. Local."""
     return out.lower().endswith(HDF5_ENDINGS)
 
 
-def _options(out: str, layout: JsonObject) -> JsonObject:
+def options_of_saving(out: str, layout: JsonObject) -> JsonObject:
     """The arguments of the method that writes OUT; refuses those of the other."""
     block_size = layout.pop("block_size")
-    if not _is_hdf5(out):
+    if not is_hdf5(out):
         refuse_file_name(out, "with a binary series, unless it ends in .h5")
-    if _is_hdf5(out):
+    if is_hdf5(out):
         if block_size is not None:
             raise click.UsageError("--block-size is of a binary series, but OUT is HDF5.")
         return {**layout, "layout": layout["layout"] or "series"}
@@ -151,14 +160,23 @@ def _options(out: str, layout: JsonObject) -> JsonObject:
     return {} if block_size is None else {"blockSize": block_size}
 
 
-def _found(images: Images, out: str, seconds: float) -> JsonObject:
+def save_series(images: Images, out: str, given: JsonObject) -> None:
+    """Write the series of all pixels, as the name of OUT says. Collective."""
+    if is_hdf5(out):
+        images.saveAsHDF5(out, **given)
+    else:
+        images.saveAsBinarySeries(out, **given)
+
+
+def found_series(images: Images, out: str, seconds: float) -> JsonObject:
+    """What was written, as fields of an answer. Collective."""
     import numpy as np
 
     dims, count = dims_of(images), images.count()
     pixels, dtype = math.prod(dims), np.dtype(images.dtype)
     return {
         "out": out,
-        "format": "hdf5" if _is_hdf5(out) else "binary series",
+        "format": "hdf5" if is_hdf5(out) else "binary series",
         "series": pixels,
         "values": count,
         "dims": list(dims),
@@ -168,7 +186,8 @@ def _found(images: Images, out: str, seconds: float) -> JsonObject:
     }
 
 
-def _report(found: JsonObject) -> str:
+def told_of_series(found: JsonObject) -> str:
+    """The same as a line."""
     from ..core.sizes import size_text
 
     return (

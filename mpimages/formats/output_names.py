@@ -43,6 +43,9 @@ TIF_MARK = b"mpimages-tif-1\0\0"
 REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
 REPORT_END = re.compile(rb"<!-- crc32 ([0-9a-f]{8}) -->\n\Z")
 
+# A registration: how its JSON begins, and its NPZ, whose first member is an array of that text.
+REGISTRATION_FORMAT, REGISTRATION_VERSION = "mpimages registration", 1
+
 # A picture of `mpimages view`: what a chunk of text in it says.
 VIEW_TEXT = b"Software\0mpimages view"
 
@@ -113,6 +116,16 @@ def is_view(path: str) -> bool:
     with open(path, "rb") as file:
         head = file.read(256)
     return head.startswith(PNG_SIGNATURE) and b"tEXt" + VIEW_TEXT in head
+
+
+def is_registration(path: str) -> bool:
+    """Whether a regular file is a registration that mpimages wrote."""
+    said = f'{{"format": "{REGISTRATION_FORMAT}"'
+    with open(path, "rb") as file:
+        head = file.read(512)
+    return head.startswith(said.encode()) or (
+        head.startswith(b"PK\3\4") and said.encode("utf-32-le") in head
+    )
 
 
 def refuse_unfinished(directories: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -15,14 +16,15 @@ from ..core.arguments import check_choice
 from ..core.json_types import JsonObject
 from ..core.text import quote
 from ..errors import FormatError, not_found
+from ..formats.output_names import REGISTRATION_FORMAT as FORMAT
+from ..formats.output_names import REGISTRATION_VERSION as VERSION
+from ..writers.output.plain import write_small
 
 if TYPE_CHECKING:
     from ..images import Images
 
 __all__ = ["RegistrationModel"]
 
-FORMAT = "mpimages registration"
-VERSION = 1
 METHODS = ("rigid", "planar", "piecewise")
 ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns")
 
@@ -125,20 +127,16 @@ class RegistrationModel:
         about = {"format": FORMAT, "version": VERSION, "method": self.method}
         about |= {"dims": list(self.dims), "options": self.options}
         arrays = {name: getattr(self, name) for name in ARRAYS}
-        partial = target.with_name(f".{target.name}.partial")
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target} exists; give overwrite=True to replace it")
-        try:
-            with open(partial, "wb") as file:
-                if target.suffix == ".npz":
-                    np.savez(file, about=np.array(json.dumps(about)), **arrays)
-                else:
-                    text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
-                    file.write(text.encode())
-            os.replace(partial, target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        if target.suffix == ".npz":
+            file = io.BytesIO()
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+            content = file.getvalue()
+        else:
+            text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
+            content = text.encode()
+        write_small(str(target), content)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RegistrationModel:

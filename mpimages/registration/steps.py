@@ -110,8 +110,8 @@ class Registered(WritingStep):
             )
         if self.fill != "edge" and kind.kind in "iu" and not self._holds(kind):
             raise ValueError(
-                f"applyRegistration: {kind} has no value {self.fill:g} to fill with; give "
-                "dtype='float32'"
+                f"applyRegistration: {kind} has no value {self.fill:g} to fill with; give a whole "
+                "number that it has, nan, or float32 as dtype of the result"
             )
         return kind
 

@@ -3,7 +3,7 @@
 A directory carries a mark: ``conf.json`` of a binary series, the hidden manifest of a directory of
 pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says which names
 belong. With any other name, a link or a directory inside, the whole is not ours to remove. A file
-is HDF5 with nothing but our datasets, or a report, a view or a TIFF with a mark in it. Local.
+is HDF5 with nothing but our datasets, or another kind of file with a mark in it. Local.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from ...formats.output_names import (
     SUCCESS,
     TEMPORARY,
     is_job_file,
+    is_registration,
     is_view,
 )
 from ...formats.tif_checksums import read_mark
@@ -240,16 +241,18 @@ def _read_json(directory: str, name: str) -> JsonObject:
 
 
 def _check_file(path: str) -> None:
-    """Refuse a file but reports, views, TIFFs with our mark, and HDF5 of our datasets alone."""
+    """Refuse a file but those with a mark of ours, and HDF5 of our datasets alone."""
     with open(path, "rb") as file:
         if read_mark(file) is not None:
             return
         file.seek(0)
         start = file.read(len(REPORT_START))
-    if start == REPORT_START or is_view(path):
+    if start == REPORT_START or is_view(path) or is_registration(path):
         return
     if not start.startswith(HDF5_SIGNATURE):
-        raise _refusal(path, "it is no HDF5 file, TIFF, report or view with the mark of mpimages")
+        raise _refusal(
+            path, "it is no HDF5 file, TIFF, report, registration or view with the mark of mpimages"
+        )
     import h5py
 
     try:

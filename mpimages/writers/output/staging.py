@@ -66,6 +66,7 @@ KINDS = {
     "hdf5": True,
     "report": True,
     "tifstack": True,
+    "registration": True,
 }
 
 _log = logging.getLogger("mpimages")
@@ -215,6 +216,19 @@ def resumable(
         raise
 
 
+def check_target(
+    path: str | os.PathLike[str], kind: str, overwrite: bool, inputs: Sequence[str] = ()
+) -> None:
+    """Raise where an output cannot have this path now, before long work. Local: rank 0.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError, FileExistsError
+        As `resumable` would.
+    """
+    _Output(path, kind, inputs).check(overwrite)
+
+
 class _Output:
     """Rank 0's side of `resumable`: the names, the checks, the swap. Local."""
 
@@ -239,11 +253,7 @@ class _Output:
         self, overwrite: bool, resume: bool, take_up: Callable[[Stage], object] | None
     ) -> Stage:
         """Check that `path` may be written, repair what a killed job left, make the directory."""
-        if not os.path.isdir(self.parent):
-            missing = not os.path.lexists(self.parent)
-            raise (FileNotFoundError if missing else NotADirectoryError)(
-                f"{self.path}: its parent {self.parent} is not a directory; create it first"
-            )
+        self._check_parent()
         if not self.lock.take():
             raise self._is_taken()
         stage: Stage | None = None
@@ -334,6 +344,18 @@ class _Output:
             _log.warning("could not remove the partial output %s: %s", self.partial, error)
         finally:
             self.lock.release()
+
+    def check(self, overwrite: bool) -> None:
+        """Raise what `begin` would raise because of what is there now."""
+        self._check_parent()
+        self._check_target(overwrite)
+
+    def _check_parent(self) -> None:
+        if not os.path.isdir(self.parent):
+            missing = not os.path.lexists(self.parent)
+            raise (FileNotFoundError if missing else NotADirectoryError)(
+                f"{self.path}: its parent {self.parent} is not a directory; create it first"
+            )
 
     def _check_target(self, overwrite: bool) -> None:
         if not os.path.lexists(self.path):

@@ -1,0 +1,100 @@
+"""``mpimages process``: from a raw recording to corrected series, and a report."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ..core.json_types import JsonObject
+from .options import json_option, memory_option, overwrite_option, path_and_out, reads
+from .registering import (
+    Registering,
+    load_registered,
+    refuse_twice,
+    registers,
+    said_of_model,
+    told_of_model,
+)
+from .repairing import binned, file_option, repairs, said_of
+from .running import Run, computes, pass_run
+from .to_series import (
+    chunks_option,
+    compression_option,
+    found_series,
+    is_hdf5,
+    layout_option,
+    options_of_saving,
+    refuse_both,
+    resume_option,
+    save_series,
+    told_of_series,
+)
+
+
+@click.command("process")
+@path_and_out
+@registers("--register", None)
+@file_option("report", "Write a quality page of the registered images there.")
+@memory_option
+@resume_option
+@overwrite_option
+@layout_option
+@chunks_option
+@compression_option
+@repairs
+@reads
+@json_option
+@computes
+@pass_run
+def command(
+    run: Run,
+    path: str,
+    out: str,
+    registering: Registering,
+    report: str | None,
+    reading: JsonObject,
+    repairing: JsonObject,
+    memory: str | None,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    **layout: object,
+) -> None:
+    """From a raw recording to corrected series: repair, register, bin, transpose, report.
+
+    OUT is as of to-series, and the shifts are stored beside it. Each output is complete or absent;
+    its bytes do not depend on the number of ranks. A job that resumes does not fit again what is
+    stored.
+
+    \b
+    Examples:
+      mpiexec -n 4 mpimages process recording/ series.h5 --register rigid --report report.html
+      srun -n 64 mpimages process recording/ series --register piecewise --dark dark.tif --resume
+    """
+    refuse_both(resume, overwrite)
+    options = options_of_saving(out, {"block_size": None, **layout})
+    refuse_twice({"OUT": out, "--model": registering.model_of(out), "--report": report})
+    began = time.monotonic()
+    outputs = {out: "hdf5" if is_hdf5(out) else "binaryseries"}
+    if report is not None:
+        outputs[report] = "report"
+    with run.context(memory) as context:
+        registered, model = load_registered(
+            context, path, reading, repairing, registering, outputs, overwrite, resume
+        )
+        images = binned(registered, repairing)
+        save_series(images, out, {"overwrite": overwrite, "resume": resume, **options})
+        if report is not None:
+            registered.report(report, overwrite=overwrite or resume)
+        found = found_series(images, out, time.monotonic() - began)
+        found |= said_of_model(model, registering.stored(out))
+    if report is not None:
+        found["report"] = report
+    if as_json:
+        run.answer({**found, **said_of(repairing)})
+        return
+    run.say(told_of_series(found))
+    run.say(told_of_model(found))
+    if report is not None:
+        run.say(f"{report}: the report of {model.keys.size:,} registered images")
