@@ -27,6 +27,8 @@ RANKS  ?= 1 2 3 4
 COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
 OF_NODES := $(filter $(patsubst %,tests/%/%,api conversion engine exchange spmd statistics) \
   tests/commands/test_doctor.py,$(COLLECTIVE))
+# Of the serial tests those that pytest is told to run: SERIAL='-m slow'.
+SERIAL ?=
 # Seconds after which a job of tests is ended.
 LIMIT := 2400
 # On one rank they are a part of test-serial.
@@ -120,7 +122,7 @@ stubs: $(DEV)
 	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
 
 test-serial: $(DEV)
-	$(BIN)/python -m pytest tests -n 3 --dist worksteal
+	$(BIN)/python -m pytest tests $(SERIAL) -n 3 --dist worksteal
 
 test-ranks: $(RANKED)
 
@@ -166,6 +168,7 @@ tutorial: $(DEV)
 	$(BIN)/python -m tests.support.notebook
 
 # Of tests in their own processes, on one rank and on two; jobs that they start are not counted.
+# .ci/run runs them nowhere else: so on two ranks the slow ones too, and all with files on disks.
 coverage: $(DEV) $(VENV)/.coverage
 	$(BIN)/python -m coverage erase
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
@@ -173,11 +176,11 @@ coverage: $(DEV) $(VENV)/.coverage
 	$(BIN)/python -m coverage report | tail -n 1
 
 coverage-1: $(DEV)
-	$(IN_MEMORY) $(BIN)/python -m coverage run -m pytest tests -m "not slow"
+	$(BIN)/python -m coverage run -m pytest tests -m "not slow"
 
 coverage-2: $(DEV)
-	$(IN_MEMORY) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
-	  -m "ranks and not slow and not few_ranks" $(COLLECTIVE)
+	timeout $(LIMIT) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
+	  -m "ranks and not few_ranks" $(COLLECTIVE)
 
 # 77 says that there can be no hosts, or no SLURM, here.
 BOTH_MPIS = MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python timeout --kill-after=30 900
