@@ -4,10 +4,10 @@ At a frequency f, the Fourier transform F of a frame of a scene R that moved by 
 R exp(-2 pi i f d) plus what changes: photon noise, cells that fire, lines of a detector. Where
 that has the power N(f), the logarithm of the likelihood of d is the sum over all f of
 conj(R) F exp(2 pi i f d) / N: the correlation with a template that is divided by the power of the
-noise (generalised correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 24, 1976). N is taken as the
-mean power of the frames. Of faint frames that is noise alone. Of bright ones it approaches R's own
-power, and the correlation becomes the phase correlation (C. Kuglin and D. Hines, Proc. IEEE Conf.
-on Cybernetics and Society, 1975).
+noise (generalised correlation, C. Knapp and G. Carter, IEEE Trans. ASSP 24, 1976). N is taken as
+the mean power of the frames. Of faint frames that is noise alone. Of bright ones it approaches R's
+own power, and the correlation becomes the phase correlation (C. Kuglin and D. Hines, Proc. IEEE
+Conf. on Cybernetics and Society, 1975).
 
 Only the template is cut out by a window, and it has no mean, so that neither the brightness of a
 frame nor what enters at its borders takes part, and nothing wraps within the window's margin. The

@@ -18,7 +18,7 @@ from ..core.text import quote
 from ..engine.chain import Shape
 from .correlation import SIGMA, Templates, fast_length, mean_power
 from .field import Field
-from .pictures import LEAST, Layout, window_of
+from .pictures import LEAST, RISE, Layout, window_of
 
 __all__ = ["METHODS", "Finder", "Options", "Spectra", "make_finder"]
 
@@ -26,8 +26,8 @@ METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5.
 RELIABLE = 8.0
-# A window's rise from 0 to 1: as part of the shorter side; in pixels where a block meets an edge.
-RISE, RISE_OF_BLOCKS = 0.125, 4.0
+# Pixels in which a window rises from 0 to 1 where a block meets an edge.
+RISE_OF_BLOCKS = 4.0
 # Of the planes of a volume, on either side.
 MARGIN_OF_PLANES, RISE_OF_PLANES = 0.1, 0.4
 # A block has fewer pixels: below this it says nothing, and is helped by its neighbours.

@@ -21,6 +21,8 @@ LEAST = 16
 DARK, SPOT = 0.25, 5
 # Directions in which the edge of what is lit is looked for.
 DIRECTIONS = 16
+# A window's rise from 0 to 1, as part of the shorter side.
+RISE = 0.125
 
 
 @dataclass(frozen=True)
