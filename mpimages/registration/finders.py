@@ -292,7 +292,7 @@ class BlockFinder(Finder):
 # Blocks of an image at most: their field takes a matrix with so many columns.
 MOST_BLOCKS = 1600
 # In pixels of a picture: how far a block may move against the whole, and what is left around it.
-APART = 6
+APART = 4
 
 
 # Nodes of the field for each width of a block.

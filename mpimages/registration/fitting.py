@@ -64,9 +64,15 @@ def fit(
     reference: np.ndarray,
     options: Options,
     mask: np.ndarray | None,
+    power: np.ndarray | None = None,
 ) -> RegistrationModel:
-    """Find by how much each image has moved against a reference. Collective."""
-    finder = _finder(action, images, reference, options, mask)
+    """Find by how much each image has moved against a reference. Collective.
+
+    `power` is that of `_power`, where it is known.
+    """
+    if power is None:
+        power = _power(action, images, options)
+    finder = _finder(action, images.dims, reference, power, options, mask)
     shifts, quality = _find(action, images, finder)
     planes = images.dims[2] if len(images.dims) == 3 else 1
     middle = [np.array([(n - 1) / 2]) for n in images.dims[:2]]
@@ -85,10 +91,18 @@ def fit(
     )
 
 
+def _power(action: Action, images: Settled, options: Options) -> np.ndarray:
+    """The mean power of some of the images. Collective."""
+    some = images.take(spread_over(images.count, SAMPLE))
+    spectra = Spectra(Layout.of(images.dims), options.method != "rigid")
+    return statistics(action, some.then(spectra), ["mean"]).array("mean")
+
+
 def _finder(
     action: Action,
-    images: Settled,
+    dims: Shape,
     reference: np.ndarray,
+    power: np.ndarray,
     options: Options,
     mask: np.ndarray | None,
 ) -> Finder:
@@ -96,10 +110,7 @@ def _finder(
 
     One rank makes it: on another processor the mathematical library may give other last bits.
     """
-    layout = Layout.of(images.dims)
-    some = images.take(spread_over(images.count, SAMPLE))
-    spectra = Spectra(layout, options.method != "rigid")
-    power = statistics(action, some.then(spectra), ["mean"]).array("mean")
+    layout = Layout.of(dims)
     if not _shows_something(layout, reference):
         raise ValueError(
             f"{action.name}: the reference shows nothing that an image could be compared with: "
@@ -157,9 +168,10 @@ def build_reference(
     alike = first.take(_most_alike(action, first))
     reference = statistics(action, alike, ["mean"]).array("mean")
     rigid = options.whole(images.dims)
+    power = _power(action, some, rigid)
     models = []
     for half in (second, first, second):
-        model = fit(action, half, reference, rigid, None)
+        model = fit(action, half, reference, rigid, None, power)
         there = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
         if there.count == 0:
             raise ValueError(

@@ -35,23 +35,25 @@ static void FN(standardise)(double *restrict values, size_t rows, size_t row,
     const double distance = count > 0 ? FN(total)(distances, row) / count : 0;
     /* What is left of an even picture of large values are rounding errors. */
     const int has_contrast = distance > 1e-12 * fabs(mean) && distance - distance == 0;
-    const double unit = has_contrast ? distance : 1;
+    const double farthest = CLIP * distance, part = has_contrast ? 1 / distance : 0;
     memset(sums, 0, row * sizeof *sums);
     memset(distances, 0, row * sizeof *distances);
     for (size_t r = 0; r < rows; r++)
         for (size_t j = 0; j < row; j++) {
-            double d = values[r * row + j] / unit;
-            d = d > CLIP ? CLIP : d < -CLIP ? -CLIP : d;
-            values[r * row + j] = d;
-            sums[j] += d;
-            distances[j] += d * d;
+            const double d = values[r * row + j];
+            const double z = (d > farthest ? farthest : d < -farthest ? -farthest : d) * part;
+            sums[j] += z;
+            distances[j] += z * z;
         }
     const double middle = count > 0 ? FN(total)(sums, row) / count : 0;
     const double square = count > 0 ? FN(total)(distances, row) / count : 0;
     const double variance = square - middle * middle;
     const double scale = has_contrast && variance > 0 ? 1 / sqrt(variance) : 0;
-    for (size_t j = 0; j < rows * row; j++)
-        out[j] = (float)((values[j] - middle) * scale);
+    for (size_t j = 0; j < rows * row; j++) {
+        const double d = values[j];
+        const double z = (d > farthest ? farthest : d < -farthest ? -farthest : d) * part;
+        out[j] = (float)((z - middle) * scale);
+    }
 }
 
 /* The greatest value within reach of no shift, the first of equal ones; `at` may be negative. */
