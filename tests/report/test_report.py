@@ -337,7 +337,8 @@ def innocent(kind, rng):
     ],
 )
 def test_an_innocent_recording_is_not_warned_of(tsc, kind):
-    for seed in range(20):
+    # The figures are the same on any number of ranks: a rank alone tries most recordings.
+    for seed in range(20 if tsc.size == 1 else 2):
         movie = innocent(kind, np.random.RandomState(seed))
         found = judge(gathered(spread(tsc, movie)), []).findings
         assert [one.text for one in found if one.level == "warning"] == [], seed
