@@ -11,6 +11,7 @@
 # make fuzz   damaged files through the loaders, MINUTES=10 of them
 # make faults  each fault of a machine in each output, 1,600 of them, and jobs that start together
 # make bench  how fast it is, beside what the machine can do
+# make bench-motion  how well and how fast recordings are registered whose motion is known: half an hour
 # Everything is set up in .venv, once; nothing outside this directory is written, but that tests have
 # files in /dev/shm while they run, and that test-phdf5 and test-slurm, as root, install the Debian
 # packages that they miss.
@@ -61,7 +62,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/$(TMP)
 
 .PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
-  test-hosts on-hosts $(ON_HOSTS) test-slurm on-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio clean
+  test-hosts on-hosts $(ON_HOSTS) test-slurm on-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio bench-motion clean
 
 setup: $(DEV)
 
@@ -100,7 +101,7 @@ $(TMP):
 	@mkdir -p $@
 
 demo test test-fast test-serial $(RANKED) test-phdf5 test-hosts test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
-  sanitize fuzz faults bench bench-mpio: | $(TMP)
+  sanitize fuzz faults bench bench-mpio bench-motion: | $(TMP)
 
 # All at once, as most tests wait for something: a disk, other processes, a limit.
 test: lint
@@ -239,6 +240,10 @@ bench-mpio: $(READY) $(PHDF5)/.ready
 	OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \
 	MPIMAGES_THREADS=1 mpiexec.openmpi --oversubscribe -n 2 $(PHDF5)/bin/python \
 	  benchmarks/conversion.py --only mpio --json build/bench-conversion-mpio.json
+
+# One thread, as in bench.
+bench-motion: $(VENV)/.bench
+	MPIMAGES_THREADS=1 $(BIN)/python benchmarks/motion.py
 
 clean:
 	rm -rf build demo-output $(VENV) $(PHDF5) *.egg-info mpimages/kernels/*.so
