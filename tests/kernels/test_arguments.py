@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpimages.kernels import moments, projection, runs, series, warp
+from mpimages.kernels import moments, projection, registration, runs, series, warp
 from mpimages.kernels.transpose import transpose, transpose_each
 
 U8 = np.zeros((4, 5), np.uint8)
@@ -19,6 +19,11 @@ AT = np.arange(2.0)
 FIELD = np.zeros((2, 2, 2, 2))
 ONE = np.zeros(1, np.int64)
 TWO = np.zeros(2, np.int64)
+
+
+SMALL = np.zeros((2, 1, 2), np.float32)
+SURFACE = np.zeros((1, 1, 8, 8), np.float32)
+SPECTRUM = np.zeros((1, 1, 8, 5), np.complex64)
 
 
 def frozen(array):
@@ -157,6 +162,32 @@ ILLEGAL = [
     (series.normalize_rows, (U8, [0] * 4, 0, np.zeros((4, 5))), TypeError, "list"),
     (series.normalize_rows, (U8, np.zeros(4), 0, np.zeros((4, 5), "i8")), TypeError, "int64"),
     (series.normalize_rows, (U8, np.zeros(4), "x", np.zeros((4, 5))), TypeError, "str|real"),
+    (registration.reduce_frames, ([[[1]]], (0, 0), (2, 2), SMALL), TypeError, "list"),
+    (registration.reduce_frames, (U8, (0, 0), (2, 2), SMALL), ValueError, "3 or 4 axes"),
+    (registration.reduce_frames, (CUBE[:, ::2], (0, 0), (2, 2), SMALL), ValueError, "C-contig"),
+    (registration.reduce_frames, (CUBE.astype(bool), (0, 0), (2, 2), SMALL), TypeError, "bool"),
+    (registration.reduce_frames, (CUBE, (0, 0), (2, 2), U8), ValueError, "as many axes"),
+    (registration.reduce_frames, (CUBE, (0, 0), (2, 2), SMALL[:1]), ValueError, r"\(2, 1, 2\)"),
+    (registration.reduce_frames, (CUBE, (0, 0), (2, 2), SMALL.astype("f8")), TypeError, "float64"),
+    (registration.reduce_frames, (CUBE, (0, 0), (2, 2), frozen(SMALL)), ValueError, "read-only"),
+    (registration.reduce_frames, (CUBE, (2, 0), (2, 2), SMALL), ValueError, "exceed"),
+    (registration.reduce_frames, (CUBE, (0, 1), (2, 2), SMALL), ValueError, "exceed"),
+    (registration.reduce_frames, (CUBE, (-1, 0), (2, 2), SMALL), ValueError, "start"),
+    (registration.reduce_frames, (CUBE, (0, 0), (0, 2), SMALL), ValueError, "bins"),
+    (registration.find_peaks, ([1], SPECTRUM, (0, 3, 3)), TypeError, "surfaces"),
+    (registration.find_peaks, (SURFACE.astype("f8"), SPECTRUM, (0, 3, 3)), TypeError, "float32"),
+    (registration.find_peaks, (SURFACE, SURFACE, (0, 3, 3)), TypeError, "spectra"),
+    (registration.find_peaks, (SURFACE[0], SPECTRUM, (0, 3, 3)), ValueError, "4 axes"),
+    (registration.find_peaks, (SURFACE, SPECTRUM[..., :4], (0, 3, 3)), ValueError, "contig"),
+    (
+        registration.find_peaks,
+        (SURFACE, SPECTRUM[..., :4].copy(), (0, 3, 3)),
+        ValueError,
+        "not those",
+    ),
+    (registration.find_peaks, (SURFACE, SPECTRUM, (0, 4, 3)), ValueError, "reach"),
+    (registration.find_peaks, (SURFACE, SPECTRUM, (0, -1, 3)), ValueError, "reach"),
+    (registration.find_peaks, (SURFACE, SPECTRUM, (3, 3)), ValueError, "reach"),
     (warp.shift, ([[[1]]], BY, CUBE.copy(), 1, None), TypeError, "list"),
     (warp.shift, (U8, BY, CUBE.copy(), 1, None), ValueError, "frames must have 3 or 4 axes"),
     (warp.shift, (CUBE[:, ::2], BY, CUBE.copy(), 1, None), ValueError, "frames must be C-contig"),

@@ -366,3 +366,38 @@ def warped(frame, shifts, rows, columns, order, fill, dtype):
         return result
     outside = (y < 0) | (y + (fy > 0) >= n0) | (x < 0) | (x + (fx > 0) >= n1)
     return np.where(outside, dtype.type(fill), result)
+
+
+def picture(frame, start, bins, size):
+    """A small picture as the kernel makes it: sums column by column, then along the columns."""
+    (row, column), (high, wide), (rows, columns) = start, bins, size
+    part = frame[row : row + rows * high, column : column + columns * wide].astype(np.float64)
+    part = part.reshape(rows, high, columns, wide, -1)
+    values = np.zeros((rows, columns, part.shape[-1]))
+    for i in range(high):
+        if wide == 2 and part.shape[-1] == 1:
+            values += part[:, i, :, 0] + part[:, i, :, 1]
+        else:
+            for j in range(wide):
+                values += part[:, i, :, j]
+    values = values.reshape(rows, -1)
+
+    def total(array):
+        columns = np.zeros(array.shape[1])
+        for line in array:
+            columns += line
+        return np.cumsum(np.append(0.0, columns))[-1]
+
+    finite = np.isfinite(values)
+    count = max(finite.sum(), 1)
+    mean = total(np.where(finite, values, 0)) / count
+    apart = np.where(finite, values - mean, 0)
+    distance = total(np.abs(apart)) / count
+    if not (distance > 1e-12 * abs(mean) and np.isfinite(distance)):
+        return np.zeros((rows, columns, *frame.shape[2:]), np.float32)
+    clipped = np.clip(apart, -6 * distance, 6 * distance) * (1 / distance)
+    middle = total(clipped) / count
+    variance = total(clipped * clipped) / count - middle * middle
+    scale = 1 / np.sqrt(variance) if variance > 0 else 0.0
+    out = ((clipped - middle) * scale).astype(np.float32)
+    return out.reshape(rows, columns, *frame.shape[2:])
