@@ -592,7 +592,7 @@ class Images(Collection):
         begun, images = self.records.begin("referenceImage", least=1)
         known = begun.known(images)
         check_dims("referenceImage", known.dims)
-        options = Options.checked(known.dims, None, None, None, None)
+        options = Options.checked(known.dims, "rigid", None, None, None)
         return build_reference(begun, known, number, chosen, options)
 
     @action

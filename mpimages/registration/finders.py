@@ -58,8 +58,8 @@ class Options:
     def checked(
         cls, dims: Shape, method: object, reach: object, block: object, smoothing: object
     ) -> Options:
-        """Check what a user asks for images of these dims; None takes the default."""
-        chosen = "rigid" if method is None else check_choice(method, "method", METHODS)
+        """Check what a user asks for images of these dims; None takes the default of a number."""
+        chosen = check_choice(method, "method", METHODS)
         if chosen == "planar" and len(dims) != 3:
             raise ValueError(f"method 'planar' is for volumes, the images have dims {dims}")
         if chosen != "piecewise":

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ..support.data import recording
-from ..support.dumbcalls import CALLS, DOCUMENTED, OUT, PLAIN, RECORDING, SERIES, Call
+from ..support.dumbcalls import CALLS, DOCUMENTED, MOVING, OUT, PLAIN, RECORDING, SERIES, Call
 from ..support.tallies import count
 
 pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
@@ -42,6 +42,7 @@ def inputs(tsc, comm, tmp_path_factory):
         tsc=tsc,
         volumes=volumes,
         flat=flat,
+        moving=tsc.loadImagesFromArray(MOVING),
         lines=tsc.loadImagesFromArray(np.tile(recording(20, (1, 64), "int16"), (1, 8, 1))),
         keys=volumes.keys(),
         series=series,
@@ -176,7 +177,7 @@ def test_no_public_call_and_no_parameter_is_forgotten(owner):
     kind = View if owner == "View" else getattr(mpimages, owner)
     places = {
         "ThunderContext": {"tsc", "context"},
-        "Images": {"volumes", "flat", "lines"},
+        "Images": {"volumes", "flat", "moving", "lines"},
         "View": {"keys"},
         "Series": {"series", "times"},
         "Colorize": {"colorize"},

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mpimages import RegistrationModel
+
 from . import dumbvalues as d
 
 Wrong = tuple[str, list[Any]]
-NAN = math.nan
+NAN, INF = math.nan, math.inf
 
 # What any call may raise for an argument: nothing else is documented.
 DOCUMENTED = (TypeError, ValueError, KeyError, OverflowError, MemoryError, OSError)
@@ -304,6 +306,62 @@ DRAWN = wrong(
     size=[*d.NUMBER, 0, -1, NAN, math.inf, True, 10**9],
 )
 
+# A scene that moves by whole pixels, and a model of it.
+_SCENE = np.random.default_rng(1).integers(0, 4000, (12, 14)).repeat(4, axis=0).repeat(4, axis=1)
+MOVING = np.stack([_SCENE[i % 3 : i % 3 + 32, 5:45] for i in range(8)]).astype(np.uint16)
+MODEL = RegistrationModel(
+    np.zeros((8, 2)),
+    np.full(8, 20.0),
+    np.arange(8),
+    (32, 40),
+    "rigid",
+    MOVING[0].astype(float),
+    np.array([15.5]),
+    np.array([19.5]),
+)
+MODELS = [*d.ALIEN, None, "model.npz", 3, np.zeros((8, 2)), [], {}]
+REFERENCE = [
+    *d.ALIEN[:-1],
+    "mean",
+    3,
+    True,
+    [],
+    np.zeros((32, 41)),
+    np.zeros(()),
+    np.zeros((32, 40), bool),
+]
+FITTING = wrong(
+    reference=[*REFERENCE, np.zeros((32, 40)), np.full((32, 40), NAN)],
+    method=[*d.CHOICE, "planar", None],
+    maxShift=[
+        *(v for v in d.FINITE if not isinstance(v, np.ndarray)),
+        0,
+        -1,
+        16,
+        (3,),
+        (3, 3, 3),
+        (3, NAN),
+        2**2000,
+    ],
+    blockSize=("blockSize", [*d.ALIEN, 3, "8", (128, 128), (8,)]),
+    smoothing=("smoothing", [*d.ALIEN, 0, -1.0, NAN, 1.0, "1"]),
+    mask=[
+        *d.ALIEN[:-1],
+        3,
+        "all",
+        [],
+        np.zeros((32, 40)),
+        np.zeros((32, 40), bool),
+        np.ones(3, bool),
+    ],
+)
+MOVED = {
+    "fill": ("fill", [*d.NUMBER, None, True, INF, -1, 0.5, 70000]),
+    "order": ("order", d.CHOICE),
+    "dtype": ("dtype", [*d.DTYPE, "int32", "uint8"]),
+    "scale": ("scale", [*d.FINITE, 0, -1.0, 2, (1.0,), (1, 1, 1), (1, NAN)]),
+}
+
 CALLS = [
     Call(
         "context",
@@ -420,6 +478,10 @@ CALLS = [
         {"bad": np.zeros((4, 5), bool)},
         {"bad": ("bad", [*PATTERN, 3, np.zeros((4, 5)), np.ones((4, 5), bool)])},
     ),
+    Call("moving", "referenceImage", {}, wrong(nimages=[*d.COUNT, 1], seed=d.INTEGER)),
+    Call("moving", "fitRegistration", {}, FITTING),
+    Call("moving", "applyRegistration", {"model": MODEL}, {"model": ("model", MODELS), **MOVED}),
+    Call("moving", "register", {}, {**FITTING, **{k: v for k, v in MOVED.items() if k != "scale"}}),
     Call("lines", "fitLinePhase", {}, {"nimages": ("nimages", d.COUNT)}),
     Call(
         "lines",
