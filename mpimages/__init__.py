@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .images import Images
     from .registration.line_phase import LinePhase
     from .registration.model import RegistrationModel
+    from .registration.thunder import Registration
     from .series import Series, TimeSeries
     from .verification import Verified, verify
 
@@ -42,6 +43,7 @@ __all__ = [
     "LaunchError",
     "LinePhase",
     "RankError",
+    "Registration",
     "RegistrationModel",
     "Series",
     "ThunderContext",
@@ -64,6 +66,7 @@ _HOMES = {
     "LaunchError": "errors",
     "LinePhase": "registration.line_phase",
     "RankError": "errors",
+    "Registration": "registration.thunder",
     "RegistrationModel": "registration.model",
     "Series": "series",
     "ThunderContext": "context",

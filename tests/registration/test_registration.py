@@ -1,0 +1,227 @@
+"""Fits against known motion, models on the disk, and Thunder's spelling. Collective."""
+
+import json
+
+import numpy as np
+import pytest
+
+import mpimages
+from mpimages import Registration, RegistrationModel
+from mpimages.simulated import example
+
+pytestmark = pytest.mark.ranks
+
+NAME = "moving-images"
+TRUE = example.load(NAME).shifts
+
+
+@pytest.fixture(scope="module")
+def moving(tsc):
+    images = tsc.loadExample(NAME)
+    images.cache()
+    images.count()
+    return images
+
+
+@pytest.fixture(scope="module")
+def fitted(moving):
+    return moving.fitRegistration()
+
+
+def off(shifts, true):
+    """The error of each shift, but for where the reference lies."""
+    apart = shifts - true
+    return apart - np.median(apart, axis=0)
+
+
+def test_shifts_are_those_of_the_simulation(fitted):
+    error = off(fitted.shifts, TRUE)
+    assert fitted.lost == []
+    assert np.sqrt((error**2).mean()) < 0.08
+    assert np.abs(error).max() < 0.4
+
+
+def test_the_model_says_what_it_found(fitted):
+    said = repr(fitted)
+    assert "method: rigid" in said
+    assert "300 of dims (128, 128)" in said
+    assert "lost: none" in said
+    own = fitted.toArray()
+    own[0] = 99
+    assert not (fitted.shifts == 99).any()
+
+
+def test_moved_back_the_images_are_alike(moving, fitted):
+    still = moving.applyRegistration(fitted)
+    assert still.dtype == moving.dtype
+    assert still.mean().std() > 1.15 * moving.mean().std()
+    # A second fit finds nothing more.
+    again = still.fitRegistration(fitted.reference)
+    inside = np.abs(fitted.shifts).max(axis=1) < 4
+    assert np.sqrt((again.shifts[inside] ** 2).mean()) < 0.1
+
+
+def test_blocks_of_a_rigid_motion_move_as_the_whole(moving, fitted):
+    model = moving.fitRegistration(fitted.reference, method="piecewise", blockSize=(64, 64))
+    assert model.shifts.shape == (300, len(model.rows) * len(model.columns), 2)
+    apart = model.shifts - fitted.shifts[:, None]
+    assert np.sqrt((apart**2).mean()) < 0.35
+    assert moving.applyRegistration(model).mean().shape == (128, 128)
+
+
+def test_what_cannot_be_placed_is_lost_and_stays(tsc, moving, fitted):
+    some = moving[0:12]
+    some[3] = 107  # even
+    some[7] = np.random.default_rng(0).poisson(30, some[7].shape)  # nothing but noise
+    images = tsc.loadImagesFromArray(some)
+    model = images.fitRegistration(fitted.reference)
+    assert model.lost == [3, 7]
+    assert np.isnan(model.shifts[[3, 7]]).all()
+    assert "lost: 2 (3, 7)" in repr(model)
+    still = images.applyRegistration(model).toArray()
+    assert np.array_equal(still[[3, 7]], some[[3, 7]])
+    assert not np.array_equal(still[4], some[4])
+
+
+def test_planes_of_a_volume(tsc, moving, fitted):
+    one = moving[0:30]
+    other = np.roll(one[:, ::-1], 3, axis=2)
+    volumes = tsc.loadImagesFromArray(np.stack([one, other], axis=3))
+    reference = np.stack([fitted.reference, np.roll(fitted.reference[::-1], 3, axis=1)], axis=2)
+    model = volumes.fitRegistration(reference, method="planar")
+    assert model.shifts.shape == (30, 2, 2)
+    assert np.abs(model.shifts[:, 0] - fitted.shifts[:30]).max() < 0.05
+    turned = model.shifts[:, 1] * [-1, 1]
+    assert np.sqrt(((turned - fitted.shifts[:30]) ** 2).mean()) < 0.3
+    back = volumes.applyRegistration(model).toArray()
+    alone = tsc.loadImagesFromArray(one).applyRegistration(
+        tsc.loadImagesFromArray(one).fitRegistration(fitted.reference)
+    )
+    assert np.abs(back[..., 0].astype(float) - alone.toArray()).mean() < 1
+
+
+def test_more_pixels_than_were_fitted(tsc, moving, fitted):
+    some = moving[0:10]
+    model = RegistrationModel(
+        fitted.shifts[:10],
+        fitted.quality[:10],
+        fitted.keys[:10],
+        fitted.dims,
+        "rigid",
+        fitted.reference,
+        fitted.rows,
+        fitted.columns,
+    )
+    large = tsc.loadImagesFromArray(some.repeat(2, axis=1).repeat(2, axis=2))
+    back = large.applyRegistration(model, scale=2, dtype="float64").toArray()
+    small = tsc.loadImagesFromArray(some).applyRegistration(model, dtype="float64").toArray()
+    bins = back.reshape(10, 128, 2, 128, 2).mean(axis=(2, 4))
+    inside = (slice(None), slice(16, -16), slice(16, -16))
+    assert np.corrcoef(bins[inside].ravel(), small[inside].ravel())[0, 1] > 0.98
+    with pytest.raises(ValueError, match="scale"):
+        large.applyRegistration(model)
+
+
+@pytest.mark.parametrize("fill", ["edge", "nan", 0])
+def test_what_comes_in_at_the_borders(tsc, fill):
+    images = tsc.loadImagesFromArray(np.arange(1, 1025, dtype=np.uint16).reshape(1, 32, 32))
+    model = RegistrationModel(
+        np.array([[2.0, 0.0]]),
+        np.array([9.0]),
+        np.array([0]),
+        (32, 32),
+        "rigid",
+        np.zeros((32, 32)),
+        np.array([15.5]),
+        np.array([15.5]),
+    )
+    moved = images.applyRegistration(model, fill=fill)
+    assert moved.dtype == (np.float32 if fill == "nan" else np.uint16)
+    values = moved[0]
+    assert np.array_equal(values[:30], images[0][2:])
+    last = {"edge": images[0][31], "nan": np.full(32, np.nan), "0": np.zeros(32)}[str(fill)]
+    assert np.array_equal(values[30:], np.stack([last, last]), equal_nan=True)
+
+
+def test_images_that_the_model_has_not(moving, fitted, tsc):
+    others = tsc.loadImagesFromArray(np.zeros((301, 128, 128), np.uint16))
+    with pytest.raises(ValueError, match=r"no image with key 300"):
+        others.applyRegistration(fitted)
+    with pytest.raises(ValueError, match=r"no image with key 300"):
+        others.filter(lambda image: True).applyRegistration(fitted).mean()
+    some = moving.filterOnKeys(lambda key: key % 2 == 1).applyRegistration(fitted)
+    assert np.array_equal(some[5], moving.applyRegistration(fitted)[5])
+
+
+@pytest.mark.parametrize("ending", [".json", ".npz"])
+def test_a_model_comes_back_from_the_disk(fitted, tsc, shared_path, ending):
+    path = shared_path / f"model{ending}"
+    if tsc.rank == 0:
+        fitted.save(path)
+        with pytest.raises(FileExistsError):
+            fitted.save(path)
+        fitted.save(path, overwrite=True)
+        assert [p.name for p in shared_path.iterdir()] == [path.name]
+    tsc.loadImagesFromArray(np.zeros((1, 2, 2))).mean()  # all are here
+    assert RegistrationModel.load(path) == fitted
+
+
+def test_what_is_no_model_is_refused(tmp_path, fitted):
+    path = tmp_path / "model.json"
+    fitted.save(path)
+    said = json.loads(path.read_text())
+    for name, value in {
+        "format": "other",
+        "version": 99,
+        "shifts": said["shifts"][:-1],
+        "keys": said["keys"][::-1],
+        "dims": [128],
+        "method": "none",
+        "quality": "text",
+        "reference": None,
+    }.items():
+        path.write_text(json.dumps({**said, name: value}))
+        with pytest.raises(mpimages.FormatError, match=r"model\.json"):
+            RegistrationModel.load(path)
+    for text in ("", "[]", "{", "null", "{}"):
+        path.write_text(text)
+        with pytest.raises(mpimages.FormatError):
+            RegistrationModel.load(path)
+    (tmp_path / "model.npz").write_bytes(b"PK no archive")
+    with pytest.raises(mpimages.FormatError):
+        RegistrationModel.load(tmp_path / "model.npz")
+    with pytest.raises(FileNotFoundError):
+        RegistrationModel.load(tmp_path / "none.json")
+    with pytest.raises(ValueError, match=r"\.json or \.npz"):
+        fitted.save(tmp_path / "model.pkl")
+
+
+def test_thunders_spelling(moving, fitted):
+    registration = Registration("crosscorr").prepare(moving)
+    assert np.array_equal(
+        registration.reference, moving.filterOnKeys(lambda key: 140 <= key < 160).mean()
+    )
+    model = registration.fit(moving)
+    assert np.sqrt((off(model.shifts, TRUE) ** 2).mean()) < 0.3
+    assert np.array_equal(registration.run(moving).mean(), moving.applyRegistration(model).mean())
+    assert np.array_equal(
+        Registration("crosscorr").prepare(moving, 3, 5).reference, moving[3:5].mean(axis=0)
+    )
+    given = Registration("crosscorr").prepare(fitted.reference)
+    assert given.fit(moving) == moving.fitRegistration(fitted.reference)
+    with pytest.raises(ValueError, match="prepare"):
+        Registration("crosscorr").fit(moving)
+    with pytest.raises(ValueError, match="method"):
+        Registration("none")
+    with pytest.raises(TypeError, match="startIdx"):
+        registration.prepare(moving, 3)
+    with pytest.raises(TypeError, match="array"):
+        registration.prepare(3)
+    with pytest.raises(ValueError, match="no images"):
+        registration.prepare(moving, 400, 410)
+
+
+def test_arguments_without_effect_are_refused(moving, fitted):
+    for given in ({"blockSize": (64, 64)}, {"smoothing": 2.0}, {"method": "planar"}):
+        with pytest.raises(ValueError, match="|".join([*given, "volumes"])):
+            moving.fitRegistration(fitted.reference, **given)
