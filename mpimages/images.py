@@ -435,12 +435,13 @@ class Images(Collection):
         ------
         ValueError
             Where none is found: where images are blank, flat or too faint, or the phase is beyond
-            16 pixels or a quarter of the columns. Where an image has fewer than 16 rows or columns.
+            16 pixels. Where images have fewer than 8 rows or 64 columns.
 
         Notes
         -----
         The images are read twice. Each odd row is compared with the mean of the rows above and
-        below it, within what is lit. Frequencies are weighted by the square of their coherence.
+        below it, within what is lit. Stripes that all rows have in common do not count. Frequencies
+        are weighted by the square of their coherence.
         """
         from .registration.line_phase_fit import fit_line_phase
 

@@ -43,7 +43,8 @@ def command(
 ) -> None:
     """Say what to-series would take: rounds, memory, bytes read and written.
 
-    No pixels are read. Ends with 1 where the conversion would be refused.
+    No pixels are read, but those of a calibration, and of up to 100 images for --line-phase auto.
+    Ends with 1 where the conversion would be refused.
 
     Example: mpimages plan recording/ --ranks 64 --memory 4GB
     """
