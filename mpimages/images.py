@@ -646,7 +646,7 @@ class Images(Collection):
         so that photon noise, flashing cells and lines of the detector count little (the log
         likelihood of a shift; Knapp and Carter, IEEE Trans. ASSP 24, 1976). The peak is found
         between pixels by Newton's method. An image is lost where the peak stands out by less than
-        eight standard deviations, or lies farther away than `maxShift`.
+        nine standard deviations, or lies farther away than `maxShift`.
         """
         from .registration.finders import Options
         from .registration.fitting import SPREAD, build_reference, check_dims, fit
