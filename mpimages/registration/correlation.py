@@ -88,7 +88,7 @@ class Axis:
     @classmethod
     def of(cls, n: int, cut: float) -> Axis:
         kept = min(int(cut * n), (n - 1) // 2)
-        return cls(n, kept, fast_length(2 * kept + 2) if n > 1 else 1)
+        return cls(n, kept, fast_length(2 * kept + 2) if kept else 1)
 
 
 class Templates:
