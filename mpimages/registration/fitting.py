@@ -261,8 +261,8 @@ def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
     every = some + sample + count
     if _are_held(-(-some // ranks) * record_bytes, memory):
         return every
-    half = -(-some // 2)
-    return every + half + min(BEGINNING, half) + 3 * (min(SAMPLE, half) + 2 * half)
+    half = some // 2
+    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + 3 * some
 
 
 def _are_held(share: int, memory: int) -> bool:
