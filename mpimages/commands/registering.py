@@ -328,7 +328,7 @@ def _find_model(
     def take_up(stage: Stage) -> RegistrationModel | None:
         return _earlier(stage.output, said) if stage.complete else None
 
-    with context.session.action(name):
+    with context.session.action(name), context.session.stopping.on_signals():
         reference = _reference(context, images, registering.given)
         said = _fingerprint(images, registering, reference)
         from_rank(comm, 0, name, lambda: None, given=(as_comparable(path), overwrite, resume, said))

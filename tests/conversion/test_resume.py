@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -153,6 +155,16 @@ def test_a_process_killed_at_any_moment_goes_on(moving, quick_path):
         assert outputs(place) == wanted, output
         assert sorted(p.name for p in place.iterdir()) == sorted(p.name for p in whole.iterdir())
         number += 1
+
+
+def test_a_signal_ends_a_fit_and_leaves_nothing(moving, quick_path):
+    options = ("--register", "rigid", "--max-shift", "6", "--resume")
+    with Job(2, "process.py", moving, quick_path / "s", *options) as job:
+        until_it_writes(job, quick_path)
+        for rank in job.ranks():
+            os.kill(rank, signal.SIGTERM)
+        assert job.wait() == 75, job.output
+    assert list(quick_path.iterdir()) == []
 
 
 def outputs(directory: Path) -> dict[str, bytes]:
