@@ -20,7 +20,7 @@ from .model import RegistrationModel
 from .pictures import LEAST, Layout
 from .steps import Registered
 
-__all__ = ["SAMPLE", "SPREAD", "build_reference", "check_dims", "fit", "spread_over"]
+__all__ = ["SAMPLE", "SPREAD", "build_reference", "check_dims", "fit", "images_read", "spread_over"]
 
 # Images whose mean power weights the correlation, and at most how many begin a reference.
 SAMPLE, BEGINNING = 64, 20
@@ -252,9 +252,27 @@ class _Filled:
         return out
 
 
+def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
+    """How many images a fit reads that makes its reference, too. Local arithmetic.
+
+    An image that is read twice is counted twice; `memory` is each rank's.
+    """
+    some, sample = min(SPREAD, count), min(SAMPLE, count)
+    every = some + sample + count
+    if _are_held(-(-some // ranks) * record_bytes, memory):
+        return every
+    half = some // 2
+    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + 3 * some
+
+
+def _are_held(share: int, memory: int) -> bool:
+    """Whether the images of a reference take a small part of the budget."""
+    return share <= memory // PART
+
+
 def _held(action: Action, images: Settled) -> Settled:
     """The images in memory where they take a small part of the budget. Collective."""
-    if max(images.partition.counts) * images.record_bytes > action.memory // PART:
+    if not _are_held(max(images.partition.counts) * images.record_bytes, action.memory):
         return images
     block, known = action.load(images)
     source = MemorySource(block, known.dims, known.dtype, known.partition)
