@@ -20,7 +20,17 @@ from .model import RegistrationModel
 from .pictures import LEAST, Layout
 from .steps import Registered
 
-__all__ = ["SAMPLE", "SPREAD", "build_reference", "check_dims", "fit", "spread_over"]
+__all__ = [
+    "SAMPLE",
+    "SPREAD",
+    "Small",
+    "build_reference",
+    "check_dims",
+    "fit",
+    "held",
+    "shows_something",
+    "spread_over",
+]
 
 # Images whose mean power weights the correlation, and at most how many begin a reference.
 SAMPLE, BEGINNING = 64, 20
@@ -111,7 +121,7 @@ def _finder(
     One rank makes it: on another processor the mathematical library may give other last bits.
     """
     layout = Layout.of(dims)
-    if not _shows_something(layout, reference):
+    if not shows_something(layout, reference):
         raise ValueError(
             f"{action.name}: the reference shows nothing that an image could be compared with: "
             "it is even, or not finite"
@@ -124,7 +134,7 @@ def _finder(
     return cast(Finder, broadcast(action.comm, finder))
 
 
-def _shows_something(layout: Layout, reference: np.ndarray) -> bool:
+def shows_something(layout: Layout, reference: np.ndarray) -> bool:
     """Whether any two bins of a reference differ. Local; the same on all ranks."""
     return bool(layout.pictures(reference[None]).any())
 
@@ -161,7 +171,7 @@ def build_reference(
     shift accumulates. The reference is the mean of all that could be placed, where their median
     shift is 0.
     """
-    some = _held(action, images.take(spread_over(images.count, number, seed)))
+    some = held(action, images.take(spread_over(images.count, number, seed)))
     if some.count == 1:
         return statistics(action, some, ["mean"]).array("mean")
     first, second = (some.take(np.arange(half, some.count, 2)) for half in (0, 1))
@@ -201,7 +211,7 @@ def _mean_of(action: Action, images: Settled, model: RegistrationModel) -> np.nd
     return statistics(action, images.then(step), ["mean"]).array("mean")
 
 
-def _held(action: Action, images: Settled) -> Settled:
+def held(action: Action, images: Settled) -> Settled:
     """The images in memory where they take a small part of the budget. Collective."""
     if max(images.partition.counts) * images.record_bytes > action.memory // PART:
         return images
@@ -213,7 +223,7 @@ def _held(action: Action, images: Settled) -> Settled:
     )
 
 
-class _Small:
+class Small:
     """As a step of a chain: an image in few bins, its values in few levels."""
 
     name = "small"
@@ -244,7 +254,7 @@ class _Small:
 
 def _most_alike(action: Action, images: Settled) -> np.ndarray:
     """The places of the images that correlate best with one of them, ascending. Collective."""
-    small = images.then(_Small(Layout.of(images.dims)))
+    small = images.then(Small(Layout.of(images.dims)))
     pictures = action.gather(small)
     with action.together():
         # Integers below 2^53 in float64: exact, whatever the order in which a library adds.
