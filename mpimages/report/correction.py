@@ -23,7 +23,6 @@ import numpy as np
 from ..engine.chain import Shape
 from ..engine.runner import Action
 from ..engine.selection import Settled
-from ..engine.series_steps import statistic_rows
 from ..registration.finders import Options
 from ..registration.fitting import Small, fit, held, shows_something, spread_over
 from ..registration.pictures import LEAST, Layout, window_of
@@ -198,8 +197,7 @@ class _Watched(Registered):
         picture = self.layout.pictures(np.ascontiguousarray(image)[None])[0]
         if not picture.any():
             return np.nan
-        product = (self.reference * picture).reshape(1, -1)
-        return float(statistic_rows("mean", product)[0])
+        return float((self.reference * picture).mean())
 
 
 def _borders(model: RegistrationModel, shifts: np.ndarray) -> dict[str, int]:

@@ -113,13 +113,14 @@ def _figures(recording: Recording, correction: Correction, worse: np.ndarray) ->
 
 
 def _sizes(shifts: np.ndarray, keys: np.ndarray) -> JsonObject | None:
-    """Of (n, blocks, axes) shifts, in pixels: as a whole, and of blocks against the whole."""
+    """Of (n, blocks, axes) shifts: along rows and columns as a whole, of blocks against the whole,
+    and along the planes of a volume. In pixels, and in planes."""
     there = ~np.isnan(shifts).any(axis=(1, 2))
     if not there.any():
         return None
     known = shifts[there]
     whole = known.mean(axis=1)
-    size = np.sqrt((whole**2).sum(axis=1))
+    size = np.sqrt((whole[:, :2] ** 2).sum(axis=1))
     at = int(size.argmax())
     blocks = None
     if shifts.shape[1] > 1:
@@ -128,11 +129,16 @@ def _sizes(shifts: np.ndarray, keys: np.ndarray) -> JsonObject | None:
     return {
         "images": len(shifts),
         "placed": int(there.sum()),
-        "rms": round(float(np.sqrt((size**2).mean())), 4),
+        "rms": _rms(size),
         "largest": round(float(size[at]), 4),
         "frame": int(keys[there][at]),
         "blocks": blocks,
+        "planes": _rms(whole[:, 2]) if whole.shape[1] == 3 else None,
     }
+
+
+def _rms(values: np.ndarray) -> float:
+    return round(float(np.sqrt((values**2).mean())), 4)
 
 
 def _median(values: np.ndarray) -> float | None:

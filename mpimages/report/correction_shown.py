@@ -105,6 +105,8 @@ def _size_text(one: JsonObject) -> str:
     text += f"{number_text(one['largest'], 2)} at frame {one['frame']}"
     if one["blocks"] is not None:
         text += f"; parts against the whole {number_text(one['blocks'], 2)}"
+    if one["planes"] is not None:
+        text += f"; along the planes {number_text(one['planes'], 2)} planes"
     return text
 
 

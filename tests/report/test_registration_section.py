@@ -179,6 +179,22 @@ def test_other_methods(tsc, shared_path, method):
     assert figures["residual"] is not None
 
 
+def test_volumes_that_move_as_a_whole(tsc, shared_path):
+    shifts = np.column_stack([shifts_of(24, 2.0), np.linspace(-1, 1, 24)])
+    planes = [scene(32, 32, seed) for seed in range(4)]
+    still = np.stack(planes * 2, axis=2)
+    array = np.array([np.stack([moved(p, *by[:2]) for p in planes * 2], axis=2) for by in shifts])
+    model = model_of(
+        shifts, dims=(32, 32, 8), reference=still, rows=np.array([15.5]), columns=np.array([15.5])
+    )
+    found, page = report(spread(tsc, array), shared_path / "r.html", registration=model)
+    shift = found["figures"]["registration"]["shift"]
+    size = np.hypot(*shifts[:, :2].T)
+    assert shift["rms"] == pytest.approx(np.sqrt((size**2).mean()), abs=1e-3)
+    assert shift["planes"] == pytest.approx(np.sqrt((shifts[:, 2] ** 2).mean()), abs=1e-3)
+    assert "along the planes" in page.decode()
+
+
 @pytest.mark.parametrize("case", ["all lost", "one image", "blank", "far away", "tiny", "nan"])
 def test_odd_recordings(tsc, shared_path, case):
     shifts = shifts_of(24)
