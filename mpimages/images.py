@@ -1000,8 +1000,9 @@ class Images(Collection):
         images, which are not moved yet: sharpness, and correlation with the reference, before and
         after; what is left of the motion; what is lost; and whether the depth drifts.
 
-        Two passes read the images, three where some are blank, and with a registration one more,
-        and a hundred images again. The page is the same for every number of ranks.
+        Two passes read the images, three where some are blank. With a registration it is one more,
+        two where images are lost that are not blank, and a hundred images are read again. The page
+        is the same for every number of ranks.
 
         Parameters
         ----------

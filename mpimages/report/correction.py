@@ -1,5 +1,7 @@
 """What a registration does to a recording, measured in one pass more and on some images again.
 
+Where images are lost that are not blank, the mean of the others takes one pass more.
+
 While the images are moved back, each is compared with the reference, before and after, and added to
 the mean of its eighth of the recording. Then the mean of what was moved back is known, and up to a
 hundred of the images are registered once more: against the mean of all *others*, so that their own
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -68,7 +71,8 @@ class Correction:
     pixels : int
         How many bins were correlated.
     raw, moved : ndarray of the images' dims
-        The mean, before and after, of the images that are not blank.
+        The mean of the images that are placed, before and after; where none is, of those that are
+        not blank.
     inner : tuple of slice
         The pixels that all images cover.
     again : (m,) int64 ndarray
@@ -112,35 +116,40 @@ def correct(
         places = step.places(images.keys)
         shifts = model.shifts[places].reshape(len(places), -1, model.shifts.shape[-1])
         lost = np.isnan(shifts).any(axis=(1, 2))
-        there = np.arange(images.count) if blank.all() else np.flatnonzero(~blank)
-        some = images.take(there)
+        looked_at = np.full(images.count, True) if blank.all() else ~blank
+        placed = np.flatnonzero(looked_at & ~lost)
         borders = _borders(model, shifts[~lost])
         inner = _inner(images.dims, borders)
         part = np.full(len(model.keys), -1)
-        placed = there[~lost[there]]
         part[places[placed]] = np.arange(len(placed)) * EIGHTHS // max(1, len(placed))
         watched = _Watched(model, inner, part)
-    moved = cast(Settled, some.then(watched))
-    after = statistics(action, moved, ["mean"]).array("mean")
+        table = np.full((images.count, 2), np.nan)
+        after = raw
+    if len(placed):
+        some = images.take(placed)
+        moved = cast(Settled, some.then(watched))
+        after = statistics(action, moved, ["mean"]).array("mean")
+        table[placed] = _gathered(action, watched, places[placed], some)
+    unmoved = np.flatnonzero(looked_at & lost)
+    if len(unmoved):
+        some = images.take(unmoved)
+        action.stream(some, partial(watched.look_at_unmoved, places[unmoved]))
+        table[unmoved] = _gathered(action, watched, places[unmoved], some)
+    if len(unmoved) and len(placed):  # what cannot be placed may be of any brightness
+        raw = statistics(action, images.take(placed), ["mean"]).array("mean")
     sums = allreduce(action.comm, watched.sums)
-    start, stop = some.partition.bounds(action.comm.rank)
-    table = allgather_rows(
-        action.comm, watched.table[places[there[start:stop]]].copy(), some.partition
-    )
     with action.together():
-        whole = np.full((images.count, 2), np.nan)
-        whole[there] = table
         counts = np.bincount(part[part >= 0], minlength=EIGHTHS)
         similar = likeness(sums, counts)
-    again, residual = _residual(action, images, step, model, after, len(there), placed)
+    again, residual = _residual(action, images, step, model, after, placed)
     return Correction(
         model.method,
         shifts,
         model.quality[places],
         lost,
         borders,
-        whole[:, 0],
-        whole[:, 1],
+        table[:, 0],
+        table[:, 1],
         watched.reference.size,
         raw,
         after,
@@ -149,6 +158,12 @@ def correct(
         residual,
         similar,
     )
+
+
+def _gathered(action: Action, watched: _Watched, places: np.ndarray, images: Settled) -> np.ndarray:
+    """The correlations of some images, of which each rank has its own, on all ranks. Collective."""
+    own = places[slice(*images.partition.bounds(action.comm.rank))]
+    return allgather_rows(action.comm, watched.table[own], images.partition)
 
 
 class _Watched(Registered):
@@ -184,6 +199,11 @@ class _Watched(Registered):
             if not self.seen[place]:
                 self.seen[place] = True
                 self._look(int(place), batch[i], out[i])
+
+    def look_at_unmoved(self, places: np.ndarray, first: int, batch: np.ndarray) -> None:
+        """Keep what lost images show: the same before and after."""
+        for i, image in enumerate(batch):
+            self.table[places[first + i]] = self._correlation(image[self.inner])
 
     def _look(self, place: int, raw: np.ndarray, moved: np.ndarray) -> None:
         for column, image in enumerate((raw, moved)):
@@ -274,17 +294,15 @@ def _residual(
     step: Registered,
     model: RegistrationModel,
     mean: np.ndarray,
-    number: int,
     placed: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What some images are still shifted by, against the mean of all others. Collective.
 
     Parameters
     ----------
-    mean, number
-        Of all images that are moved back, and how many they are.
+    mean : ndarray of the images' dims
+        Of all that are placed, moved back.
     placed : (k,) int64 ndarray
-        Those that are not lost.
     """
     with action.together():
         again = placed[spread_over(len(placed), min(AGAIN, len(placed) // 2))]
@@ -295,7 +313,7 @@ def _residual(
     some = held(action, cast(Settled, images.take(again).then(step)))
     own = statistics(action, some, ["mean"]).array("mean")
     with action.together():
-        others = (mean * number - own * len(again)) / (number - len(again))
+        others = (mean * len(placed) - own * len(again)) / (len(placed) - len(again))
         tells = np.isfinite(others).all() and shows_something(Layout.of(images.dims), others)
         options = Options.checked(images.dims, method, None, None, None)
     if not tells:

@@ -49,7 +49,7 @@ def judge_correction(judged: Judged, recording: Recording, correction: Correctio
     ]
     found.sort(key=lambda finding: finding.level != WARNING)
     frames = [noted for noted in judged.frames if noted.topic != "shift"]
-    frames += runs_noted(correction.lost, "lost", "could not be placed: it stays where it was")
+    frames += runs_noted(correction.lost, "lost", "could not be placed: not moved")
     frames += _noted_worse(correction, worse)
     frames.sort(key=lambda noted: (noted.first, noted.last, noted.topic))
     return replace(
