@@ -35,7 +35,7 @@ from .to_series import (
 @click.command("process")
 @path_and_out
 @registers("--register", None)
-@file_option("report", "Write a quality page of the registered images there.")
+@file_option("report", "Write a quality page there: the recording, and what its registration does.")
 @memory_option
 @resume_option
 @overwrite_option
@@ -80,13 +80,17 @@ def command(
     if report is not None:
         outputs[report] = "report"
     with run.context(memory) as context:
-        registered, model = load_registered(
+        registered, model, unmoved = load_registered(
             context, path, reading, repairing, registering, outputs, overwrite, resume
         )
         images = binned(registered, repairing)
         save_series(images, out, {"overwrite": overwrite, "resume": resume, **options})
         if report is not None:
-            registered.report(report, overwrite=overwrite or resume)
+            replaces = overwrite or resume
+            if "scale" in registering.given:  # the model is one of images of other dims
+                registered.report(report, overwrite=replaces)
+            else:
+                unmoved.report(report, overwrite=replaces, registration=model)
         found = found_series(images, out, time.monotonic() - began)
         found |= said_of_model(model, registering.stored(out))
     if report is not None:
@@ -97,4 +101,4 @@ def command(
     run.say(told_of_series(found))
     run.say(told_of_model(found))
     if report is not None:
-        run.say(f"{report}: the report of {model.keys.size:,} registered images")
+        run.say(f"{report}: the report of {model.keys.size:,} images and their registration")

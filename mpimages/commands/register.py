@@ -66,7 +66,7 @@ def command(
     refuse_twice({"OUT": out, "--model": registering.model_of(out)})
     kind = {"one HDF5 file": "hdf5", "one TIFF": "tifstack", "TIFFs": "tif"}[what]
     with run.context(memory) as context:
-        images, model = load_registered(
+        images, model, _ = load_registered(
             context, path, reading, repairing, registering, {out: kind}, overwrite
         )
         images = binned(images, repairing)

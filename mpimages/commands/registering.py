@@ -254,8 +254,9 @@ def load_registered(
     outputs: dict[str, str],
     overwrite: bool,
     resume: bool = False,
-) -> tuple[Images, RegistrationModel]:
-    """The recording, repaired and registered, not binned; and the model, which is stored.
+) -> tuple[Images, RegistrationModel, Images]:
+    """The recording, repaired and registered, not binned; the model, which is stored; and the
+    recording, repaired alone.
 
     Collective. What can be refused without a fit is refused before it. `outputs` are the paths
     that the command writes, and of what kind each is; OUT is the first.
@@ -279,7 +280,7 @@ def load_registered(
         found = _find_model(context, images, registering, model, overwrite, resume)
     registered = _apply(images, found, registering)
     binned(registered, repairing)
-    return registered, found
+    return registered, found, images
 
 
 def _check_targets(

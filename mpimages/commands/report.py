@@ -13,7 +13,7 @@ from .options import (
     reads,
     refuse_inputs,
 )
-from .repairing import calibration_of, load_repaired, repairs, said_of
+from .repairing import calibration_of, file_option, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
 
 DEFAULT = "report.html"
@@ -29,6 +29,7 @@ DEFAULT = "report.html"
     help="From image to image, before --bin, in place of what the files say: times are in seconds "
     "then.",
 )
+@file_option("model", "Tell what this registration, of register or process, does to the images.")
 @memory_option
 @repairs
 @reads
@@ -41,6 +42,7 @@ def command(
     out: str | None,
     overwrite: bool,
     interval: float | None,
+    model: str | None,
     memory: str | None,
     reading: JsonObject,
     repairing: JsonObject,
@@ -53,15 +55,31 @@ def command(
     SNR, the histogram, intensity, differences and shifts over time, and dF/F of the most active
     pixels. The page needs nothing else.
 
-    Example: mpiexec -n 4 mpimages report recording/ -o report.html
+    With --model it also compares the recording before and after motion correction.
+
+    \b
+    Examples:
+      mpiexec -n 4 mpimages report recording/ -o report.html
+      mpimages report recording/ --model series.h5.registration.npz
     """
+    if model is not None and "bin" in repairing:
+        raise click.UsageError("--model is of the images before --bin: give one of them.")
     out = DEFAULT if out is None else out
     with run.context(memory) as context:
         images = load_repaired(context, path, reading, repairing)
-        refuse_inputs(images, path, out, calibration_of(repairing))
+        read = [*calibration_of(repairing), *([] if model is None else [model])]
+        refuse_inputs(images, path, out, read)
         if interval is not None:
             interval *= repairing.get("bin", 1)
-        found = images.report(out, overwrite, interval)
+        registration = None
+        if model is not None:
+            from ..registration.model import RegistrationModel
+            from ..spmd.agreement import from_rank
+
+            registration = from_rank(
+                context.comm, 0, "mpimages report", RegistrationModel.load, model
+            )
+        found = images.report(out, overwrite, interval, registration)
     if as_json:
         run.answer({**found, **said_of(repairing)})
         return

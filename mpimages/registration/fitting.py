@@ -20,7 +20,18 @@ from .model import RegistrationModel
 from .pictures import LEAST, Layout
 from .steps import Registered
 
-__all__ = ["SAMPLE", "SPREAD", "build_reference", "check_dims", "fit", "images_read", "spread_over"]
+__all__ = [
+    "SAMPLE",
+    "SPREAD",
+    "Small",
+    "build_reference",
+    "check_dims",
+    "fit",
+    "held",
+    "images_read",
+    "shows_something",
+    "spread_over",
+]
 
 # Images whose mean power weights the correlation, and at most how many begin a reference.
 SAMPLE, BEGINNING = 64, 20
@@ -111,7 +122,7 @@ def _finder(
     One rank makes it: on another processor the mathematical library may give other last bits.
     """
     layout = Layout.of(dims)
-    if not _shows_something(dims, reference):
+    if not shows_something(layout, reference):
         raise ValueError(
             f"{action.name}: the reference shows nothing that an image could be compared with: "
             "it is even, or not finite"
@@ -124,9 +135,9 @@ def _finder(
     return cast(Finder, broadcast(action.comm, finder))
 
 
-def _shows_something(dims: Shape, reference: np.ndarray) -> bool:
+def shows_something(layout: Layout, reference: np.ndarray) -> bool:
     """Whether any two bins of a reference differ. Local; the same on all ranks."""
-    return bool(Layout.of(dims).pictures(reference[None]).any())
+    return bool(layout.pictures(reference[None]).any())
 
 
 def _find(action: Action, images: Settled, finder: Finder) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +168,7 @@ def build_reference(
     Where it shows fewer than half of them, as when the focus was elsewhere for a while, another is
     made of the rest, and the one is taken that shows more images.
     """
-    some = _held(action, images.take(spread_over(images.count, number, seed)))
+    some = held(action, images.take(spread_over(images.count, number, seed)))
     if some.count == 1:
         return statistics(action, some.then(_Filled()), ["mean"]).array("mean")
     rigid = options.whole(images.dims)
@@ -196,7 +207,7 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
     power = _power(action, images, rigid)
     models = []
     for half in (second, first, second):
-        if not _shows_something(images.dims, reference):
+        if not shows_something(Layout.of(images.dims), reference):
             return nothing
         model = fit(action, half, reference, rigid, None, power)
         there = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
@@ -270,7 +281,7 @@ def _are_held(share: int, memory: int) -> bool:
     return share <= memory // PART
 
 
-def _held(action: Action, images: Settled) -> Settled:
+def held(action: Action, images: Settled) -> Settled:
     """The images in memory where they take a small part of the budget. Collective."""
     if not _are_held(max(images.partition.counts) * images.record_bytes, action.memory):
         return images
@@ -282,7 +293,7 @@ def _held(action: Action, images: Settled) -> Settled:
     )
 
 
-class _Small:
+class Small:
     """As a step of a chain: an image in few bins, its values in few levels."""
 
     name = "small"
@@ -313,7 +324,7 @@ class _Small:
 
 def _most_alike(action: Action, images: Settled) -> np.ndarray:
     """The places of the images that correlate best with one of them, ascending. Collective."""
-    small = images.then(_Small(Layout.of(images.dims)))
+    small = images.then(Small(Layout.of(images.dims)))
     pictures = action.gather(small)
     with action.together():
         # Integers below 2^53 in float64: exact, whatever the order in which a library adds.

@@ -311,10 +311,19 @@ class Plot:
             path, kind = _polyline(self._across(keys), self._up(values)), "line"
         self.parts.append(f'<path class="curve {kind} {colour}"{carried} d="{path}"/>')
         if len(values) < FEW:
-            there = np.isfinite(values)
-            dots = zip(self._across(keys[there]), self._up(values[there]), strict=True)
-            path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots)
-            self.parts.append(f'<path class="line dots {colour}" d="{path}"/>')
+            self._dots(keys, values, colour)
+
+    def points(self, x: np.ndarray, values: np.ndarray, colour: str) -> None:
+        """Draw a few points, and the line through them."""
+        path = _polyline(self._across(x), self._up(values))
+        self.parts.append(f'<path class="line {colour}" d="{path}"/>')
+        self._dots(x, values, colour)
+
+    def _dots(self, x: np.ndarray, values: np.ndarray, colour: str) -> None:
+        there = np.isfinite(values)
+        dots = zip(self._across(x[there]), self._up(values[there]), strict=True)
+        path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots)
+        self.parts.append(f'<path class="line dots {colour}" d="{path}"/>')
 
     def _carried(self, values: np.ndarray) -> str:
         """The numbers of a line for the page's script: 16 bits each, along the axis."""

@@ -21,7 +21,7 @@ from .shifts import CLAIMED
 from .trends import Trend, outliers, repeats, trend
 from .words import frames_text, number_text, percent_text
 
-__all__ = ["Finding", "Judged", "ceiling_of", "judge"]
+__all__ = ["NOTE", "WARNING", "Finding", "Judged", "ceiling_of", "judge", "labelled"]
 
 # As parts of one.
 SATURATED, AT_FLOOR, NOT_FINITE, UNCHANGED = 1e-5, 0.05, 0.0, 1e-3
@@ -229,7 +229,7 @@ def _are_duplicates_significant(recording: Recording) -> bool:
 def _blank(
     recording: Recording, blank: np.ndarray, level: str, figures: JsonObject
 ) -> Iterator[Finding]:
-    runs = _labelled(recording, runs_of(np.flatnonzero(blank)))
+    runs = labelled(recording, runs_of(np.flatnonzero(blank)))
     figures["blank"] = runs
     if runs:
         if blank.all():
@@ -255,7 +255,7 @@ def _repeats(
     level: str,
     figures: JsonObject,
 ) -> Iterator[Finding]:
-    runs = _labelled(recording, standing)
+    runs = labelled(recording, standing)
     pairs = [[int(recording.keys[a]), int(recording.keys[b])] for a, b in again]
     figures["identical"], figures["repeated"] = runs, pairs
     for first, last in runs[:3]:
@@ -330,7 +330,7 @@ def _unlike(recording: Recording, blank: np.ndarray) -> np.ndarray:
 
 
 def _steps(recording: Recording, found: np.ndarray, figures: JsonObject) -> Iterator[Finding]:
-    runs = _labelled(recording, runs_of(np.flatnonzero(found)))
+    runs = labelled(recording, runs_of(np.flatnonzero(found)))
     figures["unlike_neighbours"] = runs
     if runs:
         verb = "differs" if found.sum() == 1 else "differ"
@@ -487,6 +487,6 @@ def _unchanged(recording: Recording, figures: JsonObject) -> Iterator[Finding]:
         yield Finding("unchanged", NOTE, f"{percent_text(part)} of the pixels never change.")
 
 
-def _labelled(recording: Recording, runs: list[tuple[int, int]]) -> list[list[int]]:
+def labelled(recording: Recording, runs: list[tuple[int, int]]) -> list[list[int]]:
     """Runs of places, half-open, as runs of keys, both ends included."""
     return [[int(recording.keys[a]), int(recording.keys[b - 1])] for a, b in runs]

@@ -14,7 +14,7 @@ from .gathering import Recording
 from .shifts import CLAIMED
 from .words import number_text, percent_text
 
-__all__ = ["Noted", "frame_fields", "noted_frames"]
+__all__ = ["Noted", "frame_fields", "noted_frames", "runs_noted"]
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,21 @@ def noted_frames(
         As `trends.repeats` has them.
     """
     found = [
-        *_runs(recording.blank, "blank", "blank"),
+        *runs_noted(recording.blank, "blank", "blank"),
         *(Noted(a, b - 1, "identical", "identical") for a, b in standing),
         *(
             Noted(image, image, "repeated", f"repeats frame {int(recording.keys[before])}", before)
             for image, before in again
         ),
-        *_runs(unlike, "steps", "mean unlike the frames around"),
+        *runs_noted(unlike, "steps", "mean unlike the frames around"),
         *_not_finite(recording),
         *_moved(recording),
     ]
     return sorted(found, key=lambda noted: (noted.first, noted.last, noted.topic))
 
 
-def _runs(marks: np.ndarray, topic: str, text: str) -> Iterator[Noted]:
+def runs_noted(marks: np.ndarray, topic: str, text: str) -> Iterator[Noted]:
+    """Runs of frames that are marked, (n,) bool."""
     for a, b in runs_of(np.flatnonzero(marks)):
         yield Noted(a, b - 1, topic, text)
 

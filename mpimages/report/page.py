@@ -19,26 +19,32 @@ from .script import SCRIPT
 from .style import CSS
 from .words import clock_text
 
-__all__ = ["page"]
+__all__ = ["page", "section", "table"]
 
 # Of the frames with findings so many are listed.
 LISTED = 200
 
 
-def page(recording: Recording, judged: Judged, description: Description) -> bytes:
-    """The page's bytes: the same for the same recording, whoever computed it."""
+def page(
+    recording: Recording, judged: Judged, description: Description, correction: str = ""
+) -> bytes:
+    """The page's bytes: the same for the same recording, whoever computed it.
+
+    `correction` is the section about a registration, where there is one.
+    """
     frames = Frames(recording.keys, description.interval)
     parts = [
         _head(recording, judged, description),
         _frames_with_findings(recording, judged, description),
-        _section("Pictures", "pictures", pictures(recording, judged), _of_pictures(judged)),
-        _section(
+        correction,
+        section("Pictures", "pictures", pictures(recording, judged), _of_pictures(judged)),
+        section(
             "Over time" if recording.count > 1 else "Values",
             "lines",
             _lines(recording, judged, frames),
         ),
         _active(recording, judged, frames),
-        _table(description),
+        f"<section><h2>Recording</h2>\n{table(description.rows)}</section>",
     ]
     title = escape(f"{description.title} – report")
     text = (
@@ -147,10 +153,11 @@ def _active(recording: Recording, judged: Judged, frames: Frames) -> str:
     found = active_series(judged.active, frames, recording.dtype.kind in "iu")
     if not found:
         return ""
-    return _section("Most active pixels", "active", found, about_active(judged.active))
+    return section("Most active pixels", "active", found, about_active(judged.active))
 
 
-def _section(title: str, kind: str, found: list[Picture], about: str = "") -> str:
+def section(title: str, kind: str, found: list[Picture], about: str = "") -> str:
+    """A heading, a text, and some figures."""
     figures = "\n".join(
         f"<figure><h3>{escape(picture.title)}</h3>{picture.svg}"
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
@@ -160,14 +167,12 @@ def _section(title: str, kind: str, found: list[Picture], about: str = "") -> st
     return f'<section><h2>{title}</h2>{told}\n<div class="{kind}">\n{figures}\n</div></section>'
 
 
-def _table(description: Description) -> str:
-    rows = "\n".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
-        for name, text in description.rows
+def table(rows: list[tuple[str, str]]) -> str:
+    """Names and what they are."""
+    told = "\n".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows
     )
-    return (
-        '<section><h2>Recording</h2>\n<table class="recording">\n' + rows + "\n</table></section>"
-    )
+    return f'<table class="recording">\n{told}\n</table>'
 
 
 def _foot(description: Description) -> str:

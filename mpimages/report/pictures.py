@@ -13,7 +13,7 @@ from .gathering import Recording
 from .judgement import LASTING, Judged
 from .words import number_text, percent_text
 
-__all__ = ["Picture", "montage", "pictures"]
+__all__ = ["Picture", "alike", "montage", "pictures"]
 
 # The display range, in per cent of the values.
 RANGE = (1.0, 99.5)
@@ -113,6 +113,25 @@ def _picture(
     marks = _marks(recording, places) if name == "correlation" else []
     drawn = _drawn(shown, flat.shape, (low, high), colours, title, marks)
     return Picture(title, f"{about} {caption}".strip().replace("-", "−"), drawn)
+
+
+def alike(images: dict[str, np.ndarray], colours: str, name: str) -> list[Picture]:
+    """Images by their titles, all in the same colours. `name` is as of `fit_picture`."""
+    known = np.concatenate([clipped(image).ravel() for image in images.values()])
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return []
+    low, high = (float(end) for end in np.percentile(known, RANGE))
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    caption = f"Shown from {number_text(low)} to {number_text(high)}.".replace("-", "−")
+    found = []
+    for title, image in images.items():
+        flat, _ = montage(image)
+        shown = fit_picture(clipped(flat), name)
+        drawn = _drawn(shown, flat.shape, (low, high), colours, title, [])
+        found.append(Picture(title, caption, drawn))
+    return found
 
 
 def montage(image: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:

@@ -95,6 +95,7 @@ table { border-collapse: collapse; font-size: .9rem; width: 100%; max-width: 46r
 th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0;
   border-bottom: 1px solid var(--rule); overflow-wrap: anywhere; }
 th { font-weight: 500; color: var(--soft); white-space: nowrap; width: 9rem; }
+section + table { margin-top: 1rem; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .8rem; }
 @media (max-width: 760px) {
   main { padding: 1.2rem .8rem 2rem; }

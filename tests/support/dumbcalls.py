@@ -536,6 +536,7 @@ CALLS = [
             **PATH,
             "overwrite": ("overwrite", d.FLAG),
             "interval": ("interval", [*d.FINITE, 0, -1.0, 2**2000]),
+            "registration": ("registration", [one for one in MODELS if one is not None]),
         },
     ),
     Call(
