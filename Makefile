@@ -164,7 +164,7 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -E -W --keep-going -n -q docs build/docs
 	@echo "build/docs/index.html"
 
-# Runs docs/tutorial.ipynb and stores what comes out.
+# Runs the notebooks of docs/ and stores what comes out.
 tutorial: $(DEV)
 	$(BIN)/python -m tests.support.notebook
 

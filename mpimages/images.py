@@ -437,12 +437,13 @@ class Images(Collection):
         ------
         ValueError
             Where none is found: where images are blank, flat or too faint, or the phase is beyond
-            16 pixels or a quarter of the columns. Where an image has fewer than 16 rows or columns.
+            16 pixels. Where images have fewer than 8 rows or 64 columns.
 
         Notes
         -----
         The images are read twice. Each odd row is compared with the mean of the rows above and
-        below it, within what is lit. Frequencies are weighted by the square of their coherence.
+        below it, within what is lit. Stripes that all rows have in common do not count. Frequencies
+        are weighted by the square of their coherence.
         """
         from .registration.line_phase_fit import fit_line_phase
 
@@ -647,7 +648,7 @@ class Images(Collection):
         so that photon noise, flashing cells and lines of the detector count little (the log
         likelihood of a shift; Knapp and Carter, IEEE Trans. ASSP 24, 1976). The peak is found
         between pixels by Newton's method. An image is lost where the peak stands out by less than
-        eight standard deviations, or lies farther away than `maxShift`.
+        nine standard deviations, or lies farther away than `maxShift`.
         """
         from .registration.finders import Options
         from .registration.fitting import SPREAD, build_reference, check_dims, fit

@@ -1,4 +1,4 @@
-"""Draws the pictures of README.md and of the documentation, from a simulated recording.
+"""Draws the pictures of README.md and of the documentation, from simulated recordings.
 
 python docs/pictures/draw.py [DIRECTORY]
 
@@ -232,6 +232,47 @@ def small_volume(recording: Recording, figure: Any, ax: Any) -> Any:
     return figure
 
 
+class Moving:
+    """300 images of a simulated cortex that moves, and the same once the motion is taken out."""
+
+    cells = ((84, 113), (62, 36), (22, 79))
+
+    def __init__(self, tsc: ThunderContext) -> None:
+        raw = tsc.loadExample("moving-images")
+        raw.cache()
+        corrected = raw.register()
+        self.means = raw.mean(), corrected.mean()
+        rows, columns = np.indices(raw.dims.count)
+        mask = np.zeros(raw.dims.count, dtype=int)
+        for number, (row, column) in enumerate(self.cells, start=1):
+            mask[np.hypot(rows - row, columns - column) <= 6] = number
+        self.traces = [images.meanByRegions(mask).T for images in (raw, corrected)]
+
+
+def small_motion(moving: Moving) -> Any:
+    """The mean of what moves, and of what is moved back."""
+    figure, axes = plt.subplots(1, 2, figsize=(6, 3.3), layout="constrained")
+    for ax, mean, title in zip(axes, moving.means, ("as recorded", "corrected"), strict=True):
+        Colorize.image(mean, cmap="gray", clim=(120, 215), ax=ax)
+        ax.set_title(title)
+    return figure
+
+
+def small_corrected(moving: Moving) -> Any:
+    """Traces of cells, grey as they were recorded, and in colour once corrected."""
+    figure, ax = square()
+    step = 0.9 * max(np.ptp(trace) for trace in moving.traces[1])
+    for number, (before, after) in enumerate(zip(*moving.traces, strict=True)):
+        low = np.percentile(after, 20) + number * step
+        ax.plot(before - low, color="0.65", lw=1.6)
+        ax.plot(after - low, color=COLOURS[number], lw=1.6)
+        label(ax, (-16, -number * step), number)
+    ax.set(xlim=(-26, 300), xticks=(0, 100, 200, 300), yticks=[], xlabel="image")
+    ax.set_ylabel("mean of cells, grey: as recorded")
+    ax.spines["left"].set_visible(False)
+    return figure
+
+
 def save(figure: Any, path: Path, dpi: int) -> None:
     """As a PNG of at most 256 colours, which these pictures do with."""
     memory = io.BytesIO()
@@ -255,6 +296,9 @@ def main() -> None:
         save(overview(recording), directory / "overview.png", dpi=100)
         for name, figure in small(recording).items():
             save(figure, directory / f"{name}.png", dpi=80)
+        moving = Moving(tsc)
+        save(small_motion(moving), directory / "motion.png", dpi=80)
+        save(small_corrected(moving), directory / "corrected.png", dpi=80)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from dataclasses import asdict
 import click
 
 from ..core.json_types import JsonObject
-from .options import json_option, memory_option, path_of, reads
-from .repairing import load_repaired, repairs, said_of
+from .options import json_option, load, memory_option, path_of, reads
+from .registering import Registering, as_if_registered, method_option, plan_with_fit
+from .repairing import binned, repaired, repairs, said_of
 from .running import Run, pass_run
 from .to_series import chunks_option, compression_option
 
@@ -26,6 +27,7 @@ from .to_series import chunks_option, compression_option
 @memory_option
 @chunks_option
 @compression_option
+@method_option("--register", None)
 @repairs
 @reads
 @json_option
@@ -37,20 +39,28 @@ def command(
     memory: str | None,
     chunks: object,
     compression: object,
+    method: str | None,
     reading: JsonObject,
     repairing: JsonObject,
     as_json: bool,
 ) -> None:
     """Say what to-series would take: rounds, memory, bytes read and written.
 
-    No pixels are read. Ends with 1 where the conversion would be refused.
+    With --register, what process would take without a report. No pixels are read, but those of a
+    calibration, and of up to 100 images for --line-phase auto. Ends with 1 where the conversion
+    would be refused.
 
     Example: mpimages plan recording/ --ranks 64 --memory 4GB
     """
     with run.context() as context:
-        images = load_repaired(context, path, reading, repairing)
+        images = repaired(context, load(context, path, reading), repairing)
+        result = images
+        if method is not None:
+            result = as_if_registered(images, Registering({"method": method}, None))
         with redirect_stdout(io.StringIO()):  # it prints for people
-            plan = images.plan(ranks, memory, chunks, compression)
+            plan = binned(result, repairing).plan(ranks, memory, chunks, compression)
+        if method is not None:
+            plan = plan_with_fit(images, plan)
     if as_json:
         run.answer({**asdict(plan), **said_of(repairing)})
     else:

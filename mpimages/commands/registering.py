@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..context import ThunderContext
+    from ..conversion.planning import Plan
     from ..images import Images
+    from ..registration.finders import Options
     from ..registration.model import RegistrationModel
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "Registering",
     "as_if_registered",
     "load_registered",
+    "method_option",
+    "plan_with_fit",
     "refuse_twice",
     "registers",
     "said_of_model",
@@ -78,7 +82,8 @@ def _block(
     return found
 
 
-def _method(flag: str, default: str | None) -> Callable[[Command], Command]:
+def method_option(flag: str, default: str | None) -> Callable[[Command], Command]:
+    """The option of the method of a fit, as argument `method`."""
     return click.option(
         flag,
         "method",
@@ -163,6 +168,11 @@ class Registering:
         return None if "apply_model" in self.given else self.given.get("method", self.default)
 
     @property
+    def asked(self) -> tuple[Any, ...]:
+        """maxShift, blockSize and smoothing of a fit; None where they are not given."""
+        return tuple(map(self.given.get, ("max_shift", "block_size", "smoothing")))
+
+    @property
     def read(self) -> list[str]:
         """The files that are read besides the recording."""
         return [self.given[name] for name in ("reference", "apply_model") if name in self.given]
@@ -214,7 +224,7 @@ def registers(flag: str, default: str | None) -> Callable[[Command], Command]:
             return function(*args, registering=registering, **given)
 
         wrapped: Command = collecting
-        for option in reversed((_method(flag, default), *_FIT, *_MOVE)):
+        for option in reversed((method_option(flag, default), *_FIT, *_MOVE)):
             wrapped = option(wrapped)
         return wrapped
 
@@ -319,7 +329,7 @@ def _find_model(
     def take_up(stage: Stage) -> RegistrationModel | None:
         return _earlier(stage.output, said) if stage.complete else None
 
-    with context.session.action(name):
+    with context.session.action(name), context.session.stopping.on_signals():
         reference = _reference(context, images, registering.given)
         said = _fingerprint(images, registering, reference)
         from_rank(comm, 0, name, lambda: None, given=(as_comparable(path), overwrite, resume, said))
@@ -348,13 +358,14 @@ def _fit(
     given = registering.given
     if reference is None and ("nimages" in given or "seed" in given):
         reference = images.referenceImage(given.get("nimages", NIMAGES), given.get("seed", SEED))
-    return images.fitRegistration(
-        reference,
-        registering.method or "",
-        given.get("max_shift"),
-        given.get("block_size"),
-        given.get("smoothing"),
-    )
+    return images.fitRegistration(reference, registering.method or "", *registering.asked)
+
+
+def _options_of(images: Images, registering: Registering) -> Options:
+    """The options of a fit, checked for these images. Local."""
+    from ..registration.finders import Options
+
+    return Options.checked(dims_of(images), registering.method, *registering.asked)
 
 
 def _fingerprint(
@@ -364,15 +375,10 @@ def _fingerprint(
     import numpy as np
 
     from ..conversion.fingerprint import Fingerprint
-    from ..registration.finders import Options
 
     given = registering.given
     action, selection = images.records.begin("fitRegistration", least=1)
-    options = Options.checked(
-        dims_of(images),
-        registering.method,
-        *map(given.get, ("max_shift", "block_size", "smoothing")),
-    )
+    options = _options_of(images, registering)
     fingerprint = Fingerprint(action, selection)
     with action.together():
         fingerprint.ask()
@@ -420,24 +426,29 @@ def as_if_registered(images: Images, registering: Registering) -> Images:
     """
     import numpy as np
 
-    from ..registration.finders import Options
     from ..registration.fitting import check_dims
     from ..registration.model import RegistrationModel
 
-    dims, given = dims_of(images), registering.given
+    dims = dims_of(images)
     check_dims("fitRegistration", dims)
-    Options.checked(
-        dims, registering.method, *map(given.get, ("max_shift", "block_size", "smoothing"))
-    )
+    _options_of(images, registering)
     keys = np.asarray(images.records.keys, dtype=np.int64)
     rows, columns = (np.array([(n - 1) / 2]) for n in dims[:2])
-    shifts, quality, reference = (
-        np.zeros((len(keys), len(dims))),
-        np.zeros(len(keys)),
-        np.zeros(dims),
-    )
+    shifts, reference = np.zeros((len(keys), len(dims))), np.zeros(dims)
+    quality = np.zeros(len(keys))
     still = RegistrationModel(shifts, quality, keys, dims, "rigid", reference, rows, columns)
     return _apply(images, still, registering)
+
+
+def plan_with_fit(images: Images, plan: Plan) -> Plan:
+    """The plan of a conversion of these images, and of a fit before. Local."""
+    from ..registration.fitting import images_read
+
+    count, dtype = images.records.count or 0, images.records.dtype
+    if dtype is None:
+        raise TypeError("a command knows what it reads")
+    record = math.prod(dims_of(images)) * dtype.itemsize
+    return plan.after_fit(images_read(count, record, plan.ranks, plan.budget), count)
 
 
 def said_of_model(model: RegistrationModel, path: str) -> JsonObject:

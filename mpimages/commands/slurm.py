@@ -212,6 +212,11 @@ def _check_array(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> _
             f"--array: give -o OUT with {NAME} where the name of each recording belongs, behind "
             f"JOB, such as {name} PATH... -o 'results/{NAME}.h5'."
         )
+    shared = [name for name in ("model", "report") if written.get(name) is not None]
+    if shared:
+        raise click.UsageError(
+            f"--array: all tasks would write the same --{shared[0]}: give the job without it."
+        )
     tasks: dict[str, str] = {}
     for path in _expanded(paths):
         own = out.replace(NAME, _name_of(path))

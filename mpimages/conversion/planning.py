@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.sizes import size_text
 from ..spmd import memory_limit
@@ -180,6 +180,10 @@ class Plan:
         By all ranks, of the input and of the output.
     bytesScratch : int
         Written and read again beside the output, and removed at the end; 0 for most.
+    passes : int
+        How many times all images are read.
+    bytesFit : int
+        Read of the input before, by the fit of a registration; 0 where nothing is fitted.
     """
 
     way: str
@@ -190,6 +194,12 @@ class Plan:
     bytesRead: int
     bytesWritten: int
     bytesScratch: int
+    passes: int = 1
+    bytesFit: int = 0
+
+    def after_fit(self, images: int, count: int) -> Plan:
+        """Return the plan with a fit before, which reads `images` times one of `count`. Local."""
+        return replace(self, passes=self.passes + 1, bytesFit=self.bytesRead * images // count)
 
     def __str__(self) -> str:
         how = {
@@ -199,9 +209,16 @@ class Plan:
             "frames": "images are decoded once, into a scratch file beside the output",
         }[self.way]
         scratch = f"\nscratch file: {size_text(self.bytesScratch)}" if self.bytesScratch else ""
+        fit = ""
+        if self.bytesFit:
+            fit = (
+                f"\nbefore: the fit of a registration reads about {size_text(self.bytesFit)}, so "
+                f"that all images are read {self.passes} times"
+            )
         return (
             f"{self.ranks} rank{'s' * (self.ranks > 1)}, {self.rounds} "
             f"round{'s' * (self.rounds > 1)}: {how}\n"
             f"memory per rank: {size_text(self.memory)} of {size_text(self.budget)}\n"
-            f"read: {size_text(self.bytesRead)}; write: {size_text(self.bytesWritten)}{scratch}"
+            f"read: {size_text(self.bytesRead)}; write: {size_text(self.bytesWritten)}"
+            f"{scratch}{fit}"
         )

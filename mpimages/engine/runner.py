@@ -33,6 +33,8 @@ __all__ = ["Action", "Records"]
 BATCH_BYTES = 32 << 20
 # Divisor of the budget for one batch: two batches and the steps' result of one must fit.
 BATCH_PART = 8
+# Divisor of the budget for the steps' result of one batch.
+RESULT_PART = BATCH_PART // 2
 # Divisor of the budget for one record: a larger record is not read ahead.
 RECORD_PART = 4
 # Divisor of the budget for reading records that are stored together in one batch.
@@ -351,6 +353,9 @@ class Action:
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
         if isinstance(source, LocalSource | BinSource):  # two records, unless they are too large
+            if selection.steps and isinstance(selection, Settled):  # 16-bit integers to float64
+                growth = selection.record_bytes / max(1, source.record_bytes())
+                limit = min(limit, int(self.memory / RESULT_PART / max(growth, 1.0)))
             return max(limit, min(source.record_bytes(), self.memory // RECORD_PART))
         if not isinstance(source, MemorySource):
             return ROUND_BYTES

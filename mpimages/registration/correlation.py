@@ -67,7 +67,9 @@ def mean_power(power: np.ndarray, shape: Shape) -> np.ndarray:
         ring = np.bincount(rings.ravel(), one) / number
         smooth = np.convolve(np.pad(ring, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
         result[:] = np.maximum(smooth[rings.ravel()], one / LINES)
-        result[:] = np.maximum(result, max(LEAST_POWER * result.mean(), np.finfo(np.float32).tiny))
+        mean = float(result.mean())
+        # Images without anything in them have no power at all.
+        result[:] = np.maximum(result, LEAST_POWER * mean if mean > 0 else 1.0)
     return out.reshape(power.shape)
 
 
@@ -88,7 +90,7 @@ class Axis:
     @classmethod
     def of(cls, n: int, cut: float) -> Axis:
         kept = min(int(cut * n), (n - 1) // 2)
-        return cls(n, kept, fast_length(2 * kept + 2) if n > 1 else 1)
+        return cls(n, kept, fast_length(2 * kept + 2) if kept else 1)
 
 
 class Templates:

@@ -28,6 +28,7 @@ __all__ = [
     "check_dims",
     "fit",
     "held",
+    "images_read",
     "shows_something",
     "spread_over",
 ]
@@ -121,7 +122,7 @@ def _finder(
     One rank makes it: on another processor the mathematical library may give other last bits.
     """
     layout = Layout.of(dims)
-    if not shows_something(layout, reference):
+    if not shows_something(dims, reference):
         raise ValueError(
             f"{action.name}: the reference shows nothing that an image could be compared with: "
             "it is even, or not finite"
@@ -134,9 +135,9 @@ def _finder(
     return cast(Finder, broadcast(action.comm, finder))
 
 
-def shows_something(layout: Layout, reference: np.ndarray) -> bool:
+def shows_something(dims: Shape, reference: np.ndarray) -> bool:
     """Whether any two bins of a reference differ. Local; the same on all ranks."""
-    return bool(layout.pictures(reference[None]).any())
+    return bool(Layout.of(dims).pictures(reference[None]).any())
 
 
 def _find(action: Action, images: Settled, finder: Finder) -> tuple[np.ndarray, np.ndarray]:
@@ -164,56 +165,125 @@ def build_reference(
 ) -> np.ndarray:
     """A mean of evenly spaced images, aligned to each other. Collective.
 
-    The images are two halves, every other one. The few of the first half that are most alike give
-    a first mean, against which the second half is placed; against its mean then the first half,
-    and against that once more the second. So no image is ever compared with a mean that contains
-    it: its own noise would hold it in place. Images are always moved as they were read, so that no
-    shift accumulates. The reference is the mean of all that could be placed, where their median
-    shift is 0.
+    Where it shows fewer than half of them, as when the focus was elsewhere for a while, another is
+    made of the rest, and the one is taken that shows more images.
     """
     some = held(action, images.take(spread_over(images.count, number, seed)))
     if some.count == 1:
-        return statistics(action, some, ["mean"]).array("mean")
-    first, second = (some.take(np.arange(half, some.count, 2)) for half in (0, 1))
-    alike = first.take(_most_alike(action, first))
-    reference = statistics(action, alike, ["mean"]).array("mean")
+        return statistics(action, some.then(_Filled()), ["mean"]).array("mean")
     rigid = options.whole(images.dims)
-    power = _power(action, some, rigid)
+    reference, placed = _aligned(action, some, rigid)
+    rest = np.setdiff1d(np.arange(some.count), placed)
+    if len(rest) > max(len(placed), 1):
+        other, others = _aligned(action, some.take(rest), rigid)
+        if len(others) > len(placed):
+            reference, placed = other, rest[others]
+    if len(placed) == 0:
+        raise ValueError(
+            f"{action.name}: none of {some.count} images could be placed against the mean of "
+            "others: there is too little light, or nothing to see; bin the images by timeBin "
+            "first, or give a reference"
+        )
+    return reference
+
+
+def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarray, np.ndarray]:
+    """A mean of images aligned to each other, and the places of those that are in it. Collective.
+
+    The images are two halves, by chance. The few of the first half that are most alike give a
+    first mean, against which the second half is placed; against its mean then the first half, and
+    against that once more the second. So no image is ever compared with a mean that contains it:
+    its own noise would hold it in place. Images are always moved as they were read, so that no
+    shift accumulates. The mean lies where the images' median shift is 0.
+    """
+    nothing = np.zeros(images.dims), np.empty(0, dtype=np.int64)
+    order = np.argsort(priorities(0, np.arange(images.count)), kind="stable")
+    halves = [np.sort(order[: images.count // 2]), np.sort(order[images.count // 2 :])]
+    first, second = (images.take(half) for half in halves)
+    if first.count == 0:
+        return nothing
+    alike = first.take(_most_alike(action, first)).then(_Filled())
+    reference = statistics(action, alike, ["mean"]).array("mean")
+    power = _power(action, images, rigid)
     models = []
     for half in (second, first, second):
+        if not shows_something(images.dims, reference):
+            return nothing
         model = fit(action, half, reference, rigid, None, power)
         there = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
         if there.count == 0:
-            raise ValueError(
-                f"{action.name}: none of {half.count} images could be placed against the mean of "
-                "others: there is too little light, or nothing to see; bin the images by timeBin "
-                "first, or give a reference"
-            )
+            return nothing
         models.append(model)
         reference = _mean_of(action, there, model)
-    shifts = np.empty((some.count, models[0].shifts.shape[1]))
-    shifts[::2], shifts[1::2] = models[1].shifts, models[2].shifts
+    shifts = np.empty((images.count, models[0].shifts.shape[1]))
+    shifts[halves[0]], shifts[halves[1]] = models[1].shifts, models[2].shifts
     placed = np.flatnonzero(~np.isnan(shifts).any(axis=1))
-    quality = np.zeros(some.count)
     both = replace(
         models[0],
         shifts=shifts - np.median(shifts[placed], axis=0),
-        quality=quality,
-        keys=np.asarray(some.keys, dtype=np.int64),
+        quality=np.zeros(images.count),
+        keys=np.asarray(images.keys, dtype=np.int64),
     )
-    return _mean_of(action, some.take(placed), both)
+    return _mean_of(action, images.take(placed), both), placed
 
 
 def _mean_of(action: Action, images: Settled, model: RegistrationModel) -> np.ndarray:
     """The mean of images that are moved back. Collective."""
     whole = (1.0,) * len(images.dims)
     step = Registered(model, "cubic", None, np.dtype(np.float64), whole)
-    return statistics(action, images.then(step), ["mean"]).array("mean")
+    filled = images.then(_Filled())
+    assert isinstance(filled, Settled)
+    return statistics(action, filled.then(step), ["mean"]).array("mean")
+
+
+class _Filled:
+    """As a step of a chain: the image's mean where a pixel is not finite.
+
+    Else the mean of many images would have no value wherever one of them has none.
+    """
+
+    name = "filled"
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return dims
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return dtype
+
+    def run(self, keys: object, batch: np.ndarray) -> np.ndarray:
+        if batch.dtype.kind != "f":
+            return batch
+        finite = np.isfinite(batch)
+        if finite.all():
+            return batch
+        out = batch.copy()
+        for image, good in zip(out, finite, strict=True):
+            if not good.all():
+                image[~good] = image[good].mean(dtype=np.float64) if good.any() else 0
+        return out
+
+
+def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
+    """How many images a fit reads that makes its reference, too. Local arithmetic.
+
+    An image that is read twice is counted twice; `memory` is each rank's.
+    """
+    some, sample = min(SPREAD, count), min(SAMPLE, count)
+    every = some + sample + count
+    if _are_held(-(-some // ranks) * record_bytes, memory):
+        return every
+    half = some // 2
+    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + 3 * some
+
+
+def _are_held(share: int, memory: int) -> bool:
+    """Whether the images of a reference take a small part of the budget."""
+    return share <= memory // PART
 
 
 def held(action: Action, images: Settled) -> Settled:
     """The images in memory where they take a small part of the budget. Collective."""
-    if max(images.partition.counts) * images.record_bytes > action.memory // PART:
+    if not _are_held(max(images.partition.counts) * images.record_bytes, action.memory):
         return images
     block, known = action.load(images)
     source = MemorySource(block, known.dims, known.dtype, known.partition)

@@ -191,7 +191,8 @@ def _read(path: Path) -> Mapping[str, Any]:
             raise ValueError("it has no fields")
         return found
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # np.load leaves a file open that it cannot read.
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             about: dict[str, Any] = json.loads(str(file["about"]))
             return about | {name: file[name] for name in ARRAYS}
     except zipfile.BadZipFile as error:

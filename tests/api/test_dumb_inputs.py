@@ -43,7 +43,7 @@ def inputs(tsc, comm, tmp_path_factory):
         volumes=volumes,
         flat=flat,
         moving=tsc.loadImagesFromArray(MOVING),
-        lines=tsc.loadImagesFromArray(np.tile(recording(20, (1, 64), "int16"), (1, 8, 1))),
+        lines=tsc.loadImagesFromArray(np.repeat(recording(20, (4, 64), "int16"), 3, axis=1)),
         keys=volumes.keys(),
         series=series,
         times=volumes.toTimeSeries(),

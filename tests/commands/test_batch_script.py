@@ -345,6 +345,10 @@ def test_no_such_directory(say):
         (["stats", "a", "b", "--setup", "a\x1b"], "cannot be printed"),
         (["--array"], "Missing argument 'JOB'"),
         (["--array", "info", "a"], "--array is for"),
+        (
+            ["--array", "process", "a", "-o", "{}", "--register", "rigid", "--report", "r.html"],
+            "the same --report",
+        ),
         (["--array", "stats", "-o", "{}"], "Missing argument 'PATH'"),
         (["--array", "stats", "a", "b"], "'results/{}.h5'"),
         (["--array", "stats", "a", "b", "-o", "all"], "'results/{}.h5'"),

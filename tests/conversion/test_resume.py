@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import tifffile
 
 from mpimages import ThunderContext
 
-from ..support.data import recording
+from ..support.data import moved, recording
 from ..support.effort import draws
 from ..support.jobs import Job, run
 from .test_saving import contents
@@ -108,3 +110,66 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
 
     with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
         assert np.array_equal(alone.loadSeries(str(whole)).toArray(), expected)
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """A recording that moves."""
+    path = tmp_path_factory.mktemp("moving") / "movie.npy"
+    np.save(path, moved(COUNT, DIMS)[0])
+    return path
+
+
+def test_a_process_killed_at_any_moment_goes_on(moving, quick_path):
+    """In the fit, between the outputs and within each of them."""
+    name = "s"
+    options = ("--register", "rigid", "--max-shift", "6", "--bin", "2", "--report")
+    memory = ("--memory", "300kB")
+    (quick_path / "whole").mkdir()
+    whole = quick_path / "whole"
+    with Job(2, "process.py", moving, whole / name, *memory, *options, whole / "r.html") as job:
+        until_it_writes(job, whole)
+        began = time.monotonic()
+        assert job.wait() == 0, job.output
+    duration = time.monotonic() - began
+    wanted = outputs(whole)
+    assert set(wanted) == {*contents(whole / name), f"{name}.registration.npz", "r.html"}
+    moments = random.Random(name)
+    stopped: set[str] = set()
+    number = 0
+    while number < MOMENTS or len(stopped) < 2:
+        assert number < 5 * MOMENTS, stopped
+        place = quick_path / f"{number}"
+        place.mkdir()
+        slow = ("process.py", moving, place / name, *memory, *options, place / "r.html")
+        with Job(moments.choice((1, 2, 3)), *slow) as job:
+            until_it_writes(job, place)
+            time.sleep(moments.uniform(0.0, 1.0) * duration)
+            if number % 2:
+                job.kill_all()
+            else:
+                job.kill(job.ranks()[:1])
+            job.wait()
+        stopped.add(" ".join(sorted(p.name for p in place.glob("[!.]*"))))
+        output = run(moments.choice((1, 2, 3)), *slow, "--resume", SLOW="0")
+        assert outputs(place) == wanted, output
+        assert sorted(p.name for p in place.iterdir()) == sorted(p.name for p in whole.iterdir())
+        number += 1
+
+
+def test_a_signal_ends_a_fit_and_leaves_nothing(moving, quick_path):
+    options = ("--register", "rigid", "--max-shift", "6", "--resume")
+    with Job(2, "process.py", moving, quick_path / "s", *options) as job:
+        until_it_writes(job, quick_path)
+        for rank in job.ranks():
+            os.kill(rank, signal.SIGTERM)
+        assert job.wait() == 75, job.output
+    assert list(quick_path.iterdir()) == []
+
+
+def outputs(directory: Path) -> dict[str, bytes]:
+    """The bytes of all that a process has written, by name."""
+    found = {}
+    for path in directory.iterdir():
+        found |= contents(path)
+    return found

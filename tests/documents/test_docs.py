@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import mpimages
 from mpimages import ThunderContext
 
-from ..support import pages
+from ..support import notebook, pages
 
 NAMES = sorted(set(mpimages.__all__) - {"__version__"})
 DOCS = [page for page in pages.PAGES if page != pages.README]
@@ -89,7 +89,8 @@ def test_every_page_is_in_the_contents():
     index = (pages.ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
     names = {page.relative_to(pages.ROOT / "docs").with_suffix("").as_posix() for page in DOCS}
-    there = names - {"index"} | {"tutorial", "api/index"}
+    notebooks = {path.stem for path in notebook.PATHS}
+    there = names - {"index"} | notebooks | {"api/index"}
     assert there == listed
 
 

@@ -1,4 +1,4 @@
-"""The notebook of the documentation is the tutorial, and gives what is stored in it."""
+"""The notebooks of the documentation give what is stored in them; one of them is the tutorial."""
 
 import base64
 import io
@@ -11,27 +11,37 @@ from ..support import notebook
 from ..support.tutorial import CELLS, CONVERSION, EXPORT
 
 
+@pytest.fixture(scope="module", params=notebook.PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def stored():
-    return notebook.stored()
+def stored(path):
+    return notebook.stored(path)
 
 
-def test_its_cells_are_those_of_the_tutorial(stored):
-    found = [cell.source for cell in stored.cells if cell.cell_type == "code"]
+@pytest.fixture(scope="module")
+def tutorial():
+    return notebook.stored(notebook.TUTORIAL)
+
+
+def test_the_cells_are_those_of_the_tutorial(tutorial):
+    found = [cell.source for cell in tutorial.cells if cell.cell_type == "code"]
     expected = [notebook.SETUP.get(cell.number, cell.code).rstrip("\n") for cell in CELLS]
     assert found == expected
 
 
-def test_its_prose_has_the_fragments(stored):
-    prose = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
+def test_the_prose_of_the_tutorial_has_the_fragments(tutorial):
+    prose = "\n".join(cell.source for cell in tutorial.cells if cell.cell_type == "markdown")
     assert f"```python\n{EXPORT}\n```" in prose
     assert f"```python\n{CONVERSION.rstrip()}\n```" in prose
 
 
-def test_the_stored_outputs_are_those_of_the_tutorial(stored):
+def test_the_stored_outputs_are_those_of_the_tutorial(tutorial):
     expected = [() if cell.output is None else (cell.output,) for cell in CELLS]
-    assert notebook.texts(stored) == expected
-    assert notebook.pictures(stored) == [int(cell.draws is not None) for cell in CELLS]
+    assert notebook.texts(tutorial) == expected
+    assert notebook.pictures(tutorial) == [int(cell.draws is not None) for cell in CELLS]
 
 
 def test_the_stored_pictures_show_something(stored):
@@ -43,8 +53,8 @@ def test_the_stored_pictures_show_something(stored):
             assert np.ptp(pixels[..., :3]) > 0.5
 
 
-def test_it_is_small_and_tells_nothing_of_a_machine(stored):
-    assert notebook.PATH.stat().st_size < 2_000_000
+def test_it_is_small_and_tells_nothing_of_a_machine(path, stored):
+    assert path.stat().st_size < 2_000_000
     for cell in stored.cells:
         assert cell.metadata == {}
         assert all(

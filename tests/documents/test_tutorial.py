@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 
 from mpimages.simulated import example
 
+from ..support import notebook as notebooks
 from ..support.tutorial import CELLS, CONVERSION, EXPORT
 
 pytestmark = pytest.mark.ranks
@@ -190,4 +191,14 @@ def test_convert_save_and_load(recording, shared_directory):
     assert ts.index.tolist() == list(range(20))
     assert ts.dtype == np.uint8
     np.testing.assert_array_equal(ts.toArray(), np.moveaxis(fish, 0, -1))
+    notebook.run("tsc.close()")
+
+
+def test_the_notebook_of_motion(shared_directory):
+    """On any number of ranks it answers what is stored: of shifts, too, to the last digit."""
+    stored = notebooks.stored(notebooks.MOTION)
+    cells = [cell.source for cell in stored.cells if cell.cell_type == "code"]
+    notebook = Notebook({})
+    for code, texts in zip(cells, notebooks.texts(stored), strict=True):
+        assert notebook.run(code) == (texts[0] if texts else None), code
     notebook.run("tsc.close()")

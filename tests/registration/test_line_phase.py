@@ -87,6 +87,11 @@ def test_values_that_are_no_numbers_do_not_disturb(tsc, faint):
     refused(tsc.loadImagesFromArray(np.full((3, 64, 64), np.nan)))
 
 
+def test_stripes_of_the_electronics_do_not_disturb(tsc, faint):
+    stripes = np.random.RandomState(2).randint(0, 80, 256).astype("u2")
+    assert abs(tsc.loadImagesFromArray(faint + stripes).fitLinePhase().shift + 1.3) < WITHIN[2]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float16", "float64"])
 def test_every_dtype(tsc, faint, dtype):
     array = (faint // 8).clip(0, 127).astype(dtype)
@@ -101,7 +106,8 @@ def test_a_step_before_is_taken_and_so_many_images(tsc, faint):
     assert some.nimages == 3
     # In the middle of each third.
     assert some == images.filterOnKeys(lambda key: key in (2, 6, 10)).fitLinePhase()
-    assert abs(images.timeBin(2).fitLinePhase().shift + 1.3) < 0.1
+    # What moves within a bin blurs it.
+    assert abs(images.timeBin(2).fitLinePhase().shift + 1.3) < 2 * WITHIN[2]
 
 
 def test_the_bits_depend_on_neither_ranks_nor_budgets(comm, tsc, faint):
@@ -138,9 +144,11 @@ def test_a_phase_out_of_reach_is_not_taken_for_another(tsc):
     refused(tsc.loadImagesFromArray(movie(replace(SIZE, photons=5, phase=25))))
 
 
-@pytest.mark.parametrize("dims", [(1, 512), (2, 512), (512, 63), (512, 1), (100,), (64, 64, 2, 2)])
+@pytest.mark.parametrize(
+    "dims", [(1, 512), (2, 512), (7, 512), (512, 63), (512, 1), (100,), (64, 64, 2, 2)]
+)
 def test_images_too_small_are_refused(tsc, dims):
-    words = "at least 3 rows and 64 columns"
+    words = "at least 8 rows and 64 columns"
     if len(dims) in (2, 3):
         refused(tsc.loadImagesFromArray(np.zeros((2, *dims), "u1")), words)
     empty = tsc.loadImagesFromArray(np.zeros((2, 4, 4), "u1"))

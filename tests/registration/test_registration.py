@@ -100,6 +100,19 @@ def test_planes_of_a_volume(tsc, moving, fitted):
     assert np.abs(back[..., 0].astype(float) - alone.toArray()).mean() < 1
 
 
+@pytest.mark.parametrize("method", ["rigid", "planar"])
+def test_two_planes_move_along_rows_and_columns_alone(tsc, moving, method):
+    """They tell nothing of a shift along the pages, and that must not lose the rest."""
+    some = moving[0:30]
+    one = tsc.loadImagesFromArray(some).fitRegistration()
+    volumes = tsc.loadImagesFromArray(np.stack([some, some], axis=3))
+    model = volumes.fitRegistration(method=method)
+    assert model.lost == []
+    shifts = model.shifts[:, 0] if method == "planar" else model.shifts
+    assert np.abs(off(shifts[:, :2], one.shifts)).max() < 0.1
+    assert not shifts[:, 2:].any()
+
+
 def test_more_pixels_than_were_fitted(tsc, moving, fitted):
     some = moving[0:10]
     model = RegistrationModel(

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from mpimages.cli import COMMANDS
+
+from ..support.data import moved
+
 LAZY = """
 import atexit, signal, sys
 before = atexit._ncallbacks(), sys.excepthook, signal.getsignal(signal.SIGALRM)
@@ -60,17 +64,31 @@ def recording(tmp_path_factory):
         (["info", "{movie}"], ["mpimages.conversion.saving", "imagecodecs"]),
         (["stats", "{movie}", "{out}"], [CONVERSION]),
         (["to-series", "{movie}", "{out}"], ["mpimages.writers.hdf5.writer", "imagecodecs"]),
+        (["plan", "{movie}"], ["scipy", "mpimages.registration.finders", "imagecodecs"]),
         (["view", "{movie}", "--image", "1"], [CONVERSION, "imagecodecs"]),
         (["view", "{movie}", "{out}.png", "--image", "1"], [CONVERSION]),
         (["view", "{movie}", "--pixel", "1,1"], ["mpimages.conversion.saving"]),
     ],
-    ids=lambda value: value[0] if value[0] in ("info", "stats", "to-series", "view") else "",
+    ids=lambda value: value[0] if value[0] in COMMANDS else "",
 )
 def test_a_command_imports_what_it_uses(recording, tmp_path, command, more):
     given = [part.format(movie=recording, out=tmp_path / "out") for part in command]
     unused = ",".join([NEVER, READERS, *more])
     subprocess.run(
         [sys.executable, "-c", USED, unused, *given],
+        check=True,
+        timeout=60,
+        env={**os.environ, "MPIMAGES_PROGRESS": "0"},
+    )
+
+
+@pytest.mark.parametrize("command", [["process", "--register", "rigid"], ["register"]])
+def test_a_registration_imports_what_it_uses(tmp_path, command):
+    """Only SciPy is large."""
+    np.save(tmp_path / "movie.npy", moved(6, (48, 40))[0])
+    unused = "matplotlib,h5py,tifffile,PIL,mpimages.writers.hdf5.writer"
+    subprocess.run(
+        [sys.executable, "-c", USED, unused, *command, tmp_path / "movie.npy", tmp_path / "out"],
         check=True,
         timeout=60,
         env={**os.environ, "MPIMAGES_PROGRESS": "0"},

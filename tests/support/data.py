@@ -37,3 +37,21 @@ def spread(tsc, array: np.ndarray, seed: int = 1):
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal shape, dtype and bytes, NaN and signed zeros included."""
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def moved(count: int, dims: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Images of one scene that has moved by whole pixels, uint16, and by how many.
+
+    Returns
+    -------
+    (count,) + dims, (count, 2) ndarray
+    """
+    chance = np.random.default_rng(seed)
+    scene = chance.integers(0, 800, (dims[0] + 16, dims[1] + 16)).astype(np.float64)
+    for axis in (0, 1, 0, 1):
+        scene = (scene + np.roll(scene, 1, axis)) / 2
+    shifts = chance.integers(-2, 3, (count, 2))
+    images = np.empty((count, *dims), np.uint16)
+    for image, (down, across) in zip(images, 8 - shifts, strict=True):
+        image[:] = chance.poisson(scene[down : down + dims[0], across : across + dims[1]])
+    return images, shifts

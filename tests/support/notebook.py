@@ -1,6 +1,6 @@
-"""The tutorial as a notebook: run it, and store what came out.
+"""The notebooks of the documentation: run them, and store what came out.
 
-python -m tests.support.notebook stores the outputs in docs/tutorial.ipynb: ``make tutorial``.
+python -m tests.support.notebook stores the outputs in docs/*.ipynb: ``make tutorial``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from unittest import mock
 
 from .tutorial import CELLS
 
-PATH = Path(__file__).parents[2] / "docs" / "tutorial.ipynb"
+ROOT = Path(__file__).parents[2]
+PATHS = sorted((ROOT / "docs").glob("*.ipynb"))
+TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
+MOTION = ROOT / "docs" / "motion.ipynb"
 SECONDS = 300
 # What differs from the tutorial: where the names come from, and that there is no shell with a tsc.
 SETUP = {
@@ -26,11 +29,11 @@ SETUP = {
 }
 
 
-def stored() -> Any:
-    """The notebook as it is in the repository."""
+def stored(path: Path) -> Any:
+    """A notebook as it is in the repository."""
     import nbformat
 
-    return nbformat.read(PATH, as_version=4)
+    return nbformat.read(path, as_version=4)
 
 
 def executed(notebook: Any) -> Any:
@@ -57,7 +60,8 @@ def _environment(directory: str) -> Iterator[None]:
     own = dict.fromkeys(
         ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"), directory
     )
-    with mock.patch.dict(os.environ, {**own, "PYTHONPATH": str(PATH.parents[1])}):
+    quiet = {"MPIMAGES_PROGRESS": "0"}  # how far the work is depends on the time
+    with mock.patch.dict(os.environ, {**own, **quiet, "PYTHONPATH": str(ROOT)}):
         os.environ.pop("MPLBACKEND", None)
         yield
 
@@ -88,11 +92,12 @@ def main() -> None:
     """Store the outputs."""
     import nbformat
 
-    notebook = executed(stored())
-    for cell in notebook.cells:
-        cell.metadata.clear()
-    notebook.metadata["language_info"] = {"name": "python"}
-    nbformat.write(notebook, PATH)
+    for path in PATHS:
+        notebook = executed(stored(path))
+        for cell in notebook.cells:
+            cell.metadata.clear()
+        notebook.metadata["language_info"] = {"name": "python"}
+        nbformat.write(notebook, path)
 
 
 if __name__ == "__main__":
