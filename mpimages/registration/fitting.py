@@ -122,7 +122,7 @@ def _finder(
     One rank makes it: on another processor the mathematical library may give other last bits.
     """
     layout = Layout.of(dims)
-    if not shows_something(layout, reference):
+    if not shows_something(dims, reference):
         raise ValueError(
             f"{action.name}: the reference shows nothing that an image could be compared with: "
             "it is even, or not finite"
@@ -135,9 +135,9 @@ def _finder(
     return cast(Finder, broadcast(action.comm, finder))
 
 
-def shows_something(layout: Layout, reference: np.ndarray) -> bool:
+def shows_something(dims: Shape, reference: np.ndarray) -> bool:
     """Whether any two bins of a reference differ. Local; the same on all ranks."""
-    return bool(layout.pictures(reference[None]).any())
+    return bool(Layout.of(dims).pictures(reference[None]).any())
 
 
 def _find(action: Action, images: Settled, finder: Finder) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +207,7 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
     power = _power(action, images, rigid)
     models = []
     for half in (second, first, second):
-        if not shows_something(Layout.of(images.dims), reference):
+        if not shows_something(images.dims, reference):
             return nothing
         model = fit(action, half, reference, rigid, None, power)
         there = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))

@@ -314,7 +314,7 @@ def _residual(
     own = statistics(action, some, ["mean"]).array("mean")
     with action.together():
         others = (mean * len(placed) - own * len(again)) / (len(placed) - len(again))
-        tells = np.isfinite(others).all() and shows_something(Layout.of(images.dims), others)
+        tells = np.isfinite(others).all() and shows_something(images.dims, others)
         options = Options.checked(images.dims, method, None, None, None)
     if not tells:
         return none

@@ -57,7 +57,10 @@ def _about(correction: Correction, figures: JsonObject) -> str:
     )
     if left is not None:
         text += f", and by {number_text(left['rms'], 2)} pixels after the correction"
-    return text + " (root mean square). All other sections are of the recording before."
+    return (
+        text + " (root mean square). They are moved as by "
+        "applyRegistration. All other sections are of the recording before."
+    )
 
 
 def _rows(
