@@ -128,8 +128,8 @@ test-serial: $(DEV)
 test-ranks: $(RANKED)
 
 # Files on disks on two ranks, as in test-serial; on more in memory, where nobody waits for them.
-# On four ranks the rest of what test-ranks-nodes runs. The limit ends what hangs: beside others, on
-# a busy machine, they take a third of it.
+# On four ranks: what test-ranks-nodes does not run. The limit is there to end what hangs: beside
+# other lanes, on a busy machine, a lane takes a third of it.
 test-ranks-%: $(DEV)
 	@echo "== $* ranks"
 	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout $(LIMIT) $(MPIEXEC) -n $* $(BIN)/python -m tests \

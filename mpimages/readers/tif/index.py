@@ -241,7 +241,7 @@ def index_tif(
     resolution = first.rational(Y_RESOLUTION), first.rational(X_RESOLUTION)
     description = first.text(DESCRIPTION) if texts else ""
     software, artist = _program(fd, first) if texts else ("", "")
-    said = second is not None and SCANIMAGE.search(software or description)
+    of_scanimage = SCANIMAGE.search(software or description)
     index = TifIndex(
         layout,
         size,
@@ -251,7 +251,7 @@ def index_tif(
         geometries,
         description,
         resolution,
-        second=second.text(DESCRIPTION) if said and second is not None else "",
+        second=second.text(DESCRIPTION) if of_scanimage and second else "",
         software=software,
         artist=artist,
         private=_private(first),
