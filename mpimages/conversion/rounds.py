@@ -200,6 +200,7 @@ class _Conversion:
             return files, self.lay_out("bands")
         layout = self.lay_out("frames")
         path = write_frames(self.action, self.images, self.progress)
+        self.workspace.trim()  # rounds need memory of other sizes
         with self.action.together():
             own = range(*self.partition.bounds(self.comm.rank))
             bands = frame_bands(path, self.images, own, self.workspace)

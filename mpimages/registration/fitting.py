@@ -41,6 +41,9 @@ SPREAD = 400
 SIDE, LEVELS = 64, 100
 # Part of the budget that the images of a reference may take.
 PART = 4
+# Bytes of a batch's pictures, and of its blocks', that are transformed at a time: at most so many,
+# and this part of the budget.
+PIECE_BYTES, PIECE_PART = 8 << 20, 16
 
 
 def check_dims(name: str, dims: Shape) -> None:
@@ -145,7 +148,8 @@ def _find(action: Action, images: Settled, finder: Finder) -> tuple[np.ndarray, 
     start, stop = images.partition.bounds(action.comm.rank)
     shifts = np.empty((stop - start, finder.blocks, finder.axes))
     quality = np.empty((stop - start, 1))
-    step = max(1, PIECE_BYTES // (finder.blocks * images.record_bytes // 4 + 1))
+    piece_bytes = min(PIECE_BYTES, action.memory // PIECE_PART)
+    step = max(1, piece_bytes // (finder.blocks * images.record_bytes // 4 + 1))
 
     def find(first: int, batch: np.ndarray) -> None:
         for i in range(0, len(batch), step):
@@ -334,7 +338,3 @@ def _most_alike(action: Action, images: Settled) -> np.ndarray:
         best = np.argsort(-like, axis=1, kind="stable")[:, :number]
         sums = np.take_along_axis(like, best, axis=1).sum(axis=1)
         return np.sort(best[int(np.argmax(sums))])
-
-
-# Bytes of a batch's pictures and of its blocks' that are transformed at a time.
-PIECE_BYTES = 8 << 20

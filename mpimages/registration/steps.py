@@ -76,9 +76,8 @@ class Registered(WritingStep):
         self.fill = "edge" if fill is None else float(fill)
         self.kind = kind
         self.scale = scale
-        shifts = model.shifts if model.shifts.ndim == 3 else model.shifts[:, None]
-        lost = np.isnan(shifts).any(axis=(1, 2), keepdims=True)
-        self.shifts = np.where(lost, 0.0, shifts) * scale[: shifts.shape[2]]
+        # The model's own: fields of many images are large.
+        self.shifts = model.shifts if model.shifts.ndim == 3 else model.shifts[:, None]
         # A pixel of the model covers `scale` pixels here, from edge to edge.
         self.rows = (model.rows + 0.5) * scale[0] - 0.5
         self.columns = (model.columns + 0.5) * scale[1] - 0.5
@@ -144,10 +143,17 @@ class Registered(WritingStep):
         frames = np.ascontiguousarray(batch)
         compute = self._computed(frames.dtype, out.dtype)
         target = out if compute == out.dtype else np.empty(out.shape, compute)
-        self._move(frames, self.shifts[places], target)
+        self._move(frames, self._moves(places), target)
         if target is not out:
             with np.errstate(over="ignore"):
                 out[...] = target
+
+    def _moves(self, places: np.ndarray) -> np.ndarray:
+        """By how many pixels of these images what is seen has moved; 0 where an image is lost."""
+        shifts = self.shifts[places]
+        lost = np.isnan(shifts).any(axis=(1, 2), keepdims=True)
+        moves: np.ndarray = np.where(lost, 0.0, shifts) * self.scale[: shifts.shape[2]]
+        return moves
 
     def _computed(self, dtype: np.dtype, wanted: np.dtype) -> np.dtype:
         """The dtype that the kernels give, from which the wanted one follows by a cast."""

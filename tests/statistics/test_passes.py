@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 RANKS = 2
 BUDGET = 16_000_000
 DIMS = (512, 512)
+BESIDE = 48_000_000
 TIMES = 8  # as large as so many budgets of all ranks
 
 
@@ -43,3 +44,12 @@ def test_a_recording_of_eight_budgets(recordings, tmp_path, source, way, output)
     assert said["way"] == way
     assert said["rounds"] >= TIMES
     assert max(said["peaks"]) <= said["allowed"]
+
+
+def test_a_registered_recording_of_eight_budgets(recordings, tmp_path):
+    # Beside the budget: libraries, and freed memory that the allocator of the process keeps.
+    output = tmp_path / "series"
+    printed = run(RANKS, "limited.py", recordings / "plain", output, BUDGET, "register=rigid")
+    said = json.loads(printed.splitlines()[-1])
+    assert said["way"] == "frames"
+    assert max(said["peaks"]) <= said["before"] + BUDGET + BESIDE

@@ -1,6 +1,6 @@
 """Convert under a hard limit of memory, and say how much was resident at most.
 
-limited.py INPUT OUTPUT BUDGET [OPTION=JSON ...]
+limited.py INPUT OUTPUT BUDGET [register=METHOD] [OPTION=JSON ...]
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 import h5py  # noqa: F401  (what is imported before the limit is not counted)
 import imagecodecs  # noqa: F401
 import numpy as np
+import scipy.fft
+import scipy.ndimage  # noqa: F401
 import tifffile  # noqa: F401
 from mpi4py import MPI
 
@@ -32,13 +34,17 @@ def status(name: str) -> int:
 def main() -> None:
     source, output, budget = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = dict(option.split("=", 1) for option in sys.argv[4:])
+    method = options.pop("register", None)
     comm = MPI.COMM_WORLD
     comm.Barrier()
     comm.alltoall([None] * comm.size)  # MPI sets up its own memory
+    before = status("VmRSS")
     limit = status("VmPeak") + budget + SPARE
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     with ThunderContext(memory=budget) as tsc:
         recording = tsc.loadImages(source)
+        if method is not None:
+            recording = recording.register(method=method)
         plan = recording.plan()
         save = recording.saveAsHDF5 if output.endswith(".h5") else recording.saveAsBinarySeries
         save(output, **{name: json.loads(value) for name, value in options.items()})
@@ -53,6 +59,7 @@ def main() -> None:
                         "rounds": plan.rounds,
                         "way": plan.way,
                         "peaks": peaks,
+                        "before": before,
                         "allowed": budget + SPARE,
                     }
                 )
