@@ -123,7 +123,11 @@ class Source(Protocol):
 
 
 class Step(Protocol):
-    """A lazy transformation of each record, which also maps shapes and dtypes."""
+    """A lazy transformation of each record, which also maps shapes and dtypes.
+
+    Its attributes that are numbers, texts or arrays are its parameters: all ranks have them alike,
+    and compare them before a pass.
+    """
 
     name: str
 

@@ -137,7 +137,7 @@ def correct(
         table[unmoved] = _gathered(action, watched, places[unmoved], some)
     if len(unmoved) and len(placed):  # what cannot be placed may be of any brightness
         raw = statistics(action, images.take(placed), ["mean"]).array("mean")
-    sums = allreduce(action.comm, watched.sums)
+    sums = allreduce(action.comm, watched.seen.sums)
     with action.together():
         counts = np.bincount(part[part >= 0], minlength=EIGHTHS)
         similar = likeness(sums, counts)
@@ -163,7 +163,28 @@ def correct(
 def _gathered(action: Action, watched: _Watched, places: np.ndarray, images: Settled) -> np.ndarray:
     """The correlations of some images, of which each rank has its own, on all ranks. Collective."""
     own = places[slice(*images.partition.bounds(action.comm.rank))]
-    return allgather_rows(action.comm, watched.table[own], images.partition)
+    return allgather_rows(action.comm, watched.seen.table[own], images.partition)
+
+
+class _Seen:
+    """What a rank has seen of its images.
+
+    No array of the step itself: a step's arrays are its parameters, which all ranks have alike.
+
+    Attributes
+    ----------
+    there : (n,) ndarray of bool
+        Whether an image was seen.
+    table : (n, 2) float64 ndarray
+        Its correlation with the reference, before and after.
+    sums : (EIGHTHS, 2) + dims int64 ndarray
+        Sums of small images, of the halves of each eighth.
+    """
+
+    def __init__(self, count: int, dims: Shape) -> None:
+        self.there = np.zeros(count, bool)
+        self.table = np.full((count, 2), np.nan)
+        self.sums = np.zeros((EIGHTHS, 2, *dims), np.int64)
 
 
 class _Watched(Registered):
@@ -182,35 +203,32 @@ class _Watched(Registered):
         self.layout = Layout.of(reference.shape)
         self.small = Small(self.layout)
         self.reference = self.layout.pictures(reference[None])[0].astype(np.float64)
-        self.table = np.full((len(model.keys), 2), np.nan)
-        self.seen = np.zeros(len(model.keys), bool)
         # By its place among all, every other image of a part belongs to the one or the other half.
         self.half = np.arange(len(model.keys)) % 2
         known = np.flatnonzero(part >= 0)
         self.half[known] = np.arange(len(known)) % 2
-        dims = self.small.dims(None)
-        self.sums = np.zeros((EIGHTHS, 2, *dims), np.int64)
+        self.seen = _Seen(len(model.keys), self.small.dims(None))
 
     def run_into(
         self, keys: Sequence[object] | np.ndarray, batch: np.ndarray, out: np.ndarray
     ) -> None:
         super().run_into(keys, batch, out)
         for i, place in enumerate(self.places(keys)):
-            if not self.seen[place]:
-                self.seen[place] = True
+            if not self.seen.there[place]:
+                self.seen.there[place] = True
                 self._look(int(place), batch[i], out[i])
 
     def look_at_unmoved(self, places: np.ndarray, first: int, batch: np.ndarray) -> None:
         """Keep what lost images show: the same before and after."""
         for i, image in enumerate(batch):
-            self.table[places[first + i]] = self._correlation(image[self.inner])
+            self.seen.table[places[first + i]] = self._correlation(image[self.inner])
 
     def _look(self, place: int, raw: np.ndarray, moved: np.ndarray) -> None:
         for column, image in enumerate((raw, moved)):
-            self.table[place, column] = self._correlation(image[self.inner])
+            self.seen.table[place, column] = self._correlation(image[self.inner])
         if self.part[place] >= 0:
             few = self.small.run((), np.ascontiguousarray(moved[self.inner])[None])[0]
-            self.sums[self.part[place], self.half[place]] += few
+            self.seen.sums[self.part[place], self.half[place]] += few
 
     def _correlation(self, image: np.ndarray) -> float:
         """Of an image with the reference: both have mean 0 and standard deviation 1."""
