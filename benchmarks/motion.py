@@ -15,6 +15,10 @@ scikit-image and SciPy do their part of the same images in the same run.
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -66,7 +70,8 @@ TARGETS = (
     Target("scikit-image, 0.5 photons: times its error", 1, None, more=True),
     Target("scikit-image, 2 photons: times its error", 1, None, more=True),
     Target("scikit-image, 10 photons: times its error", 1, None, more=True),
-    Target("process: bytes and time against to-series", 2, None),
+    Target("process: bytes of to-series' where shares fit", 2, None),
+    Target("process: bytes of to-series', an eighth fits", 4, None),
 )
 
 
@@ -83,10 +88,11 @@ class Sizes:
     others: int = 40  # images that scikit-image takes
     wrong: int = 10_000  # images among which wrong ones are looked for, at most
     minutes: float = 10.0  # for that
+    job: int = 2000  # images of a job's recording
     scratch: Path = Path("build/bench")
 
 
-QUICK = Sizes(60, (512, 512), 12, (128, 128, 32), 64, 2, 10, 200, 1.0)
+QUICK = Sizes(60, (512, 512), 12, (128, 128, 32), 64, 2, 10, 200, 1.0, 1000)
 
 
 @dataclass(frozen=True)
@@ -302,6 +308,52 @@ def others_error(bench: Bench, photons: float) -> Measured:
     )
 
 
+# Jobs -------------------------------------------------------------------------------------
+
+
+# A job that says at its end what its system calls have read and written.
+JOB = """
+import atexit, json, runpy, sys
+def tell():
+    with open("/proc/self/io") as lines:
+        io = dict(line.split(": ") for line in lines)
+    print(json.dumps(int(io["rchar"]) + int(io["wchar"])), file=sys.stderr)
+atexit.register(tell)
+runpy.run_module("mpimages", run_name="__main__")
+"""
+
+
+def job(*arguments: str) -> tuple[int, float]:
+    """The bytes that a command reads and writes, those of imports included, and its seconds."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", JOB, *arguments], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stderr.splitlines()[-1]), time.perf_counter() - start
+
+
+def process_bytes(bench: Bench, part: float) -> Measured:
+    recording = Recording(Parameters(bench.sizes.dims, bench.sizes.job, 5.0))
+    size = 2 * bench.sizes.job * bench.sizes.dims[0] * bench.sizes.dims[1]
+    scratch = bench.sizes.scratch
+    path, out = scratch / "moving.tif", scratch / "series"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        write(path, recording)
+        given = (str(path), str(out), "--nplanes", "1", "--memory", str(int(size * part)))
+        series, alone = job("to-series", *given)
+        shutil.rmtree(out)
+        both, whole_job = job("process", *given, "--register", "rigid")
+    finally:
+        shutil.rmtree(scratch)
+    return Measured(
+        both / series,
+        f"{bench.sizes.job} images, {size / 1e6:.0f} MB; {both / 1e6:.0f} and {series / 1e6:.0f} "
+        f"MB, {whole_job:.0f} and {alone:.0f} s on one rank",
+    )
+
+
 # The table --------------------------------------------------------------------------------
 
 
@@ -329,7 +381,8 @@ ROWS: dict[str, Callable[[Bench], Measured]] = {
         )
         for photons in PHOTONS
     },
-    "process: bytes and time against to-series": lambda bench: Measured(None, "not yet"),
+    "process: bytes of to-series' where shares fit": lambda bench: process_bytes(bench, 2.0),
+    "process: bytes of to-series', an eighth fits": lambda bench: process_bytes(bench, 0.125),
 }
 
 

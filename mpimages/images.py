@@ -611,7 +611,8 @@ class Images(Collection):
     ) -> RegistrationModel:
         """Find by how much each image has moved against a reference. Collective; an action.
 
-        A fit reads each image once. What it finds for an image depends on that image, the
+        A fit reads each image once where all take a quarter of the budget, else some of them
+        several times (`plan` of the command line tells). What it finds for an image depends on that image, the
         reference and the mean power of 64 evenly spaced images, and is the same for every number
         of ranks.
 
@@ -651,13 +652,14 @@ class Images(Collection):
         nine standard deviations, or lies farther away than `maxShift`.
         """
         from .registration.finders import Options
-        from .registration.fitting import SPREAD, build_reference, check_dims, fit
+        from .registration.fitting import SPREAD, build_reference, check_dims, fit, held
 
         begun, images = self.records.begin("fitRegistration", least=1)
         known = begun.known(images)
         check_dims("fitRegistration", known.dims)
         options = Options.checked(known.dims, method, maxShift, blockSize, smoothing)
         part = _mask_of(mask, known.dims)
+        known = held(begun, known)
         if reference is None:
             against = build_reference(begun, known, SPREAD, 0, options)
         else:

@@ -58,7 +58,7 @@ def command(
     \b
     Examples:
       mpiexec -n 4 mpimages register recording/ registered.h5
-      mpimages register recording/ red.tif --channel 1 --apply-model registered.h5.registration.npz
+      mpimages register red/ red.tif --apply-model registered.h5.registration.npz
     """
     what = "one HDF5 file" if is_hdf5(out) else "one TIFF" if is_tif(out) else "TIFFs"
     if what == "TIFFs":

@@ -60,7 +60,7 @@ def command(
     \b
     Examples:
       mpiexec -n 4 mpimages report recording/ -o report.html
-      mpimages report recording/ --model series.h5.registration.npz
+      mpimages report recording/ -o motion.html --model series.h5.registration.npz
     """
     if model is not None and "bin" in repairing:
         raise click.UsageError("--model is of the images before --bin: give one of them.")

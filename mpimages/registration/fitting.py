@@ -272,6 +272,8 @@ def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
 
     An image that is read twice is counted twice; `memory` is each rank's.
     """
+    if _are_held(-(-count // ranks) * record_bytes, memory):
+        return count
     some, sample = min(SPREAD, count), min(SAMPLE, count)
     every = some + sample + count
     if _are_held(-(-some // ranks) * record_bytes, memory):
@@ -281,7 +283,7 @@ def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
 
 
 def _are_held(share: int, memory: int) -> bool:
-    """Whether the images of a reference take a small part of the budget."""
+    """Whether a rank's images take a small part of the budget."""
     return share <= memory // PART
 
 

@@ -63,6 +63,14 @@ def test_examples_in_the_help(place, command):
     if command in ("verify", "view"):
         invoke("to-series", "recording", "series")
         invoke("to-series", "recording", "series.h5")
+    if command == "register":
+        shutil.copytree("recording", "red")
+    if command == "process":
+        import tifffile
+
+        tifffile.imwrite("dark.tif", np.zeros((2, 76, 87), "u1"), photometric="minisblack")
+    if command == "report":
+        invoke("process", "recording", "series.h5", "--register", "rigid")
     found = examples(command)
     assert found or command == "completion"
     for line in found:
