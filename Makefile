@@ -24,16 +24,17 @@ TMP    := build/tmp
 DEV    := $(VENV)/.test $(VENV)/.lint
 PHDF5  := .venv-phdf5
 RANKS  ?= 1 2 3
-# The files that have collective tests: each rank would collect the thousands of the others in vain.
-COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
+# The files with tests of this mark: to collect the thousands of the others takes long on each rank.
+marked = $(shell grep -l 'mark\.$(1)' -r tests --include="test_*.py")
+COLLECTIVE := $(call marked,ranks)
 # Those of more than content: what ranks, nodes or the libraries MPI and HDF5 may change.
 in_folders = $(filter $(1:%=tests/%/%),$(COLLECTIVE))
 OF_MPI := $(filter-out tests/api/test_dumb_inputs.py,$(filter tests/commands/test_doctor.py \
   tests/readers/test_hdf5% tests/readers/test_chunks_once.py,$(COLLECTIVE)) \
   $(call in_folders,api conversion engine spmd statistics writers))
 OF_NODES := $(OF_MPI) $(call in_folders,registration report)
-# Of the serial tests those that pytest is told to run: SERIAL='-m slow'.
-SERIAL ?=
+# Of the serial tests those that pytest is told to run: SERIAL='-m slow tests/spmd'.
+SERIAL ?= tests
 # Seconds after which a job of tests is ended.
 LIMIT := 2400
 # On one rank they are a part of test-serial.
@@ -127,7 +128,7 @@ stubs: $(DEV)
 	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
 
 test-serial: $(DEV)
-	$(BIN)/python -m pytest tests $(SERIAL) -n 3 --dist worksteal
+	$(BIN)/python -m pytest $(SERIAL) -n 3 --dist worksteal
 
 test-ranks: $(RANKED)
 
@@ -222,7 +223,7 @@ sanitize: $(DEV)
 # SEED= for other files than the last time. Then more of what the tests draw at random.
 fuzz: $(DEV)
 	$(BIN)/python -m tests.faults.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
-	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest tests -m drawn -n 4
+	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest -m drawn $(call marked,drawn) -n 4
 
 faults: $(DEV)
 	$(BIN)/python -m tests.faults
