@@ -175,6 +175,7 @@ tutorial: $(DEV)
 
 # Of tests in their own processes, on one rank and on two; jobs that they start are not counted.
 # .ci/run runs them nowhere else: so on two ranks the slow ones too, and all with files on disks.
+# Of two ranks what ranks may change: of all else one and three know enough.
 coverage: $(DEV) $(VENV)/.coverage
 	$(BIN)/python -m coverage erase
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
@@ -186,7 +187,7 @@ coverage-1: $(DEV)
 
 coverage-2: $(DEV)
 	timeout $(LIMIT) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
-	  -m "ranks and not few_ranks" $(COLLECTIVE)
+	  -m "ranks and not few_ranks" $(OF_NODES)
 
 # 77 says that there can be no hosts, or no SLURM, here.
 BOTH_MPIS = MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python timeout --kill-after=30 900
