@@ -1,6 +1,6 @@
 # make demo   the main job on the example recording, with 2 ranks: DATA=path/to/recording for your
 #             own; of a movie in one file NPLANES=1, too; PYTHON=python3.12 for another Python
-# make test   every test: serial, and at 2, 3, 4 and 25 ranks
+# make test   every test: serial, and at 2 and 3 ranks; on 4 and 25 what may differ there
 # make test-phdf5  the collective tests with Open MPI and an h5py that has MPI
 # make docs   the documentation, in build/docs
 # make test-hosts  jobs over four hosts, of this one machine, with both MPIs; only as root
@@ -23,13 +23,18 @@ READY  := $(VENV)/.ready
 TMP    := build/tmp
 DEV    := $(VENV)/.test $(VENV)/.lint
 PHDF5  := .venv-phdf5
-RANKS  ?= 1 2 3 4
-# The files that have collective tests: each rank would collect the thousands of the others in vain.
-COLLECTIVE := $(shell grep -l 'mark\.ranks' -r tests --include="test_*.py")
-OF_NODES := $(filter $(patsubst %,tests/%/%,api conversion engine exchange spmd statistics) \
-  tests/commands/test_doctor.py,$(COLLECTIVE))
-# Of the serial tests those that pytest is told to run: SERIAL='-m slow'.
-SERIAL ?=
+RANKS  ?= 1 2 3
+# The files with tests of this mark: to collect the thousands of the others takes long on each rank.
+marked = $(shell grep -l 'mark\.$(1)' -r tests --include="test_*.py")
+COLLECTIVE := $(call marked,ranks)
+# Those of more than content: what ranks, nodes or the libraries MPI and HDF5 may change.
+in_folders = $(filter $(1:%=tests/%/%),$(COLLECTIVE))
+OF_MPI := $(filter-out tests/api/test_dumb_inputs.py,$(filter tests/commands/test_doctor.py \
+  tests/readers/test_hdf5% tests/readers/test_chunks_once.py,$(COLLECTIVE)) \
+  $(call in_folders,api conversion engine spmd statistics writers))
+OF_NODES := $(OF_MPI) $(call in_folders,registration report)
+# Of the serial tests those that pytest is told to run: SERIAL='-m slow tests/spmd'.
+SERIAL ?= tests
 # Seconds after which a job of tests is ended.
 LIMIT := 2400
 # On one rank they are a part of test-serial.
@@ -123,27 +128,27 @@ stubs: $(DEV)
 	  mpimages.kernels.%,$(wildcard mpimages/kernels/*.pyi))
 
 test-serial: $(DEV)
-	$(BIN)/python -m pytest tests $(SERIAL) -n 3 --dist worksteal
+	$(BIN)/python -m pytest $(SERIAL) -n 3 --dist worksteal
 
 test-ranks: $(RANKED)
 
 # Files on disks on two ranks, as in test-serial; on more in memory, where nobody waits for them.
-# On four ranks: what test-ranks-nodes does not run. The limit is there to end what hangs: beside
-# other lanes, on a busy machine, a lane takes a third of it.
+# The limit is there to end what hangs: beside other lanes, on a busy machine, a lane takes a third
+# of it.
 test-ranks-%: $(DEV)
 	@echo "== $* ranks"
 	$(if $(filter-out 2,$*),$(IN_MEMORY)) timeout $(LIMIT) $(MPIEXEC) -n $* $(BIN)/python -m tests \
-	  -m "ranks$(if $(filter-out 3,$*), and not few_ranks)" \
-	  $(if $(filter 4,$*),$(filter-out $(OF_NODES),$(COLLECTIVE)),$(COLLECTIVE))
+	  -m "ranks$(if $(filter-out 3,$*), and not few_ranks)" $(COLLECTIVE)
 
 test-ranks-nodes: $(DEV)
-	@echo "== 4 ranks on two nodes, as MPICH sees them: what depends on nodes"
+	@echo "== 4 ranks on two nodes, as MPICH sees them"
 	MPIR_CVAR_NUM_CLIQUES=2 $(IN_MEMORY) timeout $(LIMIT) \
 	  $(MPIEXEC) -n 4 $(BIN)/python -m tests -m "ranks and not few_ranks" $(OF_NODES)
 
 test-ranks-25: $(DEV)
-	@echo "== 25 ranks: the tutorial"
-	timeout $(LIMIT) $(MPIEXEC) -n 25 $(BIN)/python -m tests -m ranks tests/documents/test_tutorial.py
+	@echo "== 25 ranks: the tutorial, on a recording of 20 images"
+	timeout $(LIMIT) $(MPIEXEC) -n 25 $(BIN)/python -m tests -m "ranks and not few_ranks" \
+	  tests/documents/test_tutorial.py -k example
 
 # The other platform: the kernels are those of .venv, the tests run from this directory.
 $(PHDF5)/.ready: .ci/phdf5 | $(TMP)
@@ -156,7 +161,7 @@ test-phdf5: $(DEV) $(PHDF5)/.ready
 	  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \
 	  OMPI_MCA_mpi_yield_when_idle=1 \
 	  timeout $(LIMIT) mpiexec.openmpi --oversubscribe -n $$n \
-	    $(PHDF5)/bin/python -m tests -m ranks $(COLLECTIVE); \
+	    $(PHDF5)/bin/python -m tests -m ranks $(OF_MPI); \
 	done
 
 # A warning is an error: a broken link, a docstring that cannot be rendered, a missing page.
@@ -170,6 +175,7 @@ tutorial: $(DEV)
 
 # Of tests in their own processes, on one rank and on two; jobs that they start are not counted.
 # .ci/run runs them nowhere else: so on two ranks the slow ones too, and all with files on disks.
+# Of two ranks what ranks may change: of all else one and three know enough.
 coverage: $(DEV) $(VENV)/.coverage
 	$(BIN)/python -m coverage erase
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
@@ -181,7 +187,7 @@ coverage-1: $(DEV)
 
 coverage-2: $(DEV)
 	timeout $(LIMIT) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \
-	  -m "ranks and not few_ranks" $(COLLECTIVE)
+	  -m "ranks and not few_ranks" $(OF_NODES)
 
 # 77 says that there can be no hosts, or no SLURM, here.
 BOTH_MPIS = MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python timeout --kill-after=30 900
@@ -218,7 +224,7 @@ sanitize: $(DEV)
 # SEED= for other files than the last time. Then more of what the tests draw at random.
 fuzz: $(DEV)
 	$(BIN)/python -m tests.faults.fuzz --minutes $(MINUTES) --seed $${SEED:-1}
-	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest tests -m drawn -n 4
+	MPIMAGES_TEST_THOROUGH=1 $(BIN)/python -m pytest -m drawn $(call marked,drawn) -n 4
 
 faults: $(DEV)
 	$(BIN)/python -m tests.faults

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.drawn]
 COUNT, DIMS = 48, (40, 30)
 # Some twenty rounds: a round holds a band and a block of all images.
 MEMORY = COUNT * 60 * 2
-MOMENTS = draws(4, 8)
+MOMENTS = draws(3, 6)
 KINDS = {
     "bands": ("plain", "s", 0.02, {}),
     "frames": ("zlib", "s", 0.01, {}),

@@ -42,6 +42,7 @@ def refused(images, words="no line phase was found within 16 pixels", **given):
 # -- found ---------------------------------------------------------------------------------
 
 
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("photons", WITHIN)
 @pytest.mark.parametrize("phase", [0, 0.4, -1.3, 3, 7])
 def test_the_phase_is_found_in_moving_recordings(tsc, photons, phase):
@@ -52,6 +53,7 @@ def test_the_phase_is_found_in_moving_recordings(tsc, photons, phase):
     assert found.nimages == 12
 
 
+@pytest.mark.few_ranks
 @pytest.mark.parametrize(
     "harder",
     [
@@ -92,6 +94,7 @@ def test_stripes_of_the_electronics_do_not_disturb(tsc, faint):
     assert abs(tsc.loadImagesFromArray(faint + stripes).fitLinePhase().shift + 1.3) < WITHIN[2]
 
 
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float16", "float64"])
 def test_every_dtype(tsc, faint, dtype):
     array = (faint // 8).clip(0, 127).astype(dtype)
@@ -122,6 +125,7 @@ def test_the_bits_depend_on_neither_ranks_nor_budgets(comm, tsc, faint):
 # -- not found -----------------------------------------------------------------------------
 
 
+@pytest.mark.few_ranks
 def test_where_there_is_no_ground_there_is_no_phase(tsc):
     x = np.arange(256)
     light = {
@@ -168,6 +172,7 @@ def moved(array, pixels):
     return out
 
 
+@pytest.mark.few_ranks
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dims", [(6, 9), (5, 8), (2, 7), (3, 9, 2)])
 def test_whole_pixels_are_copied(tsc, dtype, dims):

@@ -70,6 +70,7 @@ def test_every_level_of_the_processor_finds_the_same(tsc, case):
 
 @pytest.mark.slow
 def test_many_ranks_find_what_one_finds():
-    outputs = [run(ranks, "registered.py") for ranks in (1, 4, 7, 25)]
-    assert outputs[0].count("\n") == len(CASES)
-    assert outputs[1:] == outputs[:1] * 3
+    # More than there are volumes; the other tests run on two, three and four.
+    one, many = (run(ranks, "registered.py") for ranks in (1, 13))
+    assert one.count("\n") == len(CASES)
+    assert many == one
