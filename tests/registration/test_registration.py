@@ -7,6 +7,7 @@ import pytest
 
 import mpimages
 from mpimages import Registration, RegistrationModel
+from mpimages.formats.output_names import with_registration_end
 from mpimages.simulated import example
 
 pytestmark = pytest.mark.ranks
@@ -183,24 +184,28 @@ def test_what_is_no_model_is_refused(tmp_path, fitted):
     path = tmp_path / "model.json"
     fitted.save(path)
     said = json.loads(path.read_text())
-    for name, value in {
-        "format": "other",
-        "version": 99,
-        "shifts": said["shifts"][:-1],
-        "keys": said["keys"][::-1],
-        "dims": [128],
-        "method": "none",
-        "quality": "text",
-        "reference": None,
-    }.items():
-        path.write_text(json.dumps({**said, name: value}))
-        with pytest.raises(mpimages.FormatError, match=r"model\.json"):
+    del said["crc32"]
+    for name, value, why in (
+        ("format", "other", "it is no mpimages registration"),
+        ("version", 99, "it has version 99"),
+        ("shifts", said["shifts"][:-1], "its shifts do not fit"),
+        ("keys", said["keys"][::-1], "its keys do not fit"),
+        ("dims", [128], "its dims do not fit"),
+        ("method", "none", "method must be"),
+        ("quality", "text", "text"),
+        ("reference", None, "its reference do not fit"),
+    ):
+        head = json.dumps({**said, name: value})[:-1] + ", "
+        path.write_bytes(with_registration_end(head.encode()))
+        with pytest.raises(mpimages.FormatError, match=rf"model\.json.*{why}"):
             RegistrationModel.load(path)
     for text in ("", "[]", "{", "null", "{}"):
-        path.write_text(text)
+        path.write_bytes(with_registration_end(text.encode()))
         with pytest.raises(mpimages.FormatError):
             RegistrationModel.load(path)
-    (tmp_path / "model.npz").write_bytes(b"PK no archive")
+        with pytest.raises(mpimages.FormatError):
+            RegistrationModel.load(path)
+    (tmp_path / "model.npz").write_bytes(with_registration_end(b"PK no archive"))
     with pytest.raises(mpimages.FormatError):
         RegistrationModel.load(tmp_path / "model.npz")
     with pytest.raises(FileNotFoundError):
