@@ -184,7 +184,7 @@ def _array(name: str, values: Any) -> np.ndarray:
     return np.array(values, dtype=kind)
 
 
-def _as_npz(about: np.ndarray, arrays: Mapping[str, np.ndarray]) -> bytes:
+def _as_npz(about: np.ndarray, arrays: dict[str, Any]) -> bytes:
     """The bytes of an archive with their checksum, which is the archive's comment."""
     import zipfile
 
@@ -201,6 +201,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
     content = path.read_bytes()
     _check_sum(content)
+    found: dict[str, Any]
     if path.suffix != ".npz":
         found = json.loads(content)
         if not isinstance(found, dict):
