@@ -641,6 +641,8 @@ class Images(Collection):
         ------
         TypeError, ValueError
             For arguments that are not as above, or have no effect with this method.
+        MemoryError
+            Where the shifts of all images, which each rank holds, do not fit into its budget.
 
         Notes
         -----
@@ -651,12 +653,13 @@ class Images(Collection):
         nine standard deviations, or lies farther away than `maxShift`.
         """
         from .registration.finders import Options
-        from .registration.fitting import SPREAD, build_reference, check_dims, fit
+        from .registration.fitting import SPREAD, build_reference, check_dims, check_shifts_fit, fit
 
         begun, images = self.records.begin("fitRegistration", least=1)
         known = begun.known(images)
         check_dims("fitRegistration", known.dims)
         options = Options.checked(known.dims, method, maxShift, blockSize, smoothing)
+        check_shifts_fit(known.count, known.dims, options, begun.memory)
         part = _mask_of(mask, known.dims)
         if reference is None:
             against = build_reference(begun, known, SPREAD, 0, options)
