@@ -1005,8 +1005,9 @@ class Images(Collection):
         after; what is left of the motion; what is lost; and whether the depth drifts.
 
         Two passes read the images, three where some are blank. With a registration it is one more,
-        two where images are lost that are not blank, and a hundred images are read again. The page
-        is the same for every number of ranks.
+        two where images are lost that are not blank, and a hundred images are read again. Where
+        the sums exceed half of the budget, it is more. The page is the same for every number of
+        ranks.
 
         Parameters
         ----------

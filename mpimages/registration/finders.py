@@ -20,7 +20,7 @@ from .correlation import SIGMA, Templates, fast_length, mean_power
 from .field import Field
 from .pictures import LEAST, RISE, Layout, window_of
 
-__all__ = ["METHODS", "Finder", "Options", "Spectra", "make_finder", "numbers_of"]
+__all__ = ["METHODS", "RELIABLE", "Finder", "Options", "Spectra", "make_finder", "numbers_of"]
 
 METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
