@@ -642,6 +642,8 @@ class Images(Collection):
         ------
         TypeError, ValueError
             For arguments that are not as above, or have no effect with this method.
+        MemoryError
+            Where the shifts of all images, which each rank holds, do not fit into its budget.
 
         Notes
         -----
@@ -652,12 +654,20 @@ class Images(Collection):
         nine standard deviations, or lies farther away than `maxShift`.
         """
         from .registration.finders import Options
-        from .registration.fitting import SPREAD, build_reference, check_dims, fit, held
+        from .registration.fitting import (
+            SPREAD,
+            build_reference,
+            check_dims,
+            check_shifts_fit,
+            fit,
+            held,
+        )
 
         begun, images = self.records.begin("fitRegistration", least=1)
         known = begun.known(images)
         check_dims("fitRegistration", known.dims)
         options = Options.checked(known.dims, method, maxShift, blockSize, smoothing)
+        check_shifts_fit(known.count, known.dims, options, begun.memory)
         part = _mask_of(mask, known.dims)
         known = held(begun, known)
         if reference is None:
@@ -1004,8 +1014,9 @@ class Images(Collection):
         after; what is left of the motion; what is lost; and whether the depth drifts.
 
         Two passes read the images, three where some are blank. With a registration it is one more,
-        two where images are lost that are not blank, and a hundred images are read again. The page
-        is the same for every number of ranks.
+        two where images are lost that are not blank, and a hundred images are read again. Where
+        the sums exceed half of the budget, it is more. The page is the same for every number of
+        ranks.
 
         Parameters
         ----------

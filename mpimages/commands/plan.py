@@ -54,13 +54,12 @@ def command(
     """
     with run.context() as context:
         images = repaired(context, load(context, path, reading), repairing)
-        result = images
-        if method is not None:
-            result = as_if_registered(images, Registering({"method": method}, None))
+        registering = Registering({"method": method}, None)
+        result = images if method is None else as_if_registered(images, registering)
         with redirect_stdout(io.StringIO()):  # it prints for people
             plan = binned(result, repairing).plan(ranks, memory, chunks, compression)
         if method is not None:
-            plan = plan_with_fit(images, plan)
+            plan = plan_with_fit(images, registering, plan)
     if as_json:
         run.answer({**asdict(plan), **said_of(repairing)})
     else:

@@ -17,10 +17,12 @@ from .registering import (
     told_of_model,
 )
 from .repairing import binned, file_option, repairs, said_of
+from .report import interval_option
 from .running import Run, computes, pass_run
 from .to_series import (
     chunks_option,
     compression_option,
+    file_size_option,
     found_series,
     is_hdf5,
     layout_option,
@@ -36,12 +38,14 @@ from .to_series import (
 @path_and_out
 @registers("--register", None)
 @file_option("report", "Write a quality page there: the recording, and what its registration does.")
+@interval_option
 @memory_option
 @resume_option
 @overwrite_option
 @layout_option
 @chunks_option
 @compression_option
+@file_size_option("--file-size")
 @repairs
 @reads
 @json_option
@@ -53,6 +57,7 @@ def command(
     out: str,
     registering: Registering,
     report: str | None,
+    interval: float | None,
     reading: JsonObject,
     repairing: JsonObject,
     memory: str | None,
@@ -73,7 +78,9 @@ def command(
       srun -n 64 mpimages process recording/ series --register piecewise --dark dark.tif --resume
     """
     refuse_both(resume, overwrite)
-    options = options_of_saving(out, {"block_size": None, **layout})
+    if interval is not None and report is None:
+        raise click.UsageError("--interval is of --report FILE: give both.")
+    options = options_of_saving(out, "--file-size", layout)
     refuse_twice({"OUT": out, "--model": registering.model_of(out), "--report": report})
     began = time.monotonic()
     outputs = {out: "hdf5" if is_hdf5(out) else "binaryseries"}
@@ -88,9 +95,9 @@ def command(
         if report is not None:
             replaces = overwrite or resume
             if "scale" in registering.given:  # the model is one of images of other dims
-                registered.report(report, overwrite=replaces)
+                registered.report(report, replaces, interval)
             else:
-                unmoved.report(report, overwrite=replaces, registration=model)
+                unmoved.report(report, replaces, interval, model)
         found = found_series(images, out, time.monotonic() - began)
         found |= said_of_model(model, registering.stored(out))
     if report is not None:

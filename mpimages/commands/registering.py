@@ -277,6 +277,7 @@ def load_registered(
         found = from_rank(comm, 0, ACTION, RegistrationModel.load, registering.stored(""))
     else:
         binned(as_if_registered(images, registering), repairing)
+        _shifts_of(images, registering, images.session.memory)
         found = _find_model(context, images, registering, model, overwrite, resume)
     registered = _apply(images, found, registering)
     binned(registered, repairing)
@@ -440,7 +441,16 @@ def as_if_registered(images: Images, registering: Registering) -> Images:
     return _apply(images, still, registering)
 
 
-def plan_with_fit(images: Images, plan: Plan) -> Plan:
+def _shifts_of(images: Images, registering: Registering, memory: int) -> int:
+    """The bytes of all shifts; MemoryError where they do not fit into a budget. Local."""
+    from ..registration.fitting import check_shifts_fit, shifts_bytes
+
+    asked = images.records.count or 0, dims_of(images), _options_of(images, registering)
+    check_shifts_fit(*asked, memory)
+    return shifts_bytes(*asked)
+
+
+def plan_with_fit(images: Images, registering: Registering, plan: Plan) -> Plan:
     """The plan of a conversion of these images, and of a fit before. Local."""
     from ..registration.fitting import images_read
 
@@ -448,7 +458,8 @@ def plan_with_fit(images: Images, plan: Plan) -> Plan:
     if dtype is None:
         raise TypeError("a command knows what it reads")
     record = math.prod(dims_of(images)) * dtype.itemsize
-    return plan.after_fit(images_read(count, record, plan.ranks, plan.budget), count)
+    read = images_read(count, record, plan.ranks, plan.budget)
+    return plan.after_fit(read, count, _shifts_of(images, registering, plan.budget))
 
 
 def said_of_model(model: RegistrationModel, path: str) -> JsonObject:

@@ -19,16 +19,19 @@ from .running import Run, computes, pass_run
 DEFAULT = "report.html"
 
 
-@click.command("report")
-@path_and_maybe_out
-@overwrite_option
-@click.option(
+interval_option = click.option(
     "--interval",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="From image to image, before --bin, in place of what the files say: times are in seconds "
-    "then.",
+    help="For the report: from image to image, before --bin, in place of what the files say. "
+    "Times are in seconds then.",
 )
+
+
+@click.command("report")
+@path_and_maybe_out
+@overwrite_option
+@interval_option
 @file_option("model", "Tell what this registration, of register or process, does to the images.")
 @memory_option
 @repairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,7 @@ from .options import (
     sizes,
 )
 from .repairing import calibration_of, load_repaired, repairs, said_of
-from .running import Run, computes, pass_run
+from .running import Command, Run, computes, pass_run
 
 if TYPE_CHECKING:
     from ..images import Images
@@ -83,6 +84,17 @@ def refuse_both(resume: bool, overwrite: bool) -> None:
         )
 
 
+def file_size_option(flag: str) -> Callable[[Command], Command]:
+    """The option of the size of a binary series' files, as argument `file_size`."""
+    return click.option(
+        flag,
+        "file_size",
+        callback=sizes,
+        metavar="SIZE",
+        help="Binary series: of each file, at most. Default: 150MB.",
+    )
+
+
 @click.command("to-series")
 @path_and_out
 @memory_option
@@ -91,12 +103,7 @@ def refuse_both(resume: bool, overwrite: bool) -> None:
 @layout_option
 @chunks_option
 @compression_option
-@click.option(
-    "--block-size",
-    callback=sizes,
-    metavar="SIZE",
-    help="Binary series: of each file, at most. Default: 150MB.",
-)
+@file_size_option("--block-size")
 @repairs
 @reads
 @json_option
@@ -126,7 +133,7 @@ def command(
       srun -n 64 mpimages to-series recording/ -o series.h5 --memory 4GB --resume
     """
     refuse_both(resume, overwrite)
-    options = options_of_saving(out, layout)
+    options = options_of_saving(out, "--block-size", layout)
     given = {"overwrite": overwrite, "resume": resume, "memory": memory, **options}
     began = time.monotonic()
     with run.context() as context:
@@ -145,19 +152,22 @@ def is_hdf5(out: str) -> bool:
     return out.lower().endswith(HDF5_ENDINGS)
 
 
-def options_of_saving(out: str, layout: JsonObject) -> JsonObject:
-    """The arguments of the method that writes OUT; refuses those of the other."""
-    block_size = layout.pop("block_size")
+def options_of_saving(out: str, flag: str, layout: JsonObject) -> JsonObject:
+    """The arguments of the method that writes OUT; refuses those of the other.
+
+    `flag` gives the size of files.
+    """
+    file_size = layout.pop("file_size")
     if not is_hdf5(out):
         refuse_file_name(out, "with a binary series, unless it ends in .h5")
     if is_hdf5(out):
-        if block_size is not None:
-            raise click.UsageError("--block-size is of a binary series, but OUT is HDF5.")
+        if file_size is not None:
+            raise click.UsageError(f"{flag} is of a binary series, but OUT is HDF5.")
         return {**layout, "layout": layout["layout"] or "series"}
     for name, value in layout.items():
         if value is not None:
             raise click.UsageError(f"--{name} is of HDF5, but OUT does not end in .h5.")
-    return {} if block_size is None else {"blockSize": block_size}
+    return {} if file_size is None else {"blockSize": file_size}
 
 
 def save_series(images: Images, out: str, given: JsonObject) -> None:

@@ -27,7 +27,7 @@ def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
 
     OUT is what mpimages wrote: a binary series, an HDF5 file, a directory of TIFFs or PNGs, one
-    TIFF of all images, a directory of statistics, or a report.
+    TIFF of all images, a directory of statistics, a report, or a stored registration.
     Several ranks share several OUTs. Ends with 1 where one is damaged, or cannot be verified.
 
     Example: mpimages verify series/ series.h5

@@ -175,7 +175,8 @@ class Plan:
         files, a band of pixels at a time; a scratch file of decoded images.
     ranks, rounds : int
     memory, budget : int
-        Maximum bytes that each rank takes, and that it may take.
+        Maximum bytes that each rank takes, and that it may take. After a fit they are those of
+        the conversion with all shifts; the fit itself keeps within the budget.
     bytesRead, bytesWritten : int
         By all ranks, of the input and of the output.
     bytesScratch : int
@@ -183,7 +184,8 @@ class Plan:
     passes : int
         How many times all images are read.
     bytesFit : int
-        Read of the input before, by the fit of a registration; 0 where nothing is fitted.
+        Read of the input before, at least, by the fit of a registration; 0 where nothing is
+        fitted.
     """
 
     way: str
@@ -197,9 +199,13 @@ class Plan:
     passes: int = 1
     bytesFit: int = 0
 
-    def after_fit(self, images: int, count: int) -> Plan:
-        """Return the plan with a fit before, which reads `images` times one of `count`. Local."""
-        return replace(self, passes=self.passes + 1, bytesFit=self.bytesRead * images // count)
+    def after_fit(self, images: int, count: int, held: int) -> Plan:
+        """Return the plan with a fit before. Local.
+
+        It reads `images` times one of `count`; each rank then holds so many bytes of shifts.
+        """
+        read = self.bytesRead * images // count
+        return replace(self, passes=self.passes + 1, bytesFit=read, memory=self.memory + held)
 
     def __str__(self) -> str:
         how = {
@@ -212,8 +218,8 @@ class Plan:
         fit = ""
         if self.bytesFit:
             fit = (
-                f"\nbefore: the fit of a registration reads about {size_text(self.bytesFit)}, so "
-                f"that all images are read {self.passes} times"
+                f"\nbefore: the fit of a registration reads at least {size_text(self.bytesFit)}, "
+                f"so that all images are read {self.passes} times"
             )
         return (
             f"{self.ranks} rank{'s' * (self.ranks > 1)}, {self.rounds} "

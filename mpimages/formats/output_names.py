@@ -43,8 +43,12 @@ TIF_MARK = b"mpimages-tif-1\0\0"
 REPORT_START = b"<!DOCTYPE html>\n<!-- mpimages-report 1 -->\n"
 REPORT_END = re.compile(rb"<!-- crc32 ([0-9a-f]{8}) -->\n\Z")
 
-# A registration: how its JSON begins, and its NPZ, whose first member is an array of that text.
+# A registration: how its JSON begins, and its NPZ, whose first member is an array of that text;
+# and how both end: the CRC-32 of all bytes before, in JSON the last field, of an NPZ a comment.
 REGISTRATION_FORMAT, REGISTRATION_VERSION = "mpimages registration", 1
+REGISTRATION_END = re.compile(rb'"crc32": "([0-9a-f]{8})"\}\Z')
+# At least as long as any such end.
+END_BYTES = 64
 
 # A picture of `mpimages view`: what a chunk of text in it says.
 VIEW_TEXT = b"Software\0mpimages view"
@@ -144,6 +148,11 @@ def refuse_unfinished(directories: Iterable[str]) -> None:
                     "resume=True to complete it"
                 )
             current = os.path.dirname(current)
+
+
+def with_registration_end(head: bytes) -> bytes:
+    """A registration's bytes, of which the last belong to a JSON object, with their CRC-32."""
+    return head + b'"crc32": "%08x"}' % zlib.crc32(head)
 
 
 def with_own_checksum(text: bytes) -> bytes:

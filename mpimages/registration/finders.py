@@ -20,7 +20,7 @@ from .correlation import SIGMA, Templates, fast_length, mean_power
 from .field import Field
 from .pictures import LEAST, RISE, Layout, window_of
 
-__all__ = ["METHODS", "Finder", "Options", "Spectra", "make_finder"]
+__all__ = ["METHODS", "RELIABLE", "Finder", "Options", "Spectra", "make_finder", "numbers_of"]
 
 METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
@@ -253,16 +253,7 @@ class BlockFinder(Finder):
     ) -> None:
         self.layout = layout
         self.whole = WholeFinder(reference, power, layout, options, mask)
-        grids = [
-            Blocks.along(n, b / layout.bin) for n, b in zip(layout.size, options.block, strict=True)
-        ]
-        self.grids = grids
-        count = len(grids[0].starts) * len(grids[1].starts)
-        if count > MOST_BLOCKS:
-            raise ValueError(
-                f"fitRegistration: blockSize {options.block} gives {count} blocks; there are "
-                f"{MOST_BLOCKS} at most: take larger ones"
-            )
+        self.grids = grids = _grids(layout, options)
         pictures = _arranged(layout.pictures(reference[None]), True)[0, :, 0]
         far = int(max(options.reach[:2]) / layout.bin) + 1
         distance = sum(options.block) / 2 / NODES
@@ -338,6 +329,31 @@ class Blocks:
         count = round(NODES * n / wide) + 1 if number > 1 else 1
         nodes = np.linspace(0, n - 1, count) if number > 1 else np.array([(n - 1) / 2])
         return cls(n, wide, starts, nodes, windows[:, wide : wide + n])
+
+
+def _grids(layout: Layout, options: Options) -> list[Blocks]:
+    """The blocks along each axis of a picture."""
+    grids = [
+        Blocks.along(n, b / layout.bin) for n, b in zip(layout.size, options.block, strict=True)
+    ]
+    count = len(grids[0].starts) * len(grids[1].starts)
+    if count > MOST_BLOCKS:
+        raise ValueError(
+            f"fitRegistration: blockSize {options.block} gives {count} blocks; there are "
+            f"{MOST_BLOCKS} at most: take larger ones"
+        )
+    return grids
+
+
+def numbers_of(dims: Shape, options: Options) -> int:
+    """How many numbers the shifts of an image are; ValueError for too many blocks. Local."""
+    if options.method == "rigid":
+        return len(dims)
+    planes = dims[2] if len(dims) == 3 else 1
+    if options.method == "planar":
+        return 2 * planes
+    rows, columns = _grids(Layout.of(dims), options)
+    return 2 * planes * len(rows.nodes) * len(columns.nodes)
 
 
 class _Plane:

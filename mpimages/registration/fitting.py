@@ -11,11 +11,12 @@ from ..engine.chain import Shape
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..engine.sources import MemorySource
+from ..spmd import memory_limit
 from ..spmd.agreement import allgather_rows
 from ..spmd.collectives import broadcast
 from ..statistics.passes import statistics
 from ..statistics.sample import priorities
-from .finders import Finder, Options, Spectra, make_finder
+from .finders import Finder, Options, Spectra, make_finder, numbers_of
 from .model import RegistrationModel
 from .pictures import LEAST, Layout
 from .steps import Registered
@@ -26,9 +27,11 @@ __all__ = [
     "Small",
     "build_reference",
     "check_dims",
+    "check_shifts_fit",
     "fit",
     "held",
     "images_read",
+    "shifts_bytes",
     "shows_something",
     "spread_over",
 ]
@@ -53,6 +56,26 @@ def check_dims(name: str, dims: Shape) -> None:
             f"{name} needs images or volumes of at least {LEAST} rows and {LEAST} columns, the "
             f"images have dims {dims}"
         )
+
+
+def shifts_bytes(count: int, dims: Shape, options: Options) -> int:
+    """The bytes of all shifts of a fit, which each rank holds. Local arithmetic."""
+    return count * numbers_of(dims, options) * np.dtype(np.float64).itemsize
+
+
+def check_shifts_fit(count: int, dims: Shape, options: Options, memory: int) -> None:
+    """Raise MemoryError where all shifts do not fit into the budget. Local arithmetic.
+
+    They are there twice while the model is made of them.
+    """
+    need = 2 * shifts_bytes(count, dims, options)
+    memory_limit.check_fits(
+        need,
+        memory,
+        f"fitRegistration: the model of the shifts of {count:,} images",
+        "give the context more with memory=, bin the images by timeBin first"
+        + (", or take larger blocks" if options.method == "piecewise" else ""),
+    )
 
 
 def spread_over(count: int, number: int, seed: int | None = None) -> np.ndarray:
@@ -268,9 +291,10 @@ class _Filled:
 
 
 def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
-    """How many images a fit reads that makes its reference, too. Local arithmetic.
+    """How many images a fit reads at least, if it makes its reference, too. Local arithmetic.
 
-    An image that is read twice is counted twice; `memory` is each rank's.
+    An image that is read twice is counted twice; `memory` is each rank's. More are read where the
+    sums of a mean take several passes, or a second reference is made of the rest.
     """
     if _are_held(-(-count // ranks) * record_bytes, memory):
         return count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..core.arguments import check_choice
 from ..core.json_types import JsonObject
 from ..core.text import quote
 from ..errors import FormatError, not_found
+from ..formats.output_names import END_BYTES, REGISTRATION_END, with_registration_end
 from ..formats.output_names import REGISTRATION_FORMAT as FORMAT
 from ..formats.output_names import REGISTRATION_VERSION as VERSION
 from ..writers.output.plain import write_small
@@ -116,6 +118,8 @@ class RegistrationModel:
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the model as JSON, or as NPZ where the name ends so. Local: call it on one rank.
 
+        The file ends with the CRC-32 of its bytes, which `load` and `mpimages.verify` compare.
+
         Raises
         ------
         FileExistsError
@@ -130,12 +134,10 @@ class RegistrationModel:
         if target.exists() and not overwrite:
             raise FileExistsError(f"{target} exists; give overwrite=True to replace it")
         if target.suffix == ".npz":
-            file = io.BytesIO()
-            np.savez(file, about=np.array(json.dumps(about)), **arrays)
-            content = file.getvalue()
+            content = _as_npz(np.array(json.dumps(about)), arrays)
         else:
             text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
-            content = text.encode()
+            content = with_registration_end(f"{text[:-1]}, ".encode())
         write_small(str(target), content)
 
     @classmethod
@@ -182,21 +184,45 @@ def _array(name: str, values: Any) -> np.ndarray:
     return np.array(values, dtype=kind)
 
 
+def _as_npz(about: np.ndarray, arrays: dict[str, Any]) -> bytes:
+    """The bytes of an archive with their checksum, which is the archive's comment."""
+    import zipfile
+
+    file = io.BytesIO()
+    np.savez(file, about=about, **arrays)
+    comment = with_registration_end(b"{")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = comment
+    return with_registration_end(file.getvalue()[: 1 - len(comment)])
+
+
 def _read(path: Path) -> Mapping[str, Any]:
     import zipfile
 
+    content = path.read_bytes()
+    _check_sum(content)
+    found: dict[str, Any]
     if path.suffix != ".npz":
-        found = json.loads(path.read_bytes())
+        found = json.loads(content)
         if not isinstance(found, dict):
             raise ValueError("it has no fields")
-        return found
-    try:
-        # np.load leaves a file open that it cannot read.
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            about: dict[str, Any] = json.loads(str(file["about"]))
-            return about | {name: file[name] for name in ARRAYS}
-    except zipfile.BadZipFile as error:
-        raise ValueError(str(error)) from None
+    else:
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                found = json.loads(str(file["about"])) | {name: file[name] for name in ARRAYS}
+        except zipfile.BadZipFile as error:
+            raise ValueError(str(error)) from None
+    return found
+
+
+def _check_sum(content: bytes) -> None:
+    """Raise ValueError unless bytes end with their checksum. No reader sees others."""
+    end = REGISTRATION_END.search(content[-END_BYTES:])
+    if end is None:
+        raise ValueError("it does not end with its checksum: it is cut off, changed, or no model")
+    head = memoryview(content)[: len(content) - len(end[0])]
+    if zlib.crc32(head) != int(end[1], 16):
+        raise ValueError("its bytes do not have the checksum at its end")
 
 
 def _check(model: RegistrationModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..core.json_types import JsonObject
+from ..registration.finders import RELIABLE
 from .correction import Correction
 from .correction_judged import borders_text
 from .drawing import ACCENT, INK, SECOND, Frames, Plot, Scale
@@ -16,6 +17,8 @@ from .words import frames_text, number_text
 
 __all__ = ["correction_section"]
 
+# Of fewer planes those at the ends, which were filled, decide what seems to be left along them.
+FEW_PLANES = 32
 # Part of an axis that is left above the curves, for their names.
 KEY = 0.3
 METHODS = {
@@ -72,7 +75,9 @@ def _rows(
     rows = [("frames placed", f"{figures['placed']:,} of {recording.count:,}"), ("lost", lost)]
     if moved is not None:
         rows.append(("shift", _size_text(moved)))
-    rows.append(("left of it", "it cannot be told" if left is None else _left_text(left)))
+    rows.append(
+        ("left of it", "it cannot be told" if left is None else _left_text(recording, left))
+    )
     ratio = "" if sharp["ratio"] is None else f" ({sharp['ratio']:.2f} times)"
     rows.append(
         (
@@ -113,8 +118,11 @@ def _size_text(one: JsonObject) -> str:
     return text
 
 
-def _left_text(left: JsonObject) -> str:
-    return f"{_size_text(left)}; {left['placed']:,} frames against the mean of all others"
+def _left_text(recording: Recording, left: JsonObject) -> str:
+    text = _size_text(left)
+    if left["planes"] is not None and recording.dims[2] < FEW_PLANES:
+        text += ", which is overstated where there are few of them"
+    return f"{text}; {left['placed']:,} frames against the mean of all others"
 
 
 # -- over time -----------------------------------------------------------------------------
@@ -156,8 +164,8 @@ def _quality(correction: Correction, frames: Frames) -> Picture:
     plot = Plot(frames, Scale.of(correction.quality, np.zeros(1)), "standard deviations")
     plot.curve(correction.quality, ACCENT)
     caption = (
-        "By how much the peak of each frame's correlation stands out; with less than 8 the frame "
-        "is lost."
+        "By how much the peak of each frame's correlation stands out; with less than "
+        f"{RELIABLE:g} the frame is lost."
     )
     return Picture("Quality of the fit", caption, plot.svg("Quality of the fit"))
 

@@ -333,12 +333,14 @@ def _steps(recording: Recording, found: np.ndarray, figures: JsonObject) -> Iter
     runs = labelled(recording, runs_of(np.flatnonzero(found)))
     figures["unlike_neighbours"] = runs
     if runs:
-        verb = "differs" if found.sum() == 1 else "differ"
+        mean, differs, that = (
+            ("mean", "differs", "that") if found.sum() == 1 else ("means", "differ", "those")
+        )
         yield Finding(
             "steps",
             NOTE,
-            f"The mean of {frames_text(runs, lower=True)} {verb} "
-            "much from that of the frames around.",
+            f"The {mean} of {frames_text(runs, lower=True)} {differs} much from {that} of the "
+            "frames around.",
         )
 
 

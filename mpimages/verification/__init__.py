@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import BinaryIO
 from zlib import crc32
 
 from ..core.public import public
@@ -18,9 +19,11 @@ from ..core.text import escape_controls
 from ..errors import FormatError, not_found
 from ..formats.output_names import (
     CONF,
+    END_BYTES,
     HDF5_SIGNATURE,
     MANIFEST,
     PARTIAL_SUFFIX,
+    REGISTRATION_END,
     REPORT_END,
     REPORT_START,
     SERIES_FORMAT,
@@ -28,6 +31,7 @@ from ..formats.output_names import (
     STATS_FORMAT,
     TIFF_SIGNATURES,
     hidden_path,
+    is_registration,
     is_view,
     refuse_unfinished,
 )
@@ -35,10 +39,13 @@ from .findings import Findings, read_description
 
 __all__ = ["Verified", "verify"]
 
+READ_BYTES = 1 << 20
+
 _KINDS = {
     "binaryseries": "binary series",
     "hdf5": "HDF5",
     "png": "directory of PNGs",
+    "registration": "registration",
     "report": "report",
     "stats": "statistics",
     "tif": "directory of TIFFs",
@@ -59,7 +66,7 @@ class Verified:
     ----------
     path : str
         What was looked at.
-    kind : {'binaryseries', 'hdf5', 'png', 'report', 'stats', 'tif', 'tifstack'}
+    kind : {'binaryseries', 'hdf5', 'png', 'registration', 'report', 'stats', 'tif', 'tifstack'}
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str
@@ -93,7 +100,7 @@ def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = No
     ----------
     path : path
         A binary series, a directory of pictures or of statistics as a whole, an HDF5 file, a
-        multi-page TIFF, or a report.
+        multi-page TIFF, a report, or a stored registration.
     tick : callable, optional
         Is told now and then how many more bytes of the files were read.
 
@@ -183,8 +190,11 @@ def _verify_file(path: str, findings: Findings) -> str:
     with open(path, "rb") as file:
         start = file.read(len(REPORT_START))
     if start == REPORT_START:
-        _verify_report(path, findings)
+        _verify_end(path, REPORT_END, findings)
         return "report"
+    if is_registration(path):
+        _verify_end(path, REGISTRATION_END, findings)
+        return "registration"
     signature = start[: len(HDF5_SIGNATURE)]
     if signature[:4] in TIFF_SIGNATURES:
         from .tifstack import verify_tifstack
@@ -199,8 +209,8 @@ def _verify_file(path: str, findings: Findings) -> str:
         raise FormatError(f"{path}: is a picture of `mpimages view`, which has no checksums")
     if signature != HDF5_SIGNATURE:
         raise FormatError(
-            f"{path}: is neither an HDF5 file, a TIFF nor a report of mpimages, or its first bytes "
-            "are damaged; of a binary series or of pictures give the directory"
+            f"{path}: is neither an HDF5 file, a TIFF, a report nor a registration of mpimages, or "
+            "its first bytes are damaged; of a binary series or of pictures give the directory"
         )
     from .hdf5 import verify_hdf5
 
@@ -208,16 +218,29 @@ def _verify_file(path: str, findings: Findings) -> str:
     return "hdf5"
 
 
-def _verify_report(path: str, findings: Findings) -> None:
+def _verify_end(path: str, ending: re.Pattern[bytes], findings: Findings) -> None:
+    """Compare a file with the CRC-32 of its bytes at its end."""
     with open(path, "rb") as file:
-        page = file.read()
-    findings.files, findings.bytes = 1, len(page)
-    findings.tick(len(page))
-    end = REPORT_END.search(page)
+        size = os.fstat(file.fileno()).st_size
+        tail = os.pread(file.fileno(), END_BYTES, max(0, size - END_BYTES))
+        end = ending.search(tail)
+        stop = size if end is None else size - len(end[0])
+        crc = _crc(file, stop, findings.tick)
+    findings.files, findings.bytes = 1, size
     if end is None:
         findings.problem(
             "does not end with its checksum: it is cut off, or an earlier version "
             "wrote it, so that it cannot be verified"
         )
-    elif int(end[1], 16) != crc32(page[: end.start()]):
-        findings.problem(f"bytes [0, {end.start()}) do not have the checksum at its end")
+    elif int(end[1], 16) != crc:
+        findings.problem(f"bytes [0, {stop}) do not have the checksum at its end")
+
+
+def _crc(file: BinaryIO, stop: int, tick: Callable[[int], None]) -> int:
+    """The CRC-32 of a file's bytes up to `stop`."""
+    crc = 0
+    while stop > 0 and (piece := file.read(min(READ_BYTES, stop))):
+        stop -= len(piece)
+        crc = crc32(piece, crc)
+        tick(len(piece))
+    return crc

@@ -54,6 +54,7 @@ def no_fit(monkeypatch):
 @pytest.mark.parametrize("out", ["s", "s.h5"])
 def test_it_is_all_steps_in_one(command, tsc, movie, shared_path, out):
     options = ("--register", "rigid", "--dark", "dark.tif", "--bin", "2", "--report", "r.html")
+    options += ("--interval", "0.2", *(("--file-size", "20kB") if out == "s" else ()))
     told = json.loads(command("process", "r", out, *options, "--json"))
     images = tsc.loadImages(str(shared_path / "r")).correctDetector(np.full(DIMS, 50.0))
     model = RegistrationModel.load(f"{out}.registration.npz")
@@ -65,6 +66,11 @@ def test_it_is_all_steps_in_one(command, tsc, movie, shared_path, out):
     assert told["repairs"] == {"dark": "dark.tif", "bin": 2}
     page = Path("r.html").read_text()
     assert "applyRegistration" in page
+    assert "2.8 s" in page
+    if out == "s":
+        sizes = [path.stat().st_size for path in Path(out).glob("*.bin")]
+        assert sum(sizes) == images.count() // 2 * DIMS[0] * DIMS[1] * 4
+        assert max(sizes) <= 20_000
     said = command("process", "r", out, *options, "--overwrite")
     assert f"{out}: 1,920 series of 7 values" in said
     assert "r.html: the report of 14 registered images" in said
@@ -205,7 +211,9 @@ def test_the_plan_tells_what_a_fit_reads(command, movie):
     assert plan["passes"] == 2
     # All are held: for the reference, for their power, and for the fit.
     assert plan["bytes_fit"] == alone["bytes_read"]
-    assert {**plan, "passes": 1, "bytes_fit": 0} == alone
+    shifts = 14 * 2 * 8
+    assert plan["memory"] == alone["memory"] + shifts
+    assert {**plan, "passes": 1, "bytes_fit": 0, "memory": alone["memory"]} == alone
     less = ("--register", "rigid", "--memory", "200kB", "--ranks", "1")
     assert json.loads(command("plan", "r", *less, "--json"))["bytes_fit"] > plan["bytes_fit"]
     assert "all images are read 2 times" in command("plan", "r", "--register", "rigid")

@@ -66,6 +66,14 @@ WRONG = {
     "report: memory": (["report", "a", "--memory", "much"], "much"),
     "plan: register": (["plan", "a", "--register", "wobbly"], "wobbly"),
     "process: no OUT": (["process", "a", "--register", "rigid"], "'OUT'"),
+    "process: file size": (
+        ["process", "a", "s.h5", "--register", "rigid", "--file-size", "1MB"],
+        "--file-size is of a binary series",
+    ),
+    "process: interval": (
+        ["process", "a", "s", "--register", "rigid", "--interval", "2"],
+        "--interval is of --report FILE",
+    ),
     "process: no method": (["process", "a", "s"], "--register METHOD"),
     "process: both": (
         ["process", "a", "s", "--register", "rigid", "--apply-model", "m"],

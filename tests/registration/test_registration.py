@@ -7,6 +7,10 @@ import pytest
 
 import mpimages
 from mpimages import Registration, RegistrationModel
+from mpimages.engine.runner import Action
+from mpimages.formats.output_names import with_registration_end
+from mpimages.registration.finders import Options
+from mpimages.registration.fitting import shifts_bytes
 from mpimages.simulated import example
 
 pytestmark = pytest.mark.ranks
@@ -183,24 +187,28 @@ def test_what_is_no_model_is_refused(tmp_path, fitted):
     path = tmp_path / "model.json"
     fitted.save(path)
     said = json.loads(path.read_text())
-    for name, value in {
-        "format": "other",
-        "version": 99,
-        "shifts": said["shifts"][:-1],
-        "keys": said["keys"][::-1],
-        "dims": [128],
-        "method": "none",
-        "quality": "text",
-        "reference": None,
-    }.items():
-        path.write_text(json.dumps({**said, name: value}))
-        with pytest.raises(mpimages.FormatError, match=r"model\.json"):
+    del said["crc32"]
+    for name, value, why in (
+        ("format", "other", "it is no mpimages registration"),
+        ("version", 99, "it has version 99"),
+        ("shifts", said["shifts"][:-1], "its shifts do not fit"),
+        ("keys", said["keys"][::-1], "its keys do not fit"),
+        ("dims", [128], "its dims do not fit"),
+        ("method", "none", "method must be"),
+        ("quality", "text", "text"),
+        ("reference", None, "its reference do not fit"),
+    ):
+        head = json.dumps({**said, name: value})[:-1] + ", "
+        path.write_bytes(with_registration_end(head.encode()))
+        with pytest.raises(mpimages.FormatError, match=rf"model\.json.*{why}"):
             RegistrationModel.load(path)
     for text in ("", "[]", "{", "null", "{}"):
-        path.write_text(text)
+        path.write_bytes(with_registration_end(text.encode()))
         with pytest.raises(mpimages.FormatError):
             RegistrationModel.load(path)
-    (tmp_path / "model.npz").write_bytes(b"PK no archive")
+        with pytest.raises(mpimages.FormatError):
+            RegistrationModel.load(path)
+    (tmp_path / "model.npz").write_bytes(with_registration_end(b"PK no archive"))
     with pytest.raises(mpimages.FormatError):
         RegistrationModel.load(tmp_path / "model.npz")
     with pytest.raises(FileNotFoundError):
@@ -238,3 +246,34 @@ def test_arguments_without_effect_are_refused(moving, fitted):
     for given in ({"blockSize": (64, 64)}, {"smoothing": 2.0}, {"method": "planar"}):
         with pytest.raises(ValueError, match="|".join([*given, "volumes"])):
             moving.fitRegistration(fitted.reference, **given)
+
+
+def test_shifts_that_do_not_fit_are_refused_before_anything_is_read(comm, shared_path, monkeypatch):
+    """A field of 33 x 33 nodes for each of 300 images, which a rank holds twice."""
+    need = 2 * 300 * 33 * 33 * 2 * 8
+    with mpimages.ThunderContext(comm, memory=need - 1) as small:
+        images = small.loadExample(NAME)
+        monkeypatch.setattr(Action, "stream", None)
+        with pytest.raises(MemoryError, match=r"shifts of 300 images.* take larger blocks"):
+            images.fitRegistration(method="piecewise", blockSize=(16, 16))
+        wide = small.loadImagesFromArray(np.zeros((1, 512, 512), "u1"))
+        with pytest.raises(ValueError, match="take larger ones"):
+            wide.fitRegistration(method="piecewise", blockSize=(16, 16))
+
+
+@pytest.mark.parametrize(
+    ("dims", "method", "block"),
+    [
+        ((40, 44), "rigid", None),
+        ((40, 44), "piecewise", (16, 20)),
+        ((40, 44, 3), "rigid", None),
+        ((40, 44, 3), "planar", None),
+        ((40, 44, 3), "piecewise", (20, 40)),
+    ],
+)
+def test_the_bytes_of_shifts_are_known_before(tsc, dims, method, block):
+    values = np.random.default_rng(0).integers(0, 99, (5, *dims)).astype("u2")
+    images = tsc.loadImagesFromArray(values)
+    model = images.fitRegistration(values[0], method, blockSize=block)
+    options = Options.checked(dims, method, None, block, None)
+    assert model.shifts.nbytes == shifts_bytes(5, dims, options)

@@ -196,7 +196,9 @@ def test_volumes_that_move_as_a_whole(tsc, shared_path):
     size = np.hypot(*shifts[:, :2].T)
     assert shift["rms"] == pytest.approx(np.sqrt((size**2).mean()), abs=1e-3)
     assert shift["planes"] == pytest.approx(np.sqrt((shifts[:, 2] ** 2).mean()), abs=1e-3)
+    assert found["figures"]["registration"]["residual"]["planes"] is not None
     assert "along the planes" in page.decode()
+    assert "overstated where there are few of them" in page.decode()
 
 
 @pytest.mark.parametrize("case", ["all lost", "one image", "blank", "far away", "tiny", "nan"])

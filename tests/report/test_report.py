@@ -871,6 +871,20 @@ def test_local_correlation_of_what_has_no_neighbour():
 
 @pytest.mark.slow
 @pytest.mark.few_ranks
+@pytest.mark.parametrize(
+    ("bright", "words"),
+    [
+        ([20], "The mean of frame 20 differs much from that of the frames around."),
+        ([20, 21], "The means of frames 20–21 differ much from those of the frames around."),
+    ],
+)
+def test_frames_of_another_mean_are_told_in_good_words(tsc, shared_path, bright, words):
+    array = np.random.default_rng(3).normal(1000, 10, (40, 24, 25)).astype(np.uint16)
+    array[bright] += 300
+    found, _ = report(tsc.loadImagesFromArray(array), shared_path / "r.html")
+    assert words in [finding["text"] for finding in found["findings"]]
+
+
 def test_a_blank_frame_is_in_no_picture(tsc, shared_path):
     rng = np.random.default_rng(3)
     array = rng.normal(1000, 10, (40, 24, 25)).astype(np.uint16)

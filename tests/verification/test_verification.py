@@ -13,7 +13,7 @@ import pytest
 from mpi4py import MPI
 
 import mpimages
-from mpimages import FormatError, Verified, verify
+from mpimages import FormatError, RegistrationModel, Verified, verify
 from mpimages.core import crc32
 from mpimages.formats.output_names import PARTIAL_MARK, PARTIAL_TEXT, with_own_checksum
 from mpimages.verification import findings, pieces
@@ -77,6 +77,56 @@ def rewrite(directory, name, change):
     described.pop("crc32")
     changed = change(described)
     (directory / name).write_bytes(with_own_checksum(to_json(changed or described)))
+
+
+@pytest.mark.parametrize("ending", [".json", ".npz"])
+def test_each_flipped_byte_of_a_registration_is_found(tmp_path, ending):
+    path = tmp_path / f"m{ending}"
+    small_model().save(path)
+    size = path.stat().st_size
+    assert verify(path) == Verified(str(path), "registration", 1, size, ())
+    assert str(verify(path)) == f"{path}: registration, 1 file, {size:,} bytes checked: sound"
+    for position in range(size):
+        for mask in (0x01, 0x20, 0x80):
+            flip(path, position, mask)
+            assert is_damaged(path), (position, mask)
+            with pytest.raises(FormatError, match="not a registration model"):
+                RegistrationModel.load(path)
+            flip(path, position, mask)
+    assert verify(path).ok
+
+
+@pytest.mark.parametrize("ending", [".json", ".npz"])
+def test_a_registration_that_is_cut_off_or_goes_on_is_found(tmp_path, ending):
+    path = tmp_path / f"m{ending}"
+    small_model().save(path)
+    whole = path.read_bytes()
+    for content in (*(whole[:size] for size in range(len(whole))), whole + b"\n", whole + whole):
+        path.write_bytes(content)
+        assert is_damaged(path), len(content)
+        with pytest.raises(FormatError, match="not a registration model"):
+            RegistrationModel.load(path)
+
+
+def small_model():
+    return RegistrationModel(
+        shifts=np.array([[0.5, np.nan], [-1.25, 3.0]]),
+        quality=np.array([12.0, 3.5]),
+        keys=np.array([4, 7]),
+        dims=(3, 2),
+        method="rigid",
+        reference=np.arange(6.0).reshape(3, 2),
+        rows=np.array([1.0]),
+        columns=np.array([0.5]),
+    )
+
+
+def is_damaged(path):
+    """Whether `verify` names a problem, or does not know the file any more."""
+    try:
+        return not verify(path).ok
+    except FormatError as error:
+        return "its first bytes are damaged" in str(error)
 
 
 @pytest.mark.parametrize("piece", [1, 10, 16, 50, 1000])

@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,10 @@ def run(measured: Measured, comm: MPI.Intracomm, home: Path) -> None:
     measured("resume", lambda: images.saveAsBinarySeries(home / "again", resume=True))
     measured("toArray", images.toArray)
     measured("report", lambda: images.report(home / "report.html"))
+    texture = np.random.default_rng(0).normal(size=DIMS)
+    model = measured("fitRegistration", lambda: images.fitRegistration(texture))
+    still = replace(model, shifts=np.zeros_like(model.shifts))
+    measured("report of a model", lambda: images.report(home / "m.html", registration=still))
     measured("close", tsc.close)
 
 
