@@ -612,9 +612,9 @@ class Images(Collection):
         """Find by how much each image has moved against a reference. Collective; an action.
 
         A fit reads each image once where all take a quarter of the budget, else some of them
-        several times (`plan` of the command line tells). What it finds for an image depends on that image, the
-        reference and the mean power of 64 evenly spaced images, and is the same for every number
-        of ranks.
+        several times (`plan` of the command line tells). What it finds for an image depends on
+        that image, the reference and the mean power of 64 evenly spaced images, and is the same
+        for every number of ranks.
 
         Parameters
         ----------
