@@ -190,7 +190,7 @@ coverage-2: $(DEV)
 	  -m "ranks and not few_ranks" $(OF_NODES)
 
 # 77 says that there can be no hosts, or no SLURM, here.
-BOTH_MPIS = MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python timeout --kill-after=30 900
+BOTH_MPIS = MPIMAGES_TEST_OPENMPI=$(CURDIR)/$(PHDF5)/bin/python timeout --kill-after=30 $(LIMIT)
 unless_77 = || { code=$$?; test $$code = 77 || exit $$code; }
 
 test-hosts: $(DEV)
