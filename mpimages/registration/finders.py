@@ -25,12 +25,13 @@ __all__ = ["METHODS", "Finder", "Options", "Spectra", "make_finder"]
 METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5; from 9 on none is off by 1.5 pixels.
-RELIABLE = 9.0
+# Of volumes few bright cells may meet others, and more is needed.
+RELIABLE, RELIABLE_VOLUME = 9.0, 11.5
 # A small image has so few structures that even the reference itself exceeds its surroundings by
-# little more: they differ because of what is seen, not because of noise. Where an image shows this
-# part of the reference, that takes no part in the deviation; but a peak must reach the lower limit.
-# Of 29,000 surfaces of other scenes the highest of such peaks has 6.3.
-SHOWN, AT_LEAST = 0.5, 6.5
+# little more: these differ because of what is seen, not because of noise. An image that shows the
+# first part of the reference, by the height of the peak, needs the second part of the reference's
+# own quality, and at least the third.
+SHOWN, OWN, AT_LEAST = 0.5, 0.7, 6.5
 # Pixels in which a window rises from 0 to 1 where a block meets an edge.
 RISE_OF_BLOCKS = 4.0
 # Part of the planes of a volume in which a window rises, on either side.
@@ -198,7 +199,9 @@ class WholeFinder(Finder):
         self.templates = Templates(picture, windows, mean_power(power, shape), reach)
         self.shown = picture.any(axis=(1, 2, 3))
         own = self.templates.find(self.templates.correlate(_transform(picture[None])))
-        self.least, self.height = _least(_quality(own)), SHOWN * (own[..., 3] - own[..., 4])
+        self.reliable = RELIABLE_VOLUME if volume else RELIABLE
+        self.least = _least(_quality(own), self.reliable)
+        self.height = SHOWN * (own[..., 3] - own[..., 4])
 
     def find(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.find_in(self.layout.pictures(batch))
@@ -210,7 +213,7 @@ class WholeFinder(Finder):
         shifts = found[..., :3] * self.scale
         quality = _quality(found)
         is_clear = found[..., 3] - found[..., 4] >= self.height
-        is_reliable = quality >= np.where(is_clear, self.least, RELIABLE)
+        is_reliable = quality >= np.where(is_clear, self.least, self.reliable)
         wrong = ~is_reliable | (np.abs(shifts) > self.farthest + 1e-9).any(axis=2)
         shifts[wrong] = np.nan
         if not self.shown.all():
@@ -247,15 +250,11 @@ def _quality(found: np.ndarray) -> np.ndarray:
     return quality
 
 
-def _least(own: np.ndarray) -> np.ndarray:
-    """The least quality of images that show the scene, of the reference's own quality.
-
-    An image has the quality q. Of the variance around its peak the scene makes (q / own)^2: the
-    peak must exceed the rest by RELIABLE deviations.
-    """
-    least = RELIABLE / np.hypot(1.0, RELIABLE / np.maximum(own, 1e-30))
-    limited: np.ndarray = np.where(own < AT_LEAST, RELIABLE, np.maximum(least, AT_LEAST))
-    return limited
+def _least(own: np.ndarray, reliable: float) -> np.ndarray:
+    """The least quality of images that show the scene, of the reference's own quality."""
+    # Where the reference itself has less, other scenes reach that, too.
+    least: np.ndarray = np.where(own < AT_LEAST, reliable, np.clip(OWN * own, AT_LEAST, reliable))
+    return least
 
 
 class BlockFinder(Finder):
