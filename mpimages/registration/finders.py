@@ -26,7 +26,7 @@ METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5; from 9 on none is off by 1.5 pixels.
 # Of volumes few bright cells may meet others, and more is needed.
-RELIABLE, RELIABLE_VOLUME = 9.0, 11.5
+RELIABLE, RELIABLE_VOLUME = 9.0, 10.5
 # A small image has so few structures that even the reference itself exceeds its surroundings by
 # little more: these differ because of what is seen, not because of noise. An image that shows the
 # first part of the reference, by the height of the peak, needs the second part of the reference's
