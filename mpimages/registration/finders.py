@@ -25,11 +25,17 @@ __all__ = ["METHODS", "RELIABLE", "Finder", "Options", "Spectra", "make_finder",
 METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5; from 9 on none is off by 1.5 pixels.
-RELIABLE = 9.0
+# Of volumes few bright cells may meet others, and more is needed.
+RELIABLE, RELIABLE_VOLUME = 9.0, 10.5
+# A small image has so few structures that even the reference itself exceeds its surroundings by
+# little more: these differ because of what is seen, not because of noise. An image that shows the
+# first part of the reference, by the height of the peak, needs the second part of the reference's
+# own quality, and at least the third.
+SHOWN, OWN, AT_LEAST = 0.5, 0.7, 6.5
 # Pixels in which a window rises from 0 to 1 where a block meets an edge.
 RISE_OF_BLOCKS = 4.0
-# Of the planes of a volume, on either side.
-MARGIN_OF_PLANES, RISE_OF_PLANES = 0.1, 0.4
+# Part of the planes of a volume in which a window rises, on either side.
+RISE_OF_PLANES = 0.4
 # A block has fewer pixels: below this it says nothing, and is helped by its neighbours.
 TELLING = 5.0
 
@@ -192,6 +198,10 @@ class WholeFinder(Finder):
         shape = picture.shape[1:]
         self.templates = Templates(picture, windows, mean_power(power, shape), reach)
         self.shown = picture.any(axis=(1, 2, 3))
+        own = self.templates.find(self.templates.correlate(_transform(picture[None])))
+        self.reliable = RELIABLE_VOLUME if volume else RELIABLE
+        self.least = _least(_quality(own), self.reliable)
+        self.height = SHOWN * (own[..., 3] - own[..., 4])
 
     def find(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.find_in(self.layout.pictures(batch))
@@ -202,7 +212,9 @@ class WholeFinder(Finder):
         found = self.templates.find(self.templates.correlate(spectra))
         shifts = found[..., :3] * self.scale
         quality = _quality(found)
-        wrong = ~(quality >= RELIABLE) | (np.abs(shifts) > self.farthest + 1e-9).any(axis=2)
+        is_clear = found[..., 3] - found[..., 4] >= self.height
+        is_reliable = quality >= np.where(is_clear, self.least, self.reliable)
+        wrong = ~is_reliable | (np.abs(shifts) > self.farthest + 1e-9).any(axis=2)
         shifts[wrong] = np.nan
         if not self.shown.all():
             # A plane with nothing to see goes with the others of its volume.
@@ -223,7 +235,7 @@ def _window(
     # The cut between the last and the first plane does not move.
     n = picture.shape[2]
     depth = np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.5
-    part = np.clip((depth - MARGIN_OF_PLANES * n) / (RISE_OF_PLANES * n), 0.0, 1.0)
+    part = np.clip(depth / (RISE_OF_PLANES * n), 0.0, 1.0)
     along = 0.5 - 0.5 * np.cos(np.pi * part) if n > 2 else np.ones(n)
     weighted: np.ndarray = window[..., None] * along
     return weighted
@@ -236,6 +248,13 @@ def _quality(found: np.ndarray) -> np.ndarray:
     np.divide(above, deviation, out=quality, where=deviation > 0)
     quality[np.isnan(found[..., :3]).any(axis=-1)] = 0.0
     return quality
+
+
+def _least(own: np.ndarray, reliable: float) -> np.ndarray:
+    """The least quality of images that show the scene, of the reference's own quality."""
+    # Where the reference itself has less, other scenes reach that, too.
+    least: np.ndarray = np.where(own < AT_LEAST, reliable, np.clip(OWN * own, AT_LEAST, reliable))
+    return least
 
 
 class BlockFinder(Finder):

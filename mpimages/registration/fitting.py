@@ -40,6 +40,9 @@ __all__ = [
 SAMPLE, BEGINNING = 64, 20
 # Images of a reference that nobody has asked for.
 SPREAD = 400
+# How often a half of the images of a reference is placed, the second half first and last. With
+# hardly any light each time brings them closer, up to here.
+PLACINGS = 5
 # Side of the small pictures that are compared to begin a reference, and the levels of their values.
 SIDE, LEVELS = 64, 100
 # Part of the budget that the images of a reference may take.
@@ -219,9 +222,10 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
 
     The images are two halves, by chance. The few of the first half that are most alike give a
     first mean, against which the second half is placed; against its mean then the first half, and
-    against that once more the second. So no image is ever compared with a mean that contains it:
-    its own noise would hold it in place. Images are always moved as they were read, so that no
-    shift accumulates. The mean lies where the images' median shift is 0.
+    so on in turn. So no image is ever compared with a mean that contains it: its own noise would
+    hold it in place. Images are always moved as they were read, so that no shift accumulates; for
+    the means in between linear steps are good enough. The mean lies where the images' median shift
+    is 0.
     """
     nothing = np.zeros(images.dims), np.empty(0, dtype=np.int64)
     order = np.argsort(priorities(0, np.arange(images.count)), kind="stable")
@@ -233,7 +237,8 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
     reference = statistics(action, alike, ["mean"]).array("mean")
     power = _power(action, images, rigid)
     models = []
-    for half in (second, first, second):
+    for placing in range(PLACINGS):
+        half = (second, first)[placing % 2]
         if not shows_something(images.dims, reference):
             return nothing
         model = fit(action, half, reference, rigid, None, power)
@@ -241,9 +246,9 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
         if there.count == 0:
             return nothing
         models.append(model)
-        reference = _mean_of(action, there, model)
+        reference = _mean_of(action, there, model, "linear")
     shifts = np.empty((images.count, models[0].shifts.shape[1]))
-    shifts[halves[0]], shifts[halves[1]] = models[1].shifts, models[2].shifts
+    shifts[halves[0]], shifts[halves[1]] = models[-2].shifts, models[-1].shifts
     placed = np.flatnonzero(~np.isnan(shifts).any(axis=1))
     both = replace(
         models[0],
@@ -251,13 +256,13 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
         quality=np.zeros(images.count),
         keys=np.asarray(images.keys, dtype=np.int64),
     )
-    return _mean_of(action, images.take(placed), both), placed
+    return _mean_of(action, images.take(placed), both, "cubic"), placed
 
 
-def _mean_of(action: Action, images: Settled, model: RegistrationModel) -> np.ndarray:
+def _mean_of(action: Action, images: Settled, model: RegistrationModel, order: str) -> np.ndarray:
     """The mean of images that are moved back. Collective."""
     whole = (1.0,) * len(images.dims)
-    step = Registered(model, "cubic", None, np.dtype(np.float64), whole)
+    step = Registered(model, order, None, np.dtype(np.float64), whole)
     filled = images.then(_Filled())
     assert isinstance(filled, Settled)
     return statistics(action, filled.then(step), ["mean"]).array("mean")
@@ -303,7 +308,7 @@ def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
     if _are_held(-(-some // ranks) * record_bytes, memory):
         return every
     half = some // 2
-    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + 3 * some
+    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + PLACINGS * some
 
 
 def _are_held(share: int, memory: int) -> bool:

@@ -203,6 +203,8 @@ def test_constant_images_are_refused(tsc):
     images = tsc.loadImagesFromArray(np.full((20, 64, 64), 7.0))
     with pytest.raises(ValueError, match="nothing"):
         images.fitRegistration()
+    scene = np.random.default_rng(0).normal(size=(64, 64))
+    assert images.fitRegistration(scene).lost == list(range(20))
 
 
 def _likeness(mean, scene, at):
@@ -257,6 +259,45 @@ def test_volumes_as_a_whole(tsc, own):
     apart = errors(model, recording)
     assert rms(apart[:, :2]) < 0.1
     assert rms(apart[:, 2]) < 0.15
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("seed", [1, 4])
+@pytest.mark.parametrize(("dims", "count"), [((64, 64, 8), 12), ((64, 64), 16)])
+def test_small_images_are_placed_where_they_have_enough_light(tsc, dims, count, seed, own):
+    recording, images = recorded(photons=20.0, dims=dims, count=count, seed=seed)
+    scene = recording.scene.astype(np.float64)
+    reach = np.array([6.4, 6.4, 2.0][: len(dims)])
+    model = tsc.loadImagesFromArray(images).fitRegistration(None if own else scene)
+    within = np.abs(recording.shifts) < reach - 0.5
+    assert set(model.lost) <= set(np.flatnonzero(~within.all(axis=1)))
+    assert rms(errors(model, recording)[:, :2]) < 0.15
+    assert np.nanmax(np.abs(errors(model, recording))) < 1
+
+
+@pytest.mark.parametrize("dims", [(32, 32), (64, 64), (64, 64, 8), (128, 128)])
+@pytest.mark.parametrize("photons", [1.0, 20.0])
+def test_small_images_of_another_scene_are_lost(tsc, dims, photons):
+    """Against the scene, turned and moved in all ways, and of noise alone."""
+    here, images = recorded(photons=photons, dims=dims, count=8, seed=7)
+    other = recorded(photons=photons, dims=dims, count=8, seed=8)[1]
+    noise = np.random.default_rng(0).poisson(photons, images.shape)
+    turned = [other, other[:, ::-1], other[:, :, ::-1], np.swapaxes(other, 1, 2), noise]
+    for unlike in turned:
+        for there in (unlike, np.roll(unlike, dims[0] // 2, axis=1)):
+            both = tsc.loadImagesFromArray(np.concatenate([images, there]).astype(np.float32))
+            model = both.fitRegistration(here.scene.astype(np.float64))
+            assert set(range(8, 16)) <= set(model.lost)
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4])
+def test_a_reference_of_faint_images_is_nearly_as_good_as_the_scene(tsc, seed):
+    recording, images = recorded(photons=0.5, seed=seed)
+    images = tsc.loadImagesFromArray(images)
+    model = images.fitRegistration()
+    assert len(model.lost) <= 1
+    given = images.fitRegistration(recording.scene.astype(np.float64))
+    assert rms(errors(model, recording)) < 1.45 * rms(errors(given, recording))
 
 
 @pytest.mark.parametrize("method", ["planar", "piecewise"])
