@@ -41,8 +41,8 @@ SAMPLE, BEGINNING = 64, 20
 # Images of a reference that nobody has asked for.
 SPREAD = 400
 # How often a half of the images of a reference is placed, the second half first and last. With
-# hardly any light each time brings them closer, up to here.
-PLACINGS = 5
+# hardly any light two more bring them closer by a tenth, and read all of them twice more.
+PLACINGS = 3
 # Side of the small pictures that are compared to begin a reference, and the levels of their values.
 SIDE, LEVELS = 64, 100
 # Part of the budget that the images of a reference may take.
