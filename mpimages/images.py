@@ -650,8 +650,10 @@ class Images(Collection):
         Each image is correlated with the reference. Both are weighted by the power of the images,
         so that photon noise, flashing cells and lines of the detector count little (the log
         likelihood of a shift; Knapp and Carter, IEEE Trans. ASSP 24, 1976). The peak is found
-        between pixels by Newton's method. An image is lost where the peak stands out by less than
-        nine standard deviations, or lies farther away than `maxShift`.
+        between pixels by Newton's method. An image is lost where the peak lies farther away than
+        `maxShift`, or stands out by less than nine standard deviations (of volumes 10.5). Small
+        images differ around any peak because of what is seen: one that shows the scene needs
+        seven tenths of what the reference itself reaches.
         """
         from .registration.finders import Options
         from .registration.fitting import (
