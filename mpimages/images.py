@@ -624,8 +624,8 @@ class Images(Collection):
             One shift for each image or volume; one for each plane of a volume; or a smooth field
             of shifts in each plane.
         maxShift : float, or one for each axis, optional
-            Pixels that an image may have moved. By default a tenth of the shorter side, and along
-            the pages of a volume a quarter.
+            Pixels that an image may have moved; one number is for rows and columns. By default a
+            tenth of the shorter side, and along the pages of a volume a quarter.
         blockSize : (int, int), optional
             Rows and columns of the overlapping blocks of method 'piecewise'; by default 128 each.
         smoothing : float, optional
@@ -650,10 +650,9 @@ class Images(Collection):
         Each image is correlated with the reference. Both are weighted by the power of the images,
         so that photon noise, flashing cells and lines of the detector count little (the log
         likelihood of a shift; Knapp and Carter, IEEE Trans. ASSP 24, 1976). The peak is found
-        between pixels by Newton's method. An image is lost where the peak lies farther away than
-        `maxShift`, or stands out by less than nine standard deviations (of volumes 10.5). Small
-        images differ around any peak because of what is seen: one that shows the scene needs
-        seven tenths of what the reference itself reaches.
+        between pixels by Newton's method. An image is lost where the peak stands out by less than
+        nine standard deviations, or lies farther away than `maxShift`. Of volumes whose planes are
+        placed one by one, a plane that cannot be placed goes with the others.
         """
         from .registration.finders import Options
         from .registration.fitting import (
@@ -676,7 +675,8 @@ class Images(Collection):
             against = build_reference(begun, known, SPREAD, 0, options)
         else:
             against = _reference_of(reference, known.dims)
-        begun.together((_checksum(against), None if part is None else _checksum(part))).agree()
+        given = (_checksum(against), None if part is None else _checksum(part), options)
+        begun.together(given).agree()
         return fit(begun, known, against, options, part)
 
     def applyRegistration(

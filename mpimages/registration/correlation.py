@@ -57,11 +57,16 @@ def mean_power(power: np.ndarray, shape: Shape) -> np.ndarray:
     Returns
     -------
     ndarray of that shape
-        Its mean at each frequency, whatever the direction; more where single terms exceed that.
+        Its mean at each frequency, whatever the direction; more where single terms exceed that. Of
+        volumes the mean over the planes: between the last and the first of them is a jump, which
+        would fill the frequencies along so few planes with what does not move.
     """
-    rings = np.rint(np.sqrt(sum(f**2 for f in _frequencies(shape))) * max(shape)).astype(np.intp)
+    frequencies, within = _frequencies(shape), power
+    if shape[0] > 1:
+        frequencies, within = frequencies[:2], _within_planes(power, shape[2])
+    rings = np.rint(np.sqrt(sum(f**2 for f in frequencies)) * max(shape)).astype(np.intp)
     number = np.maximum(np.bincount(rings.ravel()), 1)
-    flat = power.reshape(-1, rings.size)
+    flat = within.reshape(-1, rings.size)
     out = np.empty_like(flat)
     for one, result in zip(flat, out, strict=True):
         ring = np.bincount(rings.ravel(), one) / number
@@ -70,7 +75,18 @@ def mean_power(power: np.ndarray, shape: Shape) -> np.ndarray:
         mean = float(result.mean())
         # Images without anything in them have no power at all.
         result[:] = np.maximum(result, LEAST_POWER * mean if mean > 0 else 1.0)
-    return out.reshape(power.shape)
+    found: np.ndarray = np.broadcast_to(out.reshape(within.shape), power.shape)
+    return found
+
+
+def _within_planes(power: np.ndarray, planes: int) -> np.ndarray:
+    """The mean power of the planes of volumes, (..., n0, n1, 1), from their half spectra's."""
+    twice = np.full(power.shape[-1], 2.0)
+    twice[0] = 1.0
+    if planes % 2 == 0:
+        twice[-1] = 1.0
+    within: np.ndarray = (power * twice).sum(axis=-1, keepdims=True) / planes
+    return within
 
 
 def _frequencies(shape: Shape) -> tuple[np.ndarray, ...]:

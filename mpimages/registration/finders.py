@@ -25,13 +25,7 @@ __all__ = ["METHODS", "RELIABLE", "Finder", "Options", "Spectra", "make_finder",
 METHODS = ("rigid", "planar", "piecewise")
 # Standard deviations of a correlation surface by which its peak must exceed the mean. Of 1,000
 # surfaces of unrelated images the highest peak has some 5; from 9 on none is off by 1.5 pixels.
-# Of volumes few bright cells may meet others, and more is needed.
-RELIABLE, RELIABLE_VOLUME = 9.0, 10.5
-# A small image has so few structures that even the reference itself exceeds its surroundings by
-# little more: these differ because of what is seen, not because of noise. An image that shows the
-# first part of the reference, by the height of the peak, needs the second part of the reference's
-# own quality, and at least the third.
-SHOWN, OWN, AT_LEAST = 0.5, 0.7, 6.5
+RELIABLE = 9.0
 # Pixels in which a window rises from 0 to 1 where a block meets an edge.
 RISE_OF_BLOCKS = 4.0
 # Part of the planes of a volume in which a window rises, on either side.
@@ -80,10 +74,11 @@ class Options:
             raise ValueError(f"smoothing must be more than 0 and below 1e6, got {stiff:g}")
         return cls(chosen, _reach(dims, chosen, reach), (blocks[0], blocks[1]), stiff)
 
-    def whole(self, dims: Shape) -> Options:
-        """The same for images or volumes as a whole."""
-        further = _reach(dims, "rigid", None)[len(self.reach) :]
-        return replace(self, method="rigid", reach=self.reach + further)
+    def without_blocks(self, dims: Shape) -> Options:
+        """The same with one shift for each image, or for each plane where planes move apart."""
+        if self.method != "piecewise":
+            return self
+        return replace(self, method="planar" if len(dims) == 3 else "rigid")
 
 
 def _reach(dims: Shape, method: str, given: object) -> tuple[float, ...]:
@@ -93,7 +88,8 @@ def _reach(dims: Shape, method: str, given: object) -> tuple[float, ...]:
         side = min(dims[:2]) / 10
         return tuple(side if axis < 2 else n / 4 for axis, n in enumerate(axes))
     several = isinstance(given, list | tuple | np.ndarray)
-    each: Any = given if several else [given] * len(axes)
+    # One number is for rows and columns: planes are no pixels.
+    each: Any = given if several else [given, given, *_reach(dims, method, None)[2:]]
     values = tuple(check_number(far, "maxShift") for far in each)
     if len(values) != len(axes):
         raise ValueError(
@@ -101,7 +97,7 @@ def _reach(dims: Shape, method: str, given: object) -> tuple[float, ...]:
             f"takes one, or {len(axes)}"
         )
     for far, n in zip(values, axes, strict=True):
-        if not 0 < far < n / 2 and not (several and n == 1):
+        if not 0 < far < n / 2 and n > 1:
             raise ValueError(
                 f"maxShift must be more than 0 and less than half of the axis of {n}, got {far:g}"
             )
@@ -197,11 +193,7 @@ class WholeFinder(Finder):
         windows = np.stack([_window(one, margin, layout, mask) for one in picture])
         shape = picture.shape[1:]
         self.templates = Templates(picture, windows, mean_power(power, shape), reach)
-        self.shown = picture.any(axis=(1, 2, 3))
-        own = self.templates.find(self.templates.correlate(_transform(picture[None])))
-        self.reliable = RELIABLE_VOLUME if volume else RELIABLE
-        self.least = _least(_quality(own), self.reliable)
-        self.height = SHOWN * (own[..., 3] - own[..., 4])
+        self.shown = np.ptp(picture, axis=(1, 2, 3)) > 0
 
     def find(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.find_in(self.layout.pictures(batch))
@@ -212,16 +204,16 @@ class WholeFinder(Finder):
         found = self.templates.find(self.templates.correlate(spectra))
         shifts = found[..., :3] * self.scale
         quality = _quality(found)
-        is_clear = found[..., 3] - found[..., 4] >= self.height
-        is_reliable = quality >= np.where(is_clear, self.least, self.reliable)
-        wrong = ~is_reliable | (np.abs(shifts) > self.farthest + 1e-9).any(axis=2)
-        shifts[wrong] = np.nan
-        if not self.shown.all():
-            # A plane with nothing to see goes with the others of its volume.
-            mean = shifts[:, self.shown].mean(axis=1, keepdims=True)
-            shifts[:, ~self.shown] = mean
-            quality = quality[:, self.shown]
-        return shifts[..., 3 - self.axes :], quality.min(axis=1)
+        placed = (quality >= RELIABLE) & (np.abs(shifts) <= self.farthest + 1e-9).all(axis=2)
+        placed &= self.shown
+        is_lost = ~placed.any(axis=1)
+        # A plane that shows nothing, as above the tissue, goes with the others of its volume.
+        number = np.maximum(placed.sum(axis=1), 1)
+        mean = np.where(placed[..., None], shifts, 0.0).sum(axis=1) / number[:, None]
+        shifts = np.where(placed[..., None], shifts, mean[:, None])
+        shifts[is_lost] = np.nan
+        least = np.where(placed, quality, np.inf).min(axis=1)
+        return shifts[..., 3 - self.axes :], np.where(is_lost, quality.max(axis=1), least)
 
 
 def _window(
@@ -248,13 +240,6 @@ def _quality(found: np.ndarray) -> np.ndarray:
     np.divide(above, deviation, out=quality, where=deviation > 0)
     quality[np.isnan(found[..., :3]).any(axis=-1)] = 0.0
     return quality
-
-
-def _least(own: np.ndarray, reliable: float) -> np.ndarray:
-    """The least quality of images that show the scene, of the reference's own quality."""
-    # Where the reference itself has less, other scenes reach that, too.
-    least: np.ndarray = np.where(own < AT_LEAST, reliable, np.clip(OWN * own, AT_LEAST, reliable))
-    return least
 
 
 class BlockFinder(Finder):

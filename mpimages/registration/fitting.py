@@ -201,11 +201,11 @@ def build_reference(
     some = held(action, images.take(spread_over(images.count, number, seed)))
     if some.count == 1:
         return statistics(action, some.then(_Filled()), ["mean"]).array("mean")
-    rigid = options.whole(images.dims)
-    reference, placed = _aligned(action, some, rigid)
+    simple = options.without_blocks(images.dims)
+    reference, placed = _aligned(action, some, simple)
     rest = np.setdiff1d(np.arange(some.count), placed)
     if len(rest) > max(len(placed), 1):
-        other, others = _aligned(action, some.take(rest), rigid)
+        other, others = _aligned(action, some.take(rest), simple)
         if len(others) > len(placed):
             reference, placed = other, rest[others]
     if len(placed) == 0:
@@ -217,7 +217,7 @@ def build_reference(
     return reference
 
 
-def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarray, np.ndarray]:
+def _aligned(action: Action, images: Settled, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """A mean of images aligned to each other, and the places of those that are in it. Collective.
 
     The images are two halves, by chance. The few of the first half that are most alike give a
@@ -235,21 +235,21 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
         return nothing
     alike = first.take(_most_alike(action, first)).then(_Filled())
     reference = statistics(action, alike, ["mean"]).array("mean")
-    power = _power(action, images, rigid)
+    power = _power(action, images, options)
     models = []
     for placing in range(PLACINGS):
         half = (second, first)[placing % 2]
         if not shows_something(images.dims, reference):
             return nothing
-        model = fit(action, half, reference, rigid, None, power)
-        there = half.take(np.flatnonzero(~np.isnan(model.shifts).any(axis=1)))
+        model = fit(action, half, reference, options, None, power)
+        there = half.take(_placed(model.shifts))
         if there.count == 0:
             return nothing
         models.append(model)
         reference = _mean_of(action, there, model, "linear")
-    shifts = np.empty((images.count, models[0].shifts.shape[1]))
+    shifts = np.empty((images.count, *models[0].shifts.shape[1:]))
     shifts[halves[0]], shifts[halves[1]] = models[-2].shifts, models[-1].shifts
-    placed = np.flatnonzero(~np.isnan(shifts).any(axis=1))
+    placed = _placed(shifts)
     both = replace(
         models[0],
         shifts=shifts - np.median(shifts[placed], axis=0),
@@ -257,6 +257,11 @@ def _aligned(action: Action, images: Settled, rigid: Options) -> tuple[np.ndarra
         keys=np.asarray(images.keys, dtype=np.int64),
     )
     return _mean_of(action, images.take(placed), both, "cubic"), placed
+
+
+def _placed(shifts: np.ndarray) -> np.ndarray:
+    """The places of images that are not lost. Local."""
+    return np.flatnonzero(~np.isnan(shifts).reshape(len(shifts), -1).any(axis=1))
 
 
 def _mean_of(action: Action, images: Settled, model: RegistrationModel, order: str) -> np.ndarray:

@@ -164,8 +164,8 @@ def _quality(correction: Correction, frames: Frames) -> Picture:
     plot = Plot(frames, Scale.of(correction.quality, np.zeros(1)), "standard deviations")
     plot.curve(correction.quality, ACCENT)
     caption = (
-        "By how much the peak of each frame's correlation stands out; with less than about "
-        f"{RELIABLE:g} (volumes somewhat more, small frames less) the frame is lost."
+        "By how much the peak of each frame's correlation stands out; with less than "
+        f"{RELIABLE:g} the frame is lost."
     )
     return Picture("Quality of the fit", caption, plot.svg("Quality of the fit"))
 

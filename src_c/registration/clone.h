@@ -33,9 +33,13 @@ static void FN(standardise)(double *restrict values, size_t rows, size_t row,
             distances[j] += fabs(d);
         }
     const double distance = count > 0 ? FN(total)(distances, row) / count : 0;
-    /* What is left of an even picture of large values are rounding errors. */
-    const int has_contrast = distance > 1e-12 * fabs(mean) && distance - distance == 0;
-    const double farthest = CLIP * distance, part = has_contrast ? 1 / distance : 0;
+    /* What is left of an even picture of large values are rounding errors; the sum of values near
+     * the largest double is infinite. */
+    if (!(distance > 1e-12 * fabs(mean)) || distance - distance != 0) {
+        memset(out, 0, rows * row * sizeof *out);
+        return;
+    }
+    const double farthest = CLIP * distance, part = 1 / distance;
     memset(sums, 0, row * sizeof *sums);
     memset(distances, 0, row * sizeof *distances);
     for (size_t r = 0; r < rows; r++)
@@ -48,7 +52,7 @@ static void FN(standardise)(double *restrict values, size_t rows, size_t row,
     const double middle = count > 0 ? FN(total)(sums, row) / count : 0;
     const double square = count > 0 ? FN(total)(distances, row) / count : 0;
     const double variance = square - middle * middle;
-    const double scale = has_contrast && variance > 0 ? 1 / sqrt(variance) : 0;
+    const double scale = variance > 0 ? 1 / sqrt(variance) : 0;
     for (size_t j = 0; j < rows * row; j++) {
         const double d = values[j];
         const double z = (d > farthest ? farthest : d < -farthest ? -farthest : d) * part;

@@ -277,3 +277,20 @@ def test_the_bytes_of_shifts_are_known_before(tsc, dims, method, block):
     model = images.fitRegistration(values[0], method, blockSize=block)
     options = Options.checked(dims, method, None, block, None)
     assert model.shifts.nbytes == shifts_bytes(5, dims, options)
+
+
+@pytest.mark.parametrize("option", ["maxShift", "blockSize", "smoothing"])
+def test_ranks_that_ask_for_different_fits_are_told(tsc, comm, moving, option):
+    if comm.size == 1:
+        return
+    given = {"maxShift": 3.0, "blockSize": (64, 64), "smoothing": 1.0}
+    if comm.rank == 1:
+        given[option] = (32, 32) if option == "blockSize" else 5.0
+    with pytest.raises(mpimages.CollectiveMismatchError):
+        moving.fitRegistration(np.asarray(moving[0], dtype=float), method="piecewise", **given)
+
+
+def test_one_number_is_the_reach_along_rows_and_columns(moving):
+    assert Options.checked((64, 64, 6), "rigid", 5, None, None).reach == (5, 5, 1.5)
+    assert Options.checked((64, 64), "rigid", 5, None, None).reach == (5, 5)
+    assert Options.checked((64, 64, 6), "rigid", (5, 4, 2), None, None).reach == (5, 4, 2)

@@ -331,3 +331,44 @@ def test_the_reference_must_have_something_to_see(tsc):
     for useless in (np.ones(DIMS), np.full(DIMS, np.nan)):
         with pytest.raises(ValueError, match="reference"):
             images.fitRegistration(useless)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(("planes", "depth"), [(3, 1.0), (8, 1.5), (8, 2.0), (16, 3.0)])
+def test_what_is_seen_may_reach_over_several_planes(tsc, planes, depth, own):
+    """As under a microscope of little depth resolution: the ends of the volume cut it off."""
+    chance = np.random.default_rng(3)
+    scene = ndimage.gaussian_filter(chance.random((84, 84, planes + 12)), (1.5, 1.5, depth))
+    scene = (scene - scene.min()) / np.ptp(scene) * 1000 + 100
+    part = np.s_[10:74, 10:74, 6 : 6 + planes]
+    moves = np.column_stack([chance.normal(0, 1.5, (12, 2)), chance.normal(0, 0.3, 12)])
+    volumes = np.stack([ndimage.shift(scene, by, mode="nearest")[part] for by in moves])
+    volumes += chance.normal(0, 10, volumes.shape)
+    images = tsc.loadImagesFromArray(volumes.astype(np.float32))
+    model = images.fitRegistration(None if own else scene[part])
+    assert model.lost == []
+    apart = model.shifts - moves
+    apart -= np.median(apart, axis=0)
+    assert rms(apart[:, :2]) < 0.05
+    assert rms(apart[:, 2]) < 0.25
+
+
+@pytest.mark.parametrize("method", ["planar", "piecewise"])
+@pytest.mark.parametrize("light", [0.0, 2.0])
+def test_a_plane_that_shows_nothing_goes_with_the_others(tsc, method, light):
+    recording, images = recorded(photons=20.0)
+    dark = 100 + np.random.default_rng(0).poisson(light, images.shape)
+    volumes = tsc.loadImagesFromArray(np.stack([images, dark, images], axis=3).astype(np.float32))
+    model = volumes.fitRegistration(method=method)
+    assert model.lost == []
+    each = model.shifts.reshape(COUNT, 3, -1, 2).mean(axis=2) - recording.shifts[:, None]
+    assert rms(each - np.median(each, axis=0)) < 0.1
+
+
+def test_huge_values_cost_their_own_image_alone(tsc):
+    recording, images = recorded(**FIVE)
+    images = images.astype(np.float64)
+    images[3, 20:22, 30] = 1.7e308
+    images[7] = np.finfo(np.float64).max
+    model = tsc.loadImagesFromArray(images).fitRegistration(recording.scene.astype(np.float64))
+    assert model.lost == [3, 7]
