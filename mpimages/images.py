@@ -24,8 +24,8 @@ from .core.json_types import JsonObject
 from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
-from .engine.bins import BinSource
-from .engine.chain import Chain, Positions, Renumber, Shape
+from .engine.bins import BinSource, recorded
+from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .engine.image_steps import Apply, Pixels, Projection
 from .engine.repairs import CorrectDetector, Subtract
 from .engine.runner import Records
@@ -557,7 +557,10 @@ class Images(Collection):
         """Count the keys from 0 again, after a filter. Collective; lazy."""
         chain = self.records.chain
         if chain.count is not None:
-            return self._derived(replace(chain, keys=range(chain.count)))
+            keys = range(chain.count)
+            old = keys if chain.keys is None else chain.keys
+            steps = counted_anew(chain.steps, old, keys)
+            return self._derived(replace(chain, keys=keys, steps=steps))
         return self._derived(chain.then(Renumber()))
 
     # -- registration ----------------------------------------------------------------------
@@ -677,7 +680,8 @@ class Images(Collection):
         else:
             against = _reference_of(reference, known.dims)
         begun.together((_checksum(against), None if part is None else _checksum(part))).agree()
-        return fit(begun, known, against, options, part)
+        model = fit(begun, known, against, options, part)
+        return replace(model, numbers=recorded(images.source, images.positions)[0])
 
     def applyRegistration(
         self,
@@ -691,7 +695,7 @@ class Images(Collection):
 
         An image that is lost stays as it is. The images may be another channel than the one that
         was fitted, or the same recording with more pixels (`scale`): their keys tell which shift
-        is theirs.
+        is theirs. A model of bins (`timeBin`) moves the images that the bins are made of, too.
 
         Parameters
         ----------
@@ -715,16 +719,15 @@ class Images(Collection):
         ------
         ValueError
             Where dims and `scale` do not fit the model, or its keys do not include the images'.
+            Where a key means another image of the recording than in the model, as after
+            `renumber`, `timeBin` or another `startIdx`. Where only an action can tell that.
         """
         from .registration.model import RegistrationModel
         from .registration.steps import registered
 
         if not isinstance(model, RegistrationModel):
             raise TypeError(f"applyRegistration takes a RegistrationModel, got {quote(model)}")
-        records = self.records
-        return self._then(
-            registered(model, records.dims, records.dtype, records.keys, fill, order, dtype, scale)
-        )
+        return self._then(registered(model, self.records.chain, fill, order, dtype, scale))
 
     def register(
         self,
@@ -1076,7 +1079,9 @@ def _check_registration(action: Action, images: Selection, model: object) -> Non
     given = (model.method, _checksum(model.shifts), _checksum(model.reference))
     with action.together(given):
         try:
-            registered(model, known.dims, known.dtype, known.keys, "edge", "linear", None, 1.0)
+            step = registered(model, known.chain(), "edge", "linear", None, 1.0)
+            if not np.array_equal(model.keys[step.at], step.keys):
+                raise ValueError("it is one of their bins; report on the bins, or fit the images")
         except ValueError as error:
             raise ValueError(f"report: registration is not one of these images: {error}") from None
 

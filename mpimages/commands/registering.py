@@ -427,17 +427,24 @@ def as_if_registered(images: Images, registering: Registering) -> Images:
     """
     import numpy as np
 
+    from ..engine.bins import recorded
     from ..registration.fitting import check_dims
     from ..registration.model import RegistrationModel
 
     dims = dims_of(images)
     check_dims("fitRegistration", dims)
     _options_of(images, registering)
-    keys = np.asarray(images.records.keys, dtype=np.int64)
+    chain = images.records.chain
+    if chain.positions is None:
+        raise TypeError("a command knows what it reads")
+    numbers, _ = recorded(chain.source, chain.positions)
+    keys = np.asarray(chain.keys, dtype=np.int64)
     rows, columns = (np.array([(n - 1) / 2]) for n in dims[:2])
     shifts, reference = np.zeros((len(keys), len(dims))), np.zeros(dims)
     quality = np.zeros(len(keys))
-    still = RegistrationModel(shifts, quality, keys, dims, "rigid", reference, rows, columns)
+    still = RegistrationModel(
+        shifts, quality, keys, dims, "rigid", reference, rows, columns, numbers
+    )
     return _apply(images, still, registering)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["RegistrationModel"]
 
 METHODS = ("rigid", "planar", "piecewise")
-ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns")
+ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns", "numbers")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +55,9 @@ class RegistrationModel:
         What the images were compared with.
     rows, columns : (r,) and (c,) float64 ndarray
         The grid of method 'piecewise', in pixels; else a node in the middle.
+    numbers : (n, k) int64 ndarray
+        Which images of the recording each one is, from 0: k is 1, or that of `timeBin`. By default
+        the keys.
     """
 
     shifts: np.ndarray
@@ -65,9 +68,12 @@ class RegistrationModel:
     reference: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
+    numbers: np.ndarray = None  # type: ignore[assignment]
     options: JsonObject = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", np.reshape(self.keys, (-1, 1)))
         for name in ARRAYS:
             array = np.array(getattr(self, name))
             array.flags.writeable = False
@@ -180,7 +186,7 @@ def _plain(array: np.ndarray) -> Any:
 
 
 def _array(name: str, values: Any) -> np.ndarray:
-    kind = np.int64 if name == "keys" else np.float64
+    kind = np.int64 if name in ("keys", "numbers") else np.float64
     return np.array(values, dtype=kind)
 
 
@@ -241,6 +247,8 @@ def _check(model: RegistrationModel) -> None:
             ("shifts", not np.isinf(model.shifts).any()),
             ("quality", model.quality.shape == (n,)),
             ("keys", bool((np.diff(model.keys) > 0).all())),
+            ("numbers", model.numbers.ndim == 2 and len(model.numbers) == n),
+            ("numbers", bool((np.diff(model.numbers.reshape(-1)) > 0).all())),
             ("reference", model.reference.shape == dims),
             ("rows and columns", model.rows.ndim == model.columns.ndim == 1 and nodes > 0),
             ("rows", bool((np.diff(model.rows) > 0).all())),

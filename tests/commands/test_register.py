@@ -109,6 +109,8 @@ def test_a_stored_model_moves_other_images(command, comm, tsc, movie, shared_pat
     assert same_bits(tifffile.imread("b.tif"), wanted.toArray())
     assert not Path("b.tif.registration.npz").exists()
     assert "dims" in command("register", "double.tif", "c.tif", "--apply-model", "m.npz", code=1)
+    late = ("register", "r", "d.tif", "--apply-model", "m.npz", "--start", "3")
+    assert "key 0 is image 3" in command(*late, code=1)
     command("register", "r", "d.tif", "--apply-model", "m.npz", "--stop", "5")
     part = images = tsc.loadImages(str(shared_path / "r"), stopIdx=5)
     wanted = part.applyRegistration(RegistrationModel.load("m.npz"))

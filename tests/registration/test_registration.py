@@ -165,9 +165,100 @@ def test_images_that_the_model_has_not(moving, fitted, tsc):
     with pytest.raises(ValueError, match=r"no image with key 300"):
         others.applyRegistration(fitted)
     with pytest.raises(ValueError, match=r"no image with key 300"):
-        others.filter(lambda image: True).applyRegistration(fitted).mean()
+        others.filter(lambda key, image: True).applyRegistration(fitted).mean()
     some = moving.filterOnKeys(lambda key: key % 2 == 1).applyRegistration(fitted)
     assert np.array_equal(some[5], moving.applyRegistration(fitted)[5])
+
+
+def still_model(keys, numbers=None, dims=(16, 16)):
+    """A model by which the image with key k moves by k rows."""
+    keys = np.asarray(keys)
+    shifts = np.stack([keys, 0 * keys], axis=1).astype(float)
+    middle = [np.array([(n - 1) / 2]) for n in dims]
+    return RegistrationModel(
+        shifts, np.ones(len(keys)), keys, dims, "rigid", np.zeros(dims), *middle, numbers
+    )
+
+
+def row_of(images):
+    """Which row of each image came to row 0."""
+    return [int(image[0, 0]) for image in images.toArray()]
+
+
+@pytest.fixture
+def rows(tsc):
+    """Eight images that have in each pixel the number of its row."""
+    return tsc.loadImagesFromArray(np.tile(np.arange(16, dtype="u1")[None, :, None], (8, 1, 16)))
+
+
+def test_keys_that_are_counted_anew_are_refused(rows, tsc, comm, shared_path):
+    model = still_model(range(8))
+    late = rows.filterOnKeys(lambda key: key >= 3)
+    assert row_of(late.applyRegistration(model)) == [3, 4, 5, 6, 7]
+    with pytest.raises(ValueError, match=r"key 0 is image 3 .* image 0 in the model.*filterOnKeys"):
+        late.renumber().applyRegistration(model)
+    with pytest.raises(ValueError, match=r"made of 2 .* fitted of 1"):
+        rows.timeBin(2).applyRegistration(model)
+    with pytest.raises(ValueError, match=r"made of 1 .* fitted of 1|key 0 is image 4"):
+        rows.filterOnKeys(lambda key: key >= 4).timeBin(1).applyRegistration(model)
+    with pytest.raises(ValueError, match=r"call count\(\)"):
+        rows.filter(lambda key, image: True).renumber().applyRegistration(model)
+    if comm.rank == 0:
+        np.save(shared_path / "rows.npy", np.zeros((8, 16, 16), "u1"))
+    comm.barrier()
+    path = str(shared_path / "rows.npy")
+    with pytest.raises(ValueError, match="key 0 is image 3"):
+        tsc.loadImages(path, startIdx=3).applyRegistration(model)
+    assert tsc.loadImages(path, stopIdx=3).applyRegistration(model).count() == 3
+    part = tsc.loadImages(path, startIdx=3)
+    fitted_part = still_model(range(5), np.arange(3, 8)[:, None])
+    assert part.applyRegistration(fitted_part).count() == 5
+    with pytest.raises(ValueError, match="key 0 is image 0"):
+        tsc.loadImages(path, stopIdx=5).applyRegistration(fitted_part)
+    # A file of its own with just these images: another channel, or what was exported.
+    assert tsc.loadImagesFromArray(np.zeros((5, 16, 16))).applyRegistration(fitted_part)
+
+
+def test_renumbered_images_can_be_fitted_and_moved(moving, fitted):
+    late = moving.filterOnKeys(lambda key: key >= 290).renumber()
+    model = late.fitRegistration(fitted.reference)
+    assert model.keys.tolist() == list(range(10))
+    assert model.numbers[:, 0].tolist() == list(range(290, 300))
+    assert np.abs(model.shifts - fitted.shifts[290:]).max() < 0.05
+    assert late.applyRegistration(model).count() == 10
+    with pytest.raises(ValueError, match="key 0 is image 0"):
+        moving.filterOnKeys(lambda key: key < 10).applyRegistration(model)
+
+
+def test_images_move_by_the_shifts_of_their_bins(moving, rows):
+    model = still_model(range(4), np.arange(8).reshape(4, 2))
+    assert row_of(rows.applyRegistration(model)) == [0, 0, 1, 1, 2, 2, 3, 3]
+    late = rows.filterOnKeys(lambda key: key >= 5).renumber()
+    assert row_of(late.applyRegistration(model)) == [2, 3, 3]
+    assert row_of(rows.timeBin(2).applyRegistration(model)) == [0, 1, 2, 3]
+    some = moving.filterOnKeys(lambda key: 20 <= key < 40)
+    binned = some.timeBin(4).fitRegistration()
+    assert binned.numbers.tolist() == np.arange(20, 40).reshape(5, 4).tolist()
+    assert some.applyRegistration(binned).count() == 20
+    with pytest.raises(ValueError, match="no image with key 0"):
+        moving.applyRegistration(binned)
+    with pytest.raises(ValueError, match="one of their bins"):
+        some.report("report.html", registration=binned)
+
+
+@pytest.mark.parametrize("how", ["known", "unknown", "cached"])
+def test_keys_may_be_counted_anew_once_the_images_are_moved(rows, how):
+    moved_back = rows.applyRegistration(still_model(range(8)))
+    if how == "cached":
+        moved_back.cache()
+    if how == "unknown":
+        late = moved_back.filter(lambda key, image: key >= 3).renumber()
+    else:
+        late = moved_back.filterOnKeys(lambda key: key >= 3).renumber()
+    moved_back.uncache()
+    assert late.keys().collect() == [0, 1, 2, 3, 4]
+    assert row_of(late) == [3, 4, 5, 6, 7]
+    assert row_of(late.filterOnKeys(lambda key: key > 1).renumber()) == [5, 6, 7]
 
 
 @pytest.mark.parametrize("ending", [".json", ".npz"])
