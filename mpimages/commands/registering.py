@@ -40,6 +40,7 @@ __all__ = [
     "told_of_model",
 ]
 
+# As in registration.finders, whose libraries a command line would wait for.
 METHODS = ("rigid", "planar", "piecewise")
 FILLS = ("edge", "nan")
 # What is put to OUT for the name of the model, and how many lost images are named in a line.
@@ -323,6 +324,7 @@ def _find_model(
     """
     from ..core.text import as_comparable
     from ..spmd.agreement import from_rank
+    from ..writers.output.plain import write_small
     from ..writers.output.staging import Stage, resumable
 
     comm, name = context.comm, ACTION
@@ -342,7 +344,9 @@ def _find_model(
                 earlier: RegistrationModel = stage.found
                 return earlier
             model = replace(_fit(images, registering, reference), options=said)
-            from_rank(comm, 0, name, model.save, stage.output)
+            from_rank(
+                comm, 0, name, lambda: write_small(stage.output, model.as_bytes(stage.output))
+            )
     return model
 
 

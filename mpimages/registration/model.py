@@ -20,14 +20,14 @@ from ..errors import FormatError, not_found
 from ..formats.output_names import END_BYTES, REGISTRATION_END, with_registration_end
 from ..formats.output_names import REGISTRATION_FORMAT as FORMAT
 from ..formats.output_names import REGISTRATION_VERSION as VERSION
-from ..writers.output.plain import write_small
+from ..writers.output.plain import check_path, save_value
 
 if TYPE_CHECKING:
     from ..images import Images
 
 __all__ = ["RegistrationModel"]
 
-METHODS = ("rigid", "planar", "piecewise")
+ENDINGS = (".json", ".npz")
 ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns", "numbers")
 
 
@@ -122,29 +122,37 @@ class RegistrationModel:
     # -- on the disk -----------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the model as JSON, or as NPZ where the name ends so. Local: call it on one rank.
+        """Write the model as JSON, or as NPZ where the name ends so.
 
-        The file ends with the CRC-32 of its bytes, which `load` and `mpimages.verify` compare.
+        Local; several ranks may write the same. The file ends with the CRC-32 of its bytes, which
+        `load` and `mpimages.verify` compare.
+
+        Parameters
+        ----------
+        path : path
+            Of the file: whole or absent. One with the same content stays as it is.
+        overwrite : bool
+            Replace another model.
 
         Raises
         ------
         FileExistsError
-            Where there is something already and `overwrite` is False.
+            Where there is another file; with `overwrite`, where it is no model.
         """
-        target = Path(path)
-        if target.suffix not in (".json", ".npz"):
+        where = check_path(path)
+        save_value(where, self.as_bytes(where), overwrite, self.load, "registration model")
+
+    def as_bytes(self, path: str) -> bytes:
+        """The content of a file of this name. Local."""
+        if not path.endswith(ENDINGS):
             raise ValueError(f"save: the name of a model ends in .json or .npz, got {quote(path)}")
         about = {"format": FORMAT, "version": VERSION, "method": self.method}
         about |= {"dims": list(self.dims), "options": self.options}
         arrays = {name: getattr(self, name) for name in ARRAYS}
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} exists; give overwrite=True to replace it")
-        if target.suffix == ".npz":
-            content = _as_npz(np.array(json.dumps(about)), arrays)
-        else:
-            text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
-            content = with_registration_end(f"{text[:-1]}, ".encode())
-        write_small(str(target), content)
+        if path.endswith(".npz"):
+            return _as_npz(np.array(json.dumps(about)), arrays)
+        text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
+        return with_registration_end(f"{text[:-1]}, ".encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RegistrationModel:
@@ -155,7 +163,9 @@ class RegistrationModel:
         FormatError
             Where the file is damaged or no model.
         """
-        source = Path(path)
+        from .finders import METHODS
+
+        source = Path(check_path(path))
         if not source.is_file():
             raise not_found(str(source), f"{source}: no such file")
         try:

@@ -14,11 +14,10 @@ from ..engine.bins import recorded
 from ..engine.chain import Chain, KeyedStep, Positions, Renumber, Shape
 from ..engine.image_steps import PixelSize
 from ..engine.repairs import real_dtype
+from .line_phase import ORDERS
 from .model import RegistrationModel
 
 __all__ = ["Registered", "registered"]
-
-ORDERS = {"linear": 1, "cubic": 3}
 
 
 def registered(

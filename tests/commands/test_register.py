@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_no_model(command, comm, movie, shared_path, monkeypa
         raise OSError(28, "No space left on device", "m.npz")
 
     before = sorted(os.listdir())
-    monkeypatch.setattr("mpimages.registration.model.write_small", full)
+    monkeypatch.setattr("mpimages.writers.output.plain.write_small", full)
     assert "No space left on device" in command("register", "r", "o.h5", code=1)
     comm.barrier()
     assert sorted(os.listdir()) == before

@@ -262,16 +262,36 @@ def test_keys_may_be_counted_anew_once_the_images_are_moved(rows, how):
 
 
 @pytest.mark.parametrize("ending", [".json", ".npz"])
-def test_a_model_comes_back_from_the_disk(fitted, tsc, shared_path, ending):
+def test_a_model_comes_back_from_the_disk(fitted, comm, shared_path, monkeypatch, ending):
+    monkeypatch.setenv("HOME", str(shared_path))
     path = shared_path / f"model{ending}"
-    if tsc.rank == 0:
-        fitted.save(path)
-        with pytest.raises(FileExistsError):
-            fitted.save(path)
-        fitted.save(path, overwrite=True)
-        assert [p.name for p in shared_path.iterdir()] == [path.name]
-    tsc.loadImagesFromArray(np.zeros((1, 2, 2))).mean()  # all are here
-    assert RegistrationModel.load(path) == fitted
+    fitted.save(f"~/model{ending}")
+    fitted.save(path)  # says the same already
+    assert RegistrationModel.load(f"~/model{ending}") == fitted
+    other = still_model(range(3))
+    comm.barrier()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        other.save(path)
+    comm.barrier()
+    other.save(path, overwrite=True)
+    assert RegistrationModel.load(path) == other
+    comm.barrier()
+    assert [p.name for p in shared_path.iterdir()] == [path.name]
+
+
+def test_nothing_but_a_model_is_replaced(comm, shared_path, fitted):
+    path = shared_path / "mine.json"
+    if comm.rank == 0:
+        path.write_text('{"mine": 1}')
+    comm.barrier()
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match=r"mine\.json"):
+            fitted.save(path, overwrite)
+    assert path.read_text() == '{"mine": 1}'
+    with pytest.raises(TypeError, match="overwrite"):
+        fitted.save(path, "no")
+    with pytest.raises(TypeError, match="path"):
+        fitted.save(None)
 
 
 def test_what_is_no_model_is_refused(tmp_path, fitted):
