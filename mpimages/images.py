@@ -567,12 +567,15 @@ class Images(Collection):
 
     @action
     @stoppable
-    def referenceImage(self, nimages: int = 400, seed: int = 0) -> np.ndarray:
+    def referenceImage(
+        self, nimages: int = 400, seed: int = 0, maxShift: float | Sequence[float] | None = None
+    ) -> np.ndarray:
         """A sharp mean of evenly spaced images, to register all to. Collective; an action.
 
-        It begins with the mean of the images that are most alike. All chosen ones are aligned
-        to that, and the mean of those that could be placed is the next reference. It lies where
-        their median shift is 0.
+        The chosen images are two halves. It begins with the mean of the images of one half that
+        are most alike. The other half is aligned to that, then the first to the mean of the other,
+        and so on in turn: no image is compared with a mean that contains it. The result is the
+        mean of all that could be placed, and lies where their median shift is 0.
 
         Parameters
         ----------
@@ -580,6 +583,8 @@ class Images(Collection):
             How many images are chosen at most: one in each of as many equal parts of the recording.
         seed : int
             Which one of each part.
+        maxShift : float, or one for each axis, optional
+            As in `fitRegistration`.
 
         Returns
         -------
@@ -589,7 +594,7 @@ class Images(Collection):
         ------
         ValueError
             Where the images are no images or volumes of at least 16 rows and columns, or where
-            hardly any can be placed.
+            none of the chosen ones can be placed.
         """
         from .registration.finders import Options
         from .registration.fitting import build_reference, check_dims
@@ -598,7 +603,7 @@ class Images(Collection):
         begun, images = self.records.begin("referenceImage", least=1)
         known = begun.known(images)
         check_dims("referenceImage", known.dims)
-        options = Options.checked(known.dims, "rigid", None, None, None)
+        options = Options.checked(known.dims, "rigid", maxShift, None, None)
         return build_reference(begun, known, number, chosen, options)
 
     @action
@@ -622,7 +627,7 @@ class Images(Collection):
         Parameters
         ----------
         reference : ndarray of the images' dims, optional
-            By default that of `referenceImage`.
+            By default that of `referenceImage`, with the same `maxShift`.
         method : {'rigid', 'planar', 'piecewise'}
             One shift for each image or volume; one for each plane of a volume; or a smooth field
             of shifts in each plane.
@@ -743,7 +748,9 @@ class Images(Collection):
     ) -> Self:
         """`fitRegistration`, and `applyRegistration` of what it finds. Collective; an action.
 
-        The fit reads all images once, and what is then done with the result reads them again.
+        The fit reads all images once, and what is then done with the result reads them again. The
+        model is not kept: where it matters which images are lost, call the two methods, and see
+        its `lost`.
         """
         model = self.fitRegistration(reference, method, maxShift, blockSize, smoothing, mask)
         return self.applyRegistration(model, fill, order, dtype)

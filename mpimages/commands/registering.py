@@ -362,8 +362,14 @@ def _fit(
 ) -> RegistrationModel:
     given = registering.given
     if reference is None and ("nimages" in given or "seed" in given):
-        reference = images.referenceImage(given.get("nimages", NIMAGES), given.get("seed", SEED))
+        reach = _options_of(images, registering).whole(dims_of(images)).reach
+        reference = images.referenceImage(*_chosen(given), reach)
     return images.fitRegistration(reference, registering.method or "", *registering.asked)
+
+
+def _chosen(given: JsonObject) -> tuple[int, int]:
+    """How many images a reference is made of, and which."""
+    return given.get("nimages", NIMAGES), given.get("seed", SEED)
 
 
 def _options_of(images: Images, registering: Registering) -> Options:
@@ -390,7 +396,7 @@ def _fingerprint(
     if reference is not None:
         origin: object = zlib.crc32(np.ascontiguousarray(reference).data)
     else:
-        origin = [given.get("nimages"), given.get("seed")]
+        origin = _chosen(given)
     said = {"input": fingerprint.describe(), "options": asdict(options), "reference": origin}
     found: JsonObject = json.loads(json.dumps(said))
     return found
@@ -475,15 +481,12 @@ def plan_with_fit(images: Images, registering: Registering, plan: Plan) -> Plan:
 
 def said_of_model(model: RegistrationModel, path: str) -> JsonObject:
     """A model as fields of an answer for programs."""
-    import numpy as np
-
-    moved = np.abs(model.shifts[~np.isnan(model.shifts)])
     return {
         "registration": {
             "model": path,
             "method": model.method,
             "images": len(model.keys),
-            "largest_shift": float(moved.max()) if len(moved) else None,
+            "largest_shift": model.largest,
             "lost": model.lost,
         }
     }

@@ -6,8 +6,9 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from ..writers.output.plain import check_path, save_value
 if TYPE_CHECKING:
     from ..images import Images
 
-__all__ = ["RegistrationModel"]
+__all__ = ["RegistrationModel", "lengths"]
 
 ENDINGS = (".json", ".npz")
 ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns", "numbers")
@@ -83,20 +84,41 @@ class RegistrationModel:
     @property
     def lost(self) -> list[int]:
         """The keys of the images that could not be placed. Local."""
+        return list(self._lost)
+
+    @cached_property
+    def _lost(self) -> list[int]:
         axes = tuple(range(1, self.shifts.ndim))
-        return [int(key) for key in self.keys[np.isnan(self.shifts).any(axis=axes)]]
+        found: list[int] = self.keys[np.isnan(self.shifts).any(axis=axes)].tolist()
+        return found
+
+    @property
+    def largest(self) -> float | None:
+        """The most pixels by which an image has moved within its plane; None where all are lost.
+
+        Local. As `lengths` measures it.
+        """
+        found = lengths(self.shifts)
+        placed = found[~np.isnan(found)]
+        return float(placed.max()) if len(placed) else None
 
     def toArray(self) -> np.ndarray:
         """The shifts, an array of its own. Local."""
         return self.shifts.copy()
 
-    def transform(self, images: Images) -> Images:
-        """``images.applyRegistration(self)``. Collective; lazy."""
-        return images.applyRegistration(self)
+    def transform(
+        self,
+        images: Images,
+        fill: float | str = "edge",
+        order: str = "linear",
+        dtype: object = None,
+        scale: float | Sequence[float] = 1.0,
+    ) -> Images:
+        """``images.applyRegistration(self, fill, order, dtype, scale)``. Collective; lazy."""
+        return images.applyRegistration(self, fill, order, dtype, scale)
 
     def __repr__(self) -> str:
-        moved = np.abs(self.shifts[~np.isnan(self.shifts)])
-        found = f"{float(moved.max()):.2f}" if len(moved) else "none"
+        found = "none" if self.largest is None else f"{self.largest:.2f}"
         lost = self.lost
         few = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         return "\n".join(
@@ -184,6 +206,16 @@ class RegistrationModel:
             )
         except (ValueError, KeyError, TypeError, EOFError, OverflowError) as error:
             raise FormatError(f"{source}: not a registration model: {error}") from None
+
+
+def lengths(shifts: np.ndarray) -> np.ndarray:
+    """How far each image has moved along rows and columns together, (n,); of blocks the mean shift.
+
+    In pixels; NaN where a shift is.
+    """
+    whole = shifts if shifts.ndim == 2 else shifts.mean(axis=1)
+    found: np.ndarray = np.sqrt((whole[:, :2] ** 2).sum(axis=1))
+    return found
 
 
 def _plain(array: np.ndarray) -> Any:

@@ -162,6 +162,12 @@ class Registered(KeyedStep):
                     f"{self.scale} is not one of images of dims {dims}; scale is the number of "
                     "pixels of these images for each pixel of those"
                 )
+            if self.method != "rigid" and self.scale[2:] not in ((), (1.0,)):
+                raise ValueError(
+                    f"applyRegistration: a model of method {self.method!r} has shifts for each "
+                    f"plane: the planes are those that were fitted, and scale is "
+                    f"{(*self.scale[:2], 1.0)}, not {self.scale}"
+                )
         return dims
 
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:

@@ -12,6 +12,8 @@ import pytest
 import tifffile
 
 from mpimages import FormatError, RegistrationModel
+from mpimages.commands import registering
+from mpimages.registration.finders import METHODS
 
 from ..support.data import moved, same_bits
 
@@ -58,7 +60,7 @@ def test_the_images_are_those_of_the_methods(command, tsc, movie, shared_path):
         "model": "out.h5.registration.npz",
         "method": "rigid",
         "images": 14,
-        "largest_shift": np.abs(model.shifts).max(),
+        "largest_shift": pytest.approx(np.hypot(*model.shifts.T).max()),
         "lost": [],
     }
     said = command("register", "r", "again.h5")
@@ -91,6 +93,23 @@ def test_a_fit_has_its_options(command, tsc, movie, shared_path):
     command("register", "r", "q.h5", "--nimages", "6", "--seed", "2", "--method", "rigid")
     reference = images.referenceImage(6, 2)
     assert same_bits(RegistrationModel.load("q.h5.registration.npz").reference, reference)
+
+
+@pytest.mark.few_ranks
+def test_the_defaults_may_be_said(command, movie):
+    """The reference, too, is made within --max-shift, and a job goes on whoever says them."""
+    far = ("--max-shift", "2")
+    command("register", "r", "a.h5", *far)
+    command("register", "r", "b.h5", *far, "--nimages", "400", "--seed", "0")
+    a, b = (Path(f"{name}.h5.registration.npz").read_bytes() for name in "ab")
+    assert a == b
+    command("register", "r", "c.h5")
+    narrow, wide = (RegistrationModel.load(f"{name}.h5.registration.npz") for name in "ac")
+    assert not same_bits(narrow.reference, wide.reference)
+
+
+def test_methods_are_those_of_the_library():
+    assert registering.METHODS == METHODS
 
 
 def test_a_stored_model_moves_other_images(command, comm, tsc, movie, shared_path):

@@ -1,6 +1,7 @@
 """Fits against known motion, models on the disk, and Thunder's spelling. Collective."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,60 @@ def test_planes_of_a_volume(tsc, moving, fitted):
         tsc.loadImagesFromArray(one).fitRegistration(fitted.reference)
     )
     assert np.abs(back[..., 0].astype(float) - alone.toArray()).mean() < 1
+
+
+@pytest.mark.parametrize("scale", [2, (1, 1, 2)])
+def test_planes_that_were_not_fitted_are_refused(tsc, scale):
+    middle = np.array([7.5])
+    model = RegistrationModel(
+        np.zeros((1, 2, 2)),
+        np.ones(1),
+        [0],
+        (16, 16, 2),
+        "planar",
+        np.zeros((16, 16, 2)),
+        middle,
+        middle,
+    )
+    factors = np.broadcast_to(scale, 3)
+    images = tsc.loadImagesFromArray(np.zeros((1, *(factors * (16, 16, 2))), "u1"))
+    with pytest.raises(ValueError, match="'planar' has shifts for each plane"):
+        images.applyRegistration(model, scale=scale)
+    with pytest.raises(ValueError, match="'planar' has shifts for each plane"):
+        images.apply(np.copy).applyRegistration(model, scale=scale).mean()
+    wide = tsc.loadImagesFromArray(np.zeros((1, 32, 32, 2), "u1"))
+    assert wide.applyRegistration(model, scale=(2, 2, 1)).mean().shape == (32, 32, 2)
+
+
+def test_the_largest_shift_is_within_the_plane():
+    model = still_model([3, 4, 5])
+    shifts = np.array([[3.0, 4.0], [-1.0, 0.0], [np.nan, np.nan]])
+    assert replace(model, shifts=shifts).largest == 5
+    assert "largest shift: 5.00 pixels" in repr(replace(model, shifts=shifts))
+    assert replace(model, shifts=shifts).lost == [5]
+    assert replace(model, shifts=np.full((3, 2), np.nan)).largest is None
+    volumes = replace(
+        model, shifts=np.array([[3.0, 4, 9]] * 3), dims=(16, 16, 2), reference=np.zeros((16, 16, 2))
+    )
+    assert volumes.largest == 5
+    planar = replace(volumes, method="planar", shifts=np.array([[[6.0, 8], [0, 0]]] * 3))
+    assert planar.largest == 5
+
+
+def test_transform_takes_what_applying_does(moving, fitted):
+    some = moving.filterOnKeys(lambda key: key < 2)
+    given = {"fill": "nan", "order": "cubic", "dtype": "float64", "scale": 1.0}
+    wanted = some.applyRegistration(fitted, **given).toArray()
+    assert np.array_equal(fitted.transform(some, **given).toArray(), wanted, equal_nan=True)
+
+
+def test_a_reference_is_made_within_its_reach(moving):
+    some = moving.filterOnKeys(lambda key: key < 20)
+    near = some.referenceImage(maxShift=2)
+    assert np.array_equal(near, some.fitRegistration(maxShift=2).reference)
+    assert not np.array_equal(near, some.referenceImage())
+    with pytest.raises(ValueError, match="maxShift"):
+        some.referenceImage(maxShift=1000)
 
 
 @pytest.mark.parametrize("method", ["rigid", "planar"])
