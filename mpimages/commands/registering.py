@@ -323,6 +323,7 @@ def _find_model(
         Where there is something else already.
     """
     from ..core.text import as_comparable
+    from ..registration.model import as_bytes
     from ..spmd.agreement import from_rank
     from ..writers.output.plain import write_small
     from ..writers.output.staging import Stage, resumable
@@ -345,7 +346,7 @@ def _find_model(
                 return earlier
             model = replace(_fit(images, registering, reference), options=said)
             from_rank(
-                comm, 0, name, lambda: write_small(stage.output, model.as_bytes(stage.output))
+                comm, 0, name, lambda: write_small(stage.output, as_bytes(model, stage.output))
             )
     return model
 
@@ -481,12 +482,14 @@ def plan_with_fit(images: Images, registering: Registering, plan: Plan) -> Plan:
 
 def said_of_model(model: RegistrationModel, path: str) -> JsonObject:
     """A model as fields of an answer for programs."""
+    from ..registration.model import largest
+
     return {
         "registration": {
             "model": path,
             "method": model.method,
             "images": len(model.keys),
-            "largest_shift": model.largest,
+            "largest_shift": largest(model.shifts),
             "lost": model.lost,
         }
     }

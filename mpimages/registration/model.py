@@ -26,7 +26,7 @@ from ..writers.output.plain import check_path, save_value
 if TYPE_CHECKING:
     from ..images import Images
 
-__all__ = ["RegistrationModel", "lengths"]
+__all__ = ["RegistrationModel", "as_bytes", "largest", "lengths"]
 
 ENDINGS = (".json", ".npz")
 ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns", "numbers")
@@ -92,16 +92,6 @@ class RegistrationModel:
         found: list[int] = self.keys[np.isnan(self.shifts).any(axis=axes)].tolist()
         return found
 
-    @property
-    def largest(self) -> float | None:
-        """The most pixels by which an image has moved within its plane; None where all are lost.
-
-        Local. As `lengths` measures it.
-        """
-        found = lengths(self.shifts)
-        placed = found[~np.isnan(found)]
-        return float(placed.max()) if len(placed) else None
-
     def toArray(self) -> np.ndarray:
         """The shifts, an array of its own. Local."""
         return self.shifts.copy()
@@ -118,7 +108,8 @@ class RegistrationModel:
         return images.applyRegistration(self, fill, order, dtype, scale)
 
     def __repr__(self) -> str:
-        found = "none" if self.largest is None else f"{self.largest:.2f}"
+        most = largest(self.shifts)
+        found = "none" if most is None else f"{most:.2f}"
         lost = self.lost
         few = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         return "\n".join(
@@ -162,19 +153,7 @@ class RegistrationModel:
             Where there is another file; with `overwrite`, where it is no model.
         """
         where = check_path(path)
-        save_value(where, self.as_bytes(where), overwrite, self.load, "registration model")
-
-    def as_bytes(self, path: str) -> bytes:
-        """The content of a file of this name. Local."""
-        if not path.endswith(ENDINGS):
-            raise ValueError(f"save: the name of a model ends in .json or .npz, got {quote(path)}")
-        about = {"format": FORMAT, "version": VERSION, "method": self.method}
-        about |= {"dims": list(self.dims), "options": self.options}
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        if path.endswith(".npz"):
-            return _as_npz(np.array(json.dumps(about)), arrays)
-        text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
-        return with_registration_end(f"{text[:-1]}, ".encode())
+        save_value(where, as_bytes(self, where), overwrite, self.load, "registration model")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RegistrationModel:
@@ -208,6 +187,19 @@ class RegistrationModel:
             raise FormatError(f"{source}: not a registration model: {error}") from None
 
 
+def as_bytes(model: RegistrationModel, path: str) -> bytes:
+    """A model as the content of a file of this name. Local."""
+    if not path.endswith(ENDINGS):
+        raise ValueError(f"save: the name of a model ends in .json or .npz, got {quote(path)}")
+    about = {"format": FORMAT, "version": VERSION, "method": model.method}
+    about |= {"dims": list(model.dims), "options": model.options}
+    arrays = {name: getattr(model, name) for name in ARRAYS}
+    if path.endswith(".npz"):
+        return _as_npz(np.array(json.dumps(about)), arrays)
+    text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
+    return with_registration_end(f"{text[:-1]}, ".encode())
+
+
 def lengths(shifts: np.ndarray) -> np.ndarray:
     """How far each image has moved along rows and columns together, (n,); of blocks the mean shift.
 
@@ -216,6 +208,13 @@ def lengths(shifts: np.ndarray) -> np.ndarray:
     whole = shifts if shifts.ndim == 2 else shifts.mean(axis=1)
     found: np.ndarray = np.sqrt((whole[:, :2] ** 2).sum(axis=1))
     return found
+
+
+def largest(shifts: np.ndarray) -> float | None:
+    """The largest of the `lengths`; None where all images are lost."""
+    found = lengths(shifts)
+    placed = found[~np.isnan(found)]
+    return float(placed.max()) if len(placed) else None
 
 
 def _plain(array: np.ndarray) -> Any:

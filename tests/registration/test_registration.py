@@ -12,6 +12,7 @@ from mpimages.engine.runner import Action
 from mpimages.formats.output_names import with_registration_end
 from mpimages.registration.finders import Options
 from mpimages.registration.fitting import shifts_bytes
+from mpimages.registration.model import largest
 from mpimages.simulated import example
 
 pytestmark = pytest.mark.ranks
@@ -131,16 +132,16 @@ def test_planes_that_were_not_fitted_are_refused(tsc, scale):
 def test_the_largest_shift_is_within_the_plane():
     model = still_model([3, 4, 5])
     shifts = np.array([[3.0, 4.0], [-1.0, 0.0], [np.nan, np.nan]])
-    assert replace(model, shifts=shifts).largest == 5
+    assert largest(shifts) == 5
     assert "largest shift: 5.00 pixels" in repr(replace(model, shifts=shifts))
     assert replace(model, shifts=shifts).lost == [5]
-    assert replace(model, shifts=np.full((3, 2), np.nan)).largest is None
+    assert largest(np.full((3, 2), np.nan)) is None
     volumes = replace(
         model, shifts=np.array([[3.0, 4, 9]] * 3), dims=(16, 16, 2), reference=np.zeros((16, 16, 2))
     )
-    assert volumes.largest == 5
+    assert largest(volumes.shifts) == 5
     planar = replace(volumes, method="planar", shifts=np.array([[[6.0, 8], [0, 0]]] * 3))
-    assert planar.largest == 5
+    assert largest(planar.shifts) == 5
 
 
 def test_transform_takes_what_applying_does(moving, fitted):
@@ -221,6 +222,8 @@ def test_images_that_the_model_has_not(moving, fitted, tsc):
         others.applyRegistration(fitted)
     with pytest.raises(ValueError, match=r"no image with key 300"):
         others.filter(lambda key, image: True).applyRegistration(fitted).mean()
+    placed = others.filter(lambda key, image: key < 300).applyRegistration(fitted)
+    assert placed.count() == 300  # what the model has not was left out
     some = moving.filterOnKeys(lambda key: key % 2 == 1).applyRegistration(fitted)
     assert np.array_equal(some[5], moving.applyRegistration(fitted)[5])
 
@@ -291,6 +294,15 @@ def test_images_move_by_the_shifts_of_their_bins(moving, rows):
     late = rows.filterOnKeys(lambda key: key >= 5).renumber()
     assert row_of(late.applyRegistration(model)) == [2, 3, 3]
     assert row_of(rows.timeBin(2).applyRegistration(model)) == [0, 1, 2, 3]
+    unknown = rows.filter(lambda key, image: key >= 5).renumber()
+    unknown.count()
+    assert row_of(unknown.applyRegistration(model)) == [2, 3, 3]
+    kept = rows.filterOnKeys(lambda key: key >= 4).renumber().cache().timeBin(2).cache()
+    with pytest.raises(ValueError, match="key 0 is image 4"):
+        kept.applyRegistration(model)
+    assert row_of(kept.applyRegistration(still_model(range(2), [[4, 5], [6, 7]]))) == [0, 1]
+    kept = rows.filter(lambda key, image: key < 8)
+    assert row_of(kept.applyRegistration(still_model(range(8)))) == list(range(8))
     some = moving.filterOnKeys(lambda key: 20 <= key < 40)
     binned = some.timeBin(4).fitRegistration()
     assert binned.numbers.tolist() == np.arange(20, 40).reshape(5, 4).tolist()
