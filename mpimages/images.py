@@ -604,6 +604,7 @@ class Images(Collection):
         known = begun.known(images)
         check_dims("referenceImage", known.dims)
         options = Options.checked(known.dims, "rigid", maxShift, None, None)
+        begun.together((number, chosen, options)).agree()
         return build_reference(begun, known, number, chosen, options)
 
     @action

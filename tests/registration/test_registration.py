@@ -158,6 +158,9 @@ def test_a_reference_is_made_within_its_reach(moving):
     assert not np.array_equal(near, some.referenceImage())
     with pytest.raises(ValueError, match="maxShift"):
         some.referenceImage(maxShift=1000)
+    if moving.session.comm.size > 1:
+        with pytest.raises(Exception, match="rank"):
+            some.referenceImage(maxShift=2 + moving.session.comm.rank)
 
 
 @pytest.mark.parametrize("method", ["rigid", "planar"])
