@@ -24,8 +24,8 @@ from .core.json_types import JsonObject
 from .core.public import entry, public
 from .core.text import quote
 from .dims import Dims
-from .engine.bins import BinSource
-from .engine.chain import Chain, Positions, Renumber, Shape
+from .engine.bins import BinSource, recorded
+from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .engine.image_steps import Apply, Pixels, Projection
 from .engine.repairs import CorrectDetector, Subtract
 from .engine.runner import Records
@@ -557,19 +557,25 @@ class Images(Collection):
         """Count the keys from 0 again, after a filter. Collective; lazy."""
         chain = self.records.chain
         if chain.count is not None:
-            return self._derived(replace(chain, keys=range(chain.count)))
+            keys = range(chain.count)
+            old = keys if chain.keys is None else chain.keys
+            steps = counted_anew(chain.steps, old, keys)
+            return self._derived(replace(chain, keys=keys, steps=steps))
         return self._derived(chain.then(Renumber()))
 
     # -- registration ----------------------------------------------------------------------
 
     @action
     @stoppable
-    def referenceImage(self, nimages: int = 400, seed: int = 0) -> np.ndarray:
+    def referenceImage(
+        self, nimages: int = 400, seed: int = 0, maxShift: float | Sequence[float] | None = None
+    ) -> np.ndarray:
         """A sharp mean of evenly spaced images, to register all to. Collective; an action.
 
-        It begins with the mean of the images that are most alike. All chosen ones are aligned
-        to that, and the mean of those that could be placed is the next reference. It lies where
-        their median shift is 0.
+        The chosen images are two halves. It begins with the mean of the images of one half that
+        are most alike. The other half is aligned to that, then the first to the mean of the other,
+        and so on in turn: no image is compared with a mean that contains it. The result is the
+        mean of all that could be placed, and lies where their median shift is 0.
 
         Parameters
         ----------
@@ -577,6 +583,8 @@ class Images(Collection):
             How many images are chosen at most: one in each of as many equal parts of the recording.
         seed : int
             Which one of each part.
+        maxShift : float, or one for each axis, optional
+            As in `fitRegistration`.
 
         Returns
         -------
@@ -586,7 +594,7 @@ class Images(Collection):
         ------
         ValueError
             Where the images are no images or volumes of at least 16 rows and columns, or where
-            hardly any can be placed.
+            none of the chosen ones can be placed.
         """
         from .registration.finders import Options
         from .registration.fitting import build_reference, check_dims
@@ -595,7 +603,8 @@ class Images(Collection):
         begun, images = self.records.begin("referenceImage", least=1)
         known = begun.known(images)
         check_dims("referenceImage", known.dims)
-        options = Options.checked(known.dims, "rigid", None, None, None)
+        options = Options.checked(known.dims, "rigid", maxShift, None, None)
+        begun.together((number, chosen, options)).agree()
         return build_reference(begun, known, number, chosen, options)
 
     @action
@@ -619,7 +628,7 @@ class Images(Collection):
         Parameters
         ----------
         reference : ndarray of the images' dims, optional
-            By default that of `referenceImage`.
+            By default that of `referenceImage`, with the same `maxShift`.
         method : {'rigid', 'planar', 'piecewise'}
             One shift for each image or volume; one for each plane of a volume; or a smooth field
             of shifts in each plane.
@@ -677,7 +686,8 @@ class Images(Collection):
             against = _reference_of(reference, known.dims)
         given = (_checksum(against), None if part is None else _checksum(part), options)
         begun.together(given).agree()
-        return fit(begun, known, against, options, part)
+        model = fit(begun, known, against, options, part)
+        return replace(model, numbers=recorded(images.source, images.positions)[0])
 
     def applyRegistration(
         self,
@@ -691,7 +701,7 @@ class Images(Collection):
 
         An image that is lost stays as it is. The images may be another channel than the one that
         was fitted, or the same recording with more pixels (`scale`): their keys tell which shift
-        is theirs.
+        is theirs. A model of bins (`timeBin`) moves the images that the bins are made of, too.
 
         Parameters
         ----------
@@ -715,16 +725,15 @@ class Images(Collection):
         ------
         ValueError
             Where dims and `scale` do not fit the model, or its keys do not include the images'.
+            Where a key means another image of the recording than in the model, as after
+            `renumber`, `timeBin` or another `startIdx`. Where only an action can tell that.
         """
         from .registration.model import RegistrationModel
         from .registration.steps import registered
 
         if not isinstance(model, RegistrationModel):
             raise TypeError(f"applyRegistration takes a RegistrationModel, got {quote(model)}")
-        records = self.records
-        return self._then(
-            registered(model, records.dims, records.dtype, records.keys, fill, order, dtype, scale)
-        )
+        return self._then(registered(model, self.records.chain, fill, order, dtype, scale))
 
     def register(
         self,
@@ -740,7 +749,9 @@ class Images(Collection):
     ) -> Self:
         """`fitRegistration`, and `applyRegistration` of what it finds. Collective; an action.
 
-        The fit reads all images once, and what is then done with the result reads them again.
+        The fit reads all images once, and what is then done with the result reads them again. The
+        model is not kept: where it matters which images are lost, call the two methods, and see
+        its `lost`.
         """
         model = self.fitRegistration(reference, method, maxShift, blockSize, smoothing, mask)
         return self.applyRegistration(model, fill, order, dtype)
@@ -1076,7 +1087,9 @@ def _check_registration(action: Action, images: Selection, model: object) -> Non
     given = (model.method, _checksum(model.shifts), _checksum(model.reference))
     with action.together(given):
         try:
-            registered(model, known.dims, known.dtype, known.keys, "edge", "linear", None, 1.0)
+            step = registered(model, known.chain(), "edge", "linear", None, 1.0)
+            if not np.array_equal(model.keys[step.at], step.keys):
+                raise ValueError("it is one of their bins; report on the bins, or fit the images")
         except ValueError as error:
             raise ValueError(f"report: registration is not one of these images: {error}") from None
 

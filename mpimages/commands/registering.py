@@ -40,6 +40,7 @@ __all__ = [
     "told_of_model",
 ]
 
+# As in registration.finders, whose libraries a command line would wait for.
 METHODS = ("rigid", "planar", "piecewise")
 FILLS = ("edge", "nan")
 # What is put to OUT for the name of the model, and how many lost images are named in a line.
@@ -322,7 +323,9 @@ def _find_model(
         Where there is something else already.
     """
     from ..core.text import as_comparable
+    from ..registration.model import as_bytes
     from ..spmd.agreement import from_rank
+    from ..writers.output.plain import write_small
     from ..writers.output.staging import Stage, resumable
 
     comm, name = context.comm, ACTION
@@ -342,7 +345,9 @@ def _find_model(
                 earlier: RegistrationModel = stage.found
                 return earlier
             model = replace(_fit(images, registering, reference), options=said)
-            from_rank(comm, 0, name, model.save, stage.output)
+            from_rank(
+                comm, 0, name, lambda: write_small(stage.output, as_bytes(model, stage.output))
+            )
     return model
 
 
@@ -358,8 +363,14 @@ def _fit(
 ) -> RegistrationModel:
     given = registering.given
     if reference is None and ("nimages" in given or "seed" in given):
-        reference = images.referenceImage(given.get("nimages", NIMAGES), given.get("seed", SEED))
+        reach = _options_of(images, registering).whole(dims_of(images)).reach
+        reference = images.referenceImage(*_chosen(given), reach)
     return images.fitRegistration(reference, registering.method or "", *registering.asked)
+
+
+def _chosen(given: JsonObject) -> tuple[int, int]:
+    """How many images a reference is made of, and which."""
+    return given.get("nimages", NIMAGES), given.get("seed", SEED)
 
 
 def _options_of(images: Images, registering: Registering) -> Options:
@@ -386,7 +397,7 @@ def _fingerprint(
     if reference is not None:
         origin: object = zlib.crc32(np.ascontiguousarray(reference).data)
     else:
-        origin = [given.get("nimages"), given.get("seed")]
+        origin = _chosen(given)
     said = {"input": fingerprint.describe(), "options": asdict(options), "reference": origin}
     found: JsonObject = json.loads(json.dumps(said))
     return found
@@ -427,17 +438,24 @@ def as_if_registered(images: Images, registering: Registering) -> Images:
     """
     import numpy as np
 
+    from ..engine.bins import recorded
     from ..registration.fitting import check_dims
     from ..registration.model import RegistrationModel
 
     dims = dims_of(images)
     check_dims("fitRegistration", dims)
     _options_of(images, registering)
-    keys = np.asarray(images.records.keys, dtype=np.int64)
+    chain = images.records.chain
+    if chain.positions is None:
+        raise TypeError("a command knows what it reads")
+    numbers, _ = recorded(chain.source, chain.positions)
+    keys = np.asarray(chain.keys, dtype=np.int64)
     rows, columns = (np.array([(n - 1) / 2]) for n in dims[:2])
     shifts, reference = np.zeros((len(keys), len(dims))), np.zeros(dims)
     quality = np.zeros(len(keys))
-    still = RegistrationModel(shifts, quality, keys, dims, "rigid", reference, rows, columns)
+    still = RegistrationModel(
+        shifts, quality, keys, dims, "rigid", reference, rows, columns, numbers
+    )
     return _apply(images, still, registering)
 
 
@@ -464,15 +482,14 @@ def plan_with_fit(images: Images, registering: Registering, plan: Plan) -> Plan:
 
 def said_of_model(model: RegistrationModel, path: str) -> JsonObject:
     """A model as fields of an answer for programs."""
-    import numpy as np
+    from ..registration.model import largest
 
-    moved = np.abs(model.shifts[~np.isnan(model.shifts)])
     return {
         "registration": {
             "model": path,
             "method": model.method,
             "images": len(model.keys),
-            "largest_shift": float(moved.max()) if len(moved) else None,
+            "largest_shift": largest(model.shifts),
             "lost": model.lost,
         }
     }

@@ -21,15 +21,15 @@ from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.collectives import Transfer
 from ..spmd.watch import calling
-from .chain import Chain, Positions, Shape
+from .chain import Chain, Positions, Shape, Source
 from .repairs import real_dtype
 from .selection import Selection, Settled, partition_of, pick
-from .sources import LocalSource, resolve_caches
+from .sources import CacheSource, LocalSource, resolve_caches
 
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["BinSource", "every_step", "origin", "resolve"]
+__all__ = ["BinSource", "every_step", "origin", "recorded", "resolve"]
 
 # So many integers of 16 bits have a sum of 32 bits.
 FEW = 1 << 16
@@ -411,6 +411,25 @@ def origin(selection: Selection) -> Selection:
     while isinstance(selection.source, BinSource):
         selection = selection.source.members(selection.positions)
     return selection
+
+
+def recorded(source: Source, positions: Positions) -> tuple[np.ndarray, int]:
+    """Which images of the recording some records are made of, and how many it has. Local.
+
+    The numbers of the images, (records, images of a bin) int64; they count from 0 and stay what
+    they are when keys are counted anew.
+    """
+    count = len(positions)
+    while isinstance(source, BinSource | CacheSource):
+        if isinstance(source, BinSource):
+            inner = source.members(positions)
+            source, positions = inner.source, inner.positions
+        else:
+            origin = source.origin
+            positions = pick(origin.positions, np.asarray(positions, dtype=np.int64))
+            source = origin.source
+    numbers = np.asarray(positions, dtype=np.int64)
+    return numbers.reshape((count, -1) if count else (0, 1)), source.count or 0
 
 
 def every_step(selection: Selection) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -20,6 +20,7 @@ __all__ = [
     "Chain",
     "Filter",
     "FilterKeys",
+    "KeyedStep",
     "Positions",
     "Renumber",
     "Selector",
@@ -27,6 +28,7 @@ __all__ = [
     "Source",
     "Step",
     "WritingStep",
+    "counted_anew",
 ]
 
 Shape = tuple[int, ...]
@@ -166,6 +168,23 @@ class WritingStep:
         out = np.empty((len(batch), *dims), dtype=self.dtype(batch.dtype))
         self.run_into(keys, batch, out)
         return out
+
+
+class KeyedStep(WritingStep):
+    """A step whose result depends on a record's key."""
+
+    def renumbered(self, old: Positions, new: Positions) -> Self:
+        """Return the same step for records whose keys were `old` and are `new`."""
+        raise NotImplementedError
+
+
+def counted_anew(steps: Sequence[Any], old: Positions, new: Positions) -> tuple[Any, ...]:
+    """Return steps before records with keys `old` get the keys `new`, so that they do the same."""
+    if not any(isinstance(step, KeyedStep) for step in steps) or np.array_equal(old, new):
+        return tuple(steps)
+    return tuple(
+        step.renumbered(old, new) if isinstance(step, KeyedStep) else step for step in steps
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,16 @@ from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
 from .bins import BinSource, resolve
-from .chain import Chain, FilterKeys, Positions, Renumber, Selector, Shape, WritingStep
+from .chain import (
+    Chain,
+    FilterKeys,
+    Positions,
+    Renumber,
+    Selector,
+    Shape,
+    WritingStep,
+    counted_anew,
+)
 from .image_steps import Apply, Unlike, different
 from .selection import Selection, Settled, select
 from .session import Session
@@ -187,6 +196,8 @@ class Action:
             if isinstance(step, Selector):
                 before = select(source, positions, keys, tuple(steps), self.comm.size)
                 positions, keys = self._keep(before, step)
+                if isinstance(step, Renumber):
+                    steps = [*counted_anew(steps, before.keys, keys)]
             else:
                 steps.append(step)
         return select(source, positions, keys, tuple(steps), self.comm.size)

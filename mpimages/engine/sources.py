@@ -21,7 +21,7 @@ from ..kernels.runs import Paths
 from ..readers.base import Handle, Header, Reader, Scratch
 from ..readers.byte_ranges import copy_axes
 from ..readers.options import Options
-from .chain import Chain, Positions, Shape
+from .chain import Chain, Positions, Shape, counted_anew
 from .selection import Settled, pick
 
 if TYPE_CHECKING:
@@ -569,5 +569,9 @@ def resolve_caches(chain: Chain) -> Chain:
         positions = (
             None if kept is None else pick(origin.positions, np.asarray(kept, dtype=np.int64))
         )
-        chain = Chain(origin.source, positions, chain.keys, (*origin.steps, *chain.steps))
+        steps = origin.steps
+        if kept is not None and chain.keys is not None:
+            old = pick(origin.keys, np.asarray(kept, dtype=np.int64))
+            steps = counted_anew(steps, old, chain.keys)
+        chain = Chain(origin.source, positions, chain.keys, (*steps, *chain.steps))
     return chain

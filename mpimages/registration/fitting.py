@@ -255,6 +255,7 @@ def _aligned(action: Action, images: Settled, options: Options) -> tuple[np.ndar
         shifts=shifts - np.median(shifts[placed], axis=0),
         quality=np.zeros(images.count),
         keys=np.asarray(images.keys, dtype=np.int64),
+        numbers=np.asarray(images.keys, dtype=np.int64)[:, None],
     )
     return _mean_of(action, images.take(placed), both, "cubic"), placed
 

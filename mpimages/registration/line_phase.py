@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Self
 
 import numpy as np
 
-from ..core.arguments import check_flag, check_int, check_number
+from ..core.arguments import check_int, check_number
 from ..core.public import public
-from ..core.text import expand_user, quote
+from ..core.text import quote
 from ..engine.chain import Shape, WritingStep
 from ..errors import FormatError
-from ..formats.output_names import LINE_PHASE_FORMAT, LINE_PHASE_VERSION, TEMPORARY
+from ..formats.output_names import LINE_PHASE_FORMAT, LINE_PHASE_VERSION
 
 __all__ = ["ORDERS", "CorrectLinePhase", "LinePhase", "check_phase"]
 
@@ -79,18 +77,12 @@ class LinePhase:
         FileExistsError
             Where there is another file; with `overwrite`, where it is no line phase.
         """
-        from ..writers.output.plain import to_json
+        from ..writers.output.plain import check_path, save_value, to_json
 
-        where = _check_path(path)
+        where = check_path(path)
         kind = {"format": LINE_PHASE_FORMAT, "version": LINE_PHASE_VERSION}
         content = to_json({**kind, **asdict(self)})
-        if check_flag(overwrite, "overwrite"):
-            _check_ours(where)
-        elif os.path.lexists(where):
-            if _read(where) == content:
-                return
-            raise FileExistsError(f"{where}: exists; overwrite=True replaces a line phase")
-        _replace(where, content)
+        save_value(where, content, overwrite, LinePhase.load, "line phase")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -101,7 +93,9 @@ class LinePhase:
         FormatError
             Where the file is none.
         """
-        where = _check_path(path)
+        from ..writers.output.plain import check_path
+
+        where = check_path(path)
         try:
             found = json.loads(_read(where))
             if not isinstance(found, dict) or found.pop("format", None) != LINE_PHASE_FORMAT:
@@ -117,49 +111,9 @@ class LinePhase:
             raise FormatError(f"{where}: is no line phase of mpimages: {error}") from None
 
 
-def _check_path(path: str | os.PathLike[str]) -> str:
-    text: object = None
-    with suppress(Exception):  # of a path-like object of any kind
-        text = os.fspath(path)
-    if not isinstance(text, str):
-        raise TypeError(f"path must be a string or path-like, got {quote(path)}")
-    if not text or "\0" in text:
-        raise ValueError(f"path must be one that a file can have, got {quote(path)}")
-    return expand_user(text)
-
-
 def _read(where: str) -> bytes:
     with open(where, "rb") as file:
         return file.read(LONGEST)
-
-
-def _check_ours(where: str) -> None:
-    """Raise FileExistsError where there is a file that is no line phase."""
-    try:
-        LinePhase.load(where)
-    except FileNotFoundError:
-        return
-    except FormatError as error:
-        raise FileExistsError(f"{error}; it is not replaced") from None
-
-
-def _replace(where: str, content: bytes) -> None:
-    """Write the file under a name of this process alone, then rename it."""
-    try:
-        descriptor, temporary = tempfile.mkstemp(TEMPORARY, ".", os.path.dirname(where) or ".")
-        try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            os.replace(temporary, where)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        error.filename, error.filename2 = where, None
-        raise
 
 
 def _check_finite(value: object, name: str) -> float:

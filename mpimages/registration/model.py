@@ -6,8 +6,9 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +21,15 @@ from ..errors import FormatError, not_found
 from ..formats.output_names import END_BYTES, REGISTRATION_END, with_registration_end
 from ..formats.output_names import REGISTRATION_FORMAT as FORMAT
 from ..formats.output_names import REGISTRATION_VERSION as VERSION
-from ..writers.output.plain import write_small
+from ..writers.output.plain import check_path, save_value
 
 if TYPE_CHECKING:
     from ..images import Images
 
-__all__ = ["RegistrationModel"]
+__all__ = ["RegistrationModel", "as_bytes", "largest", "lengths"]
 
-METHODS = ("rigid", "planar", "piecewise")
-ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns")
+ENDINGS = (".json", ".npz")
+ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns", "numbers")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +56,9 @@ class RegistrationModel:
         What the images were compared with.
     rows, columns : (r,) and (c,) float64 ndarray
         The grid of method 'piecewise', in pixels; else a node in the middle.
+    numbers : (n, k) int64 ndarray
+        Which images of the recording each one is, from 0: k is 1, or that of `timeBin`. By default
+        the keys.
     """
 
     shifts: np.ndarray
@@ -65,9 +69,12 @@ class RegistrationModel:
     reference: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
+    numbers: np.ndarray = None  # type: ignore[assignment]
     options: JsonObject = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", np.reshape(self.keys, (-1, 1)))
         for name in ARRAYS:
             array = np.array(getattr(self, name))
             array.flags.writeable = False
@@ -77,20 +84,32 @@ class RegistrationModel:
     @property
     def lost(self) -> list[int]:
         """The keys of the images that could not be placed. Local."""
+        return list(self._lost)
+
+    @cached_property
+    def _lost(self) -> list[int]:
         axes = tuple(range(1, self.shifts.ndim))
-        return [int(key) for key in self.keys[np.isnan(self.shifts).any(axis=axes)]]
+        found: list[int] = self.keys[np.isnan(self.shifts).any(axis=axes)].tolist()
+        return found
 
     def toArray(self) -> np.ndarray:
         """The shifts, an array of its own. Local."""
         return self.shifts.copy()
 
-    def transform(self, images: Images) -> Images:
-        """``images.applyRegistration(self)``. Collective; lazy."""
-        return images.applyRegistration(self)
+    def transform(
+        self,
+        images: Images,
+        fill: float | str = "edge",
+        order: str = "linear",
+        dtype: object = None,
+        scale: float | Sequence[float] = 1.0,
+    ) -> Images:
+        """``images.applyRegistration(self, fill, order, dtype, scale)``. Collective; lazy."""
+        return images.applyRegistration(self, fill, order, dtype, scale)
 
     def __repr__(self) -> str:
-        moved = np.abs(self.shifts[~np.isnan(self.shifts)])
-        found = f"{float(moved.max()):.2f}" if len(moved) else "none"
+        most = largest(self.shifts)
+        found = "none" if most is None else f"{most:.2f}"
         lost = self.lost
         few = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         return "\n".join(
@@ -116,29 +135,25 @@ class RegistrationModel:
     # -- on the disk -----------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Write the model as JSON, or as NPZ where the name ends so. Local: call it on one rank.
+        """Write the model as JSON, or as NPZ where the name ends so.
 
-        The file ends with the CRC-32 of its bytes, which `load` and `mpimages.verify` compare.
+        Local; several ranks may write the same. The file ends with the CRC-32 of its bytes, which
+        `load` and `mpimages.verify` compare.
+
+        Parameters
+        ----------
+        path : path
+            Of the file: whole or absent. One with the same content stays as it is.
+        overwrite : bool
+            Replace another model.
 
         Raises
         ------
         FileExistsError
-            Where there is something already and `overwrite` is False.
+            Where there is another file; with `overwrite`, where it is no model.
         """
-        target = Path(path)
-        if target.suffix not in (".json", ".npz"):
-            raise ValueError(f"save: the name of a model ends in .json or .npz, got {quote(path)}")
-        about = {"format": FORMAT, "version": VERSION, "method": self.method}
-        about |= {"dims": list(self.dims), "options": self.options}
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} exists; give overwrite=True to replace it")
-        if target.suffix == ".npz":
-            content = _as_npz(np.array(json.dumps(about)), arrays)
-        else:
-            text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
-            content = with_registration_end(f"{text[:-1]}, ".encode())
-        write_small(str(target), content)
+        where = check_path(path)
+        save_value(where, as_bytes(self, where), overwrite, self.load, "registration model")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RegistrationModel:
@@ -149,7 +164,9 @@ class RegistrationModel:
         FormatError
             Where the file is damaged or no model.
         """
-        source = Path(path)
+        from .finders import METHODS
+
+        source = Path(check_path(path))
         if not source.is_file():
             raise not_found(str(source), f"{source}: no such file")
         try:
@@ -170,6 +187,36 @@ class RegistrationModel:
             raise FormatError(f"{source}: not a registration model: {error}") from None
 
 
+def as_bytes(model: RegistrationModel, path: str) -> bytes:
+    """A model as the content of a file of this name. Local."""
+    if not path.endswith(ENDINGS):
+        raise ValueError(f"save: the name of a model ends in .json or .npz, got {quote(path)}")
+    about = {"format": FORMAT, "version": VERSION, "method": model.method}
+    about |= {"dims": list(model.dims), "options": model.options}
+    arrays = {name: getattr(model, name) for name in ARRAYS}
+    if path.endswith(".npz"):
+        return _as_npz(np.array(json.dumps(about)), arrays)
+    text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
+    return with_registration_end(f"{text[:-1]}, ".encode())
+
+
+def lengths(shifts: np.ndarray) -> np.ndarray:
+    """How far each image has moved along rows and columns together, (n,); of blocks the mean shift.
+
+    In pixels; NaN where a shift is.
+    """
+    whole = shifts if shifts.ndim == 2 else shifts.mean(axis=1)
+    found: np.ndarray = np.sqrt((whole[:, :2] ** 2).sum(axis=1))
+    return found
+
+
+def largest(shifts: np.ndarray) -> float | None:
+    """The largest of the `lengths`; None where all images are lost."""
+    found = lengths(shifts)
+    placed = found[~np.isnan(found)]
+    return float(placed.max()) if len(placed) else None
+
+
 def _plain(array: np.ndarray) -> Any:
     """Nested lists; NaN as None, because JSON has none."""
     if array.dtype.kind != "f" or not np.isnan(array).any():
@@ -180,7 +227,7 @@ def _plain(array: np.ndarray) -> Any:
 
 
 def _array(name: str, values: Any) -> np.ndarray:
-    kind = np.int64 if name == "keys" else np.float64
+    kind = np.int64 if name in ("keys", "numbers") else np.float64
     return np.array(values, dtype=kind)
 
 
@@ -241,6 +288,8 @@ def _check(model: RegistrationModel) -> None:
             ("shifts", not np.isinf(model.shifts).any()),
             ("quality", model.quality.shape == (n,)),
             ("keys", bool((np.diff(model.keys) > 0).all())),
+            ("numbers", model.numbers.ndim == 2 and len(model.numbers) == n),
+            ("numbers", bool((np.diff(model.numbers.reshape(-1)) > 0).all())),
             ("reference", model.reference.shape == dims),
             ("rows and columns", model.rows.ndim == model.columns.ndim == 1 and nodes > 0),
             ("rows", bool((np.diff(model.rows) > 0).all())),

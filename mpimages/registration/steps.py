@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 
 from ..core.arguments import check_choice, check_dtype, check_number
 from ..core.text import quote
-from ..engine.chain import Positions, Shape, WritingStep
+from ..engine.bins import recorded
+from ..engine.chain import Chain, KeyedStep, Positions, Renumber, Shape
 from ..engine.image_steps import PixelSize
 from ..engine.repairs import real_dtype
+from .line_phase import ORDERS
 from .model import RegistrationModel
 
 __all__ = ["Registered", "registered"]
 
-ORDERS = {"linear": 1, "cubic": 3}
-
 
 def registered(
-    model: RegistrationModel,
-    dims: Shape | None,
-    dtype: np.dtype | None,
-    keys: Positions | None,
-    fill: object,
-    order: object,
-    kind: object,
-    scale: Any,
+    model: RegistrationModel, chain: Chain, fill: object, order: object, kind: object, scale: Any
 ) -> Registered:
-    """The step that a user asks for, checked as far as dims, dtype and keys are known."""
+    """The step that a user asks for, checked as far as the images are known."""
     chosen = check_choice(order, "order", ORDERS)
     if isinstance(fill, str):
         value = {"edge": None, "nan": float("nan")}[check_choice(fill, "fill", ("edge", "nan"))]
@@ -45,14 +39,86 @@ def registered(
             f"scale must be one number above 0, or {len(model.dims)}, got {quote(scale)}"
         )
     step = Registered(model, chosen, value, wanted, factors)
-    step.dims(dims)
-    step.dtype(dtype)
-    if keys is not None:
-        step.places(keys)
-    return step
+    step.dims(chain.dims)
+    step.dtype(chain.dtype)
+    return step.of_images(*_which_images(model, chain))
 
 
-class Registered(WritingStep):
+def _which_images(model: RegistrationModel, chain: Chain) -> tuple[np.ndarray, np.ndarray]:
+    """The keys of a chain's images, and the places of these images in the model. Local.
+
+    A place is -1 where the model has none, and a filter may still leave the image out.
+
+    Raises
+    ------
+    ValueError
+        Where a key means another image than in the model, or only an action can tell.
+    """
+    if chain.positions is None or chain.keys is None or Renumber in map(type, chain.steps):
+        raise ValueError(
+            "applyRegistration: only an action can tell which images these are; call count() "
+            "of them first, or filter them afterwards"
+        )
+    keys = np.asarray(chain.keys, dtype=np.int64)
+    numbers, total = recorded(chain.source, chain.positions)
+    if numbers.shape[1] == 1 and _are_copies(model, keys, numbers[:, 0], total):
+        places = _find(model.keys, keys)
+    elif numbers.shape[1] == 1 < model.numbers.shape[1]:
+        places = _find(model.numbers.reshape(-1), numbers[:, 0])
+        places = np.where(places < 0, -1, places // model.numbers.shape[1])
+    else:
+        places = _find(model.keys, keys)
+        _check_same(model, keys, numbers, places)
+    if chain.count is not None and (places < 0).any():
+        raise _missing(keys[places < 0][0])
+    return keys, places
+
+
+def _are_copies(
+    model: RegistrationModel, keys: np.ndarray, numbers: np.ndarray, total: int
+) -> bool:
+    """Whether images are a recording of its own, of just as many as were fitted: another channel,
+    or what another program has made of the fitted ones."""
+    all_keys = np.arange(total)
+    return np.array_equal(model.keys, all_keys) and np.array_equal(keys, numbers)
+
+
+def _check_same(
+    model: RegistrationModel, keys: np.ndarray, numbers: np.ndarray, places: np.ndarray
+) -> None:
+    """Raise ValueError unless keys mean the same images of the recording as in the model."""
+    mine, fitted = numbers.shape[1], model.numbers.shape[1]
+    if mine != fitted:
+        raise ValueError(
+            f"applyRegistration: an image here is made of {mine} of the recording, and one that "
+            f"was fitted of {fitted}; call applyRegistration before timeBin, or fit such bins"
+        )
+    known = np.flatnonzero(places >= 0)
+    other = known[(numbers[known] != model.numbers[places[known]]).any(axis=1)]
+    if len(other):
+        at = other[0]
+        raise ValueError(
+            f"applyRegistration: key {keys[at]} is image {numbers[at, 0]} of the recording here, "
+            f"and image {model.numbers[places[at], 0]} in the model: renumber, timeBin and a "
+            "start other than the first image count keys anew. Load and bin these images as "
+            "those that were fitted, and leave some out with filterOnKeys, which keeps the keys"
+        )
+
+
+def _find(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The places of wanted values among known ascending ones, -1 where they are not."""
+    places = np.searchsorted(known, wanted)
+    found: np.ndarray = np.where(np.append(known, -1)[places] == wanted, places, -1)
+    return found
+
+
+def _missing(key: int) -> ValueError:
+    return ValueError(
+        f"applyRegistration: the model has no image with key {key}; it is one of other images"
+    )
+
+
+class Registered(KeyedStep):
     """Move what is seen in each image back by its shift; an image that is lost stays as it is.
 
     `fill` is None where the nearest pixel of the edge is repeated. `kind` is the result's dtype, or
@@ -71,7 +137,9 @@ class Registered(WritingStep):
     ) -> None:
         self.method = model.method
         self.model_dims = model.dims
+        # The keys of the images, and the places of their shifts.
         self.keys = model.keys
+        self.at = np.arange(len(model.keys))
         self.order = order
         self.fill = "edge" if fill is None else float(fill)
         self.kind = kind
@@ -93,6 +161,12 @@ class Registered(WritingStep):
                     f"applyRegistration: a model of images of dims {self.model_dims} with scale "
                     f"{self.scale} is not one of images of dims {dims}; scale is the number of "
                     "pixels of these images for each pixel of those"
+                )
+            if self.method != "rigid" and self.scale[2:] not in ((), (1.0,)):
+                raise ValueError(
+                    f"applyRegistration: a model of method {self.method!r} has shifts for each "
+                    f"plane: the planes are those that were fitted, and scale is "
+                    f"{(*self.scale[:2], 1.0)}, not {self.scale}"
                 )
         return dims
 
@@ -122,16 +196,23 @@ class Registered(WritingStep):
         """Return the result's pixel size: it stays."""
         return size
 
-    def places(self, keys: Positions | Sequence[object] | np.ndarray) -> np.ndarray:
-        """The model's places of some keys; ValueError where it has none."""
+    def of_images(self, keys: np.ndarray, places: np.ndarray) -> Self:
+        """Return the step for images with these keys, whose shifts are at these places."""
+        step = copy(self)
+        step.keys, step.at = keys, places
+        return step
+
+    def renumbered(self, old: Positions, new: Positions) -> Self:
+        """See `KeyedStep`."""
+        places = _find(self.keys, np.asarray(old, dtype=np.int64))
+        return self.of_images(np.asarray(new, dtype=np.int64), np.append(self.at, -1)[places])
+
+    def places(self, keys: Sequence[object] | np.ndarray) -> np.ndarray:
+        """The places of the shifts of some keys; ValueError where there are none."""
         wanted = np.asarray(keys, dtype=np.int64)
-        places = np.searchsorted(self.keys, wanted)
-        there = np.append(self.keys, -1)[places] == wanted
-        if not there.all():
-            raise ValueError(
-                f"applyRegistration: the model has no image with key {int(wanted[~there][0])}; it "
-                "is one of other images"
-            )
+        places: np.ndarray = np.append(self.at, -1)[_find(self.keys, wanted)]
+        if (places < 0).any():
+            raise _missing(wanted[places < 0][0])
         return places
 
     def run_into(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.ranges import runs_of
+from ..registration.model import lengths
 from .correction import EIGHTHS, Correction, sharpness
 from .gathering import Recording
 from .judgement import NOTE, WARNING, Finding, Judged, labelled
@@ -120,7 +121,7 @@ def _sizes(shifts: np.ndarray, keys: np.ndarray) -> JsonObject | None:
         return None
     known = shifts[there]
     whole = known.mean(axis=1)
-    size = np.sqrt((whole[:, :2] ** 2).sum(axis=1))
+    size = lengths(known)
     at = int(size.argmax())
     blocks = None
     if shifts.shape[1] > 1:

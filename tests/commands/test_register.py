@@ -12,6 +12,8 @@ import pytest
 import tifffile
 
 from mpimages import FormatError, RegistrationModel
+from mpimages.commands import registering
+from mpimages.registration.finders import METHODS
 
 from ..support.data import moved, same_bits
 
@@ -58,7 +60,7 @@ def test_the_images_are_those_of_the_methods(command, tsc, movie, shared_path):
         "model": "out.h5.registration.npz",
         "method": "rigid",
         "images": 14,
-        "largest_shift": np.abs(model.shifts).max(),
+        "largest_shift": pytest.approx(np.hypot(*model.shifts.T).max()),
         "lost": [],
     }
     said = command("register", "r", "again.h5")
@@ -93,6 +95,23 @@ def test_a_fit_has_its_options(command, tsc, movie, shared_path):
     assert same_bits(RegistrationModel.load("q.h5.registration.npz").reference, reference)
 
 
+@pytest.mark.few_ranks
+def test_the_defaults_may_be_said(command, movie):
+    """The reference, too, is made within --max-shift, and a job goes on whoever says them."""
+    far = ("--max-shift", "2")
+    command("register", "r", "a.h5", *far)
+    command("register", "r", "b.h5", *far, "--nimages", "400", "--seed", "0")
+    a, b = (Path(f"{name}.h5.registration.npz").read_bytes() for name in "ab")
+    assert a == b
+    command("register", "r", "c.h5")
+    narrow, wide = (RegistrationModel.load(f"{name}.h5.registration.npz") for name in "ac")
+    assert not same_bits(narrow.reference, wide.reference)
+
+
+def test_methods_are_those_of_the_library():
+    assert registering.METHODS == METHODS
+
+
 def test_a_stored_model_moves_other_images(command, comm, tsc, movie, shared_path):
     double = np.repeat(np.repeat(movie[0], 2, axis=1), 2, axis=2)
     if comm.rank == 0:
@@ -109,6 +128,8 @@ def test_a_stored_model_moves_other_images(command, comm, tsc, movie, shared_pat
     assert same_bits(tifffile.imread("b.tif"), wanted.toArray())
     assert not Path("b.tif.registration.npz").exists()
     assert "dims" in command("register", "double.tif", "c.tif", "--apply-model", "m.npz", code=1)
+    late = ("register", "r", "d.tif", "--apply-model", "m.npz", "--start", "3")
+    assert "key 0 is image 3" in command(*late, code=1)
     command("register", "r", "d.tif", "--apply-model", "m.npz", "--stop", "5")
     part = images = tsc.loadImages(str(shared_path / "r"), stopIdx=5)
     wanted = part.applyRegistration(RegistrationModel.load("m.npz"))
@@ -181,7 +202,7 @@ def test_a_full_disk_leaves_no_model(command, comm, movie, shared_path, monkeypa
         raise OSError(28, "No space left on device", "m.npz")
 
     before = sorted(os.listdir())
-    monkeypatch.setattr("mpimages.registration.model.write_small", full)
+    monkeypatch.setattr("mpimages.writers.output.plain.write_small", full)
     assert "No space left on device" in command("register", "r", "o.h5", code=1)
     comm.barrier()
     assert sorted(os.listdir()) == before

@@ -1,6 +1,7 @@
 """Fits against known motion, models on the disk, and Thunder's spelling. Collective."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mpimages.engine.runner import Action
 from mpimages.formats.output_names import with_registration_end
 from mpimages.registration.finders import Options
 from mpimages.registration.fitting import shifts_bytes
+from mpimages.registration.model import largest
 from mpimages.simulated import example
 
 pytestmark = pytest.mark.ranks
@@ -104,6 +106,63 @@ def test_planes_of_a_volume(tsc, moving, fitted):
     assert np.abs(back[..., 0].astype(float) - alone.toArray()).mean() < 1
 
 
+@pytest.mark.parametrize("scale", [2, (1, 1, 2)])
+def test_planes_that_were_not_fitted_are_refused(tsc, scale):
+    middle = np.array([7.5])
+    model = RegistrationModel(
+        np.zeros((1, 2, 2)),
+        np.ones(1),
+        [0],
+        (16, 16, 2),
+        "planar",
+        np.zeros((16, 16, 2)),
+        middle,
+        middle,
+    )
+    factors = np.broadcast_to(scale, 3)
+    images = tsc.loadImagesFromArray(np.zeros((1, *(factors * (16, 16, 2))), "u1"))
+    with pytest.raises(ValueError, match="'planar' has shifts for each plane"):
+        images.applyRegistration(model, scale=scale)
+    with pytest.raises(ValueError, match="'planar' has shifts for each plane"):
+        images.apply(np.copy).applyRegistration(model, scale=scale).mean()
+    wide = tsc.loadImagesFromArray(np.zeros((1, 32, 32, 2), "u1"))
+    assert wide.applyRegistration(model, scale=(2, 2, 1)).mean().shape == (32, 32, 2)
+
+
+def test_the_largest_shift_is_within_the_plane():
+    model = still_model([3, 4, 5])
+    shifts = np.array([[3.0, 4.0], [-1.0, 0.0], [np.nan, np.nan]])
+    assert largest(shifts) == 5
+    assert "largest shift: 5.00 pixels" in repr(replace(model, shifts=shifts))
+    assert replace(model, shifts=shifts).lost == [5]
+    assert largest(np.full((3, 2), np.nan)) is None
+    volumes = replace(
+        model, shifts=np.array([[3.0, 4, 9]] * 3), dims=(16, 16, 2), reference=np.zeros((16, 16, 2))
+    )
+    assert largest(volumes.shifts) == 5
+    planar = replace(volumes, method="planar", shifts=np.array([[[6.0, 8], [0, 0]]] * 3))
+    assert largest(planar.shifts) == 5
+
+
+def test_transform_takes_what_applying_does(moving, fitted):
+    some = moving.filterOnKeys(lambda key: key < 2)
+    given = {"fill": "nan", "order": "cubic", "dtype": "float64", "scale": 1.0}
+    wanted = some.applyRegistration(fitted, **given).toArray()
+    assert np.array_equal(fitted.transform(some, **given).toArray(), wanted, equal_nan=True)
+
+
+def test_a_reference_is_made_within_its_reach(moving):
+    some = moving.filterOnKeys(lambda key: key < 20)
+    near = some.referenceImage(maxShift=2)
+    assert np.array_equal(near, some.fitRegistration(maxShift=2).reference)
+    assert not np.array_equal(near, some.referenceImage())
+    with pytest.raises(ValueError, match="maxShift"):
+        some.referenceImage(maxShift=1000)
+    if moving.session.comm.size > 1:
+        with pytest.raises(Exception, match="rank"):
+            some.referenceImage(maxShift=2 + moving.session.comm.rank)
+
+
 @pytest.mark.parametrize("method", ["rigid", "planar"])
 def test_two_planes_move_along_rows_and_columns_alone(tsc, moving, method):
     """They tell nothing of a shift along the pages, and that must not lose the rest."""
@@ -165,22 +224,144 @@ def test_images_that_the_model_has_not(moving, fitted, tsc):
     with pytest.raises(ValueError, match=r"no image with key 300"):
         others.applyRegistration(fitted)
     with pytest.raises(ValueError, match=r"no image with key 300"):
-        others.filter(lambda image: True).applyRegistration(fitted).mean()
+        others.filter(lambda key, image: True).applyRegistration(fitted).mean()
+    placed = others.filter(lambda key, image: key < 300).applyRegistration(fitted)
+    assert placed.count() == 300  # what the model has not was left out
     some = moving.filterOnKeys(lambda key: key % 2 == 1).applyRegistration(fitted)
     assert np.array_equal(some[5], moving.applyRegistration(fitted)[5])
 
 
+def still_model(keys, numbers=None, dims=(16, 16)):
+    """A model by which the image with key k moves by k rows."""
+    keys = np.asarray(keys)
+    shifts = np.stack([keys, 0 * keys], axis=1).astype(float)
+    middle = [np.array([(n - 1) / 2]) for n in dims]
+    return RegistrationModel(
+        shifts, np.ones(len(keys)), keys, dims, "rigid", np.zeros(dims), *middle, numbers
+    )
+
+
+def row_of(images):
+    """Which row of each image came to row 0."""
+    return [int(image[0, 0]) for image in images.toArray()]
+
+
+@pytest.fixture
+def rows(tsc):
+    """Eight images that have in each pixel the number of its row."""
+    return tsc.loadImagesFromArray(np.tile(np.arange(16, dtype="u1")[None, :, None], (8, 1, 16)))
+
+
+def test_keys_that_are_counted_anew_are_refused(rows, tsc, comm, shared_path):
+    model = still_model(range(8))
+    late = rows.filterOnKeys(lambda key: key >= 3)
+    assert row_of(late.applyRegistration(model)) == [3, 4, 5, 6, 7]
+    with pytest.raises(ValueError, match=r"key 0 is image 3 .* image 0 in the model.*filterOnKeys"):
+        late.renumber().applyRegistration(model)
+    with pytest.raises(ValueError, match=r"made of 2 .* fitted of 1"):
+        rows.timeBin(2).applyRegistration(model)
+    with pytest.raises(ValueError, match=r"made of 1 .* fitted of 1|key 0 is image 4"):
+        rows.filterOnKeys(lambda key: key >= 4).timeBin(1).applyRegistration(model)
+    with pytest.raises(ValueError, match=r"call count\(\)"):
+        rows.filter(lambda key, image: True).renumber().applyRegistration(model)
+    if comm.rank == 0:
+        np.save(shared_path / "rows.npy", np.zeros((8, 16, 16), "u1"))
+    comm.barrier()
+    path = str(shared_path / "rows.npy")
+    with pytest.raises(ValueError, match="key 0 is image 3"):
+        tsc.loadImages(path, startIdx=3).applyRegistration(model)
+    assert tsc.loadImages(path, stopIdx=3).applyRegistration(model).count() == 3
+    part = tsc.loadImages(path, startIdx=3)
+    fitted_part = still_model(range(5), np.arange(3, 8)[:, None])
+    assert part.applyRegistration(fitted_part).count() == 5
+    with pytest.raises(ValueError, match="key 0 is image 0"):
+        tsc.loadImages(path, stopIdx=5).applyRegistration(fitted_part)
+    # A file of its own with just these images: another channel, or what was exported.
+    assert tsc.loadImagesFromArray(np.zeros((5, 16, 16))).applyRegistration(fitted_part)
+
+
+def test_renumbered_images_can_be_fitted_and_moved(moving, fitted):
+    late = moving.filterOnKeys(lambda key: key >= 290).renumber()
+    model = late.fitRegistration(fitted.reference)
+    assert model.keys.tolist() == list(range(10))
+    assert model.numbers[:, 0].tolist() == list(range(290, 300))
+    assert np.abs(model.shifts - fitted.shifts[290:]).max() < 0.05
+    assert late.applyRegistration(model).count() == 10
+    with pytest.raises(ValueError, match="key 0 is image 0"):
+        moving.filterOnKeys(lambda key: key < 10).applyRegistration(model)
+
+
+def test_images_move_by_the_shifts_of_their_bins(moving, rows):
+    model = still_model(range(4), np.arange(8).reshape(4, 2))
+    assert row_of(rows.applyRegistration(model)) == [0, 0, 1, 1, 2, 2, 3, 3]
+    late = rows.filterOnKeys(lambda key: key >= 5).renumber()
+    assert row_of(late.applyRegistration(model)) == [2, 3, 3]
+    assert row_of(rows.timeBin(2).applyRegistration(model)) == [0, 1, 2, 3]
+    unknown = rows.filter(lambda key, image: key >= 5).renumber()
+    unknown.count()
+    assert row_of(unknown.applyRegistration(model)) == [2, 3, 3]
+    kept = rows.filterOnKeys(lambda key: key >= 4).renumber().cache().timeBin(2).cache()
+    with pytest.raises(ValueError, match="key 0 is image 4"):
+        kept.applyRegistration(model)
+    assert row_of(kept.applyRegistration(still_model(range(2), [[4, 5], [6, 7]]))) == [0, 1]
+    kept = rows.filter(lambda key, image: key < 8)
+    assert row_of(kept.applyRegistration(still_model(range(8)))) == list(range(8))
+    some = moving.filterOnKeys(lambda key: 20 <= key < 40)
+    binned = some.timeBin(4).fitRegistration()
+    assert binned.numbers.tolist() == np.arange(20, 40).reshape(5, 4).tolist()
+    assert some.applyRegistration(binned).count() == 20
+    with pytest.raises(ValueError, match="no image with key 0"):
+        moving.applyRegistration(binned)
+    with pytest.raises(ValueError, match="one of their bins"):
+        some.report("report.html", registration=binned)
+
+
+@pytest.mark.parametrize("how", ["known", "unknown", "cached"])
+def test_keys_may_be_counted_anew_once_the_images_are_moved(rows, how):
+    moved_back = rows.applyRegistration(still_model(range(8)))
+    if how == "cached":
+        moved_back.cache()
+    if how == "unknown":
+        late = moved_back.filter(lambda key, image: key >= 3).renumber()
+    else:
+        late = moved_back.filterOnKeys(lambda key: key >= 3).renumber()
+    moved_back.uncache()
+    assert late.keys().collect() == [0, 1, 2, 3, 4]
+    assert row_of(late) == [3, 4, 5, 6, 7]
+    assert row_of(late.filterOnKeys(lambda key: key > 1).renumber()) == [5, 6, 7]
+
+
 @pytest.mark.parametrize("ending", [".json", ".npz"])
-def test_a_model_comes_back_from_the_disk(fitted, tsc, shared_path, ending):
+def test_a_model_comes_back_from_the_disk(fitted, comm, shared_path, monkeypatch, ending):
+    monkeypatch.setenv("HOME", str(shared_path))
     path = shared_path / f"model{ending}"
-    if tsc.rank == 0:
-        fitted.save(path)
-        with pytest.raises(FileExistsError):
-            fitted.save(path)
-        fitted.save(path, overwrite=True)
-        assert [p.name for p in shared_path.iterdir()] == [path.name]
-    tsc.loadImagesFromArray(np.zeros((1, 2, 2))).mean()  # all are here
-    assert RegistrationModel.load(path) == fitted
+    fitted.save(f"~/model{ending}")
+    fitted.save(path)  # says the same already
+    assert RegistrationModel.load(f"~/model{ending}") == fitted
+    other = still_model(range(3))
+    comm.barrier()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        other.save(path)
+    comm.barrier()
+    other.save(path, overwrite=True)
+    assert RegistrationModel.load(path) == other
+    comm.barrier()
+    assert [p.name for p in shared_path.iterdir()] == [path.name]
+
+
+def test_nothing_but_a_model_is_replaced(comm, shared_path, fitted):
+    path = shared_path / "mine.json"
+    if comm.rank == 0:
+        path.write_text('{"mine": 1}')
+    comm.barrier()
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match=r"mine\.json"):
+            fitted.save(path, overwrite)
+    assert path.read_text() == '{"mine": 1}'
+    with pytest.raises(TypeError, match="overwrite"):
+        fitted.save(path, "no")
+    with pytest.raises(TypeError, match="path"):
+        fitted.save(None)
 
 
 def test_what_is_no_model_is_refused(tmp_path, fitted):

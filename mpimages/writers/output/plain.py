@@ -6,14 +6,17 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from ...core.arguments import check_flag
 from ...core.cleanup import quietly
-from ...formats.output_names import TEMPORARY
+from ...core.text import expand_user, quote
+from ...errors import FormatError
+from ...formats.output_names import TEMPORARY, hidden_path
 
 
 def to_json(fields: Mapping[str, object]) -> bytes:
@@ -72,9 +75,9 @@ def plain_index(index: Iterable[object], count: int) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def write_small(path: str, content: bytes) -> None:
+def write_small(path: str, content: bytes, temporary: str | None = None) -> None:
     """Write a small file so that, after a crash too, it is there whole or not at all."""
-    temporary = path + TEMPORARY
+    temporary = path + TEMPORARY if temporary is None else temporary
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -86,6 +89,58 @@ def write_small(path: str, content: bytes) -> None:
             os.unlink(temporary)
         error.filename, error.filename2 = path, None
         raise
+
+
+def save_value(
+    path: str, content: bytes, overwrite: object, load: Callable[[str], object], what: str
+) -> None:
+    """Write a value that all ranks have. Local; several ranks may write the same at a time.
+
+    A file with just this content stays. `load` raises FormatError where a file has no such value,
+    and `what` is what messages call it.
+
+    Raises
+    ------
+    FileExistsError
+        Where there is another file; with `overwrite`, where it is none that `load` reads.
+    """
+    if check_flag(overwrite, "overwrite"):
+        try:
+            load(path)
+        except FileNotFoundError:
+            pass
+        except FormatError as error:
+            raise FileExistsError(f"{error}; it is not replaced") from None
+    elif os.path.lexists(path):
+        if os.path.isfile(path) and _has(path, content):
+            return
+        raise FileExistsError(f"{path} exists; overwrite=True replaces a {what}")
+    write_small(path, content, hidden_path(path, f"-{os.urandom(8).hex()}{TEMPORARY}"))
+
+
+def _has(path: str, content: bytes) -> bool:
+    if os.path.getsize(path) != len(content):
+        return False
+    with open(path, "rb") as file:
+        return file.read() == content
+
+
+def check_path(path: object) -> str:
+    """Return the path of a small file, with ~ expanded. Local.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless a file can have it.
+    """
+    text: object = None
+    with suppress(Exception):  # of a path-like object of any kind
+        text = os.fspath(path)  # type: ignore[call-overload]
+    if not isinstance(text, str):
+        raise TypeError(f"path must be a string or path-like, got {quote(path)}")
+    if not text or "\0" in text:
+        raise ValueError(f"path must be one that a file can have, got {quote(path)}")
+    return expand_user(text)
 
 
 def sync_directory(path: str) -> None:
