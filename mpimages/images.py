@@ -568,7 +568,11 @@ class Images(Collection):
     @action
     @stoppable
     def referenceImage(
-        self, nimages: int = 400, seed: int = 0, maxShift: float | Sequence[float] | None = None
+        self,
+        nimages: int = 400,
+        seed: int = 0,
+        maxShift: float | Sequence[float] | None = None,
+        method: str = "rigid",
     ) -> np.ndarray:
         """A sharp mean of evenly spaced images, to register all to. Collective; an action.
 
@@ -585,6 +589,8 @@ class Images(Collection):
             Which one of each part.
         maxShift : float, or one for each axis, optional
             As in `fitRegistration`.
+        method : {'rigid', 'planar', 'piecewise'}
+            As in `fitRegistration`: but for 'rigid', planes of volumes are placed one by one.
 
         Returns
         -------
@@ -603,7 +609,7 @@ class Images(Collection):
         begun, images = self.records.begin("referenceImage", least=1)
         known = begun.known(images)
         check_dims("referenceImage", known.dims)
-        options = Options.checked(known.dims, "rigid", maxShift, None, None)
+        options = Options.checked(known.dims, method, maxShift, None, None)
         begun.together((number, chosen, options)).agree()
         return build_reference(begun, known, number, chosen, options)
 

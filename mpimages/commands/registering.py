@@ -363,8 +363,8 @@ def _fit(
 ) -> RegistrationModel:
     given = registering.given
     if reference is None and ("nimages" in given or "seed" in given):
-        reach = _options_of(images, registering).whole(dims_of(images)).reach
-        reference = images.referenceImage(*_chosen(given), reach)
+        method, far = registering.method or "rigid", registering.asked[0]
+        reference = images.referenceImage(*_chosen(given), far, method)
     return images.fitRegistration(reference, registering.method or "", *registering.asked)
 
 

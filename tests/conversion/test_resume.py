@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +99,13 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
             else:
                 job.kill(job.ranks()[:1])
             job.wait()
-        if not (place / name).exists():
+        if (place / name).exists():
+            duration *= 0.8  # less runs beside it now
+        else:
             nothing_loads(place)
-            resumed += any(place.rglob("journal-*"))
+            has_recorded = any(place.rglob("journal-*"))
+            resumed += has_recorded
+            duration *= 1.0 if has_recorded else 1.1
         again = moments.choice((1, 2, 3))
         run(again, "convert.py", root / source, place / name, 3 * memory, 0, *given)
         assert list(contents(place / name).values()) == list(contents(whole).values())
@@ -162,7 +167,8 @@ def test_a_signal_ends_a_fit_and_leaves_nothing(moving, quick_path):
     with Job(2, "process.py", moving, quick_path / "s", *options) as job:
         until_it_writes(job, quick_path)
         for rank in job.ranks():
-            os.kill(rank, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # the launcher may have been quicker
+                os.kill(rank, signal.SIGTERM)
         assert job.wait() == 75, job.output
     assert list(quick_path.iterdir()) == []
 
