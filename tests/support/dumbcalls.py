@@ -478,7 +478,15 @@ CALLS = [
         {"bad": np.zeros((4, 5), bool)},
         {"bad": ("bad", [*PATTERN, 3, np.zeros((4, 5)), np.ones((4, 5), bool)])},
     ),
-    Call("moving", "referenceImage", {}, wrong(nimages=[*d.COUNT, 1], seed=d.INTEGER)),
+    Call(
+        "moving",
+        "referenceImage",
+        {},
+        {
+            **wrong(nimages=[*d.COUNT, 1], seed=d.INTEGER),
+            **{name: FITTING[name] for name in ("maxShift", "method")},
+        },
+    ),
     Call("moving", "fitRegistration", {}, FITTING),
     Call("moving", "applyRegistration", {"model": MODEL}, {"model": ("model", MODELS), **MOVED}),
     Call("moving", "register", {}, {**FITTING, **{k: v for k, v in MOVED.items() if k != "scale"}}),
