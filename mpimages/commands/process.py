@@ -108,4 +108,4 @@ def command(
     run.say(told_of_series(found))
     run.say(told_of_model(found))
     if report is not None:
-        run.say(f"{report}: the report of {model.keys.size:,} registered images")
+        run.say(f"{report}: the report of {model.keys.size:,} images and their registration")

@@ -73,7 +73,7 @@ def test_it_is_all_steps_in_one(command, tsc, movie, shared_path, out):
         assert max(sizes) <= 20_000
     said = command("process", "r", out, *options, "--overwrite")
     assert f"{out}: 1,920 series of 7 values" in said
-    assert "r.html: the report of 14 registered images" in said
+    assert "r.html: the report of 14 images and their registration" in said
     assert sorted(os.listdir()) == sorted(
         ["r", "dark.tif", "r.html", out, f"{out}.registration.npz"]
     )
