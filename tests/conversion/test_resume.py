@@ -164,7 +164,8 @@ def test_a_process_killed_at_any_moment_goes_on(moving, quick_path):
 
 def test_a_signal_ends_a_fit_and_leaves_nothing(moving, quick_path):
     options = ("--register", "rigid", "--max-shift", "6", "--resume")
-    with Job(2, "process.py", moving, quick_path / "s", *options) as job:
+    # The fit lasts until the signal comes, however late that is.
+    with Job(2, "process.py", moving, quick_path / "s", *options, SLOW="1") as job:
         until_it_writes(job, quick_path)
         for rank in job.ranks():
             with suppress(ProcessLookupError):  # the launcher may have been quicker

@@ -1,6 +1,6 @@
 """``mpimages process`` as an installed command, slowly, so that it can be killed on its way.
 
-process.py PATH OUT [OPTION ...]; with SLOW=0 in the environment at full speed.
+process.py PATH OUT [OPTION ...]; SLOW in the environment is the pause in seconds, 0 for full speed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from mpimages.cli import cli
 from mpimages.conversion import resume
 from mpimages.engine.runner import Action
 
-PAUSE = 0.01
+PAUSE = float(os.environ.get("SLOW", "0.01"))
 
 
 def main() -> None:
-    if os.environ.get("SLOW") != "0":
+    if PAUSE:
         write, run = os.pwrite, Action._run
 
         def pwrite(*given: object) -> int:
