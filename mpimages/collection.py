@@ -14,8 +14,9 @@ from .core.arguments import check_int
 from .core.json_types import JsonObject
 from .core.public import public
 from .core.text import quote
-from .engine.chain import Chain, Filter, FilterKeys, Positions, Shape
+from .engine.chain import Chain, Filter, FilterKeys, Shape
 from .engine.runner import Records
+from .engine.selection import places_of
 from .engine.session import Session
 from .engine.sources import CacheSource, MemorySource, resolve_caches
 from .spmd.actions import action
@@ -251,7 +252,7 @@ class Collection:
         begun, selection = self.records.begin(method)
         # Beyond int64 there are no keys.
         place = (
-            _places(selection.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64))
+            places_of(selection.keys, np.array([min(key, 2**63 - 1)], dtype=np.int64))
             if key >= 0
             else np.array([-1])
         )
@@ -318,17 +319,6 @@ class Collection:
             self._cached = None
             self.records.replace(resolve_caches(self.records.chain))
         return self
-
-
-def _places(keys: Positions, wanted: np.ndarray) -> np.ndarray:
-    """Where in the ascending `keys` the wanted ones stand; -1 for those that do not."""
-    if isinstance(keys, range):
-        places = wanted - keys.start
-        return np.where((places >= 0) & (places < len(keys)), places, -1)
-    places = np.searchsorted(keys, wanted)
-    inside = places < len(keys)
-    found = np.append(keys, 0)[places]
-    return np.where(inside & (found == wanted), places, -1)
 
 
 def _check_callable(func: object, name: str) -> None:

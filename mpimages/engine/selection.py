@@ -17,7 +17,7 @@ import numpy as np
 from ..core.partition import Partition
 from .chain import Chain, Positions, Shape, Source, Step, WritingStep
 
-__all__ = ["Selection", "Settled", "select"]
+__all__ = ["Selection", "Settled", "places_of", "select"]
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,17 @@ def _summary(positions: Positions) -> object:
     if isinstance(positions, range):
         return positions
     return len(positions), zlib.crc32(np.ascontiguousarray(positions).data)
+
+
+def places_of(keys: Positions, wanted: np.ndarray) -> np.ndarray:
+    """Where in the ascending `keys` the wanted ones stand; -1 for those that do not."""
+    if isinstance(keys, range):
+        places = wanted - keys.start
+        return np.where((places >= 0) & (places < len(keys)), places, -1)
+    places = np.searchsorted(keys, wanted)
+    inside = places < len(keys)
+    found = np.append(keys, 0)[places]
+    return np.where(inside & (found == wanted), places, -1)
 
 
 def pick(positions: Positions, kept: np.ndarray) -> Positions:

@@ -17,7 +17,7 @@ from ..spmd.collectives import broadcast
 from ..statistics.passes import statistics
 from ..statistics.sample import priorities
 from .finders import Finder, Options, Spectra, make_finder, numbers_of
-from .model import RegistrationModel
+from .model import RegistrationModel, is_lost
 from .pictures import LEAST, Layout
 from .steps import Registered
 
@@ -40,9 +40,9 @@ __all__ = [
 SAMPLE, BEGINNING = 64, 20
 # Images of a reference that nobody has asked for.
 SPREAD = 400
-# How often a half of the images of a reference is placed, the second half first and last. With
-# hardly any light two more bring them closer by a tenth, and read all of them twice more.
-PLACINGS = 3
+# Which half of the images of a reference is placed, one after the other. With hardly any light two
+# more bring them closer by a tenth, and read all of them once more.
+PLACINGS = (1, 0, 1)
 # Side of the small pictures that are compared to begin a reference, and the levels of their values.
 SIDE, LEVELS = 64, 100
 # Part of the budget that the images of a reference may take.
@@ -230,26 +230,29 @@ def _aligned(action: Action, images: Settled, options: Options) -> tuple[np.ndar
     nothing = np.zeros(images.dims), np.empty(0, dtype=np.int64)
     order = np.argsort(priorities(0, np.arange(images.count)), kind="stable")
     halves = [np.sort(order[: images.count // 2]), np.sort(order[images.count // 2 :])]
-    first, second = (images.take(half) for half in halves)
+    taken = [images.take(half) for half in halves]
+    first = taken[0]
     if first.count == 0:
         return nothing
     alike = first.take(_most_alike(action, first)).then(_Filled())
     reference = statistics(action, alike, ["mean"]).array("mean")
     power = _power(action, images, options)
-    models = []
-    for placing in range(PLACINGS):
-        half = (second, first)[placing % 2]
+    models: dict[int, RegistrationModel] = {}
+    for turn, number in enumerate(PLACINGS, 1):
+        half = taken[number]
         if not shows_something(images.dims, reference):
             return nothing
         model = fit(action, half, reference, options, None, power)
-        there = half.take(_placed(model.shifts))
+        there = half.take(np.flatnonzero(~is_lost(model.shifts)))
         if there.count == 0:
             return nothing
-        models.append(model)
-        reference = _mean_of(action, there, model, "linear")
+        models[number] = model
+        if turn < len(PLACINGS):
+            reference = _mean_of(action, there, model, "linear")
     shifts = np.empty((images.count, *models[0].shifts.shape[1:]))
-    shifts[halves[0]], shifts[halves[1]] = models[-2].shifts, models[-1].shifts
-    placed = _placed(shifts)
+    for number, model in models.items():
+        shifts[halves[number]] = model.shifts
+    placed = np.flatnonzero(~is_lost(shifts))
     both = replace(
         models[0],
         shifts=shifts - np.median(shifts[placed], axis=0),
@@ -258,11 +261,6 @@ def _aligned(action: Action, images: Settled, options: Options) -> tuple[np.ndar
         numbers=np.asarray(images.keys, dtype=np.int64)[:, None],
     )
     return _mean_of(action, images.take(placed), both, "cubic"), placed
-
-
-def _placed(shifts: np.ndarray) -> np.ndarray:
-    """The places of images that are not lost. Local."""
-    return np.flatnonzero(~np.isnan(shifts).reshape(len(shifts), -1).any(axis=1))
 
 
 def _mean_of(action: Action, images: Settled, model: RegistrationModel, order: str) -> np.ndarray:
@@ -314,7 +312,8 @@ def images_read(count: int, record_bytes: int, ranks: int, memory: int) -> int:
     if _are_held(-(-some // ranks) * record_bytes, memory):
         return every
     half = some // 2
-    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + PLACINGS * some
+    placing = (2 * len(PLACINGS) - 1) * half  # the fits, and the means between them
+    return every + half + min(BEGINNING, half) + min(SAMPLE, some) + placing
 
 
 def _are_held(share: int, memory: int) -> bool:

@@ -26,7 +26,7 @@ from ..writers.output.plain import check_path, save_value
 if TYPE_CHECKING:
     from ..images import Images
 
-__all__ = ["RegistrationModel", "as_bytes", "largest", "lengths"]
+__all__ = ["RegistrationModel", "as_bytes", "is_lost", "largest", "lengths"]
 
 ENDINGS = (".json", ".npz")
 ARRAYS = ("shifts", "quality", "keys", "reference", "rows", "columns", "numbers")
@@ -88,8 +88,7 @@ class RegistrationModel:
 
     @cached_property
     def _lost(self) -> list[int]:
-        axes = tuple(range(1, self.shifts.ndim))
-        found: list[int] = self.keys[np.isnan(self.shifts).any(axis=axes)].tolist()
+        found: list[int] = self.keys[is_lost(self.shifts)].tolist()
         return found
 
     def toArray(self) -> np.ndarray:
@@ -198,6 +197,12 @@ def as_bytes(model: RegistrationModel, path: str) -> bytes:
         return _as_npz(np.array(json.dumps(about)), arrays)
     text = json.dumps(about | {name: _plain(a) for name, a in arrays.items()})
     return with_registration_end(f"{text[:-1]}, ".encode())
+
+
+def is_lost(shifts: np.ndarray) -> np.ndarray:
+    """Which images could not be placed, (n,) bool: those of which any shift is NaN."""
+    lost: np.ndarray = np.isnan(shifts).any(axis=tuple(range(1, shifts.ndim)))
+    return lost
 
 
 def lengths(shifts: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ from ..engine.bins import recorded
 from ..engine.chain import Chain, KeyedStep, Positions, Renumber, Shape
 from ..engine.image_steps import PixelSize
 from ..engine.repairs import real_dtype
+from ..engine.selection import places_of
 from .line_phase import ORDERS
-from .model import RegistrationModel
+from .model import RegistrationModel, is_lost
 
 __all__ = ["Registered", "registered"]
 
@@ -62,12 +63,12 @@ def _which_images(model: RegistrationModel, chain: Chain) -> tuple[np.ndarray, n
     keys = np.asarray(chain.keys, dtype=np.int64)
     numbers, total = recorded(chain.source, chain.positions)
     if numbers.shape[1] == 1 and _are_copies(model, keys, numbers[:, 0], total):
-        places = _find(model.keys, keys)
+        places = places_of(model.keys, keys)
     elif numbers.shape[1] == 1 < model.numbers.shape[1]:
-        places = _find(model.numbers.reshape(-1), numbers[:, 0])
+        places = places_of(model.numbers.reshape(-1), numbers[:, 0])
         places = np.where(places < 0, -1, places // model.numbers.shape[1])
     else:
-        places = _find(model.keys, keys)
+        places = places_of(model.keys, keys)
         _check_same(model, keys, numbers, places)
     if chain.count is not None and (places < 0).any():
         raise _missing(keys[places < 0][0])
@@ -103,13 +104,6 @@ def _check_same(
             "start other than the first image count keys anew. Load and bin these images as "
             "those that were fitted, and leave some out with filterOnKeys, which keeps the keys"
         )
-
-
-def _find(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The places of wanted values among known ascending ones, -1 where they are not."""
-    places = np.searchsorted(known, wanted)
-    found: np.ndarray = np.where(np.append(known, -1)[places] == wanted, places, -1)
-    return found
 
 
 def _missing(key: int) -> ValueError:
@@ -204,13 +198,13 @@ class Registered(KeyedStep):
 
     def renumbered(self, old: Positions, new: Positions) -> Self:
         """See `KeyedStep`."""
-        places = _find(self.keys, np.asarray(old, dtype=np.int64))
+        places = places_of(self.keys, np.asarray(old, dtype=np.int64))
         return self.of_images(np.asarray(new, dtype=np.int64), np.append(self.at, -1)[places])
 
     def places(self, keys: Sequence[object] | np.ndarray) -> np.ndarray:
         """The places of the shifts of some keys; ValueError where there are none."""
         wanted = np.asarray(keys, dtype=np.int64)
-        places: np.ndarray = np.append(self.at, -1)[_find(self.keys, wanted)]
+        places: np.ndarray = np.append(self.at, -1)[places_of(self.keys, wanted)]
         if (places < 0).any():
             raise _missing(wanted[places < 0][0])
         return places
@@ -232,7 +226,7 @@ class Registered(KeyedStep):
     def _moves(self, places: np.ndarray) -> np.ndarray:
         """By how many pixels of these images what is seen has moved; 0 where an image is lost."""
         shifts = self.shifts[places]
-        lost = np.isnan(shifts).any(axis=(1, 2), keepdims=True)
+        lost = is_lost(shifts)[:, None, None]
         moves: np.ndarray = np.where(lost, 0.0, shifts) * self.scale[: shifts.shape[2]]
         return moves
 

@@ -28,6 +28,7 @@ from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..registration.finders import Options
 from ..registration.fitting import Small, fit, held, shows_something, spread_over
+from ..registration.model import is_lost
 from ..registration.pictures import LEAST, Layout, window_of
 from ..registration.steps import Registered
 from ..spmd.agreement import allgather_rows
@@ -115,7 +116,7 @@ def correct(
         step = Registered(model, "linear", None, None, (1.0,) * len(images.dims))
         places = step.places(images.keys)
         shifts = model.shifts[places].reshape(len(places), -1, model.shifts.shape[-1])
-        lost = np.isnan(shifts).any(axis=(1, 2))
+        lost = is_lost(shifts)
         looked_at = np.full(images.count, True) if blank.all() else ~blank
         placed = np.flatnonzero(looked_at & ~lost)
         borders = _borders(model, shifts[~lost])

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.ranges import runs_of
-from ..registration.model import lengths
+from ..registration.model import is_lost, lengths
 from .correction import EIGHTHS, Correction, sharpness
 from .gathering import Recording
 from .judgement import NOTE, WARNING, Finding, Judged, labelled
@@ -116,7 +116,7 @@ def _figures(recording: Recording, correction: Correction, worse: np.ndarray) ->
 def _sizes(shifts: np.ndarray, keys: np.ndarray) -> JsonObject | None:
     """Of (n, blocks, axes) shifts: along rows and columns as a whole, of blocks against the whole,
     and along the planes of a volume. In pixels, and in planes."""
-    there = ~np.isnan(shifts).any(axis=(1, 2))
+    there = ~is_lost(shifts)
     if not there.any():
         return None
     known = shifts[there]
