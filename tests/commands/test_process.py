@@ -8,19 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from mpimages import Images, RegistrationModel
 
-from ..support.data import moved, same_bits
+from ..support.data import moved, same_bits, write_movie, write_tif
 
 pytestmark = pytest.mark.ranks
 
 DIMS = (48, 40)
-
-
-def write(path, array):
-    tifffile.imwrite(path, array, photometric="minisblack")
 
 
 @pytest.fixture
@@ -28,10 +23,8 @@ def movie(comm, shared_path):
     """A movie of 14 images that move, and its dark image."""
     array, _ = moved(14, DIMS)
     if comm.rank == 0:
-        (shared_path / "r").mkdir()
-        for i, image in enumerate(array):
-            write(shared_path / "r" / f"{i:02d}.tif", image)
-        write(shared_path / "dark.tif", np.full(DIMS, 50, np.uint16))
+        write_movie(shared_path / "r", array)
+        write_tif(shared_path / "dark.tif", np.full(DIMS, 50, np.uint16))
     comm.barrier()
     return array
 
@@ -96,7 +89,7 @@ def test_volumes_by_planes(command, comm, tsc, shared_path):
     volumes = np.stack([moved(8, DIMS)[0]] * 2, axis=-1)
     if comm.rank == 0:
         np.save("v.npy", volumes)
-        write("reference.tif", np.moveaxis(volumes[3], -1, 0))
+        write_tif("reference.tif", np.moveaxis(volumes[3], -1, 0))
     comm.barrier()
     options = ("--register", "planar", "--reference", "reference.tif", "--axes", "TYXZ")
     command("process", "v.npy", "s.h5", *options)

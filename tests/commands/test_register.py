@@ -15,15 +15,11 @@ from mpimages import FormatError, RegistrationModel
 from mpimages.commands import registering
 from mpimages.registration.finders import METHODS
 
-from ..support.data import moved, same_bits
+from ..support.data import moved, same_bits, write_movie, write_tif
 
 pytestmark = pytest.mark.ranks
 
 DIMS = (48, 40)
-
-
-def write(path, array):
-    tifffile.imwrite(path, array, photometric="minisblack")
 
 
 @pytest.fixture
@@ -31,11 +27,9 @@ def movie(comm, shared_path):
     """A movie of 14 images that move, 100 grey levels above its dark image; and the shifts."""
     array, shifts = moved(14, DIMS)
     if comm.rank == 0:
-        (shared_path / "r").mkdir()
-        for i, image in enumerate(array):
-            write(shared_path / "r" / f"{i:02d}.tif", image)
-        write(shared_path / "dark.tif", np.full(DIMS, 50, np.uint16))
-        write(shared_path / "reference.tif", array[3])
+        write_movie(shared_path / "r", array)
+        write_tif(shared_path / "dark.tif", np.full(DIMS, 50, np.uint16))
+        write_tif(shared_path / "reference.tif", array[3])
     comm.barrier()
     return array, shifts
 
@@ -115,7 +109,7 @@ def test_methods_are_those_of_the_library():
 def test_a_stored_model_moves_other_images(command, comm, tsc, movie, shared_path):
     double = np.repeat(np.repeat(movie[0], 2, axis=1), 2, axis=2)
     if comm.rank == 0:
-        write(shared_path / "double.tif", double)
+        write_tif(shared_path / "double.tif", double)
     comm.barrier()
     command("register", "r", "a.h5", "--model", "m.npz")
     said = command(
@@ -177,7 +171,7 @@ def test_what_is_refused_is_refused_before_the_fit(
     command, comm, movie, shared_path, monkeypatch, options, code, words
 ):
     if comm.rank == 0:
-        write(shared_path / "wide.tif", np.zeros((6, 7), "u1"))
+        write_tif(shared_path / "wide.tif", np.zeros((6, 7), "u1"))
         np.savez(shared_path / "mine.npz", a=np.zeros(3))
     comm.barrier()
     before = sorted(os.listdir())

@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from ..support.data import recording, same_bits
+from ..support.data import recording, same_bits, write_movie, write_tif
 
 pytestmark = pytest.mark.ranks
 
 DIMS = (6, 5)
-
-
-def write(path, array, **given):
-    tifffile.imwrite(path, array, photometric="minisblack", **given)
 
 
 @pytest.fixture
@@ -29,12 +25,10 @@ def movie(comm, shared_path):
     bad = np.zeros(DIMS, "u1")
     bad[2, 3] = 255
     if comm.rank == 0:
-        (shared_path / "r").mkdir()
-        for i, image in enumerate(array):
-            write(shared_path / "r" / f"{i:02d}.tif", image)
-        write(shared_path / "dark.tif", dark)
-        write(shared_path / "flat.tif", flat)
-        write(shared_path / "bad.tif", bad)
+        write_movie(shared_path / "r", array)
+        write_tif(shared_path / "dark.tif", dark)
+        write_tif(shared_path / "flat.tif", flat)
+        write_tif(shared_path / "bad.tif", bad)
     comm.barrier()
     return array, dark, flat, bad
 
@@ -83,9 +77,9 @@ def test_volumes_take_an_image_of_one_plane_or_of_all(command, comm, shared_path
     if comm.rank == 0:
         (shared_path / "v").mkdir()
         for i, volume in enumerate(array):
-            write(shared_path / "v" / f"{i}.tif", np.moveaxis(volume, -1, 0))
-        write(shared_path / "one.tif", array[0, ..., 0])
-        write(shared_path / "all.tif", np.moveaxis(array[0], -1, 0))
+            write_tif(shared_path / "v" / f"{i}.tif", np.moveaxis(volume, -1, 0))
+        write_tif(shared_path / "one.tif", array[0, ..., 0])
+        write_tif(shared_path / "all.tif", np.moveaxis(array[0], -1, 0))
     comm.barrier()
     for name, dark in (("one.tif", array[0, ..., :1]), ("all.tif", array[0])):
         command("project", "v", f"{name}-p.tif", "--dark", name)
@@ -116,9 +110,9 @@ def test_volumes_take_an_image_of_one_plane_or_of_all(command, comm, shared_path
 )
 def test_what_is_refused(command, comm, movie, shared_path, options, code, words):
     if comm.rank == 0:
-        write(shared_path / "wide.tif", np.zeros((6, 7), "u1"))
-        write(shared_path / "all.tif", np.ones(DIMS, "u1"))
-        write(shared_path / "zero.tif", np.zeros(DIMS, "u1"))
+        write_tif(shared_path / "wide.tif", np.zeros((6, 7), "u1"))
+        write_tif(shared_path / "all.tif", np.ones(DIMS, "u1"))
+        write_tif(shared_path / "zero.tif", np.zeros(DIMS, "u1"))
     comm.barrier()
     assert words in command("to-series", "r", "s", *options, code=code)
     assert not (shared_path / "s").exists()
@@ -145,8 +139,8 @@ def test_the_line_phase_is_found_or_given(command, comm, tsc, shared_path):
     if comm.rank == 0:
         (shared_path / "l").mkdir()
         for i, image in enumerate(lines):
-            write(shared_path / "l" / f"{i}.tif", image)
-        write(shared_path / "dark.tif", np.zeros((12, 80), "u1"))
+            write_tif(shared_path / "l" / f"{i}.tif", image)
+        write_tif(shared_path / "dark.tif", np.zeros((12, 80), "u1"))
     comm.barrier()
     found = tsc.loadImages(str(shared_path / "l")).fitLinePhase()
     assert abs(found.shift - 3) < 0.1

@@ -65,6 +65,16 @@ def until_it_writes(job: Job, directory: Path) -> None:
         time.sleep(0.005)
 
 
+def kill_later(job: Job, seconds: float, all_ranks: bool) -> None:
+    """Kill the ranks of a job after a while, or one of them, and wait for its end."""
+    time.sleep(seconds)
+    if all_ranks:
+        job.kill_all()
+    else:
+        job.kill(job.ranks()[:1])
+    job.wait()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
     root, expected = recordings
@@ -93,12 +103,7 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
         slow = ("convert.py", root / source, place / name, memory, pause)
         with Job(ranks, *slow, *given) as job:
             until_it_writes(job, place)
-            time.sleep(moments.uniform(0.0, 1.0) * duration)
-            if number % 2:
-                job.kill_all()
-            else:
-                job.kill(job.ranks()[:1])
-            job.wait()
+            kill_later(job, moments.uniform(0.0, 1.0) * duration, all_ranks=number % 2 == 1)
         if (place / name).exists():
             duration *= 0.8  # less runs beside it now
         else:
@@ -149,12 +154,7 @@ def test_a_process_killed_at_any_moment_goes_on(moving, quick_path):
         slow = ("process.py", moving, place / name, *memory, *options, place / "r.html")
         with Job(moments.choice((1, 2, 3)), *slow) as job:
             until_it_writes(job, place)
-            time.sleep(moments.uniform(0.0, 1.0) * duration)
-            if number % 2:
-                job.kill_all()
-            else:
-                job.kill(job.ranks()[:1])
-            job.wait()
+            kill_later(job, moments.uniform(0.0, 1.0) * duration, all_ranks=number % 2 == 1)
         stopped.add(" ".join(sorted(p.name for p in place.glob("[!.]*"))))
         output = run(moments.choice((1, 2, 3)), *slow, "--resume", SLOW="0")
         assert outputs(place) == wanted, output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
@@ -55,3 +57,17 @@ def moved(count: int, dims: tuple[int, int], seed: int = 0) -> tuple[np.ndarray,
     for image, (down, across) in zip(images, 8 - shifts, strict=True):
         image[:] = chance.poisson(scene[down : down + dims[0], across : across + dims[1]])
     return images, shifts
+
+
+def write_tif(path: str | Path, array: np.ndarray, **given: object) -> None:
+    """Write an image, or the pages of a volume or movie, as grey."""
+    import tifffile
+
+    tifffile.imwrite(path, array, photometric="minisblack", **given)
+
+
+def write_movie(directory: Path, images: np.ndarray) -> None:
+    """Write each image as a file of a new directory: 00.tif and so on."""
+    directory.mkdir()
+    for number, image in enumerate(images):
+        write_tif(directory / f"{number:02d}.tif", image)
