@@ -5,32 +5,29 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from .collection import Collection
 from .core.arguments import (
     check_choice,
     check_dtype,
     check_index,
     check_int,
-    check_ints,
     check_number,
     check_percent,
     check_seed,
 )
-from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.public import public
 from .core.text import quote
 from .dims import Dims
-from .engine.chain import Chain, Shape, Step
+from .engine.chain import Shape
 from .engine.image_steps import Apply
-from .engine.runner import Action, Records
-from .engine.selection import Selection, Settled
+from .engine.runner import Action
+from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
-from .engine.session import Session
+from .methods.base import SeriesMethods
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank
@@ -44,11 +41,9 @@ __all__ = ["Series", "TimeSeries"]
 
 SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min", "norm": "norm"}
 
-SeriesKind = TypeVar("SeriesKind", bound="Series")
-
 
 @public
-class Series(Collection):
+class Series(SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
@@ -56,59 +51,7 @@ class Series(Collection):
     Methods that return a Series are lazy, unless they say "action".
     """
 
-    def __init__(
-        self,
-        session: Session,
-        chain: Chain,
-        metadata: JsonObject | None = None,
-        inputs: JsonObject | None = None,
-        *,
-        images: Records | None = None,
-        dims: Shape | None = None,
-        index: np.ndarray | None = None,
-    ) -> None:
-        super().__init__(session, chain, metadata, inputs)
-        self._images = images
-        self._key_dims = dims
-        self._index = index
-
-    def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
-        return self._as(type(self), chain, self._index if index is None else index)
-
-    def _as(self, kind: type[SeriesKind], chain: Chain, index: np.ndarray | None) -> SeriesKind:
-        """A Series of some kind with all that this one knows but its chain and index. Local."""
-        return kind(
-            self.session,
-            chain,
-            self.metadata,
-            self.records.inputs,
-            images=self._images,
-            dims=self._key_dims,
-            index=index,
-        )
-
     # -- properties: local -----------------------------------------------------------------
-
-    def _shape(self) -> Shape | None:
-        """Shape of the key space, or None while only an action can tell. Local."""
-        return self._images.dims if self._images is not None else self._key_dims
-
-    def _extent(self) -> Shape:
-        """Shape of the key space of a Series that has been settled. Local."""
-        shape = self._shape()
-        if shape is None:
-            raise RuntimeError("internal error: the dims of a Series are not known yet")
-        return shape
-
-    @property
-    def dims(self) -> Dims | None:
-        """Extent of the key space, (row, column[, page]); None while only an action can tell.
-
-        Local.
-        """
-        self.records.inspected = True
-        shape = self._shape()
-        return None if shape is None else Dims(shape)
 
     @property
     def shape(self) -> Shape | None:
@@ -138,37 +81,6 @@ class Series(Collection):
             "function for each, and toArray() gathers an ndarray"
         )
 
-    @property
-    def index(self) -> np.ndarray | None:
-        """The label of each value in a series, (T,) int64: the images' keys unless set.
-
-        None while only an action can tell. Local; to be set to the same on all ranks.
-        """
-        length = self._length()
-        return None if length is None else self._labels(length)
-
-    @index.setter
-    def index(self, values: Iterable[int]) -> None:
-        index = check_index(values)
-        length = self._length()
-        if length is not None and len(index) != length:
-            raise ValueError(f"an index of {len(index)} labels for series of {length} values")
-        self._index = index
-
-    def _labels(self, length: int) -> np.ndarray:
-        """The label of each of so many values. Local."""
-        labels: Any = self._index
-        if labels is None and self._images is not None:
-            labels = self._images.keys
-        if labels is None or len(labels) != length:  # a function made series of another length
-            labels = range(length)
-        return np.array(labels, dtype=np.int64)
-
-    def _length(self) -> int | None:
-        """How many values a series has after the steps. Local."""
-        dims = self.records.dims
-        return None if dims is None else dims[0]
-
     def __repr__(self) -> str:
         unknown = "None (inspect to compute)"
         records, seen = self.records, self.records.inspected
@@ -185,24 +97,6 @@ class Series(Collection):
         )
 
     # -- keys ------------------------------------------------------------------------------
-
-    def _key(self, key: int) -> tuple[int, ...]:
-        return tuple(int(i) for i in np.unravel_index(int(key), self._extent()))
-
-    def _number(self, key: object, from_end: bool) -> int:
-        """The pixel's number in C order, or -1 where it lies outside. Local."""
-        shape = self._extent()
-        coordinates = key if isinstance(key, (tuple, list)) else (key,)
-        coordinates = check_ints(coordinates, "the key of a series")
-        if from_end and len(coordinates) == len(shape):
-            coordinates = tuple(
-                i + n if i < 0 else i for i, n in zip(coordinates, shape, strict=True)
-            )
-        if len(coordinates) != len(shape) or any(
-            not 0 <= i < n for i, n in zip(coordinates, shape, strict=True)
-        ):
-            return -1
-        return int(np.ravel_multi_index(coordinates, shape))
 
     @action
     def __getitem__(self, key: tuple[int, ...]) -> np.ndarray:
@@ -237,17 +131,6 @@ class Series(Collection):
 
     # -- arrays ----------------------------------------------------------------------------
 
-    def _whole(self, method: str, memory: int | None = None) -> tuple[Action, Selection]:
-        """An action on a Series that has all its pixels. Collective."""
-        begun, selection = self.records.begin(method, memory=memory)
-        pixels = math.prod(self._extent())
-        if selection.count != pixels:
-            raise ValueError(
-                f"{begun.name} needs a record for each of {pixels} pixels, "
-                f"but a filter has left {selection.count}; use values().collect()"
-            )
-        return begun, selection
-
     @action
     def toArray(self) -> np.ndarray:
         """All series in one array, dims + (T,), on every rank. Collective; an action.
@@ -274,12 +157,6 @@ class Series(Collection):
         return np.ascontiguousarray(rows.T).reshape(rows.shape[1], *self._extent()).squeeze()
 
     # -- steps: lazy -----------------------------------------------------------------------
-
-    def _then(self, step: Step, index: np.ndarray | None = None) -> Self:
-        return self._derived(self.records.chain.then(step), index)
-
-    def _reduced(self, step: Step) -> Self:
-        return self._then(step, np.zeros(1, dtype=np.int64))
 
     def seriesMean(self) -> Self:
         """Each series' mean, float64: a Series of one value. Collective; lazy."""

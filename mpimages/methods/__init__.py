@@ -1,0 +1,1 @@
+"""Methods of Images and Series, grouped by what they are for."""
