@@ -10,6 +10,7 @@ typedef T UNALIGNED TFN(item);
 #define RANK_TAG i64
 #endif
 #define RANK_KEY COLUMN(1, PASTE(DTYPE, RANK_TAG))
+#define KEY_UT COLUMN(1, PASTE(DTYPE, COLUMN(2, PASTE(DTYPE, RANK_TAG))))
 #define KEY_FN(name) FN_OF(name, RANK_TAG)
 
 #if IS_FLOAT
@@ -75,108 +76,7 @@ static int TFN(percentile)(const char *block, size_t k, size_t t, ptrdiff_t stri
     return MPIM_OK;
 }
 
-/* The keys inside the window, sorted; NaNs are only counted. */
-struct TFN(window) {
-    RANK_KEY *keys;
-    size_t count, nans;
-};
-
-/* How many keys are <= key. Counting is faster than searching where the keys are few: it has no
- * branch to mispredict. */
-static size_t TFN(upper_bound)(const struct TFN(window) *w, RANK_KEY key)
-{
-    if (w->count <= 512)
-        return KEY_FN(count)(w->keys, w->count, key);
-    size_t low = 0, high = w->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (w->keys[middle] <= key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void TFN(enter)(struct TFN(window) *w, T x)
-{
-    if (IS_NAN(x)) {
-        w->nans++;
-        return;
-    }
-    const RANK_KEY key = TFN(key)(x);
-    const size_t at = TFN(upper_bound)(w, key);
-    memmove(w->keys + at + 1, w->keys + at, (w->count - at) * sizeof key);
-    w->keys[at] = key;
-    w->count++;
-}
-
-static void TFN(leave)(struct TFN(window) *w, T x)
-{
-    if (IS_NAN(x)) {
-        w->nans--;
-        return;
-    }
-    const size_t at = TFN(upper_bound)(w, TFN(key)(x)) - 1;
-    w->count--;
-    memmove(w->keys + at, w->keys + at + 1, (w->count - at) * sizeof *w->keys);
-}
-
-/* One sample leaves, another enters: only the keys between them move. */
-static void TFN(replace)(struct TFN(window) *w, T old, T x)
-{
-    if (IS_NAN(old) || IS_NAN(x)) {
-        TFN(leave)(w, old);
-        TFN(enter)(w, x);
-        return;
-    }
-    const RANK_KEY key = TFN(key)(x);
-    const size_t from = TFN(upper_bound)(w, TFN(key)(old)) - 1, to = TFN(upper_bound)(w, key);
-    if (to > from) {
-        memmove(w->keys + from, w->keys + from + 1, (to - 1 - from) * sizeof key);
-        w->keys[to - 1] = key;
-    } else {
-        memmove(w->keys + to + 1, w->keys + to, (from - to) * sizeof key);
-        w->keys[to] = key;
-    }
-}
-
-static double TFN(window_percentile)(const struct TFN(window) *w, double q)
-{
-    if (w->nans)
-        return (double)NAN;
-    const struct position at = locate(q, w->count);
-    const size_t above = at.below + 1 < w->count ? at.below + 1 : at.below;
-    return interpolate(TFN(value)(w->keys[at.below]), TFN(value)(w->keys[above]), at.fraction);
-}
-
-static int TFN(running_percentile)(const char *block, size_t k, size_t t, ptrdiff_t stride,
-                                   size_t window, double q, double *out, ptrdiff_t out_stride)
-{
-    /* A window of more than two rows' length sees the whole row at all times, as this does. */
-    const size_t before = window / 2;
-    const size_t after = before + 1; /* the time itself among them */
-    struct TFN(window) w = {malloc(min_size(t, before + after) * sizeof(RANK_KEY)), 0, 0};
-    if (!w.keys)
-        return MPIM_NO_MEMORY;
-    for (size_t i = 0; i < k; i++) {
-        const TFN(item) *row = (const TFN(item) *)(block + (ptrdiff_t)i * stride);
-        double *result = (double *)(void *)((char *)out + (ptrdiff_t)i * out_stride);
-        size_t entered = 0;
-        w.count = w.nans = 0;
-        for (size_t j = 0; j < t; j++) {
-            if (j > before && entered < t)
-                TFN(replace)(&w, row[j - before - 1], row[entered++]);
-            else if (j > before)
-                TFN(leave)(&w, row[j - before - 1]);
-            for (; entered < t && entered - j < after; entered++)
-                TFN(enter)(&w, row[entered]);
-            result[j] = TFN(window_percentile)(&w, q);
-        }
-    }
-    free(w.keys);
-    return MPIM_OK;
-}
+#include "series/running.h"
 
 #define NORMALIZE(OUT, BASELINE)                                                                   \
     do {                                                                                           \
@@ -210,5 +110,6 @@ static void TFN(normalize)(const char *block, size_t k, size_t t, ptrdiff_t stri
 #undef IS_NAN
 #undef RANK_TAG
 #undef RANK_KEY
+#undef KEY_UT
 #undef KEY_FN
 #undef KEY_BIAS

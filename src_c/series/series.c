@@ -5,6 +5,10 @@
  * is interpolated in double, with the formula that NumPy uses for its method 'linear'.
  */
 #include "common/dtypes.h"
+#include "series/ranked.h"
+
+/* Samples of a row that are ranked together: their counters and the set stay in the first cache. */
+enum { PART = 4096 };
 
 /* The order statistics that a percentile lies between. */
 struct position {
