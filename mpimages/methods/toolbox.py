@@ -1,0 +1,337 @@
+"""Methods of Series and TimeSeries that work within each series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+
+from ..core.arguments import check_choice, check_index, check_int, check_number, check_signal
+from ..core.public import public
+from ..core.text import quote
+from ..engine.series_toolbox import (
+    Convolve,
+    Correlate,
+    Detrend,
+    Downsample,
+    Fourier,
+    MeanOfWindows,
+    Scale,
+    ScaleByTime,
+    Squelch,
+    Subsample,
+    unit_signals,
+)
+from .base import SeriesMethods
+
+__all__ = ["SeriesToolbox", "TimeToolbox"]
+
+# Order of detrend's polynomial by default.
+ORDER = 5
+
+
+@public
+class SeriesToolbox(SeriesMethods):
+    """Scaled, correlated and averaged series. Lazy.
+
+    Results are float32 where the records are integers of at most 16 bits, float16 or float32,
+    else float64, unless a method says otherwise. All are computed in float64.
+    """
+
+    def center(self, axis: int = 0) -> Self:
+        """Subtract the mean. Collective; lazy with axis 0, an action with axis 1.
+
+        Parameters
+        ----------
+        axis : {0, 1}
+            0: the mean of each series. 1: at each time the mean over the records, which is found
+            now, in one pass.
+
+        Returns
+        -------
+        Series
+            float32 where the records are integers of at most 16 bits, float16 or float32, else
+            float64.
+        """
+        return self._scaled("center", axis, center=True, scale=False)
+
+    def standardize(self, axis: int = 0) -> Self:
+        """Divide by the population standard deviation. As `center`.
+
+        Where it is 0 the results are infinite or NaN, as in NumPy.
+        """
+        return self._scaled("standardize", axis, center=False, scale=True)
+
+    def zscore(self, axis: int = 0) -> Self:
+        """Subtract the mean and divide by the population standard deviation. As `center`.
+
+        A constant series becomes NaN.
+        """
+        return self._scaled("zscore", axis, center=True, scale=True)
+
+    def _scaled(self, method: str, axis: int, center: bool, scale: bool) -> Self:
+        where = check_int(axis, f"{method}: axis")
+        if where not in (0, 1):
+            raise ValueError(
+                f"{method}: axis must be 0, within each series, or 1, over the records, got {where}"
+            )
+        if where == 0:
+            return self._then(Scale(method, center, scale))
+        from ..statistics.passes import statistics
+
+        names = ["mean"] * center + ["stdev"] * scale
+        with self.session.action(f"{type(self).__name__}.{method}"):
+            found = statistics(*self.records.begin(method, least=1), names)
+            mean = found.array("mean") if center else None
+            stdev = found.array("stdev") if scale else None
+        return self._then(ScaleByTime(method, mean, stdev))
+
+    def squelch(self, threshold: float) -> Self:
+        """Set all values of a series to 0 whose maximum is below a threshold. Collective; lazy.
+
+        The dtype stays. A series with NaN is kept.
+        """
+        limit = check_number(threshold, "squelch: threshold")
+        if np.isnan(limit):
+            raise ValueError("squelch: threshold must be a number, got nan")
+        return self._then(Squelch(limit))
+
+    def correlate(self, signal: np.ndarray | Sequence[float]) -> Self:
+        """Pearson's correlation of each series with one signal or several. Collective; lazy.
+
+        Parameters
+        ----------
+        signal : (T,) or (n, T) array
+            As long as the series.
+
+        Returns
+        -------
+        Series
+            n values in -1 ... 1, float64, with the index 0 ... n - 1. NaN for a constant series.
+
+        Raises
+        ------
+        ValueError
+            Where the lengths differ, or a signal is constant or not finite.
+        """
+        signals = np.atleast_2d(check_signal(signal, "correlate: signal"))
+        step = Correlate("correlate", _with_norm(signals, "correlate"))
+        return self._then(step, np.arange(len(signals)))
+
+    def downsample(self, sampleFactor: int = 2) -> Self:
+        """The mean of each `sampleFactor` successive values. Collective; lazy.
+
+        The label of a mean is that of its first value. ValueError where the values do not divide
+        into such parts. `subsample` of a TimeSeries leaves values out.
+        """
+        factor = check_int(sampleFactor, "downsample: sampleFactor", 1)
+        index = self._known_index("downsample")
+        return self._then(Downsample(factor), index[::factor])
+
+    def meanByFixedLength(self, n: int) -> Self:
+        """The mean over successive parts of n values: periods, or trials. Collective; lazy.
+
+        Returns
+        -------
+        Series
+            n values: the first is the mean of values 0, n, 2 n and so on. float32 where the
+            records are integers of at most 16 bits, float16 or float32, else float64.
+
+        Raises
+        ------
+        ValueError
+            Where the values do not divide into such parts.
+        """
+        starts, width = self._parts(n, "meanByFixedLength")
+        return self._then(MeanOfWindows("meanByFixedLength", starts, width), np.arange(width))
+
+    def _parts(self, n: int, method: str) -> tuple[np.ndarray, int]:
+        """Where the parts of n values begin, and n. Collective."""
+        width = check_int(n, f"{method}: n", 1)
+        length = len(self._known_index(method))
+        if length % width:
+            raise ValueError(
+                f"{method}: series of {length} values do not divide into parts of {width}; "
+                "between() or select() can leave out some"
+            )
+        return np.arange(0, length, width), width
+
+
+@public
+class TimeToolbox(SeriesMethods):
+    """Filtered, detrended and cut time series. Lazy."""
+
+    def convolve(self, signal: np.ndarray | Sequence[float], mode: str = "full") -> Self:
+        """Convolve each series with a signal, as `numpy.convolve` does. Collective; lazy.
+
+        Parameters
+        ----------
+        signal : (n,) array
+        mode : {'full', 'same', 'valid'}
+            T + n - 1 values, max(T, n) of their middle, or those for which the two overlap wholly.
+
+        Returns
+        -------
+        TimeSeries
+            float32 where the records are integers of at most 16 bits, float16 or float32, else
+            float64. The index counts from 0.
+
+        Notes
+        -----
+        It is summed directly, n products a value.
+        """
+        taps = _one(check_signal(signal, "convolve: signal"), "convolve")
+        step = Convolve(taps, check_choice(mode, "convolve: mode", ("full", "same", "valid")))
+        length = step.length(len(self._known_index("convolve")))
+        return self._then(step, np.arange(length))
+
+    def crossCorr(self, signal: np.ndarray | Sequence[float], lag: int = 0) -> Self:
+        """Pearson's correlation with a signal that is shifted by -lag ... lag. Collective; lazy.
+
+        Both have their mean subtracted and the norm 1 before the signal is shifted; what the shift
+        leaves empty is 0. So a lag of 0 gives what `correlate` gives.
+
+        Parameters
+        ----------
+        signal : (T,) array
+        lag : int
+            From 0 to T - 1.
+
+        Returns
+        -------
+        TimeSeries
+            2 lag + 1 values, float64, with the shifts as their index: at 3 the signal comes 3
+            samples later. NaN for a constant series, for which Thunder has 0.
+
+        Raises
+        ------
+        ValueError
+            Where the lengths differ, or the signal is constant or not finite.
+        """
+        given = _one(check_signal(signal, "crossCorr: signal"), "crossCorr")
+        most = check_int(lag, "crossCorr: lag", 0)
+        if most >= len(given):
+            raise ValueError(
+                f"crossCorr: lag must be below the signal's {len(given)} values, got {quote(lag)}"
+            )
+        signals = _with_norm(given[None], "crossCorr", most)
+        return self._then(Correlate("crossCorr", signals), np.arange(-most, most + 1))
+
+    def detrend(self, method: str = "linear", order: int = ORDER) -> Self:
+        """Subtract a polynomial of least squares, but not its intercept. Collective; lazy.
+
+        The first value stays what it is, as the polynomial less its value there is subtracted.
+
+        Parameters
+        ----------
+        method : {'linear', 'nonlinear'}
+            A straight line, or a polynomial of degree `order`.
+        order : int
+            From 1 on; for ``'nonlinear'`` alone.
+
+        Returns
+        -------
+        TimeSeries
+            float32 where the records are integers of at most 16 bits, float16 or float32, else
+            float64.
+
+        Raises
+        ------
+        ValueError
+            Where the series have no more values than the degree.
+        """
+        check_choice(method, "detrend: method", ("linear", "nonlinear"))
+        degree = check_int(order, "detrend: order", 1)
+        if method == "linear" and degree != ORDER:
+            raise ValueError(f"detrend: order {quote(order)} is for method='nonlinear'")
+        return self._then(Detrend(1 if method == "linear" else degree))
+
+    def fourier(self, freq: int) -> Self:
+        """Coherence and phase at one frequency. Collective; lazy.
+
+        Parameters
+        ----------
+        freq : int
+            Periods in a series, from 1 to below half the number of values.
+
+        Returns
+        -------
+        TimeSeries
+            Two values, float64, with the index 0, 1. The coherence is the amplitude at `freq`
+            divided by the root of the sum of squares of those below half the sampling frequency,
+            0 ... 1. The phase is in radians, 0 ... 2 pi: that of a sine is 0, and grows as it
+            comes later. NaN for a constant series.
+        """
+        frequency = check_int(freq, "fourier: freq", 1)
+        return self._then(Fourier(frequency), np.arange(2))
+
+    def subsample(self, sampleFactor: int = 2) -> Self:
+        """Keep every `sampleFactor`-th value, from the first on, and its label. Collective; lazy.
+
+        The dtype stays. `downsample` takes means.
+        """
+        factor = check_int(sampleFactor, "subsample: sampleFactor", 1)
+        index = self._known_index("subsample")
+        return self._then(Subsample(factor), index[::factor])
+
+    def meanByWindow(self, indices: Sequence[int], window: int) -> Self:
+        """The mean over windows around some times: an event-triggered average. Collective; lazy.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Index values, the events.
+        window : int
+            How many values a window has: from ``window // 2`` before the event on.
+
+        Returns
+        -------
+        TimeSeries
+            `window` values with the index 0 ... window - 1. float32 where the records are integers
+            of at most 16 bits, float16 or float32, else float64.
+
+        Raises
+        ------
+        ValueError
+            Where the index has no such value, or a window goes beyond the series.
+        """
+        starts, width = self._windows(indices, window, "meanByWindow")
+        return self._then(MeanOfWindows("meanByWindow", starts, width), np.arange(width))
+
+    def _windows(self, indices: Sequence[int], window: int, method: str) -> tuple[np.ndarray, int]:
+        """Where the windows around index values begin, and how long they are. Collective."""
+        events = check_index(indices, f"{method}: indices")
+        width = check_int(window, f"{method}: window", 1)
+        index = self._known_index(method)
+        order = np.argsort(index, kind="stable")
+        found = np.searchsorted(index, events, sorter=order)
+        places = order[np.minimum(found, len(index) - 1)]
+        missing = index[places] != events
+        if missing.any():
+            raise ValueError(
+                f"{method}: indices: no index value is {events[missing][0]}; they lie in "
+                f"{index.min()}…{index.max()}"
+            )
+        starts: np.ndarray = places - width // 2
+        beyond = (starts < 0) | (starts + width > len(index))
+        if beyond.any():
+            raise ValueError(
+                f"{method}: the window of {width} around {events[beyond][0]} goes beyond the "
+                f"{len(index)} values of a series"
+            )
+        return starts, width
+
+
+def _one(signal: np.ndarray, method: str) -> np.ndarray:
+    if signal.ndim != 1:
+        raise ValueError(f"{method}: signal must be 1-D, got shape {signal.shape}")
+    return signal
+
+
+def _with_norm(signals: np.ndarray, method: str, lag: int = 0) -> np.ndarray:
+    """Signals with mean 0 and norm 1, shifted by -lag ... lag. ValueError for constant ones."""
+    unit = unit_signals(signals, lag)
+    if not np.isfinite(unit).all():
+        raise ValueError(f"{method}: signal is constant: no correlation with it is defined")
+    return unit
