@@ -15,7 +15,6 @@ from .core.arguments import (
     check_index,
     check_int,
     check_number,
-    check_percent,
     check_seed,
 )
 from .core.partition import Partition

@@ -85,5 +85,5 @@ def gaussian(sigma: float) -> np.ndarray:
     radius = int(TRUNCATE * sigma + 0.5)
     half = [math.exp(-0.5 * (x / sigma) ** 2) for x in range(radius + 1)]
     total = math.fsum([*half, *half[1:]])
-    weights = np.rint(np.array([*half[:0:-1], *half]) / (total * GRAIN)) * GRAIN
-    return weights
+    weights = np.array([*half[:0:-1], *half]) / total
+    return np.rint(weights / GRAIN) * GRAIN

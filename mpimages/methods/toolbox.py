@@ -10,6 +10,9 @@ import numpy as np
 from ..core.arguments import check_choice, check_index, check_int, check_number, check_signal
 from ..core.public import public
 from ..core.text import quote
+from ..engine.chain import Chain, Positions
+from ..engine.runner import Records
+from ..engine.series_groups import group_source
 from ..engine.series_toolbox import (
     Convolve,
     Correlate,
@@ -21,6 +24,7 @@ from ..engine.series_toolbox import (
     ScaleByTime,
     Squelch,
     Subsample,
+    Windows,
     unit_signals,
 )
 from .base import SeriesMethods
@@ -146,6 +150,50 @@ class SeriesToolbox(SeriesMethods):
         starts, width = self._parts(n, "meanByFixedLength")
         return self._then(MeanOfWindows("meanByFixedLength", starts, width), np.arange(width))
 
+    def groupByFixedLength(self, n: int) -> Self:
+        """A record for each of the successive parts of n values. Collective; lazy.
+
+        Keys get one more number, that of the part, and `dims` one more axis. So ``toArray()``
+        has the shape dims + (parts, n).
+
+        Returns
+        -------
+        Series
+            n values with the index 0 ... n - 1. The dtype stays.
+
+        Raises
+        ------
+        ValueError
+            Where the values do not divide into such parts.
+        """
+        starts, width = self._parts(n, "groupByFixedLength")
+        return self._grouped("groupByFixedLength", starts, width)
+
+    def _grouped(self, method: str, starts: np.ndarray, width: int) -> Self:
+        """A record for each window of each series. Collective; an action after a filter."""
+        if None in (self.records.count, self.records.dims, self.records.dtype, self._shape()):
+            with self.session.action(f"{type(self).__name__}.{method}"):
+                begun, selection = self.records.begin(method)
+                self.records.replace(begun.known(selection).chain())
+        before, groups = self.records, len(starts)
+        windows = before.chain.then(Windows(method, starts, width))
+        series = Records(self.session, before.kind, windows, before.inputs)
+        source = group_source(series, groups, method)
+        keys: Positions = range(source.count)
+        if not (isinstance(before.keys, range) and before.keys == range(len(before.keys))):
+            # A filter has left out series.
+            firsts = np.asarray(before.keys, dtype=np.int64) * groups
+            keys = (firsts[:, None] + np.arange(groups)).reshape(-1)
+        metadata = {name: told for name, told in self.metadata.items() if name != "pixelSize"}
+        return type(self)(
+            self.session,
+            Chain(source, range(source.count), keys),
+            metadata,
+            before.inputs,
+            dims=(*self._extent(), groups),
+            index=np.arange(width),
+        )
+
     def _parts(self, n: int, method: str) -> tuple[np.ndarray, int]:
         """Where the parts of n values begin, and n. Collective."""
         width = check_int(n, f"{method}: n", 1)
@@ -159,7 +207,7 @@ class SeriesToolbox(SeriesMethods):
 
 
 @public
-class TimeToolbox(SeriesMethods):
+class TimeToolbox(SeriesToolbox):
     """Filtered, detrended and cut time series. Lazy."""
 
     def convolve(self, signal: np.ndarray | Sequence[float], mode: str = "full") -> Self:
@@ -298,6 +346,30 @@ class TimeToolbox(SeriesMethods):
         """
         starts, width = self._windows(indices, window, "meanByWindow")
         return self._then(MeanOfWindows("meanByWindow", starts, width), np.arange(width))
+
+    def groupByWindow(self, indices: Sequence[int], window: int) -> Self:
+        """A record for each of the windows around some times. Collective; lazy.
+
+        Keys get one more number, that of the event in `indices`, and `dims` one more axis. So
+        ``toArray()`` has the shape dims + (events, window).
+
+        Parameters
+        ----------
+        indices, window
+            As in `meanByWindow`.
+
+        Returns
+        -------
+        TimeSeries
+            `window` values with the index 0 ... window - 1. The dtype stays.
+
+        Raises
+        ------
+        ValueError
+            As `meanByWindow`.
+        """
+        starts, width = self._windows(indices, window, "groupByWindow")
+        return self._grouped("groupByWindow", starts, width)
 
     def _windows(self, indices: Sequence[int], window: int, method: str) -> tuple[np.ndarray, int]:
         """Where the windows around index values begin, and how long they are. Collective."""
