@@ -98,6 +98,38 @@ def test_running_percentile_equals_the_twin(dtype, window):
     isa.force()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int64", "float32", "float64"])
+def test_running_percentile_of_rows_in_parts(level, dtype):
+    """Rows longer than what is ranked at once, windows short and long beside that, few levels."""
+    rng = np.random.default_rng(5)
+    for t, window in ((4095, 30), (4096, 3), (4097, 1), (9000, 31), (9000, 1026), (9001, 5000)):
+        block = twins.random_records(rng, dtype, 2, t)
+        block[1] = block[1] // 64 if dtype[0] in "iu" else np.round(block[1])
+        got = running(block, window, 20.0)
+        half = window // 2
+        for at in (0, 1, half, 3793, 3794, t // 2, t - half - 1, t - 2, t - 1):
+            around = block[:, max(0, at - half) : at + half + 1]
+            assert np.array_equal(got[:, at], [twins.percentile_row(row, 20.0) for row in around])
+
+
+@pytest.mark.parametrize("q", [0, 35, 50, 100])
+def test_running_percentile_equals_numpy(level, q):
+    block = np.random.default_rng(2).integers(1000, 3000, (3, 500)).astype(np.uint16)
+    for window in (7, 31, 301):
+        half = window // 2
+        inside = np.lib.stride_tricks.sliding_window_view(block, 2 * half + 1, axis=1)
+        expected = np.percentile(inside.astype(np.float64), q, axis=-1)
+        assert np.array_equal(running(block, window, q)[:, half : 500 - half], expected)
+
+
+def test_running_percentile_beside_nan(level):
+    block = np.random.default_rng(2).normal(0, 1, (4, 200))
+    block[0, 50:55], block[1, ::9], block[2] = np.nan, np.nan, np.nan
+    block[3, ::2], block[3, 1::4] = -0.0, 0.0
+    expected = np.stack([twins.running_percentile(row, 8, 20) for row in block])
+    assert np.array_equal(running(block, 8, 20.0), expected, equal_nan=True)
+
+
 @given(st.integers(1, 60), st.integers(1, 70), st.floats(0, 100), st.booleans())
 def test_running_percentile_of_any_size(t, window, q, nasty):
     rng = np.random.default_rng(t)
