@@ -192,7 +192,7 @@ class Correlate(_Measure):
         self.signals = signals
 
     def length(self, values: int) -> int:
-        number, length = self.signals.shape
+        number, length = len(self.signals), self.signals.shape[1]
         if length != values:
             raise ValueError(
                 f"{self.name}: the signal has {length} values, but the series have {values}"
@@ -285,7 +285,8 @@ class Detrend(_RealStep):
             left -= part
             trend += part
         trend -= trend[:, :1].copy()
-        return rows - trend
+        left = rows - trend
+        return left
 
 
 class Fourier(_Measure):

@@ -376,6 +376,11 @@ class TimeToolbox(SeriesToolbox):
         events = check_index(indices, f"{method}: indices")
         width = check_int(window, f"{method}: window", 1)
         index = self._known_index(method)
+        if width > len(index):
+            raise ValueError(
+                f"{method}: window must be at most {len(index)}, the number of values, got "
+                f"{quote(width)}"
+            )
         order = np.argsort(index, kind="stable")
         found = np.searchsorted(index, events, sorter=order)
         places = order[np.minimum(found, len(index) - 1)]
