@@ -285,8 +285,8 @@ class Detrend(_RealStep):
             left -= part
             trend += part
         trend -= trend[:, :1].copy()
-        left = rows - trend
-        return left
+        detrended: np.ndarray = rows - trend
+        return detrended
 
 
 class Fourier(_Measure):

@@ -10,7 +10,6 @@ typedef T UNALIGNED TFN(item);
 #define RANK_TAG i64
 #endif
 #define RANK_KEY COLUMN(1, PASTE(DTYPE, RANK_TAG))
-#define KEY_UT COLUMN(1, PASTE(DTYPE, COLUMN(2, PASTE(DTYPE, RANK_TAG))))
 #define KEY_FN(name) FN_OF(name, RANK_TAG)
 
 #if IS_FLOAT
@@ -110,6 +109,5 @@ static void TFN(normalize)(const char *block, size_t k, size_t t, ptrdiff_t stri
 #undef IS_NAN
 #undef RANK_TAG
 #undef RANK_KEY
-#undef KEY_UT
 #undef KEY_FN
 #undef KEY_BIAS

@@ -8,8 +8,8 @@
 /* What one part of a row needs. */
 struct TFN(part) {
     struct KEY_FN(keyed) *items, *other;
-    RANK_KEY *sorted;
-    uint32_t *ranks; /* NO_RANK for a NaN */
+    RANK_KEY *keys, *sorted;
+    uint32_t *at, *ranks; /* NO_RANK for a NaN */
     uint64_t *bits;
 };
 
@@ -17,40 +17,51 @@ static int TFN(allocate_part)(struct TFN(part) *part, size_t n)
 {
     part->items = malloc(n * sizeof *part->items);
     part->other = malloc(n * sizeof *part->other);
+    part->keys = malloc(n * sizeof *part->keys);
     part->sorted = malloc(n * sizeof *part->sorted);
+    part->at = malloc(n * sizeof *part->at);
     part->ranks = malloc(n * sizeof *part->ranks);
     part->bits = malloc(ranked_words(n) * sizeof *part->bits);
-    return part->items && part->other && part->sorted && part->ranks && part->bits;
+    return part->items && part->other && part->keys && part->sorted && part->at && part->ranks &&
+           part->bits;
 }
 
 static void TFN(free_part)(struct TFN(part) *part)
 {
     free(part->items);
     free(part->other);
+    free(part->keys);
     free(part->sorted);
+    free(part->at);
     free(part->ranks);
     free(part->bits);
 }
 
-static void TFN(rank_part)(const TFN(item) *row, size_t n, struct TFN(part) *part)
+/* Keep the keys of samples that are no NaN, and where these are; the others get NO_RANK. */
+static size_t TFN(leave_out_nan)(const TFN(item) *row, size_t n, struct TFN(part) *part)
 {
-    RANK_KEY lowest = 0, highest = 0;
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
-        const T x = row[i];
-        part->ranks[i] = NO_RANK;
-        if (IS_NAN(x))
-            continue;
-        const RANK_KEY key = TFN(key)(x);
-        lowest = count && lowest < key ? lowest : key;
-        highest = count && highest > key ? highest : key;
-        part->items[count].distance = (KEY_UT)key;
-        part->items[count++].at = (uint32_t)i;
+        if (IS_NAN(row[i])) {
+            part->ranks[i] = NO_RANK;
+        } else {
+            part->keys[count] = part->keys[i];
+            part->at[count++] = (uint32_t)i;
+        }
     }
-    for (size_t i = 0; i < count; i++)
-        part->items[i].distance = (KEY_UT)(part->items[i].distance - (KEY_UT)lowest);
-    KEY_FN(rank_keys)(part->items, part->other, count, lowest,
-                      (KEY_UT)((KEY_UT)highest - (KEY_UT)lowest), part->ranks, part->sorted);
+    return count;
+}
+
+static void TFN(rank_part)(const TFN(item) *row, size_t n, struct TFN(part) *part)
+{
+    const int nan = TFN(load_keys)(row, n, part->keys);
+    const size_t count = nan ? TFN(leave_out_nan)(row, n, part) : n;
+    RANK_KEY lowest, highest;
+    if (count == 0)
+        return;
+    KEY_FN(range)(part->keys, count, &lowest, &highest);
+    KEY_FN(rank_keys)(part->keys, nan ? part->at : NULL, count, lowest, highest, part->items,
+                      part->other, part->ranks, part->sorted);
 }
 
 /* The members of the window, and how many NaNs are beside them. */
