@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 # Bytes of float64 values that go through all parts of a step at once: they stay in the cache.
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 19
 
 
 def pieces(count: int, length: int) -> Iterator[slice]:
