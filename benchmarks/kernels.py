@@ -164,6 +164,18 @@ def series_cases() -> Iterator[Case]:
         )  # fmt: skip
 
 
+def convolution_cases() -> Iterator[Case]:
+    """Time series of 1000 samples, convolved with few taps and many."""
+    block = np.random.default_rng(0).normal(0, 1, (1000, 1000))
+    for taps in (7, 101):
+        weights, out = np.ones(taps), np.zeros((len(block), 1001 - taps))
+        yield Case(
+            f"convolve {taps} taps", block.nbytes, "read",
+            lambda w=weights, o=out: series.convolve_rows(block, w, o),
+            lambda w=weights: [np.convolve(row, w, "valid") for row in block],
+        )  # fmt: skip
+
+
 def running_cases() -> Iterator[Case]:
     """Running percentiles: the values of a camera, all values of a dtype, and floats.
 
@@ -245,8 +257,8 @@ def main() -> None:
     print(f"level {isa.level()}; read {rates['read']:.1f} GB/s, copy {rates['copy']:.1f} GB/s")
     print(f"{'kernel':38} {'GB/s':>7} {'of':>5} {'limit':>5} {'x NumPy':>8}")
     results = []
-    for cases in (moment_cases, projection_cases, transpose_cases, series_cases, running_cases,
-                  warp_cases):  # fmt: skip
+    for cases in (moment_cases, projection_cases, transpose_cases, series_cases, convolution_cases,
+                  running_cases, warp_cases):  # fmt: skip
         for case in cases():
             if options.only not in case.name:
                 continue

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..kernels import projection
+from ..kernels import projection, series
 from .chain import Shape, WritingStep
 from .image_steps import Keys
 from .repairs import real_dtype
@@ -223,17 +223,19 @@ class Convolve(_RealStep):
             return values + taps - 1
         return max(values, taps) if self.mode == "same" else abs(values - taps) + 1
 
+    def work(self, values: int) -> int:
+        return values + 2 * len(self.signal)
+
     def of_rows(self, rows: np.ndarray) -> np.ndarray:
-        values, taps = rows.astype(np.float64), len(self.signal)
-        length = values.shape[1]
-        whole = np.zeros((len(values), length + taps - 1))
-        product = np.empty_like(values)
-        for place, weight in enumerate(self.signal):
-            np.multiply(values, weight, out=product)
-            whole[:, place : place + length] += product
+        length, taps = rows.shape[1], len(self.signal)
+        padded = np.zeros((len(rows), length + 2 * (taps - 1)))
+        padded[:, taps - 1 : taps - 1 + length] = rows
         beyond = min(length, taps) - 1  # values at each end that lack a part of the signal
         first = {"full": 0, "same": beyond // 2, "valid": beyond}[self.mode]
-        return whole[:, first : first + self.length(length)]
+        out = np.empty((len(rows), self.length(length)))
+        needed = padded[:, first : first + out.shape[1] + taps - 1]
+        series.convolve_rows(needed, self.signal, out)
+        return out
 
 
 # -- trends, frequencies -------------------------------------------------------------------------

@@ -179,3 +179,37 @@ def test_no_rows():
     series.percentile_rows(np.zeros((0, 5)), [1, 2], np.zeros((0, 2)))
     series.running_percentile_rows(np.zeros((0, 5)), 3, 50, np.zeros((0, 5)))
     series.normalize_rows(np.zeros((0, 5)), np.zeros(0), 0.1, np.zeros((0, 5)))
+
+
+def convolved(row, taps):
+    """The values for which the two overlap wholly, one tap after the other."""
+    length = len(row) - len(taps) + 1
+    total = np.zeros(length)
+    for i, tap in enumerate(taps):
+        first = len(taps) - 1 - i
+        total += tap * row[first : first + length]
+    return total
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 32])
+@pytest.mark.parametrize("m", [1, 15, 16, 31, 33, 300])
+def test_convolution(level, n, m):
+    rng = np.random.default_rng(n)
+    block, taps = twins.nasty_floats(rng, "float64", 3, m + n - 1), rng.normal(0, 1, n)
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = np.stack([convolved(row, taps) for row in block])
+    wide = np.zeros((6, m + n + 3))
+    wide[::2, 2 : m + n + 1] = block
+    out = np.zeros((3, m + 5))
+    series.convolve_rows(wide[::2, 2 : m + n + 1], taps, out[:, 3 : m + 3])
+    assert np.array_equal(out[:, 3 : m + 3], expected, equal_nan=True)
+    assert not out[:, :3].any()
+    assert not out[:, m + 3 :].any()
+
+
+def test_convolution_equals_numpy(level):
+    block = np.random.default_rng(0).integers(0, 4000, (4, 500)).astype(np.float64)
+    taps = np.arange(21.0)  # whole numbers, so that no order matters
+    out = np.zeros((4, 480))
+    series.convolve_rows(block, taps, out)
+    assert np.array_equal(out, [np.convolve(row, taps, "valid") for row in block])
