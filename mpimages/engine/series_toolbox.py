@@ -36,6 +36,8 @@ __all__ = [
 
 # Bytes of float64 values that go through all parts of a step at once: they stay in the cache.
 PIECE_BYTES = 1 << 19
+# Values of one series that are gathered from windows at once.
+GATHERED = 1 << 16
 
 
 def pieces(count: int, length: int) -> Iterator[slice]:
@@ -377,16 +379,25 @@ class MeanOfWindows(_RealStep):
         return self.width
 
     def work(self, values: int) -> int:
-        return max(values, len(self.starts) * self.width)
+        return max(values, len(self.starts) * self._together())
+
+    def _together(self) -> int:
+        """Return how many values of all windows are gathered at once."""
+        return max(1, min(self.width, GATHERED // len(self.starts)))
 
     def of_rows(self, rows: np.ndarray) -> np.ndarray:
-        columns = self.starts[:, None] + np.arange(self.width)
         means = np.empty((len(rows), self.width))
-        projection.project("mean", np.ascontiguousarray(rows[:, columns]), means)
+        step = self._together()
+        for first in range(0, self.width, step):
+            last = min(first + step, self.width)
+            columns = self.starts[:, None] + np.arange(first, last)
+            some = np.empty((len(rows), last - first))
+            projection.project("mean", np.ascontiguousarray(rows[:, columns]), some)
+            means[:, first:last] = some
         return means
 
 
-class Windows:
+class Windows(WritingStep):
     """Windows of each series one after the other, which begin at `starts`."""
 
     def __init__(self, name: str, starts: np.ndarray, width: int) -> None:
@@ -400,6 +411,7 @@ class Windows:
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
         return dtype
 
-    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
-        columns = self.starts[:, None] + np.arange(self.width)
-        return batch[:, columns.reshape(-1)]
+    def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
+        for place, start in enumerate(self.starts.tolist()):
+            first = place * self.width
+            out[:, first : first + self.width] = batch[:, start : start + self.width]

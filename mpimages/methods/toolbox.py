@@ -167,17 +167,21 @@ class SeriesToolbox(SeriesMethods):
             Where the values do not divide into such parts.
         """
         starts, width = self._parts(n, "groupByFixedLength")
-        return self._grouped("groupByFixedLength", starts, width)
+        return self._grouped("groupByFixedLength", len(starts), width)
 
-    def _grouped(self, method: str, starts: np.ndarray, width: int) -> Self:
-        """A record for each window of each series. Collective; an action after a filter."""
+    def _grouped(
+        self, method: str, groups: int, width: int, windows: Windows | None = None
+    ) -> Self:
+        """A record for each of the groups that `windows` makes of a series; they are there already
+        where it is None. Collective; an action after a filter.
+        """
         if None in (self.records.count, self.records.dims, self.records.dtype, self._shape()):
             with self.session.action(f"{type(self).__name__}.{method}"):
                 begun, selection = self.records.begin(method)
                 self.records.replace(begun.known(selection).chain())
-        before, groups = self.records, len(starts)
-        windows = before.chain.then(Windows(method, starts, width))
-        series = Records(self.session, before.kind, windows, before.inputs)
+        before = self.records
+        chain = before.chain if windows is None else before.chain.then(windows)
+        series = Records(self.session, before.kind, chain, before.inputs)
         source = group_source(series, groups, method)
         keys: Positions = range(source.count)
         if not (isinstance(before.keys, range) and before.keys == range(len(before.keys))):
@@ -369,7 +373,8 @@ class TimeToolbox(SeriesToolbox):
             As `meanByWindow`.
         """
         starts, width = self._windows(indices, window, "groupByWindow")
-        return self._grouped("groupByWindow", starts, width)
+        windows = Windows("groupByWindow", starts, width)
+        return self._grouped("groupByWindow", len(starts), width, windows)
 
     def _windows(self, indices: Sequence[int], window: int, method: str) -> tuple[np.ndarray, int]:
         """Where the windows around index values begin, and how long they are. Collective."""

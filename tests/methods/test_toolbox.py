@@ -241,6 +241,14 @@ def test_a_series_does_not_depend_on_those_beside_it(dtype):
         assert same_bits(np.ascontiguousarray(backwards), np.ascontiguousarray(whole[8::-1]))
 
 
+def test_many_long_windows_are_averaged_a_part_at_a_time(monkeypatch):
+    rows = recording(1, (9, 300), "float32")[0]
+    step = series_toolbox.MeanOfWindows("meanByWindow", EVENTS - 20, 40)
+    whole = step.run(range(9), rows)
+    monkeypatch.setattr(series_toolbox, "GATHERED", 150)
+    assert same_bits(step.run(range(9), rows), whole)
+
+
 @pytest.mark.ranks
 def test_small_budgets_and_the_exchange(tsc, comm):
     """Images that are made series, filtered, made by a function that was not declared."""
@@ -278,6 +286,19 @@ def test_small_budgets_and_the_exchange(tsc, comm):
             assert np.array_equal(kept.get((0, 1, 1)), rows[0, 1, 10:20])
             assert kept.get((0, 1, 0)) is None
             assert same_bits(parts.cache().uncache().mean(), parts.mean())
+
+
+@pytest.mark.ranks
+def test_nothing_is_left(tsc):
+    series = times(tsc, recording(2, (3, 12), "int16")).filter(lambda key, y: False)
+    for empty in (
+        series.correlate(range(12)), series.groupByFixedLength(4), series.zscore().detrend(),
+        series.groupByWindow([5], 3).seriesStats(), series.normalize("maximin", 3),
+    ):  # fmt: skip
+        assert empty.values().collect() == []
+        assert empty.count() == 0
+    with pytest.raises(ValueError, match="no records"):
+        series.center(axis=1)
 
 
 @pytest.mark.ranks
