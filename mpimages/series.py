@@ -29,7 +29,8 @@ from .engine.series_steps import statistic_rows
 from .methods.base import SeriesMethods
 from .methods.baselines import Baselines
 from .methods.series_statistics import SeriesStatistics
-from .methods.toolbox import SeriesToolbox, TimeToolbox
+from .methods.time_toolbox import TimeToolbox
+from .methods.toolbox import SeriesToolbox
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank

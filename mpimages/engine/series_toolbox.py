@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..kernels import projection, series
+from ..kernels import series
 from .chain import Shape, WritingStep
 from .image_steps import Keys
 from .repairs import real_dtype
@@ -21,23 +21,18 @@ __all__ = [
     "Convolve",
     "Correlate",
     "Detrend",
-    "Downsample",
     "Fourier",
-    "MeanOfWindows",
+    "RealStep",
     "Scale",
     "ScaleByTime",
     "SeriesStatistics",
     "Squelch",
-    "Subsample",
-    "Windows",
     "pieces",
     "unit_signals",
 ]
 
 # Bytes of float64 values that go through all parts of a step at once: they stay in the cache.
 PIECE_BYTES = 1 << 19
-# Values of one series that are gathered from windows at once.
-GATHERED = 1 << 16
 
 
 def pieces(count: int, length: int) -> Iterator[slice]:
@@ -47,7 +42,7 @@ def pieces(count: int, length: int) -> Iterator[slice]:
         yield slice(first, min(first + step, count))
 
 
-class _RealStep(WritingStep):
+class RealStep(WritingStep):
     """A step whose results are real numbers, computed in float64 from a few series at a time."""
 
     def length(self, values: int) -> int:
@@ -74,7 +69,7 @@ class _RealStep(WritingStep):
                 out[part] = self.of_rows(kernel_block(batch[part]))
 
 
-class _Measure(_RealStep):
+class _Measure(RealStep):
     """A step that leaves some numbers of each series: float64 for all dtypes."""
 
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
@@ -111,7 +106,7 @@ class SeriesStatistics(_Measure):
         return found
 
 
-class Scale(_RealStep):
+class Scale(RealStep):
     """Subtract the mean of each series, or divide by its standard deviation, or both."""
 
     def __init__(self, name: str, center: bool, scale: bool) -> None:
@@ -126,7 +121,7 @@ class Scale(_RealStep):
         return values
 
 
-class ScaleByTime(_RealStep):
+class ScaleByTime(RealStep):
     """Subtract a number for each time from all series, or divide by one, or both."""
 
     def __init__(self, name: str, mean: np.ndarray | None, stdev: np.ndarray | None) -> None:
@@ -210,7 +205,7 @@ class Correlate(_Measure):
         return np.clip(found, -1, 1, out=found)
 
 
-class Convolve(_RealStep):
+class Convolve(RealStep):
     """Convolve each series with a signal, tap by tap."""
 
     name = "convolve"
@@ -261,7 +256,7 @@ def polynomials(length: int, order: int) -> np.ndarray:
     return rows
 
 
-class Detrend(_RealStep):
+class Detrend(RealStep):
     """Subtract the polynomial of least squares from each series, but for its value at time 0."""
 
     name = "detrend"
@@ -321,97 +316,3 @@ class Fourier(_Measure):
             row[1] = phase + 2 * math.pi if phase < 0 else phase
         found[np.isnan(found[:, 0]), 1] = np.nan
         return found
-
-
-# -- times ---------------------------------------------------------------------------------------
-
-
-class Subsample:
-    """Keep every factor-th value."""
-
-    name = "subsample"
-
-    def __init__(self, factor: int) -> None:
-        self.factor = factor
-
-    def dims(self, dims: Shape | None) -> Shape | None:
-        return None if dims is None else (-(-dims[0] // self.factor),)
-
-    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
-        return dtype
-
-    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
-        return batch[:, :: self.factor]
-
-
-class Downsample(_RealStep):
-    """The mean of each `factor` successive values."""
-
-    name = "downsample"
-
-    def __init__(self, factor: int) -> None:
-        self.factor = factor
-
-    def length(self, values: int) -> int:
-        if values % self.factor:
-            raise ValueError(
-                f"downsample: series of {values} values do not divide into parts of {self.factor}; "
-                "between() or select() can leave out the last ones"
-            )
-        return values // self.factor
-
-    def of_rows(self, rows: np.ndarray) -> np.ndarray:
-        parts = rows.reshape(-1, self.factor, 1)
-        means = np.empty((len(parts), 1))
-        projection.project("mean", parts, means)
-        return means.reshape(len(rows), -1)
-
-
-class MeanOfWindows(_RealStep):
-    """The mean of windows of each series, which begin at `starts`."""
-
-    def __init__(self, name: str, starts: np.ndarray, width: int) -> None:
-        self.name = name
-        self.starts = starts
-        self.width = width
-
-    def length(self, values: int) -> int:
-        return self.width
-
-    def work(self, values: int) -> int:
-        return max(values, len(self.starts) * self._together())
-
-    def _together(self) -> int:
-        """Return how many values of all windows are gathered at once."""
-        return max(1, min(self.width, GATHERED // len(self.starts)))
-
-    def of_rows(self, rows: np.ndarray) -> np.ndarray:
-        means = np.empty((len(rows), self.width))
-        step = self._together()
-        for first in range(0, self.width, step):
-            last = min(first + step, self.width)
-            columns = self.starts[:, None] + np.arange(first, last)
-            some = np.empty((len(rows), last - first))
-            projection.project("mean", np.ascontiguousarray(rows[:, columns]), some)
-            means[:, first:last] = some
-        return means
-
-
-class Windows(WritingStep):
-    """Windows of each series one after the other, which begin at `starts`."""
-
-    def __init__(self, name: str, starts: np.ndarray, width: int) -> None:
-        self.name = name
-        self.starts = starts
-        self.width = width
-
-    def dims(self, dims: Shape | None) -> Shape | None:
-        return (len(self.starts) * self.width,)
-
-    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
-        return dtype
-
-    def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
-        for place, start in enumerate(self.starts.tolist()):
-            first = place * self.width
-            out[:, first : first + self.width] = batch[:, start : start + self.width]

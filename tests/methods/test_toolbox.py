@@ -10,7 +10,7 @@ import pytest
 from scipy import signal as scipy_signal
 
 from mpimages import ThunderContext
-from mpimages.engine import series_toolbox
+from mpimages.engine import series_toolbox, series_windows
 from mpimages.engine.series_toolbox import polynomials
 
 from ..support.data import DTYPES, recording, same_bits, spread
@@ -215,12 +215,12 @@ def every_step():
         series_toolbox.Convolve(draw.normal(0, 1, 7), "same"),
         series_toolbox.Detrend(5),
         series_toolbox.Fourier(7),
-        series_toolbox.Subsample(7),
-        series_toolbox.Downsample(3),
-        series_toolbox.Downsample(100),
-        series_toolbox.MeanOfWindows("meanByWindow", EVENTS - 1, 1),
-        series_toolbox.MeanOfWindows("meanByWindow", EVENTS - 20, 40),
-        series_toolbox.Windows("groupByWindow", EVENTS - 20, 40),
+        series_windows.Subsample(7),
+        series_windows.Downsample(3),
+        series_windows.Downsample(100),
+        series_windows.MeanOfWindows("meanByWindow", EVENTS - 1, 1),
+        series_windows.MeanOfWindows("meanByWindow", EVENTS - 20, 40),
+        series_windows.Windows("groupByWindow", EVENTS - 20, 40),
     ]
 
 
@@ -243,9 +243,9 @@ def test_a_series_does_not_depend_on_those_beside_it(dtype):
 
 def test_many_long_windows_are_averaged_a_part_at_a_time(monkeypatch):
     rows = recording(1, (9, 300), "float32")[0]
-    step = series_toolbox.MeanOfWindows("meanByWindow", EVENTS - 20, 40)
+    step = series_windows.MeanOfWindows("meanByWindow", EVENTS - 20, 40)
     whole = step.run(range(9), rows)
-    monkeypatch.setattr(series_toolbox, "GATHERED", 150)
+    monkeypatch.setattr(series_windows, "GATHERED", 150)
     assert same_bits(step.run(range(9), rows), whole)
 
 
