@@ -15,7 +15,6 @@ from .core.arguments import (
     check_index,
     check_int,
     check_number,
-    check_percent,
     check_seed,
 )
 from .core.partition import Partition
@@ -26,8 +25,12 @@ from .engine.chain import Shape
 from .engine.image_steps import Apply
 from .engine.runner import Action
 from .engine.selection import Settled
-from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
+from .engine.series_steps import statistic_rows
 from .methods.base import SeriesMethods
+from .methods.baselines import Baselines
+from .methods.series_statistics import SeriesStatistics
+from .methods.time_toolbox import TimeToolbox
+from .methods.toolbox import SeriesToolbox
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank
@@ -43,7 +46,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesMethods):
+class Series(SeriesStatistics, SeriesToolbox, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
@@ -157,91 +160,6 @@ class Series(SeriesMethods):
         return np.ascontiguousarray(rows.T).reshape(rows.shape[1], *self._extent()).squeeze()
 
     # -- steps: lazy -----------------------------------------------------------------------
-
-    def seriesMean(self) -> Self:
-        """Each series' mean, float64: a Series of one value. Collective; lazy."""
-        return self._reduced(SeriesStatistic("seriesMean", "mean"))
-
-    def seriesStdev(self) -> Self:
-        """Each series' population standard deviation, float64. Collective; lazy."""
-        return self._reduced(SeriesStatistic("seriesStdev", "stdev"))
-
-    def seriesSum(self) -> Self:
-        """Each series' sum: int64 or uint64 for integers, float64 for floats. Collective; lazy.
-
-        The action raises OverflowError where 64 bits cannot hold a sum.
-        """
-        return self._reduced(SeriesStatistic("seriesSum", "sum"))
-
-    def seriesMax(self) -> Self:
-        """Each series' maximum, in its dtype. Collective; lazy."""
-        return self._reduced(SeriesStatistic("seriesMax", "max"))
-
-    def seriesMin(self) -> Self:
-        """Each series' minimum, in its dtype. Collective; lazy."""
-        return self._reduced(SeriesStatistic("seriesMin", "min"))
-
-    def seriesMedian(self) -> Self:
-        """Each series' median, float64. Collective; lazy."""
-        return self._reduced(Percentile("seriesMedian", 50.0))
-
-    def seriesPercentile(self, q: float) -> Self:
-        """Each series' q-th percentile by linear interpolation, float64. Collective; lazy.
-
-        Parameters
-        ----------
-        q : float
-            0 … 100.
-        """
-        percent = check_percent(q, "seriesPercentile: q")
-        return self._reduced(Percentile("seriesPercentile", percent))
-
-    def select(self, crit: object) -> Self:
-        """Keep the times whose index value meets a criterion. Collective; lazy.
-
-        Where only an action can tell how many values there are (after a `filter` of images, or a
-        function whose result was not declared), this is one.
-
-        Parameters
-        ----------
-        crit : int, list of int, or callable
-            The value, the values, or a function of a value that says whether to keep it.
-
-        Raises
-        ------
-        ValueError
-            Where none is left.
-        """
-        index = self.index
-        if index is None:  # after a filter of the images only an action can tell
-            begun, series = self.records.begin("select")
-            known = begun.known(series)
-            self.records.replace(known.chain())
-            index = self._labels(known.dims[0])
-        if callable(crit):
-            kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
-        else:
-            wanted: object = [crit] if isinstance(crit, int | float | np.number) else crit
-            try:
-                kept = np.isin(index, check_index(wanted))
-            except ValueError as error:
-                raise ValueError(f"select: {error}") from None
-        columns = np.flatnonzero(kept)
-        if len(columns) == 0:
-            raise ValueError(
-                f"select: no index value meets {quote(crit)}; they lie in "
-                f"{index.min()}…{index.max()}"
-            )
-        return self._then(Select(columns), index[columns])
-
-    def between(self, left: int, right: int) -> Self:
-        """Keep the times whose index value lies in left … right, both included.
-
-        Collective; lazy. ValueError where none is left.
-        """
-        if not check_number(left, "between: left") <= check_number(right, "between: right"):
-            raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
-        return self.select(lambda label: left <= label <= right)
 
     def apply(
         self,
@@ -469,45 +387,8 @@ def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarra
 
 
 @public
-class TimeSeries(Series):
+class TimeSeries(TimeToolbox, Baselines, Series):
     """A Series whose values are samples over time."""
-
-    def normalize(
-        self,
-        baseline: str = "percentile",
-        window: int | None = None,
-        perc: float = 20,
-        offset: float = 0.1,
-    ) -> Self:
-        """(y - b) / (b + offset), b a baseline of each series. Collective; lazy.
-
-        Parameters
-        ----------
-        baseline : {'percentile', 'mean', 'window'}
-            The percentile `perc` of the series, its mean, or at each time the percentile of
-            the samples from ``t - window // 2`` to ``t + window // 2``, both included, cut at
-            the ends.
-        window : int
-            For ``'window'`` alone, which needs it. As in Thunder an even one takes one sample
-            more: 4 is t - 2 … t + 2.
-        perc : float
-            0 … 100; linear interpolation.
-
-        Returns
-        -------
-        TimeSeries
-            float64; float32 for float16 and float32 records.
-        """
-        check_choice(baseline, "baseline", ("percentile", "mean", "window"))
-        if (baseline == "window") != (window is not None):
-            raise ValueError("baseline='window' needs a window, and no other baseline takes one")
-        if window is not None:
-            window = check_int(window, "window", 1)
-        percent = check_percent(perc, "normalize: perc")
-        if not np.isfinite(check_number(offset, "offset")):
-            raise ValueError(f"offset must be finite, got {quote(offset)}")
-        step = Normalize(baseline, window, percent, float(offset))
-        return self._then(step)
 
     def toTimeSeries(self) -> TimeSeries:
         """This. Local."""

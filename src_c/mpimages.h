@@ -179,6 +179,11 @@ int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t 
                         ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
                         ptrdiff_t out_stride);
 
+/* out[j] = taps[0] x[j + n - 1] + taps[1] x[j + n - 2] + ... + taps[n - 1] x[j], added in this order,
+ * for 0 <= j < m and each x of k rows of m + n - 1 doubles (aligned); m, n >= 1. */
+int mpim_convolve_rows(int isa, const double *block, size_t k, size_t m, ptrdiff_t stride,
+                       const double *taps, size_t n, double *out, ptrdiff_t out_stride);
+
 /* -- warp/warp.c ------------------------------------------------------------------------------- */
 
 /* k frames of rows, columns and pages (1 of images), each contiguous in this order, the pages

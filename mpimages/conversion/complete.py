@@ -60,6 +60,8 @@ def check_values(action: Action, records: Settled, path: str, options: JsonObjec
         if records.steps or not isinstance(images, Settled):
             return
         made = images
+    elif source.collective:
+        return
     places = np.unique([0, made.count // 2, made.count - 1])
     if 2 * len(places) * made.record_bytes > action.memory:
         return

@@ -40,8 +40,9 @@ class Fingerprint:
 
     def __init__(self, action: Action, records: Selection) -> None:
         self._comm = action.comm
-        source, said = records.source, _digest(records.question(), _functions(records))
+        said = _digest(records.question(), _functions(records))
         self._steps = {"steps": said}
+        source = origin(records).source
         if isinstance(source, ExchangeSource):
             images = source.settle()
             self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}

@@ -126,6 +126,26 @@ def check_pattern(values: object, name: str) -> np.ndarray:
     return given.astype(np.float64 if given.dtype.kind == "f" else wide)
 
 
+def check_signal(values: object, name: str) -> np.ndarray:
+    """Return a signal of finite numbers as float64: (times,), or several of them, (n, times)."""
+    try:
+        if isinstance(values, str | bytes | dict | set):
+            raise TypeError
+        given = np.asarray(values)
+        if given.dtype.kind not in "iufb" or np.ma.is_masked(values):
+            raise TypeError
+    except MemoryError:
+        raise
+    except Exception:  # of any type: it is the argument that is asked for its items
+        raise TypeError(f"{name} must be an array of numbers, got {quote(values)}") from None
+    if given.ndim not in (1, 2) or not given.size:
+        raise ValueError(f"{name} must be 1-D or 2-D and not empty, got shape {given.shape}")
+    signal: np.ndarray = given.astype(np.float64)
+    if not np.isfinite(signal).all():
+        raise ValueError(f"{name} must be finite, got {quote(values)}")
+    return signal
+
+
 def check_index(values: object, name: str = "index") -> np.ndarray:
     """Return the labels of an index, integers or floats without fractions, as 1-D int64."""
     try:

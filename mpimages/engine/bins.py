@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -29,14 +29,50 @@ from .sources import CacheSource, LocalSource, resolve_caches
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["BinSource", "every_step", "origin", "recorded", "resolve"]
+__all__ = ["BinSource", "MadeSource", "every_step", "origin", "recorded", "resolve"]
 
 # So many integers of 16 bits have a sum of 32 bits.
 FEW = 1 << 16
 HALF, LOW = 32, (1 << 32) - 1
 
 
-class BinSource:
+class MadeSource:
+    """A source whose records are made of those of another collection, after its steps.
+
+    Attributes
+    ----------
+    name : str
+        The method that made it.
+    """
+
+    name: str
+
+    @property
+    def inner(self) -> Settled:
+        """The records that these are made of. Local."""
+        raise NotImplementedError
+
+    def members(self, positions: Positions) -> Selection:
+        """Return the records of which those at `positions` are made. Local."""
+        raise NotImplementedError
+
+    def resolved(self) -> Self:
+        """Return the same source, without caches that were dropped. Local."""
+        raise NotImplementedError
+
+    def record_bytes(self) -> int:
+        """Return the bytes that one record takes, and those that making it takes."""
+        raise NotImplementedError
+
+    def advice(self) -> str:
+        """Return the advice for a record that does not fit."""
+        source = self.inner.source
+        if isinstance(source, LocalSource | MadeSource):
+            return source.advice()
+        return "give the context more with memory="
+
+
+class BinSource(MadeSource):
     """Bins of n successive images of a collection; record i is the mean or sum of bin i.
 
     Parameters
@@ -130,15 +166,14 @@ class BinSource:
                 "over; remainder='drop' leaves them out"
             )
 
-    def resolved(self) -> BinSource:
-        """Return the bins of the same images, without caches that were dropped. Local."""
+    def resolved(self) -> Self:
         chain = self.images.chain
         resolved = resolve(chain)
         if resolved is chain:
             return self
         images = self.images
         again = type(images)(images.session, images.kind, resolved, images.inputs)
-        return BinSource(again, self.n, self.how, self.drop)
+        return type(self)(again, self.n, self.how, self.drop)
 
     def members(self, bins: Positions) -> Selection:
         """Return the images of bins. Local."""
@@ -163,18 +198,11 @@ class BinSource:
         inner = self.inner
         made = inner.record_bytes if inner.steps else 0
         read = 0
-        if isinstance(inner.source, LocalSource | BinSource):
+        if isinstance(inner.source, LocalSource | MadeSource):
             read = inner.source.record_bytes()
         pixels = math.prod(inner.dims)
         summed = _Sums(inner, self.n, self.how).state_bytes
         return read + made + summed + pixels * _result_dtype(self.how, inner.dtype).itemsize
-
-    def advice(self) -> str:
-        """Return the advice for a bin that does not fit."""
-        source = self.inner.source
-        if isinstance(source, LocalSource | BinSource):
-            return source.advice()
-        return "give the context more with memory="
 
     # -- the images ---------------------------------------------------------------------------
 
@@ -397,9 +425,12 @@ def _result_dtype(how: str, dtype: np.dtype) -> np.dtype:
 
 
 def resolve(chain: Chain) -> Chain:
-    """Return the chain without the caches that were dropped since it was made; in bins, too."""
+    """Return the chain without the caches that were dropped since it was made.
+
+    Also of what its source is made of.
+    """
     chain = resolve_caches(chain)
-    if isinstance(chain.source, BinSource):
+    if isinstance(chain.source, MadeSource):
         source = chain.source.resolved()
         if source is not chain.source:
             return replace(chain, source=source)
@@ -408,7 +439,7 @@ def resolve(chain: Chain) -> Chain:
 
 def origin(selection: Selection) -> Selection:
     """Return the records of files or memory that the records of a selection are made of. Local."""
-    while isinstance(selection.source, BinSource):
+    while isinstance(selection.source, MadeSource):
         selection = selection.source.members(selection.positions)
     return selection
 
@@ -433,8 +464,8 @@ def recorded(source: Source, positions: Positions) -> tuple[np.ndarray, int]:
 
 
 def every_step(selection: Selection) -> tuple[Any, ...]:
-    """Return all steps to the records of a selection, with the bins among them. Local."""
+    """Return all steps to the records of a selection, with made sources among them. Local."""
     source = selection.source
-    if not isinstance(source, BinSource):
+    if not isinstance(source, MadeSource):
         return selection.steps
     return (*every_step(source.inner), source, *selection.steps)

@@ -19,7 +19,7 @@ from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
-from .bins import BinSource, resolve
+from .bins import BinSource, MadeSource, resolve
 from .chain import (
     Chain,
     FilterKeys,
@@ -32,6 +32,7 @@ from .chain import (
 )
 from .image_steps import Apply, Unlike, different
 from .selection import Selection, Settled, select
+from .series_groups import GroupSource
 from .session import Session
 from .sources import LocalSource, MemorySource
 
@@ -363,6 +364,10 @@ class Action:
         """Return the target size in bytes of a batch of the source. Local."""
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
+        if isinstance(source, GroupSource):  # the limit is for the series that it reads
+            inner = self._batch_bytes(source.inner)
+            few = max(STEP_BYTES, STEP_RECORDS * source.record_bytes())
+            return min(inner, few, limit) if selection.steps else inner
         if isinstance(source, LocalSource | BinSource):  # two records, unless they are too large
             if selection.steps and isinstance(selection, Settled):  # 16-bit integers to float64
                 growth = selection.record_bytes / max(1, source.record_bytes())
@@ -419,8 +424,9 @@ class Action:
         """Return this rank's records of a source without steps. Collective."""
         source, own = records.source, records.partition.counts[self.comm.rank]
         block, limit = np.empty(0), ROUND_BYTES
-        if isinstance(source, BinSource):
+        if isinstance(source, MadeSource):
             limit = self._batch_bytes(records)
+        if isinstance(source, BinSource):
             source.make_ready(records, limit)
 
         def fill() -> None:
@@ -508,7 +514,7 @@ class Action:
     def check_record(self, selection: Selection) -> None:
         """Raise MemoryError if not even one record and its result fit. Local."""
         source = selection.source
-        if isinstance(source, LocalSource | BinSource):
+        if isinstance(source, LocalSource | MadeSource):
             made = (
                 selection.record_bytes if selection.steps and isinstance(selection, Settled) else 0
             )

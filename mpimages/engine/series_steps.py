@@ -9,7 +9,15 @@ import numpy as np
 from ..kernels import projection, series
 from .chain import Shape
 
-__all__ = ["Normalize", "Percentile", "Select", "SeriesStatistic", "statistic_rows"]
+__all__ = [
+    "Count",
+    "Percentile",
+    "Select",
+    "SeriesStatistic",
+    "kernel_block",
+    "percentiles",
+    "statistic_rows",
+]
 
 Keys = Sequence[object] | np.ndarray
 
@@ -60,6 +68,21 @@ class SeriesStatistic:
         return values.astype(self.dtype(batch.dtype), copy=False)[:, None]
 
 
+class Count:
+    """Reduce each series to its number of values."""
+
+    name = "seriesCount"
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        return (1,)
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return np.dtype(np.int64)
+
+    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
+        return np.full((len(batch), 1), batch.shape[1], dtype=np.int64)
+
+
 class Percentile:
     """A percentile of each series, linearly interpolated."""
 
@@ -100,39 +123,3 @@ class Select:
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
         return batch[:, self.columns]
-
-
-class Normalize:
-    """Normalization (y - b) / (b + offset), with a baseline b of the series itself."""
-
-    name = "normalize"
-
-    def __init__(self, baseline: str, window: int | None, perc: float, offset: float) -> None:
-        self.baseline = baseline
-        self.window = window
-        self.perc = perc
-        self.offset = offset
-
-    def dims(self, dims: Shape | None) -> Shape | None:
-        return dims
-
-    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
-        if dtype is None:
-            return None
-        small = dtype.kind == "f" and dtype.itemsize <= 4
-        return np.dtype(np.float32 if small else np.float64)
-
-    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
-        block = kernel_block(batch)
-        out = np.empty(block.shape, dtype=self.dtype(batch.dtype))
-        series.normalize_rows(block, self._baseline(block), self.offset, out)
-        return out
-
-    def _baseline(self, block: np.ndarray) -> np.ndarray:
-        if self.baseline == "mean":
-            return statistic_rows("mean", block)
-        if self.baseline == "percentile":
-            return percentiles(block, self.perc)[:, 0]
-        running = np.empty(block.shape)
-        series.running_percentile_rows(block, self.window or 1, self.perc, running)
-        return running

@@ -17,6 +17,8 @@ cdef extern from "mpimages.h":
                             ptrdiff_t stride, const double *baseline, ptrdiff_t baseline_row,
                             ptrdiff_t baseline_item, double offset, int out_dtype, void *out,
                             ptrdiff_t out_stride) nogil
+    int mpim_convolve_rows(int isa, const double *block, size_t k, size_t m, ptrdiff_t stride,
+                           const double *taps, size_t n, double *out, ptrdiff_t out_stride) nogil
 
 
 def _block(block):
@@ -149,3 +151,42 @@ def normalize_rows(block, baseline, offset, out):
                                      base, base_row, base_item, shift, out_dtype, to.data,
                                      to.stride)
     checks.raise_for(status, "normalize_rows")
+
+
+def convolve_rows(block, taps, out):
+    """The values of a convolution for which rows and taps overlap wholly, summed tap by tap.
+
+    Parameters
+    ----------
+    block : (k, m + n - 1) ndarray of float64
+        Rows contiguous and aligned, at any distance.
+    taps : (n,) ndarray of float64
+        n >= 1.
+    out : (k, m) ndarray of float64
+        m >= 1: ``numpy.convolve(row, taps, "valid")`` for each row that is as long as the taps
+        at least.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A dtype, shape or layout that is not as above.
+    """
+    block = _block(block)
+    if block.dtype != np.float64 or not block.flags.aligned:
+        raise TypeError(f"block must be aligned float64, not {block.dtype}")
+    if not isinstance(taps, np.ndarray) or taps.dtype != np.float64:
+        raise TypeError("taps must be an array of float64, not "
+                        f"{getattr(taps, 'dtype', type(taps).__name__)}")
+    if taps.ndim != 1 or not 1 <= taps.size <= block.shape[1]:
+        raise ValueError(f"taps must be 1-D, of 1 to {block.shape[1]} values, not {taps.shape}")
+    taps = np.ascontiguousarray(taps)
+    out = checks.output("out", out, (block.shape[0], block.shape[1] - taps.size + 1), np.float64)
+    checks.apart({"out": out}, {"block": block, "taps": taps})
+    cdef Rows rows = rows_of(block), to = rows_of(out)
+    cdef const double *weights = <const double *>data_of(taps)
+    cdef size_t n = taps.size
+    cdef int status
+    with nogil:
+        status = mpim_convolve_rows(isa.current(), <const double *>rows.data, rows.k, to.m,
+                                    rows.stride, weights, n, <double *>to.data, to.stride)
+    checks.raise_for(status, "convolve_rows")

@@ -177,7 +177,21 @@ class SeriesMethods(Collection):
         return begun, selection
 
     def _then(self, step: Step, index: np.ndarray | None = None) -> Self:
-        return self._derived(self.records.chain.then(step), index)
+        """One more step; a wrong one is refused now where the length is known."""
+        chain = self.records.chain.then(step)
+        _ = chain.dims, chain.dtype
+        return self._derived(chain, index)
+
+    def _known_index(self, method: str) -> np.ndarray:
+        """The label of each value. Collective; an action where only that can tell."""
+        index = self.index
+        if index is not None:
+            return index
+        with self.session.action(f"{type(self).__name__}.{method}"):
+            begun, series = self.records.begin(method)
+            known = begun.known(series)
+            self.records.replace(known.chain())
+        return self._labels(known.dims[0])
 
     def _reduced(self, step: Step) -> Self:
         """One more step that leaves one value of each series. Local."""

@@ -5,6 +5,10 @@
  * is interpolated in double, with the formula that NumPy uses for its method 'linear'.
  */
 #include "common/dtypes.h"
+#include "series/ranked.h"
+
+/* Samples of a row that are ranked together: their counters and the set stay in the first cache. */
+enum { PART = 4096 };
 
 /* The order statistics that a percentile lies between. */
 struct position {
@@ -40,10 +44,15 @@ typedef int (*running_fn)(const char *, size_t, size_t, ptrdiff_t, size_t, doubl
 typedef void (*normalize_fn)(const char *, size_t, size_t, ptrdiff_t, const char *, ptrdiff_t,
                              ptrdiff_t, double, int, char *, ptrdiff_t);
 
+typedef void (*convolve_fn)(const char *, size_t, size_t, ptrdiff_t, const double *, size_t, char *,
+                            ptrdiff_t);
+
 static const percentile_fn percentiles[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, percentile)};
 static const running_fn running_percentiles[][MPIM_ISA_COUNT] = {
     FOR_EACH_DTYPE(CLONES_OF, running_percentile)};
 static const normalize_fn normalizers[][MPIM_ISA_COUNT] = {FOR_EACH_DTYPE(CLONES_OF, normalize)};
+
+static const convolve_fn convolvers[] = CLONES(convolve);
 
 static int known(int dtype) { return dtype >= MPIM_U8 && dtype <= MPIM_F64; }
 
@@ -73,5 +82,12 @@ int mpim_normalize_rows(int isa, int dtype, const void *block, size_t k, size_t 
         return MPIM_BAD_TYPE;
     normalizers[dtype][isa](block, k, t, stride, (const char *)baseline, baseline_row,
                             baseline_item, offset, out_dtype, out, out_stride);
+    return MPIM_OK;
+}
+
+int mpim_convolve_rows(int isa, const double *block, size_t k, size_t m, ptrdiff_t stride,
+                       const double *taps, size_t n, double *out, ptrdiff_t out_stride)
+{
+    convolvers[isa]((const char *)block, k, m, stride, taps, n, (char *)out, out_stride);
     return MPIM_OK;
 }

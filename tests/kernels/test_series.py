@@ -98,6 +98,38 @@ def test_running_percentile_equals_the_twin(dtype, window):
     isa.force()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int64", "float32", "float64"])
+def test_running_percentile_of_rows_in_parts(level, dtype):
+    """Rows longer than what is ranked at once, windows short and long beside that, few levels."""
+    rng = np.random.default_rng(5)
+    for t, window in ((4095, 30), (4096, 3), (4097, 1), (9000, 31), (9000, 1026), (9001, 5000)):
+        block = twins.random_records(rng, dtype, 2, t)
+        block[1] = block[1] // 64 if dtype[0] in "iu" else np.round(block[1])
+        got = running(block, window, 20.0)
+        half = window // 2
+        for at in (0, 1, half, 3793, 3794, t // 2, t - half - 1, t - 2, t - 1):
+            around = block[:, max(0, at - half) : at + half + 1]
+            assert np.array_equal(got[:, at], [twins.percentile_row(row, 20.0) for row in around])
+
+
+@pytest.mark.parametrize("q", [0, 35, 50, 100])
+def test_running_percentile_equals_numpy(level, q):
+    block = np.random.default_rng(2).integers(1000, 3000, (3, 500)).astype(np.uint16)
+    for window in (7, 31, 301):
+        half = window // 2
+        inside = np.lib.stride_tricks.sliding_window_view(block, 2 * half + 1, axis=1)
+        expected = np.percentile(inside.astype(np.float64), q, axis=-1)
+        assert np.array_equal(running(block, window, q)[:, half : 500 - half], expected)
+
+
+def test_running_percentile_beside_nan(level):
+    block = np.random.default_rng(2).normal(0, 1, (4, 200))
+    block[0, 50:55], block[1, ::9], block[2] = np.nan, np.nan, np.nan
+    block[3, ::2], block[3, 1::4] = -0.0, 0.0
+    expected = np.stack([twins.running_percentile(row, 8, 20) for row in block])
+    assert np.array_equal(running(block, 8, 20.0), expected, equal_nan=True)
+
+
 @given(st.integers(1, 60), st.integers(1, 70), st.floats(0, 100), st.booleans())
 def test_running_percentile_of_any_size(t, window, q, nasty):
     rng = np.random.default_rng(t)
@@ -147,3 +179,37 @@ def test_no_rows():
     series.percentile_rows(np.zeros((0, 5)), [1, 2], np.zeros((0, 2)))
     series.running_percentile_rows(np.zeros((0, 5)), 3, 50, np.zeros((0, 5)))
     series.normalize_rows(np.zeros((0, 5)), np.zeros(0), 0.1, np.zeros((0, 5)))
+
+
+def convolved(row, taps):
+    """The values for which the two overlap wholly, one tap after the other."""
+    length = len(row) - len(taps) + 1
+    total = np.zeros(length)
+    for i, tap in enumerate(taps):
+        first = len(taps) - 1 - i
+        total += tap * row[first : first + length]
+    return total
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 32])
+@pytest.mark.parametrize("m", [1, 15, 16, 31, 33, 300])
+def test_convolution(level, n, m):
+    rng = np.random.default_rng(n)
+    block, taps = twins.nasty_floats(rng, "float64", 3, m + n - 1), rng.normal(0, 1, n)
+    with np.errstate(invalid="ignore", over="ignore"):
+        expected = np.stack([convolved(row, taps) for row in block])
+    wide = np.zeros((6, m + n + 3))
+    wide[::2, 2 : m + n + 1] = block
+    out = np.zeros((3, m + 5))
+    series.convolve_rows(wide[::2, 2 : m + n + 1], taps, out[:, 3 : m + 3])
+    assert np.array_equal(out[:, 3 : m + 3], expected, equal_nan=True)
+    assert not out[:, :3].any()
+    assert not out[:, m + 3 :].any()
+
+
+def test_convolution_equals_numpy(level):
+    block = np.random.default_rng(0).integers(0, 4000, (4, 500)).astype(np.float64)
+    taps = np.arange(21.0)  # whole numbers, so that no order matters
+    out = np.zeros((4, 480))
+    series.convolve_rows(block, taps, out)
+    assert np.array_equal(out, [np.convolve(row, taps, "valid") for row in block])

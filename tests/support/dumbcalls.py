@@ -258,6 +258,29 @@ PIXELS = [
     (0, 0, 0, 0),
     slice(0, 2),
 ]
+SIGNALS = [
+    d.RUDE,
+    d.ODD,
+    3,
+    NAN,
+    None,
+    "123456",
+    b"123456",
+    {},
+    [],
+    {1, 2},
+    [NAN] * 6,
+    [INF, 1, 2, 3, 4, 5],
+    [1j] * 6,
+    [None] * 6,
+    ["1"] * 6,
+    [d.RUDE] * 6,
+    [[1], [1, 2]],
+    np.zeros((2, 0)),
+    np.zeros(6, "M8[s]"),
+    np.zeros(6, object),
+    np.ma.masked_equal(np.arange(6.0), 0),
+]
 FUNC = {"func": ("func", d.FUNCTION)}
 PICTURE = [
     d.RUDE,
@@ -657,22 +680,98 @@ CALLS = [
             "seed": ("seed", d.INTEGER),
         },
     ),
+    *(
+        Call("series", name, {}, {"axis": (f"{name}: axis", [*d.INTEGER, 2, -1, 2**70, None])})
+        for name in ("center", "standardize", "zscore")
+    ),
+    Call("series", "seriesStat", {"stat": "mean"}, {"stat": ("stat", [*d.CHOICE, "std", None])}),
+    Call(
+        "series",
+        "squelch",
+        {"threshold": 5},
+        {"threshold": ("threshold", [*d.NUMBER, NAN, True, None, 2**2000])},
+    ),
+    Call(
+        "series",
+        "correlate",
+        {"signal": range(6)},
+        {"signal": ("signal", [*SIGNALS, np.arange(5), np.ones(6), np.zeros((2, 3, 6))])},
+    ),
+    *(
+        Call("series", name, {given: 3}, {given: (name, [*d.COUNT, 4, 12, 2**70, None])})
+        for name, given in (
+            ("downsample", "sampleFactor"),
+            ("meanByFixedLength", "n"),
+            ("groupByFixedLength", "n"),
+        )
+    ),
+    Call(
+        "times", "subsample", {"sampleFactor": 3}, {"sampleFactor": ("subsample", [*d.COUNT, None])}
+    ),
+    *(
+        Call(
+            "times",
+            name,
+            {"indices": [2, 3], "window": 3},
+            {
+                "indices": (f"{name}", [*d.LABELS[:-4], [0], [5], [99], [-1], np.zeros((2, 3))]),
+                "window": (f"{name}", [*d.COUNT, 6, 2**70, None]),
+            },
+        )
+        for name in ("meanByWindow", "groupByWindow")
+    ),
+    Call(
+        "times",
+        "convolve",
+        {"signal": [1, 2]},
+        {
+            "signal": ("signal", [*SIGNALS, np.zeros((2, 6))]),
+            "mode": ("mode", [*d.CHOICE, None, 0]),
+        },
+    ),
+    Call(
+        "times",
+        "crossCorr",
+        {"signal": range(6), "lag": 1},
+        {
+            "signal": ("signal", [*SIGNALS, np.arange(5), np.ones(6), np.zeros((2, 6))]),
+            "lag": ("lag", [*d.INDEX, 6, 2**70, None]),
+        },
+    ),
+    Call(
+        "times",
+        "detrend",
+        {"method": "nonlinear"},
+        {
+            "method": ("method", [*d.CHOICE, "nonlin", None]),
+            "order": ("order", [*d.COUNT, 6, 2**70, None]),
+        },
+    ),
+    Call("times", "fourier", {"freq": 1}, {"freq": ("freq", [*d.COUNT, 3, 2**70, None])}),
     Call(
         "times",
         "normalize",
         {},
         {
-            "baseline": ("baseline", [*d.CHOICE, None, "window"]),
+            "baseline": ("baseline", [*d.CHOICE, None, "window", "maximin"]),
             "window": ("window", [*d.COUNT, 3]),
             "perc": ("normalize", [*d.PERCENT, None]),
             "offset": ("offset", [*d.FINITE, None]),
+            "sigma": ("sigma", [*d.FINITE, 3]),
+            "dtype": ("dtype", [*d.DTYPE, "int16", "float16"]),
         },
     ),
     Call(
         "times",
         "normalize",
         {"baseline": "window", "window": 3},
-        {"window": ("window", [*d.COUNT, None])},
+        {"window": ("window", [*d.COUNT, None]), "sigma": ("sigma", [3])},
+    ),
+    Call(
+        "times",
+        "normalize",
+        {"baseline": "maximin", "window": 3},
+        {"window": ("window", [*d.COUNT, None]), "sigma": ("sigma", [*d.FINITE, -1, 2**2000])},
     ),
     *(Call(on, "saveAsBinarySeries", {"path": OUT}, BINARY) for on in ("series",)),
     Call("series", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
@@ -795,6 +894,7 @@ PLAIN = {
         "seriesMean",
         "seriesMedian",
         "seriesMin",
+        "seriesStats",
         "seriesStdev",
         "seriesSum",
         "shape",

@@ -1,0 +1,218 @@
+"""Groups within series: a source that cuts each series of another collection into several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+
+from ..core.partition import Partition
+from ..core.timers import phase
+from ..core.workspace import Workspace
+from ..spmd.watch import calling
+from .bins import MadeSource, resolve
+from .chain import Positions, Shape
+from .selection import Settled, pick
+from .sources import LocalSource
+
+if TYPE_CHECKING:
+    from .runner import Records
+
+__all__ = ["GroupSource", "group_source"]
+
+
+class GroupSource(MadeSource):
+    """The groups of each series; record i is group i % groups of series i // groups.
+
+    Parameters
+    ----------
+    series : Records
+        Of this source alone. Their dims, dtype and number are known. Each has the values of all
+        groups, one group after the other.
+    groups : int
+    name : str
+        The method that made them.
+    """
+
+    collective: ClassVar[bool] = False
+
+    def __init__(self, series: Records, groups: int, name: str) -> None:
+        self.series = series
+        self.groups = groups
+        self.name = name
+        self.number = series.chain.source.number
+
+    @property
+    def inner(self) -> Settled:
+        """The series; local, as there is nothing that only an action can tell."""
+        selection = self.series.settle(self.series.make_action(self.name))
+        if not isinstance(selection, Settled):
+            raise RuntimeError("internal error: groups of series that are not known")
+        return selection
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The files of the series."""
+        return self.series.chain.source.inputs
+
+    @property
+    def count(self) -> int:
+        """The number of groups of all series."""
+        return self.inner.count * self.groups
+
+    @property
+    def dims(self) -> Shape:
+        """The number of values of a group."""
+        return (self.inner.dims[0] // self.groups,)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the series."""
+        return self.inner.dtype
+
+    @property
+    def partition(self) -> Partition:
+        """A group has the owner of its series."""
+        return Partition(tuple(offset * self.groups for offset in self.inner.partition.offsets))
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """What tells these groups from others of the recording."""
+        return (self.name, self.groups, self.inner.question())
+
+    def prepare(self) -> None:
+        """Nothing: all is known."""
+
+    def resolved(self) -> Self:
+        chain = self.series.chain
+        resolved = resolve(chain)
+        if resolved is chain:
+            return self
+        series = self.series
+        again = type(series)(series.session, series.kind, resolved, series.inputs)
+        return group_source(again, self.groups, self.name)  # type: ignore[return-value]
+
+    def members(self, positions: Positions) -> Settled:
+        inner, places = self.inner, self._series_of(positions)
+        if places is None:
+            return inner
+        return replace(
+            inner,
+            positions=pick(inner.positions, places),
+            keys=pick(inner.keys, places),
+            partition=inner.partition.restricted(places),
+        )
+
+    def _series_of(self, positions: Positions) -> np.ndarray | None:
+        """Return the places of the series that have these groups; None for all groups. Local."""
+        if isinstance(positions, range) and len(positions) == self.count:
+            return None
+        places: np.ndarray = np.unique(np.asarray(positions, dtype=np.int64) // self.groups)
+        return places
+
+    def record_bytes(self) -> int:
+        inner = self.inner
+        read = 0
+        if isinstance(inner.source, LocalSource | MadeSource):
+            read = inner.source.record_bytes()
+        return read + math.prod(inner.dims) * inner.dtype.itemsize
+
+    # -- the series ---------------------------------------------------------------------------
+
+    def batches(
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        limit: int,
+        workspace: Workspace,
+        room: int = 0,
+    ) -> Generator[np.ndarray]:
+        """See `Source`."""
+        members, cut = self._cutting(positions, partition, rank)
+        read = members.source.batches(
+            members.positions, members.partition, rank, limit, workspace, room
+        )
+        with closing(read):
+            for batch in read:
+                yield cut(batch)
+
+    def _cutting(
+        self, positions: Positions, partition: Partition, rank: int
+    ) -> tuple[Settled, Callable[[np.ndarray], np.ndarray]]:
+        """Return the series that are read, and what makes groups of each batch in turn. Local."""
+        members, places = self.members(positions), self._series_of(positions)
+        start, stop = partition.bounds(rank)
+        own = positions[start:stop]
+        first = members.partition.bounds(rank)[0]
+        glance = self.series.session.glance
+
+        def cut(batch: np.ndarray) -> np.ndarray:
+            nonlocal first
+            begin, first = first, first + len(batch)
+            with calling(glance), phase("compute", batch.nbytes):
+                result = members.run(begin, batch)
+                groups = result.reshape(len(result) * self.groups, *self.dims)
+                if places is None:
+                    return groups
+                numbers = places[begin:first, None] * self.groups + np.arange(self.groups)
+                return groups[np.isin(numbers.reshape(-1), np.asarray(own, dtype=np.int64))]
+
+        return members, cut
+
+    def load(
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        out: np.ndarray,
+        limit: int,
+        workspace: Workspace,
+        tick: Callable[[int], None],
+    ) -> None:
+        """See `Source`."""
+        filled = 0
+        for batch in self.batches(positions, partition, rank, limit, workspace, 2 * limit):
+            out[filled : filled + len(batch)] = batch
+            filled += len(batch)
+            tick(len(batch))
+
+
+class ExchangedGroups(GroupSource):
+    """Groups of series that come by an exchange, which all ranks take part in to its end."""
+
+    collective: ClassVar[bool] = True
+
+    def batches(
+        self,
+        positions: Positions,
+        partition: Partition,
+        rank: int,
+        limit: int,
+        workspace: Workspace,
+        room: int = 0,
+    ) -> Generator[np.ndarray]:
+        """See `Source`. Collective."""
+        action = self.series.make_action(self.name)
+        together = action.together()
+        members, cut = self._cutting(positions, partition, rank)
+        for batch in members.source.batches(
+            members.positions, members.partition, rank, limit, workspace, room
+        ):
+            groups = batch[:0]
+            with together.attempt():
+                if not together.failed:
+                    groups = cut(batch)
+            if len(groups):
+                yield groups
+        together.agree()
+
+
+def group_source(series: Records, groups: int, name: str) -> GroupSource:
+    """Return the groups of series, of the kind that their source needs."""
+    kind = ExchangedGroups if series.chain.source.collective else GroupSource
+    return kind(series, groups, name)
