@@ -30,7 +30,7 @@ __all__ = ["MOST", "MOST_AMONG", "TRUNCATE", "Gaussian", "Median", "Uniform"]
 # Standard deviations at which SciPy cuts a Gaussian off.
 TRUNCATE = 4.0
 # Windows that are summed value by value; above, a running sum is faster.
-SUMMED = 64
+SUMMED = 48
 # Pixels that a window may have along an axis, and those that a median is found among: memory and
 # time grow with them.
 MOST, MOST_AMONG = 10_000, 10_000

@@ -12,7 +12,7 @@ cdef extern from "mpimages.h":
                        void *out) nogil
 
 
-def correlate(array, weights, out, double divisor=1):
+def correlate(array, weights, out, double divisor=1.0):
     """Correlate an array with weights along its middle axis.
 
     Parameters
