@@ -149,7 +149,7 @@ def test_median(contexts):
         array = given.astype(given.dtype.type) % 50 if given.dtype.itemsize == 8 else given
         images, number = spread(next(contexts), array), array.ndim - 1
         wide = array.astype(np.float32) if array.dtype == np.float16 else array
-        for size in (1, 2, 3, 4, 6, 7, 13):
+        for size in (1, 2, 3, 4, 7, 13):
             sizes = planes(size, number, 1)
             expected = np.stack([median_filter(image, sizes) for image in wide])
             found = images.medianFilter(size)
@@ -187,7 +187,7 @@ def test_median_of_nan_and_zeros(tsc):
 
 def test_select_is_a_sort():
     chance = np.random.default_rng(0)
-    for number in range(1, filters.NETWORK + 1):
+    for number in range(1, 50):
         values = chance.integers(0, 20, (number, 50))
         given = values.copy()
         found = filters.select([*values], number // 2)
