@@ -20,6 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from mpimages.kernels import isa, moments, projection, series, warp
+from mpimages.kernels.correlate import correlate
 from mpimages.kernels.transpose import transpose
 
 IMAGE = 512 * 512
@@ -118,6 +119,21 @@ def projection_cases() -> Iterator[Case]:
                     lambda kind=kind, a=array, o=out: projection.project(kind, a, o),
                     lambda kind=kind, v=volume, x=axis: twins[kind](v, axis=x),
                 )  # fmt: skip
+
+
+def correlate_cases() -> Iterator[Case]:
+    """Images of 512 x 512 along each axis, with a Gaussian's 17 weights; beside SciPy."""
+    weights = np.exp(-(np.arange(-8, 9) ** 2) / 8)
+    for dtype in ("uint8", "uint16", "float32"):
+        images = records(dtype, 9)
+        for axis, shape in ((0, (9, 512, 512)), (1, (9 * 512, 512, 1))):
+            array = images.reshape(shape)
+            out = np.zeros(shape, np.float32)
+            yield Case(
+                f"correlate (17) axis {axis} {dtype}", images.nbytes, "copy",
+                lambda a=array, o=out: correlate(a, weights, o),
+                lambda a=array, o=out: ndimage.correlate1d(a, weights, 1, output=o),
+            )  # fmt: skip
 
 
 def transpose_cases() -> Iterator[Case]:
@@ -257,8 +273,10 @@ def main() -> None:
     print(f"level {isa.level()}; read {rates['read']:.1f} GB/s, copy {rates['copy']:.1f} GB/s")
     print(f"{'kernel':38} {'GB/s':>7} {'of':>5} {'limit':>5} {'x NumPy':>8}")
     results = []
-    for cases in (moment_cases, projection_cases, transpose_cases, series_cases, convolution_cases,
-                  running_cases, warp_cases):  # fmt: skip
+    for cases in (
+        moment_cases, projection_cases, correlate_cases, transpose_cases, series_cases,
+        convolution_cases, running_cases, warp_cases,
+    ):  # fmt: skip
         for case in cases():
             if options.only not in case.name:
                 continue

@@ -17,8 +17,10 @@ from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .errors import GatherWarning
+from .methods.arrangement import Arrangement
 from .methods.averages import Averages
 from .methods.base import ImageMethods
+from .methods.filters import Filters
 from .methods.geometry import Geometry
 from .methods.mapping import ImageMapping
 from .methods.registration import Registration
@@ -43,7 +45,9 @@ SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
 @public
-class Images(ImageMapping, Averages, Geometry, Repairs, Registration, ImageMethods):
+class Images(
+    ImageMapping, Averages, Geometry, Arrangement, Filters, Repairs, Registration, ImageMethods
+):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 
     Made by the ``load*`` methods of `ThunderContext`. Properties are local; every other

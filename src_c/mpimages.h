@@ -126,6 +126,15 @@ enum mpim_kind { MPIM_MAX, MPIM_MIN, MPIM_SUM, MPIM_MEAN, MPIM_STDEV, MPIM_MAXMI
 int mpim_project(int isa, int kind, int dtype, const void *array, size_t outer, size_t n,
                  size_t inner, void *out);
 
+/* -- correlate/correlate.c --------------------------------------------------------------------- */
+
+/* Correlate a C-contiguous (outer, n, inner) array along n with taps >= 1 weights, that of an item
+ * itself being weights[taps / 2]; beyond its ends the axis goes on as its mirror image, the
+ * outermost items repeated. Each sum is divided by `divisor`. `out` has the array's shape and is float or double (out_dtype MPIM_F32
+ * or MPIM_F64); it may be the array, if that has the same dtype. */
+int mpim_correlate(int isa, int dtype, const void *array, size_t outer, size_t n, size_t inner,
+                   const double *weights, size_t taps, double divisor, int out_dtype, void *out);
+
 /* -- transpose/transpose.c --------------------------------------------------------------------- */
 
 /* dst[j][i] = src[i][j] for an n x m src of items of 1, 2, 4 or 8 bytes. Row strides in bytes. */

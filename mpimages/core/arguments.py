@@ -52,6 +52,16 @@ def check_ints(values: object, name: str, least: int | None = None) -> tuple[int
     return numbers
 
 
+def check_each(value: object, name: str, least: int | None = None) -> int | tuple[int, ...]:
+    """Return an int >= `least`, or a tuple of such: one for each axis."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        return check_int(value, name, least)
+    numbers = check_ints(value, name, least)
+    if not numbers:
+        raise ValueError(f"{name} must be an integer, or one for each axis, got {quote(value)}")
+    return numbers
+
+
 def check_number(value: object, name: str) -> float:
     """Return a real number as a float; raise ValueError if it is too large."""
     if isinstance(value, bool | np.bool_) or not isinstance(

@@ -1,4 +1,4 @@
-"""Methods of Images that choose pixels, or reduce an axis."""
+"""Methods of Images that choose pixels, reduce an axis, bin pixels or add a border."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Self
 
 import numpy as np
 
-from ..core.arguments import check_int, check_ints
+from ..core.arguments import check_choice, check_each, check_int, check_ints, check_number
 from ..core.public import public
 from ..core.text import quote
+from ..engine.geometry import PADDINGS, Bin, Pad
 from ..engine.image_steps import Pixels, Projection
 from .base import ImageMethods
 
 __all__ = ["Geometry"]
 
+# Pixels that a border may have at most on each side.
+WIDEST = 1 << 20
+
 
 @public
 class Geometry(ImageMethods):
-    """Methods that choose pixels of each image, or reduce an axis. Lazy."""
+    """Methods that choose pixels, reduce an axis, bin pixels or add a border. Lazy."""
 
     def maxProjection(self, axis: int = 2) -> Self:
         """Maximum along an axis, in the images' dtype. Collective; lazy.
@@ -129,3 +133,94 @@ class Geometry(ImageMethods):
                 raise ValueError(f"crop: [{a}, {b}) does not lie in axis {axis} of dims {dims}")
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         return self._then(Pixels("crop", box, tuple(high)))
+
+    def bin(
+        self, factor: int | Sequence[int], how: str = "mean", remainder: str | None = None
+    ) -> Self:
+        """Make one pixel of each block of neighbouring ones. Collective; lazy.
+
+        Parameters
+        ----------
+        factor : int, or one per axis
+            How many pixels a block has along each axis: ``(2, 2, 1)`` leaves the planes of volumes
+            as they are.
+        how : {'mean', 'sum'}
+            What the result is of a block's pixels.
+        remainder : {'drop'}, optional
+            Leave out pixels at the end of an axis that do not fill a block. By default they are an
+            error.
+
+        Returns
+        -------
+        Images
+            With pixels as many times larger (``metadata['pixelSize']``). Sums of integers are
+            exact, int64 or uint64; their means are correctly rounded. Floats are summed in float64,
+            which is the dtype of their sums. A mean is float32 where the images are integers of at
+            most 16 bits, float16 or float32, else float64.
+
+        Raises
+        ------
+        ValueError
+            Where an axis has fewer pixels than a block, or does not fill the last one.
+        OverflowError
+            By the action, where 64 bits cannot hold a sum.
+        """
+        factors = check_each(factor, "bin: factor", 1)
+        check_choice(how, "bin: how", ("mean", "sum"))
+        if remainder is not None:
+            check_choice(remainder, "bin: remainder", ("drop",))
+        return self._then(Bin(factors, how, remainder is not None))
+
+    def pad(
+        self,
+        width: int | Sequence[int | tuple[int, int]],
+        mode: str = "constant",
+        value: float | None = None,
+    ) -> Self:
+        """Add a border to each image, in the images' dtype. Collective; lazy.
+
+        Parameters
+        ----------
+        width : int, or one per axis
+            How many pixels are added on either side of each axis. For an axis it may be a pair
+            (before, after): ``[(0, 1), (2, 2)]``.
+        mode : {'constant', 'edge', 'reflect', 'symmetric'}
+            What the border has, as in NumPy's ``pad``: one value, the outermost pixel, or the
+            image's mirror image, without the outermost pixel or with it.
+        value : number, optional
+            For mode 'constant'; by default 0.
+
+        Raises
+        ------
+        ValueError
+            Where the images' dtype cannot hold the value.
+        TypeError
+            For a value in another mode.
+        """
+        widths = _widths(width)
+        check_choice(mode, "pad: mode", PADDINGS)
+        if value is not None and mode != "constant":
+            raise TypeError(f"pad: value is for mode 'constant', and has no effect in {mode!r}")
+        number: float = 0
+        if value is not None:
+            number = check_number(value, "pad: value")
+            if isinstance(value, int | np.integer):  # a float would round large ones
+                number = int(value)
+        return self._then(Pad(widths, mode, number))
+
+
+def _widths(width: object) -> int | tuple[tuple[int, int], ...]:
+    """Return the border's width: one for all sides, or a pair for each axis. Local."""
+    name = "pad: width"
+    if not isinstance(width, list | tuple | np.ndarray):
+        width = check_int(width, name, 0)
+    given = [check_each(part, name, 0) for part in ([width] if isinstance(width, int) else width)]
+    pairs = [(part, part) if isinstance(part, int) else part for part in given]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(
+            f"{name} must be an integer, or for each axis one or a pair (before, after), got "
+            f"{quote(width)}"
+        )
+    if max(map(max, pairs)) > WIDEST:
+        raise ValueError(f"{name} must be at most {WIDEST}, got {quote(width)}")
+    return width if isinstance(width, int) else tuple((pair[0], pair[1]) for pair in pairs)

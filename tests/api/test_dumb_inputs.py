@@ -66,6 +66,10 @@ def prepared(inputs, given):
     }
 
 
+def parameters(method):
+    return inspect.signature(method).parameters.values()
+
+
 def perform(inputs, call, arguments):
     """Make the call, and run what is lazy."""
     method = getattr(inputs.own, call.method, None) or getattr(
@@ -73,6 +77,8 @@ def perform(inputs, call, arguments):
     )
     if call.method.startswith("__"):
         result = method(*arguments.values())
+    elif starred := [p.name for p in parameters(method) if p.kind is p.VAR_POSITIONAL]:
+        result = method(arguments[starred[0]])
     elif "imshow" in arguments:
         result = method(arguments["path"], nonsense=arguments["imshow"])
     else:

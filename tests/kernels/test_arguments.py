@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mpimages.kernels import moments, projection, registration, runs, series, warp
+from mpimages.kernels.correlate import correlate
 from mpimages.kernels.transpose import transpose, transpose_each
 
 U8 = np.zeros((4, 5), np.uint8)
@@ -12,6 +13,7 @@ U64 = np.zeros((1, 5), np.uint64)
 SLOTS = np.zeros((8, 2, 5))
 NODE = np.zeros((2, 5))
 CUBE = np.zeros((2, 3, 4), np.uint8)
+REAL, W3 = np.zeros((2, 3, 4)), np.ones(3)
 TURNED = np.zeros((2, 4, 3), np.uint8)
 PATHS = runs.Paths(b"/nowhere/", b"ab", np.array([1, 2]))
 BY = np.zeros((2, 2))
@@ -99,6 +101,20 @@ ILLEGAL = [
     (projection.project, ("max", CUBE[:, :0], np.zeros((2, 4), np.uint8)), ValueError, "nothing"),
     (projection.project, ("max", CUBE, CUBE[:, 0]), ValueError, "C-contiguous"),
     (projection.project, ("max", CUBE.astype(">i4"), U8), TypeError, "byte-swapped"),
+    (correlate, (CUBE, W3, np.zeros((2, 3, 4), np.uint8)), TypeError, "float32 or float64"),
+    (correlate, (CUBE, W3, np.zeros((2, 3, 5))), ValueError, r"\(2, 3, 4\)"),
+    (correlate, (CUBE[0], W3, np.zeros((3, 4))), ValueError, r"\(3, 4\)"),
+    (correlate, (CUBE[:, ::2], W3, np.zeros((2, 2, 4))), ValueError, "C-contig"),
+    (correlate, (CUBE, W3, np.zeros((2, 4, 3)).swapaxes(1, 2)), ValueError, "contiguous"),
+    (correlate, (CUBE.astype(">i4"), W3, np.zeros((2, 3, 4))), TypeError, "byte-swapped"),
+    (correlate, (CUBE, W3[:0], np.zeros((2, 3, 4))), ValueError, "no weights"),
+    (correlate, (CUBE, W3.astype("f4"), np.zeros((2, 3, 4))), TypeError, "weights"),
+    (correlate, (CUBE, [1.0], np.zeros((2, 3, 4))), TypeError, "weights"),
+    (correlate, (CUBE, None, np.zeros((2, 3, 4))), TypeError, "weights"),
+    (correlate, (REAL, W3, REAL.view("i8")), TypeError, "int64"),
+    (correlate, (REAL.view("i8"), W3, REAL), ValueError, "overlap"),
+    (correlate, (REAL, REAL[0, 0], REAL), ValueError, "out and weights overlap"),
+    (correlate, ([[[1]]], W3, np.zeros((1, 1, 1))), TypeError, "list"),
     (transpose, (U8, np.zeros((4, 5), np.uint8)), ValueError, r"\(5, 4\)"),
     (transpose, (U8, np.zeros((5, 4), np.int8)), TypeError, "int8"),
     (transpose, (U8[:, ::2], np.zeros((3, 4), np.uint8)), ValueError, "last axis"),

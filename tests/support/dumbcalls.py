@@ -49,6 +49,19 @@ def wrong(**kinds: Any) -> dict[str, Wrong]:
     return {name: kind if isinstance(kind, tuple) else (name, kind) for name, kind in kinds.items()}
 
 
+# No integer, and no sequence of one for each of three axes.
+EACH = [
+    *(value for value in d.INTEGER if not isinstance(value, np.ndarray)),
+    None,
+    (1, 1, 1.5),
+    (1, 1, d.RUDE),
+    (1, 1, None),
+    np.ones((2, 2, 2)),
+    (),
+    (1, 2),
+    np.array([1, 2]),
+]
+WINDOW = [*EACH, 0, -1, (1, 1, 0), 10_001, 2**70]
 AXIS = wrong(axis=[*d.INTEGER, 3, -4, 2**70])
 SAVING = {
     "overwrite": ("overwrite", d.FLAG),
@@ -471,6 +484,54 @@ CALLS = [
             )
         },
     ),
+    Call(
+        "volumes",
+        "bin",
+        {"factor": 1},
+        {
+            "factor": ("bin", [*EACH, 0, (1, 1, 0), 6, 2**70]),
+            "how": ("how", d.CHOICE),
+            "remainder": ("remainder", d.CHOICE),
+        },
+    ),
+    Call(
+        "volumes",
+        "pad",
+        {"width": 1},
+        {
+            "width": ("width", [*EACH, -1, [(1, 2, 3)] * 3, [(1, -1)] * 3, 2**70]),
+            "mode": ("mode", [*d.CHOICE, "wrap"]),
+            "value": ("value", [*d.FINITE, 0.5, 2**15, 2**2000]),
+        },
+    ),
+    Call(
+        "volumes", "flip", {"axis": 1}, {"axis": ("axis|axes", [*EACH[:-2], 3, -4, 2**70, (0, -3)])}
+    ),
+    Call("volumes", "rotate", {}, {"times": ("times", d.INTEGER)}),
+    Call(
+        "volumes",
+        "transpose",
+        {"axes": (1, 0, 2)},
+        {"axes": ("axes", [*EACH, 0, (0, 1, 1), (0, 1, 3), (0,) * 5, (2**70, 0, 1)])},
+    ),
+    Call("volumes", "squeeze"),
+    Call(
+        "volumes",
+        "reshape",
+        {"dims": (20, 3)},
+        {"dims": ("dims", [*EACH, 7, (0, 60), (-1, -1), (1,) * 5, (-2, -30), (2**70, -1)])},
+    ),
+    Call(
+        "volumes",
+        "gaussianFilter",
+        {"sigma": 1},
+        {
+            "sigma": ("sigma", [*d.FINITE, -1, (1, 1), (1, 1, NAN), (1, 1, d.RUDE), 1e-9, 2**2000]),
+            "order": ("order", [*EACH, -1, 4, (0, 0, 1), 2**70]),
+        },
+    ),
+    Call("volumes", "uniformFilter", {}, {"size": ("size|Filter", WINDOW)}),
+    Call("volumes", "medianFilter", {}, {"size": ("size|Filter", [*WINDOW, 101, (30, 30, 30)])}),
     Call(
         "volumes",
         "crop",

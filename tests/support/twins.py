@@ -401,3 +401,29 @@ def picture(frame, start, bins, size):
     scale = 1 / np.sqrt(variance) if variance > 0 else 0.0
     out = ((clipped - middle) * scale).astype(np.float32)
     return out.reshape(rows, columns, *frame.shape[2:])
+
+
+def correlate(array, weights, dtype, divisor=1):
+    """(outer, n, inner) correlated along n, in the order of scipy.ndimage.correlate1d."""
+    taps, n = len(weights), array.shape[1]
+    before, after = taps // 2, taps - 1 - taps // 2
+    at = [array[:, i].astype(np.float64) for i in range(n)]
+    mirror = [*range(n), *range(n - 1, -1, -1)]
+    symmetric = taps % 2 and np.array_equal(weights, weights[::-1])
+    opposite = taps % 2 and np.array_equal(weights, -weights[::-1])
+    out = np.empty(array.shape, dtype)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for i in range(n):
+            near = {j: at[mirror[(i + j) % (2 * n)]] for j in range(-before, after + 1)}
+            if symmetric or opposite:
+                total = near[0] * weights[before]
+                for j in range(-before, 0):
+                    pair = near[j] + near[-j] if symmetric else near[j] - near[-j]
+                    total = total + pair * weights[before + j]
+            else:
+                total = near[after] * weights[-1]
+                for j in range(-before, after):
+                    total = total + near[j] * weights[before + j]
+            out[:, i] = total / divisor
+    out[np.isnan(out)] = np.nan
+    return out
