@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from .core.arguments import (
     check_choice,
-    check_dtype,
     check_index,
     check_int,
     check_number,
@@ -23,11 +22,11 @@ from .core.public import public
 from .core.text import quote
 from .dims import Dims
 from .engine.chain import Shape
-from .engine.image_steps import Apply
 from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .methods.base import SeriesMethods
+from .methods.mapping import SeriesMapping
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank
@@ -43,7 +42,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesMethods):
+class Series(SeriesMapping, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
@@ -242,31 +241,6 @@ class Series(SeriesMethods):
         if not check_number(left, "between: left") <= check_number(right, "between: right"):
             raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
         return self.select(lambda label: left <= label <= right)
-
-    def apply(
-        self,
-        func: Callable[[np.ndarray], Any],
-        index: Iterable[int] | None = None,
-        dtype: object = None,
-    ) -> Self:
-        """func(value) for each series. Collective; lazy.
-
-        Parameters
-        ----------
-        func : callable
-            Gets a 1-D array of its own and returns a 1-D array, or a number.
-        index : sequence of int, optional
-            Labels of what it returns, which declares its length; otherwise the labels are
-            kept where the length is, and count from 0 where it is not.
-        dtype : optional
-            Of what it returns; undeclared, it stays None until an action has run.
-        """
-        if not callable(func):
-            raise TypeError(f"apply: func must be a function, got {quote(func)}")
-        labels = None if index is None else check_index(index)
-        dims = None if labels is None else (len(labels),)
-        kind = None if dtype is None else check_dtype(dtype, "dtype")
-        return self._then(Apply(func, dims, kind, axes=1, label=self._key), labels)
 
     def toTimeSeries(self) -> TimeSeries:
         """The same records as a `TimeSeries`. Collective; lazy."""

@@ -30,7 +30,7 @@ from .chain import (
     WritingStep,
     counted_anew,
 )
-from .image_steps import Apply, Unlike, different
+from .functions import Function, Unlike, different
 from .selection import Selection, Settled, select
 from .session import Session
 from .sources import LocalSource, MemorySource
@@ -296,7 +296,7 @@ class Action:
         if source.collective:
             together.agree()  # the ranks must mean the same before they exchange anything
         for step in selection.steps:
-            if isinstance(step, Apply):
+            if isinstance(step, Function):
                 step.observed = []  # a failed action may have left entries
         batches = source.batches(
             selection.positions,
@@ -346,7 +346,7 @@ class Action:
     def _learn(self, selection: Selection) -> None:
         """Make the ranks agree on what undeclared functions returned. Collective."""
         for step in selection.steps:
-            if not isinstance(step, Apply) or step.known:
+            if not isinstance(step, Function) or step.known:
                 continue
             found = [seen for rank in allgather(self.comm, step.observed) for seen in rank]
             if not found:
@@ -355,7 +355,9 @@ class Action:
             _, _, dims, dtype = found[0]
             for _, label, other_dims, other_dtype in found:
                 if (other_dims, other_dtype) != (dims, dtype):
-                    error = ValueError(different(label, other_dims, other_dtype, dims, dtype))
+                    error = ValueError(
+                        different(step.name, label, other_dims, other_dtype, dims, dtype)
+                    )
                     raise mark_agreed(error, self.comm)
             step.known_dims, step.known_dtype = dims, dtype
 
