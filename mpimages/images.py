@@ -20,6 +20,7 @@ from .errors import GatherWarning
 from .methods.averages import Averages
 from .methods.base import ImageMethods
 from .methods.geometry import Geometry
+from .methods.lookup import ImageLookup
 from .methods.mapping import ImageMapping
 from .methods.registration import Registration
 from .methods.repairs import Repairs
@@ -43,7 +44,7 @@ SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
 @public
-class Images(ImageMapping, Averages, Geometry, Repairs, Registration, ImageMethods):
+class Images(ImageMapping, ImageLookup, Averages, Geometry, Repairs, Registration, ImageMethods):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 
     Made by the ``load*`` methods of `ThunderContext`. Properties are local; every other

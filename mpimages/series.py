@@ -26,6 +26,7 @@ from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .methods.base import SeriesMethods
+from .methods.lookup import SeriesLookup
 from .methods.mapping import SeriesMapping
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
@@ -42,7 +43,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesMapping, SeriesMethods):
+class Series(SeriesMapping, SeriesLookup, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are

@@ -21,7 +21,7 @@ __all__ = ["Apply", "ApplyBatch", "ApplyWithKeys", "Function", "Unlike", "differ
 
 # Bytes of records that a function of batches gets at once. They stay in the cache, with what NumPy
 # makes of them on the way; the size has no part in the results, nor has the budget.
-PIECE_BYTES = 1 << 17
+PIECE_BYTES = 1 << 18
 
 Keys = Sequence[Any] | np.ndarray
 
