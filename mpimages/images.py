@@ -17,6 +17,7 @@ from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .errors import GatherWarning
+from .methods.arithmetic import ImageArithmetic
 from .methods.averages import Averages
 from .methods.base import ImageMethods
 from .methods.geometry import Geometry
@@ -44,7 +45,16 @@ SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
 @public
-class Images(ImageMapping, ImageLookup, Averages, Geometry, Repairs, Registration, ImageMethods):
+class Images(
+    ImageMapping,
+    ImageLookup,
+    ImageArithmetic,
+    Averages,
+    Geometry,
+    Repairs,
+    Registration,
+    ImageMethods,
+):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 
     Made by the ``load*`` methods of `ThunderContext`. Properties are local; every other

@@ -25,6 +25,7 @@ from .engine.chain import Shape
 from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
+from .methods.arithmetic import SeriesArithmetic
 from .methods.base import SeriesMethods
 from .methods.lookup import SeriesLookup
 from .methods.mapping import SeriesMapping
@@ -43,7 +44,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesMapping, SeriesLookup, SeriesMethods):
+class Series(SeriesMapping, SeriesLookup, SeriesArithmetic, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are

@@ -117,7 +117,7 @@ def gather_tree(
             received = _receive(comm, other, limit)
         with together.attempt(), calling(glance):
             if received is not None and not together.failed:
-                tree.extend(pickle.loads(received))
+                tree.extend(pickle.loads(received.data))
 
 
 def _partners(rank: int, size: int) -> Iterator[int]:
@@ -164,7 +164,7 @@ def _size_of(state: object, depth: int = DEPTH) -> int:
     """Return about how many bytes a state takes. Local; never raises."""
     kind = type(state)
     if issubclass(kind, np.ndarray):
-        return int(np.ndarray.nbytes.__get__(state))  # type: ignore[attr-defined]
+        return int(np.ndarray.nbytes.__get__(state))
     if kind in PLAIN:
         return sys.getsizeof(state)
     parts: Iterable[object] = ()
