@@ -19,7 +19,7 @@ from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
-from .bins import BinSource, resolve
+from .bins import resolve
 from .chain import (
     Chain,
     FilterKeys,
@@ -30,6 +30,7 @@ from .chain import (
     WritingStep,
     counted_anew,
 )
+from .derived import DerivedSource
 from .functions import Function, Unlike, different
 from .selection import Selection, Settled, select
 from .session import Session
@@ -191,6 +192,8 @@ class Action:
         if positions is None or keys is None:
             source.prepare()
             positions = keys = range(source.count or 0)
+            if isinstance(source, DerivedSource) and source.keys is not None:
+                keys = source.keys
         steps: list[Any] = []
         for step in chain.steps:
             if isinstance(step, Selector):
@@ -290,7 +293,7 @@ class Action:
             and isinstance(selection.steps[0], WritingStep)
         )
         limit = VIEW_BYTES if writes else self._batch_bytes(selection)
-        if isinstance(source, BinSource):
+        if isinstance(source, DerivedSource):
             source.make_ready(selection, limit)
         together = self.together((selection.signature(), given))
         if source.collective:
@@ -365,7 +368,9 @@ class Action:
         """Return the target size in bytes of a batch of the source. Local."""
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
-        if isinstance(source, LocalSource | BinSource):  # two records, unless they are too large
+        if isinstance(
+            source, LocalSource | DerivedSource
+        ):  # two records, unless they are too large
             if selection.steps and isinstance(selection, Settled):  # 16-bit integers to float64
                 growth = selection.record_bytes / max(1, source.record_bytes())
                 limit = min(limit, int(self.memory / RESULT_PART / max(growth, 1.0)))
@@ -421,7 +426,7 @@ class Action:
         """Return this rank's records of a source without steps. Collective."""
         source, own = records.source, records.partition.counts[self.comm.rank]
         block, limit = np.empty(0), ROUND_BYTES
-        if isinstance(source, BinSource):
+        if isinstance(source, DerivedSource):
             limit = self._batch_bytes(records)
             source.make_ready(records, limit)
 
@@ -510,7 +515,7 @@ class Action:
     def check_record(self, selection: Selection) -> None:
         """Raise MemoryError if not even one record and its result fit. Local."""
         source = selection.source
-        if isinstance(source, LocalSource | BinSource):
+        if isinstance(source, LocalSource | DerivedSource):
             made = (
                 selection.record_bytes if selection.steps and isinstance(selection, Settled) else 0
             )
