@@ -29,7 +29,7 @@ from .sources import CacheSource, resolve_caches
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["BinSource", "every_step", "origin", "recorded", "resolve"]
+__all__ = ["BinSource", "beside", "every_step", "origin", "recorded", "resolve"]
 
 # So many integers of 16 bits have a sum of 32 bits.
 FEW = 1 << 16
@@ -351,6 +351,15 @@ def origin(selection: Selection) -> Selection:
     while isinstance(selection.source, DerivedSource):
         selection = selection.source.members(selection.positions)
     return selection
+
+
+def beside(selection: Selection) -> list[Selection]:
+    """Return the further collections whose records are in those of a selection. Local."""
+    found: list[Selection] = []
+    while isinstance(selection.source, DerivedSource):
+        found += selection.source.inner_selections()[1:]
+        selection = selection.source.members(selection.positions)
+    return found
 
 
 def recorded(source: Source, positions: Positions) -> tuple[np.ndarray, int]:

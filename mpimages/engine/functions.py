@@ -78,6 +78,12 @@ class Function:
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
         return self.known_dtype
 
+    def check(self, key: int, value: object) -> np.ndarray:
+        """Return what the function has returned for a record, compared with what is known."""
+        array = self._array(value, f"key {self.label(key)}")
+        self._observe(key, array.shape, array.dtype)
+        return array
+
     def _nothing(self) -> np.ndarray:
         """Return the result of no records."""
         return np.empty((0, *(self.known_dims or ())), dtype=self.known_dtype)

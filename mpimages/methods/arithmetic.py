@@ -1,8 +1,9 @@
-"""Arithmetic of each record with a number or an array, bounds, and other dtypes."""
+"""Arithmetic of each record with a number, an array or a record; bounds, and other dtypes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,10 +14,14 @@ from ..core.public import public
 from ..core.text import quote
 from ..engine.arithmetic import Arithmetic as Step
 from ..engine.arithmetic import Cast, Clip, ElementWise
+from ..engine.chain import Chain
+from ..engine.pairs import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
+from ..engine.runner import Records
 from .base import ImageMethods, SeriesMethods
 
 __all__ = ["Arithmetic", "ImageArithmetic", "SeriesArithmetic"]
 
+Operand = float | np.ndarray | Collection
 CASTINGS = ("safe", "same_kind", "unsafe", "no", "equiv")
 
 
@@ -24,21 +29,23 @@ CASTINGS = ("safe", "same_kind", "unsafe", "no", "equiv")
 class Arithmetic(Collection):
     """Arithmetic of each record with `other`, value by value. Lazy.
 
-    `other` is a number, or an array of a record's dims: (T,) for a Series; for volumes also of one
-    plane, for all planes.
+    `other` is a number, an array of a record's dims, or a collection with as many records.
     """
 
+    _kind: ClassVar[type[Collection]]
     _records: ClassVar[str]
     _axes: ClassVar[tuple[int, ...]]
 
-    def plus(self, other: float | np.ndarray) -> Self:
+    def plus(self, other: Operand) -> Self:
         """Add `other` to each record; no sum wraps around. Collective; lazy.
 
         Parameters
         ----------
-        other : number or ndarray
+        other : number, ndarray, or Images or Series
             One number, or an array of a record's dims: (T,) for a Series. For volumes it may be
-            2-D: the same for all planes. A boolean mask counts as 0 and 1.
+            2-D: the same for all planes. A boolean mask counts as 0 and 1. Or a collection of the
+            same kind, context, keys and dims, of which each record is added to the one with its
+            key.
 
         Returns
         -------
@@ -46,38 +53,45 @@ class Arithmetic(Collection):
             Integers and integers are integers of twice as many bits as the records', at most 64:
             unsigned if the records are and `other` has no negative number, else signed. All others
             are float32 where the records are integers of at most 16 bits, float16 or float32, else
-            float64; NaN and infinity as in NumPy.
+            float64; NaN and infinity as in NumPy. Of two collections the wider dtype counts, and
+            `other` may have negative numbers if its dtype is signed.
 
         Raises
         ------
         ValueError
-            Where `other` has other dims, or is so large that the result's dtype would not hold
-            each result.
+            Where `other` has other dims or keys, or is so large that the result's dtype would not
+            hold each result. Where it is a collection in memory whose records are on other ranks
+            than these; and where one of the two is a Series of `toSeries` that was not cached.
         OverflowError
             By the action, where 64 bits cannot hold a result of integers of 64 bits.
+
+        Notes
+        -----
+        Of two collections each rank reads both records of its pairs; none is moved. Where only one
+        is in memory, the other's are read by the ranks that have its records.
         """
         return self._arithmetic("plus", other)
 
-    def minus(self, other: float | np.ndarray) -> Self:
+    def minus(self, other: Operand) -> Self:
         """Subtract `other` from each record; no difference wraps around. Collective; lazy.
 
         As `plus`, but integers minus integers are always signed.
         """
         return self._arithmetic("minus", other)
 
-    def dottimes(self, other: float | np.ndarray) -> Self:
+    def dottimes(self, other: Operand) -> Self:
         """Multiply each record by `other`, value by value; nothing wraps. Collective; lazy.
 
         As `plus`. A boolean mask keeps the pixels that it marks, and makes all others 0.
         """
         return self._arithmetic("dottimes", other)
 
-    def dotdivide(self, other: float | np.ndarray) -> Self:
+    def dotdivide(self, other: Operand) -> Self:
         """Divide each record by `other`, value by value. Collective; lazy.
 
         Parameters
         ----------
-        other : number or ndarray
+        other : number, ndarray, or Images or Series
             As in `plus`.
 
         Returns
@@ -89,35 +103,36 @@ class Arithmetic(Collection):
         Raises
         ------
         ValueError
-            Where `other` has other dims.
+            Where `other` has other dims; see `plus`.
         """
         return self._arithmetic("dotdivide", other)
 
     def elementWise(
-        self,
-        other: float | np.ndarray,
-        op: Callable[[np.ndarray, Any], np.ndarray],
-        dtype: object = None,
+        self, other: Operand, op: Callable[[np.ndarray, Any], np.ndarray], dtype: object = None
     ) -> Self:
         """op(value, other) for each record. Collective; lazy.
 
         Parameters
         ----------
-        other : number or ndarray
-            As in `plus`; `op` gets a float64, int64 or uint64, or a read-only array of these.
+        other : number, ndarray, or Images or Series
+            As in `plus`; `op` gets a float64, int64 or uint64, or a read-only array of these. Of
+            two collections it gets two values of the same key.
         op : callable
             Such as ``np.hypot``. It returns an array of the record's dims.
         dtype : optional
-            Of what it returns; undeclared, it stays None until an action has run.
+            Of what it returns; undeclared, it stays None until an action has run. Of two
+            collections `op` is then called once more for the first pair.
 
         Raises
         ------
         ValueError
-            Where `other` has other dims, or `op` returns other dims.
+            Where `other` has other dims, or `op` returns other dims; see `plus`.
         """
         if not callable(op):
             raise TypeError(f"elementWise: op must be a function, got {quote(op)}")
         kind = None if dtype is None else check_dtype(dtype, "dtype")
+        if isinstance(other, Collection):
+            return self._paired(other, FunctionOfTwo(op, kind, self._key))
         val, single = check_operand(other, "elementWise: other", self._axes)
         step = ElementWise(op, val, single, self.records.dims, kind, self._key, self._records)
         return self._checked(step)
@@ -184,8 +199,36 @@ class Arithmetic(Collection):
         return self._checked(Cast(kind, check_choice(casting, "astype: casting", CASTINGS)))
 
     def _arithmetic(self, op: str, other: object) -> Self:
+        if isinstance(other, Collection):
+            return self._paired(other, ArithmeticOfTwo(op))
         val, single = check_operand(other, f"{op}: other", self._axes)
         return self._checked(Step(op, val, single, op, records=self._records))
+
+    def _paired(self, other: Collection, made: Combination) -> Self:
+        """The records of two collections as one. Local."""
+        name = made.name
+        if not isinstance(other, self._kind):
+            raise TypeError(
+                f"{name}: other must be of the same kind, got {type(other).__name__} for "
+                f"{type(self).__name__}"
+            )
+        if other.session is not self.session:
+            raise ValueError(f"{name}: other must be of the same ThunderContext")
+        both = []
+        for each in (self, other):
+            before = each.records
+            if before.chain.source.collective:
+                raise ValueError(
+                    f"{name}: other and this one must be images, in files or in memory: call "
+                    f"cache() of a {type(each).__name__} that toSeries has made, before {name}"
+                )
+            both.append(Records(self.session, before.kind, before.chain, before.inputs))
+        source = PairSource(both[0], both[1], made)
+        chain = Chain.whole(source)
+        if chain.positions is not None:
+            source.check()
+            chain = replace(chain, keys=source.keys)
+        return self._derived(chain)
 
     def _checked(self, step: Any) -> Self:
         """One more step; a wrong one is refused now where dims and dtype are known. Local."""
@@ -198,6 +241,7 @@ class Arithmetic(Collection):
 class ImageArithmetic(Arithmetic, ImageMethods):
     """Arithmetic of images."""
 
+    _kind = ImageMethods
     _records = "images"
     _axes = (1, 2, 3, 4)
 
@@ -236,6 +280,7 @@ class ImageArithmetic(Arithmetic, ImageMethods):
 class SeriesArithmetic(Arithmetic, SeriesMethods):
     """Arithmetic of series."""
 
+    _kind = SeriesMethods
     _records = "series"
     _axes = (1,)
 

@@ -11,11 +11,11 @@ from ..collection import Collection
 from ..core.arguments import check_dtype, check_flag, check_index, check_int, check_ints, check_seed
 from ..core.public import public
 from ..core.text import quote
-from ..engine.chain import Shape
+from ..engine.chain import Chain, Shape, counted_anew
 from ..engine.functions import Apply, ApplyBatch, ApplyWithKeys
 from ..spmd.actions import action
-from ..spmd.agreement import from_rank
-from ..spmd.watch import between_calls
+from ..spmd.agreement import MOST, allgather_rows, from_rank
+from ..spmd.watch import between_calls, calling
 from .base import ImageMethods, SeriesMethods
 
 __all__ = ["ImageMapping", "Mapping", "SeriesMapping"]
@@ -241,6 +241,47 @@ class ImageMapping(Mapping, ImageMethods):
         _check_function(func, "applyBatch")
         step = ApplyBatch(func, *_declared(dims, dtype))
         return self._derived(self.records.chain.then(step))
+
+    @action
+    def applyKeys(self, func: Callable[[int], int]) -> Self:
+        """The same images with the keys func(key). Collective.
+
+        No value is read, unless a `filter` has first to find out which images there are.
+
+        Parameters
+        ----------
+        func : callable
+            Gets an int and returns one, from 0 on. The images keep their order: so the new keys
+            must ascend as the old ones do.
+
+        Raises
+        ------
+        ValueError
+            Where the new keys do not ascend, or one is negative; the message names them.
+        """
+        _check_function(func, "applyKeys")
+        begun, selection = self.records.begin("applyKeys")
+        start, stop = selection.partition.bounds(begun.comm.rank)
+        own = np.zeros(stop - start, dtype=np.int64)
+        with begun.together(), calling(self.session.glance):
+            for i, key in enumerate(selection.keys[start:stop]):
+                between_calls()
+                name = f"applyKeys: what func returns for key {key}"
+                new = check_int(func(int(key)), name, 0)
+                if new > MOST:
+                    raise ValueError(f"{name} must be below 2**63, got {quote(new)}")
+                own[i] = new
+        keys = allgather_rows(begun.comm, own, selection.partition)
+        wrong = np.flatnonzero(np.diff(keys) <= 0)
+        if len(wrong):
+            first = int(wrong[0])
+            old = [int(selection.keys[place]) for place in (first, first + 1)]
+            raise ValueError(
+                f"applyKeys: the new keys must ascend, but keys {old[0]} and {old[1]} become "
+                f"{keys[first]} and {keys[first + 1]}"
+            )
+        steps = counted_anew(selection.steps, selection.keys, keys)
+        return self._derived(Chain(selection.source, selection.positions, keys, steps))
 
 
 @public
