@@ -57,12 +57,8 @@ class Tree:
         sizes.append(_size_of(state))
         self._check()
         while index % 2 == 1 and nodes and nodes[-1][:2] == (level, index - 1):
-            _, _, before = nodes.pop()
-            del sizes[-2:]
-            state = self._merge(before, state)
+            state = self._merge_last(nodes.pop()[2], state)
             level, index = level + 1, index // 2
-            sizes.append(_size_of(state))
-            self._check()
         nodes.append((level, index, state))
 
     def extend(self, nodes: Iterable[Node]) -> None:
@@ -75,8 +71,14 @@ class Tree:
         nodes = self.nodes
         _, _, total = nodes.pop()
         while nodes:
-            total = self._merge(nodes.pop()[2], total)
+            total = self._merge_last(nodes.pop()[2], total)
         return total
+
+    def _merge_last(self, before: Any, state: Any) -> Any:
+        merged = self._merge(before, state)
+        self._sizes[-2:] = [_size_of(merged)]
+        self._check()
+        return merged
 
     def _check(self) -> None:
         check_fits(
