@@ -114,6 +114,11 @@ def test_results_do_not_depend_on_pieces_and_budgets(comm, monkeypatch):
             assert (images.plus(other).first()[1].astype(object) == wanted[0]).all()
             total = images.plus(other).sum()
             assert (total.astype(object) == wanted.sum(axis=0)).all()
+            pair = images.minus(spread(tsc, array[::-1]))
+            exact = array.astype(object) - array[::-1]
+            assert (pair.sum() == exact.sum(axis=0)).all()
+            assert (pair.toSeries().first()[1].astype(object) == exact[:, 0, 0]).all()
+            assert pair.plan() is not None
 
 
 @pytest.mark.few_ranks
