@@ -199,6 +199,10 @@ class ElementWise(Apply):
         self._compared.dims(dims)
         return super().dims(dims)
 
+    def pixel_size(self, size: PixelSize) -> PixelSize:
+        """Return the result's pixel size: it stays."""
+        return size
+
     def _call(self, key: int, value: np.ndarray) -> object:
         self._compared.dims(value.shape)
         dims = value.shape

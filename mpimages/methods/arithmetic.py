@@ -219,8 +219,8 @@ class Arithmetic(Collection):
             before = each.records
             if before.chain.source.collective:
                 raise ValueError(
-                    f"{name}: other and this one must be images, in files or in memory: call "
-                    f"cache() of a {type(each).__name__} that toSeries has made, before {name}"
+                    f"{name}: a {type(each).__name__} that toSeries has made must be in memory: "
+                    f"call its cache() first, or {name}() of the images before toSeries()"
                 )
             both.append(Records(self.session, before.kind, before.chain, before.inputs))
         source = PairSource(both[0], both[1], made)

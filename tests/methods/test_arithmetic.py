@@ -99,7 +99,15 @@ def test_volumes_take_a_plane_for_all(tsc):
     largest = images.elementWise(plane, np.maximum)
     assert largest.dtype is None
     assert (largest.toArray() == np.maximum(array, plane[..., None])).all()
-    assert images.plus(plane).metadata == images.metadata
+    images.metadata["pixelSize"] = [0.5, 0.5, 2.0]
+    for same in (
+        images.plus(plane),
+        images.elementWise(plane, np.maximum),
+        images.clip(min=3),
+        images.astype(float),
+        images.minus(images),
+    ):
+        assert list(same.metadata["pixelSize"]) == [0.5, 0.5, 2.0]
 
 
 @pytest.mark.few_ranks
