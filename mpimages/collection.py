@@ -106,6 +106,10 @@ class Collection:
         """A collection of the same kind and context on a longer chain. Local."""
         return type(self)(self.session, chain, self.metadata, self.records.inputs)
 
+    def _then(self, step: Any) -> Self:
+        """A collection with one more step. Local."""
+        raise NotImplementedError
+
     def _key(self, key: int) -> Any:
         """The key that users know, from the one that the chain knows. Local."""
         raise NotImplementedError

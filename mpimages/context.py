@@ -38,6 +38,7 @@ IMPORTED_FIRST = (
     "report",
     "series",
     "simulated.example",
+    "statistics.aggregate",
     "statistics.regions",
     "statistics.sample",
     "writers.binaryseries",

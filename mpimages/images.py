@@ -17,11 +17,13 @@ from .core.text import quote
 from .dims import Dims
 from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .errors import GatherWarning
+from .methods.arithmetic import ImageArithmetic
 from .methods.arrangement import Arrangement
 from .methods.averages import Averages
 from .methods.base import ImageMethods
 from .methods.filters import Filters
 from .methods.geometry import Geometry
+from .methods.lookup import ImageLookup
 from .methods.mapping import ImageMapping
 from .methods.registration import Registration
 from .methods.repairs import Repairs
@@ -46,7 +48,16 @@ SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 @public
 class Images(
-    ImageMapping, Averages, Geometry, Arrangement, Filters, Repairs, Registration, ImageMethods
+    ImageMapping,
+    ImageLookup,
+    ImageArithmetic,
+    Averages,
+    Geometry,
+    Arrangement,
+    Filters,
+    Repairs,
+    Registration,
+    ImageMethods,
 ):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 

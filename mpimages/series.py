@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core.arguments import (
-    check_choice,
-    check_dtype,
-    check_index,
-    check_int,
-    check_number,
-    check_seed,
-)
+from .core.arguments import check_choice, check_int, check_number, check_seed
 from .core.partition import Partition
 from .core.public import public
-from .core.text import quote
 from .dims import Dims
 from .engine.chain import Shape
-from .engine.image_steps import Apply
 from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import statistic_rows
+from .methods.arithmetic import SeriesArithmetic
 from .methods.base import SeriesMethods
 from .methods.baselines import Baselines
+from .methods.lookup import SeriesLookup
+from .methods.mapping import SeriesMapping
 from .methods.series_statistics import SeriesStatistics
 from .methods.time_toolbox import TimeToolbox
 from .methods.toolbox import SeriesToolbox
@@ -46,7 +40,9 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesStatistics, SeriesToolbox, SeriesMethods):
+class Series(
+    SeriesMapping, SeriesLookup, SeriesArithmetic, SeriesStatistics, SeriesToolbox, SeriesMethods
+):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
@@ -160,31 +156,6 @@ class Series(SeriesStatistics, SeriesToolbox, SeriesMethods):
         return np.ascontiguousarray(rows.T).reshape(rows.shape[1], *self._extent()).squeeze()
 
     # -- steps: lazy -----------------------------------------------------------------------
-
-    def apply(
-        self,
-        func: Callable[[np.ndarray], Any],
-        index: Iterable[int] | None = None,
-        dtype: object = None,
-    ) -> Self:
-        """func(value) for each series. Collective; lazy.
-
-        Parameters
-        ----------
-        func : callable
-            Gets a 1-D array of its own and returns a 1-D array, or a number.
-        index : sequence of int, optional
-            Labels of what it returns, which declares its length; otherwise the labels are
-            kept where the length is, and count from 0 where it is not.
-        dtype : optional
-            Of what it returns; undeclared, it stays None until an action has run.
-        """
-        if not callable(func):
-            raise TypeError(f"apply: func must be a function, got {quote(func)}")
-        labels = None if index is None else check_index(index)
-        dims = None if labels is None else (len(labels),)
-        kind = None if dtype is None else check_dtype(dtype, "dtype")
-        return self._then(Apply(func, dims, kind, axes=1, label=self._key), labels)
 
     def toTimeSeries(self) -> TimeSeries:
         """The same records as a `TimeSeries`. Collective; lazy."""

@@ -15,7 +15,7 @@ from ..core.cleanup import ask
 from ..core.crc32 import PIECE
 from ..core.json_types import JsonObject
 from ..core.partition import Partition
-from ..engine.bins import every_step, origin
+from ..engine.bins import beside, every_step, origin
 from ..engine.chain import Source
 from ..engine.runner import Action
 from ..engine.selection import Selection
@@ -48,12 +48,15 @@ class Fingerprint:
             self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}
             records = images
         self._source = origin(records).source
+        self._beside = [Fingerprint(action, other) for other in beside(records)]
         # A sum, so that the distribution over ranks does not matter. Each term has its position.
         self._files = np.zeros(1, dtype=np.uint64)
         self._values: PieceSums | None = None
 
     def ask(self) -> None:
         """Look at this rank's part of the files, or of the records in memory. Local."""
+        for other in self._beside:
+            other.ask()
         source, comm = self._source, self._comm
         if isinstance(source, MemorySource):
             self._values = _sum_values(source, comm.rank)
@@ -71,6 +74,12 @@ class Fingerprint:
 
         Collective.
         """
+        found = self._describe()
+        if self._beside:
+            found["beside"] = [other.describe() for other in self._beside]
+        return found
+
+    def _describe(self) -> JsonObject:
         source, comm = self._source, self._comm
         if self._values is not None:
             totals = [self._values.total(comm).tolist()]

@@ -118,6 +118,38 @@ def check_pattern(values: object, name: str) -> np.ndarray:
 
     Integers become int64 or uint64, floats float64.
     """
+    return _check_array(values, name, (2, 3))
+
+
+def check_operand(
+    value: object, name: str, axes: tuple[int, ...], masks: bool = True
+) -> tuple[np.ndarray, bool]:
+    """Return a number as (1,), or an array as a copy, and whether it is one number.
+
+    Integers become int64 or uint64, floats float64; masks integers, unless they are refused. A
+    number may be NaN or infinite.
+
+    Parameters
+    ----------
+    axes : tuple of int
+        How many an array may have.
+    """
+    array = hasattr(type(value), "__array__") and not isinstance(value, np.generic)
+    single = not array and not isinstance(value, list | tuple)
+    if single:
+        number = check_number(value, name)
+        if isinstance(value, int | np.integer) and -(2**63) <= value < 2**64:
+            number = int(value)
+        return np.array([number]), True
+    found = _check_array(value, name, axes)
+    if found.dtype == np.bool_:
+        if not masks:
+            raise TypeError(f"{name} must be numbers, got a boolean mask")
+        found = found.astype(np.int64)
+    return found, False
+
+
+def _check_array(values: object, name: str, axes: tuple[int, ...]) -> np.ndarray:
     try:
         given = np.asarray(values)
     except MemoryError:
@@ -128,8 +160,9 @@ def check_pattern(values: object, name: str) -> np.ndarray:
         raise TypeError(f"{name} has masked values: fill them first, with array.filled(value)")
     if given.dtype.kind not in "iufb":
         raise TypeError(f"{name} must be an array of numbers, got {quote(values)}")
-    if given.ndim not in (2, 3) or not given.size:
-        raise ValueError(f"{name} must have the images' dims, got shape {given.shape}")
+    if given.ndim not in axes or not given.size:
+        records = "series'" if axes == (1,) else "images'"
+        raise ValueError(f"{name} must have the {records} dims, got shape {given.shape}")
     if given.dtype.kind == "b":
         return given.copy()
     wide = np.uint64 if given.dtype == np.uint64 else np.int64

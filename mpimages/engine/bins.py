@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,59 +20,23 @@ from ..core.partition import Partition
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.collectives import Transfer
-from ..spmd.watch import calling
 from .chain import Chain, Positions, Shape, Source
+from .derived import DerivedSource, known_records, part_of, record_need, run_part
 from .repairs import real_dtype
-from .selection import Selection, Settled, partition_of, pick
-from .sources import CacheSource, LocalSource, resolve_caches
+from .selection import Selection, Settled, pick
+from .sources import CacheSource, resolve_caches
 
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["BinSource", "MadeSource", "every_step", "origin", "recorded", "resolve"]
+__all__ = ["BinSource", "beside", "every_step", "origin", "recorded", "resolve"]
 
 # So many integers of 16 bits have a sum of 32 bits.
 FEW = 1 << 16
 HALF, LOW = 32, (1 << 32) - 1
 
 
-class MadeSource:
-    """A source whose records are made of those of another collection, after its steps.
-
-    Attributes
-    ----------
-    name : str
-        The method that made it.
-    """
-
-    name: str
-
-    @property
-    def inner(self) -> Settled:
-        """The records that these are made of. Local."""
-        raise NotImplementedError
-
-    def members(self, positions: Positions) -> Selection:
-        """Return the records of which those at `positions` are made. Local."""
-        raise NotImplementedError
-
-    def resolved(self) -> Self:
-        """Return the same source, without caches that were dropped. Local."""
-        raise NotImplementedError
-
-    def record_bytes(self) -> int:
-        """Return the bytes that one record takes, and those that making it takes."""
-        raise NotImplementedError
-
-    def advice(self) -> str:
-        """Return the advice for a record that does not fit."""
-        source = self.inner.source
-        if isinstance(source, LocalSource | MadeSource):
-            return source.advice()
-        return "give the context more with memory="
-
-
-class BinSource(MadeSource):
+class BinSource(DerivedSource):
     """Bins of n successive images of a collection; record i is the mean or sum of bin i.
 
     Parameters
@@ -85,7 +49,6 @@ class BinSource(MadeSource):
         Leave out images that do not fill the last bin; otherwise they are refused.
     """
 
-    collective: ClassVar[bool] = False
     name = "timeBin"
 
     def __init__(self, images: Records, n: int, how: str, drop: bool) -> None:
@@ -99,10 +62,11 @@ class BinSource(MadeSource):
     @property
     def inner(self) -> Settled:
         """The images; local, as `prepare` has found out what only an action can tell."""
-        selection = self.images.settle(self.images.make_action(self.name))
-        if not isinstance(selection, Settled):
-            raise RuntimeError("internal error: bins of images that are not known")
-        return selection
+        return known_records(self.images, self.name)
+
+    def inner_selections(self) -> tuple[Settled, ...]:
+        """See `DerivedSource`."""
+        return (self.inner,)
 
     @property
     def inputs(self) -> Sequence[str]:
@@ -166,43 +130,28 @@ class BinSource(MadeSource):
                 "over; remainder='drop' leaves them out"
             )
 
-    def resolved(self) -> Self:
-        chain = self.images.chain
-        resolved = resolve(chain)
-        if resolved is chain:
+    def resolved(self, resolve: Callable[[Chain], Chain]) -> BinSource:
+        """See `DerivedSource`."""
+        chain = resolve(self.images.chain)
+        if chain is self.images.chain:
             return self
         images = self.images
-        again = type(images)(images.session, images.kind, resolved, images.inputs)
-        return type(self)(again, self.n, self.how, self.drop)
+        again = type(images)(images.session, images.kind, chain, images.inputs)
+        return BinSource(again, self.n, self.how, self.drop)
 
-    def members(self, bins: Positions) -> Selection:
+    def members(self, positions: Positions) -> Selection:
         """Return the images of bins. Local."""
-        if isinstance(bins, range) and bins.step == 1:
-            return self._part(range(bins.start * self.n, bins.stop * self.n))
-        firsts = np.asarray(bins, dtype=np.int64) * self.n
-        return self._part((firsts[:, None] + np.arange(self.n)).reshape(-1))
-
-    def _part(self, places: Positions) -> Selection:
-        inner = self.inner
-        if isinstance(places, range):
-            positions, keys = (
-                numbers[places.start : places.stop] for numbers in (inner.positions, inner.keys)
-            )
-        else:
-            positions, keys = pick(inner.positions, places), pick(inner.keys, places)
-        partition = partition_of(inner.source, positions, inner.partition.parts)
-        return replace(inner, positions=positions, keys=keys, partition=partition)
+        if isinstance(positions, range) and positions.step == 1:
+            return part_of(self.inner, range(positions.start * self.n, positions.stop * self.n))
+        firsts = np.asarray(positions, dtype=np.int64) * self.n
+        return part_of(self.inner, (firsts[:, None] + np.arange(self.n)).reshape(-1))
 
     def record_bytes(self) -> int:
         """Return the bytes that one bin takes, and those that its images and sums take."""
         inner = self.inner
-        made = inner.record_bytes if inner.steps else 0
-        read = 0
-        if isinstance(inner.source, LocalSource | MadeSource):
-            read = inner.source.record_bytes()
-        pixels = math.prod(inner.dims)
         summed = _Sums(inner, self.n, self.how).state_bytes
-        return read + made + summed + pixels * _result_dtype(self.how, inner.dtype).itemsize
+        made = math.prod(inner.dims) * _result_dtype(self.how, inner.dtype).itemsize
+        return record_need(inner) + summed + made
 
     # -- the images ---------------------------------------------------------------------------
 
@@ -235,7 +184,7 @@ class BinSource(MadeSource):
         size = math.prod(inner.dims) * max(dtype.itemsize, self.n * inner.dtype.itemsize)
         out = workspace.empty((max(1, min(len(own), limit // max(1, size))), *inner.dims), dtype)
         filled = 0
-        with closing(self._run(members, rank, limit, workspace, room)) as batches:
+        with closing(run_part(self.images, members, rank, limit, workspace, room)) as batches:
             for batch in batches:
                 place = 0
                 while place < len(batch):
@@ -253,48 +202,9 @@ class BinSource(MadeSource):
         if filled:
             yield out[:filled]
 
-    def load(
-        self,
-        positions: Positions,
-        partition: Partition,
-        rank: int,
-        out: np.ndarray,
-        limit: int,
-        workspace: Workspace,
-        tick: Callable[[int], None],
-    ) -> None:
-        """See `Source`. `make_ready` comes first."""
-        filled = 0
-        for batch in self.batches(positions, partition, rank, limit, workspace, 2 * limit):
-            out[filled : filled + len(batch)] = batch
-            filled += len(batch)
-            tick(len(batch))
-
-    def _run(
-        self, part: Selection, rank: int, limit: int, workspace: Workspace, room: int
-    ) -> Generator[np.ndarray]:
-        """Yield images of this rank after their steps, a batch at a time."""
-        session, first = self.images.session, 0
-        own = Partition.fromCounts(
-            len(part.positions) * (other == rank) for other in range(part.partition.parts)
-        )
-        read = part.source.batches(part.positions, own, rank, limit, workspace, room)
-        with closing(read):
-            for batch in read:
-                session.stopping.check()  # a bin of many images takes long
-                session.glance()
-                with (
-                    calling(session.glance),
-                    phase("compute", batch.nbytes),
-                    session.stopping.at_once(),
-                ):
-                    result = part.run(first, batch)
-                first += len(batch)
-                yield result
-
     # -- bins of several ranks ------------------------------------------------------------------
 
-    def make_ready(self, bins: Selection, limit: int) -> None:
+    def make_ready(self, records: Selection, limit: int) -> None:
         """Hand on the sums of bins that begin on ranks before their owners. Collective.
 
         Nothing is exchanged unless images in memory lie so. Who sends to whom follows from the
@@ -304,11 +214,11 @@ class BinSource(MadeSource):
         if inner.source.partition is None:
             return
         action = self.images.make_action(self.name)
-        action.together(bins.signature()).agree()
-        if isinstance(inner.source, BinSource):
+        action.together(records.signature()).agree()
+        if isinstance(inner.source, DerivedSource):
             inner.source.make_ready(inner, limit)
         rank, offsets = action.comm.rank, inner.partition.offsets
-        rounds = _rounds(offsets, self.n, bins.positions)
+        rounds = _rounds(offsets, self.n, records.positions)
         for now in range(max(rounds.values(), default=-1) + 1):
             sums = _Sums(inner, self.n, self.how)
             received: np.ndarray | None = None
@@ -318,9 +228,8 @@ class BinSource(MadeSource):
                     start = max(offsets[rank], stop - stop % self.n)
                     if start > stop - stop % self.n and self._carried is not None:
                         sums.state[...] = self._carried
-                    for batch in self._run(
-                        self._part(range(start, stop)), rank, limit, action.session.workspace, 0
-                    ):
+                    tail, workspace = part_of(inner, range(start, stop)), action.session.workspace
+                    for batch in run_part(self.images, tail, rank, limit, workspace, 0):
                         sums.add(batch)
                 if rounds.get(rank - 1) == now:
                     received = np.empty_like(sums.state)
@@ -421,27 +330,36 @@ def _result_dtype(how: str, dtype: np.dtype) -> np.dtype:
     return np.dtype(f"{dtype.kind}8")
 
 
-# -- chains and selections over bins -------------------------------------------------------------
+# -- chains and selections over derived sources --------------------------------------------------
 
 
 def resolve(chain: Chain) -> Chain:
-    """Return the chain without the caches that were dropped since it was made.
-
-    Also of what its source is made of.
-    """
+    """Return the chain without the caches that were dropped since it was made; in bins, too."""
     chain = resolve_caches(chain)
-    if isinstance(chain.source, MadeSource):
-        source = chain.source.resolved()
+    if isinstance(chain.source, DerivedSource):
+        source = chain.source.resolved(resolve)
         if source is not chain.source:
             return replace(chain, source=source)
     return chain
 
 
 def origin(selection: Selection) -> Selection:
-    """Return the records of files or memory that the records of a selection are made of. Local."""
-    while isinstance(selection.source, MadeSource):
+    """Return the records of files or memory that the records of a selection are made of. Local.
+
+    Where they are made of two collections, those of the first.
+    """
+    while isinstance(selection.source, DerivedSource):
         selection = selection.source.members(selection.positions)
     return selection
+
+
+def beside(selection: Selection) -> list[Selection]:
+    """Return the further collections whose records are in those of a selection. Local."""
+    found: list[Selection] = []
+    while isinstance(selection.source, DerivedSource):
+        found += selection.source.inner_selections()[1:]
+        selection = selection.source.members(selection.positions)
+    return found
 
 
 def recorded(source: Source, positions: Positions) -> tuple[np.ndarray, int]:
@@ -451,8 +369,8 @@ def recorded(source: Source, positions: Positions) -> tuple[np.ndarray, int]:
     they are when keys are counted anew.
     """
     count = len(positions)
-    while isinstance(source, BinSource | CacheSource):
-        if isinstance(source, BinSource):
+    while isinstance(source, DerivedSource | CacheSource):
+        if isinstance(source, DerivedSource):
             inner = source.members(positions)
             source, positions = inner.source, inner.positions
         else:
@@ -464,8 +382,9 @@ def recorded(source: Source, positions: Positions) -> tuple[np.ndarray, int]:
 
 
 def every_step(selection: Selection) -> tuple[Any, ...]:
-    """Return all steps to the records of a selection, with made sources among them. Local."""
+    """Return all steps to the records of a selection, with the bins among them. Local."""
     source = selection.source
-    if not isinstance(source, MadeSource):
+    if not isinstance(source, DerivedSource):
         return selection.steps
-    return (*every_step(source.inner), source, *selection.steps)
+    before = [step for inner in source.inner_selections() for step in every_step(inner)]
+    return (*before, source, *selection.steps)

@@ -20,6 +20,7 @@ __all__ = [
     "Chain",
     "Filter",
     "FilterKeys",
+    "Keyed",
     "KeyedStep",
     "Positions",
     "Renumber",
@@ -170,21 +171,23 @@ class WritingStep:
         return out
 
 
-class KeyedStep(WritingStep):
-    """A step whose result depends on a record's key."""
+class Keyed:
+    """What a step is whose result depends on a record's key."""
 
     def renumbered(self, old: Positions, new: Positions) -> Self:
         """Return the same step for records whose keys were `old` and are `new`."""
         raise NotImplementedError
 
 
+class KeyedStep(Keyed, WritingStep):
+    """A `WritingStep` whose result depends on a record's key."""
+
+
 def counted_anew(steps: Sequence[Any], old: Positions, new: Positions) -> tuple[Any, ...]:
     """Return steps before records with keys `old` get the keys `new`, so that they do the same."""
-    if not any(isinstance(step, KeyedStep) for step in steps) or np.array_equal(old, new):
+    if not any(isinstance(step, Keyed) for step in steps) or np.array_equal(old, new):
         return tuple(steps)
-    return tuple(
-        step.renumbered(old, new) if isinstance(step, KeyedStep) else step for step in steps
-    )
+    return tuple(step.renumbered(old, new) if isinstance(step, Keyed) else step for step in steps)
 
 
 @dataclass(frozen=True)

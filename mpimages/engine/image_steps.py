@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.arguments import check_record_dtype
-from ..spmd.watch import between_calls
 from .chain import Shape, WritingStep
 
-__all__ = ["Apply", "Pixels", "Projection", "Unlike", "different"]
+__all__ = ["Pixels", "Projection"]
 
 # Bytes of images that are converted or made contiguous at once before they are reduced.
 PIECE_BYTES = 4 << 20
@@ -137,113 +134,3 @@ class Pixels:
                 f"of at least {self.least}, the images have {batch.shape[1:]}"
             )
         return batch[(slice(None), *index)]
-
-
-class Apply:
-    """A function of the user's on each record.
-
-    If dims or dtype are not declared, each rank takes them from the first record that it
-    sees, and `Action.stream` makes the ranks agree at the end of the action.
-    """
-
-    name = "apply"
-
-    def __init__(
-        self,
-        func: Callable[[np.ndarray], Any],
-        dims: Shape | None,
-        dtype: np.dtype | None,
-        *,
-        axes: int | None = None,
-        label: Callable[[Any], Any] = int,
-    ) -> None:
-        self.func = func
-        self.known_dims = dims
-        self.known_dtype = dtype if dtype is None else dtype.newbyteorder("=")
-        if dtype == np.bool_:
-            self.known_dtype = np.dtype(np.uint8)
-        self.axes = axes  # number of axes that a result must have: a Series' value is 1-D
-        self.label = label  # maps the chain's key to the one that users know
-        # (key, label, dims, dtype) of results that this rank saw during an action: those of the
-        # first record, and of the first record that differs from it.
-        self.observed: list[tuple[int, Any, Shape, np.dtype]] = []
-
-    @property
-    def known(self) -> bool:
-        """True if dims and dtype are declared, or learned and agreed by all ranks."""
-        return self.known_dims is not None and self.known_dtype is not None
-
-    def dims(self, dims: Shape | None) -> Shape | None:
-        return self.known_dims
-
-    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
-        return self.known_dtype
-
-    def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
-        out = None
-        for i, key in enumerate(keys):
-            # The function gets a copy, which it may keep or change without damage to a cached
-            # record or to a buffer that the next batch will use.
-            between_calls()
-            value = self._checked(self.func(batch[i].copy()), int(key))
-            if out is None:
-                out = np.empty((len(batch), *value.shape), dtype=value.dtype)
-            out[i] = value
-        if out is None:
-            return np.empty((0, *(self.known_dims or ())), dtype=self.known_dtype)
-        return out
-
-    def _checked(self, value: object, key: int) -> np.ndarray:
-        array = np.asarray(value)
-        label = self.label(key)
-        if type(value) is not np.ndarray and np.ma.is_masked(value):
-            raise TypeError(
-                f"apply: the function returned masked values for key {label}; fill "
-                "them first, with array.filled(value)"
-            )
-        if 0 in array.shape:
-            raise ValueError(
-                f"apply: the function returned shape {array.shape} for key {label}: "
-                "a record has one value at least"
-            )
-        if array.dtype == np.bool_:
-            array = array.astype(np.uint8)
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        check_record_dtype(array.dtype, f"apply: what the function returns for key {label}")
-        if self.axes is not None and array.ndim == 0:
-            array = array.reshape((1,) * self.axes)
-        if self.axes is not None and array.ndim != self.axes:
-            raise ValueError(
-                f"apply: the function returned shape {array.shape} for key {label}; "
-                f"a value has {self.axes} axis"
-            )
-        if (self.known_dims is not None and array.shape != self.known_dims) or (
-            self.known_dtype is not None and array.dtype != self.known_dtype
-        ):
-            dims = "any" if self.known_dims is None else self.known_dims
-            dtype = "any" if self.known_dtype is None else self.known_dtype
-            raise ValueError(different(label, array.shape, array.dtype, dims, dtype))
-        if not self.observed:
-            self.observed.append((key, label, array.shape, array.dtype))
-        elif (array.shape, array.dtype) != self.observed[0][2:]:
-            self.observed.append((key, label, array.shape, array.dtype))
-            raise Unlike
-        return array
-
-
-class Unlike(Exception):
-    """A record that differs in shape or dtype from the first that this rank saw.
-
-    The ranks must find out together which record differs from the first of all.
-    """
-
-
-def different(
-    key: object, dims: Shape, dtype: np.dtype, first: Shape | str, first_dtype: np.dtype | str
-) -> str:
-    """Return the message for a record that differs from the first."""
-    return (
-        f"apply: the record with key {key} has shape {dims} and dtype {dtype}, "
-        f"but shape {first} and dtype {first_dtype} were declared or found in the first; "
-        "all records of a collection are alike"
-    )

@@ -1,4 +1,4 @@
-"""Lazy repairs of images: a value subtracted, a detector corrected. Local; by batches."""
+"""Lazy repairs of images: a detector is corrected. Local; by batches."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ import numpy as np
 from .chain import Shape, WritingStep
 from .image_steps import Keys, PixelSize
 
-__all__ = ["CorrectDetector", "Subtract", "real_dtype"]
+__all__ = ["CorrectDetector", "PixelwiseStep", "over_planes", "real_dtype"]
 
 # Bytes of results that go through all parts of a repair at once: they stay in the cache.
 PIECE_BYTES = 1 << 20
-# From this distance between the float64 difference and the wrapped integer one, it has wrapped.
-WRAPPED = 2.0**63
-# The shape of a single number.
-ONE = (1,)
 
 
 def real_dtype(dtype: np.dtype) -> np.dtype:
@@ -25,8 +21,10 @@ def real_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float32 if exact else np.float64)
 
 
-class _Repair(WritingStep):
-    """A step that keeps the images' dims, with values for each pixel."""
+class PixelwiseStep(WritingStep):
+    """A step that keeps the records' dims, with values for each pixel."""
+
+    records = "images"
 
     def __init__(self) -> None:
         # The values in the dtypes in which they are used. They follow from what the ranks compare.
@@ -42,7 +40,8 @@ class _Repair(WritingStep):
             return
         plane = f", or {dims[:2]} for all planes" if len(dims) == 3 else ""
         raise ValueError(
-            f"{self.name}: {name} must have the images' dims {dims}{plane}, got {values.shape}"
+            f"{self.name}: {name} must have the {self.records}' dims {dims}{plane}, "
+            f"got {values.shape}"
         )
 
     def _convert(self, values: np.ndarray, name: str, dtype: np.dtype) -> np.ndarray:
@@ -51,81 +50,18 @@ class _Repair(WritingStep):
         if found is None:
             with np.errstate(over="ignore"):
                 found = values.astype(dtype)
-            if not np.isfinite(found).all():
+            if (np.isfinite(values) & ~np.isfinite(found)).any():
                 raise ValueError(f"{self.name}: {name} has values beyond the range of {dtype}")
             self._converted[name, dtype] = found
         return found
 
 
-def _over(values: np.ndarray, dims: Shape) -> np.ndarray:
+def over_planes(values: np.ndarray, dims: Shape) -> np.ndarray:
     """Return the values so that they broadcast over images of these dims: one plane over all."""
     return values[..., None] if 0 < values.ndim < len(dims) else values
 
 
-class Subtract(_Repair):
-    """Subtract a number, or an array of the images' dims, from each image.
-
-    `val` is int64, uint64 or float64: one number, (1,), or an array of the images' dims.
-    """
-
-    name = "subtract"
-
-    def __init__(self, val: np.ndarray) -> None:
-        super().__init__()
-        self.val = val
-        self.shape = val.shape
-        self.whole = val.dtype.kind in "iu"
-
-    def dims(self, dims: Shape | None) -> Shape | None:
-        if dims is not None and self.shape != ONE:
-            self._check_dims(self.val, "val", dims)
-        return dims
-
-    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
-        if dtype is None:
-            return None
-        if not self.whole or dtype.kind == "f":
-            kind = real_dtype(dtype)
-            self._convert(self.val, "val", kind)
-            return kind
-        wide = np.dtype(f"i{min(8, 2 * dtype.itemsize)}")
-        if dtype.itemsize < 8:
-            self._check_range(np.iinfo(dtype), np.iinfo(wide))
-        return wide
-
-    def _check_range(self, images: np.iinfo, result: np.iinfo) -> None:
-        """Raise ValueError unless every difference from images of this dtype fits."""
-        least = max(images.max - result.max, result.min)
-        most = min(images.min - result.min, result.max)
-        low, high = int(self.val.min()), int(self.val.max())
-        if low < least or high > most:
-            raise ValueError(
-                f"subtract: from {images.dtype} val must lie in {least} … {most}, so that "
-                f"{result.dtype} holds the difference, got {low if low < least else high}; a val "
-                "of floats gives floats"
-            )
-
-    def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
-        if out.dtype.kind == "i" and batch.dtype.itemsize == 8:
-            self._subtract_exactly(batch, out)
-            return
-        val = _over(self._convert(self.val, "val", out.dtype), batch.shape[1:])
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(batch, val, out=out, dtype=out.dtype, casting="same_kind")
-
-    def _subtract_exactly(self, batch: np.ndarray, out: np.ndarray) -> None:
-        """Subtract integers of 64 bits; raise OverflowError where 64 bits cannot hold it."""
-        val = _over(self.val, batch.shape[1:])
-        for image, result in zip(batch, out, strict=True):
-            np.subtract(image.view(np.uint64), val.view(np.uint64), out=result.view(np.uint64))
-            difference = image.astype(np.float64)
-            difference -= val
-            difference -= result
-            if (np.abs(difference) >= WRAPPED).any():
-                raise OverflowError("subtract: int64 cannot hold a difference; give val as floats")
-
-
-class CorrectDetector(_Repair):
+class CorrectDetector(PixelwiseStep):
     """Subtract the dark image, divide by the flat one, and fill in bad pixels.
 
     Each of the three is an array of the images' dims, or of one plane of volumes, or None. The
@@ -176,10 +112,10 @@ class CorrectDetector(_Repair):
             if self.dark is None:
                 np.copyto(out, batch, casting="same_kind")
             else:
-                dark = _over(self._convert(self.dark, "dark", kind), dims)
+                dark = over_planes(self._convert(self.dark, "dark", kind), dims)
                 np.subtract(batch, dark, out=out, dtype=kind, casting="same_kind")
             if self.gain is not None:
-                np.divide(out, _over(self._convert(self.gain, "flat", kind), dims), out=out)
+                np.divide(out, over_planes(self._convert(self.gain, "flat", kind), dims), out=out)
             if self.bad is not None:
                 values = out.reshape(len(out), self.bad.size, -1)
                 for pixels, neighbours in self._filling:
@@ -205,10 +141,10 @@ def _gain(dark: np.ndarray | None, flat: np.ndarray, bad: np.ndarray | None) -> 
     """Return (flat - dark) divided by its mean over good pixels; 1 for bad ones."""
     light = _without(bad, flat, 0, "flat")
     if dark is not None:
-        light = _over(light, dark.shape) - _over(dark, light.shape)
+        light = over_planes(light, dark.shape) - over_planes(dark, light.shape)
     good = np.ones(light.shape, dtype=bool)
     if bad is not None:
-        good &= ~_over(bad, light.shape)
+        good &= ~over_planes(bad, light.shape)
     dim = good & ~(light > 0)
     if dim.any():
         minus = "" if dark is None else " minus dark"

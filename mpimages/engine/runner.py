@@ -19,7 +19,7 @@ from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
-from .bins import BinSource, MadeSource, resolve
+from .bins import resolve
 from .chain import (
     Chain,
     FilterKeys,
@@ -30,7 +30,8 @@ from .chain import (
     WritingStep,
     counted_anew,
 )
-from .image_steps import Apply, Unlike, different
+from .derived import DerivedSource
+from .functions import Function, Unlike, different
 from .selection import Selection, Settled, select
 from .series_groups import GroupSource
 from .session import Session
@@ -192,6 +193,8 @@ class Action:
         if positions is None or keys is None:
             source.prepare()
             positions = keys = range(source.count or 0)
+            if isinstance(source, DerivedSource) and source.keys is not None:
+                keys = source.keys
         steps: list[Any] = []
         for step in chain.steps:
             if isinstance(step, Selector):
@@ -291,13 +294,13 @@ class Action:
             and isinstance(selection.steps[0], WritingStep)
         )
         limit = VIEW_BYTES if writes else self._batch_bytes(selection)
-        if isinstance(source, BinSource):
+        if isinstance(source, DerivedSource):
             source.make_ready(selection, limit)
         together = self.together((selection.signature(), given))
         if source.collective:
             together.agree()  # the ranks must mean the same before they exchange anything
         for step in selection.steps:
-            if isinstance(step, Apply):
+            if isinstance(step, Function):
                 step.observed = []  # a failed action may have left entries
         batches = source.batches(
             selection.positions,
@@ -347,7 +350,7 @@ class Action:
     def _learn(self, selection: Selection) -> None:
         """Make the ranks agree on what undeclared functions returned. Collective."""
         for step in selection.steps:
-            if not isinstance(step, Apply) or step.known:
+            if not isinstance(step, Function) or step.known:
                 continue
             found = [seen for rank in allgather(self.comm, step.observed) for seen in rank]
             if not found:
@@ -356,7 +359,9 @@ class Action:
             _, _, dims, dtype = found[0]
             for _, label, other_dims, other_dtype in found:
                 if (other_dims, other_dtype) != (dims, dtype):
-                    error = ValueError(different(label, other_dims, other_dtype, dims, dtype))
+                    error = ValueError(
+                        different(step.name, label, other_dims, other_dtype, dims, dtype)
+                    )
                     raise mark_agreed(error, self.comm)
             step.known_dims, step.known_dtype = dims, dtype
 
@@ -368,7 +373,8 @@ class Action:
             inner = self._batch_bytes(source.inner)
             few = max(STEP_BYTES, STEP_RECORDS * source.record_bytes())
             return min(inner, few, limit) if selection.steps else inner
-        if isinstance(source, LocalSource | BinSource):  # two records, unless they are too large
+        # Two records, unless they are too large.
+        if isinstance(source, LocalSource | DerivedSource):
             if selection.steps and isinstance(selection, Settled):  # 16-bit integers to float64
                 growth = selection.record_bytes / max(1, source.record_bytes())
                 limit = min(limit, int(self.memory / RESULT_PART / max(growth, 1.0)))
@@ -424,9 +430,8 @@ class Action:
         """Return this rank's records of a source without steps. Collective."""
         source, own = records.source, records.partition.counts[self.comm.rank]
         block, limit = np.empty(0), ROUND_BYTES
-        if isinstance(source, MadeSource):
+        if isinstance(source, DerivedSource):
             limit = self._batch_bytes(records)
-        if isinstance(source, BinSource):
             source.make_ready(records, limit)
 
         def fill() -> None:
@@ -514,7 +519,7 @@ class Action:
     def check_record(self, selection: Selection) -> None:
         """Raise MemoryError if not even one record and its result fit. Local."""
         source = selection.source
-        if isinstance(source, LocalSource | MadeSource):
+        if isinstance(source, LocalSource | DerivedSource):
             made = (
                 selection.record_bytes if selection.steps and isinstance(selection, Settled) else 0
             )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from ..core.partition import Partition
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.watch import calling
-from .bins import MadeSource, resolve
-from .chain import Positions, Shape
-from .selection import Settled, pick
+from .chain import Chain, Positions, Shape
+from .derived import DerivedSource, known_records, part_of
+from .selection import Selection, Settled
 from .sources import LocalSource
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["GroupSource", "group_source"]
 
 
-class GroupSource(MadeSource):
+class GroupSource(DerivedSource):
     """The groups of each series; record i is group i % groups of series i // groups.
 
     Parameters
@@ -38,8 +38,6 @@ class GroupSource(MadeSource):
         The method that made them.
     """
 
-    collective: ClassVar[bool] = False
-
     def __init__(self, series: Records, groups: int, name: str) -> None:
         self.series = series
         self.groups = groups
@@ -49,10 +47,11 @@ class GroupSource(MadeSource):
     @property
     def inner(self) -> Settled:
         """The series; local, as there is nothing that only an action can tell."""
-        selection = self.series.settle(self.series.make_action(self.name))
-        if not isinstance(selection, Settled):
-            raise RuntimeError("internal error: groups of series that are not known")
-        return selection
+        return known_records(self.series, self.name)
+
+    def inner_selections(self) -> tuple[Settled, ...]:
+        """See `DerivedSource`."""
+        return (self.inner,)
 
     @property
     def inputs(self) -> Sequence[str]:
@@ -87,25 +86,20 @@ class GroupSource(MadeSource):
     def prepare(self) -> None:
         """Nothing: all is known."""
 
-    def resolved(self) -> Self:
-        chain = self.series.chain
-        resolved = resolve(chain)
-        if resolved is chain:
+    def resolved(self, resolve: Callable[[Chain], Chain]) -> GroupSource:
+        """See `DerivedSource`."""
+        chain = resolve(self.series.chain)
+        if chain is self.series.chain:
             return self
         series = self.series
-        again = type(series)(series.session, series.kind, resolved, series.inputs)
-        return group_source(again, self.groups, self.name)  # type: ignore[return-value]
+        again = type(series)(series.session, series.kind, chain, series.inputs)
+        return group_source(again, self.groups, self.name)
 
     def members(self, positions: Positions) -> Settled:
         inner, places = self.inner, self._series_of(positions)
         if places is None:
             return inner
-        return replace(
-            inner,
-            positions=pick(inner.positions, places),
-            keys=pick(inner.keys, places),
-            partition=inner.partition.restricted(places),
-        )
+        return replace(part_of(inner, places), partition=inner.partition.restricted(places))
 
     def _series_of(self, positions: Positions) -> np.ndarray | None:
         """Return the places of the series that have these groups; None for all groups. Local."""
@@ -117,9 +111,15 @@ class GroupSource(MadeSource):
     def record_bytes(self) -> int:
         inner = self.inner
         read = 0
-        if isinstance(inner.source, LocalSource | MadeSource):
+        if isinstance(inner.source, LocalSource | DerivedSource):
             read = inner.source.record_bytes()
         return read + math.prod(inner.dims) * inner.dtype.itemsize
+
+    def make_ready(self, records: Selection, limit: int) -> None:
+        """See `DerivedSource`. Collective if the series' source is."""
+        source = self.inner.source
+        if isinstance(source, DerivedSource):
+            source.make_ready(self.members(records.positions), limit)
 
     # -- the series ---------------------------------------------------------------------------
 
@@ -163,23 +163,6 @@ class GroupSource(MadeSource):
                 return groups[np.isin(numbers.reshape(-1), np.asarray(own, dtype=np.int64))]
 
         return members, cut
-
-    def load(
-        self,
-        positions: Positions,
-        partition: Partition,
-        rank: int,
-        out: np.ndarray,
-        limit: int,
-        workspace: Workspace,
-        tick: Callable[[int], None],
-    ) -> None:
-        """See `Source`."""
-        filled = 0
-        for batch in self.batches(positions, partition, rank, limit, workspace, 2 * limit):
-            out[filled : filled + len(batch)] = batch
-            filled += len(batch)
-            tick(len(batch))
 
 
 class ExchangedGroups(GroupSource):

@@ -6,9 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from ..core.arguments import check_choice, check_int, check_number, check_pattern
+from ..core.arguments import check_choice, check_int, check_pattern
 from ..core.public import public
-from ..engine.repairs import CorrectDetector, Subtract
+from ..engine.repairs import CorrectDetector
 from ..registration.line_phase import ORDERS, CorrectLinePhase, LinePhase, check_phase
 from ..spmd.actions import action
 from .base import ImageMethods
@@ -19,32 +19,6 @@ __all__ = ["Repairs"]
 @public
 class Repairs(ImageMethods):
     """Methods that repair what an instrument does to images."""
-
-    def subtract(self, val: float | np.ndarray) -> Self:
-        """Subtract `val` from each image; no difference wraps around. Collective; lazy.
-
-        Parameters
-        ----------
-        val : number or ndarray
-            A finite number, or an array of the images' dims: one number for each pixel. For
-            volumes it may be 2-D: the same for all planes.
-
-        Returns
-        -------
-        Images
-            Integers minus integers are signed integers of twice as many bits, at most 64. All
-            others are float32 where the images are integers of at most 16 bits, float16 or
-            float32, else float64.
-
-        Raises
-        ------
-        ValueError
-            Where `val` is not finite, has other dims, or is so large that the result's dtype
-            would not hold each difference.
-        OverflowError
-            By the action, where int64 cannot hold a difference of integers of 64 bits.
-        """
-        return self._then(Subtract(_subtrahend(val)))
 
     def correctDetector(
         self,
@@ -161,21 +135,3 @@ class Repairs(ImageMethods):
         """
         check_choice(order, "correctLinePhase: order", tuple(ORDERS))
         return self._then(CorrectLinePhase(check_phase(phase), ORDERS[order]))
-
-
-def _subtrahend(val: object) -> np.ndarray:
-    """Return what is subtracted: one number, (1,), or one for each pixel. Local."""
-    array = hasattr(type(val), "__array__") and not isinstance(val, np.generic)
-    if array or isinstance(val, list | tuple):
-        found = check_pattern(val, "subtract: val")
-    else:
-        number = check_number(val, "subtract: val")
-        if isinstance(val, int | np.integer) and -(2**63) <= val < 2**64:
-            number = int(val)
-        found = np.array([number])
-    if found.dtype == np.bool_:
-        raise TypeError("subtract: val must be numbers, got a boolean mask")
-    wrong = np.count_nonzero(~np.isfinite(found))
-    if wrong:
-        raise ValueError(f"subtract: val must be finite, got {wrong} values that are not")
-    return found

@@ -202,6 +202,38 @@ PATTERN = [
     np.zeros((4, 5), object),
     np.ma.masked_equal(np.zeros((4, 5)), 0),
 ]
+OPERANDS = [*PATTERN[:-5], *PATTERN[-4:], np.zeros((4, 5, 3), complex), None, True, 2**2000]
+SERIES_OPERANDS = [*OPERANDS, np.zeros(5), np.zeros((4, 5, 3))]
+SLICES = [
+    *d.ALIEN,
+    0,
+    NAN,
+    None,
+    "0:1",
+    [],
+    [0],
+    [slice(0, 1), 1],
+    slice(0, 1, 1),
+    slice(0.5, 1),
+    slice("a", None),
+    slice(d.RUDE, None),
+    [slice(0, 1)] * 2,
+]
+PLACES = [
+    *d.ALIEN,
+    3,
+    NAN,
+    None,
+    "000",
+    (),
+    (0,),
+    (0, 0),
+    (0, 0, 0.5),
+    (0, 0, True),
+    (0, 0, None),
+    (d.RUDE, 0, 0),
+    (0, 0, 0, 0),
+]
 BOUND = [
     d.RUDE,
     d.ODD,
@@ -595,7 +627,102 @@ CALLS = [
         "volumes",
         "apply",
         {"func": np.copy},
+        {
+            **FUNC,
+            "dims": ("dims", d.SHAPE),
+            "dtype": ("dtype", d.DTYPE),
+            "withKeys": ("withKeys", d.FLAG),
+        },
+    ),
+    Call(
+        "volumes",
+        "applyBatch",
+        {"func": np.copy},
         {**FUNC, "dims": ("dims", d.SHAPE), "dtype": ("dtype", d.DTYPE)},
+    ),
+    Call("volumes", "applyKeys", {"func": lambda key: key + 1}, FUNC),
+    *(
+        call
+        for on, other in (("volumes", OPERANDS), ("series", SERIES_OPERANDS))
+        for call in (
+            Call(on, "foreach", {"func": lambda *_: None}, FUNC),
+            Call(on, "reduce", {"func": np.maximum}, FUNC),
+            Call(
+                on,
+                "aggregate",
+                {"init": int, "add": lambda n, *_: n + 1, "merge": int.__add__, "finish": float},
+                {
+                    "init": ("init", d.FUNCTION),
+                    "add": ("add", d.FUNCTION),
+                    "merge": ("merge", d.FUNCTION),
+                    "finish": ("finish", [f for f in d.FUNCTION if f is not None]),
+                },
+            ),
+            Call(
+                on,
+                "sample",
+                {"nsamples": 2, "seed": 1},
+                {"nsamples": ("nsamples", [*d.COUNT, None]), "seed": ("seed", d.INTEGER)},
+            ),
+            *(
+                Call(on, name, {"other": 2}, {"other": ("other", other)})
+                for name in ("plus", "minus", "dottimes", "dotdivide")
+            ),
+            Call(
+                on,
+                "elementWise",
+                {"other": 2, "op": np.maximum},
+                {"other": ("other", other), "op": ("op", d.FUNCTION), "dtype": ("dtype", d.DTYPE)},
+            ),
+            Call(
+                on,
+                "clip",
+                {"min": 0, "max": 9},
+                {
+                    "min": ("min", [*d.NUMBER, True, NAN, 10, INF]),
+                    "max": ("max", [*d.NUMBER, True, NAN, -1, -INF]),
+                },
+            ),
+            Call(
+                on,
+                "astype",
+                {"dtype": "float64"},
+                {
+                    "dtype": ("dtype|astype", [*d.DTYPE, None, bool, "i1"]),
+                    "casting": ("casting", [*d.CHOICE, None, "no"]),
+                },
+            ),
+            Call(
+                on,
+                "getRange",
+                {"slices": [slice(0, 1)] * (3 if on == "series" else 1)},
+                {"slices": ("getRange|slice", SLICES), "keys": ("getRange", d.FLAG)},
+            ),
+        )
+    ),
+    Call(
+        "volumes",
+        "getMany",
+        {"keys": [0, 9]},
+        {"keys": ("keys", [*d.ALIEN, 3, NAN, "01", b"01", None, ["0"], [0.5], [None], [d.RUDE]])},
+    ),
+    Call(
+        "series",
+        "getMany",
+        {"keys": [(0, 0, 0)]},
+        {"keys": ("key", [*d.ALIEN, 3, NAN, "01", None, [0], ["000"], [(0, 0, 0.5)], [d.RUDE]])},
+    ),
+    Call(
+        "volumes",
+        "range",
+        {"start": 0, "stop": 2},
+        {"start": ("range", [*d.INTEGER, None, 2]), "stop": ("range", [*d.INTEGER, None, 0])},
+    ),
+    Call(
+        "series",
+        "range",
+        {"start": (0, 0, 0), "stop": (1, 1, 1)},
+        {"start": ("range", [*PLACES, (1, 0, 0)]), "stop": ("range", [*PLACES, (1, 1, 0)])},
     ),
     Call(
         "volumes",
@@ -723,6 +850,17 @@ CALLS = [
     Call(
         "series",
         "apply",
+        {"func": np.copy},
+        {
+            **FUNC,
+            "index": ("index", [*d.LABELS[:-3], [[0]] * 6, [d.RUDE] * 6]),
+            "dtype": ("dtype", d.DTYPE),
+            "withKeys": ("withKeys", d.FLAG),
+        },
+    ),
+    Call(
+        "series",
+        "applyBatch",
         {"func": np.copy},
         {
             **FUNC,

@@ -134,6 +134,7 @@ def run(measured: Measured, comm: MPI.Intracomm, home: Path) -> None:
     interrupt(images, home)
     measured("resume", lambda: images.saveAsBinarySeries(home / "again", resume=True))
     measured("toArray", images.toArray)
+    measured("reduce", lambda: images.reduce(np.maximum))
     measured("report", lambda: images.report(home / "report.html"))
     texture = np.random.default_rng(0).normal(size=DIMS)
     model = measured("fitRegistration", lambda: images.fitRegistration(texture))
