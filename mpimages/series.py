@@ -28,6 +28,7 @@ from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .methods.base import SeriesMethods
+from .methods.regions import SeriesRegions
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank
@@ -43,7 +44,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesMethods):
+class Series(SeriesRegions, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
