@@ -28,6 +28,7 @@ from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .methods.base import SeriesMethods
+from .methods.indexing import Indexing
 from .methods.regions import SeriesRegions
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
@@ -44,7 +45,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(SeriesRegions, SeriesMethods):
+class Series(Indexing, SeriesRegions, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are
@@ -213,12 +214,12 @@ class Series(SeriesRegions, SeriesMethods):
         ValueError
             Where none is left.
         """
-        index = self.index
-        if index is None:  # after a filter of the images only an action can tell
-            begun, series = self.records.begin("select")
-            known = begun.known(series)
-            self.records.replace(known.chain())
-            index = self._labels(known.dims[0])
+        index = self._known_labels("select")
+        if index.ndim > 1:
+            raise ValueError(
+                f"select: the index has {index.shape[1]} levels; selectByIndex(val, level) takes "
+                "values of each"
+            )
         if callable(crit):
             kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
         else:

@@ -7,7 +7,7 @@ inherit them; the classes know each other by these bases alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -120,14 +120,16 @@ class SeriesMethods(Collection):
     def index(self) -> np.ndarray | None:
         """The label of each value in a series, (T,) int64: the images' keys unless set.
 
-        None while only an action can tell. Local; to be set to the same on all ranks.
+        (T, levels) where each value has several labels, such as a trial and a time in it: see
+        `selectByIndex`. None while only an action can tell. Local; to be set to the same on all
+        ranks.
         """
         length = self._length()
         return None if length is None else self._labels(length)
 
     @index.setter
-    def index(self, values: Iterable[int]) -> None:
-        index = check_index(values)
+    def index(self, values: Iterable[int] | Iterable[Sequence[int]]) -> None:
+        index = check_index(values, levels=True)
         length = self._length()
         if length is not None and len(index) != length:
             raise ValueError(f"an index of {len(index)} labels for series of {length} values")
@@ -141,6 +143,17 @@ class SeriesMethods(Collection):
         if labels is None or len(labels) != length:  # a function made series of another length
             labels = range(length)
         return np.array(labels, dtype=np.int64)
+
+    def _known_labels(self, method: str) -> np.ndarray:
+        """The index, which only an action can tell after a filter of the images. Collective."""
+        length = self._length()
+        if length is None:
+            with self.session.action(f"{type(self).__name__}.{method}"):
+                begun, series = self.records.begin(method)
+                known = begun.known(series)
+                self.records.replace(known.chain())
+                length = known.dims[0]
+        return self._labels(length)
 
     def _length(self) -> int | None:
         """How many values a series has after the steps. Local."""
