@@ -29,6 +29,7 @@ from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
 from .methods.base import SeriesMethods
 from .methods.indexing import Indexing
+from .methods.matrices import Matrices
 from .methods.regions import SeriesRegions
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
@@ -45,7 +46,7 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 
 @public
-class Series(Indexing, SeriesRegions, SeriesMethods):
+class Series(Indexing, SeriesRegions, Matrices, SeriesMethods):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 
     Made by `Images.toSeries` and the ``load*`` methods of `ThunderContext`. Properties are

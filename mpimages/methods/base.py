@@ -83,21 +83,32 @@ class SeriesMethods(Collection):
     def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
         return self._as(type(self), chain, self._index if index is None else index)
 
-    def _as(self, kind: type[SeriesKind], chain: Chain, index: np.ndarray | None) -> SeriesKind:
-        """A Series of some kind with all that this one knows but its chain and index. Local."""
+    def _as(
+        self,
+        kind: type[SeriesKind],
+        chain: Chain,
+        index: np.ndarray | None,
+        dims: Shape | None = None,
+    ) -> SeriesKind:
+        """A Series of some kind with all that this one knows but its chain and index. Local.
+
+        `dims` are those of another key space for the same records.
+        """
         return kind(
             self.session,
             chain,
             self.metadata,
             self.records.inputs,
             images=self._images,
-            dims=self._key_dims,
+            dims=self._key_dims if dims is None else dims,
             index=index,
         )
 
     def _shape(self) -> Shape | None:
         """Shape of the key space, or None while only an action can tell. Local."""
-        return self._images.dims if self._images is not None else self._key_dims
+        if self._key_dims is not None or self._images is None:
+            return self._key_dims
+        return self._images.dims
 
     def _extent(self) -> Shape:
         """Shape of the key space of a Series that has been settled. Local."""

@@ -221,8 +221,7 @@ class SeriesRegions(SeriesMethods):
         block, known, partition = project_keys(begun, series, shape, number)
         source = MemorySource(block, known.dims, known.dtype, partition)
         source.number = known.source.number
-        kind = type(self)
-        return kind(
+        projected = type(self)(
             self.session,
             Chain.whole(source),
             self.metadata,
@@ -230,6 +229,10 @@ class SeriesRegions(SeriesMethods):
             dims=shape[:number] + shape[number + 1 :],
             index=self._labels(known.dims[0]),
         )
+        size = self.metadata.get("pixelSize")
+        if isinstance(size, list | tuple) and len(size) == len(shape):
+            projected.metadata["pixelSize"] = (*size[:number], *size[number + 1 :])
+        return projected
 
 
 def mean_keys(regions: Any, shape: Shape) -> np.ndarray:

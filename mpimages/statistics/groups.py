@@ -285,7 +285,7 @@ class _IntegerSums(_Sums):
     def merge_input(self) -> tuple[MergeInput, dict[str, np.dtype], Finish]:
         is_signed = self.kind.kind == "i"
         bound = int(self.groups.sizes.max(initial=0)) << (8 * self.kind.itemsize)
-        wire = np.dtype(np.uint64)
+        wire: np.dtype = np.dtype(np.uint64)
         if self.limbs == 1 and bound < NARROW:
             wire = np.dtype(np.int32 if is_signed else np.uint32)
 

@@ -102,7 +102,7 @@ def present_regions(
     # Weights are for all pixels: those outside are left out behind the check.
     each = [check_coordinates(one, f"region {i}", len(dims)) for i, one in enumerate(lists)]
     limits = np.asarray(dims)
-    inside = [((one >= 0) & (one < limits)).all(axis=1) for one in each]
+    inside = [np.asarray(((one >= 0) & (one < limits)).all(axis=1)) for one in each]
     near = [np.clip(one, 0, limits - 1) for one in each]
     regions = regions_of(near, dims, weights, False, method).kept(inside)
     return regions.without_overlaps() if exclude_overlaps else regions
