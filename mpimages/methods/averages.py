@@ -144,7 +144,10 @@ class Averages(ImageMethods):
 
         if isinstance(images, Settled):
             regions = find(images.dims)
-        given = checksum_of(mask), checksum_of(weights), exclude
+        if regions is None:
+            given: object = (checksum_of(mask), checksum_of(weights), exclude)
+        else:
+            given = regions.checksum
         known = begun.stream(images, measure, given)
         own = np.empty((0, 0))
         with begun.together():

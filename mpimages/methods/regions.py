@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..core.arguments import check_choice, check_flag, check_int, check_text, checksum_of
+from ..core.arguments import check_choice, check_flag, check_int, check_text
 from ..core.public import public
 from ..core.text import expand_user, quote
 from ..engine.chain import Chain, Shape
@@ -66,8 +66,7 @@ class SeriesRegions(SeriesMethods):
         check = check_flag(validate, "meanByRegions: validate")
         exclude = check_flag(excludeOverlaps, "meanByRegions: excludeOverlaps")
         begun, series = self.records.begin("meanByRegions")
-        given = checksum_of(nestedKeys), check, checksum_of(weights), exclude
-        return self._means(begun, series, nestedKeys, check, given, weights, exclude)
+        return self._means(begun, series, nestedKeys, check, weights, exclude)
 
     @action
     def meanOfRegion(
@@ -100,8 +99,7 @@ class SeriesRegions(SeriesMethods):
             if selection.dtype.kind not in "biu":
                 raise TypeError(f"a mask must be boolean or of integers, got {selection.dtype}")
             region = selection != 0
-        given = checksum_of(selection), check
-        keys, values = self._means(begun, series, region, check, given)
+        keys, values = self._means(begun, series, region, check)
         return (None, None) if np.isnan(keys).any() else (keys[0], values[0])
 
     @action
@@ -152,7 +150,7 @@ class SeriesRegions(SeriesMethods):
             raise ValueError(f"query: var={quote(name)} is for a MAT file, but inds is none")
         shape = self._extent()
         regions = _of_numbers(groups, shape, order, int(one_based))
-        return self._means(begun, series, regions, False, (checksum_of(groups), order, one_based))
+        return self._means(begun, series, regions, False)
 
     def _means(
         self,
@@ -160,7 +158,6 @@ class SeriesRegions(SeriesMethods):
         series: Selection,
         regions: Any,
         validate: bool,
-        given: object,
         weights: Any = None,
         exclude: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +177,7 @@ class SeriesRegions(SeriesMethods):
                 missing = self._key(pixels[~some][0])
                 raise ValueError(f"{method}: a filter has left out the record with key {missing}")
         found = found.kept(there)
-        begun.together(given).agree()
+        begun.together(found.checksum).agree()
         places = [one[some] for one, some in zip(places, there, strict=True)]
         values = group_means(begun, series, Groups.of(places, found.weights))
         return mean_keys(found, shape), values
@@ -276,7 +273,10 @@ def _cells(path: str, name: str) -> list[list[int]]:
     """Return the lists of integers of a cell array in a MAT file. Local."""
     from scipy.io import loadmat
 
-    found = loadmat(path, appendmat=False)
+    try:
+        found = loadmat(path, appendmat=False)
+    except NotImplementedError:  # version 7.3
+        raise ValueError(f"query: {path} is an HDF5 file: read it with h5py") from None
     if name not in found:
         raise KeyError(f"{path} has no variable {name!r}")
     cells = found[name]

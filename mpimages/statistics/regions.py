@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,15 @@ class Regions:
 
     pixels: list[np.ndarray]
     weights: list[np.ndarray] | None = None
+
+    @property
+    def checksum(self) -> int:
+        """A number by which ranks compare the regions."""
+        sizes = np.array([len(pixels) for pixels in self.pixels])
+        return zlib.crc32(np.concatenate([sizes, *self.pixels, *self._bits()]).astype("<i8").data)
+
+    def _bits(self) -> list[np.ndarray]:
+        return [one.astype(np.float64).view(np.int64) for one in self.weights or ()]
 
     def kept(self, which: list[np.ndarray]) -> Regions:
         """Return the regions with the pixels for which `which` is true."""

@@ -35,8 +35,17 @@ def rows_of(array, pixels):
     return array[tuple(np.array(sorted(pixels)).T)]
 
 
-def mean_of(tsc, rows):
-    return tsc.loadImagesFromArray(np.ascontiguousarray(rows)[:, :, None]).mean()[:, 0]
+@pytest.fixture(scope="module")
+def alone():
+    """The mean of some rows, by one rank."""
+    from mpi4py import MPI
+
+    with ThunderContext(MPI.COMM_SELF, memory="100MB") as context:
+
+        def mean_of(rows):
+            return context.loadImagesFromArray(rows[:, :, None].copy(), local=True).mean()[:, 0]
+
+        yield mean_of
 
 
 def series_of(context, array):
@@ -119,32 +128,30 @@ def test_traces_beyond_the_budget_are_refused(comm):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_regions_of_series(contexts, dtype):
+def test_regions_of_series(contexts, alone, dtype):
     array = recording(TIMES, DIMS, dtype)
     plain = np.moveaxis(array, 0, -1)
-    first = None
-    for context in contexts:
-        for series in series_of(context, array):
-            found = [
-                *series.meanByRegions(MASK),
-                *series.meanByRegions(LISTS),
-                *series.meanByRegions(LISTS, weights=WEIGHTS),
-                *series.meanByRegions(LISTS, excludeOverlaps=True),
-                *series.meanOfRegion(LISTS[1]),
-                *series.meanOfRegion(MASK),
-            ]
-            first = first or found
-            assert all(same_bits(a, b) for a, b in zip(first, found, strict=True))
-    tsc = contexts[0]
-    keys, values, list_keys, list_values, weighted_keys, weighted, _, clean, *one = first
+    exchanged, in_memory = series_of(contexts[0], array)
+    for series in (exchanged, in_memory, spread(contexts[1], array).toSeries()):
+        found = [
+            *series.meanByRegions(MASK),
+            *series.meanByRegions(LISTS),
+            *series.meanByRegions(LISTS, weights=WEIGHTS),
+        ]
+        if series is exchanged:
+            first = found
+            clean = series.meanByRegions(LISTS, excludeOverlaps=True)[1]
+            one = [*series.meanOfRegion(LISTS[1]), *series.meanOfRegion(MASK)]
+        assert all(same_bits(a, b) for a, b in zip(first, found, strict=True))
+    keys, values, list_keys, list_values, weighted_keys, weighted = first
     assert values.shape == (4, TIMES)
     for number in range(4):
         pixels = np.argwhere(number + 1 == MASK)
         np.testing.assert_allclose(keys[number], pixels.mean(axis=0))
-        assert same_bits(values[number], mean_of(tsc, plain[number + 1 == MASK]))
+        assert same_bits(values[number], alone(plain[number + 1 == MASK]))
         np.testing.assert_allclose(list_keys[number], np.mean(LISTS[number], axis=0))
-        assert same_bits(list_values[number], mean_of(tsc, rows_of(plain, LISTS[number])))
-        assert same_bits(clean[number], mean_of(tsc, rows_of(plain, CLEAN[number])))
+        assert same_bits(list_values[number], alone(rows_of(plain, LISTS[number])))
+        assert same_bits(clean[number], alone(rows_of(plain, CLEAN[number])))
         weights = WEIGHTS[number]
         mean = np.average(LISTS[number], axis=0, weights=weights)
         np.testing.assert_allclose(weighted_keys[number], mean)
@@ -154,7 +161,7 @@ def test_regions_of_series(contexts, dtype):
     assert same_bits(one[0], list_keys[1])
     assert same_bits(one[1], list_values[1])
     np.testing.assert_allclose(one[2], np.argwhere(MASK).mean(axis=0))
-    assert same_bits(one[3], mean_of(tsc, plain[MASK != 0]))
+    assert same_bits(one[3], alone(plain[MASK != 0]))
 
 
 def test_keys_without_a_record(tsc):
@@ -240,7 +247,7 @@ def test_max_project(contexts, dtype):
         array[2, 1, 2], array[3, 2], array[4, :2] = np.nan, -np.inf, -0.0
     plain = np.moveaxis(array, 0, -1)
     for axis in (0, 1, -1):
-        for series in series_of(contexts[0], array):
+        for series in series_of(contexts[0], array)[axis == 0 :]:
             found = series.maxProject(axis)
             assert same_bits(
                 found.toArray(), np.ascontiguousarray(plain.max(axis=axis - (axis < 0)))
