@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from ..engine.selection import Selection
 from ..kernels import moments
 from ..spmd import memory_limit
 from .accumulator import (
+    COPY_BYTES,
     NARROW,
     Extrema,
     FloatTree,
@@ -40,8 +42,9 @@ from .passes import MERGE_SHARE, sum_in_passes
 
 __all__ = ["Groups", "group_means"]
 
-# Bytes of records that are copied at once: they stay in the cache.
-PIECE_BYTES = 1 << 20
+# Divisor of the budget for records that are copied at once: the kernels take many, and cut them to
+# fit the cache.
+PIECE_PART = 16
 # Bytes that a rank holds for each member of a group.
 MEMBER_BYTES = 64
 ADVICE = "take fewer or smaller groups, or give the context more with memory="
@@ -136,7 +139,8 @@ def group_means(action: Action, selection: Selection, groups: Groups) -> np.ndar
 
     def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _Sums:
         kind = _FloatSums if groups.dtype(dtype).kind == "f" else _IntegerSums
-        return kind(shares, rank, groups.dtype(dtype), band, math.prod(dims))
+        piece = min(COPY_BYTES, action.memory // PIECE_PART)
+        return kind(shares, rank, groups.dtype(dtype), band, math.prod(dims), piece)
 
     def merge(sums: _Sums) -> np.ndarray:
         given, results, finish = sums.merge_input()
@@ -217,9 +221,16 @@ class _Sums:
     merged_width: int
 
     def __init__(
-        self, shares: _Shares, rank: int, dtype: np.dtype, band: tuple[int, int], pixels: int
+        self,
+        shares: _Shares,
+        rank: int,
+        dtype: np.dtype,
+        band: tuple[int, int],
+        pixels: int,
+        piece_bytes: int,
     ) -> None:
         self.shares, self.rank, self.kind = shares, rank, dtype
+        self.piece_bytes = piece_bytes
         self.groups = shares.groups
         self.width = band[1] - band[0]
         self._band = None if self.width == pixels else slice(*band)
@@ -231,7 +242,7 @@ class _Sums:
         members = np.sort(order[low:high])
         owners = self.groups.owners[members]
         cuts = np.flatnonzero(np.diff(owners)) + 1
-        step = max(1, PIECE_BYTES * len(batch) // max(1, batch.nbytes))
+        step = max(1, self.piece_bytes * len(batch) // max(1, batch.nbytes))
         for begin, end in itertools.pairwise([0, *cuts.tolist(), len(members)]):
             if begin == end:
                 continue
@@ -271,11 +282,9 @@ class _Sums:
 class _IntegerSums(_Sums):
     """Exact sums, as 64-bit limbs; in the merge the groups lie one after the other."""
 
-    def __init__(
-        self, shares: _Shares, rank: int, dtype: np.dtype, band: tuple[int, int], pixels: int
-    ) -> None:
-        super().__init__(shares, rank, dtype, band, pixels)
-        self.limbs = moments.integer_limbs(dtype)[0]
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.limbs = moments.integer_limbs(self.kind)[0]
         self.sums = np.zeros((self.groups.count, self.limbs, self.width), np.uint64)
         self.merged_width = self.groups.count * self.width
 
@@ -316,15 +325,13 @@ class _IntegerSums(_Sums):
 class _FloatSums(_Sums):
     """The nodes that remain of each group's tree."""
 
-    def __init__(
-        self, shares: _Shares, rank: int, dtype: np.dtype, band: tuple[int, int], pixels: int
-    ) -> None:
-        super().__init__(shares, rank, dtype, band, pixels)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.trees = {
-            group: FloatTree(self.width, dtype, False, first, stop, np.empty)
-            for group, first, stop in shares.of((rank,))
+            group: FloatTree(self.width, self.kind, False, first, stop, np.empty)
+            for group, first, stop in self.shares.of((self.rank,))
         }
-        self.none = Extrema(self.width, dtype, set())
+        self.none = Extrema(self.width, self.kind, set())
         self.merged_width = self.width
 
     def _add_rows(self, group: int, number: int, rows: np.ndarray) -> None:

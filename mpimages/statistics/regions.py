@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from ..engine.chain import Shape
 from ..kernels import projection
 
 __all__ = ["Regions", "check_coordinates", "present_regions", "region_means", "regions_of"]
+
+# Bytes of pixels that are gathered at once: they stay in the cache.
+PIECE_BYTES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,20 @@ class Regions:
 
     def _bits(self) -> list[np.ndarray]:
         return [one.astype(np.float64).view(np.int64) for one in self.weights or ()]
+
+    @cached_property
+    def alike(self) -> list[_Alike]:
+        """The regions by their number of pixels, without those that have none."""
+        sizes = np.array([len(pixels) for pixels in self.pixels])
+        found = []
+        for size in np.unique(sizes[sizes > 0]).tolist():
+            numbers = np.flatnonzero(sizes == size)
+            pixels = np.stack([self.pixels[number] for number in numbers])
+            weights = None
+            if self.weights is not None:
+                weights = np.stack([self.weights[number] for number in numbers])
+            found.append(_Alike(numbers, pixels, weights))
+        return found
 
     def kept(self, which: list[np.ndarray]) -> Regions:
         """Return the regions with the pixels for which `which` is true."""
@@ -209,25 +227,48 @@ def region_means(batch: np.ndarray, regions: Regions) -> np.ndarray:
     Each mean is computed separately, in an order fixed by the region's pixels, so that it does not
     depend on the other images in the batch. It is NaN for a region without pixels.
     """
-    flat = batch.reshape(len(batch), -1)
-    if flat.dtype == np.float16:
-        flat = flat.astype(np.float32)
-    means = np.full((len(flat), len(regions.pixels)), np.nan)
-    for i, pixels in enumerate(regions.pixels):
-        if len(pixels) == 0:
-            continue
-        values = np.ascontiguousarray(flat[:, pixels])
-        if regions.weights is None:
-            means[:, i] = _reduced("mean", values)
-            continue
-        weights = regions.weights[i]
-        with np.errstate(invalid="ignore"):  # infinity times 0
-            means[:, i] = _reduced("sum", values * weights) / math.fsum(weights.tolist())
+    means = np.full((len(batch), len(regions.pixels)), np.nan)
+    for together in regions.alike:
+        step = max(1, PIECE_BYTES // (batch.itemsize * together.pixels.size))
+        for i in range(0, len(batch), step):
+            images = batch[i : i + step]
+            means[i : i + step, together.numbers] = together.means(images.reshape(len(images), -1))
     return means
 
 
+@dataclass(frozen=True)
+class _Alike:
+    """Regions of as many pixels, which are measured by one call.
+
+    Attributes
+    ----------
+    numbers : (r,) int64 ndarray
+        Which regions.
+    pixels : (r, k) int64 ndarray
+    weights : (r, k) float64 ndarray, optional
+    """
+
+    numbers: np.ndarray
+    pixels: np.ndarray
+    weights: np.ndarray | None
+
+    @cached_property
+    def divisors(self) -> np.ndarray:
+        """The sum of each region's weights."""
+        assert self.weights is not None
+        return np.array([math.fsum(one.tolist()) for one in self.weights])
+
+    def means(self, flat: np.ndarray) -> np.ndarray:
+        """Return the means of each of some images, (images, r)."""
+        values = np.take(flat, self.pixels, axis=1)
+        if self.weights is not None:
+            with np.errstate(invalid="ignore"):  # infinity times 0
+                return _reduced("sum", values * self.weights) / self.divisors
+        return _reduced("mean", values.astype(np.float32) if values.dtype == np.float16 else values)
+
+
 def _reduced(kind: str, values: np.ndarray) -> np.ndarray:
-    column = np.empty((len(values), 1))
-    projection.project(kind, values.reshape(*values.shape, 1), column)
-    reduced: np.ndarray = column[:, 0]
-    return reduced
+    """Return a statistic over the last axis."""
+    reduced = np.empty((values[..., 0].size, 1))
+    projection.project(kind, values.reshape(-1, values.shape[-1], 1), reduced)
+    return reduced.reshape(values.shape[:-1])
