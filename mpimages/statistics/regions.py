@@ -263,7 +263,8 @@ class _Alike:
         values = np.take(flat, self.pixels, axis=1)
         if self.weights is not None:
             with np.errstate(invalid="ignore"):  # infinity times 0
-                return _reduced("sum", values * self.weights) / self.divisors
+                weighted: np.ndarray = _reduced("sum", values * self.weights) / self.divisors
+            return weighted
         return _reduced("mean", values.astype(np.float32) if values.dtype == np.float16 else values)
 
 

@@ -322,7 +322,7 @@ def test_extrema_that_one_rank_cannot_prepare_fail_on_all(tsc, monkeypatch):
     expected = images.max()
     with monkeypatch.context() as patch:
         if tsc.rank == tsc.size - 1:
-            patch.setattr(accumulator, "_float_keys", lambda array, name: no_memory(array))
+            patch.setattr(accumulator, "float_keys", lambda array, name: no_memory(array))
         with pytest.raises(MemoryError, match="nothing left"):
             images.max()
     assert same_bits(images.max(), expected)
