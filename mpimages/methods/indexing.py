@@ -203,7 +203,9 @@ def _levels(level: object, method: str) -> tuple[int, ...]:
 
 def _columns(index: np.ndarray, levels: tuple[int, ...], method: str) -> np.ndarray:
     """Return some levels of an index, (T, levels); raise ValueError for others. Local."""
-    there = index.reshape(len(index), -1)
+    if len(index) == 0:
+        raise ValueError(f"{method}: the series have no values")
+    there = index if index.ndim > 1 else index[:, np.newaxis]
     if max(levels) >= there.shape[1]:
         raise ValueError(
             f"{method}: level {max(levels)} is out of range: the index has {there.shape[1]} levels"

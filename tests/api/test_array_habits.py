@@ -244,9 +244,10 @@ def test_a_call_that_does_not_fit_names_the_method_that_was_called(tsc, images, 
         with pytest.raises(TypeError) as caught:
             method(nonsense=1)
         assert str(caught.value).startswith(f"{kind.__name__}.{name}() "), caught.value
-    with pytest.raises(TypeError) as caught:
-        method(*[None] * 30)
-    assert str(caught.value).startswith(f"{kind.__name__}.{name}() got"), caught.value
+    if not any(one.kind is one.VAR_POSITIONAL for one in takes):
+        with pytest.raises(TypeError) as caught:
+            method(*[None] * 30)
+        assert str(caught.value).startswith(f"{kind.__name__}.{name}() got"), caught.value
     if any(one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD for one in takes):
         with pytest.raises(TypeError, match="missing a required argument") as caught:
             method()

@@ -240,3 +240,6 @@ def test_an_index_that_only_an_action_can_tell(tsc):
     made = tsc.loadImagesFromArray(array).toSeries().apply(lambda values: values[:5])
     assert made.seriesSumByIndex().toArray().shape == (*DIMS, 5)
     assert list(itertools.chain(made.index)) == [0, 1, 2, 3, 4]
+    nothing = tsc.loadImagesFromArray(array).filterOnKeys(lambda key: False).toSeries()
+    with pytest.raises(ValueError, match="no values"):
+        nothing.seriesMeanByIndex()
