@@ -18,6 +18,9 @@ from .passes import MERGE_SHARE
 
 __all__ = ["project_keys"]
 
+# Runs of fewer records than this are not worth a call each.
+SHORT = 8
+
 
 def project_keys(
     action: Action, series: Selection, shape: Shape, axis: int
@@ -45,7 +48,16 @@ def project_keys(
         nonlocal maxima
         if maxima is None:
             maxima = begin(batch.shape[1], batch.dtype)
-        maxima.add(_projected(np.arange(first, first + len(batch)), shape, axis), batch)
+        after = math.prod(shape[axis + 1 :])
+        if after < SHORT:
+            maxima.add(_projected(np.arange(first, first + len(batch)), shape, axis), batch)
+            return
+        start = 0
+        while start < len(batch):  # as far as the coordinate along the axis is the same
+            stop = min(len(batch), start + after - (first + start) % after)
+            place = _projected(np.array([first + start]), shape, axis)[0]
+            maxima.add_run(int(place), batch[start:stop])
+            start = stop
 
     if isinstance(series, Settled):
         maxima = begin(series.dims[0], series.dtype)
@@ -101,6 +113,13 @@ class _Maxima:
                 rows = float_keys(rows, "max")
             there, starts = np.unique(places[some], return_index=True)
             self.keys[there] = np.maximum(self.keys[there], np.maximum.reduceat(rows, starts))
+
+    def add_run(self, place: int, rows: np.ndarray) -> None:
+        """Add series whose maxima lie one after the other, from a place on."""
+        there = self.keys[place : place + len(rows)]
+        if self.dtype.kind == "f":
+            rows = float_keys(np.ascontiguousarray(rows), "max")
+        np.maximum(there, rows, out=there)
 
     def merge_input(self) -> MergeInput:
         """Return the operand of this rank for the merge."""
