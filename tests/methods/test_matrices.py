@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mpi4py import MPI
 
 from mpimages import ThunderContext
 
@@ -34,6 +35,9 @@ def test_gramian_and_covariance(contexts, dtype):
     found = []
     for context, seed in zip(contexts, (1, 5), strict=True):
         series = spread(context, array, seed).toSeries()
+        found.append((series.gramian(), series.cov()))
+    with ThunderContext(MPI.COMM_SELF, memory="100MB") as alone:
+        series = alone.loadImagesFromArray(array).toSeries()
         found.append((series.gramian(), series.cov()))
     # Records in memory, of which the ranks have other shares.
     series = contexts[0].loadSeriesFromArray(rows.reshape(47, 53, 140))
