@@ -419,8 +419,8 @@ class ThunderContext:
         array : dims + (T,) ndarray, or None
             As in `loadImagesFromArray`; with ``local`` the ranks' rows are put one after the
             other along the first axis.
-        index : sequence of int, optional
-            Labels of the T values.
+        index : sequence of int, or of lists of int, optional
+            Labels of the T values; several each, if the index has levels.
         """
         return loading.series_from_array(self.session, array, index, check_flag(local, "local"))
 

@@ -369,7 +369,7 @@ def series_from_array(
     comm = session.comm
     labels = None
     with Together(comm, action):
-        labels = None if index is None else check_index(index)
+        labels = None if index is None else check_index(index, levels=True)
     taken = _local_array if local else _common_array
     block, dims, dtype, rows = taken(session, array, action, _as_series)
     inner, length = dims[:-1], dims[-1]

@@ -20,8 +20,11 @@ from .engine.series_steps import statistic_rows
 from .methods.arithmetic import SeriesArithmetic
 from .methods.base import SeriesMethods
 from .methods.baselines import Baselines
+from .methods.indexing import Indexing
 from .methods.lookup import SeriesLookup
 from .methods.mapping import SeriesMapping
+from .methods.matrices import Matrices
+from .methods.regions import SeriesRegions
 from .methods.series_statistics import SeriesStatistics
 from .methods.time_toolbox import TimeToolbox
 from .methods.toolbox import SeriesToolbox
@@ -41,7 +44,15 @@ SUBSET_STATISTICS = {"mean": "mean", "std": "stdev", "max": "max", "min": "min",
 
 @public
 class Series(
-    SeriesMapping, SeriesLookup, SeriesArithmetic, SeriesStatistics, SeriesToolbox, SeriesMethods
+    SeriesMapping,
+    SeriesLookup,
+    SeriesArithmetic,
+    SeriesStatistics,
+    SeriesToolbox,
+    Indexing,
+    SeriesRegions,
+    Matrices,
+    SeriesMethods,
 ):
     """Series of values, one a record: the key a pixel (row, column[, page]), the value 1-D.
 

@@ -66,7 +66,7 @@ class Content:
     ----------
     shape : tuple of int
         dims + (T,).
-    index : (T,) int64 ndarray
+    index : (T,) or (T, levels) int64 ndarray
     metadata, inputs : dict
         Plain values: the files' metadata of their records; the files and their read options.
     """

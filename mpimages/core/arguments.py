@@ -189,14 +189,19 @@ def check_signal(values: object, name: str) -> np.ndarray:
     return signal
 
 
-def check_index(values: object, name: str = "index") -> np.ndarray:
-    """Return the labels of an index, integers or floats without fractions, as 1-D int64."""
+def check_index(values: object, name: str = "index", levels: bool = False) -> np.ndarray:
+    """Return the labels of an index, integers or floats without fractions, as int64.
+
+    They are 1-D; with `levels` a list of as many labels, two at least, may stand for each label:
+    the result is then 2-D.
+    """
     try:
         if isinstance(values, str | bytes | dict | set):
             raise TypeError
         # Images and Series, which have this method, refuse it and are not listed.
         given = np.array(values if hasattr(values, "__array__") else list(values))  # type: ignore[call-overload]
-        if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
+        fits = given.ndim == 1 or (levels and given.ndim == 2 and given.shape[1] > 1)
+        if not fits or not given.size or given.dtype.kind not in "iuf":
             raise TypeError
         if given.dtype.kind == "f" and not (np.abs(given) < 2.0**63).all():
             raise ValueError  # before the cast, which would warn
@@ -204,7 +209,10 @@ def check_index(values: object, name: str = "index") -> np.ndarray:
         if not (index == given).all():
             raise ValueError
     except Exception:
-        raise ValueError(f"{name} must be a sequence of integers, got {quote(values)}") from None
+        several = ", or of lists of as many integers" if levels else ""
+        raise ValueError(
+            f"{name} must be a sequence of integers{several}, got {quote(values)}"
+        ) from None
     return index
 
 

@@ -7,7 +7,7 @@ inherit them; the classes know each other by these bases alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -83,21 +83,32 @@ class SeriesMethods(Collection):
     def _derived(self, chain: Chain, index: np.ndarray | None = None) -> Self:
         return self._as(type(self), chain, self._index if index is None else index)
 
-    def _as(self, kind: type[SeriesKind], chain: Chain, index: np.ndarray | None) -> SeriesKind:
-        """A Series of some kind with all that this one knows but its chain and index. Local."""
+    def _as(
+        self,
+        kind: type[SeriesKind],
+        chain: Chain,
+        index: np.ndarray | None,
+        dims: Shape | None = None,
+    ) -> SeriesKind:
+        """A Series of some kind with all that this one knows but its chain and index. Local.
+
+        `dims` are those of another key space for the same records.
+        """
         return kind(
             self.session,
             chain,
             self.metadata,
             self.records.inputs,
             images=self._images,
-            dims=self._key_dims,
+            dims=self._key_dims if dims is None else dims,
             index=index,
         )
 
     def _shape(self) -> Shape | None:
         """Shape of the key space, or None while only an action can tell. Local."""
-        return self._images.dims if self._images is not None else self._key_dims
+        if self._key_dims is not None or self._images is None:
+            return self._key_dims
+        return self._images.dims
 
     def _extent(self) -> Shape:
         """Shape of the key space of a Series that has been settled. Local."""
@@ -120,14 +131,16 @@ class SeriesMethods(Collection):
     def index(self) -> np.ndarray | None:
         """The label of each value in a series, (T,) int64: the images' keys unless set.
 
-        None while only an action can tell. Local; to be set to the same on all ranks.
+        (T, levels) where each value has several labels, such as a trial and a time in it: see
+        `selectByIndex`. None while only an action can tell. Local; to be set to the same on all
+        ranks.
         """
         length = self._length()
         return None if length is None else self._labels(length)
 
     @index.setter
-    def index(self, values: Iterable[int]) -> None:
-        index = check_index(values)
+    def index(self, values: Iterable[int] | Iterable[Sequence[int]]) -> None:
+        index = check_index(values, levels=True)
         length = self._length()
         if length is not None and len(index) != length:
             raise ValueError(f"an index of {len(index)} labels for series of {length} values")
@@ -182,16 +195,24 @@ class SeriesMethods(Collection):
         _ = chain.dims, chain.dtype
         return self._derived(chain, index)
 
-    def _known_index(self, method: str) -> np.ndarray:
-        """The label of each value. Collective; an action where only that can tell."""
+    def _known_index(self, method: str, levels: bool = False) -> np.ndarray:
+        """The label of each value. Collective; an action where only that can tell.
+
+        ValueError where each value has several labels, unless `levels` is True.
+        """
         index = self.index
-        if index is not None:
-            return index
-        with self.session.action(f"{type(self).__name__}.{method}"):
-            begun, series = self.records.begin(method)
-            known = begun.known(series)
-            self.records.replace(known.chain())
-        return self._labels(known.dims[0])
+        if index is None:
+            with self.session.action(f"{type(self).__name__}.{method}"):
+                begun, series = self.records.begin(method)
+                known = begun.known(series)
+                self.records.replace(known.chain())
+            index = self._labels(known.dims[0])
+        if index.ndim > 1 and not levels:
+            raise ValueError(
+                f"{method}: the index has {index.shape[1]} levels; selectByIndex(val, level) takes "
+                "values of each"
+            )
+        return index
 
     def _reduced(self, step: Step) -> Self:
         """One more step that leaves one value of each series. Local."""

@@ -45,7 +45,7 @@ class TimeToolbox(SeriesToolbox):
         """
         taps = _one(check_signal(signal, "convolve: signal"), "convolve")
         step = Convolve(taps, check_choice(mode, "convolve: mode", ("full", "same", "valid")))
-        length = step.length(len(self._known_index("convolve")))
+        length = step.length(len(self._known_index("convolve", levels=True)))
         return self._then(step, np.arange(length))
 
     def crossCorr(self, signal: np.ndarray | Sequence[float], lag: int = 0) -> Self:
@@ -134,7 +134,7 @@ class TimeToolbox(SeriesToolbox):
         The dtype stays. `downsample` takes means.
         """
         factor = check_int(sampleFactor, "subsample: sampleFactor", 1)
-        index = self._known_index("subsample")
+        index = self._known_index("subsample", levels=True)
         return self._then(Subsample(factor), index[::factor])
 
     def meanByWindow(self, indices: Sequence[int], window: int) -> Self:

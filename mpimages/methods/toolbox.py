@@ -114,7 +114,7 @@ class SeriesToolbox(SeriesMethods):
         into such parts. `subsample` of a TimeSeries leaves values out.
         """
         factor = check_int(sampleFactor, "downsample: sampleFactor", 1)
-        index = self._known_index("downsample")
+        index = self._known_index("downsample", levels=True)
         return self._then(Downsample(factor), index[::factor])
 
     def meanByFixedLength(self, n: int) -> Self:
@@ -185,7 +185,7 @@ class SeriesToolbox(SeriesMethods):
     def _parts(self, n: int, method: str) -> tuple[np.ndarray, int]:
         """Where the parts of n values begin, and n. Collective."""
         width = check_int(n, f"{method}: n", 1)
-        length = len(self._known_index(method))
+        length = len(self._known_index(method, levels=True))
         if length % width:
             raise ValueError(
                 f"{method}: series of {length} values do not divide into parts of {width}; "

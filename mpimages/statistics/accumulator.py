@@ -263,33 +263,33 @@ class Extrema:
         given = []
         wire = np.dtype(f"i{self.dtype.itemsize}") if self.dtype.kind == "f" else self.dtype
         for name in self.wanted:
-            join = partial(_extremes, np.maximum if name == "max" else np.minimum)
-            given.append(MergeInput(partial(self._keys, name), 1, wire, _one, join))
+            join = partial(extremes, np.maximum if name == "max" else np.minimum)
+            given.append(MergeInput(partial(self._keys, name), 1, wire, one_label, join))
         return given
 
     def _keys(self, name: str) -> list[np.ndarray]:
         array = self.arrays["maxima" if name == "max" else "minima"]
-        keys = _float_keys(array, name) if self.dtype.kind == "f" else array
+        keys = float_keys(array, name) if self.dtype.kind == "f" else array
         return [keys[np.newaxis]]
 
     def finish(self, joined: Arrays, out: Results) -> None:
         """Fill `out` with the extrema of some pixels over all ranks. Local."""
         for name, ((keys,),) in zip(self.wanted, joined, strict=True):
-            out[name][...] = _from_keys(keys, self.dtype, name) if self.dtype.kind == "f" else keys
+            out[name][...] = from_keys(keys, self.dtype, name) if self.dtype.kind == "f" else keys
 
 
-def _one(ranks: tuple[int, ...]) -> list[Label]:
+def one_label(ranks: tuple[int, ...]) -> list[Label]:
     """Return the label of the one array that remains of any ranks. Local."""
     return [(0, 0)]
 
 
-def _extremes(of: np.ufunc, labels: list[Label], arrays: list[np.ndarray]) -> list[np.ndarray]:
+def extremes(of: np.ufunc, labels: list[Label], arrays: list[np.ndarray]) -> list[np.ndarray]:
     for array in arrays[1:]:
         of(arrays[0], array, out=arrays[0])
     return arrays[:1]
 
 
-def _float_keys(array: np.ndarray, name: str) -> np.ndarray:
+def float_keys(array: np.ndarray, name: str) -> np.ndarray:
     """Return integers in the order of the floats: -0 below +0, NaN as the extreme value.
 
     MPI libraries differ in how they compare NaN and signed zeros; integers have one order.
@@ -302,7 +302,7 @@ def _float_keys(array: np.ndarray, name: str) -> np.ndarray:
     return keys
 
 
-def _from_keys(keys: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+def from_keys(keys: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     limit = np.iinfo(keys.dtype).max if name == "max" else np.iinfo(keys.dtype).min
     nan = keys == limit
     bits = np.where(keys < 0, keys ^ np.iinfo(keys.dtype).max, keys)
@@ -352,7 +352,7 @@ class IntegerSums:
             return [add_limbs(arrays)]
 
         return [
-            MergeInput(partial(list, [sums]), len(sums), wire, _one, join)
+            MergeInput(partial(list, [sums]), len(sums), wire, one_label, join)
             for sums, wire in operands
         ]
 
@@ -448,28 +448,29 @@ class FloatTree:
         """Return the dtype of a statistic."""
         return np.dtype(np.float64)
 
+    def remaining(self) -> list[np.ndarray]:
+        """Return the nodes that remain of this rank's records, in their order. Local."""
+        return [
+            (self.left if side == "left" else self.right)[level]
+            for side, level, _ in nodes_of(*self.range)
+        ]
+
     def merge_input(self, partition: Partition) -> list[MergeInput]:
         """Return the operands of this rank for the merge. Local."""
-
-        def own() -> list[np.ndarray]:
-            return [
-                (self.left if side == "left" else self.right)[level]
-                for side, level, _ in _nodes(*self.range)
-            ]
 
         @cache
         def labels(ranks: tuple[int, ...]) -> list[Label]:
             runs = _runs(partition.bounds(rank) for rank in ranks)
-            return [(level, index) for run in runs for _, level, index in _nodes(*run)]
+            return [(level, index) for run in runs for _, level, index in nodes_of(*run)]
 
         join = partial(join_nodes, self.exact)
-        return [MergeInput(own, self.values, np.dtype(np.float64), labels, join)]
+        return [MergeInput(self.remaining, self.values, np.dtype(np.float64), labels, join)]
 
     def finish(
         self, joined: Arrays, partition: Partition, out: dict[str, np.ndarray | None]
     ) -> None:
         """Complete the tree for some pixels, and fill `out`, skipping None. Local."""
-        levels = [level for _, level, _ in _nodes(0, partition.count)]
+        levels = [level for _, level, _ in nodes_of(0, partition.count)]
         total = complete(levels, joined[0])
         moments.finish_floats(total, partition.count, out["sum"], out["mean"], out["variance"])
 
@@ -477,7 +478,7 @@ class FloatTree:
         """Return None: floats overflow to infinity. Local."""
 
 
-def _nodes(first: int, stop: int) -> list[tuple[str, int, int]]:
+def nodes_of(first: int, stop: int) -> list[tuple[str, int, int]]:
     """Return the nodes that remain of the records [first, stop): (side, level, index), in order."""
     left, right = moments.occupied(first, stop)
     nodes, begin = [], first

@@ -31,7 +31,7 @@ from ..spmd.collectives import PIECE_BYTES, Transfer
 from ..spmd.nodes import Nodes
 from ..spmd.shared_memory import Segments
 
-__all__ = ["Arrays", "Label", "MergeInput", "Results", "finish_by_bands"]
+__all__ = ["Arrays", "Finish", "Label", "MergeInput", "Results", "finish_by_bands"]
 
 # Arrays begin at multiples of the size of a cache line.
 LINE = 64

@@ -52,7 +52,7 @@ class BinarySeriesWriter:
         dims + (T,); no axis of length 0.
     dtype : dtype
         Of the values; stored little-endian whatever its byte order.
-    index : (T,) ints
+    index : (T,) or (T, levels) ints
         The Series' index.
     metadata : mapping or None
         Plain values; NaN and infinities become null.

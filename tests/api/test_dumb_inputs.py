@@ -50,7 +50,7 @@ def inputs(tsc, comm, tmp_path_factory):
         colorize=mpimages.Colorize,
         module=mpimages,
         context=mpimages.ThunderContext,
-        own=SimpleNamespace(set_index=set_index),
+        own=SimpleNamespace(set_index=set_index, reshape=lambda dims: series.reshape(dims)),
     )
 
 

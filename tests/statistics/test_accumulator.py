@@ -53,11 +53,11 @@ def merged_tree(parts: list[Accumulator], counts: list[int]) -> np.ndarray:
     for rank, part in enumerate(parts):
         tree = part.sums
         assert isinstance(tree, FloatTree)
-        for side, level, index in accumulator._nodes(*partition.bounds(rank)):
+        for side, level, index in accumulator.nodes_of(*partition.bounds(rank)):
             order.append((level, index))
             nodes.append((tree.left if side == "left" else tree.right)[level].copy())
     left = join_nodes(parts[0].sums.exact, order, nodes)
-    return complete([level for _, level, _ in accumulator._nodes(0, partition.count)], left)
+    return complete([level for _, level, _ in accumulator.nodes_of(0, partition.count)], left)
 
 
 @given(
@@ -284,7 +284,7 @@ def test_nodes_join_what_their_ranks_leave(ranks, dtype):
         arrays += joined
     total = operands[0].join(labels, arrays)
     assert len(total) == len(operands[0].labels(tuple(range(len(ranks)))))
-    levels = [level for _, level, _ in accumulator._nodes(0, len(array))]
+    levels = [level for _, level, _ in accumulator.nodes_of(0, len(array))]
     whole = merged_tree(run(array, [len(array)], len(array)), [len(array)])
     assert same_bits(complete(levels, total), whole)
 
@@ -322,7 +322,7 @@ def test_extrema_that_one_rank_cannot_prepare_fail_on_all(tsc, monkeypatch):
     expected = images.max()
     with monkeypatch.context() as patch:
         if tsc.rank == tsc.size - 1:
-            patch.setattr(accumulator, "_float_keys", lambda array, name: no_memory(array))
+            patch.setattr(accumulator, "float_keys", lambda array, name: no_memory(array))
         with pytest.raises(MemoryError, match="nothing left"):
             images.max()
     assert same_bits(images.max(), expected)

@@ -147,6 +147,38 @@ LOAD_IMAGES = wrong(
     pattern=[*d.TEXT, "*.tif", "{x}.tif", "{t}{z}", "../{t}.tif", "/{t}", "{z}_{z}.tif", "{t"],
     follow=d.CHOICE,
 )
+EVENTS = [one for one in d.LABELS if not isinstance(one, list) or len(one) == 6]
+EVENTS = [*EVENTS[:-1], [], [d.RUDE], [0.5], [NAN], [2**70], [None], [True], ["1"]]
+WEIGHTS = [
+    d.RUDE,
+    d.ODD,
+    3,
+    NAN,
+    "x",
+    b"x",
+    {},
+    [],
+    (),
+    [[1.0]],
+    [[1.0]] * 2,
+    [d.RUDE],
+    np.ones((4, 5)),
+    np.zeros((4, 5, 3)),
+    np.full((4, 5, 3), -1),
+    np.full((4, 5, 3), NAN),
+    np.full((4, 5, 3), "x"),
+]
+# Lists of pixels, some of which may be missing from a Series.
+PIXEL_LISTS = [d.RUDE, d.ODD, 3, NAN, "x", b"x", {}, [], (), [[]], [[[]]], [[[0, 0]]], [None]]
+PIXEL_LISTS += [[[[0.5, 0, 0]]], [[["0", "0", "0"]]], [[[2**70, 0, 0]]], [[[True, True, True]]]]
+PIXEL_LISTS += [np.ones((4, 5), int), np.ones((4, 5, 3)), np.zeros((4, 5, 3), int), [d.RUDE]]
+INDICES = [d.RUDE, d.ODD, 3, NAN, "missing.mat", "", "a\0b", b"x", {}, [], (), [[]], [[[]]], [[0]]]
+INDICES += [[[61]], [[0.5]], [["x"]], [[True]], [[2**70]], [None], [d.RUDE], [[1], []], [1]]
+BY_INDEX = {"level": ("level", [*d.INTEGER, -1, 1, 2**70, [0, 0], [0.5], (0, 1)])}
+MATRIX = [d.RUDE, d.ODD, "x", b"x", None, 3, NAN, [], {}, 1j, [["a"]] * 6, [d.RUDE] * 6, [True] * 6]
+MATRIX += [np.ones((5, 2)), np.ones((6, 2, 2)), np.empty((6, 0)), np.full(6, 2**63, np.uint64)]
+EXTENTS = [d.RUDE, d.ODD, "60", b"60", NAN, 1.5, True, None, [], (), {}, (0, 60), (-1, -1), (61,)]
+EXTENTS += [(2, 2, 3, 5), 2**70, (2**70,), (1.5, 40), (True, 60), (7, -1), -60, 0, ((3, 20),)]
 LOAD_SERIES = wrong(
     dataPath=("path|no such", [*d.PATH, b"x", "missing", "x" * 5000, ["a"]]),
     nkeys=[*d.COUNT, 2**70],
@@ -728,8 +760,22 @@ CALLS = [
         "volumes",
         "meanByRegions",
         {"mask": np.ones((4, 5, 3), int)},
-        {"mask": ("mask|region", REGIONS)},
+        {
+            "mask": ("mask|region", REGIONS),
+            "weights": ("weight", WEIGHTS),
+            "excludeOverlaps": ("excludeOverlaps", [*d.FLAG, True]),
+        },
     ),
+    Call(
+        "volumes",
+        "meanByWindow",
+        {"indices": [2, 3], "window": 2},
+        {
+            "indices": ("indices|window", [*EVENTS, [99], [-1], [2**62]]),
+            "window": ("window", [*d.COUNT, 7, 2**40, 2**70]),
+        },
+    ),
+    Call("volumes", "meanByLabel", {"labels": range(6)}, {"labels": ("label", d.LABELS)}),
     Call("volumes", "get", {"key": 0}, {"key": ("key", d.INTEGER)}),
     Call("volumes", "__getitem__", {"key": 0}, {"key": ("key", KEYS)}),
     Call(
@@ -838,6 +884,79 @@ CALLS = [
             )
         },
     ),
+    Call(
+        "series",
+        "selectByIndex",
+        {"val": 1},
+        {
+            "val": (
+                "selectByIndex",
+                [
+                    d.RUDE,
+                    d.ODD,
+                    "1",
+                    b"1",
+                    NAN,
+                    1.5,
+                    True,
+                    None,
+                    [],
+                    {},
+                    [NAN],
+                    ["1"],
+                    -1,
+                    99,
+                    2**70,
+                    [2**70],
+                    [d.RUDE],
+                    [None],
+                    [True],
+                    [[1], [2]],
+                ],
+            ),
+            **BY_INDEX,
+            "squeeze": ("squeeze", d.FLAG),
+            "filter": ("filter", d.FLAG),
+            "returnMask": ("returnMask", d.FLAG),
+        },
+    ),
+    Call("series", "seriesAggregateByIndex", {"func": np.sum}, {**FUNC, **BY_INDEX}),
+    Call("series", "seriesStatByIndex", {"stat": "mean"}, {"stat": ("stat", d.CHOICE), **BY_INDEX}),
+    *(
+        Call("series", f"series{name}ByIndex", {}, BY_INDEX)
+        for name in ("Sum", "Mean", "Median", "Stdev", "Max", "Min", "Count")
+    ),
+    Call(
+        "series",
+        "meanByRegions",
+        {"nestedKeys": np.ones((4, 5, 3), int)},
+        {
+            "nestedKeys": ("mask|region", PIXEL_LISTS),
+            "validate": ("validate", d.FLAG),
+            "weights": ("weight", WEIGHTS),
+            "excludeOverlaps": ("excludeOverlaps", [*d.FLAG, True]),
+        },
+    ),
+    Call(
+        "series",
+        "meanOfRegion",
+        {"selection": [(0, 0, 0)]},
+        {"selection": ("mask|region", PIXEL_LISTS), "validate": ("validate", d.FLAG)},
+    ),
+    Call(
+        "series",
+        "query",
+        {"inds": [[1, 2], [60]]},
+        {
+            "inds": ("inds|no such", INDICES),
+            "var": ("var", [*d.TEXT, "other"]),
+            "order": ("order", d.CHOICE),
+            "isOneBased": ("isOneBased", d.FLAG),
+        },
+    ),
+    Call("series", "maxProject", {"axis": 0}, AXIS),
+    Call("series", "times", {"other": np.ones((6, 2))}, {"other": ("other|matrix", MATRIX)}),
+    Call("series", "reshape", {"dims": (3, 20)}, {"dims": ("dims", EXTENTS)}),
     Call(
         "series",
         "between",
@@ -1078,9 +1197,12 @@ PLAIN = {
     "Series": {
         "cache",
         "count",
+        "cov",
         "dims",
         "dtype",
         "first",
+        "flatten",
+        "gramian",
         "keys",
         "max",
         "mean",

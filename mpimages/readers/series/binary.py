@@ -130,7 +130,12 @@ def _index(values: object, length: int) -> np.ndarray | None:
     if not isinstance(values, list) or len(values) != length:
         raise ValueError(f"index must list {length} integers")
     try:
-        return np.array([check_int(value, "index") for value in values], dtype=np.int64)
+        if not isinstance(values[0], list):
+            return np.array([check_int(value, "index") for value in values], dtype=np.int64)
+        levels = [check_ints(value, "index") for value in values]
+        if len({len(value) for value in levels}) > 1 or not levels[0]:
+            raise ValueError("index must have as many levels for each value")
+        return np.array(levels, dtype=np.int64)
     except OverflowError:
         raise ValueError("index must list integers of 64 bits") from None
 

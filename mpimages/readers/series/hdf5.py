@@ -79,7 +79,8 @@ def _index(path: str, dataset: h5py.Dataset, length: int) -> np.ndarray | None:
     if "index" not in dataset.attrs:
         return None
     index = np.asarray(dataset.attrs["index"])
-    if index.shape != (length,) or index.dtype.kind not in "iu":
+    fits = index.shape[:1] == (length,) and (index.ndim == 1 or (index.ndim == 2 and index.size))
+    if not fits or index.dtype.kind not in "iu":
         if HDF5_MARK not in dataset.attrs:
             return None  # an attribute of another program that happens to have this name
         raise FormatError(f"{path}: dataset {dataset.name}: its index is not {length} integers")

@@ -72,7 +72,7 @@ class SeriesHeader:
         The number of values in each series.
     dtype : numpy.dtype
         As handed out: native byte order.
-    index : (length,) int64 ndarray, optional
+    index : (length,) or (length, levels) int64 ndarray, optional
         The label of each value; None: 0 … length - 1.
     metadata : dict
     layout : dict

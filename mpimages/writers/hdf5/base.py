@@ -71,7 +71,7 @@ class DatasetWriter:
         The dataset is dims + (T,), or frame-major (T,) + dims.
     chunks : None, True or tuple of int
         None: contiguous. See `chunks.chunk_shape`.
-    index : (T,) ints
+    index : (T,) or (T, levels) ints
         The Series' index; None: 0…T−1.
     metadata : mapping or None
         Plain values; stored as JSON, NaN and infinities as null.

@@ -54,14 +54,15 @@ def describe_axes(
     """The axes of a dataset in its own order. Local.
 
     A coordinate is the number of the pixel times its size, or the image's label times the
-    interval; where these are unknown, the number or the label itself.
+    interval; where these are unknown, the number or the label itself. Where images have several
+    labels there is no scale of time.
     """
     sizes = calibration.sizes if len(calibration.sizes) == len(dims) else (None,) * len(dims)
     pixels = [
         _axis(name, np.arange(n) if n <= LONGEST else None, size, calibration.unit)
         for name, n, size in zip(PIXEL_AXES[: len(dims)], dims, sizes, strict=True)
     ]
-    time = _axis("time", index, calibration.interval, "s")
+    time = _axis("time", index if index.ndim == 1 else None, calibration.interval, "s")
     return (*pixels, time) if layout == "series" else (time, *pixels)
 
 

@@ -58,13 +58,16 @@ def _text_key(key: object) -> str:
 def plain_index(index: Iterable[object], count: int) -> np.ndarray:
     """The index of a Series as (count,) int64, or float64 where it has fractions.
 
+    With several levels it is (count, levels).
+
     Raises
     ------
     ValueError
-        When it has not one finite number for each of the `count` values of a record.
+        When it has not one finite number for each of the `count` values of a record, or as many for
+        each.
     """
     array = np.asarray(index)
-    if array.shape != (count,):
+    if array.shape[:1] != (count,) or array.ndim > 2:
         raise ValueError(f"the index must have {count} values, it has shape {array.shape}")
     if array.dtype.kind in "iu":
         if array.dtype.kind == "u" and count and int(array.max()) > np.iinfo(np.int64).max:
