@@ -19,6 +19,7 @@ from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .errors import GatherWarning
 from .methods.averages import Averages
 from .methods.base import ImageMethods
+from .methods.correlation import LocalCorrelation
 from .methods.geometry import Geometry
 from .methods.mapping import ImageMapping
 from .methods.registration import Registration
@@ -43,7 +44,9 @@ SeriesKind = TypeVar("SeriesKind", bound="Series")
 
 
 @public
-class Images(ImageMapping, Averages, Geometry, Repairs, Registration, ImageMethods):
+class Images(
+    ImageMapping, Averages, Geometry, Repairs, Registration, LocalCorrelation, ImageMethods
+):
     """Images or volumes, one a record: the key an int, the value an ndarray of `dims`.
 
     Made by the ``load*`` methods of `ThunderContext`. Properties are local; every other
