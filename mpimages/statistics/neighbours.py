@@ -117,9 +117,7 @@ class NeighbourSums:
             self.accumulators[offset].add(first, out[:, band])
 
 
-def local_correlation(
-    variance: np.ndarray, sums: Mapping[Offset, np.ndarray]
-) -> np.ndarray:
+def local_correlation(variance: np.ndarray, sums: Mapping[Offset, np.ndarray]) -> np.ndarray:
     """Mean correlation of each pixel with its neighbours in the plane. Local.
 
     Parameters

@@ -72,7 +72,12 @@ def test_integers_are_exact(tsc):
 
 
 def test_neighbours_against_numpy(tsc):
-    for dtype, dims in (("uint16", (6, 5)), ("float32", (4, 5, 3)), ("int8", (1, 6)), ("u4", (6, 1))):
+    for dtype, dims in (
+        ("uint16", (6, 5)),
+        ("float32", (4, 5, 3)),
+        ("int8", (1, 6)),
+        ("u4", (6, 1)),
+    ):
         array = recording(30, dims, dtype, seed=5)
         array[:, 0, 0] = 3
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -138,7 +143,9 @@ def test_views_and_bins(tsc):
     cropped = images.crop((1, 2), (7, 8)).localCorr(1)
     assert same_bits(cropped, spread(tsc, array[:, 1:7, 2:8].copy()).localCorr(1))
     binned = images.timeBin(3, "sum").localCorr(1)
-    np.testing.assert_allclose(binned, by_scipy(array.reshape(4, 3, 8, 9).sum(axis=1), 3), atol=1e-9)
+    np.testing.assert_allclose(
+        binned, by_scipy(array.reshape(4, 3, 8, 9).sum(axis=1), 3), atol=1e-9
+    )
     huge = spread(tsc, recording(6, (5, 5), "uint16")).localCorr(200)  # box sums beyond 32 bits
     assert np.isfinite(huge).all()
 
