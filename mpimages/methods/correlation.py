@@ -14,6 +14,9 @@ from .base import ImageMethods
 
 __all__ = ["LocalCorrelation"]
 
+# A box that goes so far beyond its centre has all pixels of any image.
+MOST = 1 << 16
+
 
 @public
 class LocalCorrelation(ImageMethods):
@@ -69,11 +72,12 @@ class LocalCorrelation(ImageMethods):
         )
         if not any(reach):
             raise ValueError(
-                f"localCorr: neighborhood must be at least 1 along an axis, got {quote(neighborhood)}"
+                "localCorr: neighborhood must be at least 1 along an axis, "
+                f"got {quote(neighborhood)}"
             )
-        if max(reach) > 1 << 16:
+        if max(reach) > MOST:
             raise ValueError(
-                f"localCorr: neighborhood must be at most {1 << 16}, got {quote(neighborhood)}"
+                f"localCorr: neighborhood must be at most {MOST}, got {quote(neighborhood)}"
             )
         count = None if neighbors is None else check_int(neighbors, "localCorr: neighbors")
         if count not in (None, 4, 8):

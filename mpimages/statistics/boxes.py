@@ -2,8 +2,8 @@
 
 Of integers of 8 and 16 bits the sums of x, x^2, b, x b and b^2 are exact, with x a pixel and b the
 sum over its box; so are the three differences of which the correlation is made. Other dtypes are
-float64 on the way: with y the mean of the box, cov(x, y) = (var(x + y) - var(x) - var(y)) / 2, where
-variances are those of the fixed tree. Both give the same bits for every number of ranks.
+float64 on the way: with y the mean of the box, cov(x, y) = (var(x + y) - var(x) - var(y)) / 2, by
+variances of the fixed tree. Both give the same bits for every number of ranks.
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ def correlation_with_boxes(
         action, images, "the sums over boxes", need, make, lambda sums: sums.merge()
     )
     with action.together():
-        whole = np.concatenate(found).reshape(known.dims)
-    return whole
+        return np.concatenate(found).reshape(known.dims)
 
 
 class _ExactSums:
@@ -218,7 +217,7 @@ def box_means(images: np.ndarray, reach: tuple[int, ...]) -> np.ndarray:
 
 
 def _window_sums(images: np.ndarray, axis: int, reach: int) -> np.ndarray:
-    """Sums of 2 * reach + 1 pixels along an axis, by doubling: each is made of the same additions."""
+    """Sums of 2 * reach + 1 pixels along an axis, by doubling: each by the same additions."""
     n = images.shape[axis]
     place = np.arange(-reach, n + reach) % (2 * n)
     window = images.take(np.where(place < n, place, 2 * n - 1 - place), axis)

@@ -53,7 +53,7 @@ def rows_of_pieces(record: int, limit: int) -> int:
 
 
 def in_pieces(first: int, batch: np.ndarray, rows: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut records into pieces of so many, contiguous and flat, each with its first number. Local."""
+    """Cut records into pieces of so many, contiguous and flat, with their first numbers. Local."""
     # So that pieces begin where the tree's groups do.
     step = rows - (first % GROUP if rows >= GROUP else 0)
     start = 0
@@ -187,8 +187,7 @@ def correlation_with_neighbours(action: Action, images: Selection, count: int) -
             offset: np.concatenate([band[offset] for band in found]).reshape(known.dims)
             for offset in found[0]
         }
-        correlation = local_correlation(whole.pop((0, 0)), whole)
-    return correlation
+        return local_correlation(whole.pop((0, 0)), whole)
 
 
 class _Sums:

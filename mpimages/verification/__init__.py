@@ -67,7 +67,9 @@ class Verified:
     ----------
     path : str
         What was looked at.
-    kind : {'bin', 'binaryseries', 'hdf5', 'png', 'registration', 'report', 'stats', 'tif', 'tifstack'}
+    kind : str
+        'bin', 'binaryseries', 'hdf5', 'png', 'registration', 'report', 'stats', 'tif' or
+        'tifstack'.
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str

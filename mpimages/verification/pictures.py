@@ -104,7 +104,7 @@ def _parse(manifest: JsonObject) -> list[_Picture]:
 
 
 def _check_beside(manifest: JsonObject) -> None:
-    """FormatError unless the manifest has a size and a checksum of each file that must be beside."""
+    """FormatError unless there are a size and a checksum of each file beside the images."""
     beside = manifest.get("beside", {})
     names = {CONF, SUCCESS} if manifest["kind"] == "bin" else set()
     if not isinstance(beside, dict) or set(beside) != names:

@@ -1,4 +1,4 @@
-"""Flat binary images as Thunder 0.x wrote them: no header, column-major, and conf.json beside. Local."""
+"""Flat binary images as Thunder 0.x wrote them: values alone, and conf.json beside. Local."""
 
 from __future__ import annotations
 

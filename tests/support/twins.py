@@ -401,3 +401,16 @@ def picture(frame, start, bins, size):
     scale = 1 / np.sqrt(variance) if variance > 0 else 0.0
     out = ((clipped - middle) * scale).astype(np.float32)
     return out.reshape(rows, columns, *frame.shape[2:])
+
+
+def box_sums(images: np.ndarray, reach: tuple[int, ...]) -> np.ndarray:
+    """Sums of x, x x, b, x b and b b over images: x as unsigned, b over a box, reflected."""
+    x = images.astype(np.int64)
+    if images.dtype.kind == "i":
+        x += 1 << (8 * images.itemsize - 1)
+    b = np.pad(x, [(0, 0), *((r, r) for r in reach)], mode="symmetric")
+    for axis, r in enumerate(reach, 1):
+        n = images.shape[axis]
+        b = sum(b.take(range(i, i + n), axis) for i in range(2 * r + 1))
+    sums = [part.sum(axis=0).ravel() for part in (x, x * x, b, x * b, b * b)]
+    return np.stack(sums).astype(np.uint64)
