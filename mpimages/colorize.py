@@ -138,7 +138,7 @@ class Colorize:
             own = ground.ndim == colours.ndim
             added = _share(ground, "background", colours.shape if own else colours.shape[:-1])
             colours = colours + mixing * (added if own else added[..., np.newaxis])
-        return np.clip(colours, 0, 1)
+        return _cut_off(colours)
 
     def _of(self, values: np.ndarray) -> np.ndarray:
         """Colours of finite or infinite numbers."""
@@ -148,13 +148,9 @@ class Colorize:
             )
         if self.colors is not None:
             channels = _channels(values, self.cmap, len(self.colors)) * self.scale
-            return np.max(
-                [
-                    channel[..., np.newaxis] * colour
-                    for channel, colour in zip(np.clip(channels, 0, 1), self.colors, strict=True)
-                ],
-                axis=0,
-            )
+            parts = zip(_cut_off(channels), self.colors, strict=True)
+            found = [channel[..., np.newaxis] * colour for channel, colour in parts]
+            return np.asarray(np.max(found, axis=0))
         if values.ndim not in (2, 3) or not values.size:
             raise ValueError(f"img must be (rows, columns[, pages]), its shape is {values.shape}")
         from matplotlib import colormaps
@@ -209,7 +205,7 @@ class Colorize:
         found = _real(op(base, other), "what op returns")
         if found.shape != base.shape:
             raise ValueError(f"op must return shape {base.shape}, it gave {found.shape}")
-        return np.clip(found, 0, 1)
+        return _cut_off(found)
 
     @staticmethod
     def optimize(mat: Any, asCmap: bool = False) -> Any:
@@ -391,6 +387,11 @@ def _colours(cmap: object) -> Any:
     return cmap
 
 
+def _cut_off(values: np.ndarray) -> np.ndarray:
+    """Values within 0…1."""
+    return np.asarray(np.clip(values, 0, 1))
+
+
 def _one_each(given: Any, count: int, name: str, bar: bool) -> list[Any]:
     """What a list has for each image."""
     if len(given) != count:
@@ -478,7 +479,7 @@ def _alike(rows: np.ndarray) -> np.ndarray:
 
     # Black is at no angle to other colours.
     found = minimize(unlike, start.ravel(), method="L-BFGS-B", bounds=[(0.01, 1)] * (3 * n))
-    return np.clip(found.x, 0, 1).reshape(n, 3)
+    return _cut_off(found.x.reshape(n, 3))
 
 
 def _checked(img: object, nans: bool) -> np.ndarray:

@@ -104,7 +104,7 @@ def test_neighbours_against_numpy(tsc):
 def test_same_bits(tsc, comm):
     """However the images are read, and with a budget that takes several passes."""
     for dtype in ("uint16", "int8", "float32"):
-        array = recording(19, (40, 50), dtype, seed=1)
+        array = recording(19, (41, 50), dtype, seed=1)
         with ThunderContext(comm=comm.Split(comm.rank), memory="1GB") as alone:
             wanted = [
                 alone.loadImagesFromArray(array).localCorr(2),
