@@ -16,8 +16,9 @@
 #endif
 
 /* Images of a group; items of a row of a tile, which has at least one column; bytes of a tile's
- * accumulators; items to which rows of scratch are filled up: a vector of any level. */
-enum { IMAGES = 8, TILE_ITEMS = 256, TILE_BYTES = 384 << 10, VECTOR_ITEMS = 16 };
+ * accumulators; items to which rows of scratch are filled up: a vector of any level; by how many rows
+ * reading is ahead. */
+enum { IMAGES = 8, TILE_ITEMS = 512, TILE_BYTES = 256 << 10, VECTOR_ITEMS = 16, AHEAD = 2 };
 
 /* The sums of a pixel, in the order of the results; the last two have upper limbs, too. */
 enum { SUM_X, SUM_XX, SUM_B, SUM_XB, SUM_BB, SUMS, UPPER = SUMS - SUM_XB };

@@ -44,7 +44,7 @@ struct FN(sums) {
 static ALWAYS_INLINE void FN(prefetch)(const void *from, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += LINE)
-        __builtin_prefetch((const char *)from + at, 0, 2);
+        __builtin_prefetch((const char *)from + at, 0, 3);
 }
 
 static ALWAYS_INLINE FN(items) FN(load)(const uint32_t *from)

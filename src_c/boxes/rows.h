@@ -51,6 +51,9 @@ static void TFN(begin_rows)(const char *batch, size_t images, ptrdiff_t stride,
         uint32_t *restrict sums = TFN(columns)(tile, image);
         for (size_t i = 0; i < n; i++)
             sums[i] = (2 * (uint32_t)reach + 1) * BIAS;
+        for (ptrdiff_t d = 1; d <= AHEAD && d < (ptrdiff_t)tile->rows; d++)
+            FN(prefetch)(TFN(row)(batch, image, stride, tile,
+                                  (ptrdiff_t)tile->first_row + reach + d), n * sizeof(T));
         for (ptrdiff_t d = -reach; d <= reach; d++) {
             const TFN(item) *restrict row =
                 TFN(row)(batch, image, stride, tile, (ptrdiff_t)tile->first_row + d);
@@ -62,8 +65,8 @@ static void TFN(begin_rows)(const char *batch, size_t images, ptrdiff_t stride,
     }
 }
 
-/* Sums over the rows around row `row` of the tile, from those around the row above. What the next
- * row needs is prefetched, and at the end of a tile what the next `following` images begin with. */
+/* Sums over the rows around row `row` of the tile, from those around the row above. What the next rows
+ * need is prefetched, and at the end of a tile what the next `following` images begin with. */
 static void TFN(move_rows)(const char *batch, size_t images, ptrdiff_t stride,
                            const struct tile *tile, size_t row, size_t following)
 {
@@ -77,8 +80,8 @@ static void TFN(move_rows)(const char *batch, size_t images, ptrdiff_t stride,
             TFN(row)(batch, image, stride, tile, at + reach);
         const TFN(item) *restrict out =
             TFN(row)(batch, image, stride, tile, at - reach - 1);
-        if (step + 1 < rows)
-            FN(prefetch)(TFN(row)(batch, image, stride, tile, at + reach + 1), n * sizeof(T));
+        if (step + AHEAD < rows)
+            FN(prefetch)(TFN(row)(batch, image, stride, tile, at + reach + AHEAD), n * sizeof(T));
         if (image < following && early >= 0)
             FN(prefetch)(TFN(row)(batch, images + image, stride, tile,
                                   (ptrdiff_t)tile->first_row - reach + early), n * sizeof(T));
