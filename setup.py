@@ -34,6 +34,7 @@ if os.environ.get("MPIMAGES_SANITIZE") == "1":
 
 # The libraries that each extension links; one that calls another comes first.
 LIBRARIES = {
+    "boxes": ["boxes"],
     "correlate": ["correlate"],
     "isa": ["isa"],
     "moments": ["moments", "tree"],

@@ -19,7 +19,7 @@ import limits
 import numpy as np
 from scipy import ndimage
 
-from mpimages.kernels import isa, moments, projection, series, warp
+from mpimages.kernels import boxes, isa, moments, projection, series, warp
 from mpimages.kernels.correlate import correlate
 from mpimages.kernels.transpose import transpose
 
@@ -212,6 +212,22 @@ def running_cases() -> Iterator[Case]:
                 )  # fmt: skip
 
 
+def box_cases() -> Iterator[Case]:
+    """Exact sums of images, of boxes of 5 x 5 pixels and of their products."""
+    for dtype in ("uint8", "uint16", "int16"):
+        batch = records(dtype, 64)
+        sums = np.zeros((5, IMAGE), np.uint64)
+        yield Case(
+            f"boxes 5 x 5 {dtype}", batch.nbytes, "read",
+            lambda b=batch, s=sums: boxes.add(b, (512, 512), (2, 2), 0, s),
+            lambda b=batch: [
+                (x * x, x * y, y * y)
+                for x in b.reshape(-1, 512, 512).astype(np.float64)
+                for y in [ndimage.uniform_filter(x, 5)]
+            ],
+        )  # fmt: skip
+
+
 def warp_cases() -> Iterator[Case]:
     """Images of 512 x 512 and volumes of 9 pages, moved by parts of a pixel."""
     for dtype, pages in (("uint8", 1), ("uint16", 1), ("float32", 1), ("uint16", 9)):
@@ -274,7 +290,7 @@ def main() -> None:
     print(f"{'kernel':38} {'GB/s':>7} {'of':>5} {'limit':>5} {'x NumPy':>8}")
     results = []
     for cases in (
-        moment_cases, projection_cases, correlate_cases, transpose_cases, series_cases,
+        moment_cases, box_cases, projection_cases, correlate_cases, transpose_cases, series_cases,
         convolution_cases, running_cases, warp_cases,
     ):  # fmt: skip
         for case in cases():

@@ -21,6 +21,7 @@ from .methods.arithmetic import ImageArithmetic
 from .methods.arrangement import Arrangement
 from .methods.averages import Averages
 from .methods.base import ImageMethods
+from .methods.correlation import LocalCorrelation
 from .methods.filters import Filters
 from .methods.geometry import Geometry
 from .methods.lookup import ImageLookup
@@ -55,6 +56,7 @@ class Images(
     Geometry,
     Arrangement,
     Filters,
+    LocalCorrelation,
     Repairs,
     Registration,
     ImageMethods,
@@ -397,6 +399,40 @@ class Images(
 
         begun, images = self.records.begin("saveAsTifs", least=1)
         save_tifs(begun, images, self.metadata, path, filePrefix, overwrite)
+
+    @action
+    @stoppable
+    def saveAsBinaryImages(
+        self, path: str | os.PathLike[str], prefix: str = "image", overwrite: bool = False
+    ) -> None:
+        """Write each image or volume as a flat binary file. Collective; an action.
+
+        The files are ``image-00000.bin`` and so on, numbered by key: the values alone, in their
+        own dtype, little-endian, column-major (the first axis the fastest). ``conf.json`` has
+        ``dims`` and ``dtype``, and an empty ``SUCCESS`` is written at the end, as by Thunder 0.x,
+        which reads them; Thunder 1.x does with ``order='F'``. `ThunderContext.loadImages` takes
+        the directory.
+
+        Parameters
+        ----------
+        path : path
+            A new directory; its parent must exist.
+        prefix : str
+            With which the files' names begin.
+        overwrite : bool
+            Replace what mpimages wrote there before.
+
+        Raises
+        ------
+        ValueError
+            Where the images are neither 2-D nor 3-D.
+        FileExistsError
+            Where there is something already, or what mpimages did not write.
+        """
+        from .conversion.pictures import save_binary
+
+        begun, images = self.records.begin("saveAsBinaryImages", least=1)
+        save_binary(begun, images, path, prefix, overwrite)
 
     @action
     @stoppable

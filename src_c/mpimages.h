@@ -235,6 +235,35 @@ struct mpim_blocks {
 int mpim_warp(int isa, struct mpim_frames frames, struct mpim_blocks blocks,
               struct mpim_moved moved);
 
+/* -- boxes/boxes.c ----------------------------------------------------------------------------- */
+
+/* Images of rows, columns and pages (1 of images), each contiguous in this order, the pages innermost;
+ * and a box around each pixel, of 2 * reach + 1 pixels along each axis. Beyond its borders an image is
+ * reflected. No axis is empty. */
+struct mpim_box {
+    size_t dims[3], reach[3];
+};
+
+/* How many limbs the exact sums of products of box sums take: 1 or 2; 0 where there are none: for
+ * other dtypes than those of 8 and 16 bits, where a box sum of values (of signed ones with half of the
+ * range added) exceeds 32 bits, and for more than 2^32 images. */
+int mpim_box_limbs(int dtype, const struct mpim_box *box, uint64_t count);
+
+/* Add k images, `stride` bytes apart, to the exact sums of the pixels in some rows. With x a pixel's
+ * value (of signed ones with half of the range added) and b the sum over its box, row 0 of `sums` is
+ * the sum of x, row 1 of x x, row 2 of b, row 3 of x b, row 4 of b b; where `wide`, rows 5 and 6 are
+ * the upper limbs of rows 3 and 4. The rows are sums_stride items apart. MPIM_BAD_TYPE where
+ * mpim_box_limbs gives 0. */
+int mpim_add_boxes(int isa, int dtype, const void *batch, size_t k, ptrdiff_t stride,
+                   const struct mpim_box *box, size_t first_row, size_t rows, uint64_t *sums,
+                   ptrdiff_t sums_stride, int wide);
+
+/* The correlation of x and b over count <= 2^32 images, from such sums of m pixels: (n Sxb - Sx Sb) /
+ * sqrt((n Sxx - Sx Sx) (n Sbb - Sb Sb)), of which each difference is exact and rounded once. NaN where
+ * x or b never changes. */
+int mpim_box_correlation(const uint64_t *sums, ptrdiff_t sums_stride, int wide, size_t m,
+                         uint64_t count, double *correlation);
+
 /* -- runs/runs.c ------------------------------------------------------------------------------- */
 
 /* Many paths: path i is the `common_bytes` that all begin with and then the bytes ends[i - 1] ...

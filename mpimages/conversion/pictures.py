@@ -1,4 +1,4 @@
-"""Images as pictures: TIFF in their own dtype, in one file or one per image; PNG for viewing."""
+"""Images as files: TIFF in their own dtype, in one file or one per image; flat binary; PNG."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from mpi4py import MPI
 
 from ..core.json_types import JsonObject
 from ..core.timers import phase
+from ..engine.chain import Shape
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..spmd.collectives import allreduce
+from ..writers.binary_images import described, write_binary
 from ..writers.output.files import naming_file
 from ..writers.output.staging import staged
 from ..writers.pictures import PictureWriter
@@ -21,7 +23,7 @@ from ..writers.tif.images import write_tif
 from ..writers.tif.layout import StackLayout
 from ..writers.tif.stack import StackWriter
 
-__all__ = ["save_pngs", "save_tif", "save_tifs"]
+__all__ = ["save_binary", "save_pngs", "save_tif", "save_tifs"]
 
 Path = str | os.PathLike[str]
 # Writes one image into a file.
@@ -44,6 +46,17 @@ def save_tifs(
         write_tif(file, np.ascontiguousarray(image), metadata)
 
     _save_pictures(action, images, path, "tif", prefix, overwrite, lambda: write)
+
+
+def save_binary(
+    action: Action, images: Selection, path: Path, prefix: str, overwrite: bool
+) -> None:
+    """See `Images.saveAsBinaryImages`. Collective."""
+    if isinstance(images, Settled):
+        described(images.dims, images.dtype)
+    _save_pictures(
+        action, images, path, "bin", prefix, overwrite, lambda: write_binary, beside=described
+    )
 
 
 def _check_page(images: Settled) -> None:
@@ -143,10 +156,12 @@ def _save_pictures(
     overwrite: bool,
     make: Callable[[], Write],
     options: object = None,
+    beside: Callable[[Shape, np.dtype], dict[str, bytes]] | None = None,
 ) -> None:
     """Write one file for each image, named by its key. Collective.
 
     `make` returns what writes a file. It may run the steps: only once the output can be written.
+    `beside` gives the small files that say what all images are.
     """
     comm, keys = action.comm, images.keys
     given, inputs, nodes = (prefix, options), images.source.inputs, action.session.nodes
@@ -161,8 +176,8 @@ def _save_pictures(
                     write(file, image)
 
         try:
-            action.stream(images, write_batch)
+            known = action.stream(images, write_batch)
             with phase("write"):
-                pictures.finish()
+                pictures.finish(beside(known.dims, known.dtype) if beside else {})
         finally:
             pictures.close()

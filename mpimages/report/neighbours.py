@@ -1,10 +1,6 @@
 """The first pass: statistics of every pixel, and how it goes along with its neighbours.
 
-The local correlation of a pixel is the mean Pearson correlation of its series with those of its
-four neighbours in the plane (Smith and Häusser, Nature Neuroscience 13, 2010, used it to find
-cells). It follows from variances alone, var(x + y) = var(x) + var(y) + 2 cov(x, y), so that the
-sums of `accumulator.Accumulator` serve for it: exact for integers of up to 16 bits, along a
-fixed tree otherwise, and the same bits for every number of ranks.
+The local correlation of a pixel with its four neighbours is that of `statistics.neighbours`.
 
 The noise of a pixel is the root of half the mean square of the differences between successive
 images (J. von Neumann, R. H. Kent, H. R. Bellinson and B. I. Hart, Ann. Math. Stat. 12, 1941). For
@@ -26,6 +22,14 @@ from ..engine.selection import Selection, Settled
 from ..spmd.agreement import allgather_rows
 from ..spmd.collectives import allgather
 from ..statistics.accumulator import Accumulator, Statistics, need_per_pixel
+from ..statistics.neighbours import (
+    FOUR,
+    NeighbourSums,
+    in_pieces,
+    local_correlation,
+    neighbours_need,
+    rows_of_pieces,
+)
 from ..statistics.passes import MERGE_SHARE, sum_in_passes
 from .handing import handed
 
@@ -33,21 +37,14 @@ __all__ = [
     "PixelStatistics",
     "absolute_difference",
     "is_blank",
-    "local_correlation",
     "pixel_statistics",
     "zero_not_finite",
 ]
 
 PIXEL = {"mean", "variance", "max", "min"}
-SUM = {"variance"}
 DIFFERENCE = {"mean", "variance"}
 # Records that are kept for their differences: this rank's first and last, and the next one's first.
 HELD = 3
-# What is widened and added at a time: it shall stay in the cache; but of larger images a group of
-# eight, as the tree takes them, as long as that is not too large either.
-PIECE_BYTES = 1 << 20
-GROUP_BYTES = 64 << 20
-GROUP = 8
 
 
 @dataclass
@@ -102,7 +99,7 @@ def pixel_statistics(
     def need(dims: Shape, dtype: np.dtype) -> int:
         return (
             need_per_pixel(dtype, PIXEL, partition)
-            + 2 * need_per_pixel(_wide(dtype), SUM, partition)
+            + neighbours_need(dtype, FOUR, partition)
             + need_per_pixel(_of_differences(dtype), DIFFERENCE, partition)
             + HELD * dtype.itemsize
         )
@@ -120,12 +117,12 @@ def pixel_statistics(
             for name in found[0]
         }
         variance = whole.pop("variance")
-        right, down = whole.pop("right"), whole.pop("down")
+        sums = {offset: whole.pop(str(offset)) for offset in FOUR}
         square = whole.pop("square")
         statistics = PixelStatistics(
             **whole,
             stdev=np.sqrt(variance),
-            correlation=local_correlation(variance, right, down),
+            correlation=local_correlation(variance, sums),
             noise=np.sqrt(square / 2),
         )
     counts = Partition.fromCounts(allgather(comm, len(blank)))
@@ -152,13 +149,7 @@ class _Sums:
         self.action, self.partition = action, partition
         self.blank = blank  # takes the numbers of blank records
         self.band = slice(*band)
-        self.wide = _wide(dtype)
-        # In C order a neighbour is so many places further on. At the end of a row that is
-        # another row's pixel: such sums are not used.
-        self.lags = {"right": math.prod(dims[2:]), "down": math.prod(dims[1:])}
         limit = action.memory // MERGE_SHARE
-        self.rows = _rows(math.prod(dims) * self.wide.itemsize, min(limit, GROUP_BYTES))
-        self.sums: np.ndarray | None = None
         # Difference number i is that of the records i and i + 1: the last record has none.
         last = partition.count - 1
         self.pairs = Partition(tuple(min(offset, last) for offset in partition.offsets))
@@ -171,33 +162,21 @@ class _Sums:
             return Accumulator(band[1] - band[0], kind, wanted, *own, empty, limit)
 
         self.pixel = accumulator(dtype, PIXEL, partition)
-        self.neighbours = {name: accumulator(self.wide, SUM, partition) for name in self.lags}
+        self.neighbours = NeighbourSums(
+            dims, dtype, FOUR, lambda kind, wanted: accumulator(kind, wanted, partition)
+        )
+        self.rows = rows_of_pieces(math.prod(dims) * self.neighbours.wide.itemsize, limit)
         self.differences = accumulator(_of_differences(dtype), DIFFERENCE, self.pairs)
 
     def add(self, first: int, batch: np.ndarray) -> None:
         """Take in the records first … first + len(batch). Local."""
-        # So that pieces begin where the tree's groups do.
-        step = self.rows - (first % GROUP if self.rows >= GROUP else 0)
-        start = 0
-        while start < len(batch):
-            piece = batch[start : start + step]
-            flat = zero_not_finite(np.ascontiguousarray(piece).reshape(len(piece), -1))
-            self.pixel.add(first + start, flat[:, self.band])
-            self._add_sums(first + start, flat)
-            self._add_differences(first + start, flat[:, self.band])
-            start, step = start + step, self.rows
+        for number, piece in in_pieces(first, batch, self.rows):
+            flat = zero_not_finite(piece)
+            self.pixel.add(number, flat[:, self.band])
+            self.neighbours.add(number, flat, self.band)
+            self._add_differences(number, flat[:, self.band])
         if self.blank is not None:
             self.blank.extend(first + i for i, record in enumerate(batch) if is_blank(record))
-
-    def _add_sums(self, first: int, flat: np.ndarray) -> None:
-        if self.sums is None:
-            self.sums = np.zeros((self.rows, flat.shape[1]), self.wide)
-        out = self.sums[: len(flat)]
-        for name, lag in self.lags.items():
-            if lag < flat.shape[1]:
-                with np.errstate(over="ignore"):
-                    np.add(flat[:, :-lag], flat[:, lag:], out=out[:, :-lag], dtype=self.wide)
-            self.neighbours[name].add(first, out[:, self.band])
 
     def _add_differences(self, first: int, flat: np.ndarray) -> None:
         """Add those of the records from number `first` on, and of the one before them."""
@@ -230,8 +209,8 @@ class _Sums:
 
         whole = merge(self.pixel, self.partition)
         found = {name: whole.array(name) for name in ("mean", "variance", "max", "min")}
-        for name, accumulator in self.neighbours.items():
-            found[name] = merge(accumulator, self.partition).array("variance")
+        for offset, accumulator in self.neighbours.accumulators.items():
+            found[str(offset)] = merge(accumulator, self.partition).array("variance")
         if self.pairs.count == 0:
             found["square"] = np.full(self.differences.width, np.nan)
             return found
@@ -240,19 +219,6 @@ class _Sums:
             mean = differences.array("mean")
             found["square"] = differences.array("variance") + mean * mean
         return found
-
-
-def _rows(record: int, limit: int) -> int:
-    """How many records of so many bytes are worked on at a time."""
-    many = PIECE_BYTES // max(1, record) // GROUP * GROUP
-    return many or max(1, min(GROUP, limit // max(1, record)))
-
-
-def _wide(dtype: np.dtype) -> np.dtype:
-    """In which the sum of two values neither wraps nor loses what matters."""
-    if dtype.kind in "iu" and dtype.itemsize <= 2:
-        return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
-    return np.dtype(np.float64)
 
 
 def _of_differences(dtype: np.dtype) -> np.dtype:
@@ -285,38 +251,3 @@ def zero_not_finite(values: np.ndarray) -> np.ndarray:
         return values
     finite = np.isfinite(values)
     return values if finite.all() else np.where(finite, values, values.dtype.type(0))
-
-
-def local_correlation(variance: np.ndarray, right: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Mean correlation of each pixel with its neighbours in the plane. Local.
-
-    Parameters
-    ----------
-    variance : (rows, columns[, pages]) float64 ndarray
-        Of each pixel.
-    right, down : ndarray of that shape
-        Variance of the sum of each pixel and the next along the columns, or rows.
-
-    Returns
-    -------
-    ndarray of that shape
-        -1…1; NaN where there is no neighbour to compare with.
-    """
-    total, number = np.zeros(variance.shape), np.zeros(variance.shape)
-    for axis, sums in ((1, right), (0, down)):
-        near, far = (
-            (slice(None),) * axis + (slice(None, -1),),
-            (slice(None),) * axis + (slice(1, None),),
-        )
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            covariance = (sums[near] - variance[near] - variance[far]) / 2
-            scale = np.sqrt(variance[near]) * np.sqrt(variance[far])
-            found = np.clip(covariance / scale, -1, 1)
-        there = np.isfinite(found)
-        for part in (near, far):
-            total[part] += np.where(there, found, 0)
-            number[part] += there
-    mean: np.ndarray = np.divide(
-        total, number, out=np.full(variance.shape, np.nan), where=number > 0
-    )
-    return mean

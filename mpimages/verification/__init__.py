@@ -49,6 +49,7 @@ _KINDS = {
     "report": "report",
     "stats": "statistics",
     "tif": "directory of TIFFs",
+    "bin": "directory of flat binary images",
     "tifstack": "multi-page TIFF",
 }
 # Either says that a conf.json is of mpimages: damage to one does not make it another program's.
@@ -66,7 +67,9 @@ class Verified:
     ----------
     path : str
         What was looked at.
-    kind : {'binaryseries', 'hdf5', 'png', 'registration', 'report', 'stats', 'tif', 'tifstack'}
+    kind : str
+        'bin', 'binaryseries', 'hdf5', 'png', 'registration', 'report', 'stats', 'tif' or
+        'tifstack'.
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str

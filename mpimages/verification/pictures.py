@@ -1,17 +1,27 @@
-"""Directories of PNGs or TIFFs, by their hidden manifest."""
+"""Directories of PNGs, TIFFs or flat binary images, by their hidden manifest."""
 
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass
 
 from ..core.json_types import JsonObject
 from ..errors import FormatError
-from ..formats.output_names import MANIFEST, PICTURES_FORMAT, PICTURES_VERSION
-from .findings import Findings, check_names, check_whole, own_json, size_of
+from ..formats.output_names import CONF, MANIFEST, PICTURES_FORMAT, PICTURES_VERSION, SUCCESS
+from .findings import (
+    LARGEST_JSON,
+    Findings,
+    check_names,
+    check_whole,
+    own_json,
+    read_description,
+    size_of,
+)
 from .pieces import Stored, find_damaged
 
 MOST = 1 << 62
+KINDS = ("tif", "bin", "png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +37,9 @@ def verify_pictures(directory: str, findings: Findings) -> str:
     manifest = own_json(directory, MANIFEST, findings)
     findings.files += 1
     kind = manifest.get("kind") if manifest is not None else None
-    if kind not in ("png", "tif"):
-        names = os.listdir(directory)
-        kind = "tif" if any(name.endswith(".tif") for name in names) else "png"
+    if kind not in KINDS:
+        endings = {name.rpartition(".")[2] for name in os.listdir(directory)}
+        kind = next((one for one in KINDS if one in endings), "png")
     if manifest is None:
         return kind
     try:
@@ -37,18 +47,35 @@ def verify_pictures(directory: str, findings: Findings) -> str:
     except FormatError as error:
         findings.problem(f"{MANIFEST}: {error}")
         return kind
-    check_names(directory, {MANIFEST, *(picture.name for picture in pictures)}, findings)
+    beside = manifest.get("beside", {})
+    check_names(directory, {MANIFEST, *beside, *(one.name for one in pictures)}, findings)
     runs = []
     for picture in pictures:
         present = size_of(directory, picture.name, picture.size, findings)
         path = os.path.join(directory, picture.name)
         runs.append(Stored(path, 0, picture.size, picture.size, [picture.crc], max(0, present)))
+    for name, (size, crc) in beside.items():
+        _check_small(directory, name, size, crc, findings)
     for number, first, stop, why in find_damaged(runs, findings):
         picture = pictures[number]
         findings.problem(
             f"{picture.name}: bytes [{first}, {stop}) {why}: the image of key {picture.key}"
         )
     return kind
+
+
+def _check_small(directory: str, name: str, size: int, crc: int, findings: Findings) -> None:
+    """Find what is wrong with a small file beside the images."""
+    if size_of(directory, name, size, findings) != size:
+        return
+    try:
+        content = read_description(os.path.join(directory, name))
+    except OSError as error:
+        findings.problem(f"{name}: cannot be read: {error.strerror}")
+        return
+    findings.bytes += len(content)
+    if zlib.crc32(content) != crc:
+        findings.problem(f"{name}: bytes [0, {size}) do not have their checksum")
 
 
 def _parse(manifest: JsonObject) -> list[_Picture]:
@@ -61,8 +88,9 @@ def _parse(manifest: JsonObject) -> list[_Picture]:
         )
     if manifest.get("complete") is not True:
         raise FormatError("says that the pictures were not finished")
-    if manifest.get("kind") not in ("png", "tif"):
+    if manifest.get("kind") not in KINDS:
         raise FormatError(f"is of the unknown kind {manifest.get('kind')!r:.80}")
+    _check_beside(manifest)
     sizes, crcs = _numbers(manifest)
     files = manifest.get("files")
     if not isinstance(files, dict):
@@ -73,6 +101,19 @@ def _parse(manifest: JsonObject) -> list[_Picture]:
     keys = _keys(files.get("keys"), len(sizes))
     names = [f"{prefix}-{key:0{digits}d}.{manifest['kind']}" for key in keys]
     return [_Picture(*row) for row in zip(keys, names, sizes, crcs, strict=True)]
+
+
+def _check_beside(manifest: JsonObject) -> None:
+    """FormatError unless there are a size and a checksum of each file beside the images."""
+    beside = manifest.get("beside", {})
+    names = {CONF, SUCCESS} if manifest["kind"] == "bin" else set()
+    if not isinstance(beside, dict) or set(beside) != names:
+        raise FormatError("does not say which files lie beside the images")
+    for name, said in beside.items():
+        if not isinstance(said, list) or len(said) != 2:
+            raise FormatError(f"has no size and checksum of {name}")
+        check_whole(said[0], f"the size of {name}", 0, LARGEST_JSON)
+        check_whole(said[1], f"the checksum of {name}", 0, 0xFFFFFFFF)
 
 
 def _numbers(manifest: JsonObject) -> tuple[list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""Directories of pictures, PNG or TIFF: one file per key, and a hidden manifest.
+"""Directories of images, PNG, TIFF or flat binary: one file per key, and a hidden manifest.
 
 The manifest has the checksum and the size of every file, in the order of the keys.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from mpi4py import MPI
@@ -36,7 +37,7 @@ class PictureWriter:
     comm : mpi4py.MPI.Intracomm
     directory : str
         What `staging.staged` yields.
-    kind : {'png', 'tif'}
+    kind : {'png', 'tif', 'bin'}
     prefix : str
         The names are ``PREFIX-00000.KIND``, numbered by key.
     largest_key : int
@@ -116,22 +117,29 @@ class PictureWriter:
         while self._waiting:
             quietly(os.close, self._waiting.popitem()[1])
 
-    def finish(self) -> None:
-        """Flush the files and complete the manifest. Collective."""
+    def finish(self, beside: Mapping[str, bytes] | None = None) -> None:
+        """Flush the files and complete the manifest. Collective.
+
+        `beside` is what rank 0 writes into files beside the pictures, by their names.
+        """
         with Together(self.comm, "PictureWriter.finish"):
             self._complete_current()
             self._flush()
         rows = np.array(self._written, dtype=np.int64).reshape(-1, 3)
         gathered = gather(self.comm, rows)
-        from_rank(self.comm, 0, "PictureWriter.finish", self._complete, gathered)
+        from_rank(self.comm, 0, "PictureWriter.finish", self._complete, gathered, beside or {})
 
-    def _complete(self, gathered: list[np.ndarray]) -> None:
+    def _complete(self, gathered: list[np.ndarray], beside: Mapping[str, bytes]) -> None:
         rows = np.concatenate(gathered)
+        for name, content in beside.items():
+            write_small(os.path.join(self.directory, name), content)
         sync_directory(self.directory)
-        self._write_manifest(rows[np.argsort(rows[:, 0])], complete=True)
+        self._write_manifest(rows[np.argsort(rows[:, 0])], complete=True, beside=beside)
         sync_directory(self.directory)
 
-    def _write_manifest(self, rows: np.ndarray, complete: bool) -> None:
+    def _write_manifest(
+        self, rows: np.ndarray, complete: bool, beside: Mapping[str, bytes] | None = None
+    ) -> None:
         # The incomplete one says, to who must clean up after a killed job, which names are ours.
         fields: JsonObject = {
             "format": PICTURES_FORMAT,
@@ -146,6 +154,10 @@ class PictureWriter:
             "checksum": {"kind": "crc32", "values": rows[:, 2].tolist()},
             "complete": complete,
         }
+        if beside:
+            fields["beside"] = {
+                name: [len(content), crc32(content)] for name, content in beside.items()
+            }
         manifest = with_own_checksum(to_json(fields))
         write_small(os.path.join(self.directory, MANIFEST), manifest)
 

@@ -48,6 +48,7 @@ def inputs(tsc, comm, tmp_path_factory):
         series=series,
         times=volumes.toTimeSeries(),
         colorize=mpimages.Colorize,
+        rainbow=mpimages.Colorize(),
         module=mpimages,
         context=mpimages.ThunderContext,
         own=SimpleNamespace(set_index=set_index, reshape=lambda dims: series.reshape(dims)),
@@ -186,7 +187,7 @@ def test_no_public_call_and_no_parameter_is_forgotten(owner):
         "Images": {"volumes", "flat", "moving", "lines"},
         "View": {"keys"},
         "Series": {"series", "times"},
-        "Colorize": {"colorize"},
+        "Colorize": {"colorize", "rainbow"},
     }[owner]
     names = {name for name in dir(kind) if not name.startswith("_")}
     if owner == "Series":

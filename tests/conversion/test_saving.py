@@ -40,6 +40,7 @@ SAVERS = {
     "series-frames.h5": lambda images, path: images.toSeries().saveAsHDF5(path, layout="images"),
     "pngs": lambda images, path: images.saveAsPngs(path),
     "tifs": lambda images, path: images.saveAsTifs(path),
+    "binary images": lambda images, path: images.saveAsBinaryImages(path),
 }
 
 

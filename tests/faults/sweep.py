@@ -80,6 +80,12 @@ KINDS: dict[str, tuple[str, Save, dict[str, Any], bool]] = {
         {},
         False,
     ),
+    "binary images": (
+        "plain",
+        lambda images, path, **options: images.saveAsBinaryImages(path, **options),
+        {},
+        False,
+    ),
     "pngs": (
         "plain",
         lambda images, path, **options: images.saveAsPngs(path, **options),

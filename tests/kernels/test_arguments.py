@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from mpimages.kernels import moments, projection, registration, runs, series, warp
+from mpimages.kernels import boxes, moments, projection, registration, runs, series, warp
 from mpimages.kernels.correlate import correlate
 from mpimages.kernels.transpose import transpose, transpose_each
 
 U8 = np.zeros((4, 5), np.uint8)
+FLAT = np.zeros((3, 20), np.uint8)
+BOXES = np.zeros((5, 20), np.uint64)
 F4 = np.zeros((4, 5), np.float32)
 U64 = np.zeros((1, 5), np.uint64)
 SLOTS = np.zeros((8, 2, 5))
@@ -41,6 +43,29 @@ def misaligned(array):
 
 # (kernel, arguments, exception, what the message holds)
 ILLEGAL = [
+    (boxes.add, ([[1]], (4, 5), (1, 1), 0, BOXES), TypeError, "list"),
+    (boxes.add, (FLAT.astype("f4"), (4, 5), (1, 1), 0, BOXES), TypeError, "float32"),
+    (boxes.add, (FLAT.astype(">u2"), (4, 5), (1, 1), 0, BOXES), TypeError, "byte-swapped"),
+    (boxes.add, (FLAT.astype("u4"), (4, 5), (1, 1), 0, BOXES), TypeError, "uint32"),
+    (boxes.add, (FLAT.astype("u2"), (4, 5), (200, 200), 0, BOXES), TypeError, "200"),
+    (boxes.add, (FLAT, (4, 6), (1, 1), 0, BOXES), ValueError, "20 pixels"),
+    (boxes.add, (FLAT, (20,), (1,), 0, BOXES), ValueError, "2 or 3 axes"),
+    (boxes.add, (FLAT, (4, 5), (1, 1, 1), 0, BOXES), ValueError, "2 or 3 axes"),
+    (boxes.add, (FLAT, (4, 5), (-1, 1), 0, BOXES), ValueError, "at least 0"),
+    (boxes.add, (FLAT, (0, 5), (1, 1), 0, BOXES), ValueError, "at least 1"),
+    (boxes.add, (FLAT, (4, 5), (1, 1), 1, BOXES), ValueError, "from row 1 on"),
+    (boxes.add, (FLAT, (4, 5), (1, 1), -1, BOXES), ValueError, "from row -1 on"),
+    (boxes.add, (FLAT, (4, 5), (1, 1), 0, BOXES[:, :19]), ValueError, "19 pixels"),
+    (boxes.add, (FLAT, (4, 5), (1, 1), 0, BOXES[:4]), ValueError, r"\(5 or 7, n\)"),
+    (boxes.add, (FLAT, (4, 5), (1, 1), 0, BOXES.astype("i8")), TypeError, "int64"),
+    (boxes.add, (FLAT, (4, 5), (1, 1), 0, frozen(BOXES)), ValueError, "read-only"),
+    (boxes.correlation, (BOXES[:4], 1, np.zeros(20)), ValueError, "5 or 7 rows"),
+    (boxes.correlation, (BOXES.astype("i8"), 1, np.zeros(20)), TypeError, "int64"),
+    (boxes.correlation, (BOXES, 0, np.zeros(20)), ValueError, "not 0"),
+    (boxes.correlation, (BOXES, 2**32 + 1, np.zeros(20)), ValueError, "2..32"),
+    (boxes.correlation, (BOXES, 1, np.zeros(19)), ValueError, r"\(19,\)"),
+    (boxes.correlation, (BOXES, 1, np.zeros(20, "f4")), TypeError, "float32"),
+    (boxes.limbs, ("uint8", (4, 5), (1,), 1), ValueError, "2 or 3 axes"),
     (moments.accumulate, ([[1]],), TypeError, "list"),
     (moments.accumulate, (U8[0],), ValueError, r"\(5,\)"),
     (moments.accumulate, (F4,), TypeError, "float32"),

@@ -16,11 +16,11 @@ from mpimages.report.counts import Counts
 from mpimages.report.description import gaps_in
 from mpimages.report.gathering import gather
 from mpimages.report.judgement import judge
-from mpimages.report.neighbours import local_correlation
 from mpimages.report.script import SCRIPT
 from mpimages.report.style import CSS
 from mpimages.report.trends import envelope, outliers, repeats, trend
 from mpimages.report.words import clock_text, frames_text, number_text, percent_text, time_text
+from mpimages.statistics.neighbours import FOUR, local_correlation
 
 from ..support.data import recording, same_bits, spread
 
@@ -866,7 +866,7 @@ def test_matplotlib_is_not_needed(tsc, shared_path, monkeypatch):
 
 def test_local_correlation_of_what_has_no_neighbour():
     one = np.ones((1, 1))
-    assert np.isnan(local_correlation(one, one, one)).all()
+    assert np.isnan(local_correlation(one, dict.fromkeys(FOUR, one))).all()
 
 
 @pytest.mark.slow

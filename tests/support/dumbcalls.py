@@ -122,6 +122,14 @@ PICTURES = {
     "overwrite": ("overwrite", d.FLAG),
 }
 
+BINARY_IMAGES = {
+    **PATH,
+    "prefix": ("prefix|file name", [*d.TEXT, "../x", "a/b", ".x"]),
+    "overwrite": ("overwrite", d.FLAG),
+}
+# What no array of an image's colours can be made of.
+NO_NUMBERS = [d.RUDE, d.ODD, 3, NAN, "x", b"x", {}, [], [[]], [d.RUDE], np.ones((2, 2), complex)]
+
 LOAD_IMAGES = wrong(
     dataPath=(
         "dataPath|path|no such",
@@ -792,6 +800,30 @@ CALLS = [
     Call("volumes", "saveAsBinarySeries", {"path": OUT}, BINARY),
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
+    Call("volumes", "saveAsBinaryImages", {"path": OUT}, BINARY_IMAGES),
+    Call(
+        "volumes",
+        "localCorr",
+        {},
+        wrong(
+            neighborhood=[
+                d.RUDE,
+                d.ODD,
+                "2",
+                1.5,
+                NAN,
+                None,
+                True,
+                0,
+                -1,
+                (),
+                (1,),
+                (0, 0, 0),
+                2**70,
+            ],
+            neighbors=[d.RUDE, d.ODD, "4", 4.5, NAN, True, 0, 6, -4, (4,), 2**70],
+        ),
+    ),
     Call("volumes", "saveAsTif", {"path": OUT}, {**PATH, "overwrite": ("overwrite", d.FLAG)}),
     Call(
         "volumes",
@@ -1155,6 +1187,36 @@ CALLS = [
                     (2**40, 2**40),
                 ],
             ),
+        },
+    ),
+    Call(
+        "rainbow",
+        "transform",
+        {"img": np.ones((2, 3)), "background": np.ones((2, 3))},
+        {
+            "img": ("img", NO_NUMBERS),
+            "mask": ("mask", [one for one in NO_NUMBERS if one is not None]),
+            "background": ("background", [one for one in NO_NUMBERS if one is not None]),
+            "mixing": ("mixing", [*d.FINITE, -1.0]),
+        },
+    ),
+    Call(
+        "colorize",
+        "blend",
+        {"img": np.ones((2, 3, 3)), "mask": np.ones((2, 3, 3))},
+        {
+            "img": ("img", NO_NUMBERS),
+            "mask": ("mask", NO_NUMBERS),
+            "op": ("op", [d.RUDE, d.ODD, 3, "add", None]),
+        },
+    ),
+    Call(
+        "colorize",
+        "optimize",
+        {"mat": np.eye(3)},
+        {
+            "mat": ("mat", [*NO_NUMBERS, np.full((3, 3), NAN), np.zeros((3, 2)), np.eye(2)]),
+            "asCmap": ("asCmap", d.FLAG),
         },
     ),
     Call(

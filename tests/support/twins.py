@@ -427,3 +427,16 @@ def correlate(array, weights, dtype, divisor=1):
             out[:, i] = total / divisor
     out[np.isnan(out)] = np.nan
     return out
+
+
+def box_sums(images: np.ndarray, reach: tuple[int, ...]) -> np.ndarray:
+    """Sums of x, x x, b, x b and b b over images: x as unsigned, b over a box, reflected."""
+    x = images.astype(np.int64)
+    if images.dtype.kind == "i":
+        x += 1 << (8 * images.itemsize - 1)
+    b = np.pad(x, [(0, 0), *((r, r) for r in reach)], mode="symmetric")
+    for axis, r in enumerate(reach, 1):
+        n = images.shape[axis]
+        b = sum(b.take(range(i, i + n), axis) for i in range(2 * r + 1))
+    sums = [part.sum(axis=0).ravel() for part in (x, x * x, b, x * b, b * b)]
+    return np.stack(sums).astype(np.uint64)

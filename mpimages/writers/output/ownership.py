@@ -106,7 +106,7 @@ def remove_ours(path: str) -> None:
         return
     names = _check_directory(path)
     # What says that it is whole goes first.
-    order = {SUCCESS: 0, MANIFEST: 2, CONF: 3, STATS: 4, PARTIAL_MARK: 5}
+    order = {SUCCESS: 0, CONF: 2, MANIFEST: 3, STATS: 4, PARTIAL_MARK: 5}
     for name in sorted(names, key=lambda name: (order.get(name, 1), name)):
         os.unlink(os.path.join(path, name))
     os.rmdir(path)
@@ -188,10 +188,11 @@ def _pictures_rule(manifest: JsonObject) -> Rule:
     except (TypeError, KeyError, ValueError):
         return lambda name: name == MANIFEST
     whole = manifest.get("complete") is True
+    beside = {CONF, SUCCESS} if manifest["kind"] == "bin" else set()
 
     def belongs(name: str) -> bool:
         key = naming.key(name)
-        return name == MANIFEST or (
+        return name in (MANIFEST, *beside) or (
             key is not None and (not whole or any(a <= key < b for a, b in keys))
         )
 

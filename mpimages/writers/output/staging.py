@@ -62,6 +62,7 @@ KINDS = {
     "binaryseries": False,
     "png": False,
     "tif": False,
+    "bin": False,
     "stats": False,
     "hdf5": True,
     "report": True,
