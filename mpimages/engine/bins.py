@@ -29,7 +29,7 @@ from .sources import CacheSource, LocalSource, resolve_caches
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["BinSource", "every_step", "origin", "recorded", "resolve"]
+__all__ = ["BinSource", "check_local", "every_step", "origin", "recorded", "resolve"]
 
 # So many integers of 16 bits have a sum of 32 bits.
 FEW = 1 << 16
@@ -273,6 +273,7 @@ class BinSource:
         partition. A bin that goes over several ranks is handed from one to the next.
         """
         inner, self._carried = self.inner, None
+        check_local(inner.source)
         if inner.source.partition is None:
             return
         action = self.images.make_action(self.name)
@@ -303,6 +304,17 @@ class BinSource:
             ).finish()
             if received is not None:
                 self._carried = received
+
+
+def check_local(source: Source) -> None:
+    """Raise ValueError for images that only all ranks together can make. Local."""
+    while isinstance(source, BinSource):
+        source = source.images.chain.source
+    if source.collective:
+        raise ValueError(
+            "timeBin: these images are made of series or blocks by all ranks together; call "
+            "cache() on them first"
+        )
 
 
 def _rounds(offsets: Sequence[int], n: int, positions: Positions) -> dict[int, int]:

@@ -22,6 +22,7 @@ __all__ = [
     "FilterKeys",
     "KeyedStep",
     "Positions",
+    "Relabel",
     "Renumber",
     "Selector",
     "Shape",
@@ -211,7 +212,17 @@ class Renumber:
     """Renumbering of the remaining records from 0."""
 
 
-Selector = Filter | FilterKeys | Renumber
+@dataclass(frozen=True)
+class Relabel:
+    """Ascending keys of the records, which follow from their number: only an action can tell it.
+
+    The first thing in a chain: no step has seen other keys.
+    """
+
+    keys: Callable[[int], Positions]
+
+
+Selector = Filter | FilterKeys | Renumber | Relabel
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.arguments import check_choice, check_int, checksum_of
 from ..core.public import public
-from ..engine.bins import BinSource
+from ..engine.bins import BinSource, check_local
 from ..engine.chain import Chain
 from ..engine.runner import Records
 from ..engine.selection import Settled
@@ -50,7 +50,7 @@ class Averages(ImageMethods):
         ValueError
             Where the images are fewer than n, or do not fill the last bin. After a `filter`, or an
             `apply` whose result is not declared, an action raises it: the number of bins is then
-            not known before.
+            not known before. Where the images are made of series or blocks and are not cached.
         OverflowError
             By the action, where 64 bits cannot hold a sum.
 
@@ -65,6 +65,7 @@ class Averages(ImageMethods):
         if remainder is not None:
             check_choice(remainder, "timeBin: remainder", ("drop",))
         before = self.records
+        check_local(before.chain.source)
         images = Records(self.session, before.kind, before.chain, before.inputs)
         source = BinSource(images, number, how, remainder is not None)
         if before.count is not None:
