@@ -27,7 +27,7 @@ from .engine.image_steps import Apply
 from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import Normalize, Percentile, Select, SeriesStatistic, statistic_rows
-from .methods.base import SeriesMethods
+from .methods.base import SeriesMethods, labels_of
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank
@@ -302,10 +302,10 @@ class Series(SeriesMethods):
         ):
             made = source.images.chain
         else:
-            now = self._as(type(self), chain, self._index)  # the index may be set to another later
+            index, images = self._index, self._images  # the index may be set to another later
 
             def labels(count: int) -> Positions:
-                return _ascending(now._labels(count))
+                return _ascending(labels_of(index, images, count))
 
             made = chain_of(FrameSource(self.records, self._shape), labels)
         return Images(self.session, made, self.metadata, self.records.inputs)

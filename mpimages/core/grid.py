@@ -172,10 +172,12 @@ class Grid:
     def pixels(self, number: int, halo: bool = True) -> range | np.ndarray:
         """Return the pixels of a block in C order: their numbers in C order of the image."""
         start, extent = self.outer(number) if halo else (self.start(number), self.shape(number))
-        return self._pixels(start, extent, 0, math.prod(extent))
+        return self.pixels_of_box(start, extent, 0, math.prod(extent))
 
-    def _pixels(self, start: Shape, extent: Shape, first: int, last: int) -> range | np.ndarray:
-        """Return the pixels number `first` to `last` of a box; a range if they follow each other."""
+    def pixels_of_box(
+        self, start: Shape, extent: Shape, first: int, last: int
+    ) -> range | np.ndarray:
+        """Return the pixels number `first` to `last` of a box; a range if they are one."""
         if _is_run(self.dims, extent):
             origin = int(np.ravel_multi_index(start, self.dims))
             return range(origin + first, origin + last)
@@ -223,7 +225,7 @@ class BlockPixels:
         while first < last:
             begin = self.ends[place]
             stop = min(last, self.ends[place + 1])
-            found.append(self._grid._pixels(*self._boxes[place], first - begin, stop - begin))
+            found.append(self._grid.pixels_of_box(*self._boxes[place], first - begin, stop - begin))
             first, place = stop, place + 1
         if len(found) == 1:
             return found[0]
@@ -288,7 +290,7 @@ class Cut:
             return Grid(dims, tuple(map(_split, dims, splits)), padding)
         numbers = _each("size", self.size, dims)
         if self.units == "pixels":
-            cuts = (tuple([*range(0, n, each), n]) for n, each in zip(dims, numbers, strict=True))
+            cuts = ((*range(0, n, each), n) for n, each in zip(dims, numbers, strict=True))
             return Grid(dims, tuple(cuts), padding)
         for axis, (n, parts) in enumerate(zip(dims, numbers, strict=True)):
             if parts > n:

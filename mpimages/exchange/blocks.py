@@ -1,8 +1,8 @@
 """The source of blocks of images, each with all times on one rank, by exchange between the ranks.
 
-In a round each rank gets one block, or a few small ones. What it gets are pixels with all times, as
-in `source`; the pixels of a halo go to several ranks. If the images do not fit into the budget, each
-round reads the pixels that it moves from files that can be read in part, or else computes them.
+In a round each rank gets one block, or a few small ones. What it gets are pixels with all times,
+as in `source`; the pixels of a halo go to several ranks. If the images do not fit into the budget,
+each round reads the pixels that it moves from files that can be read in part, or else computes all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..engine.selection import Selection, Settled
 from ..engine.sources import MemorySource
 from ..kernels.transpose import transpose
 from ..spmd import memory_limit
-from .columns import PlainRows, Reader, held, in_memory, load_rows, read_anew
+from .columns import PlainRows, Reader, find_out, held, in_memory, load_rows, read_anew
 from .redistribution import Redistribution
 
 __all__ = ["BlockSource"]
@@ -53,7 +53,7 @@ class BlockSource:
         self.images = images
         self.cut = cut
         self.number = images.chain.source.number
-        self._share: tuple[np.ndarray, Settled] | None = None
+        self._share: np.ndarray | None = None
         self._grid: tuple[object, Grid] | None = None
 
     @property
@@ -109,14 +109,14 @@ class BlockSource:
         """Find out the number of blocks and of times. Collective.
 
         If only running the images' steps can tell, their results are kept for the exchange
-        that follows, so that nothing is computed twice.
+        that follows, if they fit.
         """
         action = self._action()
         selection = self.images.settle(action)
         if selection.count == 0:
             raise ValueError("toBlocks: the collection has no images")
         if not isinstance(selection, Settled):
-            self._share = load_rows(action, selection, self._rows())
+            self._share = find_out(action, selection, self._rows())
             self.images.settle(action)
         self.known_grid()
 
@@ -209,7 +209,7 @@ class BlockSource:
         """
         share, self._share = self._share, None
         if share is not None:
-            return held(share[0])
+            return held(share)
         rows = self._rows()
         own = max(images.partition.counts) * images.record_bytes
         fits = in_memory(images) or own + HELD_BLOCKS * blocks <= action.memory
@@ -218,7 +218,7 @@ class BlockSource:
             if reader.partial:
                 return reader
             reader.close()
-        return held(load_rows(action, images, rows)[0]) if fits else read_anew(action, images, rows)
+        return held(load_rows(action, images)) if fits else read_anew(action, images, rows)
 
 
 def _counts(pixels: BlockPixels, each: list[list[int]]) -> Partition:

@@ -14,18 +14,28 @@ import numpy as np
 
 from ..core.partition import Partition
 from ..core.ranges import consecutive
-from ..engine.chain import Positions
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import MemorySource
-from ..spmd import memory_limit
 from .bands import FileBands, survey
 from .redistribution import Columns
 
-__all__ = ["PlainRows", "Reader", "Rows", "held", "in_memory", "load_rows", "pieces", "read_anew"]
+__all__ = [
+    "PlainRows",
+    "Reader",
+    "Rows",
+    "find_out",
+    "held",
+    "in_memory",
+    "load_rows",
+    "pieces",
+    "read_anew",
+]
 
 # Pixels that lie less than so many bytes apart in an image are read at once.
 GAP_BYTES = 1 << 15
+# Divisor of the budget for rows that are kept because a pass was needed anyway.
+KEPT_PART = 2
 # Divisor of the budget for columns that are read at once.
 PIECE_PART = 16
 # Columns whose numbers are looked up at once: they stay in the cache.
@@ -69,13 +79,9 @@ def pieces(columns: Columns, most: int = PIECE) -> Iterator[tuple[int, int, slic
     """Yield columns in pieces: from which place to which, and their numbers as an index."""
     for first in range(0, len(columns), most):
         some = columns[first : first + most]
-        index = slice(some.start, some.stop) if is_run(some) else np.asarray(some)
+        run = isinstance(some, range) and some.step == 1
+        index = slice(some[0], some[-1] + 1) if run else np.asarray(some)
         yield first, first + len(some), index
-
-
-def is_run(some: Positions) -> bool:
-    """Return True if columns follow each other."""
-    return isinstance(some, range) and some.step == 1
 
 
 class Reader(Protocol):
@@ -196,42 +202,42 @@ def _spans(numbers: np.ndarray, gap: int, most: int) -> Iterator[tuple[int, int]
 
 def held(rows: np.ndarray) -> Reader:
     """Return rows that are in memory already. Local."""
-    return _Held(rows.reshape(len(rows), math.prod(rows.shape[1:])))
+    return _Held(rows)
 
 
-def load_rows(action: Action, records: Selection, rows: Rows) -> tuple[np.ndarray, Settled]:
-    """Return all rows of this rank, and the records that are known now. Collective.
+def load_rows(action: Action, records: Settled) -> np.ndarray:
+    """Return the records of this rank, each a row: those that are known to fit. Collective."""
+    block, _ = action.load(records)
+    with action.together():
+        return np.ascontiguousarray(block).reshape(len(block), math.prod(records.dims))
 
-    Raises
-    ------
-    MemoryError
-        If they do not fit.
+
+def find_out(action: Action, records: Selection, rows: Rows) -> np.ndarray | None:
+    """Run steps of which the results are not known, and keep the rows if they fit. Collective.
+
+    Returns
+    -------
+    ndarray or None
+        The rows of this rank; None on all ranks if a rank's would not fit into half of the budget.
     """
-    if isinstance(rows, PlainRows):
-        action.check_share(records)
-        block, known = action.load(records)
-        action.check_share(known)  # shape and dtype may not have been known before
-        flat = np.empty((0, 0))
-        with action.together():
-            flat = np.ascontiguousarray(block).reshape(len(block), math.prod(known.dims))
-        return flat, known
-    own, made = rows.partition(records), np.empty(0)
-    begun = False
+    own, made = rows.partition(records), None
+    widest = max(1, action.memory // KEPT_PART // max(1, *own.counts))
 
     def keep(first: int, batch: np.ndarray) -> None:
-        nonlocal made, begun
-        if not begun:
-            need = max(own.counts) * batch.shape[1] * batch.dtype.itemsize
-            memory_limit.check_fits(need, action.memory, action.name, INSTEAD)
-            shape = own.counts[action.comm.rank], batch.shape[1]
-            made, begun = action.session.workspace.empty(shape, batch.dtype), True
-        rows.put(records, first, batch, range(batch.shape[1]), made)
+        nonlocal made
+        columns = math.prod(batch.shape[1:]) if isinstance(rows, PlainRows) else batch.shape[1]
+        if columns * batch.dtype.itemsize > widest:
+            return
+        if made is None:
+            shape = own.counts[action.comm.rank], columns
+            made = action.session.workspace.empty(shape, batch.dtype)
+        rows.put(records, first, batch, range(columns), made)
 
     known = action.stream(records, keep)
-    return made if begun else np.empty((0, known.dims[0]), known.dtype), known
-
-
-INSTEAD = "declare dtype and length of what apply's function returns, or give more with memory="
+    columns = math.prod(known.dims) if isinstance(rows, PlainRows) else known.dims[0]
+    if columns * known.dtype.itemsize > widest:
+        return None
+    return np.empty((0, columns), known.dtype) if made is None else made
 
 
 def read_anew(action: Action, records: Settled, rows: Rows, in_part: bool = True) -> Reader:

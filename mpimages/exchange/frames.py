@@ -1,8 +1,8 @@
 """The source of images that are made of series, or of blocks, by exchange between the ranks.
 
-It is the exchange of `source` the other way: each rank has some pixels with all times, and gets some
-times with all pixels. If a rank's share fits into half of the budget, the records are computed once.
-Otherwise they are computed in several passes, each for a window of the times.
+It is the exchange of `source` the other way: each rank has some pixels with all times, and gets
+some times with all pixels. If a rank's share fits into half of the budget, the records are computed
+once. Otherwise they are computed in several passes, each for a window of the times.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from ..engine.selection import Selection, Settled
 from ..kernels.transpose import transpose
 from ..spmd import memory_limit
 from .blocks import BlockSource
-from .columns import PlainRows, Reader, Rows, held, in_memory, load_rows, pieces, read_anew
+from .columns import (
+    PlainRows,
+    Reader,
+    Rows,
+    find_out,
+    held,
+    in_memory,
+    load_rows,
+    pieces,
+    read_anew,
+)
 from .redistribution import Columns, Redistribution
 
 __all__ = ["FrameSource", "chain_of"]
@@ -74,7 +84,7 @@ class BlockRows:
                 transpose(part, rows[:, a:b])
 
     def arrange(self, batch: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Write flat images, whose pixels are in the order of the blocks, in C order. Return out."""
+        """Write flat images, of which the pixels come block by block, in C order; return out."""
         grid, count = self._grid, len(batch)
         images = out.reshape(count, *grid.dims)
         for number in range(grid.count):
@@ -107,7 +117,7 @@ class FrameSource:
         self.number = parts.chain.source.number
         self._extent = extent
         self._blocks = blocks
-        self._share: tuple[np.ndarray, Settled] | None = None
+        self._share: np.ndarray | None = None
 
     @property
     def parameters(self) -> tuple[object, ...]:
@@ -148,13 +158,13 @@ class FrameSource:
         """Find out the number of times. Collective.
 
         If only running the steps can tell, their results are kept for the exchange that follows,
-        so that nothing is computed twice.
+        if they fit.
         """
         action = self._action()
         selection = self.parts.settle(action)
         self.check_count(selection.count)
         if not isinstance(selection, Settled):
-            self._share = load_rows(action, selection, self._rows())
+            self._share = find_out(action, selection, self._rows())
             self.parts.settle(action)
 
     def check_count(self, count: int) -> None:
@@ -269,13 +279,13 @@ class FrameSource:
     def _reader(
         self, action: Action, records: Settled, rows: Rows, owners: Partition, partition: Partition
     ) -> tuple[Reader, int]:
-        """Return what gets the rows, and how many times of each rank it gets at once. Collective."""
+        """Return what gets the rows, and how many times of a rank it gets at once. Collective."""
         share, self._share = self._share, None
         whole = max(1, *partition.counts)
         if share is not None:
-            return held(share[0]), whole
+            return held(share), whole
         if isinstance(rows, PlainRows) and in_memory(records):
-            return held(load_rows(action, records, rows)[0]), whole
+            return held(load_rows(action, records)), whole
         most = max(owners.counts) * records.dtype.itemsize
         width = max(1, action.memory // ROWS_PART // max(1, most * partition.parts))
         return read_anew(action, records, rows, in_part=False), min(width, whole)

@@ -256,7 +256,7 @@ class Redistribution:
         each = [self._bytes(rank, self.turn) for rank in range(self.pixels.parts)]
         near = max(near for near, _, _ in each)
         sent = max(max(far, received) for _, far, received in each)
-        # Longer messages than of other turns: it takes large pieces to write long runs of each image.
+        # Longer messages than in other turns: large pieces are long runs of each image.
         chunk = min(
             TURN_BYTES // max(near, self.turn * self.dtype.itemsize),
             min(TURN_BYTES, self._limit // 2) // max(1, sent),
