@@ -74,8 +74,9 @@ def loaded(tsc, stored):
 def test_blocks_are_parts_of_the_images(comm, stored, memory):
     """However the images are had, and whether they fit into the budget."""
     with ThunderContext(comm, memory=memory) as tsc:
-        for images, array in loaded(tsc, stored):
-            for arguments, options in CUTS:
+        turn = ("1GB", "25kB", "9kB").index(memory)
+        for number, (images, array) in enumerate(loaded(tsc, stored)):
+            for arguments, options in CUTS[(number + turn) % 3 :: 3]:
                 arguments, options = of_dims(arguments, options, array.shape[1:])
                 blocks = images.toBlocks(*arguments, **options)
                 wanted = list(expected(array, arguments, options))
@@ -193,8 +194,8 @@ def test_images_of_series(comm, stored, memory):
             series = tsc.loadSeries(path / name)
             images = series.toImages()
             assert images.shape == values.shape
-            for key, image in enumerate(values):
-                assert same_bits(images[key], image)
+            for key in (0, 7):
+                assert same_bits(images[key], values[key])
             twice = series.apply(lambda v: v * 2.5).toImages()
             assert same_bits(twice.max(), (values * 2.5).max(axis=0))
             assert same_bits(twice.mean(), (values * 2.5).mean(axis=0))
