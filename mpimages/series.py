@@ -279,7 +279,7 @@ class Series(SeriesMethods):
 
         The keys are the index where that ascends from 0 or more, else they count from 0. Of a
         Series that `Images.toSeries` has just made they are those images. Otherwise an action
-        moves the values between the ranks. Where a rank's share exceeds half of the budget, the
+        moves the values between the ranks. Where a rank's share exceeds a third of the budget, the
         series are read, and their steps are run, once for each of several windows of the times.
 
         Raises

@@ -7,6 +7,7 @@ each round reads the pixels that it moves from files that can be read in part, o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import ClassVar
@@ -35,6 +36,10 @@ __all__ = ["BlockSource"]
 HELD_BLOCKS = 4
 # Divisor of the budget for the blocks of a round, of which there are as many.
 BLOCKS_PART = 4 * HELD_BLOCKS
+# The same where each round is a pass over all images.
+PASS_PART = 8
+
+logger = logging.getLogger("mpimages")
 
 
 class BlockSource:
@@ -55,6 +60,7 @@ class BlockSource:
         self.number = images.chain.source.number
         self._share: np.ndarray | None = None
         self._grid: tuple[object, Grid] | None = None
+        self._told = False
 
     @property
     def parameters(self) -> tuple[object, ...]:
@@ -147,12 +153,15 @@ class BlockSource:
         block = times * grid.largest * dtype.itemsize
         self._check(action, grid, times, block)
         many = max(1, min(limit, action.memory // BLOCKS_PART) // block)
-        many = min(many, max(1, *partition.counts))
-        with action.together():
-            received = workspace.empty((many * grid.largest, times), dtype)
-            batch = workspace.empty((many, times, grid.largest), dtype)
-        few = 2 * len(positions) * grid.largest < grid.largest * grid.count
+        few = 2 * len(positions) < grid.count
         with closing(self._reader(action, images, many * block, few)) as reader:
+            if reader.passes:  # as few as can be
+                many = max(1, action.memory // PASS_PART // block)
+                self._tell(action, max(partition.counts), many)
+            many = min(many, max(1, *partition.counts))
+            with action.together():
+                received = workspace.empty((many * grid.largest, times), dtype)
+                batch = workspace.empty((many, times, grid.largest), dtype)
             for first in range(0, max(partition.counts), many):
                 each = [
                     [int(i) for i in positions[start + first : min(stop, start + first + many)]]
@@ -190,6 +199,19 @@ class BlockSource:
             out[done : done + len(batch)] = batch
             done += len(batch)
             tick(len(batch))
+
+    def _tell(self, action: Action, blocks: int, many: int) -> None:
+        """Log on rank 0, once, if blocks take several passes over the images. Local."""
+        passes = -(-blocks // many)
+        if passes > 1 and action.comm.rank == 0 and not self._told:
+            logger.warning(
+                "toBlocks: the images exceed the budget of %s and cannot be read in part: they are "
+                "read or computed %d times for all blocks; give the context more with memory=, or "
+                "save them first, uncompressed",
+                size_text(action.memory),
+                passes,
+            )
+        self._told = True
 
     def _check(self, action: Action, grid: Grid, times: int, block: int) -> None:
         """Raise MemoryError if a block does not fit; the same on all ranks. Local."""

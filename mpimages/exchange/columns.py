@@ -91,9 +91,12 @@ class Reader(Protocol):
     ----------
     partial : bool
         True if no more is read than what is asked for.
+    passes : bool
+        True if each call is a pass over all records.
     """
 
     partial: ClassVar[bool]
+    passes: ClassVar[bool]
 
     def load(self, columns: Columns) -> tuple[np.ndarray, Columns]:
         """Return an array of this rank's rows, and where in it the columns are. Collective."""
@@ -106,6 +109,7 @@ class _Held:
     """Rows in memory, with all of their columns."""
 
     partial: ClassVar[bool] = False
+    passes: ClassVar[bool] = False
 
     def __init__(self, rows: np.ndarray) -> None:
         self._rows = rows
@@ -121,6 +125,7 @@ class _Streamed:
     """Records that are streamed through their steps for each round."""
 
     partial: ClassVar[bool] = False
+    passes: ClassVar[bool] = True
 
     def __init__(self, action: Action, records: Settled, rows: Rows) -> None:
         self._action = action
@@ -146,6 +151,7 @@ class _Read:
     """Images in files that can be read in part: only the pixels that a round moves are read."""
 
     partial: ClassVar[bool] = True
+    passes: ClassVar[bool] = False
 
     def __init__(self, action: Action, files: FileBands) -> None:
         self._action = action

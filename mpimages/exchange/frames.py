@@ -1,8 +1,8 @@
 """The source of images that are made of series, or of blocks, by exchange between the ranks.
 
 It is the exchange of `source` the other way: each rank has some pixels with all times, and gets
-some times with all pixels. If a rank's share fits into half of the budget, the records are computed
-once. Otherwise they are computed in several passes, each for a window of the times.
+some times with all pixels. If a rank's share fits into a part of the budget, the records are
+computed once. Otherwise they are computed in several passes, each for a window of the times.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from .redistribution import Columns, Redistribution
 
 __all__ = ["FrameSource", "chain_of"]
 
-# Divisor of the budget for a rank's rows; computing them needs the rest.
-ROWS_PART = 2
+# Divisors of the budget for a rank's rows, of series and of blocks; computing them needs the rest.
+ROWS_PART, BLOCK_ROWS_PART = 3, 4
 # Divisor of the budget for a batch of images.
-BATCH_PART = 8
+BATCH_PART = 16
 # Images that a rank must be able to hold: the rows of a window, as they come, and in their order.
 HELD_IMAGES = 3
 
@@ -287,7 +287,8 @@ class FrameSource:
         if isinstance(rows, PlainRows) and in_memory(records):
             return held(load_rows(action, records)), whole
         most = max(owners.counts) * records.dtype.itemsize
-        width = max(1, action.memory // ROWS_PART // max(1, most * partition.parts))
+        part = ROWS_PART if self._blocks is None else BLOCK_ROWS_PART
+        width = max(1, action.memory // part // max(1, most * partition.parts))
         return read_anew(action, records, rows, in_part=False), min(width, whole)
 
 
