@@ -213,10 +213,11 @@ class Redistribution:
         self._tall = tall
         self.chunk = max(1, *images.counts)
         if tall:
-            turn = min(self.width, max(1, *pixels.counts), max(1, RUN_BYTES // dtype.itemsize))
+            run = min(self.width, max(1, *pixels.counts), max(1, RUN_BYTES // dtype.itemsize))
             shared = segments if segments is not None and segments.usable else None
+            self.turn = run
             members = tuple((rank,) for rank in range(pixels.parts))
-            self._lay_out(shared, members if shared is None else shared.nodes.members, turn)
+            self._lay_out(shared, members if shared is None else shared.nodes.members, run)
             return
         turn = 0 if segments is None or not segments.usable else self._shared_turn(segments)
         if segments is not None and turn > 0:
@@ -241,7 +242,6 @@ class Redistribution:
         self.segments = segments
         self.groups = _Groups(members)
         if self._tall:
-            self.turn = turn
             self._cut_rows()
             return
         self._received = self.groups.received(self.images.counts)
