@@ -41,7 +41,7 @@ autodoc_default_options = {
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
-NOT_CALLED_BY_USERS = ("Images", "Series", "TimeSeries", "View", "Plan", "Verified")
+NOT_CALLED_BY_USERS = ("Blocks", "Images", "Series", "TimeSeries", "View", "Plan", "Verified")
 
 
 def without_constructor(

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .blocks import Blocks
     from .colorize import Colorize
     from .context import ThunderContext
     from .dims import Dims
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .verification import Verified, verify
 
 __all__ = [
+    "Blocks",
     "CollectiveMismatchError",
     "Colorize",
     "Dims",
@@ -56,6 +58,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Blocks": "blocks",
     "CollectiveMismatchError": "errors",
     "Colorize": "colorize",
     "Dims": "dims",
@@ -75,7 +78,7 @@ _HOMES = {
     "verify": "verification",
 }
 # Whose modules need MPI.
-_MPI_HOMES = {"context", "images", "series"}
+_MPI_HOMES = {"blocks", "context", "images", "series"}
 
 
 def __getattr__(name: str) -> Any:

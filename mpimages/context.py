@@ -30,8 +30,10 @@ Path = str | os.PathLike[str]
 
 # What methods import when they begin. One rank by itself need not have it before.
 IMPORTED_FIRST = (
+    "blocks",
     "conversion.pictures",
     "conversion.saving",
+    "exchange.frames",
     "exchange.source",
     "progress.timing_table",
     "readers.series.base",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .methods.repairs import Repairs
 from .spmd.actions import action, stoppable
 
 if TYPE_CHECKING:
+    from .blocks import Blocks
     from .conversion.planning import Plan
     from .engine.runner import Action
     from .engine.selection import Selection
@@ -234,6 +235,84 @@ class Images(
         from .series import TimeSeries
 
         return self._as_series(TimeSeries)
+
+    def toBlocks(
+        self,
+        size: int | str | Sequence[int] = "150M",
+        units: str = "pixels",
+        padding: int | Sequence[int] = 0,
+    ) -> Blocks:
+        """Parts of the images with all times, with a halo around them. Collective; lazy.
+
+        An action on the result moves the pixels between the ranks, so that each block is on one
+        rank: a block, or a few small ones, on each rank at a time. Use at least a few blocks for
+        each rank. Where the images exceed the budget, each round reads its pixels anew, alone if
+        the files can be read in part.
+
+        Parameters
+        ----------
+        size : int or str, or sequence of int
+            About how many bytes a block has, with all times and without its halo: the first axis
+            is split, then the next, into the most blocks that have as much on average. Or a number
+            for each axis.
+        units : {'pixels', 'splits'}
+            Such numbers are pixels of a block, the last one being smaller; or into how many blocks
+            to split each axis, the first ones being larger by a pixel where it does not come out
+            even. The beginning of the word will do.
+        padding : int, or one per axis
+            Pixels of the halo on each side; it ends at the borders of the images.
+
+        Returns
+        -------
+        Blocks
+
+        Raises
+        ------
+        ValueError
+            Where the numbers do not fit the images' axes.
+        MemoryError
+            By an action, where a block does not fit into the budget four times.
+
+        Notes
+        -----
+        The blocks do not depend on the ranks or their memory. In Thunder the last axis was split
+        first; here pixels lie in C order, and blocks of few long runs are read and moved faster.
+        """
+        from .blocks import Blocks
+        from .core.grid import Cut
+        from .exchange.blocks import BlockSource
+
+        source = BlockSource(self.records, Cut.checked(size, units, padding))
+        chain = Chain.whole(source)
+        return Blocks(self.session, chain, self.metadata, self.records.inputs, source=source)
+
+    def mapAsSeries(
+        self, func: Callable[[np.ndarray], Any], dtype: object = None, length: int | None = None
+    ) -> Images:
+        """Put each pixel's values over time through a function. Collective; lazy.
+
+        The same as ``toSeries().apply(func).toImages()``.
+
+        Parameters
+        ----------
+        func : callable
+            Gets a 1-D array of its own, and returns a 1-D array or a number.
+        dtype, length : optional
+            Of what it returns; undeclared, they stay None until an action has run.
+
+        Returns
+        -------
+        Images
+            As many as func returns values. They keep their keys, or count from 0 where the number
+            is another.
+        """
+        if not callable(func):
+            raise TypeError(f"mapAsSeries: func must be a function, got {quote(func)}")
+        labels: Positions | None = None
+        if length is not None:
+            labels, keys = range(check_int(length, "length", 1)), self.records.keys
+            labels = keys if keys is not None and len(keys) == len(labels) else labels
+        return self.toSeries().apply(func, index=labels, dtype=dtype).toImages()
 
     @action
     def plan(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from .core.arguments import check_choice, check_int, check_number, check_seed
 from .core.partition import Partition
 from .core.public import public
 from .dims import Dims
-from .engine.chain import Shape
+from .engine.chain import Positions, Shape
 from .engine.runner import Action
 from .engine.selection import Settled
 from .engine.series_steps import statistic_rows
 from .methods.arithmetic import SeriesArithmetic
-from .methods.base import SeriesMethods
+from .methods.base import SeriesMethods, labels_of
 from .methods.baselines import Baselines
 from .methods.indexing import Indexing
 from .methods.lookup import SeriesLookup
@@ -34,7 +34,9 @@ from .spmd.agreement import allgather_rows, from_rank
 from .spmd.collectives import allgather, allreduce
 
 if TYPE_CHECKING:
+    from .blocks import Blocks
     from .conversion.saving import Content
+    from .images import Images
     from .statistics.sample import Sample
 
 __all__ = ["Series", "TimeSeries"]
@@ -171,6 +173,51 @@ class Series(
     def toTimeSeries(self) -> TimeSeries:
         """The same records as a `TimeSeries`. Collective; lazy."""
         return self._as(TimeSeries, self.records.chain, self._index)
+
+    def toImages(self) -> Images:
+        """The same values as Images: a record per time, with all pixels. Collective; lazy.
+
+        The keys are the index where that ascends from 0 or more, else they count from 0. Of a
+        Series that `Images.toSeries` has just made they are those images. Otherwise an action
+        moves the values between the ranks. Where a rank's share exceeds a third of the budget, the
+        series are read, and their steps are run, once for each of several windows of the times.
+
+        Raises
+        ------
+        ValueError
+            Where a filter has left out pixels; by the action, where only that can tell.
+        MemoryError
+            By the action, where one image does not fit into the budget three times.
+        """
+        from .exchange.frames import FrameSource, chain_of
+        from .exchange.source import ExchangeSource
+        from .images import Images
+
+        chain, source = self.records.chain, self.records.chain.source
+        if (
+            isinstance(source, ExchangeSource)
+            and self._index is None
+            and not chain.steps
+            and chain.count == source.count
+        ):
+            made = source.images.chain
+        else:
+            index, images = self._index, self._images  # the index may be set to another later
+
+            def labels(count: int) -> Positions:
+                return _ascending(labels_of(index, images, count))
+
+            made = chain_of(FrameSource(self.records, self._shape), labels)
+        return Images(self.session, made, self.metadata, self.records.inputs)
+
+    def toBlocks(
+        self,
+        size: int | str | Sequence[int] = "150M",
+        units: str = "pixels",
+        padding: int | Sequence[int] = 0,
+    ) -> Blocks:
+        """``toImages().toBlocks(...)``: parts of the images with all times. Collective; lazy."""
+        return self.toImages().toBlocks(size, units, padding)
 
     # -- files -----------------------------------------------------------------------------
 
@@ -353,6 +400,16 @@ class Series(
             )
             raise ValueError(f"subset: no record has {stat} above {thresh:g}; {found}")
         return rows
+
+
+def _ascending(labels: np.ndarray) -> Positions:
+    """Labels as keys of images: as they are if they ascend from 0 or more, else from 0. Local."""
+    steps = np.diff(labels, axis=0)
+    if labels.ndim > 1 or labels[0] < 0 or (steps <= 0).any():
+        return range(len(labels))
+    if (steps == 1).all():
+        return range(int(labels[0]), int(labels[-1]) + 1)
+    return labels
 
 
 def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..conversion.rounds import survey
+from ..exchange.bands import survey
 from ..spmd.agreement import allgather_rows
 
 if TYPE_CHECKING:

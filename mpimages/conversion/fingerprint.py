@@ -20,6 +20,8 @@ from ..engine.chain import Source
 from ..engine.runner import Action
 from ..engine.selection import Selection
 from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
+from ..exchange.blocks import BlockSource
+from ..exchange.frames import FrameSource
 from ..exchange.source import ExchangeSource
 from ..spmd.collectives import allreduce
 from ..writers.output.piece_sums import PieceSums
@@ -43,10 +45,14 @@ class Fingerprint:
         said = _digest(records.question(), _functions(records))
         self._steps = {"steps": said}
         source = origin(records).source
-        if isinstance(source, ExchangeSource):
-            images = source.settle()
-            self._steps = {"steps": _digest(images.question(), _functions(images)), "series": said}
-            records = images
+        made: list[str] = []  # of series, blocks, and images that were made of such
+        while isinstance(source, ExchangeSource | BlockSource | FrameSource):
+            made.append(said)
+            records = source.settle()
+            said = _digest(records.question(), _functions(records))
+            source = origin(records).source
+        if made:
+            self._steps = {"steps": said, "series": made[0] if len(made) == 1 else _digest(*made)}
         self._source = origin(records).source
         self._beside = [Fingerprint(action, other) for other in beside(records)]
         # A sum, so that the distribution over ranks does not matter. Each term has its position.

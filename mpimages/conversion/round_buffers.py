@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.timers import carry_timings, phase
 from ..core.workspace import Work, Workspace
-from .bands import Bands, MemoryBands
+from ..exchange.bands import Bands, MemoryBands
 
 __all__ = ["Behind", "Buffers"]
 

@@ -29,18 +29,18 @@ from ..engine.bins import every_step, origin
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import FileSource, MemorySource
+from ..exchange.bands import Bands, MemoryBands, survey
 from ..exchange.redistribution import Redistribution, Turn, move
 from ..exchange.source import ExchangeSource
 from ..progress.meter import Tick
 from ..spmd.agreement import Together, from_rank
 from ..spmd.watch import calling
-from .bands import Bands, FileBands, MemoryBands
 from .planning import HELD_BYTES, HELD_PART, ROUND_BYTES, Layout, Plan, lay_out
 from .resume import Progress, Recorder, Writer
 from .round_buffers import Behind, Buffers
 from .scratch_file import frame_bands, write_frames
 
-__all__ = ["check_counts", "convert", "plan_conversion", "survey"]
+__all__ = ["check_counts", "convert", "plan_conversion"]
 
 
 def convert(
@@ -70,23 +70,6 @@ def convert(
         conversion.run(bands, layout)
     finally:
         bands.close()
-
-
-def survey(action: Action, images: Selection) -> FileBands | None:
-    """Locate this rank's images in their files. Collective.
-
-    Returns
-    -------
-    FileBands or None
-        None on all ranks if some images cannot be read in part.
-    """
-    comm, found = action.comm, None
-    together = action.together()
-    with together.attempt():
-        if isinstance(images.source, FileSource) and images.steps == ():
-            own = images.own(comm.rank)
-            found = FileBands.survey(images.source, own, action.session.workspace)
-    return found if together.agree(found is not None)[0] else None
 
 
 def check_counts(action: Action, images: Selection) -> None:

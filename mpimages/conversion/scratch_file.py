@@ -18,12 +18,12 @@ from ..core.workspace import Workspace
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..engine.sources import FileSource, PathTable
+from ..exchange.bands import FileBands
 from ..formats.output_names import FRAMES, TEMPORARY
 from ..writers.output.boxes import write_run
 from ..writers.output.files import OutputFiles, naming_file
 from ..writers.output.piece_sums import PieceSums
 from ..writers.output.plain import sync_directory
-from .bands import FileBands
 from .resume import Progress
 
 __all__ = ["frame_bands", "write_frames"]

@@ -21,7 +21,7 @@ from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.collectives import Transfer
 from .chain import Chain, Positions, Shape, Source
-from .derived import DerivedSource, known_records, part_of, record_need, run_part
+from .derived import DerivedSource, check_local, known_records, part_of, record_need, run_part
 from .repairs import real_dtype
 from .selection import Selection, Settled, pick
 from .sources import CacheSource, resolve_caches
@@ -211,6 +211,7 @@ class BinSource(DerivedSource):
         partition. A bin that goes over several ranks is handed from one to the next.
         """
         inner, self._carried = self.inner, None
+        check_local(inner.source, self.name)
         if inner.source.partition is None:
             return
         action = self.images.make_action(self.name)

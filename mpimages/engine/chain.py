@@ -23,6 +23,7 @@ __all__ = [
     "Keyed",
     "KeyedStep",
     "Positions",
+    "Relabel",
     "Renumber",
     "Selector",
     "Shape",
@@ -214,7 +215,17 @@ class Renumber:
     """Renumbering of the remaining records from 0."""
 
 
-Selector = Filter | FilterKeys | Renumber
+@dataclass(frozen=True)
+class Relabel:
+    """Ascending keys of the records, which follow from their number: only an action can tell it.
+
+    The first thing in a chain: no step has seen other keys.
+    """
+
+    keys: Callable[[int], Positions]
+
+
+Selector = Filter | FilterKeys | Renumber | Relabel
 
 
 @dataclass(frozen=True)

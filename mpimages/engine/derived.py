@@ -13,14 +13,14 @@ from ..core.partition import Partition
 from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.watch import calling
-from .chain import Chain, Positions, Shape
+from .chain import Chain, Positions, Shape, Source
 from .selection import Selection, Settled, partition_of, pick
 from .sources import LocalSource
 
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["DerivedSource", "known_records", "part_of", "record_need", "run_part"]
+__all__ = ["DerivedSource", "check_local", "known_records", "part_of", "record_need", "run_part"]
 
 
 class DerivedSource:
@@ -124,6 +124,15 @@ class DerivedSource:
             out[filled : filled + len(batch)] = batch
             filled += len(batch)
             tick(len(batch))
+
+
+def check_local(source: Source, name: str) -> None:
+    """Raise ValueError for records that no rank can make by itself. Local."""
+    if source.collective:
+        raise ValueError(
+            f"{name}: all ranks together make these records, by toSeries, toBlocks or toImages; "
+            "call cache() on them first"
+        )
 
 
 def known_records(records: Records, name: str) -> Settled:

@@ -21,7 +21,7 @@ from ..spmd.agreement import from_rank
 from ..spmd.watch import between_calls, calling
 from .arithmetic import combine, combine_words, holding_dtype
 from .chain import Chain, Positions, Shape
-from .derived import DerivedSource, known_records, part_of, record_need, run_part
+from .derived import DerivedSource, check_local, known_records, part_of, record_need, run_part
 from .functions import Function
 from .repairs import PIECE_BYTES, real_dtype
 from .selection import Selection, Settled
@@ -257,6 +257,7 @@ class PairSource(DerivedSource):
     def make_ready(self, records: Selection, limit: int) -> None:
         """Let both sources exchange what they need. Collective."""
         for inner in (self.members(records.positions), self.others(records.positions)):
+            check_local(inner.source, self.name)
             if isinstance(inner.source, DerivedSource):
                 inner.source.make_ready(inner, limit)
 

@@ -24,6 +24,7 @@ from .chain import (
     Chain,
     FilterKeys,
     Positions,
+    Relabel,
     Renumber,
     Selector,
     Shape,
@@ -210,6 +211,8 @@ class Action:
         """Return the positions and keys of the records that a selector keeps. Collective."""
         if isinstance(selector, Renumber):
             return before.positions, range(before.count)
+        if isinstance(selector, Relabel):
+            return before.positions, selector.keys(before.count)
         start, stop = before.partition.bounds(self.comm.rank)
         kept = np.zeros(stop - start, dtype=np.uint8)
         if isinstance(selector, FilterKeys):

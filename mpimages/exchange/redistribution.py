@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from mpi4py import MPI
@@ -44,7 +45,7 @@ from ..spmd.agreement import Together
 from ..spmd.collectives import Transfer
 from ..spmd.shared_memory import HEAD, Segments
 
-__all__ = ["Buffers", "Redistribution", "Turn", "move"]
+__all__ = ["Buffers", "Columns", "Redistribution", "Turn", "move"]
 
 # Bytes that a rank writes into its shared memory in a turn. If it were less, ranks with short
 # delays would wait for each other in every turn; if it were more, it would not stay in a cache.
@@ -55,6 +56,20 @@ MESSAGE_BYTES = 1 << 20
 RUN_BYTES = 1 << 10
 # Bytes that a rank transposes or copies between two calls of MPI.
 POLL_BYTES = 512 << 10
+
+
+class Columns(Protocol):
+    """Which columns of an array are moved: numbers that are known when they are asked for.
+
+    A range or an ndarray is one.
+    """
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> Positions: ...
+
+
+# Some images of each rank: from which number in its range to which.
+Part = tuple[int, int]
 # The send and the receive buffers of a rank, of two turns each: (2, bytes).
 Buffers = tuple[np.ndarray, np.ndarray]
 
@@ -66,22 +81,23 @@ class _Images:
     Attributes
     ----------
     values : (n, p) ndarray
-    positions : ascending ints
+    positions : Columns
         Number i of the redistribution is pixel positions[i].
     """
 
     values: np.ndarray
-    positions: Positions
+    positions: Columns
 
     def transpose(self, start: int, stop: int, out: np.ndarray) -> None:
         """Set out[i, t] = values[t, positions[start + i]] for the pixels [start, stop)."""
-        positions = self.positions
-        if isinstance(positions, range) and positions.step == 1:
-            columns = self.values[:, positions.start + start : positions.start + stop]
+        if not out.size:
+            return
+        part = self.positions[start:stop]
+        if isinstance(part, range) and part.step == 1:
+            columns = self.values[:, part.start : part.stop]
         else:
-            columns = np.take(self.values, np.asarray(positions[start:stop]), axis=1)
-        if out.size:
-            transpose(columns, out)
+            columns = np.take(self.values, np.asarray(part), axis=1)
+        transpose(columns, out)
 
 
 class _Groups:
@@ -161,11 +177,16 @@ class Redistribution:
         what it receives in two.
     segments : Segments, optional
         Shared memory of the ranks of a node; without it only messages are used.
+    tall : bool
+        The images are many, so that turns move some pixels of a few images of each rank; otherwise
+        they move a few pixels of all images.
 
     Attributes
     ----------
     width : int
         Pixels of a block, of each rank.
+    chunk : int
+        Images of a turn, of each rank.
     groups : _Groups
     turn : int
         Pixels of a turn, of each rank.
@@ -180,6 +201,7 @@ class Redistribution:
         dtype: np.dtype,
         limit: int,
         segments: Segments | None = None,
+        tall: bool = False,
     ) -> None:
         self.images = images
         self.pixels = pixels
@@ -188,6 +210,15 @@ class Redistribution:
         most = max(images.count, pixels.parts * max(images.counts), 1)
         self.width = max(1, limit // (most * dtype.itemsize))
         self._limit = limit
+        self._tall = tall
+        self.chunk = max(1, *images.counts)
+        if tall:
+            run = min(self.width, max(1, *pixels.counts), max(1, RUN_BYTES // dtype.itemsize))
+            shared = segments if segments is not None and segments.usable else None
+            self.turn = run
+            members = tuple((rank,) for rank in range(pixels.parts))
+            self._lay_out(shared, members if shared is None else shared.nodes.members, run)
+            return
         turn = 0 if segments is None or not segments.usable else self._shared_turn(segments)
         if segments is not None and turn > 0:
             self._lay_out(segments, segments.nodes.members, turn)
@@ -210,10 +241,37 @@ class Redistribution:
         """Choose the groups, and at most `turn` pixels for a turn."""
         self.segments = segments
         self.groups = _Groups(members)
+        if self._tall:
+            self._cut_rows()
+            return
         self._received = self.groups.received(self.images.counts)
         most = max(max(self._bytes(rank, 1)[1:]) for rank in range(self.pixels.parts))
         turn = max(1, min(turn, min(MESSAGE_BYTES, self._limit // 2) // max(1, most)))
         self.turn = turn - turn % HEAD if turn > HEAD else turn  # turns begin at cache lines
+
+    def _cut_rows(self) -> None:
+        """Choose how many images of each rank a turn moves."""
+        self.chunk = 1
+        self._received = self.groups.received(self._counts)
+        each = [self._bytes(rank, self.turn) for rank in range(self.pixels.parts)]
+        near = max(near for near, _, _ in each)
+        sent = max(max(far, received) for _, far, received in each)
+        # Longer messages than in other turns: large pieces are long runs of each image.
+        chunk = min(
+            TURN_BYTES // max(near, self.turn * self.dtype.itemsize),
+            min(TURN_BYTES, self._limit // 2) // max(1, sent),
+        )
+        if self.segments is not None:
+            held = max(near + received for near, _, received in each)
+            chunk = min(chunk, self.segments.most // max(1, held))
+        chunk -= chunk % HEAD if chunk > HEAD else 0  # parts begin at cache lines
+        self.chunk = max(1, min(chunk, max(self.images.counts)))
+        self._received = self.groups.received(self._counts)
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        """The images of a turn, of each rank."""
+        return tuple(min(count, self.chunk) for count in self.images.counts)
 
     def _bytes(self, rank: int, turn: int) -> tuple[int, int, int]:
         """Return the bytes of a rank's parcels, in a turn of at most `turn` pixels of each rank.
@@ -221,7 +279,7 @@ class Redistribution:
         That of the one for its own group, of those that it sends, and of those that it receives.
         """
         near = len(self.groups.members[self.groups.of(rank)])
-        own = self.images.counts[rank] * turn * self.dtype.itemsize
+        own = min(self.images.counts[rank], self.chunk) * turn * self.dtype.itemsize
         received = self._received[rank] * near * turn * self.dtype.itemsize
         return own * (near - 1), own * (self.pixels.parts - near), received
 
@@ -229,6 +287,11 @@ class Redistribution:
         """Return the pixels of `rank` from its number `begin` to `end`; empty once it has all."""
         start, stop = self.pixels.bounds(rank)
         return min(stop, start + begin), min(stop, start + end)
+
+    def images_of(self, rank: int, part: Part) -> slice:
+        """Return which of all images a turn moves of a rank: its own from part[0] to part[1]."""
+        start, stop = self.images.bounds(rank)
+        return slice(min(stop, start + part[0]), min(stop, start + part[1]))
 
     def rows(self, sender: int, group: int, begin: int, end: int) -> dict[int, slice]:
         """Return which rows of a parcel are for which rank: a sender keeps its own."""
@@ -241,7 +304,12 @@ class Redistribution:
         return found
 
     def parcels(
-        self, memory: np.ndarray, parcels: Iterable[tuple[int, int]], begin: int, end: int
+        self,
+        memory: np.ndarray,
+        parcels: Iterable[tuple[int, int]],
+        begin: int,
+        end: int,
+        part: Part,
     ) -> Iterator[tuple[int, dict[int, slice], np.ndarray]]:
         """Divide memory of bytes into the parcels of (sender, group), which follow each other.
 
@@ -255,9 +323,10 @@ class Redistribution:
         filled = 0
         for sender, group in parcels:
             rows = self.rows(sender, group, begin, end)
+            images = self.images_of(sender, part)
             shape = (
-                max((part.stop for part in rows.values()), default=0),
-                self.images.counts[sender],
+                max((row.stop for row in rows.values()), default=0),
+                images.stop - images.start,
             )
             size = shape[0] * shape[1] * self.dtype.itemsize
             yield sender, rows, memory[filled : filled + size].view(self.dtype).reshape(shape)
@@ -294,9 +363,10 @@ class Redistribution:
         self,
         comm: MPI.Intracomm,
         images: np.ndarray,
-        positions: Positions,
+        positions: Columns,
         workspace: Workspace,
         out: np.ndarray | None = None,
+        name: str = "toSeries",
     ) -> Iterator[np.ndarray]:
         """Move the pixels, one block at a time. Collective: all ranks take all of their blocks.
 
@@ -306,12 +376,14 @@ class Redistribution:
         ----------
         images : (n, p) ndarray
             This rank's images, flattened.
-        positions : ascending ints
+        positions : Columns
             The pixels that are moved: number i of the redistribution is pixel positions[i].
         workspace : Workspace
             The provider of large arrays.
         out : (own pixels, images) ndarray, optional
             The array for the result; without it all blocks share one buffer.
+        name : str
+            What the ranks are doing, for messages.
 
         Yields
         ------
@@ -320,7 +392,7 @@ class Redistribution:
         """
         own, most = self.pixels.counts[comm.rank], max(self.pixels.counts)
         self.reserve()
-        with Together(comm, "toSeries"):
+        with Together(comm, name):
             shape = min(self.width, own), self.images.count
             block = workspace.empty(shape, self.dtype) if out is None else out
             buffers = self.buffers(comm.rank, most, workspace)
@@ -332,14 +404,14 @@ class Redistribution:
                 target = block[first : first + stop - start]
                 yield from self.turns(images, positions, begin, begin + self.width, target)
 
-        together = Together(comm, "toSeries")
+        together = Together(comm, name)
         for turn in move(together, turns(), buffers):
             if turn.last:
                 yield turn.block
         together.agree()
 
     def turns(
-        self, images: np.ndarray, positions: Positions, begin: int, end: int, block: np.ndarray
+        self, images: np.ndarray, positions: Columns, begin: int, end: int, block: np.ndarray
     ) -> Iterator[Turn]:
         """Yield the turns that move each rank's pixels number `begin` to `end`. Local.
 
@@ -354,7 +426,15 @@ class Redistribution:
         for first in range(begin, end, self.turn):
             last = min(end, first + self.turn)
             target = block[first - begin : last - begin]
-            yield Turn(self, _Images(images, positions), first, last, target, block, last == end)
+            for part in self._parts():
+                own = _Images(images[part[0] : part[1]], positions)
+                ended = last == end and part[1] >= max(self.images.counts)
+                yield Turn(self, own, first, last, target, block, ended, part)
+
+    def _parts(self) -> Iterator[Part]:
+        """Yield the numbers, in each rank's range, of the images of successive turns."""
+        for first in range(0, max(1, *self.images.counts), self.chunk):
+            yield first, first + self.chunk
 
 
 @dataclass
@@ -373,6 +453,8 @@ class Turn:
         The larger array of which `target` is a part.
     last : bool
         True if the block is complete with this turn.
+    part : (int, int)
+        The numbers of the images in the range of each rank.
     """
 
     plan: Redistribution
@@ -382,6 +464,7 @@ class Turn:
     target: np.ndarray
     block: np.ndarray
     last: bool
+    part: Part
     transfer: Transfer | None = field(default=None, init=False)
     # By holder, for the ranks of the group: the memory in which their parcels lie.
     memory: dict[int, np.ndarray] = field(default_factory=dict, init=False)
@@ -432,7 +515,7 @@ class _Mover:
             plan.segments.turn()
         others = plan.groups.others(own)
         to = [(own, group) for group in others]
-        sent = list(plan.parcels(self._send[half], to, turn.begin, turn.end))
+        sent = list(plan.parcels(self._send[half], to, turn.begin, turn.end, turn.part))
         with phase("exchange"):
             with self._together.attempt():
                 for _, rows, parcel in sent:
@@ -452,7 +535,7 @@ class _Mover:
         plan = turn.plan
         with phase("exchange", turn.target.nbytes):
             with together.attempt():
-                columns = turn.target[:, slice(*plan.images.bounds(own))]
+                columns = turn.target[:, plan.images_of(own, turn.part)]
                 turn.images.transpose(*plan.pixels_of(own, turn.begin, turn.end), columns)
                 self._poll(columns.nbytes)
                 _, rows, parcel = next(self._held(turn, own))
@@ -465,7 +548,7 @@ class _Mover:
                 for holder in turn.memory:
                     for sender, rows, parcel in self._held(turn, holder):
                         if sender != own:
-                            columns = turn.target[:, slice(*plan.images.bounds(sender))]
+                            columns = turn.target[:, plan.images_of(sender, turn.part)]
                             columns[:] = parcel[rows[own]]
                             self._poll(columns.nbytes)
             if plan.segments is not None and plan.messages:
@@ -490,7 +573,7 @@ class _Mover:
         group = groups.of(holder)
         senders = [holder, *groups.held(holder)]
         parcels = [(sender, group) for sender in senders]
-        return turn.plan.parcels(turn.memory[holder], parcels, turn.begin, turn.end)
+        return turn.plan.parcels(turn.memory[holder], parcels, turn.begin, turn.end, turn.part)
 
     def _pack(self, turn: Turn, rows: dict[int, slice], parcel: np.ndarray) -> None:
         """Transpose this rank's images into a parcel. Local."""

@@ -15,6 +15,7 @@ from ..core.text import quote
 from ..engine.arithmetic import Arithmetic as Step
 from ..engine.arithmetic import Cast, Clip, ElementWise
 from ..engine.chain import Chain
+from ..engine.derived import check_local
 from ..engine.pairs import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
 from ..engine.runner import Records
 from .base import ImageMethods, SeriesMethods
@@ -217,11 +218,7 @@ class Arithmetic(Collection):
         both = []
         for each in (self, other):
             before = each.records
-            if before.chain.source.collective:
-                raise ValueError(
-                    f"{name}: a {type(each).__name__} that toSeries has made must be in memory: "
-                    f"call its cache() first, or {name}() of the images before toSeries()"
-                )
+            check_local(before.chain.source, name)
             both.append(Records(self.session, before.kind, before.chain, before.inputs))
         source = PairSource(both[0], both[1], made)
         chain = Chain.whole(source)

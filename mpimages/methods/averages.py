@@ -11,6 +11,7 @@ from ..core.arguments import check_choice, check_flag, check_index, check_int, c
 from ..core.public import public
 from ..engine.bins import BinSource
 from ..engine.chain import Chain, Shape
+from ..engine.derived import check_local
 from ..engine.runner import Records
 from ..engine.selection import Settled, places_of
 from ..spmd import memory_limit
@@ -54,7 +55,7 @@ class Averages(ImageMethods):
         ValueError
             Where the images are fewer than n, or do not fill the last bin. After a `filter`, or an
             `apply` whose result is not declared, an action raises it: the number of bins is then
-            not known before.
+            not known before. Where the images are made of series or blocks and are not cached.
         OverflowError
             By the action, where 64 bits cannot hold a sum.
 
@@ -69,6 +70,7 @@ class Averages(ImageMethods):
         if remainder is not None:
             check_choice(remainder, "timeBin: remainder", ("drop",))
         before = self.records
+        check_local(before.chain.source, "timeBin")
         images = Records(self.session, before.kind, before.chain, before.inputs)
         source = BinSource(images, number, how, remainder is not None)
         if before.count is not None:

@@ -23,7 +23,7 @@ from ..engine.runner import Action, Records
 from ..engine.selection import Selection
 from ..engine.session import Session
 
-__all__ = ["ImageMethods", "PixelStep", "SeriesKind", "SeriesMethods"]
+__all__ = ["ImageMethods", "PixelStep", "SeriesKind", "SeriesMethods", "labels_of"]
 
 SeriesKind = TypeVar("SeriesKind", bound="SeriesMethods")
 
@@ -58,6 +58,16 @@ class ImageMethods(Collection):
         if size is not None:
             derived.metadata["pixelSize"] = step.pixel_size(tuple(size))
         return derived
+
+
+def labels_of(index: np.ndarray | None, images: Records | None, length: int) -> np.ndarray:
+    """The label of each of so many values: an index, or the keys of the images. Local."""
+    labels: Any = index
+    if labels is None and images is not None:
+        labels = images.keys
+    if labels is None or len(labels) != length:  # a function made series of another length
+        labels = range(length)
+    return np.array(labels, dtype=np.int64)
 
 
 @public
@@ -148,12 +158,7 @@ class SeriesMethods(Collection):
 
     def _labels(self, length: int) -> np.ndarray:
         """The label of each of so many values. Local."""
-        labels: Any = self._index
-        if labels is None and self._images is not None:
-            labels = self._images.keys
-        if labels is None or len(labels) != length:  # a function made series of another length
-            labels = range(length)
-        return np.array(labels, dtype=np.int64)
+        return labels_of(self._index, self._images, length)
 
     def _length(self) -> int | None:
         """How many values a series has after the steps. Local."""

@@ -46,6 +46,7 @@ def inputs(tsc, comm, tmp_path_factory):
         lines=tsc.loadImagesFromArray(np.repeat(recording(20, (4, 64), "int16"), 3, axis=1)),
         keys=volumes.keys(),
         series=series,
+        blocks=volumes.toBlocks((2, 2, 2)),
         times=volumes.toTimeSeries(),
         colorize=mpimages.Colorize,
         rainbow=mpimages.Colorize(),
@@ -188,6 +189,7 @@ def test_no_public_call_and_no_parameter_is_forgotten(owner):
         "View": {"keys"},
         "Series": {"series", "times"},
         "Colorize": {"colorize", "rainbow"},
+        "Blocks": {"blocks"},
     }[owner]
     names = {name for name in dir(kind) if not name.startswith("_")}
     if owner == "Series":

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpimages import ThunderContext, verify
-from mpimages.conversion.bands import FileBands
 from mpimages.conversion.planning import lay_out
 from mpimages.conversion.resume import Recorder
 from mpimages.core.partition import Partition
 from mpimages.core.ranges import Ranges
 from mpimages.engine.sources import FileSource
+from mpimages.exchange.bands import FileBands
 from mpimages.formats.output_names import PARTIAL_MARK, journal_file
 from mpimages.writers.output.journal import Journal, begin_job, read_job
 

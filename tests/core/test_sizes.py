@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from mpimages import verify
-from mpimages.conversion.bands import FileBands
 from mpimages.core.partition import Partition
+from mpimages.exchange.bands import FileBands
 from mpimages.exchange.redistribution import Redistribution
 
 from ..support.data import same_bits

@@ -366,6 +366,25 @@ SIGNALS = [
     np.zeros(6, object),
     np.ma.masked_equal(np.arange(6.0), 0),
 ]
+BLOCK = [
+    d.RUDE,
+    d.ODD,
+    "1",
+    b"1",
+    NAN,
+    True,
+    None,
+    {},
+    3,
+    (0, 0, 0.0),
+    (0, 0, True),
+    (d.RUDE, 0, 0),
+]
+BLOCKS = {
+    "size": ("size|dims", [*d.SIZE, (2, 2), (0, 1, 1), (NAN,) * 3, (2, 2, True), (d.RUDE,) * 3]),
+    "units": ("units", [*d.CHOICE, ""]),
+    "padding": ("padding", [*d.INDEX, None, (1, 1), (1, 1, -1), (1, 1, 0.5), (d.RUDE,) * 3]),
+}
 FUNC = {"func": ("func", d.FUNCTION)}
 PICTURE = [
     d.RUDE,
@@ -764,6 +783,29 @@ CALLS = [
         {"start": (0, 0, 0), "stop": (1, 1, 1)},
         {"start": ("range", [*PLACES, (1, 0, 0)]), "stop": ("range", [*PLACES, (1, 1, 0)])},
     ),
+    *(Call(on, "toBlocks", {"size": (2, 2, 2)}, BLOCKS) for on in ("volumes", "series")),
+    Call(
+        "volumes",
+        "mapAsSeries",
+        {"func": np.copy},
+        {
+            **FUNC,
+            "dtype": ("dtype", d.DTYPE),
+            "length": ("length|number of values|alike", [*d.COUNT, 5]),
+        },
+    ),
+    Call(
+        "blocks",
+        "apply",
+        {"func": np.copy},
+        {
+            **FUNC,
+            "length": ("length|number of times|alike", [*d.COUNT, 5]),
+            "dtype": ("dtype", d.DTYPE),
+        },
+    ),
+    Call("blocks", "get", {"key": (0, 0, 0)}, {"key": ("key", BLOCK)}),
+    Call("blocks", "__getitem__", {"key": (0, 0, 0)}, {"key": ("key|block", [*BLOCK, (1, 0, 0)])}),
     Call(
         "volumes",
         "meanByRegions",
@@ -853,7 +895,7 @@ CALLS = [
     ),
     *(
         Call(on, name, {"func": lambda *_: True}, FUNC)
-        for on in ("volumes", "series")
+        for on in ("volumes", "series", "blocks")
         for name in ("filter", "filterOnKeys")
     ),
     Call("keys", "take", {"n": 1}, {"n": ("take", [*d.INDEX, None])}),
@@ -1286,6 +1328,35 @@ PLAIN = {
         "stdev",
         "sum",
         "toArray",
+        "toImages",
+        "toTimeSeries",
+        "uncache",
+        "values",
+        "variance",
+    },
+    "Blocks": {
+        "blockShape",
+        "cache",
+        "count",
+        "dims",
+        "dtype",
+        "first",
+        "keys",
+        "max",
+        "mean",
+        "metadata",
+        "min",
+        "ndim",
+        "nimages",
+        "nrecords",
+        "shape",
+        "size",
+        "stats",
+        "stdev",
+        "sum",
+        "toArray",
+        "toImages",
+        "toSeries",
         "toTimeSeries",
         "uncache",
         "values",

@@ -123,6 +123,8 @@ def run(measured: Measured, comm: MPI.Intracomm, home: Path) -> None:
     measured("stdev", images.stdev)
     series = measured("toSeries().cache()", lambda: images.toSeries().cache())
     measured("Series.mean", series.mean)
+    measured("toBlocks().cache()", lambda: images.toBlocks((4, 4), padding=1).cache().uncache())
+    measured("Series.toImages().cache()", lambda: series.toImages().cache().uncache())
     measured("saveAsBinarySeries", lambda: images.saveAsBinarySeries(home / "series"))
     measured("saveAsHDF5", lambda: images.saveAsHDF5(home / "plain.h5"))
     if not isinstance(comm, counting.Alone):  # who would be missed: rank 0 stores all chunks

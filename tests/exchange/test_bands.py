@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from mpimages import FormatError
-from mpimages.conversion import bands
-from mpimages.conversion.bands import FileBands, MemoryBands
 from mpimages.core.workspace import Workspace
 from mpimages.engine.sources import FileSource, PathTable
+from mpimages.exchange import bands
+from mpimages.exchange.bands import FileBands, MemoryBands
 from mpimages.readers import Options, get
 from mpimages.readers.base import Handle, Header, Places
 

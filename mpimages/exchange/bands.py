@@ -22,13 +22,15 @@ from ..core.ranges import consecutive
 from ..core.timers import phase
 from ..core.workspace import Work, Workspace
 from ..engine.chain import Positions
+from ..engine.runner import Action
+from ..engine.selection import Selection
 from ..engine.sources import FileSource, PerThread
 from ..errors import FormatError
 from ..kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
 from ..kernels.transpose import transpose_each
 from ..readers.base import Handle
 
-__all__ = ["Bands", "FileBands", "MemoryBands"]
+__all__ = ["Bands", "FileBands", "MemoryBands", "survey"]
 
 # Bytes of volumes that are read and interleaved at once: they stay in the L2 cache.
 PIECE_BYTES = 1 << 20
@@ -304,6 +306,23 @@ class FileBands(_Shared):
         if failure is not None:
             status, image, number = failure
             _refuse(found.source.paths[int(files[image])], status, number)
+
+
+def survey(action: Action, images: Selection) -> FileBands | None:
+    """Locate this rank's images in their files. Collective.
+
+    Returns
+    -------
+    FileBands or None
+        None on all ranks if some images cannot be read in part.
+    """
+    comm, found = action.comm, None
+    together = action.together()
+    with together.attempt():
+        if isinstance(images.source, FileSource) and images.steps == ():
+            own = images.own(comm.rank)
+            found = FileBands.survey(images.source, own, action.session.workspace)
+    return found if together.agree(found is not None)[0] else None
 
 
 def _to_keep(found: _Survey) -> np.ndarray:
