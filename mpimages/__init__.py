@@ -25,6 +25,12 @@ if TYPE_CHECKING:
         LaunchError,
         RankError,
     )
+    from .factorization.ica import ICA
+    from .factorization.kmeans import KMeans, KMeansModel
+    from .factorization.nmf import NMF
+    from .factorization.pca import PCA
+    from .factorization.regression import LinearRegression, RegressionModel
+    from .factorization.svd import SVD
     from .images import Images
     from .registration.line_phase import LinePhase
     from .registration.model import RegistrationModel
@@ -38,13 +44,21 @@ __all__ = [
     "Dims",
     "FormatError",
     "GatherWarning",
+    "ICA",
     "Images",
     "Interrupted",
+    "KMeans",
+    "KMeansModel",
     "LaunchError",
     "LinePhase",
+    "LinearRegression",
+    "NMF",
+    "PCA",
     "RankError",
     "Registration",
     "RegistrationModel",
+    "RegressionModel",
+    "SVD",
     "Series",
     "ThunderContext",
     "TimeSeries",
@@ -61,13 +75,21 @@ _HOMES = {
     "Dims": "dims",
     "FormatError": "errors",
     "GatherWarning": "errors",
+    "ICA": "factorization.ica",
     "Images": "images",
     "Interrupted": "errors",
+    "KMeans": "factorization.kmeans",
+    "KMeansModel": "factorization.kmeans",
     "LaunchError": "errors",
     "LinePhase": "registration.line_phase",
+    "LinearRegression": "factorization.regression",
+    "NMF": "factorization.nmf",
+    "PCA": "factorization.pca",
     "RankError": "errors",
     "Registration": "registration.thunder",
     "RegistrationModel": "registration.model",
+    "RegressionModel": "factorization.regression",
+    "SVD": "factorization.svd",
     "Series": "series",
     "ThunderContext": "context",
     "TimeSeries": "series",
@@ -75,7 +97,17 @@ _HOMES = {
     "verify": "verification",
 }
 # Whose modules need MPI.
-_MPI_HOMES = {"context", "images", "series"}
+_MPI_HOMES = {
+    "context",
+    "factorization.ica",
+    "factorization.kmeans",
+    "factorization.nmf",
+    "factorization.pca",
+    "factorization.regression",
+    "factorization.svd",
+    "images",
+    "series",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,69 @@
+"""What models take, and how they give results as Series."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from ..collection import Collection
+from ..core.text import quote
+from ..engine.chain import Chain, Step
+from ..engine.runner import Action
+from ..engine.selection import Settled
+from ..engine.sources import MemorySource
+from ..methods.base import ImageMethods, SeriesMethods
+
+if TYPE_CHECKING:
+    from ..images import Images
+    from ..series import Series
+
+__all__ = ["Data", "as_series", "begin", "check_data", "entering", "kept", "then"]
+
+Data: TypeAlias = "Images | Series"
+
+
+def check_data(data: object, name: str) -> None:
+    """Raise TypeError unless `data` are Images or a Series. Local."""
+    if not isinstance(data, ImageMethods | SeriesMethods):
+        raise TypeError(f"{name}: data must be Images or a Series, got {quote(data)}")
+
+
+def entering(data: Collection, name: str) -> AbstractContextManager[None]:
+    """An action of a model on a collection: the ranks meet. Collective."""
+    return data.session.action(f"{type(data).__name__}, {name}")
+
+
+def begin(data: Data, name: str) -> tuple[Action, Settled, bool]:
+    """Settle a collection; tell whether its records are images. Collective."""
+    action, selection = data.records.begin(name, least=1)
+    return action, action.known(selection), isinstance(data, ImageMethods)
+
+
+def as_series(data: Data) -> Series:
+    """The collection itself, or the Series of its pixels. Local."""
+    return data.toSeries() if isinstance(data, ImageMethods) else data
+
+
+def then(series: Series, step: Step, width: int) -> Series:
+    """A Series with one more step, whose values are counted from 0. Local; lazy."""
+    from ..series import Series as Plain
+
+    return series._as(Plain, series.records.chain.then(step), np.arange(width))
+
+
+def kept(data: Data, records: Settled, rows: np.ndarray, action: Action) -> Series:
+    """A Series of rows that are in memory, for the pixels of a collection. Local."""
+    from ..core.partition import Partition
+    from ..series import Series as Plain
+
+    series = as_series(data)
+    if isinstance(data, ImageMethods):
+        count = int(np.prod(records.dims, dtype=np.int64))
+        partition, keys = Partition.balanced(count, action.comm.size), range(count)
+    else:
+        count, partition, keys = records.count, records.partition, records.keys
+    source = MemorySource(rows, rows.shape[1:], rows.dtype, partition)
+    source.number = records.source.number
+    return series._as(Plain, Chain(source, range(count), keys), np.arange(rows.shape[1]))
