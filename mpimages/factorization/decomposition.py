@@ -113,7 +113,16 @@ def _direct(matrix: PixelMatrix, k: int, center: bool) -> Decomposition:
     matrix.measure()
     total, sums = exact_gram(matrix, count)
     found: tuple[np.ndarray, np.ndarray, np.ndarray] = from_rank(
-        action.comm, 0, action.name, _of_gram, total, sums, count, matrix.unit, k, center,
+        action.comm,
+        0,
+        action.name,
+        _of_gram,
+        total,
+        sums,
+        count,
+        matrix.unit,
+        k,
+        center,
         action.name,
     )
     return Decomposition(*found)
@@ -147,8 +156,7 @@ def _of_gram(
         for i in range(len(found)):  # in integers: nothing cancels
             row = total.integers(i)
             found[i, i:] = [
-                (count * a - whole[i] * b) / count
-                for a, b in zip(row[i:], whole[i:], strict=True)
+                (count * a - whole[i] * b) / count for a, b in zip(row[i:], whole[i:], strict=True)
             ]
             found[i:, i] = found[i, i:]
     values, vectors = np.linalg.eigh(found)
@@ -208,21 +216,12 @@ def _of_images(
         del weights
     rows, rounded = _to_pixels(matrix, small_basis(action, projected), mean)
     s, v, mixing = from_rank(
-        action.comm,
-        0,
-        action.name,
-        _of_range,
-        gram(action, rows),
-        rounded.matrix,
-        k,
-        action.name,
+        action.comm, 0, action.name, _of_range, gram(action, rows), rounded.matrix, k, action.name
     )
     return Decomposition(s, v, mean, combine(rows, mixing).copy())
 
 
-def _to_times(
-    matrix: PixelMatrix, weights: Weights, center: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _to_times(matrix: PixelMatrix, weights: Weights, center: bool) -> tuple[np.ndarray, np.ndarray]:
     """(A - mean)ᵀ weights, and the mean. Collective."""
     projected, sums = matrix.to_times(weights)
     if not center:
@@ -275,4 +274,3 @@ def _of_range(
     v = np.ascontiguousarray((range_ @ mixing).T)
     sign = turned(v)
     return s, v * sign[:, None], mixing * (sign / s)
-

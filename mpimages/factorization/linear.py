@@ -13,7 +13,19 @@ from ..spmd.agreement import from_rank
 from ..spmd.collectives import allreduce
 from .products import DATA, LIMB, ExactSum, Weights, gram_into, in_order
 
-__all__ = ["LEAST", "basis", "column_means", "column_sums", "combine", "few", "gram", "gram_of", "small_basis", "turned"]
+__all__ = [
+    "LEAST",
+    "basis",
+    "column_means",
+    "column_sums",
+    "combine",
+    "few",
+    "gram",
+    "gram_of",
+    "in_pieces",
+    "small_basis",
+    "turned",
+]
 
 # Singular values below this part of the largest are not told from zero.
 LEAST = 2.0**-20
@@ -84,6 +96,13 @@ def combine(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return rows[:, :columns]
 
 
+def in_pieces(rows: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
+    """Set out to rows @ matrix. Local; the same bits everywhere."""
+    step = max(1, PIECE // max(1, rows.shape[1]))
+    for a in range(0, len(rows), step):
+        out[a : a + step] = in_order(rows[a : a + step], matrix)
+
+
 def basis(action: Action, rows: np.ndarray, least: int) -> Weights:
     """An orthonormal basis of the columns of distributed rows, as weights, in their memory.
 
@@ -105,9 +124,8 @@ def basis(action: Action, rows: np.ndarray, least: int) -> Weights:
 
 def few(name: str, found: int, least: int) -> str:
     """The message where data have fewer components than are asked for."""
-    return (
-        f"{name}: k={least}, but only {found} singular values exceed 1e-6 of the largest; "
-        + (f"take k={found}" if found else "the data are constant")
+    return f"{name}: k={least}, but only {found} singular values exceed 1e-6 of the largest; " + (
+        f"take k={found}" if found else "the data are constant"
     )
 
 
@@ -125,9 +143,7 @@ def _whitening(found: np.ndarray) -> np.ndarray:
 
 def small_basis(action: Action, matrix: np.ndarray) -> np.ndarray:
     """An orthonormal basis of the columns of a matrix that every rank has. Collective."""
-    found: np.ndarray = from_rank(
-        action.comm, 0, action.name, lambda: np.linalg.qr(matrix)[0]
-    )
+    found: np.ndarray = from_rank(action.comm, 0, action.name, lambda: np.linalg.qr(matrix)[0])
     return found
 
 

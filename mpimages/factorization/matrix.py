@@ -9,7 +9,7 @@ and sums over times need no merging; nothing of the size of the pixels is there 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from mpi4py import MPI
@@ -22,6 +22,7 @@ from ..spmd.agreement import allgather_rows
 from ..spmd.collectives import allreduce
 from ..statistics.passes import statistics
 from .products import (
+    DATA,
     LIMB,
     ExactSum,
     Weights,
@@ -39,10 +40,14 @@ __all__ = ["PixelMatrix", "mean_series"]
 
 # A rank's images of a round: at most so many bytes, and this part of the budget.
 ROUND_BYTES, ROUND_PART = 32 << 20, 16
-# Values that are made float64 at once.
+# Values that are made float64 at once: they stay in the cache.
 PIECE = 1 << 17
-# Partial sums that are added up in int64 before they go into an exact sum.
-HELD = 256
+# Values of a record that are looked at in one go, and records.
+RUN, ROWS = 1 << 12, 1 << 12
+# Times of a piece of a block whose series lie in memory one after the other, and of images.
+TIMES, IMAGES = 1 << 10, 1 << 7
+# Products below 2^53 that int64 adds up.
+HELD = 1 << 10
 
 Consume = Callable[[slice, np.ndarray, np.ndarray], None]
 
@@ -75,9 +80,7 @@ class PixelMatrix:
         self.comm = action.comm
         values, count = math.prod(records.dims), records.count
         self.shape = (values, count) if images else (count, values)
-        self.pixels = (
-            Partition.balanced(values, self.comm.size) if images else records.partition
-        )
+        self.pixels = Partition.balanced(values, self.comm.size) if images else records.partition
         self.small = is_small(records.dtype)
         self.unit = 0
 
@@ -85,6 +88,17 @@ class PixelMatrix:
     def own(self) -> int:
         """The number of this rank's pixels."""
         return self.pixels.counts[self.comm.rank]
+
+    @property
+    def largest_exponent(self) -> int:
+        """An e for which no value exceeds 2^e."""
+        return 16 if self.small else self.unit + DATA
+
+    def pieces(self, batch: np.ndarray) -> Iterator[np.ndarray]:
+        """Cut series, so that what is computed of a piece stays in the cache. Local."""
+        step = max(1, PIECE // max(1, batch.shape[1]))
+        for a in range(0, len(batch), step):
+            yield batch[a : a + step]
 
     # -- passes --------------------------------------------------------------------------------
 
@@ -111,19 +125,12 @@ class PixelMatrix:
         largest = np.zeros(1)
 
         def multiply(first: int, batch: np.ndarray) -> None:
-            rows = batch.reshape(len(batch), width)
-            self._see(rows, largest)
-            into = out[first - start : first - start + len(rows)]
-            units = record_units(rows)
-            step = max(1, PIECE // max(columns, len(rows)))
-            low, high = np.zeros_like(into), np.zeros_like(into)
-            for a in range(0, width, step):
-                wanted = signs(seed, a, min(a + step, width), columns)
-                if self.images:
-                    wanted = np.concatenate([wanted, np.ones((len(wanted), 1))], 1)
-                for part, shift in split(rows[:, a : a + step], units):
-                    (high if shift else low)[...] += part @ wanted
-            np.ldexp(high * 2.0**LIMB + low, units, out=into)
+            flat = batch.reshape(len(batch), width)
+            for a in range(0, len(flat), ROWS):
+                rows = flat[a : a + ROWS]
+                self._see(rows, largest)
+                begin = first - start + a
+                self._signed(rows, out[begin : begin + len(rows)], columns, seed)
 
         self.action.stream(self.records, multiply, (columns, seed))
         self._know(largest)
@@ -131,6 +138,21 @@ class PixelMatrix:
             return out, np.empty(0)
         everything = allgather_rows(self.comm, out, self.records.partition)
         return np.ascontiguousarray(everything[:, :-1]), everything[:, -1].copy()
+
+    def _signed(self, rows: np.ndarray, out: np.ndarray, columns: int, seed: int) -> None:
+        """Multiply records by random signs, and images by ones, too. Local."""
+        units, width = record_units(rows), rows.shape[1]
+        low, high = np.zeros_like(out), np.zeros_like(out)
+        for a in range(0, width, RUN):
+            wanted = signs(seed, a, min(a + RUN, width), columns)
+            if self.images:
+                wanted = np.concatenate([wanted, np.ones((len(wanted), 1))], 1)
+            step = PIECE // len(wanted)
+            for i in range(0, len(rows), step):
+                piece = slice(i, i + step)
+                for part, shift in split(rows[piece, a : a + RUN], units[piece]):
+                    (high if shift else low)[piece] += part @ wanted
+        np.ldexp(high * 2.0**LIMB + low, units, out=out)
 
     def measure(self) -> None:
         """Find the largest value, where the data are no small integers. Collective.
@@ -166,27 +188,30 @@ class PixelMatrix:
         (times, columns) and (times,) ndarray
             On every rank; the second are the sums over the pixels.
         """
-        columns = weights.whole.shape[1]
-        total = ExactSum((self.shape[1], columns + 1))
-        bits = data_bits(self.records.dtype) + weights.bits
+        shape = self.shape[1], weights.whole.shape[1] + 1
+        total, bits = ExactSum(shape), data_bits(self.records.dtype) + weights.bits
+        held = {shift: np.zeros(shape, np.int64) for shift in self._shifts}
+        number = 0
+
+        def flush() -> None:
+            nonlocal number
+            number = 0
+            for shift, sums in held.items():
+                total.add(sums, shift)
+                sums[...] = 0
 
         def add(rows: slice, at: np.ndarray, block: np.ndarray) -> None:
-            held: dict[int, np.ndarray] = {}
-            step, number = max(1, PIECE // max(1, block.shape[1])), 0
-            for a in range(0, len(block), step):
-                piece = weights.whole[rows][a : a + step]
-                wanted = np.concatenate([piece, np.ones((len(piece), 1))], 1)
-                for limb, shift in split(block[a : a + step], self.unit):
-                    for part in partial_products(limb.T, wanted, bits):
-                        kept = held.setdefault(shift, np.zeros(part.shape, np.int64))
-                        kept += part.astype(np.int64)
-                number += 1
-                if number % HELD == 0 or a + step >= len(block):
-                    for shift, kept in held.items():
-                        total.add(kept, shift, at)
-                    held.clear()
+            nonlocal number
+            wanted = np.concatenate([weights.whole[rows], np.ones((len(block), 1))], 1)
+            for limb, shift in split(block, self.unit):
+                for part in partial_products(limb.T, wanted, bits):
+                    held[shift][at] += part.astype(np.int64)
+                    number += 1
+            if number >= HELD // 2:
+                flush()
 
         self._blocks(add, (weights.scale, "times"))
+        flush()
         found = total.merge(self.comm).values()
         scale = np.append(weights.scale, 0) + self.unit
         found = np.ldexp(found, scale)
@@ -204,18 +229,13 @@ class PixelMatrix:
         weights = Weights.of(matrix, least_bits(self.records.dtype, self.shape[1]))
         shape = self.own, matrix.shape[1]
         bits = data_bits(self.records.dtype) + weights.bits
-        sums = {
-            shift: np.zeros(shape, np.int64) for shift in ((0,) if self.small else (0, LIMB))
-        }
+        sums = {shift: np.zeros(shape, np.int64) for shift in self._shifts}
 
         def add(rows: slice, at: np.ndarray, block: np.ndarray) -> None:
             wanted = weights.whole[at]
-            step = max(1, PIECE // max(1, block.shape[1]))
-            for a in range(0, len(block), step):
-                into = slice(rows.start + a, min(rows.start + a + step, rows.stop))
-                for limb, shift in split(block[a : a + step], self.unit):
-                    for part in partial_products(limb, wanted, bits):
-                        sums[shift][into] += part.astype(np.int64)
+            for limb, shift in split(block, self.unit):
+                for part in partial_products(limb, wanted, bits):
+                    sums[shift][rows] += part.astype(np.int64)
 
         self._blocks(add, (weights.scale, "pixels"))
         # The sums become floats where they are, so that no more memory is needed.
@@ -232,25 +252,40 @@ class PixelMatrix:
 
     # -- blocks --------------------------------------------------------------------------------
 
+    @property
+    def _shifts(self) -> tuple[int, ...]:
+        """By how many bits the limbs of the data are shifted."""
+        return (0,) if self.small else (0, LIMB)
+
     def _blocks(self, consume: Consume, given: object) -> None:
-        """Call consume(own pixels, times, block) for blocks of pixels × times. Collective."""
+        """Call consume(own pixels, times, block) for pieces of pixels × times. Collective."""
         every = np.arange(self.shape[1])
+
+        def series(first: int, batch: np.ndarray) -> None:
+            begin = first - self.records.partition.bounds(self.comm.rank)[0]
+            self._cut(begin, every, batch, consume, TIMES)
+
+        def images(first: int, batch: np.ndarray) -> None:
+            flat = batch.reshape(len(batch), self.shape[0])
+            self._cut(0, every[first : first + len(flat)], flat.T, consume, IMAGES)
+
         if not self.images:
-            start = self.records.partition.bounds(self.comm.rank)[0]
-
-            def rows(first: int, batch: np.ndarray) -> None:
-                consume(slice(first - start, first - start + len(batch)), every, batch)
-
-            self.action.stream(self.records, rows, given)
+            self.action.stream(self.records, series, given)
         elif self.comm.size == 1:
-
-            def columns(first: int, batch: np.ndarray) -> None:
-                flat = batch.reshape(len(batch), self.shape[0])
-                consume(slice(0, self.shape[0]), every[first : first + len(flat)], flat.T)
-
-            self.action.stream(self.records, columns, given)
+            self.action.stream(self.records, images, given)
         else:
             self._exchange(consume)
+
+    def _cut(
+        self, first: int, at: np.ndarray, block: np.ndarray, consume: Consume, width: int
+    ) -> None:
+        """Hand a block on in pieces that stay in the cache. Local."""
+        for j in range(0, block.shape[1], width):
+            times = at[j : j + width]
+            step = PIECE // len(times)
+            for i in range(0, len(block), step):
+                piece = block[i : i + step, j : j + width]
+                consume(slice(first + i, first + i + len(piece)), times, piece)
 
     def _exchange(self, consume: Consume) -> None:
         """The own pixels of all images, in rounds of a few images of each rank. Collective."""
@@ -271,16 +306,12 @@ class PixelMatrix:
             flat = np.empty((0, 0))
             with action.together():
                 flat = np.ascontiguousarray(block).reshape(len(block), self.shape[0])
-            plan = Redistribution(
-                some.partition, self.pixels, some.dtype, limit, session.segments
-            )
+            plan = Redistribution(some.partition, self.pixels, some.dtype, limit, session.segments)
             together, first = action.together(), 0
-            for moved in plan.execute(
-                self.comm, flat, range(self.shape[0]), session.workspace
-            ):
+            for moved in plan.execute(self.comm, flat, range(self.shape[0]), session.workspace):
                 with together.attempt():
                     if not together.failed:
-                        consume(slice(first, first + len(moved)), at, moved)
+                        self._cut(first, at, moved, consume, TIMES)
                 first += len(moved)
             together.agree()
 

@@ -109,17 +109,13 @@ def decomposed(
         data = as_series(data)
     with entering(data, name):
         action, records, images = begin(data, name)
-        found = decompose(
-            action, records, images, k, method, power, check_seed(seed), center
-        )
+        found = decompose(action, records, images, k, method, power, check_seed(seed), center)
         if found.u is not None:
             return found, kept(data, records, found.u, action)
         return found, projected(data, name, found.v, found.s, found.mean)
 
 
-def projected(
-    data: Any, name: str, v: np.ndarray, s: np.ndarray, mean: np.ndarray
-) -> Series:
+def projected(data: Any, name: str, v: np.ndarray, s: np.ndarray, mean: np.ndarray) -> Series:
     """(A - mean) vᵀ / s, a lazy Series. Local."""
     from .products import DATA, Weights, times
     from .steps import Times
@@ -127,4 +123,3 @@ def projected(
     matrix = v.T / s
     added = -times(mean[None], Weights.of(matrix, DATA))[0]
     return then(as_series(data), Times(name, matrix, added), len(s))
-
