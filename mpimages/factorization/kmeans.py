@@ -54,7 +54,8 @@ class KMeansModel:
         -------
         Series of one int64, or (n,) int64 ndarray; an array of no axes for one series
         """
-        return self._apply(data, "KMeansModel.predict", False)
+        found: Series | np.ndarray = self._apply(data, "KMeansModel.predict", False)
+        return found
 
     def similarity(self, data: Data | np.ndarray) -> Series | np.ndarray:
         """The correlation of each series with its nearest center. Collective; lazy.
@@ -65,7 +66,8 @@ class KMeansModel:
         -------
         Series of one float64, or (n,) ndarray
         """
-        return self._apply(data, "KMeansModel.similarity", True)
+        found: Series | np.ndarray = self._apply(data, "KMeansModel.similarity", True)
+        return found
 
     def _apply(self, data: Any, name: str, similar: bool) -> Any:
         from .steps import Nearest
@@ -99,9 +101,9 @@ class KMeans:
     Notes
     -----
     The iterations are those of S. P. Lloyd, IEEE Trans. Inf. Theory 28, 1982; the first centers are
-    chosen among a sample of 200 + 20 k series by k-means++ (D. Arthur, S. Vassilvitskii, SODA 2007).
-    The center of a cluster that has lost all of its series stays. Sums are exact, of data as of
-    `SVD`.
+    chosen among a sample of 200 + 20 k series by k-means++ (D. Arthur, S. Vassilvitskii, SODA
+    2007). The center of a cluster that has lost all of its series stays. Sums are exact, of data
+    as of `SVD`.
     """
 
     def __init__(self, k: int, maxIterations: int = 20, tol: float = 0.0001, seed: int = 0) -> None:

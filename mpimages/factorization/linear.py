@@ -67,19 +67,22 @@ def gram(action: Action, rows: np.ndarray, other: np.ndarray | None = None) -> n
         Weights.of(each[:0], DATA, most).scale for each, most in zip(both, largest, strict=True)
     ]
     found: np.ndarray = total.merge(action.comm).values()
-    return np.ldexp(found, scales[0][:, None] + scales[-1])
+    product: np.ndarray = np.ldexp(found, scales[0][:, None] + scales[-1])
+    return product
 
 
 def gram_of(action: Action, weights: Weights) -> np.ndarray:
     """The Gramian of weights of the pixels. Collective."""
     found = gram(action, weights.whole)
-    return np.ldexp(found, weights.scale[:, None] + weights.scale)
+    product: np.ndarray = np.ldexp(found, weights.scale[:, None] + weights.scale)
+    return product
 
 
 def column_sums(action: Action, weights: Weights) -> np.ndarray:
     """The sum of each column of weights of the pixels. Collective."""
     sums = gram(action, weights.whole, np.ones((len(weights.whole), 1)))
-    return np.ldexp(sums[:, 0], weights.scale)
+    scaled: np.ndarray = np.ldexp(sums[:, 0], weights.scale)
+    return scaled
 
 
 def column_means(action: Action, rows: np.ndarray, count: int) -> np.ndarray:

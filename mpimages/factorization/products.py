@@ -211,9 +211,9 @@ class ExactSum:
         whole = values.astype(np.int64)
         first, bits = divmod(shift, WORD)
         low, high = (whole & MASK) << bits, (whole >> WORD) << bits
-        self.words[first][where] += low & MASK  # type: ignore[index]
-        self.words[first + 1][where] += (low >> WORD) + (high & MASK)  # type: ignore[index]
-        self.words[first + 2][where] += high >> WORD  # type: ignore[index]
+        self.words[first][where] += low & MASK
+        self.words[first + 1][where] += (low >> WORD) + (high & MASK)
+        self.words[first + 2][where] += high >> WORD
 
     def merge(self, comm: MPI.Intracomm) -> ExactSum:
         """Add the sums of all ranks, on every rank. Collective."""
@@ -230,16 +230,20 @@ class ExactSum:
     def values(self) -> np.ndarray:
         """The sums as float64."""
         self._carry()
-        found = self.words[-1].astype(np.float64)
+        found: np.ndarray = self.words[-1].astype(np.float64)
         for i in range(WORDS - 2, -1, -1):
-            found = found * 2.0**WORD + self.words[i]
+            found *= 2.0**WORD
+            found += self.words[i]
         return found
 
     def integers(self, row: int) -> list[int]:
         """One row of the sums, as Python's integers."""
         self._carry()
         words = [self.words[i, row].reshape(-1).tolist() for i in range(WORDS)]
-        return [sum(word << (WORD * i) for i, word in enumerate(each)) for each in zip(*words)]
+        return [
+            sum(word << (WORD * i) for i, word in enumerate(each))
+            for each in zip(*words, strict=True)
+        ]
 
 
 def least_bits(dtype: np.dtype, count: int) -> int:

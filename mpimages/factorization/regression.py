@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,11 @@ class _Prepared:
 
     def of(self, design: np.ndarray) -> np.ndarray:
         """The columns that the coefficients belong to. Local."""
-        columns = (design - self.center) / self.scale
+        columns: np.ndarray = (design - self.center) / self.scale
         if not self.intercept:
             return columns
-        return np.column_stack([np.ones(len(columns)), columns])
+        found: np.ndarray = np.column_stack([np.ones(len(columns)), columns])
+        return found
 
 
 @public
@@ -117,7 +119,7 @@ class LinearRegression:
             prepared: _Prepared = from_rank(
                 series.session.comm, 0, "LinearRegression.fit", self._prepare, design, given=given
             )
-        return RegressionModel._made(series, self.algorithm, prepared)
+        return RegressionModel(series, self.algorithm, prepared)
 
     def _prepare(self, design: np.ndarray) -> _Prepared:
         """All that needs no data, on one rank: on another processor last bits may differ. Local."""
@@ -162,24 +164,16 @@ class RegressionModel:
 
     _made_by = "LinearRegression.fit"
 
-    def __init__(self) -> None:
-        raise TypeError(f"RegressionModel cannot be made by itself: use {self._made_by}")
+    __signature__ = inspect.Signature()  # help() shows no arguments that are not for users
 
-    @classmethod
-    def _made(cls, series: Series, algorithm: str, prepared: _Prepared) -> RegressionModel:
+    def __init__(self, series: Series, algorithm: str, prepared: _Prepared) -> None:
         from .steps import Fitted, Times
 
-        model = cls.__new__(cls)
-        model.algorithm, model._prepared = algorithm, prepared
+        self.algorithm = algorithm
+        self._prepared = prepared
         name, inverse = "LinearRegression.fit", prepared.inverse
-        model.coeffs = then(series, Times(name, inverse), inverse.shape[1])
-        model.stats = then(series, Fitted(name, inverse, prepared.design), 1)
-        return model
-
-    algorithm: str
-    coeffs: Series
-    stats: Series
-    _prepared: _Prepared
+        self.coeffs = then(series, Times(name, inverse), inverse.shape[1])
+        self.stats = then(series, Fitted(name, inverse, prepared.design), 1)
 
     @property
     def betas(self) -> Series:

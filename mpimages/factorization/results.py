@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ..collection import Collection
+from ..core.partition import Partition
 from ..core.text import quote
-from ..engine.chain import Chain, Step
+from ..engine.chain import Chain, Positions, Step
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..engine.sources import MemorySource
@@ -32,7 +33,7 @@ def check_data(data: object, name: str) -> None:
 
 def entering(data: Collection, name: str) -> AbstractContextManager[None]:
     """An action of a model on a collection: the ranks meet. Collective."""
-    return data.session.action(f"{type(data).__name__}, {name}")
+    return data.session.action(f"{name} of {type(data).__name__}")
 
 
 def begin(data: Data, name: str) -> tuple[Action, Settled, bool]:
@@ -48,22 +49,28 @@ def as_series(data: Data) -> Series:
 
 def then(series: Series, step: Step, width: int) -> Series:
     """A Series with one more step, whose values are counted from 0. Local; lazy."""
-    from ..series import Series as Plain
-
-    return series._as(Plain, series.records.chain.then(step), np.arange(width))
+    return _on(series, series.records.chain.then(step), width)
 
 
 def kept(data: Data, records: Settled, rows: np.ndarray, action: Action) -> Series:
     """A Series of rows that are in memory, for the pixels of a collection. Local."""
-    from ..core.partition import Partition
-    from ..series import Series as Plain
-
     series = as_series(data)
+    keys: Positions
     if isinstance(data, ImageMethods):
         count = int(np.prod(records.dims, dtype=np.int64))
-        partition, keys = Partition.balanced(count, action.comm.size), range(count)
+        keys = range(count)
+        partition = Partition.balanced(count, action.comm.size)
     else:
-        count, partition, keys = records.count, records.partition, records.keys
+        keys = records.keys
+        count, partition = records.count, records.partition
     source = MemorySource(rows, rows.shape[1:], rows.dtype, partition)
     source.number = records.source.number
-    return series._as(Plain, Chain(source, range(count), keys), np.arange(rows.shape[1]))
+    return _on(series, Chain(source, range(count), keys), rows.shape[1])
+
+
+def _on(series: Series, chain: Chain, width: int) -> Series:
+    """A Series of the same pixels on another chain. Local."""
+    from ..series import Series as Plain
+
+    # What users see of a collection has no such method.
+    return series._as(Plain, chain, np.arange(width))  # noqa: SLF001

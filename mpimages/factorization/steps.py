@@ -92,13 +92,14 @@ class Nearest:
 
     def run(self, keys: Keys, batch: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", over="ignore"):
-            nearest = (self._half - times(batch, self._weights)).argmin(1)[:, None]
+            nearest: np.ndarray = (self._half - times(batch, self._weights)).argmin(1)[:, None]
             if not self.similar:
                 return nearest
             products = np.take_along_axis(times(batch, self._shapes), nearest, 1)[:, 0]
             lengths = statistic_rows("stdev", batch) * np.sqrt(batch.shape[1])
             found = np.where(lengths > 0, products / np.where(lengths > 0, lengths, 1), 0.0)
-        return np.clip(found, -1, 1)[:, None]
+        clipped: np.ndarray = np.clip(found, -1, 1)
+        return clipped[:, None]
 
 
 def _standard(row: np.ndarray) -> np.ndarray:
@@ -106,7 +107,8 @@ def _standard(row: np.ndarray) -> np.ndarray:
     values = row.tolist()
     centered = row - sum(values) / len(values)
     length = np.sqrt(sum((centered * centered).tolist()))
-    return centered / length if length > 0 else np.zeros_like(row)
+    shape: np.ndarray = centered / length if length > 0 else np.zeros_like(row)
+    return shape
 
 
 class Fitted:
