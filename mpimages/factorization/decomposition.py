@@ -93,7 +93,7 @@ def decompose(
         method = "direct" if not images and matrix.shape[1] < DIRECT else "randomized"
     if method == "direct":
         return _direct(matrix, k, center)
-    columns = min(k + MORE, *matrix.shape)
+    columns = k + MORE  # of few pixels or times, too: a small matrix of signs may be singular
     matrix.check_fits(columns)
     find = _of_images if images else _of_series
     return find(matrix, k, columns, power, seed, center)

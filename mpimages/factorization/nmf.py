@@ -94,21 +94,18 @@ class NMF:
         with entering(series, "NMF.fit"):
             action, records, _ = begin(series, "NMF.fit")
             matrix = PixelMatrix(action, records, images=False)
-            h = self._begin(action, matrix)
+            h, inverse = self._begin(action, matrix)
             matrix.measure()
-            self.hConvergence = []
-            while len(self.hConvergence) < self.maxIter:
-                h, change = _improve(action, matrix, h)
-                self.hConvergence.append(change)
-                if change <= self.tol:
-                    break
-            self.h = h
-            inverse = _inverse(action, h)
+            changes: list[float] = []
+            while not changes or (len(changes) < self.maxIter and changes[-1] > self.tol):
+                h, inverse, change = _improve(action, matrix, h, inverse)
+                changes.append(change)
+            self.h, self.hConvergence = h, changes
         self.w = then(series, Times("NMF.fit", inverse, positive=True), self.k)
         return self
 
-    def _begin(self, action: Action, matrix: PixelMatrix) -> np.ndarray:
-        """What h begins with. Collective."""
+    def _begin(self, action: Action, matrix: PixelMatrix) -> tuple[np.ndarray, np.ndarray]:
+        """What h begins with, and its pseudoinverse. Collective."""
         from ..spmd.agreement import from_rank
 
         length = matrix.shape[1]
@@ -120,10 +117,11 @@ class NMF:
         if self.h0 is not None and self.h0.shape[1] != length:
             raise ValueError(f"NMF.fit: h0 has {self.h0.shape[1]} columns, the data {length} times")
 
-        def start() -> np.ndarray:
-            if self.h0 is not None:
-                return self.h0
-            return np.random.default_rng(self.seed % 2**64).random((self.k, length))
+        def start() -> tuple[np.ndarray, np.ndarray]:
+            h = self.h0
+            if h is None:
+                h = np.random.default_rng(self.seed % 2**64).random((self.k, length))
+            return h, np.linalg.pinv(h)
 
         given = self.k, self.maxIter, self.tol, self.seed
         return from_rank(action.comm, 0, action.name, start, given=given)
@@ -139,20 +137,13 @@ def _check_start(h0: object, k: int) -> np.ndarray:
     return h0.astype(np.float64)
 
 
-def _inverse(action: Action, h: np.ndarray) -> np.ndarray:
-    """The pseudoinverse of h, (T, k). Collective."""
-    from ..spmd.agreement import from_rank
-
-    found: np.ndarray = from_rank(action.comm, 0, action.name, np.linalg.pinv, h)
-    return found
-
-
-def _improve(action: Action, matrix: PixelMatrix, h: np.ndarray) -> tuple[np.ndarray, float]:
-    """One iteration, a pass: the next h, and by how much it differs. Collective."""
+def _improve(
+    action: Action, matrix: PixelMatrix, h: np.ndarray, inverse: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """One iteration, a pass: the next h, its pseudoinverse, and its change. Collective."""
     from ..spmd.agreement import from_rank
     from .products import DATA, LIMB, ExactSum, Weights, data_bits, gram_into, split, times
 
-    inverse = _inverse(action, h)
     factor = Weights.of(inverse, DATA)
     # No value of w exceeds the largest of the data times the sum of a column.
     bound = np.ldexp(np.abs(inverse).sum(0), matrix.largest_exponent)
@@ -174,7 +165,9 @@ def _improve(action: Action, matrix: PixelMatrix, h: np.ndarray) -> tuple[np.nda
     return from_rank(action.comm, 0, action.name, _next, gram, found, h)
 
 
-def _next(gram: np.ndarray, found: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, float]:
+def _next(
+    gram: np.ndarray, found: np.ndarray, before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
     h = np.maximum(np.linalg.pinv(gram, hermitian=True) @ found, 0)
     h /= np.maximum(np.linalg.norm(h, axis=1), LEAST_NORM)[:, None]
-    return h, float(np.linalg.norm(h - before))
+    return h, np.linalg.pinv(h), float(np.linalg.norm(h - before))

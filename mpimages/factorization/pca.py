@@ -96,4 +96,9 @@ class PCA:
         with entering(data, "PCA.transform"):
             action, records, images = begin(data, "PCA.transform")
             mean = mean_series(action, records, images)
+            if len(mean) != self.comps.shape[1]:
+                raise ValueError(
+                    f"PCA.transform: the components have {self.comps.shape[1]} values, the data "
+                    f"{len(mean)} times"
+                )
         return projected(data, "PCA.transform", self.comps, self.latent, mean)

@@ -72,5 +72,6 @@ def _on(series: Series, chain: Chain, width: int) -> Series:
     """A Series of the same pixels on another chain. Local."""
     from ..series import Series as Plain
 
+    _ = chain.dims  # a step that does not fit is refused now
     # What users see of a collection has no such method.
     return series._as(Plain, chain, np.arange(width))  # noqa: SLF001
