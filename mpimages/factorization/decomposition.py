@@ -105,7 +105,7 @@ def decompose(
 def _direct(matrix: PixelMatrix, k: int, center: bool) -> Decomposition:
     action, (count, length) = matrix.action, matrix.shape
     memory_limit.check_fits(
-        8 * 8 * length**2,
+        8 * 12 * length**2,
         action.memory,
         f"{action.name} by a Gramian of {length} × {length}",
         "take method='randomized', or give the context more with memory=",
@@ -218,7 +218,10 @@ def _of_images(
     s, v, mixing = from_rank(
         action.comm, 0, action.name, _of_range, gram(action, rows), rounded.matrix, k, action.name
     )
-    return Decomposition(s, v, mean, combine(rows, mixing).copy())
+    u = rows
+    with action.together():
+        u = combine(rows, mixing).copy()
+    return Decomposition(s, v, mean, u)
 
 
 def _to_times(matrix: PixelMatrix, weights: Weights, center: bool) -> tuple[np.ndarray, np.ndarray]:

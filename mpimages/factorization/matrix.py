@@ -121,8 +121,9 @@ class PixelMatrix:
         """
         start, stop = self.records.partition.bounds(self.comm.rank)
         width = math.prod(self.records.dims)
-        out = np.zeros((stop - start, columns + self.images))
-        largest = np.zeros(1)
+        out, largest = np.empty((0, 0)), np.zeros(1)
+        with self.action.together():
+            out = np.empty((stop - start, columns + self.images))
 
         def multiply(first: int, batch: np.ndarray) -> None:
             flat = batch.reshape(len(batch), width)
@@ -229,7 +230,9 @@ class PixelMatrix:
         weights = Weights.of(matrix, least_bits(self.records.dtype, self.shape[1]))
         shape = self.own, matrix.shape[1]
         bits = data_bits(self.records.dtype) + weights.bits
-        sums = {shift: np.zeros(shape, np.int64) for shift in self._shifts}
+        sums: dict[int, np.ndarray] = {}
+        with self.action.together():
+            sums.update((shift, np.zeros(shape, np.int64)) for shift in self._shifts)
 
         def add(rows: slice, at: np.ndarray, block: np.ndarray) -> None:
             wanted = weights.whole[at]
