@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from mpimages import ICA, PCA, SVD, KMeans, ThunderContext
+from mpimages import ICA, PCA, SVD, CollectiveMismatchError, KMeans, ThunderContext
 
 from ..support.data import same_bits, spread
 
@@ -250,3 +250,18 @@ def test_independent_components_are_found_and_have_the_bits_of_one_rank(tsc, alo
                 assert same_bits(getattr(model, name), getattr(one, name))
             assert same_bits(found, one.sigs.toArray())
     assert ICA(2, k=3, maxIter=1).fit(tsc.loadImagesFromArray(array)).iterations == 1
+
+
+def test_ranks_that_mean_something_else_are_told(tsc, comm):
+    if comm.size == 1:
+        pytest.skip("one rank is never out of step")
+    images = tsc.loadImagesFromArray(recorded("uint8"))
+    other = comm.rank == comm.size - 1
+    for fit in (
+        PCA(3 if other else 2).fit,
+        SVD(2, seed=int(other)).calc,
+        KMeans(2, seed=int(other)).fit,
+    ):
+        with pytest.raises(CollectiveMismatchError):
+            fit(images)
+    assert PCA(2).fit(images).comps.shape == (2, TIMES)
