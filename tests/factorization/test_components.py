@@ -4,7 +4,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from mpi4py import MPI
 
 from mpimages import ICA, PCA, SVD, CollectiveMismatchError, KMeans, ThunderContext
 
@@ -13,13 +12,6 @@ from ..support.data import same_bits, spread
 pytestmark = pytest.mark.ranks
 
 TIMES, DIMS, PIXELS = 40, (7, 9), 63
-
-
-@pytest.fixture(scope="module")
-def alone():
-    """One rank's context, with another budget."""
-    with ThunderContext(MPI.COMM_SELF, memory="3MB") as context:
-        yield context
 
 
 def recorded(dtype, times=TIMES, dims=DIMS, decay=0.6, seed=0):
@@ -49,22 +41,32 @@ def collections(tsc, array):
     yield "series", tsc.loadImagesFromArray(array).toSeries()
 
 
-def results(model):
+def results(model, data):
+    """Singular values, right and left vectors of fitted data."""
     if isinstance(model, SVD):
-        return model.s, model.v, model.u
-    return model.latent, model.comps, model.scores
+        model.calc(data)
+        return model.s, model.v, model.u.toArray()
+    model.fit(data)
+    return model.latent, model.comps, model.scores.toArray()
+
+
+def decomposed(tsc, array, kind, model):
+    return results(model, dict(collections(tsc, array))[kind])
+
+
+def unmixed(tsc, array, kind):
+    model = ICA(3).fit(dict(collections(tsc, array))[kind])
+    return model.iterations, model.w, model.a, model.sigs.toArray()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", ">i2", "uint64", "float16", "float32"])
 def test_components_are_those_of_numpy_and_their_bits_those_of_one_rank(tsc, alone, dtype):
     array = recorded(dtype)
     for kind, data in collections(tsc, array):
-        other = dict(collections(alone, array))[kind]
         for method, power in (("direct", 1), ("randomized", 1), ("randomized", 0)):
             for make in (SVD, PCA) if power else (PCA,):
                 model = make(3, method, power)
-                fit = "calc" if make is SVD else "fit"
-                s, v, u = results(getattr(model, fit)(data))
+                found = s, v, left = results(model, data)
                 matrix = table(array) - (table(array).mean(0) if make is PCA else 0)
                 _, wanted, right = np.linalg.svd(matrix, full_matrices=False)
                 near = 1e-9 if method == "direct" or power else 0.02
@@ -74,13 +76,10 @@ def test_components_are_those_of_numpy_and_their_bits_those_of_one_rank(tsc, alo
                 )
                 np.testing.assert_allclose(v @ v.T, np.eye(3), atol=1e-10)
                 assert (v[range(3), np.abs(v).argmax(1)] > 0).all()
-                left = u.toArray()
                 assert left.shape == (*DIMS, 3)
                 np.testing.assert_allclose(left.reshape(-1, 3), matrix @ v.T / s, atol=1e-9)
-                one = results(getattr(make(3, method, power), fit)(other))
-                assert same_bits(s, one[0])
-                assert same_bits(v, one[1])
-                assert same_bits(left, one[2].toArray())
+                one = alone(decomposed, array, kind, make(3, method, power))
+                assert all(map(same_bits, found, one))
                 if make is PCA:
                     np.testing.assert_allclose(model.transform(data).toArray(), left, atol=1e-9)
                     np.testing.assert_allclose(model.mean, table(array).mean(0), rtol=1e-12)
@@ -244,11 +243,9 @@ def test_independent_components_are_found_and_have_the_bits_of_one_rank(tsc, alo
             np.testing.assert_allclose((values - values.mean(0)) @ model.w.T, flat, atol=1e-8)
             np.testing.assert_allclose(np.cov(flat.T, bias=True), np.eye(3), atol=1e-6)
             np.testing.assert_allclose(model.w @ model.a, np.eye(3), atol=1e-8)
-            one = ICA(3).fit(dict(collections(alone, array))[kind])
-            assert model.iterations == one.iterations < 30
-            for name in ("w", "a"):
-                assert same_bits(getattr(model, name), getattr(one, name))
-            assert same_bits(found, one.sigs.toArray())
+            iterations, *one = alone(unmixed, array, kind)
+            assert model.iterations == iterations < 30
+            assert all(map(same_bits, (model.w, model.a, found), one))
     assert ICA(2, k=3, maxIter=1).fit(tsc.loadImagesFromArray(array)).iterations == 1
 
 
