@@ -32,7 +32,7 @@ LEAST = 2.0**-20
 # The same of a Gramian that balances its columns: what rounding leaves.
 ROUNDED = 2.0**-42
 # Values that are computed at once.
-PIECE = 1 << 16
+PIECE = 1 << 14
 
 
 def _largest(comm: MPI.Intracomm, rows: np.ndarray) -> np.ndarray:

@@ -106,12 +106,12 @@ def partial_products(a: np.ndarray, b: np.ndarray, bits: int) -> Iterator[np.nda
 
 def signs(seed: int, first: int, stop: int, columns: int) -> np.ndarray:
     """Rows [first, stop) of a random matrix of +1 and -1, which a hash of (seed, row) makes."""
-    words = []
+    words, bits = [], np.arange(min(columns, 64), dtype=np.uint64)
     for word in range(-(-columns // 64)):
         hashed = priorities((seed + word * 0x9E3779B97F4A7C15) % 2**64, np.arange(first, stop))
-        words.append((hashed[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1))
-    bits: np.ndarray = np.concatenate(words, 1)[:, :columns]
-    return 1.0 - 2.0 * bits
+        words.append((hashed[:, None] >> bits) & np.uint64(1))
+    found: np.ndarray = np.concatenate(words, 1)[:, :columns]
+    return 1.0 - 2.0 * found
 
 
 @dataclass(frozen=True)
