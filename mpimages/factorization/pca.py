@@ -37,7 +37,7 @@ class PCA:
         Singular values of what was decomposed, descending, as in Thunder. The variance along a
         component is latent² / pixels.
     scores : Series
-        k values for each pixel, as `SVD.u`.
+        k values for each pixel, as ``SVD.u``.
     mean : (T,) ndarray
         The mean of all series, which is taken off, without a copy of the data.
 

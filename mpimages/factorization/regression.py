@@ -48,7 +48,7 @@ class LinearRegression:
     ----------
     algorithm : {'ordinary', 'ridge', 'tikhonov'}
         Least squares (of the smallest coefficients, where the columns depend on each other); with
-        a penalty c |b|² on the coefficients b; or with c |R b|².
+        a penalty c b·b on the coefficients b; or with c (R b)·(R b).
     intercept : bool
         Whether there is a constant, too. It has no penalty.
     zscore : bool
