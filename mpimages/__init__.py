@@ -26,6 +26,12 @@ if TYPE_CHECKING:
         LaunchError,
         RankError,
     )
+    from .factorization.ica import ICA
+    from .factorization.kmeans import KMeans, KMeansModel
+    from .factorization.nmf import NMF
+    from .factorization.pca import PCA
+    from .factorization.regression import LinearRegression, RegressionModel
+    from .factorization.svd import SVD
     from .images import Images
     from .registration.line_phase import LinePhase
     from .registration.model import RegistrationModel
@@ -34,6 +40,10 @@ if TYPE_CHECKING:
     from .verification import Verified, verify
 
 __all__ = [
+    "ICA",
+    "NMF",
+    "PCA",
+    "SVD",
     "Blocks",
     "CollectiveMismatchError",
     "Colorize",
@@ -42,11 +52,15 @@ __all__ = [
     "GatherWarning",
     "Images",
     "Interrupted",
+    "KMeans",
+    "KMeansModel",
     "LaunchError",
     "LinePhase",
+    "LinearRegression",
     "RankError",
     "Registration",
     "RegistrationModel",
+    "RegressionModel",
     "Series",
     "ThunderContext",
     "TimeSeries",
@@ -64,13 +78,21 @@ _HOMES = {
     "Dims": "dims",
     "FormatError": "errors",
     "GatherWarning": "errors",
+    "ICA": "factorization.ica",
     "Images": "images",
     "Interrupted": "errors",
+    "KMeans": "factorization.kmeans",
+    "KMeansModel": "factorization.kmeans",
     "LaunchError": "errors",
     "LinePhase": "registration.line_phase",
+    "LinearRegression": "factorization.regression",
+    "NMF": "factorization.nmf",
+    "PCA": "factorization.pca",
     "RankError": "errors",
     "Registration": "registration.thunder",
     "RegistrationModel": "registration.model",
+    "RegressionModel": "factorization.regression",
+    "SVD": "factorization.svd",
     "Series": "series",
     "ThunderContext": "context",
     "TimeSeries": "series",
@@ -78,7 +100,18 @@ _HOMES = {
     "verify": "verification",
 }
 # Whose modules need MPI.
-_MPI_HOMES = {"blocks", "context", "images", "series"}
+_MPI_HOMES = {
+    "blocks",
+    "context",
+    "factorization.ica",
+    "factorization.kmeans",
+    "factorization.nmf",
+    "factorization.pca",
+    "factorization.regression",
+    "factorization.svd",
+    "images",
+    "series",
+}
 
 
 def __getattr__(name: str) -> Any:

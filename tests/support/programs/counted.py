@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 
-from mpimages import ThunderContext
+from mpimages import SVD, ThunderContext
 from mpimages.spmd.nodes import Nodes
 from mpimages.writers.output.piece_sums import PieceSums
 from tests.support import counting
@@ -142,6 +142,12 @@ def run(measured: Measured, comm: MPI.Intracomm, home: Path) -> None:
     model = measured("fitRegistration", lambda: images.fitRegistration(texture))
     still = replace(model, shifts=np.zeros_like(model.shifts))
     measured("report of a model", lambda: images.report(home / "m.html", registration=still))
+    lit = images.apply(lambda image: image + np.uint16(1), dims=DIMS, dtype="uint16")
+    measured("SVD.calc", lambda: SVD(1, power=0).calc(lit))
+    some = series.select(range(16)).apply(
+        lambda values: values + np.uint16(1), index=range(16), dtype="uint16"
+    )
+    measured("SVD.calc direct", lambda: SVD(1, "direct").calc(some))
     measured("close", tsc.close)
 
 

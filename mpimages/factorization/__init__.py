@@ -1,0 +1,1 @@
+"""Decompositions of a collection: components, clusters and regressions of pixels × times."""
