@@ -340,10 +340,10 @@ def _with_lines(session: Session, header: SeriesHeader, action: str) -> SeriesHe
     comm = session.comm
     rows = np.empty((0, 0), dtype=np.int64)
     with Together(comm, action):
-        from .readers.series import text
+        from .readers.series.text_lines import place_lines, scan_lines
 
         part = Partition.balanced(sum(header.layout["sizes"]), comm.size)
-        rows = text.scan_lines(header, *part.bounds(comm.rank), session.memory)
+        rows = scan_lines(header, *part.bounds(comm.rank), session.memory)
     partition = Partition.fromCounts(allgather(comm, len(rows)))
     # The rows of all ranks, and what is made of them.
     check_fits(
@@ -354,7 +354,7 @@ def _with_lines(session: Session, header: SeriesHeader, action: str) -> SeriesHe
     )
     rows = allgather_rows(comm, rows, partition)
     with Together(comm, action):
-        header = text.place_lines(header, rows)
+        header = place_lines(header, rows)
     return header  # noqa: RET504 (a Together may end without a value)
 
 

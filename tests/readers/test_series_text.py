@@ -5,7 +5,7 @@ import pytest
 from mpi4py import MPI
 
 from mpimages import FormatError, ThunderContext
-from mpimages.readers.series import npy, text
+from mpimages.readers.series import npy, text, text_lines
 from mpimages.readers.series.base import SeriesOptions, inspect_series, open_series
 from tests.support.data import recording
 
@@ -31,8 +31,8 @@ def load(path, ranks=1, budget=1 << 30, **given):
     if header.needs_keys:
         total = sum(header.layout["sizes"])
         cuts = [total * rank // ranks for rank in range(ranks + 1)]
-        rows = [text.scan_lines(header, cuts[i], cuts[i + 1], budget) for i in range(ranks)]
-        header = text.place_lines(header, np.concatenate(rows))
+        rows = [text_lines.scan_lines(header, cuts[i], cuts[i + 1], budget) for i in range(ranks)]
+        header = text_lines.place_lines(header, np.concatenate(rows))
     return header
 
 
@@ -100,6 +100,7 @@ def test_text_directories(tmp_path, monkeypatch):
     for ranks in (1, 4):
         check(load(tmp_path, ranks, nkeys=2), series)
     monkeypatch.setattr(text, "BAND_BYTES", 64)
+    monkeypatch.setattr(text_lines, "BAND_BYTES", 64)
     monkeypatch.setattr(text, "GAP_BYTES", 8)
     check(load(tmp_path, 3, nkeys=2), series)
 
@@ -183,8 +184,8 @@ def test_arguments_that_cannot_be(tmp_path, given, error, told):
 
 
 def test_text_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "LONGEST_LINE", 1000)
-    monkeypatch.setattr(text, "GAP_BYTES", 100)
+    monkeypatch.setattr(text_lines, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_lines, "PIECE_BYTES", 100)
     (tmp_path / "a.txt").write_text("1 " * 2000)
     with pytest.raises(FormatError, match="no text"):
         load(tmp_path / "a.txt", nkeys=1)

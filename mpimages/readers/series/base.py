@@ -3,7 +3,7 @@
 `inspect_series` says what there is, `open_series` opens it. Records of Thunder 0.x bear
 their keys in the data, and the extent follows from them alone; `scan_keys` reads those of a
 slice of the files, so that ranks can share that work, and `with_keys` completes the header.
-So do `text.scan_lines` and `text.place_lines` for the lines of text.
+So do `text_lines.scan_lines` and `text_lines.place_lines` for the lines of text.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class SeriesHeader:
         'keyed' is Thunder 0.x.
     dims : tuple of int
         The extent of the pixels: (row[, column[, page]]); empty until `with_keys`, or until
-        `text.place_lines`.
+        `text_lines.place_lines`.
     length : int
         The number of values in each series.
     dtype : numpy.dtype
