@@ -164,10 +164,10 @@ class TextHandle(SeriesHandle):
     def _even(text: bytes, count: int) -> bool:
         """Whether each line, but for the last one, has so many words."""
         data = np.frombuffer(text, dtype=np.uint8)
-        blank = np.zeros(256, dtype=np.bool_)
-        blank[list(BLANKS)] = True
-        inside = ~blank[data]
-        begins = np.flatnonzero(inside & ~np.concatenate([[False], inside[:-1]]))
+        inside = data > ord(" ")  # other control characters are no numbers either
+        begins = np.flatnonzero(inside[1:] > inside[:-1]) + 1
+        if inside[0]:
+            begins = np.insert(begins, 0, 0)
         words = np.searchsorted(begins, np.flatnonzero(data == NEWLINE))
         return bool((np.diff(words, prepend=0) == count).all())
 
