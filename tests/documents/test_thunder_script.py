@@ -88,8 +88,8 @@ def test_script(tsc, place):
     difference = array[..., 0] - array[..., 0].mean(axis=0)
     np.testing.assert_allclose(ran["bright"].toArray(), difference, atol=1e-4)
     np.testing.assert_array_equal(ran["back"].toArray(), array)
-    local = neighbours(array[..., 0])
-    np.testing.assert_allclose(np.asarray(ran["local"])[9:50, 9:50], local[9:50, 9:50], atol=1e-6)
+    lit = array[..., 0].std(axis=0) > 0.5
+    np.testing.assert_allclose(ran["local"][lit], neighbours(array[..., 0])[lit], atol=1e-9)
 
     traces = np.stack([array[:, ran["mask"] == k].mean(axis=1) for k in (1, 2)], axis=1)
     np.testing.assert_allclose(ran["traces"], traces)
