@@ -44,6 +44,7 @@ IMPORTED_FIRST = (
     "statistics.regions",
     "statistics.sample",
     "writers.binaryseries",
+    "writers.exported",
     "writers.hdf5.writer",
     "writers.png",
 )
@@ -346,18 +347,92 @@ class ThunderContext:
         return self.loadImages(*args, **kwargs).toSeries()
 
     def loadExample(self, name: str | None = None) -> Any:
-        """A simulated recording. Collective; computes nothing yet.
+        """A simulated recording, or a small set. Collective; computes nothing yet.
 
         Parameters
         ----------
-        name : {'fish-images', 'mouse-images', 'fish-series', 'moving-images'}, optional
-            Without it the names are returned as a list.
+        name : str, optional
+            'fish-images', 'mouse-images', 'moving-images'; 'fish-series', 'mouse-series'; 'iris',
+            a Series of 150 records of 4 values in three groups; 'mouse-params', when each of the
+            four stimuli of 'mouse-images' is shown. Without it the names are returned as a list.
 
         Returns
         -------
-        Images, Series or list of str
+        Images, Series, or list of str
+            Of 'mouse-params' a dict of names and (500,) float64 arrays: together the matrix of a
+            regression.
         """
         return loading.load_example(self.session, name)
+
+    @action
+    def makeExample(
+        self,
+        dataset: str | None = None,
+        seed: int | None = None,
+        returnParams: bool = False,
+        **opts: Any,
+    ) -> Any:
+        """A small simulated set whose structure is known. Collective; computes no records yet.
+
+        Parameters
+        ----------
+        dataset : {'factor', 'ica', 'kmeans', 'pca', 'rand', 'sources'}, optional
+            Without it the names are returned as a list.
+        seed : int, optional
+            The same for every number of ranks; by default one that rank 0 draws.
+        returnParams : bool
+            Return what the set was made of as well.
+        **opts
+            Of 'factor': q=1, p=3, nrows=50, sigmas=None. Of 'ica': nrows=100. Of 'kmeans': k=5,
+            ndims=5, nrecords=100, noise=0.1. Of 'pca': k=3, nrows=100, ncols=10. Of 'rand':
+            nrows=50, ncols=50. Of 'sources': dims=(100, 200), centers=5, t=100, margin=35, sd=3,
+            noise=0.1.
+
+        Returns
+        -------
+        Series, of 'sources' Images, or list of str
+            float64. With `returnParams` a tuple of it and of ndarrays: of 'kmeans' the centers, of
+            'pca' the two factors, of 'factor' factors, loadings and noise, of 'ica' the sources
+            and the mixing matrix, of 'sources' centers and traces.
+
+        Raises
+        ------
+        TypeError
+            For a parameter that the set does not have.
+        ValueError
+            For an unknown name, or a value that cannot be.
+        """
+        given = check_flag(returnParams, "returnParams")
+        return loading.make_example(self.session, dataset, seed, given, opts)
+
+    @action
+    def export(
+        self, data: object, filename: Path, outputFormat: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Write an array that all ranks have to one file, which rank 0 does. Collective.
+
+        Parameters
+        ----------
+        data : array_like
+            What an action has returned. Of other ranks only shape and dtype are looked at. Of a
+            collection ``toArray()``, or a method that saves it.
+        filename : path
+        outputFormat : {'npy', 'txt'}, optional
+            Default: the ending of `filename`. Text has a row a line, numbers with all their
+            digits, and at most two dimensions.
+        overwrite : bool
+            Replace an NPY file, or a text of numbers.
+
+        Raises
+        ------
+        FileExistsError
+            Where there is another file, or with `overwrite` one of another kind.
+        ValueError
+            For another format, or text of more than two dimensions.
+        """
+        from .writers.exported import export
+
+        export(self.comm, data, filename, outputFormat, overwrite)
 
     # -- series ----------------------------------------------------------------------------
 
@@ -373,15 +448,20 @@ class ThunderContext:
         dataset: str = "series",
         confFilename: str = "conf.json",
     ) -> Series:
-        """Series in files: a binary series or an HDF5 series. Collective; lazy.
+        """Series in files: binary, HDF5, text or NPY. Collective; lazy.
 
         Parameters
         ----------
         dataPath : path
-            A directory of a binary series as written here or by Thunder, or an HDF5 file.
+            A directory of a binary series as written here or by Thunder; an HDF5 file; a text
+            file (.txt) of a line for each record, its keys and then its values, separated by
+            blanks; an NPY file of an array dims + (T,), or directories of the latter two.
         nkeys, nvalues, keyType, valueType : optional
-            Of Thunder 0.x files: coordinates and values in a record, and their dtypes.
-        inputFormat : {'binary', 'hdf5'}, optional
+            Of Thunder 0.x files: coordinates and values in a record, and their dtypes. Of text
+            `nkeys` must be given: 0 where lines have values alone, which are then the records
+            0, 1, 2 and so on. Its values are float64. Its keys may have any order, and must be
+            all the pixels of a box.
+        inputFormat : {'binary', 'hdf5', 'text', 'npy'}, optional
             Default: told by the path.
         dataset : str
             In an HDF5 file.
@@ -393,7 +473,12 @@ class ThunderContext:
         FileNotFoundError
             Where there is nothing to load.
         FormatError
-            Where it is incomplete, damaged, or of another format.
+            Where it is incomplete, damaged, or of another format. Of text, values are looked at
+            when they are read.
+        ValueError
+            Where the arguments contradict each other or the files.
+        MemoryError
+            Where the places of all lines of text exceed the budget.
         """
         with phase("list"):
             return loading.load_series(

@@ -13,7 +13,7 @@ import numpy as np
 from mpi4py import MPI
 
 from . import readers
-from .core.arguments import check_index, check_int, check_record_dtype
+from .core.arguments import check_index, check_int, check_record_dtype, check_seed
 from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.text import as_comparable, quote
@@ -31,13 +31,23 @@ from .engine.sources import (
 from .images import Images
 from .spmd.agreement import Together, allgather_rows, from_rank, mark_agreed
 from .spmd.collectives import allgather
+from .spmd.memory_limit import check_fits
 from .spmd.shared_paths import Seen, agree_that_all_see, see
 
 if TYPE_CHECKING:
     from .readers.series.header import SeriesHeader
     from .series import Series
+    from .simulated.example import Example
+    from .simulated.tables import Made
 
-__all__ = ["images_from_array", "load_example", "load_images", "load_series", "series_from_array"]
+__all__ = [
+    "images_from_array",
+    "load_example",
+    "load_images",
+    "load_series",
+    "make_example",
+    "series_from_array",
+]
 
 
 logger = logging.getLogger("mpimages")
@@ -303,7 +313,8 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
     if session.nodes.several:
         agree_that_all_see(Together(comm, action), session.nodes, seen)
     if header.needs_keys:
-        header = _with_keys(session, header, action)
+        complete = _with_lines if header.kind == "text" else _with_keys
+        header = complete(session, header, action)
     source = _numbered(session, SeriesSource(header))
     return Series(
         session, Chain.whole(source), header.metadata, dims=header.dims, index=header.index
@@ -324,13 +335,58 @@ def _with_keys(session: Session, header: SeriesHeader, action: str) -> SeriesHea
     return from_rank(comm, 0, action, with_keys, header, scans)
 
 
+def _with_lines(session: Session, header: SeriesHeader, action: str) -> SeriesHeader:
+    """The header completed by the lines of text files, which the ranks share. Collective."""
+    comm = session.comm
+    rows = np.empty((0, 0), dtype=np.int64)
+    with Together(comm, action):
+        from .readers.series.text_lines import place_lines, scan_lines
+
+        part = Partition.balanced(sum(header.layout["sizes"]), comm.size)
+        rows = scan_lines(header, *part.bounds(comm.rank), session.memory)
+    partition = Partition.fromCounts(allgather(comm, len(rows)))
+    # The rows of all ranks, and what is made of them.
+    check_fits(
+        partition.count * (2 * rows.itemsize * rows.shape[1] + 12),
+        session.memory,
+        f"{action}: to know where the {partition.count} lines are",
+        "give more by memory=, or store the series as a binary one or as HDF5",
+    )
+    rows = allgather_rows(comm, rows, partition)
+    with Together(comm, action):
+        header = place_lines(header, rows)
+    return header  # noqa: RET504 (a Together may end without a value)
+
+
 def load_example(session: Session, name: str | None) -> Any:
     """See `ThunderContext.loadExample`. Collective."""
     from .simulated import example
 
     if name is None:
         return list(example.names())
-    recording = example.load(name)
+    loaded = example.load(name)
+    return loaded if isinstance(loaded, dict) else _simulated(session, loaded)
+
+
+def make_example(
+    session: Session, name: str | None, seed: int | None, truth: bool, given: JsonObject
+) -> Any:
+    """See `ThunderContext.makeExample`. Collective."""
+    from .simulated import example
+    from .simulated.tables import MAKERS
+
+    if name is None:
+        return sorted(MAKERS)
+    action = "ThunderContext.makeExample"
+    drawn = from_rank(session.comm, 0, action, check_seed, seed, given=(name, seed, truth))
+    with Together(session.comm, action, as_comparable(sorted(given.items()))):
+        made = example.make(name, drawn, given)
+    data = _simulated(session, made)
+    return (data, *made.truth()) if truth else data
+
+
+def _simulated(session: Session, recording: Example | Made) -> Images | Series:
+    """The collection of a simulated recording. Local."""
     metadata = {"description": recording.description}
     if recording.kind == "images":
         return Images(session, Chain.whole(_numbered(session, ExampleSource(recording))), metadata)

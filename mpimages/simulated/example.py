@@ -1,5 +1,7 @@
 """Simulated recordings, to try things on: a larval fish brain, a mouse cortex, and one that moves.
 
+What has no pixels, or is made as asked, is in tables.py.
+
 They are no measurements. Cells with calcium-like transients lie on a structured background,
 and every pixel has noise that grows with its brightness. What is simulated:
 
@@ -15,26 +17,30 @@ it owns and no others. The bytes are the same on every machine (how: see scenes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from inspect import signature
+from typing import Any
 
 import numpy as np
 
+from ..core.arguments import check_choice
 from ..core.text import quote
 from .moving import MovingScene, moving
 from .scenes import Scene, fish, mouse
+from .tables import MAKERS, Made, iris, mouse_stimuli
 
-__all__ = ["Example", "load", "names"]
+__all__ = ["Example", "load", "make", "names"]
 
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows. Local."""
-    return tuple(RECORDINGS)
+    return tuple(_LOADERS)
 
 
-def load(name: str) -> Example:
-    """A simulated recording by its name. Local; computes nothing yet.
+def load(name: str) -> Example | Made | dict[str, np.ndarray]:
+    """A simulated set by its name. Local; computes nothing yet of a recording.
 
     Raises
     ------
@@ -43,9 +49,32 @@ def load(name: str) -> Example:
     """
     if not isinstance(name, str):
         raise TypeError(f"name is that of an example, {', '.join(names())}, not {quote(name)}")
-    if name not in RECORDINGS:
+    if name not in _LOADERS:
         raise ValueError(f"there is no example {quote(name)}; there are {', '.join(names())}")
-    return RECORDINGS[name]
+    loaded: Example | Made | dict[str, np.ndarray] = _LOADERS[name]()
+    return loaded
+
+
+def make(name: str, seed: int, given: Mapping[str, object]) -> Made:
+    """One of the sets that are made as asked. Local; computes no records yet.
+
+    Raises
+    ------
+    TypeError
+        For parameters that the set does not have; the message lists those that it has.
+    ValueError
+        For an unknown name, or values that cannot be.
+    """
+    check_choice(name, "dataset", MAKERS)
+    maker = MAKERS[name]
+    known = [parameter for parameter in signature(maker).parameters if parameter != "seed"]
+    for parameter in given:
+        if parameter not in known:
+            raise TypeError(
+                f"{name!r} has no parameter {quote(parameter)}; it has {', '.join(known)}, seed "
+                "and returnParams"
+            )
+    return maker(seed % 2**62, **given)  # they count on from it
 
 
 @dataclass(frozen=True)
@@ -120,6 +149,9 @@ RECORDINGS = {
         Example("mouse-images", _MOUSE, "images", (64, 64), _INT16, 500, "mouse"),
         Example("fish-series", _FISH, "series", (76, 87, 2), _UINT8, 240, "fish"),
         Example(
+            "mouse-series", _MOUSE + "; of mouse-images", "series", (64, 64), _INT16, 500, "mouse"
+        ),
+        Example(
             "moving-images",
             _MOUSE + ", at low light; it drifts and trembles",
             "images",
@@ -129,6 +161,12 @@ RECORDINGS = {
             "moving",
         ),
     )
+}
+# In the order in which they are named to the user.
+_LOADERS: dict[str, Callable[[], Any]] = {
+    **{name: partial(RECORDINGS.__getitem__, name) for name in RECORDINGS},
+    "mouse-params": mouse_stimuli,
+    "iris": iris,
 }
 
 

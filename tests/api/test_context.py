@@ -220,7 +220,7 @@ def test_nobody_has_images(tsc):
 
 
 def test_the_examples(tsc):
-    assert tsc.loadExample() == ["fish-images", "mouse-images", "fish-series", "moving-images"]
+    assert tsc.loadExample()[:3] == ["fish-images", "mouse-images", "fish-series"]
     fish = tsc.loadExample("fish-images")
     assert (fish.count(), fish.dims.count, fish.dtype) == (20, (76, 87, 2), np.uint8)
     assert "imulated" in fish.metadata["description"]

@@ -74,6 +74,7 @@ def parameters(method):
 
 def perform(inputs, call, arguments):
     """Make the call, and run what is lazy."""
+    arguments = arguments | arguments.pop("opts", {})
     method = getattr(inputs.own, call.method, None) or getattr(
         getattr(inputs, call.on), call.method
     )
@@ -171,8 +172,9 @@ def shown_safely(value):
 @pytest.mark.parametrize("call", CALLS, ids=[label(call) for call in CALLS])
 def test_the_calls_themselves_work(inputs, call, shared_path):
     given = prepared(inputs, call.given)
-    if call.given.get("path") == OUT:
-        given["path"] = shared_path / "new"
+    for name, value in call.given.items():
+        if isinstance(value, str) and value == OUT:
+            given[name] = shared_path / "new"
     if call.method != "start":
         perform(inputs, call, given)
 

@@ -33,7 +33,7 @@ def read(kind: str, place: Path) -> None:
 
     with ThunderContext(MPI.COMM_SELF, memory=BUDGET) as tsc:
         if kind.startswith("series"):
-            tsc.loadSeries(place).toArray()
+            tsc.loadSeries(place, nkeys=2 if kind == "series-text" else None).toArray()
         else:
             tsc.loadImages(place, inputFormat=kind).toArray()
             if kind in ("tif", "npy", "hdf5"):

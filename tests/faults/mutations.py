@@ -130,6 +130,12 @@ def _mmap(order: str) -> Any:
     return make
 
 
+def _text(place: Path) -> None:
+    series = np.moveaxis(recording(4, (3, 5), "int16"), 0, -1) / 4
+    lines = [" ".join(map(str, [*pixel, *series[pixel].tolist()])) for pixel in np.ndindex(3, 5)]
+    (place / "a.txt").write_text("\n".join(lines) + "\n")
+
+
 def _series(write: Any) -> Any:
     return lambda place: write(place, recording(4, (3, 5), "int16"), 2)
 
@@ -163,6 +169,8 @@ SEEDS: dict[str, dict[str, Any]] = {
         "thunder1": _series(write_plain_series),
         "own": _series(write_own_series),
     },
+    "series-text": {"keys": _text},
+    "series-npy": {"c": _npy(), "fortran": _npy(order="F")},
     "series-hdf5": {"plain": _hdf5("series"), "chunks": _hdf5("series", chunks=(1, 4, 4))},
 }
 

@@ -389,7 +389,7 @@ def test_a_series_names_no_file_outside_its_directory(tsc, comm, shared_path, li
     refused(tsc, lambda: tsc.loadSeries(inside), str(inside / "series-00000.bin"), "directory")
 
 
-@pytest.mark.parametrize("kind", ["series", "series-hdf5"])
+@pytest.mark.parametrize("kind", ["series", "series-hdf5", "series-npy"])
 def test_series_cut_anywhere(tsc, comm, shared_path, kind):
     """At each structural boundary and next to it; what is read nevertheless is what was there."""
 
@@ -429,4 +429,4 @@ def test_every_kind_of_file_is_among_the_seeds():
 
     # What libraries read they do not write.
     own = {name for name, form in FORMATS.items() if not form.module.startswith(".library")}
-    assert {*own, "series", "series-hdf5"} == set(SEEDS)
+    assert {*own, "series", "series-hdf5", "series-npy", "series-text"} == set(SEEDS)

@@ -375,7 +375,7 @@ def test_several_hdf5_files(tmp_path):
 @pytest.mark.parametrize(
     ("given_options", "error"),
     [
-        ({"nkeys": 0}, ValueError),
+        ({"nkeys": -1}, ValueError),
         ({"nkeys": 1.5}, TypeError),
         ({"nvalues": "3"}, TypeError),
         ({"keyType": "nonsense"}, TypeError),

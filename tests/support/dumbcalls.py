@@ -521,6 +521,34 @@ CALLS = [
         },
     ),
     Call("tsc", "loadExample", {"name": "fish-images"}, {"name": ("name|example", d.CHOICE)}),
+    Call(
+        "tsc",
+        "makeExample",
+        {"dataset": "kmeans", "opts": {"k": 2}},
+        {
+            "dataset": ("dataset", d.CHOICE),
+            "seed": ("seed", d.INTEGER),
+            "returnParams": ("returnParams", d.FLAG),
+            "opts": (
+                "no parameter|k must|k times",
+                [{"nonsense": 1}, *({"k": value} for value in [*d.COUNT, 2**70, 2**30])],
+            ),
+        },
+    ),
+    Call(
+        "tsc",
+        "export",
+        {"data": np.zeros((2, 3)), "filename": OUT, "outputFormat": "npy"},
+        {
+            "data": (
+                "data|array",
+                [d.RUDE, d.ODD, {}, "x", b"x", [[1], [1, 2]], 1j, np.array("x")],
+            ),
+            "filename": ("path|directory|no such|exists|name|'/'|[.]: |too long|/", d.OUTPUT),
+            "outputFormat": ("outputFormat", [*d.CHOICE, "mat"]),
+            "overwrite": ("overwrite", d.FLAG),
+        },
+    ),
     *(
         Call("volumes", f"{kind}Projection", {}, AXIS)
         for kind in ("max", "min", "mean", "sum", "stdev", "maxmin")

@@ -30,7 +30,7 @@ class NpyReader(ArrayReader):
     signatures = (MAGIC,)
 
     def describe(self, path: str, options: Options) -> tuple[FlatArray, JsonObject]:
-        head = _read_head(path)
+        head = read_head(path)
         image_dtype(head.stored, f"{path}: dtype")
         axes = array_axes(path, head.shape, options.axes, own_channel(options))
         shape = head.shape
@@ -41,7 +41,7 @@ class NpyReader(ArrayReader):
         return fit_array(path, array, head.value_bytes, options), found
 
 
-class _Head(NamedTuple):
+class NpyHead(NamedTuple):
     """What the header says, and how many bytes of values there are."""
 
     offset: int
@@ -51,7 +51,14 @@ class _Head(NamedTuple):
     value_bytes: int
 
 
-def _read_head(path: str) -> _Head:
+def read_head(path: str) -> NpyHead:
+    """Read the header of an NPY file.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, empty, or holds Python objects.
+    """
     fd, size = open_file(path)
     with os.fdopen(fd, "rb") as file:
         try:
@@ -75,5 +82,5 @@ def _read_head(path: str) -> _Head:
     if stored.hasobject:
         raise FormatError(f"{path}: holds Python objects, which are never loaded")
     if any(n < 1 for n in shape):
-        raise FormatError(f"{path}: has no images: its shape is {shape}")
-    return _Head(offset, tuple(int(n) for n in shape), fortran, stored, max(0, size - offset))
+        raise FormatError(f"{path}: is empty: its shape is {shape}")
+    return NpyHead(offset, tuple(int(n) for n in shape), fortran, stored, max(0, size - offset))

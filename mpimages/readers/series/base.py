@@ -1,8 +1,9 @@
-"""Reading Series: binary as written here and by Thunder 1.x and 0.x, and HDF5.
+"""Reading Series: binary as written here and by Thunder 1.x and 0.x, HDF5, text and NPY.
 
 `inspect_series` says what there is, `open_series` opens it. Records of Thunder 0.x bear
 their keys in the data, and the extent follows from them alone; `scan_keys` reads those of a
 slice of the files, so that ranks can share that work, and `with_keys` completes the header.
+So do `text_lines.scan_lines` and `text_lines.place_lines` for the lines of text.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
     ----------
     data_path : path
         A directory of binary files, or an HDF5 file (or a directory with one); the one ``.bin``
-        file of a directory stands for it.
+        file of a directory stands for it. Or a text or NPY file, or a directory of such.
     options : SeriesOptions
 
     Raises
@@ -41,7 +42,17 @@ def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
     from .binary import inspect_binary
     from .hdf5 import inspect_hdf5
 
-    path = _whole(_single_path(data_path), options)
+    path = _single_path(data_path)
+    kind = options.inputFormat or _kind_by_names(path, options)
+    if kind == "text":
+        from .text import inspect_text
+
+        return inspect_text(path, options)
+    if kind == "npy":
+        from .npy import inspect_npy
+
+        return inspect_npy(path, options)
+    path = _whole(path, options)
     file = _hdf5_file(path, options.inputFormat)
     if file is not None:
         return inspect_hdf5(file, options)
@@ -58,6 +69,18 @@ def _single_path(data_path: object) -> str:
         raise not_found(path, f"{path}: no such file or directory")
     refuse_unfinished([path if os.path.isdir(path) else os.path.dirname(path)])
     return path
+
+
+def _kind_by_names(path: str, options: SeriesOptions) -> str | None:
+    """The format of text and NPY files, and of directories of nothing else; else None."""
+    names = [path]
+    if os.path.isdir(path):
+        if os.path.exists(os.path.join(path, options.confFilename)):
+            return None
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith((".", "_"))]
+    endings = {os.path.splitext(name)[1].lower() for name in names}
+    return {".txt": "text", ".npy": "npy"}.get(endings.pop()) if len(endings) == 1 else None
 
 
 def _whole(path: str, options: SeriesOptions) -> str:
@@ -84,8 +107,8 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
             raise ValueError(f"{path}: a binary Series is a directory")
         if input_format is None and not path.lower().endswith(FORMATS["hdf5"].extensions):
             raise ValueError(
-                f"{path}: a Series is a directory or an HDF5 file; give inputFormat='hdf5' if "
-                f"it is one"
+                f"{path}: a Series is a directory, or an HDF5, text or NPY file; give "
+                "inputFormat='hdf5', 'text' or 'npy' if it is one of another ending"
             )
         return path
     if input_format == "binary":
@@ -142,6 +165,14 @@ def open_series(header: SeriesHeader, scratch: Scratch | None = None) -> SeriesH
         from .keyed import KeyedHandle
 
         return KeyedHandle(header, scratch)
+    if header.kind == "text":
+        from .text import TextHandle
+
+        return TextHandle(header, scratch)
+    if header.kind == "npy":
+        from .npy import open_npy
+
+        return open_npy(header, scratch)
     from .binary import BinaryHandle
 
     return BinaryHandle(header, scratch)

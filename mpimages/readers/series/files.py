@@ -15,10 +15,10 @@ from ..byte_ranges import open_file, read_into
 from ..listing import natural_key
 
 
-def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:
+def data_files(path: str, conf_filename: str, prefix: str = "", ending: str = ".bin") -> list[str]:
     """The names of a directory's data files, in natural order.
 
-    Those that end in ``.bin`` and begin with `prefix`, or else end in ``.bin``, or else all.
+    Those that have the `ending` and begin with `prefix`, or else have the ending, or else all.
     """
     with os.scandir(path) as entries:
         names = [
@@ -28,10 +28,10 @@ def data_files(path: str, conf_filename: str, prefix: str = "") -> list[str]:
             and entry.name not in (conf_filename, SUCCESS)
             and not entry.is_dir()
         ]
-    binary = [name for name in names if name.lower().endswith(".bin")]
-    chosen = [name for name in binary if name.startswith(prefix)] or binary or names
+    usual = [name for name in names if name.lower().endswith(ending)]
+    chosen = [name for name in usual if name.startswith(prefix)] or usual or names
     if not chosen:
-        raise FileNotFoundError(f"{path}: has no series-*.bin or other data file")
+        raise FileNotFoundError(f"{path}: has no {prefix}*{ending} or other data file")
     return sorted(chosen, key=natural_key)
 
 
@@ -44,9 +44,18 @@ class FileSequence:
     names : sequence of str
     counts : sequence of int
         How many records each holds.
+    offsets : sequence of int, optional
+        Where the records of each begin, in bytes; there may be something behind them.
     """
 
-    def __init__(self, directory: str, names: Sequence[str], counts: Sequence[int]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        names: Sequence[str],
+        counts: Sequence[int],
+        offsets: Sequence[int] | None = None,
+    ) -> None:
+        self._offsets = offsets
         self.directory = directory
         self.names = names
         self.ends = np.cumsum(np.asarray(counts, dtype=np.int64))
@@ -63,7 +72,9 @@ class FileSequence:
             begin = int(self.ends[file - 1]) if file else 0
             here = min(total - done, int(self.ends[file]) - number)
             path = self._select(file, record)
-            read_into(self._fd, (number - begin) * record, out[done : done + here], path)
+            place = (number - begin) * record
+            place += self._offsets[file] if self._offsets is not None else 0
+            read_into(self._fd, place, out[done : done + here], path)
             done += here
 
     def _select(self, file: int, record: int) -> str:
@@ -74,7 +85,7 @@ class FileSequence:
             self._open = file
             begin = int(self.ends[file - 1]) if file else 0
             expected = (int(self.ends[file]) - begin) * record
-            if size != expected:
+            if self._offsets is None and size != expected:
                 raise FormatError(
                     f"{path}: has {size} bytes, not {expected} as when it was "
                     "loaded; load the series again"

@@ -15,7 +15,7 @@ from ...core.ranges import consecutive
 from ...formats.output_names import CONF
 from ..base import Closing, Scratch
 
-FORMATS = ("binary", "hdf5")
+FORMATS = ("binary", "hdf5", "text", "npy")
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class SeriesOptions:
     Parameters
     ----------
     nkeys, nvalues : int, optional
-        How many keys and values a record of Thunder 0.x has.
-    inputFormat : {'binary', 'hdf5'}, optional
+        How many keys and values a record of Thunder 0.x, or a line of a text file, has.
+    inputFormat : {'binary', 'hdf5', 'text', 'npy'}, optional
         None: told by the path.
     keyType, valueType : dtype_like, optional
         Of the keys and values of Thunder 0.x.
@@ -44,9 +44,9 @@ class SeriesOptions:
     confFilename: str = CONF
 
     def __post_init__(self) -> None:
-        for name in ("nkeys", "nvalues"):
+        for name, least in (("nkeys", 0), ("nvalues", 1)):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, check_int(getattr(self, name), name, 1))
+                object.__setattr__(self, name, check_int(getattr(self, name), name, least))
         for name in ("keyType", "valueType"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, check_dtype(getattr(self, name), name))
@@ -64,10 +64,11 @@ class SeriesHeader:
     ----------
     path : str
         The directory or file.
-    kind : {'binary', 'keyed', 'hdf5'}
+    kind : {'binary', 'keyed', 'hdf5', 'text', 'npy'}
         'keyed' is Thunder 0.x.
     dims : tuple of int
-        The extent of the pixels: (row[, column[, page]]); empty until `with_keys`.
+        The extent of the pixels: (row[, column[, page]]); empty until `with_keys`, or until
+        `text_lines.place_lines`.
     length : int
         The number of values in each series.
     dtype : numpy.dtype
@@ -97,7 +98,7 @@ class SeriesHeader:
     @property
     def needs_keys(self) -> bool:
         """Whether `scan_keys` of all files and `with_keys` must come before reading."""
-        return self.kind == "keyed" and not self.dims
+        return self.kind in ("keyed", "text") and not self.dims
 
     @property
     def file_count(self) -> int:
@@ -108,7 +109,8 @@ class SeriesHeader:
         """The paths of all its data files."""
         if self.kind == "hdf5":
             return [self.path]
-        return [os.path.join(self.path, name) for name in self.layout["names"]]
+        directory = self.layout.get("directory", self.path)
+        return [os.path.join(directory, name) for name in self.layout["names"]]
 
     @property
     def pixels(self) -> int:

@@ -32,6 +32,8 @@ RUN_BYTES = 1 << 15
 def inspect_keyed(path: str, conf: JsonObject, options: SeriesOptions) -> SeriesHeader:
     """The header of a directory of Thunder 0.x, without dims: see `complete`."""
     conf_path = os.path.join(path, options.confFilename)
+    if options.nkeys == 0:
+        raise ValueError(f"{path}: nkeys=0 is of text; records of a binary Series have keys")
     try:
         nkeys = options.nkeys or check_int(conf.get("nkeys"), "nkeys", 1)
         nvalues = options.nvalues or check_int(conf.get("nvalues"), "nvalues", 1)
