@@ -237,6 +237,7 @@ def test_a_call_that_does_not_fit_names_the_method_that_was_called(tsc, images, 
         Series: images.toSeries(),
         TimeSeries: images.toTimeSeries(),
         View: images.keys(),
+        Colorize: Colorize(),
     }
     method = getattr(owners.get(kind, kind), name)
     takes = inspect.signature(method).parameters.values()

@@ -210,7 +210,7 @@ for name in mpimages.__all__:
         getattr(mpimages, name)
     except ImportError as error:
         needs = {"Images", "Series", "ThunderContext", "TimeSeries", "RegressionModel"}
-        needs |= {"ICA", "KMeans", "KMeansModel", "LinearRegression", "NMF", "PCA", "SVD"}
+        needs |= {"Blocks", "ICA", "KMeans", "KMeansModel", "LinearRegression", "NMF", "PCA", "SVD"}
         assert name in needs, name
         assert "pip install mpich" in str(error)
 """
