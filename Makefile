@@ -31,7 +31,8 @@ COLLECTIVE := $(call marked,ranks)
 in_folders = $(filter $(1:%=tests/%/%),$(COLLECTIVE))
 OF_MPI := $(filter-out tests/api/test_dumb_inputs.py,$(filter tests/commands/test_doctor.py \
   tests/readers/test_hdf5% tests/readers/test_chunks_once.py,$(COLLECTIVE)) \
-  $(call in_folders,api conversion engine spmd statistics writers))
+  $(call in_folders,api conversion engine exchange factorization methods spmd statistics \
+  writers))
 OF_NODES := $(OF_MPI) $(call in_folders,registration report)
 # Of the serial tests those that pytest is told to run: SERIAL='-m slow tests/spmd'.
 SERIAL ?= tests
@@ -161,7 +162,7 @@ test-phdf5: $(DEV) $(PHDF5)/.ready
 	  OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \
 	  OMPI_MCA_mpi_yield_when_idle=1 \
 	  timeout $(LIMIT) mpiexec.openmpi --oversubscribe -n $$n \
-	    $(PHDF5)/bin/python -m tests -m ranks $(OF_MPI); \
+	    $(PHDF5)/bin/python -m tests -m "ranks and not few_ranks" $(OF_MPI); \
 	done
 
 # A warning is an error: a broken link, a docstring that cannot be rendered, a missing page.

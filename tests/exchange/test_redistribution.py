@@ -29,7 +29,7 @@ def segments(tsc, monkeypatch, request):
 
 
 @given(
-    st.integers(0, 300),
+    st.integers(0, 60),
     st.lists(st.integers(0, 8), max_size=30),
     st.sampled_from(["uint8", "float64"]),
     st.sampled_from([1, 700, 1 << 20]),
