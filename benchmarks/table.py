@@ -21,7 +21,7 @@ class Target:
     Attributes
     ----------
     figure : str
-        ``'fraction'`` of the limit, ``'numpy'`` or ``'dask'`` (how many times as fast), or
+        ``'fraction'`` of the limit, ``'numpy'``, ``'dask'`` and others (how many times as fast), or
         ``'scaling'`` from one rank to two, or ``'allowance'``, how many times it fits into
         what it may take.
     ranks : int
@@ -51,6 +51,16 @@ TARGETS = (
     Target("stdev over 96 TIFFs, lzw", "scaling", 2, 1.7, 1.95),
     Target("stdev (and the mean in it), uint8", "scaling", 2, 1.7, 1.95),
     Target("normalize() of a cached Series", "scaling", 2, 1.7, 1.95),
+    Target("gaussianFilter(2)", "scipy", 1, 1, 3),
+    Target("gaussianFilter(2)", "scaling", 2, 1.8, 1.95),
+    Target("uniformFilter(5)", "scipy", 1, 1, 3),
+    Target("uniformFilter(5)", "scaling", 2, 1.8, 1.95),
+    Target("medianFilter(3)", "scipy", 1, 1, 3),
+    Target("medianFilter(3)", "scaling", 2, 1.8, 1.95),
+    Target("localCorr()", "fraction", 1, 0.25),
+    Target("applyBatch of", "apply", 1, 30, 50),
+    Target("Series.toImages().cache()", "scaling", 2, 1),
+    Target("toBlocks('10M').cache()", "scaling", 2, 1),
     Target("TIFFs to binary series, 8 budgets", "fraction", 2, 0.4, 0.8),
     Target("TIFFs to binary series, 8 budgets", "dask", 2, 4),
     Target("TIFFs to binary series, 64 budgets", "fraction", 2, 0.3, 0.8),
