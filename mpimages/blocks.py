@@ -17,7 +17,7 @@ from .dims import Dims
 from .engine.block_steps import BlockApply, block_of
 from .engine.chain import Chain, Filter, Positions, Shape
 from .engine.session import Session
-from .exchange.blocks import BlockSource
+from .exchange.to_blocks import BlockSource
 from .spmd.actions import action
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ class Blocks(Collection):
         ValueError
             Where a filter has left out blocks; by the action, where only that can tell.
         """
-        from .exchange.frames import FrameSource, chain_of
+        from .exchange.to_images import FrameSource, chain_of
         from .images import Images
 
         chain, images = self.records.chain, self._source.images

@@ -18,12 +18,12 @@ from .dims import Dims
 from .engine.chain import Chain, Positions, Renumber, Shape, counted_anew
 from .errors import GatherWarning
 from .methods.arithmetic import ImageArithmetic
-from .methods.arrangement import Arrangement
 from .methods.averages import Averages
+from .methods.axes import Axes
 from .methods.base import ImageMethods
-from .methods.correlation import LocalCorrelation
 from .methods.filters import Filters
 from .methods.geometry import Geometry
+from .methods.local_correlation import LocalCorrelation
 from .methods.lookup import ImageLookup
 from .methods.mapping import ImageMapping
 from .methods.registration import Registration
@@ -55,7 +55,7 @@ class Images(
     ImageArithmetic,
     Averages,
     Geometry,
-    Arrangement,
+    Axes,
     Filters,
     LocalCorrelation,
     Repairs,
@@ -280,7 +280,7 @@ class Images(
         """
         from .blocks import Blocks
         from .core.grid import Cut
-        from .exchange.blocks import BlockSource
+        from .exchange.to_blocks import BlockSource
 
         source = BlockSource(self.records, Cut.checked(size, units, padding))
         chain = Chain.whole(source)
@@ -607,7 +607,7 @@ class Images(
         return write_report(begun, images, self.metadata, path, overwrite, interval, registration)
 
     def _as_series(self, kind: type[SeriesKind]) -> SeriesKind:
-        from .exchange.source import ExchangeSource
+        from .exchange.to_series import ExchangeSource
 
         chain = Chain.whole(ExchangeSource(self.records))
         return kind(self.session, chain, self.metadata, self.records.inputs, images=self.records)

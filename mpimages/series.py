@@ -26,8 +26,8 @@ from .methods.mapping import SeriesMapping
 from .methods.matrices import Matrices
 from .methods.regions import SeriesRegions
 from .methods.series_statistics import SeriesStatistics
-from .methods.time_toolbox import TimeToolbox
-from .methods.toolbox import SeriesToolbox
+from .methods.series_transforms import SeriesTransforms
+from .methods.signal_processing import SignalProcessing
 from .spmd import memory_limit
 from .spmd.actions import action, stoppable
 from .spmd.agreement import allgather_rows, from_rank
@@ -50,7 +50,7 @@ class Series(
     SeriesLookup,
     SeriesArithmetic,
     SeriesStatistics,
-    SeriesToolbox,
+    SeriesTransforms,
     Indexing,
     SeriesRegions,
     Matrices,
@@ -189,8 +189,8 @@ class Series(
         MemoryError
             By the action, where one image does not fit into the budget three times.
         """
-        from .exchange.frames import FrameSource, chain_of
-        from .exchange.source import ExchangeSource
+        from .exchange.to_images import FrameSource, chain_of
+        from .exchange.to_series import ExchangeSource
         from .images import Images
 
         chain, source = self.records.chain, self.records.chain.source
@@ -426,7 +426,7 @@ def _merge_samples(action: Action, sample: Sample, series: Settled) -> np.ndarra
 
 
 @public
-class TimeSeries(TimeToolbox, Baselines, Series):
+class TimeSeries(SignalProcessing, Baselines, Series):
     """A Series whose values are samples over time."""
 
     def toTimeSeries(self) -> TimeSeries:

@@ -19,7 +19,7 @@ from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
-from .bins import resolve
+from .bin_source import resolve
 from .chain import (
     Chain,
     FilterKeys,
@@ -31,10 +31,10 @@ from .chain import (
     WritingStep,
     counted_anew,
 )
-from .derived import DerivedSource
+from .derived_source import DerivedSource
 from .functions import Function, Unlike, different
+from .group_source import GroupSource
 from .selection import Selection, Settled, select
-from .series_groups import GroupSource
 from .session import Session
 from .sources import LocalSource, MemorySource
 

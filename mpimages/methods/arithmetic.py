@@ -15,8 +15,8 @@ from ..core.text import quote
 from ..engine.arithmetic import Arithmetic as Step
 from ..engine.arithmetic import Cast, Clip, ElementWise
 from ..engine.chain import Chain
-from ..engine.derived import check_local
-from ..engine.pairs import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
+from ..engine.derived_source import check_local
+from ..engine.pair_source import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
 from ..engine.runner import Records
 from .base import ImageMethods, SeriesMethods
 

@@ -10,7 +10,7 @@ from ..core.arguments import check_choice, check_index, check_number, check_perc
 from ..core.public import public
 from ..core.text import quote
 from ..engine.series_steps import Count, Percentile, Select, SeriesStatistic
-from ..engine.series_toolbox import SeriesStatistics as StatisticsStep
+from ..engine.series_transforms import SeriesStatistics as StatisticsStep
 from .base import SeriesMethods
 
 __all__ = ["SeriesStatistics"]

@@ -15,7 +15,7 @@ from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.watch import calling
 from .chain import Chain, Positions, Shape
-from .derived import DerivedSource, known_records, part_of
+from .derived_source import DerivedSource, known_records, part_of
 from .selection import Selection, Settled
 from .sources import LocalSource
 
