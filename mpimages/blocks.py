@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .collection import Collection, View
-from .core.arguments import check_dtype, check_int, check_ints
+from .core.arguments import check_callable, check_dtype, check_int, check_ints
 from .core.grid import BlockKey, Grid
 from .core.json_types import JsonObject
 from .core.public import public
@@ -181,8 +181,7 @@ class Blocks(Collection):
         Which they are is found out by the first action, in a pass of its own. What is left has no
         `toImages`, `toSeries` and `toArray`.
         """
-        if not callable(func):
-            raise TypeError(f"filter: func must be a function, got {quote(func)}")
+        check_callable(func, "filter: func")
 
         def keep(number: Any, record: np.ndarray) -> bool:
             return func(self._key(number), self._value(number, record))
@@ -255,8 +254,7 @@ class Blocks(Collection):
             an action has run, and a block that differs from the first is then a ValueError that
             names its key.
         """
-        if not callable(func):
-            raise TypeError(f"apply: func must be a function, got {quote(func)}")
+        check_callable(func, "apply: func")
         times = None if length is None else check_int(length, "length", 1)
         kind = None if dtype is None else check_dtype(dtype, "dtype")
         step = BlockApply(func, times, kind, self._grid, self._key)

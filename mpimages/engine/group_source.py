@@ -108,6 +108,10 @@ class GroupSource(DerivedSource):
         places: np.ndarray = np.unique(np.asarray(positions, dtype=np.int64) // self.groups)
         return places
 
+    def cut_from(self) -> Settled:
+        """See `DerivedSource`."""
+        return self.inner
+
     def record_bytes(self) -> int:
         inner = self.inner
         read = 0

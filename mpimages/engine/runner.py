@@ -33,7 +33,6 @@ from .chain import (
 )
 from .derived_source import DerivedSource
 from .functions import Function, Unlike, different
-from .group_source import GroupSource
 from .selection import Selection, Settled, select
 from .session import Session
 from .sources import LocalSource, MemorySource
@@ -372,8 +371,9 @@ class Action:
         """Return the target size in bytes of a batch of the source. Local."""
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
-        if isinstance(source, GroupSource):  # the limit is for the series that it reads
-            inner = self._batch_bytes(source.inner)
+        if isinstance(source, DerivedSource) and (whole := source.cut_from()) is not None:
+            # The limit is for the records that are read.
+            inner = self._batch_bytes(whole)
             few = max(STEP_BYTES, STEP_RECORDS * source.record_bytes())
             return min(inner, few, limit) if selection.steps else inner
         # Two records, unless they are too large.

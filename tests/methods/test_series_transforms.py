@@ -207,7 +207,7 @@ def every_step():
     draw = np.random.default_rng(0)
     signals = series_transforms.unit_signals(draw.normal(0, 1, (3, 300)))
     return [
-        series_transforms.SeriesStatistics(),
+        series_transforms.FiveStatistics(),
         series_transforms.Scale("zscore", True, True),
         series_transforms.ScaleByTime("zscore", draw.normal(0, 1, 300), draw.normal(5, 1, 300)),
         series_transforms.Squelch(50.0),
