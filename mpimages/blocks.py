@@ -213,7 +213,7 @@ class Blocks(Collection):
     def stats(self) -> JsonObject:
         """All of count, mean, variance, stdev, sum, min and max over the blocks, in one pass.
 
-        Collective; an action. As `Collection.stats`; ValueError where blocks differ in shape.
+        Collective; an action. As `Images.stats`; ValueError where blocks differ in shape.
         """
         shape = self._alike("stats")
         found = super().stats()

@@ -25,7 +25,7 @@ class SignalProcessing(SeriesTransforms):
     """Filtered, detrended and cut time series. Lazy."""
 
     def convolve(self, signal: np.ndarray | Sequence[float], mode: str = "full") -> Self:
-        """Convolve each series with a signal, as `numpy.convolve` does. Collective; lazy.
+        """Convolve each series with a signal, as ``numpy.convolve`` does. Collective; lazy.
 
         Parameters
         ----------
