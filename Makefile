@@ -88,7 +88,7 @@ $(READY): $(KERNELS) | $(TMP)
 	@echo "2/3 installing NumPy, an MPI and the rest: 20 s, and the time to fetch 150 MB"
 	@$(call quietly,$(BIN)/python .ci/needs build run mpi >$(TMP)/needs.txt && \
 	  $(PIP) --requirement $(TMP)/needs.txt)
-	@echo "3/3 compiling eight kernels: about a minute"
+	@echo "3/3 compiling ten kernels: about a minute"
 	@$(call quietly,$(PIP) --no-build-isolation --no-deps --editable .)
 	-@$(BIN)/python -m compileall -q mpimages $(STARTING:%=$$(echo $(VENV)/lib/python*/site-packages/%))
 	@touch $@

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from .collection import Collection, View
-from .core.arguments import check_dtype, check_int, check_ints
+from .core.arguments import check_callable, check_dtype, check_int, check_ints
 from .core.grid import BlockKey, Grid
 from .core.json_types import JsonObject
 from .core.public import public
@@ -17,7 +17,7 @@ from .dims import Dims
 from .engine.block_steps import BlockApply, block_of
 from .engine.chain import Chain, Filter, Positions, Shape
 from .engine.session import Session
-from .exchange.blocks import BlockSource
+from .exchange.to_blocks import BlockSource
 from .spmd.actions import action
 
 if TYPE_CHECKING:
@@ -181,8 +181,7 @@ class Blocks(Collection):
         Which they are is found out by the first action, in a pass of its own. What is left has no
         `toImages`, `toSeries` and `toArray`.
         """
-        if not callable(func):
-            raise TypeError(f"filter: func must be a function, got {quote(func)}")
+        check_callable(func, "filter: func")
 
         def keep(number: Any, record: np.ndarray) -> bool:
             return func(self._key(number), self._value(number, record))
@@ -214,7 +213,7 @@ class Blocks(Collection):
     def stats(self) -> JsonObject:
         """All of count, mean, variance, stdev, sum, min and max over the blocks, in one pass.
 
-        Collective; an action. As `Collection.stats`; ValueError where blocks differ in shape.
+        Collective; an action. As `Images.stats`; ValueError where blocks differ in shape.
         """
         shape = self._alike("stats")
         found = super().stats()
@@ -255,8 +254,7 @@ class Blocks(Collection):
             an action has run, and a block that differs from the first is then a ValueError that
             names its key.
         """
-        if not callable(func):
-            raise TypeError(f"apply: func must be a function, got {quote(func)}")
+        check_callable(func, "apply: func")
         times = None if length is None else check_int(length, "length", 1)
         kind = None if dtype is None else check_dtype(dtype, "dtype")
         step = BlockApply(func, times, kind, self._grid, self._key)
@@ -275,7 +273,7 @@ class Blocks(Collection):
         ValueError
             Where a filter has left out blocks; by the action, where only that can tell.
         """
-        from .exchange.frames import FrameSource, chain_of
+        from .exchange.to_images import FrameSource, chain_of
         from .images import Images
 
         chain, images = self.records.chain, self._source.images

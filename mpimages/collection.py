@@ -10,10 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from .core.arguments import check_int
+from .core.arguments import check_callable, check_int
 from .core.json_types import JsonObject
 from .core.public import public
-from .core.text import quote
 from .engine.chain import Chain, Filter, FilterKeys, Shape
 from .engine.runner import Records
 from .engine.selection import places_of
@@ -270,12 +269,12 @@ class Collection:
 
         Which they are is found out by the first action, in a pass of its own.
         """
-        _check_callable(func, "filter")
+        check_callable(func, "filter: func")
         return self._derived(self.records.chain.then(Filter(func, self._key)))
 
     def filterOnKeys(self, func: Callable[[Any], bool]) -> Self:
         """Keep the records for which func(key) is true; no value is read. Collective; lazy."""
-        _check_callable(func, "filterOnKeys")
+        check_callable(func, "filterOnKeys: func")
         derived = self._derived(self.records.chain.then(FilterKeys(func, self._key)))
         if self.records.count is not None:
             with self.session.action(f"{type(self).__name__}.filterOnKeys"):
@@ -323,8 +322,3 @@ class Collection:
             self._cached = None
             self.records.replace(resolve_caches(self.records.chain))
         return self
-
-
-def _check_callable(func: object, name: str) -> None:
-    if not callable(func):
-        raise TypeError(f"{name}: func must be a function, got {quote(func)}")

@@ -33,8 +33,8 @@ IMPORTED_FIRST = (
     "blocks",
     "conversion.pictures",
     "conversion.saving",
-    "exchange.frames",
-    "exchange.source",
+    "exchange.to_images",
+    "exchange.to_series",
     "progress.timing_table",
     "readers.series.base",
     "report",
@@ -44,7 +44,7 @@ IMPORTED_FIRST = (
     "statistics.regions",
     "statistics.sample",
     "writers.binaryseries",
-    "writers.exported",
+    "writers.export",
     "writers.hdf5.writer",
     "writers.png",
 )
@@ -430,7 +430,7 @@ class ThunderContext:
         ValueError
             For another format, or text of more than two dimensions.
         """
-        from .writers.exported import export
+        from .writers.export import export
 
         export(self.comm, data, filename, outputFormat, overwrite)
 

@@ -37,8 +37,8 @@ from .spmd.shared_paths import Seen, agree_that_all_see, see
 if TYPE_CHECKING:
     from .readers.series.header import SeriesHeader
     from .series import Series
+    from .simulated.datasets import Made
     from .simulated.example import Example
-    from .simulated.tables import Made
 
 __all__ = [
     "images_from_array",
@@ -373,7 +373,7 @@ def make_example(
 ) -> Any:
     """See `ThunderContext.makeExample`. Collective."""
     from .simulated import example
-    from .simulated.tables import MAKERS
+    from .simulated.datasets import MAKERS
 
     if name is None:
         return sorted(MAKERS)

@@ -438,7 +438,7 @@ def as_if_registered(images: Images, registering: Registering) -> Images:
     """
     import numpy as np
 
-    from ..engine.bins import recorded
+    from ..engine.bin_source import recorded
     from ..registration.fitting import check_dims
     from ..registration.model import RegistrationModel
 

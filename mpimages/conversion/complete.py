@@ -13,7 +13,7 @@ import numpy as np
 from ..core.json_types import JsonObject
 from ..engine.runner import Action
 from ..engine.selection import Settled
-from ..exchange.source import ExchangeSource
+from ..exchange.to_series import ExchangeSource
 from ..formats.hdf5_plugins import filters_of
 from ..spmd.agreement import from_rank
 

@@ -15,14 +15,14 @@ from ..core.cleanup import ask
 from ..core.crc32 import PIECE
 from ..core.json_types import JsonObject
 from ..core.partition import Partition
-from ..engine.bins import beside, every_step, origin
+from ..engine.bin_source import beside, every_step, origin
 from ..engine.chain import Source
 from ..engine.runner import Action
 from ..engine.selection import Selection
 from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
-from ..exchange.blocks import BlockSource
-from ..exchange.frames import FrameSource
-from ..exchange.source import ExchangeSource
+from ..exchange.to_blocks import BlockSource
+from ..exchange.to_images import FrameSource
+from ..exchange.to_series import ExchangeSource
 from ..spmd.collectives import allreduce
 from ..writers.output.piece_sums import PieceSums
 

@@ -25,13 +25,13 @@ import numpy as np
 from ..core.cleanup import quietly
 from ..core.partition import Partition
 from ..core.timers import phase
-from ..engine.bins import every_step, origin
+from ..engine.bin_source import every_step, origin
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import FileSource, MemorySource
 from ..exchange.bands import Bands, MemoryBands, survey
 from ..exchange.redistribution import Redistribution, Turn, move
-from ..exchange.source import ExchangeSource
+from ..exchange.to_series import ExchangeSource
 from ..progress.meter import Tick
 from ..spmd.agreement import Together, from_rank
 from ..spmd.watch import calling

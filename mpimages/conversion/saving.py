@@ -21,7 +21,7 @@ from ..engine.chain import Positions, Shape
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import runs
-from ..exchange.source import ExchangeSource
+from ..exchange.to_series import ExchangeSource
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain

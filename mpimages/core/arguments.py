@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 
+def check_callable(value: object, name: str) -> None:
+    """Raise TypeError unless `value` can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {quote(value)}")
+
+
 def check_flag(value: object, name: str) -> bool:
     """Return a bool; raise TypeError for other types: 'no' and NaN would count as true."""
     if not isinstance(value, bool | np.bool_):
@@ -235,6 +241,11 @@ def check_record_dtype(dtype: np.dtype, name: str) -> None:
     """Raise TypeError unless records can have this dtype."""
     if not is_record_dtype(dtype):
         raise TypeError(f"{name} must be integers or floats of at most 64 bits, got {dtype}")
+
+
+def is_small_integer(dtype: np.dtype) -> bool:
+    """Return True for integers of at most 16 bits, whose products float64 and int64 add exactly."""
+    return dtype.kind in "iu" and dtype.itemsize <= 2
 
 
 def image_dtype(stored: DTypeLike, name: str = "dtype") -> np.dtype:

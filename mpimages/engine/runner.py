@@ -19,7 +19,7 @@ from ..spmd import memory_limit
 from ..spmd.agreement import Together, allgather_rows, mark_agreed
 from ..spmd.collectives import allgather
 from ..spmd.watch import between_calls, calling
-from .bins import resolve
+from .bin_source import resolve
 from .chain import (
     Chain,
     FilterKeys,
@@ -31,10 +31,9 @@ from .chain import (
     WritingStep,
     counted_anew,
 )
-from .derived import DerivedSource
+from .derived_source import DerivedSource
 from .functions import Function, Unlike, different
 from .selection import Selection, Settled, select
-from .series_groups import GroupSource
 from .session import Session
 from .sources import LocalSource, MemorySource
 
@@ -372,8 +371,9 @@ class Action:
         """Return the target size in bytes of a batch of the source. Local."""
         source = selection.source
         limit = min(BATCH_BYTES, max(1, self.memory // BATCH_PART))
-        if isinstance(source, GroupSource):  # the limit is for the series that it reads
-            inner = self._batch_bytes(source.inner)
+        if isinstance(source, DerivedSource) and (whole := source.cut_from()) is not None:
+            # The limit is for the records that are read.
+            inner = self._batch_bytes(whole)
             few = max(STEP_BYTES, STEP_RECORDS * source.record_bytes())
             return min(inner, few, limit) if selection.steps else inner
         # Two records, unless they are too large.

@@ -10,7 +10,7 @@ from ..kernels import series
 from .chain import Shape, WritingStep
 from .image_steps import Keys
 from .series_steps import kernel_block, percentiles, statistic_rows
-from .series_toolbox import pieces
+from .series_transforms import pieces
 
 __all__ = ["Normalize"]
 

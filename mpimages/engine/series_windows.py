@@ -7,7 +7,7 @@ import numpy as np
 from ..kernels import projection
 from .chain import Shape, WritingStep
 from .image_steps import Keys
-from .series_toolbox import RealStep
+from .series_transforms import RealStep
 
 __all__ = ["Downsample", "MeanOfWindows", "Subsample", "Windows"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..core.ranges import consecutive
 from ..spmd.collectives import allreduce
-from .bins import origin
+from .bin_source import origin
 from .runner import Action
 from .selection import Selection
 from .sources import FileSource

@@ -15,7 +15,7 @@ from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..spmd import memory_limit
 from ..spmd.agreement import from_rank
-from .linear import (
+from .linear_algebra import (
     LEAST,
     basis,
     column_means,
@@ -24,8 +24,8 @@ from .linear import (
     few,
     gram,
     gram_of,
+    orientation,
     small_basis,
-    turned,
 )
 from .matrix import PixelMatrix
 from .products import ExactSum, Weights, data_bits, gram_into, signs, split, times
@@ -164,7 +164,7 @@ def _of_gram(
     s = np.ldexp(np.sqrt(np.maximum(values, 0)), unit)
     _check_rank(s, k, name)
     v = np.ascontiguousarray(vectors.T)
-    v *= turned(v)[:, None]
+    v *= orientation(v)[:, None]
     return s, v, mean
 
 
@@ -252,7 +252,7 @@ def _of_projection(
     vectors, s, _ = np.linalg.svd(np.linalg.solve(lower, projected.T).T, full_matrices=False)
     _check_rank(s[:k], k, name)
     v = np.ascontiguousarray(vectors.T[:k])
-    v *= turned(v)[:, None]
+    v *= orientation(v)[:, None]
     return s[:k], v
 
 
@@ -275,5 +275,5 @@ def _of_range(
     _check_rank(s, k, name)
     mixing = inverse.T @ vectors
     v = np.ascontiguousarray((range_ @ mixing).T)
-    sign = turned(v)
+    sign = orientation(v)
     return s, v * sign[:, None], mixing * (sign / s)

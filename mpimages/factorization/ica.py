@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.arguments import check_int, check_number
 from ..core.public import public
-from .results import Data, begin, check_data, entering, then
+from .model_data import Data, begin, check_data, enter, then
 from .svd import check_method, decomposed
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class ICA:
         Raises as `SVD.calc`.
         """
         from ..spmd.agreement import from_rank
-        from .steps import Times
+        from .steps import Project
 
         check_data(data, "ICA.fit")
-        with entering(data, "ICA.fit"):
+        with enter(data, "ICA.fit"):
             found, scores = decomposed(
                 data, "ICA.fit", self.k, self.svdMethod, self.power, self.seed, True
             )
@@ -105,13 +105,13 @@ class ICA:
             matrix, self.w, self.a = from_rank(
                 action.comm, 0, action.name, _unmixing, rotation, found.s, found.v, records.count
             )
-            self.sigs = then(scores, Times("ICA.fit", matrix), self.c)
+            self.sigs = then(scores, Project("ICA.fit", matrix), self.c)
         return self
 
     def _rotate(self, action: Action, rows: np.ndarray, count: int) -> np.ndarray:
         """The rotation of white rows / sqrt(count), which is orthonormal. Collective."""
         from ..spmd.agreement import from_rank
-        from .linear import gram, in_pieces
+        from .linear_algebra import gram, in_pieces
 
         def first() -> np.ndarray:
             rng = np.random.default_rng(self.seed % 2**64)
@@ -147,9 +147,9 @@ def _unmixing(
     rotation: np.ndarray, s: np.ndarray, v: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What makes components of left vectors, of series, and series of components. Local."""
-    from .linear import turned
+    from .linear_algebra import orientation
 
     scale = s / np.sqrt(count)
-    rotation = rotation * turned((rotation.T * scale) @ v)
+    rotation = rotation * orientation((rotation.T * scale) @ v)
     mixing = np.ascontiguousarray(((rotation.T * scale) @ v).T)
     return rotation * np.sqrt(count), (rotation.T / scale) @ v, mixing

@@ -10,7 +10,7 @@ from ..core.arguments import check_int, check_number
 from ..core.public import public
 from ..core.text import quote
 from ..methods.base import SeriesMethods
-from .results import Data, as_series, begin, check_data, entering, then
+from .model_data import Data, as_series, begin, check_data, enter, then
 
 if TYPE_CHECKING:
     from ..engine.runner import Action
@@ -128,7 +128,7 @@ class KMeans:
 
         check_data(data, "KMeans.fit")
         series = as_series(data)
-        with entering(series, "KMeans.fit"):
+        with enter(series, "KMeans.fit"):
             action, records, _ = begin(series, "KMeans.fit")
             matrix = PixelMatrix(action, records, images=False)
             matrix.measure()

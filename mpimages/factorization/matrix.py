@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from mpi4py import MPI
 
+from ..core.arguments import is_small_integer
 from ..core.partition import Partition
 from ..engine.runner import Action
 from ..engine.selection import Settled
@@ -27,7 +28,6 @@ from .products import (
     ExactSum,
     Weights,
     data_bits,
-    is_small,
     least_bits,
     partial_products,
     record_units,
@@ -81,7 +81,7 @@ class PixelMatrix:
         values, count = math.prod(records.dims), records.count
         self.shape = (values, count) if images else (count, values)
         self.pixels = Partition.balanced(values, self.comm.size) if images else records.partition
-        self.small = is_small(records.dtype)
+        self.small = is_small_integer(records.dtype)
         self.unit = 0
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from ..core.arguments import check_choice, check_int, check_number
 from ..core.public import public
 from ..core.text import quote
-from .results import Data, as_series, begin, check_data, entering, then
+from .model_data import Data, as_series, begin, check_data, enter, then
 
 if TYPE_CHECKING:
     from ..engine.runner import Action
@@ -87,11 +87,11 @@ class NMF:
             For negative values, NaN and infinities; where k exceeds the pixels or the times.
         """
         from .matrix import PixelMatrix
-        from .steps import Times
+        from .steps import Project
 
         check_data(data, "NMF.fit")
         series = as_series(data)
-        with entering(series, "NMF.fit"):
+        with enter(series, "NMF.fit"):
             action, records, _ = begin(series, "NMF.fit")
             matrix = PixelMatrix(action, records, images=False)
             h, inverse = self._begin(action, matrix)
@@ -101,7 +101,7 @@ class NMF:
                 h, inverse, change = _improve(action, matrix, h, inverse)
                 changes.append(change)
             self.h, self.hConvergence = h, changes
-        self.w = then(series, Times("NMF.fit", inverse, positive=True), self.k)
+        self.w = then(series, Project("NMF.fit", inverse, positive=True), self.k)
         return self
 
     def _begin(self, action: Action, matrix: PixelMatrix) -> tuple[np.ndarray, np.ndarray]:

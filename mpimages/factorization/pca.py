@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.arguments import check_int
 from ..core.public import public
-from .results import Data, begin, check_data, entering
+from .model_data import Data, begin, check_data, enter
 from .svd import check_method, decomposed, projected
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class PCA:
         check_data(data, "PCA.transform")
         if self.comps is None or self.latent is None:
             raise ValueError("PCA.transform: nothing was fitted yet; call fit(data) first")
-        with entering(data, "PCA.transform"):
+        with enter(data, "PCA.transform"):
             action, records, images = begin(data, "PCA.transform")
             mean = mean_series(action, records, images)
             if len(mean) != self.comps.shape[1]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from mpi4py import MPI
 
+from ..core.arguments import is_small_integer
 from ..spmd.collectives import allreduce
 from ..statistics.sample import priorities
 
@@ -29,7 +30,6 @@ __all__ = [
     "exponents",
     "gram_into",
     "in_order",
-    "is_small",
     "least_bits",
     "partial_products",
     "record_units",
@@ -52,14 +52,9 @@ MASK = (1 << WORD) - 1
 PIECE_BYTES = 1 << 20
 
 
-def is_small(dtype: np.dtype) -> bool:
-    """Whether data are whole numbers of at most 16 bits: their own limb."""
-    return dtype.kind in "iub" and dtype.itemsize <= 2
-
-
 def data_bits(dtype: np.dtype) -> int:
     """The bits of a limb of data."""
-    return 16 if is_small(dtype) else LIMB
+    return 16 if is_small_integer(dtype) else LIMB
 
 
 def exponents(largest: np.ndarray) -> np.ndarray:
@@ -75,7 +70,7 @@ def unit_of(largest: float) -> int:
 
 def record_units(block: np.ndarray) -> np.ndarray:
     """The exponent of the last bit of each row, by its own largest value: (n, 1)."""
-    if is_small(block.dtype) or block.shape[1] == 0:
+    if is_small_integer(block.dtype) or block.shape[1] == 0:
         return np.zeros((len(block), 1), np.int64)
     # The absolute value of the least integer may not be in its dtype.
     largest = np.maximum(block.max(1).astype(np.float64), -block.min(1).astype(np.float64))
@@ -88,7 +83,7 @@ def split(block: np.ndarray, unit: int | np.ndarray) -> list[tuple[np.ndarray, i
 
     Values above the largest that the unit is for are an error of the caller.
     """
-    if is_small(block.dtype):
+    if is_small_integer(block.dtype):
         return [(block.astype(np.float64), 0)]
     low = block.astype(np.float64)
     low *= np.ldexp(1.0, -np.asarray(unit))

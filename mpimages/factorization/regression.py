@@ -11,7 +11,7 @@ import numpy as np
 from ..core.arguments import check_choice, check_flag, check_number, checksum_of
 from ..core.public import public
 from ..core.text import quote
-from .results import Data, as_series, begin, check_data, entering, kept, then
+from .model_data import Data, as_series, begin, check_data, enter, series_of, then
 
 if TYPE_CHECKING:
     from ..series import Series
@@ -115,7 +115,7 @@ class LinearRegression:
             )
         series = as_series(y)
         given = self.algorithm, self.intercept, self.zscore, self.c, checksum_of(design)
-        with entering(series, "LinearRegression.fit"):
+        with enter(series, "LinearRegression.fit"):
             prepared: _Prepared = from_rank(
                 series.session.comm, 0, "LinearRegression.fit", self._prepare, design, given=given
             )
@@ -167,13 +167,13 @@ class RegressionModel:
     __signature__ = inspect.Signature()  # help() shows no arguments that are not for users
 
     def __init__(self, series: Series, algorithm: str, prepared: _Prepared) -> None:
-        from .steps import Fitted, Times
+        from .steps import Determination, Project
 
         self.algorithm = algorithm
         self._prepared = prepared
         name, inverse = "LinearRegression.fit", prepared.inverse
-        self.coeffs = then(series, Times(name, inverse), inverse.shape[1])
-        self.stats = then(series, Fitted(name, inverse, prepared.design), 1)
+        self.coeffs = then(series, Project(name, inverse), inverse.shape[1])
+        self.stats = then(series, Determination(name, inverse, prepared.design), 1)
 
     @property
     def betas(self) -> Series:
@@ -192,10 +192,10 @@ class RegressionModel:
         -------
         Series of n values
         """
-        from .steps import Times
+        from .steps import Project
 
         design = self._design(X, "RegressionModel.predict")
-        return then(self.coeffs, Times("RegressionModel.predict", design.T), len(design))
+        return then(self.coeffs, Project("RegressionModel.predict", design.T), len(design))
 
     def score(self, X: np.ndarray, y: Data) -> Series:
         """R² of what the model expects of other data. Collective; an action.
@@ -221,7 +221,7 @@ class RegressionModel:
         check_data(y, "RegressionModel.score")
         design = self._design(X, "RegressionModel.score")
         series = as_series(y)
-        with entering(series, "RegressionModel.score"):
+        with enter(series, "RegressionModel.score"):
             action, records, _ = begin(series, "RegressionModel.score")
             fitted, model, _ = begin(self.coeffs, "RegressionModel.score")
             if records.dims != (len(design),):
@@ -246,7 +246,7 @@ class RegressionModel:
                 found[at] = determination(batch, coefficients[at], design)
 
             action.stream(records, measure)
-        return kept(series, records, found, action)
+        return series_of(series, records, found, action)
 
     def predictAndScore(self, X: np.ndarray, y: Data) -> tuple[Series, Series]:
         """`predict` and `score`. Collective; an action."""

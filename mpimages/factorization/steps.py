@@ -10,7 +10,7 @@ from ..engine.chain import Shape
 from ..engine.series_steps import statistic_rows
 from .products import DATA, Weights, in_order, times
 
-__all__ = ["Fitted", "Nearest", "Times", "determination"]
+__all__ = ["Determination", "Nearest", "Project", "determination"]
 
 # Values that are computed at once.
 PIECE = 1 << 17
@@ -18,7 +18,7 @@ PIECE = 1 << 17
 Keys = Sequence[object] | np.ndarray
 
 
-class Times:
+class Project:
     """Multiply each series by a matrix, and add a number to each product.
 
     Parameters
@@ -111,7 +111,7 @@ def _standard(row: np.ndarray) -> np.ndarray:
     return shape
 
 
-class Fitted:
+class Determination:
     """R² of each series, for a linear model: 1 - (squares of what is left) / (squares of all).
 
     Parameters
@@ -125,7 +125,7 @@ class Fitted:
     def __init__(self, name: str, inverse: np.ndarray, design: np.ndarray) -> None:
         self.name = name
         self.design = design
-        self._coefficients = Times(name, inverse)
+        self._coefficients = Project(name, inverse)
         self.inverse = self._coefficients.matrix
 
     def dims(self, dims: Shape | None) -> Shape | None:

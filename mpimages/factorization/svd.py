@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.arguments import check_choice, check_int, check_seed
 from ..core.public import public
-from .results import Data, as_series, begin, check_data, entering, kept, then
+from .model_data import Data, as_series, begin, check_data, enter, series_of, then
 
 if TYPE_CHECKING:
     from ..series import Series
@@ -107,19 +107,19 @@ def decomposed(
 
     if method == "direct":
         data = as_series(data)
-    with entering(data, name):
+    with enter(data, name):
         action, records, images = begin(data, name)
         found = decompose(action, records, images, k, method, power, check_seed(seed), center)
         if found.u is not None:
-            return found, kept(data, records, found.u, action)
+            return found, series_of(data, records, found.u, action)
         return found, projected(data, name, found.v, found.s, found.mean)
 
 
 def projected(data: Any, name: str, v: np.ndarray, s: np.ndarray, mean: np.ndarray) -> Series:
     """(A - mean) vᵀ / s, a lazy Series. Local."""
     from .products import DATA, Weights, times
-    from .steps import Times
+    from .steps import Project
 
     matrix = v.T / s
     added = -times(mean[None], Weights.of(matrix, DATA))[0]
-    return then(as_series(data), Times(name, matrix, added), len(s))
+    return then(as_series(data), Project(name, matrix, added), len(s))

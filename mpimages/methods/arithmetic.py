@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from ..collection import Collection
-from ..core.arguments import check_choice, check_dtype, check_number, check_operand
+from ..core.arguments import check_callable, check_choice, check_dtype, check_number, check_operand
 from ..core.public import public
 from ..core.text import quote
 from ..engine.arithmetic import Arithmetic as Step
 from ..engine.arithmetic import Cast, Clip, ElementWise
 from ..engine.chain import Chain
-from ..engine.derived import check_local
-from ..engine.pairs import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
+from ..engine.derived_source import check_local
+from ..engine.pair_source import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
 from ..engine.runner import Records
 from .base import ImageMethods, SeriesMethods
 
@@ -129,8 +129,7 @@ class Arithmetic(Collection):
         ValueError
             Where `other` has other dims, or `op` returns other dims; see `plus`.
         """
-        if not callable(op):
-            raise TypeError(f"elementWise: op must be a function, got {quote(op)}")
+        check_callable(op, "elementWise: op")
         kind = None if dtype is None else check_dtype(dtype, "dtype")
         if isinstance(other, Collection):
             return self._paired(other, FunctionOfTwo(op, kind, self._key))

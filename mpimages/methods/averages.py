@@ -9,9 +9,9 @@ import numpy as np
 
 from ..core.arguments import check_choice, check_flag, check_index, check_int, checksum_of
 from ..core.public import public
-from ..engine.bins import BinSource
+from ..engine.bin_source import BinSource
 from ..engine.chain import Chain, Shape
-from ..engine.derived import check_local
+from ..engine.derived_source import check_local
 from ..engine.runner import Records
 from ..engine.selection import Settled, places_of
 from ..spmd import memory_limit

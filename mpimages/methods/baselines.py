@@ -41,7 +41,7 @@ class Baselines(SeriesMethods):
             The percentile `perc` of the series, its mean, or at each time the percentile of
             the samples from ``t - window // 2`` to ``t + window // 2``, both included, cut at
             the ends. ``'maximin'`` follows the floor of a series: a Gaussian filter, then the
-            minimum and of that the maximum over `window` samples, each as in `scipy.ndimage`
+            minimum and of that the maximum over `window` samples, each as in ``scipy.ndimage``
             with mode ``'reflect'``.
         window : int
             For ``'window'`` and ``'maximin'`` alone, which need it. As in Thunder an even one

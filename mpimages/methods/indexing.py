@@ -1,4 +1,4 @@
-"""Methods of Series by the labels of their values."""
+"""Methods of Series that select values by their labels, and group them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..core.arguments import check_choice, check_flag, check_index, check_int, check_ints
+from ..core.arguments import (
+    check_callable,
+    check_choice,
+    check_flag,
+    check_index,
+    check_int,
+    check_ints,
+    check_number,
+)
 from ..core.public import public
 from ..core.text import quote
 from ..engine.functions import Apply
@@ -27,6 +35,48 @@ class Indexing(SeriesMethods):
     Where only an action can tell the index (after a `filter` of images, or a function whose
     result was not declared), these methods are actions.
     """
+
+    def select(self, crit: object) -> Self:
+        """Keep the times whose index value meets a criterion. Collective; lazy.
+
+        Where only an action can tell how many values there are (after a `filter` of images, or a
+        function whose result was not declared), this is one.
+
+        Parameters
+        ----------
+        crit : int, list of int, or callable
+            The value, the values, or a function of a value that says whether to keep it.
+
+        Raises
+        ------
+        ValueError
+            Where none is left.
+        """
+        index = self._known_index("select")
+        if callable(crit):
+            kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
+        else:
+            wanted: object = [crit] if isinstance(crit, int | float | np.number) else crit
+            try:
+                kept = np.isin(index, check_index(wanted))
+            except ValueError as error:
+                raise ValueError(f"select: {error}") from None
+        columns = np.flatnonzero(kept)
+        if len(columns) == 0:
+            raise ValueError(
+                f"select: no index value meets {quote(crit)}; they lie in "
+                f"{index.min()}…{index.max()}"
+            )
+        return self._then(Select(columns), index[columns])
+
+    def between(self, left: int, right: int) -> Self:
+        """Keep the times whose index value lies in left … right, both included.
+
+        Collective; lazy. ValueError where none is left.
+        """
+        if not check_number(left, "between: left") <= check_number(right, "between: right"):
+            raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
+        return self.select(lambda label: left <= label <= right)
 
     def selectByIndex(
         self,
@@ -116,8 +166,7 @@ class Indexing(SeriesMethods):
         far faster.
         """
         method = "seriesAggregateByIndex"
-        if not callable(func):
-            raise TypeError(f"{method}: func must be a function, got {quote(func)}")
+        check_callable(func, f"{method}: func")
         labels, columns, starts = self._groups(level, method)
         step = Apply(
             aggregate(func, columns, starts), (len(labels),), None, axes=1, label=self._key

@@ -8,13 +8,20 @@ from typing import Any, Self
 import numpy as np
 
 from ..collection import Collection
-from ..core.arguments import check_dtype, check_flag, check_index, check_int, check_ints, check_seed
+from ..core.arguments import (
+    check_callable,
+    check_dtype,
+    check_flag,
+    check_index,
+    check_int,
+    check_ints,
+)
 from ..core.public import public
 from ..core.text import quote
 from ..engine.chain import Chain, Shape, counted_anew
 from ..engine.functions import Apply, ApplyBatch, ApplyWithKeys
 from ..spmd.actions import action
-from ..spmd.agreement import MOST, allgather_rows, from_rank
+from ..spmd.agreement import MOST, allgather_rows
 from ..spmd.watch import between_calls, calling
 from .base import ImageMethods, SeriesMethods
 
@@ -37,7 +44,7 @@ class Mapping(Collection):
         func : callable
             Gets the key and an array of its own.
         """
-        _check_function(func, "foreach")
+        check_callable(func, "foreach: func")
         begun, selection = self.records.begin("foreach")
 
         def call(first: int, batch: np.ndarray) -> None:
@@ -77,7 +84,7 @@ class Mapping(Collection):
         MemoryError
             Where what it has returned for parts of the records exceeds half of the budget.
         """
-        _check_function(func, "reduce")
+        check_callable(func, "reduce: func")
         return self._aggregated("reduce", lambda _, value: value, func, None)
 
     @action
@@ -131,9 +138,9 @@ class Mapping(Collection):
         ... )  # doctest: +SKIP
         """
         for name, func in (("init", init), ("add", add), ("merge", merge)):
-            _check_function(func, "aggregate", name)
+            check_callable(func, f"aggregate: {name}")
         if finish is not None:
-            _check_function(finish, "aggregate", "finish")
+            check_callable(finish, "aggregate: finish")
 
         def leaf(key: int, value: np.ndarray) -> Any:
             return _state(add(init(), self._key(key), value), "aggregate: add")
@@ -152,37 +159,6 @@ class Mapping(Collection):
         name = f"{method}: {'func' if method == 'reduce' else 'merge'}"
         begun, selection = self.records.begin(method, least=1)
         return aggregate(begun, selection, leaf, lambda a, b: _state(merge(a, b), name), finish)
-
-    @action
-    def sample(self, nsamples: int = 100, seed: int | None = None) -> Self:
-        """A collection of some records that are drawn at random. Collective.
-
-        No value is read, unless a `filter` has first to find out which records there are.
-
-        Parameters
-        ----------
-        nsamples : int
-            At most so many are drawn, without replacement.
-        seed : int, optional
-            For the same sample again, on any number of ranks.
-
-        Returns
-        -------
-        Images or Series
-            The records keep their keys and their order. For a seed they are those of
-            `Series.subset` without a threshold.
-        """
-        from ..statistics.sample import priorities
-
-        number = check_int(nsamples, "sample: nsamples", 1)
-        begun, selection = self.records.begin("sample")
-        drawn = from_rank(begun.comm, 0, begun.name, check_seed, seed, given=(number, quote(seed)))
-        if number >= selection.count:
-            return self._derived(selection.chain())
-        with begun.together():
-            chances = priorities(drawn, np.arange(selection.count))
-            kept = np.sort(np.argsort(chances, kind="stable")[:number])
-        return self._derived(selection.take(kept).chain())
 
 
 @public
@@ -210,7 +186,7 @@ class ImageMapping(Mapping, ImageMethods):
             Call func(key, value), as `filter` does. A later `renumber` does not change the keys
             that it gets.
         """
-        _check_function(func, "apply")
+        check_callable(func, "apply: func")
         kind = ApplyWithKeys if check_flag(withKeys, "apply: withKeys") else Apply
         return self._derived(self.records.chain.then(kind(func, *_declared(dims, dtype))))
 
@@ -238,7 +214,7 @@ class ImageMapping(Mapping, ImageMethods):
         ValueError
             By the action, where `func` does not return as many results as it has got images.
         """
-        _check_function(func, "applyBatch")
+        check_callable(func, "applyBatch: func")
         step = ApplyBatch(func, *_declared(dims, dtype))
         return self._derived(self.records.chain.then(step))
 
@@ -259,7 +235,7 @@ class ImageMapping(Mapping, ImageMethods):
         ValueError
             Where the new keys do not ascend, or one is negative; the message names them.
         """
-        _check_function(func, "applyKeys")
+        check_callable(func, "applyKeys: func")
         begun, selection = self.records.begin("applyKeys")
         start, stop = selection.partition.bounds(begun.comm.rank)
         own = np.zeros(stop - start, dtype=np.int64)
@@ -311,7 +287,7 @@ class SeriesMapping(Mapping, SeriesMethods):
         withKeys : bool
             Call func(key, value), as `filter` does; the key is the pixel, (row, column[, page]).
         """
-        _check_function(func, "apply")
+        check_callable(func, "apply: func")
         kind = ApplyWithKeys if check_flag(withKeys, "apply: withKeys") else Apply
         return self._mapped(kind, func, index, dtype)
 
@@ -338,7 +314,7 @@ class SeriesMapping(Mapping, SeriesMethods):
         ValueError
             By the action, where `func` does not return as many results as it has got series.
         """
-        _check_function(func, "applyBatch")
+        check_callable(func, "applyBatch: func")
         return self._mapped(ApplyBatch, func, index, dtype)
 
     def _mapped(
@@ -359,11 +335,6 @@ def _declared(dims: Sequence[int] | None, dtype: object) -> tuple[Shape | None, 
     if declared is not None and not 1 <= len(declared) <= 4:
         raise ValueError(f"dims must have 1 to 4 axes, got {declared}")
     return declared, None if dtype is None else check_dtype(dtype, "dtype")
-
-
-def _check_function(func: object, method: str, name: str = "func") -> None:
-    if not callable(func):
-        raise TypeError(f"{method}: {name} must be a function, got {quote(func)}")
 
 
 def _state(state: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.arguments import check_int, check_seed, checksum_of
 from ..core.public import public
 from ..core.text import quote
-from ..engine.bins import recorded
+from ..engine.bin_source import recorded
 from ..engine.chain import Shape
 from ..spmd.actions import action, stoppable
 from .base import ImageMethods

@@ -1,4 +1,4 @@
-"""Methods of Series: statistics of each series, and the choice of times."""
+"""Methods of Series: statistics of each series."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import Self
 
 import numpy as np
 
-from ..core.arguments import check_choice, check_index, check_number, check_percent
+from ..core.arguments import check_choice, check_percent
 from ..core.public import public
-from ..core.text import quote
-from ..engine.series_steps import Count, Percentile, Select, SeriesStatistic
-from ..engine.series_toolbox import SeriesStatistics as StatisticsStep
+from ..engine.series_steps import Count, Percentile, SeriesStatistic
+from ..engine.series_transforms import FiveStatistics
 from .base import SeriesMethods
 
 __all__ = ["SeriesStatistics"]
@@ -27,7 +26,7 @@ STATISTICS = {
 
 @public
 class SeriesStatistics(SeriesMethods):
-    """Statistics of each series, and the choice of times. Lazy."""
+    """Statistics of each series. Lazy."""
 
     def seriesMean(self) -> Self:
         """Each series' mean, float64: a Series of one value. Collective; lazy."""
@@ -88,46 +87,4 @@ class SeriesStatistics(SeriesMethods):
         They are the number of values, the mean, the population standard deviation, the maximum
         and the minimum, in this order.
         """
-        return self._then(StatisticsStep(), np.arange(5))
-
-    def select(self, crit: object) -> Self:
-        """Keep the times whose index value meets a criterion. Collective; lazy.
-
-        Where only an action can tell how many values there are (after a `filter` of images, or a
-        function whose result was not declared), this is one.
-
-        Parameters
-        ----------
-        crit : int, list of int, or callable
-            The value, the values, or a function of a value that says whether to keep it.
-
-        Raises
-        ------
-        ValueError
-            Where none is left.
-        """
-        index = self._known_index("select")
-        if callable(crit):
-            kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
-        else:
-            wanted: object = [crit] if isinstance(crit, int | float | np.number) else crit
-            try:
-                kept = np.isin(index, check_index(wanted))
-            except ValueError as error:
-                raise ValueError(f"select: {error}") from None
-        columns = np.flatnonzero(kept)
-        if len(columns) == 0:
-            raise ValueError(
-                f"select: no index value meets {quote(crit)}; they lie in "
-                f"{index.min()}…{index.max()}"
-            )
-        return self._then(Select(columns), index[columns])
-
-    def between(self, left: int, right: int) -> Self:
-        """Keep the times whose index value lies in left … right, both included.
-
-        Collective; lazy. ValueError where none is left.
-        """
-        if not check_number(left, "between: left") <= check_number(right, "between: right"):
-            raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
-        return self.select(lambda label: left <= label <= right)
+        return self._then(FiveStatistics(), np.arange(5))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.arguments import check_choice, check_dtype, check_number
 from ..core.text import quote
-from ..engine.bins import recorded
+from ..engine.bin_source import recorded
 from ..engine.chain import Chain, KeyedStep, Positions, Renumber, Shape
 from ..engine.image_steps import PixelSize
 from ..engine.repairs import real_dtype

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mpi4py import MPI
 
+from ..core.arguments import is_small_integer
 from ..spmd.collectives import allreduce
 
 __all__ = ["Counts"]
@@ -32,7 +33,7 @@ class Counts:
 
     def __init__(self, dtype: np.dtype, low: float, high: float) -> None:
         self.dtype = dtype
-        self.exact = dtype.kind in "iu" and dtype.itemsize <= 2
+        self.exact = is_small_integer(dtype)
         self.low = low
         self.high = high if high > low else low + 1.0
         self.counts = np.zeros(1 << 8 * dtype.itemsize if self.exact else BINS, np.int64)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.json_types import JsonMapping, JsonObject
 from ..core.sizes import size_text
-from ..engine.bins import every_step, origin
+from ..engine.bin_source import every_step, origin
 from ..engine.selection import Selection, Settled
 from ..engine.sources import ExampleSource, FileSource
 from ..writers.output.plain import plain_metadata

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.arguments import is_small_integer
 from ..engine.chain import Shape
 from .neighbours import zero_not_finite
 
@@ -91,7 +92,7 @@ class Region:
         (r, c), (rows, columns), (br, bc) = self.start, self.size, self.bins
         part = zero_not_finite(batch[:, r : r + rows * br, c : c + columns * bc])
         # Sums of so few small integers are exact in either.
-        kind = np.float32 if batch.dtype.kind in "iu" and batch.dtype.itemsize <= 2 else np.float64
+        kind = np.float32 if is_small_integer(batch.dtype) else np.float64
         planes = [part] if part.ndim == 3 else [part[..., p] for p in range(part.shape[3])]
         by_rows = np.zeros((len(batch), rows, columns * bc), kind)
         with np.errstate(over="ignore", invalid="ignore"):

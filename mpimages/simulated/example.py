@@ -27,9 +27,9 @@ import numpy as np
 
 from ..core.arguments import check_choice
 from ..core.text import quote
+from .datasets import MAKERS, Made, iris, mouse_stimuli
 from .moving import MovingScene, moving
 from .scenes import Scene, fish, mouse
-from .tables import MAKERS, Made, iris, mouse_stimuli
 
 __all__ = ["Example", "load", "make", "names"]
 

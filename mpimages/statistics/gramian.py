@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..core.arguments import is_small_integer
 from ..core.partition import Partition
 from ..engine.chain import Shape
 from ..engine.runner import Action
@@ -26,7 +27,7 @@ from .accumulator import Extrema, FloatTree, one_label
 from .merge import Arrays, Label, MergeInput, Results, finish_by_bands
 from .passes import MERGE_SHARE, statistics, sum_in_passes
 
-__all__ = ["covariance", "gramian", "is_exact"]
+__all__ = ["covariance", "gramian"]
 
 # The shape of the matrix products of floats: records, and columns of a tile.
 BLOCK, TILE = 1024, 128
@@ -37,11 +38,6 @@ PIECE_BYTES = 8 << 20
 ADVICE = "select fewer times, or give the context more with memory="
 
 
-def is_exact(dtype: np.dtype) -> bool:
-    """Return True if sums of products of such values are computed as integers."""
-    return dtype.kind in "iu" and dtype.itemsize <= 2
-
-
 def gramian(
     action: Action, series: Selection, centre: np.ndarray | None = None
 ) -> tuple[np.ndarray, Settled]:
@@ -50,12 +46,13 @@ def gramian(
     Parameters
     ----------
     centre : (T,) ndarray, optional
-        Subtracted from each record: whole numbers within the dtype's range where `is_exact`.
+        Subtracted from each record: whole numbers within the dtype's range where
+        `is_small_integer`.
 
     Returns
     -------
     (T, T) ndarray
-        int64 where `is_exact`, else float64; symmetric.
+        int64 where `is_small_integer`, else float64; symmetric.
     Settled
 
     Raises
@@ -70,7 +67,7 @@ def gramian(
         memory_limit.check_fits(
             4 * 8 * length**2, action.memory, f"{action.name}: the result", ADVICE
         )
-        if is_exact(dtype):
+        if is_small_integer(dtype):
             return 4 * 8 * length
         blocks = _blocks(partition)
         levels = max(
@@ -80,7 +77,7 @@ def gramian(
         return 8 * _padded(length) * (2 * levels + 2)
 
     def make(dims: Shape, dtype: np.dtype, band: tuple[int, int]) -> _Products:
-        kind = _ExactProducts if is_exact(dtype) else _FloatProducts
+        kind = _ExactProducts if is_small_integer(dtype) else _FloatProducts
         return kind(dims[0], dtype, band, centre, partition, rank)
 
     def merge(sums: _Products) -> np.ndarray:
@@ -113,7 +110,7 @@ def covariance(action: Action, series: Selection) -> np.ndarray:
     mean, count = found.array("mean"), found.count
     settled = series if isinstance(series, Settled) else series.describe()
     assert isinstance(settled, Settled)
-    exact = is_exact(settled.dtype)
+    exact = is_small_integer(settled.dtype)
     centre = np.rint(mean) if exact else mean
     products, _ = gramian(action, settled, centre)
     with action.together():

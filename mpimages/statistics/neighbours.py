@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..core.arguments import is_small_integer
 from ..core.partition import Partition
 from ..engine.chain import Shape
 from ..engine.runner import Action
@@ -65,7 +66,7 @@ def in_pieces(first: int, batch: np.ndarray, rows: int) -> Iterator[tuple[int, n
 
 def wide_dtype(dtype: np.dtype) -> np.dtype:
     """In which the sum of two values neither wraps nor loses what matters. Local."""
-    if dtype.kind in "iu" and dtype.itemsize <= 2:
+    if is_small_integer(dtype):
         return np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
     return np.dtype(np.float64)
 

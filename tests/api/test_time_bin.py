@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from mpimages import ThunderContext
-from mpimages.engine.bins import _rounds
+from mpimages.engine.bin_source import _rounds
 
 from ..support.data import DTYPES, recording, same_bits, spread
 

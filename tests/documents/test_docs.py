@@ -114,6 +114,12 @@ def test_every_public_member_has_a_docstring(name):
                 assert plain or inspect.getdoc(getattr(value, member)), member
 
 
+def test_the_reference_lists_what_a_time_series_adds_to_a_series():
+    listed = re.findall(r"automethod:: TimeSeries\.(\w+)", (API / "series.rst").read_text())
+    added = set(dir(mpimages.TimeSeries)) - set(dir(mpimages.Series))
+    assert sorted(listed) == sorted(name for name in added if name[0] != "_")
+
+
 def test_citation_has_what_its_format_needs():
     citation = dict(
         re.findall(

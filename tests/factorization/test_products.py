@@ -18,7 +18,7 @@ from mpimages.factorization.products import (
     times,
     unit_of,
 )
-from mpimages.factorization.steps import Times
+from mpimages.factorization.steps import Project
 
 from ..support.data import DTYPES, recording, same_bits
 
@@ -47,7 +47,7 @@ def test_a_product_is_that_of_fractions_and_the_same_in_any_batch(dtype):
 
 def test_rows_of_very_large_small_and_no_values():
     block = np.array([[1e300, -1e300], [1e-280, 2e-280], [0, 0], [np.nan, 1], [np.inf, 1]])
-    found = Times("m", np.array([[1.0], [0.5]])).run((), block)[:, 0]
+    found = Project("m", np.array([[1.0], [0.5]])).run((), block)[:, 0]
     np.testing.assert_allclose(found[:3], [5e299, 2e-280, 0], rtol=1e-12)
     assert not np.isfinite(found[3:]).any()
 

@@ -46,7 +46,7 @@ assert not loaded, loaded
 """
 NEVER = "matplotlib,h5py,tifffile,numpy.ma,PIL,seaborn,unittest,xml.etree,mpimages.report.page"
 READERS = "mpimages.readers.hdf5.reader,mpimages.readers.png,mpimages.readers.tif.ome"
-CONVERSION = "mpimages.conversion.saving,mpimages.exchange.source,mpimages.writers.hdf5.writer"
+CONVERSION = "mpimages.conversion.saving,mpimages.exchange.to_series,mpimages.writers.hdf5.writer"
 
 
 @pytest.fixture(scope="module")

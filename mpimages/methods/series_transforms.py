@@ -10,17 +10,17 @@ import numpy as np
 from ..core.arguments import check_int, check_number, check_signal
 from ..core.public import public
 from ..engine.chain import Chain, Positions
+from ..engine.group_source import group_source
 from ..engine.runner import Records
-from ..engine.series_groups import group_source
-from ..engine.series_toolbox import Correlate, Scale, ScaleByTime, Squelch, unit_signals
+from ..engine.series_transforms import Correlate, Scale, ScaleByTime, Squelch, unit_signals
 from ..engine.series_windows import Downsample, MeanOfWindows, Windows
 from .base import SeriesMethods
 
-__all__ = ["SeriesToolbox", "with_norm"]
+__all__ = ["SeriesTransforms", "with_norm"]
 
 
 @public
-class SeriesToolbox(SeriesMethods):
+class SeriesTransforms(SeriesMethods):
     """Scaled, correlated and averaged series. Lazy.
 
     Results are float32 where the records are integers of at most 16 bits, float16 or float32,

@@ -15,7 +15,7 @@ from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.watch import calling
 from .chain import Chain, Positions, Shape
-from .derived import DerivedSource, known_records, part_of
+from .derived_source import DerivedSource, known_records, part_of
 from .selection import Selection, Settled
 from .sources import LocalSource
 
@@ -107,6 +107,10 @@ class GroupSource(DerivedSource):
             return None
         places: np.ndarray = np.unique(np.asarray(positions, dtype=np.int64) // self.groups)
         return places
+
+    def cut_from(self) -> Settled:
+        """See `DerivedSource`."""
+        return self.inner
 
     def record_bytes(self) -> int:
         inner = self.inner

@@ -21,7 +21,14 @@ from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.collectives import Transfer
 from .chain import Chain, Positions, Shape, Source
-from .derived import DerivedSource, check_local, known_records, part_of, record_need, run_part
+from .derived_source import (
+    DerivedSource,
+    check_local,
+    known_records,
+    part_of,
+    record_need,
+    run_part,
+)
 from .repairs import real_dtype
 from .selection import Selection, Settled, pick
 from .sources import CacheSource, resolve_caches

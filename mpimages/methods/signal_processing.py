@@ -10,22 +10,22 @@ import numpy as np
 from ..core.arguments import check_choice, check_index, check_int, check_signal
 from ..core.public import public
 from ..core.text import quote
-from ..engine.series_toolbox import Convolve, Correlate, Detrend, Fourier
+from ..engine.series_transforms import Convolve, Correlate, Detrend, Fourier
 from ..engine.series_windows import MeanOfWindows, Subsample, Windows
-from .toolbox import SeriesToolbox, with_norm
+from .series_transforms import SeriesTransforms, with_norm
 
-__all__ = ["TimeToolbox"]
+__all__ = ["SignalProcessing"]
 
 # Order of detrend's polynomial by default.
 ORDER = 5
 
 
 @public
-class TimeToolbox(SeriesToolbox):
+class SignalProcessing(SeriesTransforms):
     """Filtered, detrended and cut time series. Lazy."""
 
     def convolve(self, signal: np.ndarray | Sequence[float], mode: str = "full") -> Self:
-        """Convolve each series with a signal, as `numpy.convolve` does. Collective; lazy.
+        """Convolve each series with a signal, as ``numpy.convolve`` does. Collective; lazy.
 
         Parameters
         ----------

@@ -26,7 +26,7 @@ from ..engine.selection import Selection, Settled
 from ..engine.sources import MemorySource
 from ..kernels.transpose import transpose
 from ..spmd import memory_limit
-from .columns import PlainRows, Reader, find_out, held, in_memory, load_rows, read_anew
+from .column_reader import PlainRows, Reader, find_out, held, in_memory, load_rows, read_anew
 from .redistribution import Redistribution
 
 __all__ = ["BlockSource"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..images import Images
     from ..series import Series
 
-__all__ = ["Data", "as_series", "begin", "check_data", "entering", "kept", "then"]
+__all__ = ["Data", "as_series", "begin", "check_data", "enter", "series_of", "then"]
 
 Data: TypeAlias = "Images | Series"
 
@@ -31,7 +31,7 @@ def check_data(data: object, name: str) -> None:
         raise TypeError(f"{name}: data must be Images or a Series, got {quote(data)}")
 
 
-def entering(data: Collection, name: str) -> AbstractContextManager[None]:
+def enter(data: Collection, name: str) -> AbstractContextManager[None]:
     """An action of a model on a collection: the ranks meet. Collective."""
     return data.session.action(f"{name} of {type(data).__name__}")
 
@@ -52,7 +52,7 @@ def then(series: Series, step: Step, width: int) -> Series:
     return _on(series, series.records.chain.then(step), width)
 
 
-def kept(data: Data, records: Settled, rows: np.ndarray, action: Action) -> Series:
+def series_of(data: Data, records: Settled, rows: np.ndarray, action: Action) -> Series:
     """A Series of rows that are in memory, for the pixels of a collection. Local."""
     series = as_series(data)
     keys: Positions

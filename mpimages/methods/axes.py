@@ -14,14 +14,14 @@ from ..engine.geometry import Rearrange, Reshape
 from ..engine.image_steps import Pixels
 from .base import ImageMethods
 
-__all__ = ["Arrangement"]
+__all__ = ["Axes"]
 
 # Axes that images may have.
 MOST_AXES = 4
 
 
 @public
-class Arrangement(ImageMethods):
+class Axes(ImageMethods):
     """Methods that turn each image, or arrange its pixels in other dims. Lazy; no value changes.
 
     Nothing is copied where a view is enough. ``metadata['pixelSize']`` follows its axes.

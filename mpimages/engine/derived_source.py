@@ -81,6 +81,10 @@ class DerivedSource:
         """Return the members of records in the first collection. Local."""
         raise NotImplementedError
 
+    def cut_from(self) -> Settled | None:
+        """Return the records whose batches are cut into these; None if each is made by itself."""
+        return None
+
     def record_bytes(self) -> int:
         """Return the bytes that one record takes, and those that making it takes."""
         raise NotImplementedError

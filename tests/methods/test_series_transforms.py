@@ -1,4 +1,4 @@
-"""The toolbox of Series and TimeSeries, against NumPy and SciPy.
+"""Transforms of Series, and signal processing of TimeSeries, against NumPy and SciPy.
 
 What happens within a series knows nothing of ranks: those tests are serial.
 """
@@ -10,8 +10,8 @@ import pytest
 from scipy import signal as scipy_signal
 
 from mpimages import ThunderContext
-from mpimages.engine import series_toolbox, series_windows
-from mpimages.engine.series_toolbox import polynomials
+from mpimages.engine import series_transforms, series_windows
+from mpimages.engine.series_transforms import polynomials
 
 from ..support.data import DTYPES, recording, same_bits, spread
 
@@ -205,16 +205,16 @@ EVENTS = np.random.default_rng(1).integers(40, 250, 20)
 def every_step():
     """A step of each kind, for series of 300 values."""
     draw = np.random.default_rng(0)
-    signals = series_toolbox.unit_signals(draw.normal(0, 1, (3, 300)))
+    signals = series_transforms.unit_signals(draw.normal(0, 1, (3, 300)))
     return [
-        series_toolbox.SeriesStatistics(),
-        series_toolbox.Scale("zscore", True, True),
-        series_toolbox.ScaleByTime("zscore", draw.normal(0, 1, 300), draw.normal(5, 1, 300)),
-        series_toolbox.Squelch(50.0),
-        series_toolbox.Correlate("correlate", signals),
-        series_toolbox.Convolve(draw.normal(0, 1, 7), "same"),
-        series_toolbox.Detrend(5),
-        series_toolbox.Fourier(7),
+        series_transforms.FiveStatistics(),
+        series_transforms.Scale("zscore", True, True),
+        series_transforms.ScaleByTime("zscore", draw.normal(0, 1, 300), draw.normal(5, 1, 300)),
+        series_transforms.Squelch(50.0),
+        series_transforms.Correlate("correlate", signals),
+        series_transforms.Convolve(draw.normal(0, 1, 7), "same"),
+        series_transforms.Detrend(5),
+        series_transforms.Fourier(7),
         series_windows.Subsample(7),
         series_windows.Downsample(3),
         series_windows.Downsample(100),

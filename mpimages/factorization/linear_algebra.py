@@ -23,8 +23,8 @@ __all__ = [
     "gram",
     "gram_of",
     "in_pieces",
+    "orientation",
     "small_basis",
-    "turned",
 ]
 
 # Singular values below this part of the largest are not told from zero.
@@ -150,7 +150,7 @@ def small_basis(action: Action, matrix: np.ndarray) -> np.ndarray:
     return found
 
 
-def turned(vectors: np.ndarray) -> np.ndarray:
+def orientation(vectors: np.ndarray) -> np.ndarray:
     """+1 or -1 for each row: with it the largest component is positive. Local."""
     largest = np.abs(vectors).argmax(1)
     return np.where(np.take_along_axis(vectors, largest[:, None], 1)[:, 0] < 0, -1.0, 1.0)

@@ -21,11 +21,11 @@ __all__ = [
     "Convolve",
     "Correlate",
     "Detrend",
+    "FiveStatistics",
     "Fourier",
     "RealStep",
     "Scale",
     "ScaleByTime",
-    "SeriesStatistics",
     "Squelch",
     "pieces",
     "unit_signals",
@@ -90,7 +90,7 @@ def _centered(rows: np.ndarray) -> np.ndarray:
 # -- statistics, scaling -------------------------------------------------------------------------
 
 
-class SeriesStatistics(_Measure):
+class FiveStatistics(_Measure):
     """Count, mean, standard deviation, maximum and minimum of each series."""
 
     name = "seriesStats"

@@ -21,7 +21,14 @@ from ..spmd.agreement import from_rank
 from ..spmd.watch import between_calls, calling
 from .arithmetic import combine, combine_words, holding_dtype
 from .chain import Chain, Positions, Shape
-from .derived import DerivedSource, check_local, known_records, part_of, record_need, run_part
+from .derived_source import (
+    DerivedSource,
+    check_local,
+    known_records,
+    part_of,
+    record_need,
+    run_part,
+)
 from .functions import Function
 from .repairs import PIECE_BYTES, real_dtype
 from .selection import Selection, Settled

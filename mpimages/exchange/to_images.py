@@ -23,8 +23,7 @@ from ..engine.runner import Action, Records
 from ..engine.selection import Selection, Settled
 from ..kernels.transpose import transpose
 from ..spmd import memory_limit
-from .blocks import BlockSource
-from .columns import (
+from .column_reader import (
     PlainRows,
     Reader,
     Rows,
@@ -36,6 +35,7 @@ from .columns import (
     read_anew,
 )
 from .redistribution import Columns, Redistribution
+from .to_blocks import BlockSource
 
 __all__ = ["FrameSource", "chain_of"]
 

@@ -37,7 +37,7 @@ class LocalCorrelation(ImageMethods):
             n: each pixel is correlated with the mean of a box of 2 n + 1 by 2 n + 1 pixels, which
             contains it. The planes of volumes are taken one by one. A sequence has n for each axis
             of the images: of volumes the box then has pages, too. Beyond their borders images are
-            reflected, as by `scipy.ndimage.uniform_filter`.
+            reflected, as by ``scipy.ndimage.uniform_filter``.
         neighbors : {4, 8}, optional
             In place of a box: the mean of the correlations with each of the 4 or 8 neighbours in
             the plane (Smith and Häusser, Nature Neuroscience 13, 2010). A neighbour that is
