@@ -28,8 +28,11 @@ SAMPLE_BYTES = 8 << 20
 OTHERWISE = "choose another path, or remove it"
 
 
-def check_shape(path: str, options: JsonObject) -> None:
-    """Raise FileExistsError unless a complete output has this shape and dtype. Local: rank 0."""
+def check_shape(path: str, options: JsonObject, index: np.ndarray) -> None:
+    """Raise FileExistsError unless a complete output has this shape, dtype and index.
+
+    Local: rank 0.
+    """
     header = _inspect(path, options)
     found = ([*header.dims, header.length], str(header.dtype))
     wanted = (options["shape"], options["dtype"])
@@ -37,6 +40,11 @@ def check_shape(path: str, options: JsonObject) -> None:
         raise FileExistsError(
             f"{path} is complete, but holds {found[0]} {found[1]} and not "
             f"{wanted[0]} {wanted[1]}; choose another path"
+        )
+    stored = np.arange(header.length) if header.index is None else header.index
+    if not np.array_equal(stored, index):
+        raise FileExistsError(
+            f"{path} is complete, but its values have another index than these; {OTHERWISE}"
         )
 
 

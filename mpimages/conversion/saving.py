@@ -128,7 +128,10 @@ def save_binary_series(
     options = {"blockSize": block_bytes, **content.options(series.dtype)}
     per_file = pixels_per_file(series.record_bytes, block_bytes)
     stripes = _Stripes(stripe, stripe, per_file)
-    _save(_Saving(action, series, "binaryseries", options, target, stripes=stripes), make)
+    _save(
+        _Saving(action, series, "binaryseries", options, target, content.index, stripes=stripes),
+        make,
+    )
 
 
 def save_series_hdf5(
@@ -226,7 +229,10 @@ def _hdf5(
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
         return filters is None or filters.exact
 
-    return _Saving(action, records, "hdf5", options, target, check, stripes, choose), make
+    saving = _Saving(
+        action, records, "hdf5", options, target, content.index, check, stripes, choose
+    )
+    return saving, make
 
 
 def plan_series(
@@ -295,6 +301,7 @@ class _Saving:
     kind: str
     options: JsonObject
     target: Target
+    index: np.ndarray
     check: Callable[[str], bool] = _take_as_it_is
     stripes: _Stripes = _Stripes(0, 0)
     choose: Callable[[str], str] = _one_way
@@ -327,7 +334,7 @@ def _save(
 
     def take_up(stage: Stage) -> object:
         if stage.complete:
-            check_shape(stage.output, saving.options)
+            check_shape(stage.output, saving.options, saving.index)
             return saving.check(stage.output)  # whether its values are to be compared, too
         return saving.choose(stage.output), progress.take_up(stage)
 

@@ -201,7 +201,7 @@ class BinSource(DerivedSource):
                     place, missing = place + len(taken), missing - len(taken)
                     if missing:
                         continue
-                    sums.finish(out[filled])
+                    sums.finish(out[filled, ...])  # an array, also of records of one value
                     filled, missing = filled + 1, self.n
                     if filled == len(out):
                         yield out
@@ -298,7 +298,7 @@ class _Sums:
                     state[0] += (image >> image.dtype.type(HALF)).astype(np.int64)
                     state[1] += (image & image.dtype.type(LOW)).astype(np.int64)
                 else:
-                    np.add(state[0], image, out=state[0], dtype=self.kind, casting="same_kind")
+                    np.add(state[0], image, out=state[0, ...], dtype=self.kind, casting="same_kind")
 
     def finish(self, out: np.ndarray) -> None:
         """Write the result of the bin, and begin the next one."""

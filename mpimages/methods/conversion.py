@@ -161,6 +161,7 @@ class SeriesConversion(SeriesMethods):
             and self._index is None
             and not chain.steps
             and chain.count == source.count
+            and self._shape() == source.images.dims
         ):
             made = source.images.chain
         else:

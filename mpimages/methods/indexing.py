@@ -52,7 +52,11 @@ class Indexing(SeriesMethods):
         ValueError
             Where none is left.
         """
-        index = self._known_index("select")
+        return self._select("select", crit, quote(crit))
+
+    def _select(self, method: str, crit: object, shown: str) -> Self:
+        """Keep the times whose index value meets a criterion; messages show it so. Collective."""
+        index = self._known_index(method)
         if callable(crit):
             kept = np.array([bool(crit(int(label))) for label in index], dtype=bool)
         else:
@@ -60,12 +64,11 @@ class Indexing(SeriesMethods):
             try:
                 kept = np.isin(index, check_index(wanted))
             except ValueError as error:
-                raise ValueError(f"select: {error}") from None
+                raise ValueError(f"{method}: {error}") from None
         columns = np.flatnonzero(kept)
         if len(columns) == 0:
             raise ValueError(
-                f"select: no index value meets {quote(crit)}; they lie in "
-                f"{index.min()}…{index.max()}"
+                f"{method}: no index value meets {shown}; they lie in {index.min()}…{index.max()}"
             )
         return self._then(Select(columns), index[columns])
 
@@ -76,7 +79,8 @@ class Indexing(SeriesMethods):
         """
         if not check_number(left, "between: left") <= check_number(right, "between: right"):
             raise ValueError(f"between: left {quote(left)} is above right {quote(right)}")
-        return self.select(lambda label: left <= label <= right)
+        shown = f"{quote(left)}…{quote(right)}"
+        return self._select("between", lambda label: left <= label <= right, shown)
 
     def selectByIndex(
         self,

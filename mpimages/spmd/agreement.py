@@ -226,7 +226,8 @@ def _describe(error: BaseException, place: str) -> _Described:
     except BaseException:
         name = ask(lambda: str.__str__(kind.__name__), otherwise="an exception")
         pickled, number, text = pickle.dumps(RankError), None, f"{name}: {text}"
-    message = f"{place}: {escape_controls(text)}"
+    action = place.rpartition(", ")[2]
+    message = f"{place}: {escape_controls(text).removeprefix(f'{action}: ')}"
     return _Described(pickled, number, message, ask(_code, error, otherwise=1))
 
 

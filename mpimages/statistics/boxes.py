@@ -61,9 +61,10 @@ def correlation_with_boxes(
         kind = _ExactSums if exact else _FloatSums
         return kind(action, partition, dims, dtype, along(dims), band)
 
-    found, known = sum_in_passes(
-        action, images, "the sums over boxes", need, make, lambda sums: sums.merge()
-    )
+    # The ranks compare this name, and so what each was given.
+    around = reach if volumes else reach[0]
+    what = f"the sums over boxes of neighborhood={around}"
+    found, known = sum_in_passes(action, images, what, need, make, lambda sums: sums.merge())
     with action.together():
         return np.concatenate(found).reshape(known.dims)
 

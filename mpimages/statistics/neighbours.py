@@ -182,7 +182,9 @@ def correlation_with_neighbours(action: Action, images: Selection, count: int) -
             for offset, one in sums.accumulators().items()
         }
 
-    found, known = sum_in_passes(action, images, "the sums of neighbours", need, make, merge)
+    found, known = sum_in_passes(
+        action, images, f"the sums of {count} neighbours", need, make, merge
+    )
     with action.together():
         whole = {
             offset: np.concatenate([band[offset] for band in found]).reshape(known.dims)

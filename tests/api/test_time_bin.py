@@ -286,3 +286,12 @@ def test_who_hands_a_sum_to_whom():
     assert _rounds((0, 3, 3, 5, 6), 6, every) == {0: 0, 1: 1, 2: 2}
     assert _rounds((0, 3, 5, 7, 12), 4, every) == {0: 0, 1: 0, 2: 1}
     assert _rounds((0, 3, 8, 12), 4, np.array([1, 2])) == {}
+
+
+def test_bins_of_records_of_one_value(tsc):
+    for dtype in ("uint8", "int64", "float32"):
+        array = recording(7, (3, 4), dtype)
+        values = spread(tsc, array).apply(lambda value: value[1, 2])
+        for how in ("mean", "sum"):
+            found = values.timeBin(2, how, remainder="drop").toArray()
+            assert same_bits(found, binned(array[:, 1, 2:3], 2, how)[:, 0])

@@ -394,6 +394,13 @@ def test_what_is_complete_is_compared_with_what_is_asked_for(tsc, shared_path):
     for options in ({"layout": "series"}, {"layout": "images", "compression": "gzip"}):
         with pytest.raises(FileExistsError, match="complete, but has the"):
             ours.saveAsHDF5(shared_path / "0.h5", resume=True, **options)
+    later = ours.applyKeys(lambda key: key + 1)
+    for act in (
+        lambda: later.saveAsBinarySeries(shared_path / "0", resume=True),
+        lambda: later.saveAsHDF5(shared_path / "0.h5", resume=True, layout="images"),
+    ):
+        with pytest.raises(FileExistsError, match="another index"):
+            act()
     series = tsc.loadSeries(str(shared_path / "0"))
     series.saveAsHDF5(shared_path / "s.h5", resume=True)
     series.saveAsHDF5(shared_path / "s.h5", resume=True)

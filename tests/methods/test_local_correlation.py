@@ -151,6 +151,24 @@ def test_views_and_bins(tsc):
 
 
 @pytest.mark.few_ranks
+def test_ranks_that_want_other_neighbours_are_told(comm, tsc):
+    if comm.size == 1:
+        pytest.skip("one rank agrees with itself")
+    from mpimages import CollectiveMismatchError
+
+    images = spread(tsc, recording(4, (6, 6), "uint8"))
+    last = comm.rank == comm.size - 1
+    for given in (
+        {"neighborhood": 1 + last},
+        {"neighborhood": (1, 2) if last else (1, 1)},
+        {"neighbors": 8 if last else 4},
+    ):
+        with pytest.raises(CollectiveMismatchError):
+            images.localCorr(**given)
+    assert images.localCorr(1).shape == (6, 6)
+
+
+@pytest.mark.few_ranks
 @pytest.mark.parametrize(
     ("given", "error", "word"),
     [

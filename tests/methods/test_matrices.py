@@ -192,6 +192,10 @@ def test_flatten_and_reshape(tsc, shared_path):
     assert kept.keys().collect() == [(n,) for n in range(42, 48)]
     flat.saveAsBinarySeries(shared_path / "flat")
     assert same_bits(tsc.loadSeries(shared_path / "flat").toArray(), plain.reshape(48, 5))
+    assert same_bits(flat.toImages().toArray(), array.reshape(5, 48))
+    assert flat.toBlocks((5,)).blockShape == (5,)
+    assert same_bits(again.toImages().toArray(), array.reshape(5, 8, 6))
+    assert same_bits(again.reshape(4, 6, 2).toImages().toArray(), array)
     unknown = images.apply(lambda value: value[..., 0]).toSeries().flatten()
     assert unknown.dims.count == (24,)
 
