@@ -128,7 +128,9 @@ def basis(action: Action, rows: np.ndarray, least: int) -> Weights:
 def few(name: str, found: int, least: int) -> str:
     """The message where data have fewer components than are asked for."""
     return f"{name}: k={least}, but only {found} singular values exceed 1e-6 of the largest; " + (
-        f"take k={found}" if found else "the data are constant"
+        f"take k={found}"
+        if found
+        else "the data are constant to 44 bits; subtract their mean from large integers first"
     )
 
 
