@@ -55,6 +55,11 @@ static inline size_t reflected(ptrdiff_t at, size_t n)
 {
     if (at >= 0 && (size_t)at < n)
         return (size_t)at;
+    /* One reflection is by far the usual case, and divisions would be slow. */
+    if (at < 0 && at >= -(ptrdiff_t)n)
+        return (size_t)(-1 - at);
+    if (at >= 0 && (size_t)at < 2 * n)
+        return 2 * n - 1 - (size_t)at;
     const ptrdiff_t period = 2 * (ptrdiff_t)n, place = (at % period + period) % period;
     return (size_t)(place < (ptrdiff_t)n ? place : period - 1 - place);
 }

@@ -60,6 +60,35 @@ def test_rows_of_a_band_and_rows_apart(level):
         assert (sums == wanted[:, first * 9 : (first + rows) * 9]).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_of_images_and_tiles_within_rows(level, dtype):
+    # 8 images are a group, 512 pixels the width of a tile.
+    for dims, reach in (((3, 520), (1, 2)), ((18, 37), (2, 1)), ((2, 171, 3), (1, 1, 1))):
+        given = images(dtype, 17, dims, 5)
+        for count in (1, 7, 8, 9, 16, 17):
+            sums = np.zeros((5, math.prod(dims)), np.uint64)
+            boxes.add(given[:count].reshape(count, -1), dims, reach, 0, sums)
+            assert (sums == box_sums(given[:count], reach)).all(), (dims, reach, count)
+
+
+def test_reflected_as_often_as_the_box_needs(level):
+    for reach in range(10):
+        given = images("int16", 2, (3, 2), reach)
+        sums = np.zeros((5, 6), np.uint64)
+        boxes.add(given.reshape(2, -1), (3, 2), (reach, reach), 0, sums)
+        assert (sums == box_sums(given, (reach, reach))).all(), reach
+
+
+def test_the_accumulators_hold_fewer_images_than_a_group(level):
+    # Of boxes of 129 x 129 pixels 32 bits hold the sums of 3 images.
+    given = images("uint16", 10, (6, 21), 9)
+    given[:9] = 65535
+    wanted = box_sums(given, (64, 64))
+    sums = np.zeros((5, 6 * 21), np.uint64)
+    boxes.add(given.reshape(10, -1), (6, 21), (64, 64), 0, sums)
+    assert (sums == wanted).all()
+
+
 def test_the_largest_sums_carry(level):
     # Box sums of 32 bits: one product nearly fills the lower limb.
     reach, dims, count = (126, 126), (4, 5), 7
