@@ -109,7 +109,7 @@ def test_other_methods_or_arguments_on_some_ranks_are_told(tsc):
         lambda: images.values().take(1 + odd),
         lambda: images.maxProjection(odd).mean(),
         lambda: images.crop((odd, 0, 0), (4, 5, 2)).max(),
-        lambda: images.meanByRegions(np.full((4, 5, 2), 1 + odd)),
+        lambda: images.meanByRegions(np.arange(40).reshape(4, 5, 2) % (2 + odd)),
         lambda: series[odd, 0, 0],
         lambda: series.seriesPercentile(20 + odd).toArray(),
         lambda: series.select([odd]).toArray(),
