@@ -68,7 +68,7 @@ export MPLCONFIGDIR := $(CURDIR)/$(VENV)/matplotlib
 export TMPDIR := $(CURDIR)/$(TMP)
 
 .PHONY: setup demo test test-fast lint stubs test-serial test-ranks test-ranks-nodes test-phdf5 \
-  test-hosts on-hosts $(ON_HOSTS) test-slurm on-slurm coverage coverage-1 coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio bench-motion clean
+  test-hosts on-hosts $(ON_HOSTS) test-slurm on-slurm coverage coverage-1 coverage-1-rest coverage-2 wheel docs tutorial sanitize fuzz faults bench bench-mpio bench-motion clean
 
 setup: $(DEV)
 
@@ -106,7 +106,7 @@ demo: $(READY)
 $(TMP):
 	@mkdir -p $@
 
-demo test test-fast test-serial $(RANKED) test-phdf5 test-hosts test-slurm coverage coverage-1 coverage-2 wheel docs tutorial \
+demo test test-fast test-serial $(RANKED) test-phdf5 test-hosts test-slurm coverage coverage-1 coverage-1-rest coverage-2 wheel docs tutorial \
   sanitize fuzz faults bench bench-mpio bench-motion: | $(TMP)
 
 # All at once, as most tests wait for something: a disk, other processes, a limit.
@@ -179,12 +179,18 @@ tutorial: $(DEV)
 # Of two ranks what ranks may change: of all else one and three know enough.
 coverage: $(DEV) $(VENV)/.coverage
 	$(BIN)/python -m coverage erase
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-1 coverage-2
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target coverage-2 coverage-1 coverage-1-rest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report | tail -n 1
 
+# The serial ones in two halves, which take as long.
+HALF := $(addprefix tests/,api kernels readers registration)
+
 coverage-1: $(DEV)
-	$(BIN)/python -m coverage run -m pytest tests -m "not slow"
+	$(BIN)/python -m coverage run -m pytest $(HALF) -m "not slow"
+
+coverage-1-rest: $(DEV)
+	$(BIN)/python -m coverage run -m pytest tests $(HALF:%=--ignore=%) -m "not slow"
 
 coverage-2: $(DEV)
 	timeout $(LIMIT) $(MPIEXEC) -n 2 $(BIN)/python -m coverage run -m tests \

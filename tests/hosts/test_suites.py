@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ..support.effort import THOROUGH
@@ -38,7 +40,8 @@ def passes(mpi, hosts, slots, *files):
     with HostsJob(mpi, hosts, "suite.py", *chosen, slots=slots, MPIMAGES_TEST_THOROUGH="") as job:
         assert job.wait(600) == 0, job.output
     assert " passed" in job.output
-    assert " failed" not in job.output
+    # Open MPI's launcher, too, says of something that it has failed.
+    assert not re.search(r"\d failed", job.output)
 
 
 @both
