@@ -75,7 +75,7 @@ class Blocks(Collection):
     def dims(self) -> Dims | None:
         """The images' extent, (row, column[, page]); None while only an action can tell. Local."""
         self.records.inspected = True
-        dims = self._source.images.dims
+        dims = self._source.records.dims
         return None if dims is None else Dims(dims)
 
     @property
@@ -276,7 +276,7 @@ class Blocks(Collection):
         from .exchange.to_images import FrameSource, chain_of
         from .images import Images
 
-        chain, images = self.records.chain, self._source.images
+        chain, images = self.records.chain, self._source.records
         made = images.chain
         if chain.source is not self._source or chain.steps or chain.count != self._source.count:
 

@@ -64,7 +64,7 @@ def check_values(action: Action, records: Settled, path: str, options: JsonObjec
     """
     source, made = records.source, records
     if isinstance(source, ExchangeSource):
-        images = source.images.settle(action)
+        images = source.records.settle(action)
         if records.steps or not isinstance(images, Settled):
             return
         made = images

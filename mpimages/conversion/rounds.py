@@ -59,7 +59,7 @@ def convert(
         The finished records, which are skipped, and the journal for new ones.
     """
     # From here on messages and the bar name the Images' method: it is images that are read.
-    action = source.images.make_action(action.method, action.memory)
+    action = source.records.make_action(action.method, action.memory)
     conversion = _Conversion(action, source.settle(), series, writer, progress)
     action.session.workspace.trim()
     if progress.done.count == conversion.pixels:

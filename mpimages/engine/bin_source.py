@@ -142,9 +142,7 @@ class BinSource(DerivedSource):
         chain = resolve(self.images.chain)
         if chain is self.images.chain:
             return self
-        images = self.images
-        again = type(images)(images.session, images.kind, chain, images.inputs)
-        return BinSource(again, self.n, self.how, self.drop)
+        return BinSource(self.images.on(chain), self.n, self.how, self.drop)
 
     def members(self, positions: Positions) -> Selection:
         """Return the images of bins. Local."""

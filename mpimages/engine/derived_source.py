@@ -15,12 +15,20 @@ from ..core.workspace import Workspace
 from ..spmd.watch import calling
 from .chain import Chain, Positions, Shape, Source
 from .selection import Selection, Settled, partition_of, pick
-from .sources import LocalSource
+from .sources import LocalSource, copy_batches
 
 if TYPE_CHECKING:
     from .runner import Records
 
-__all__ = ["DerivedSource", "check_local", "known_records", "part_of", "record_need", "run_part"]
+__all__ = [
+    "DerivedSource",
+    "check_local",
+    "known_records",
+    "part_of",
+    "read_need",
+    "record_need",
+    "run_part",
+]
 
 
 class DerivedSource:
@@ -123,11 +131,9 @@ class DerivedSource:
         tick: Callable[[int], None],
     ) -> None:
         """See `Source`. `make_ready` comes first."""
-        filled = 0
-        for batch in self.batches(positions, partition, rank, limit, workspace, 2 * limit):
-            out[filled : filled + len(batch)] = batch
-            filled += len(batch)
-            tick(len(batch))
+        copy_batches(
+            self.batches(positions, partition, rank, limit, workspace, 2 * limit), out, tick
+        )
 
 
 def check_local(source: Source, name: str) -> None:
@@ -162,9 +168,12 @@ def part_of(whole: Settled, places: Positions) -> Settled:
 
 def record_need(records: Settled) -> int:
     """Return the bytes that one record takes while it is read and its steps run. Local."""
-    made = records.record_bytes if records.steps else 0
-    source = records.source
-    return made + (source.record_bytes() if isinstance(source, LocalSource | DerivedSource) else 0)
+    return read_need(records.source) + (records.record_bytes if records.steps else 0)
+
+
+def read_need(source: Source) -> int:
+    """Return the bytes that one record of a source takes while it is read or made. Local."""
+    return source.record_bytes() if isinstance(source, LocalSource | DerivedSource) else 0
 
 
 def run_part(

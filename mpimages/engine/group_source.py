@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,9 +14,8 @@ from ..core.timers import phase
 from ..core.workspace import Workspace
 from ..spmd.watch import calling
 from .chain import Chain, Positions, Shape
-from .derived_source import DerivedSource, known_records, part_of
+from .derived_source import DerivedSource, known_records, part_of, read_need
 from .selection import Selection, Settled
-from .sources import LocalSource
 
 if TYPE_CHECKING:
     from .runner import Records
@@ -91,9 +89,7 @@ class GroupSource(DerivedSource):
         chain = resolve(self.series.chain)
         if chain is self.series.chain:
             return self
-        series = self.series
-        again = type(series)(series.session, series.kind, chain, series.inputs)
-        return group_source(again, self.groups, self.name)
+        return group_source(self.series.on(chain), self.groups, self.name)
 
     def members(self, positions: Positions) -> Settled:
         inner, places = self.inner, self._series_of(positions)
@@ -113,11 +109,7 @@ class GroupSource(DerivedSource):
         return self.inner
 
     def record_bytes(self) -> int:
-        inner = self.inner
-        read = 0
-        if isinstance(inner.source, LocalSource | DerivedSource):
-            read = inner.source.record_bytes()
-        return read + math.prod(inner.dims) * inner.dtype.itemsize
+        return read_need(self.inner.source) + self.inner.record_bytes
 
     def make_ready(self, records: Selection, limit: int) -> None:
         """See `DerivedSource`. Collective if the series' source is."""

@@ -237,11 +237,7 @@ class PairSource(DerivedSource):
         chains = [resolve(records.chain) for records in both]
         if all(chain is records.chain for chain, records in zip(chains, both, strict=True)):
             return self
-        again = [
-            type(records)(records.session, records.kind, chain, records.inputs)
-            for chain, records in zip(chains, both, strict=True)
-        ]
-        return PairSource(again[0], again[1], self.made)
+        return PairSource(self.first.on(chains[0]), self.second.on(chains[1]), self.made)
 
     def inner_selections(self) -> tuple[Settled, ...]:
         """All records of the first and of the second collection. Local."""

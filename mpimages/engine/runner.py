@@ -99,6 +99,10 @@ class Records:
         """Replace the chain by another of the same records. Local; must be called on all ranks."""
         self._chain, self._selection = chain, None
 
+    def on(self, chain: Chain) -> Records:
+        """Return records of the same kind and inputs on a chain, apart from these. Local."""
+        return Records(self.session, self.kind, chain, self.inputs)
+
     def make_action(self, method: str, memory: int | None = None) -> Action:
         """Return the Action of a method. Local; raise RuntimeError if the context is closed."""
         return Action(self.session, self.kind, method, memory)

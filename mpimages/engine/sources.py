@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -537,11 +537,7 @@ class MemorySource:
         workspace: Workspace,
         tick: Callable[[int], None],
     ) -> None:
-        filled = 0
-        for batch in self.batches(positions, partition, rank, limit, workspace):
-            out[filled : filled + len(batch)] = batch
-            filled += len(batch)
-            tick(len(batch))
+        copy_batches(self.batches(positions, partition, rank, limit, workspace), out, tick)
 
 
 class CacheSource(MemorySource):
@@ -560,6 +556,17 @@ class CacheSource(MemorySource):
         """Free the memory. Local; must be called on all ranks."""
         self.block = self.block[:0].copy()
         self.kept = False
+
+
+def copy_batches(
+    batches: Iterable[np.ndarray], out: np.ndarray, tick: Callable[[int], None]
+) -> None:
+    """Write batches one behind the other into out; call tick(number) after each."""
+    filled = 0
+    for batch in batches:
+        out[filled : filled + len(batch)] = batch
+        filled += len(batch)
+        tick(len(batch))
 
 
 def resolve_caches(chain: Chain) -> Chain:

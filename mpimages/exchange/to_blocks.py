@@ -8,9 +8,8 @@ each round reads the pixels that it moves from files that can be read in part, o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import ClassVar
 
 import numpy as np
 
@@ -23,11 +22,12 @@ from ..engine.block_steps import block_of
 from ..engine.chain import Positions, Shape
 from ..engine.runner import Action, Records
 from ..engine.selection import Selection, Settled
-from ..engine.sources import MemorySource
+from ..engine.sources import MemorySource, copy_batches
 from ..kernels.transpose import transpose
 from ..spmd import memory_limit
 from .column_reader import PlainRows, Reader, find_out, held, in_memory, load_rows, read_anew
 from .redistribution import Redistribution
+from .source import ExchangedSource
 
 __all__ = ["BlockSource"]
 
@@ -42,7 +42,7 @@ PASS_PART = 8
 logger = logging.getLogger("mpimages")
 
 
-class BlockSource:
+class BlockSource(ExchangedSource):
     """The records of Blocks. Record i is block number i of the grid; see `engine.block_steps`.
 
     Parameters
@@ -52,12 +52,11 @@ class BlockSource:
     cut : Cut
     """
 
-    collective: ClassVar[bool] = True
+    name = "toBlocks"
 
     def __init__(self, images: Records, cut: Cut) -> None:
-        self.images = images
+        super().__init__(images)
         self.cut = cut
-        self.number = images.chain.source.number
         self._share: np.ndarray | None = None
         self._grid: tuple[object, Grid] | None = None
         self._told = False
@@ -70,7 +69,7 @@ class BlockSource:
     @property
     def grid(self) -> Grid | None:
         """The blocks; None while only an action can tell."""
-        images = self.images
+        images = self.records
         dims, dtype, count = images.dims, images.dtype, images.count
         if dims is None or dtype is None or not count:
             return None
@@ -93,23 +92,8 @@ class BlockSource:
     @property
     def dims(self) -> Shape | None:
         """(times, pixels of the largest block), or None while only an action can tell."""
-        count = self.images.count
+        count = self.records.count
         return None if self.grid is None or count is None else (count, self.grid.largest)
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        """The dtype of the images."""
-        return self.images.dtype
-
-    @property
-    def inputs(self) -> Sequence[str]:
-        """The files of the images."""
-        return self.images.chain.source.inputs
-
-    @property
-    def partition(self) -> Partition | None:
-        """None: any rank can own any block."""
-        return None
 
     def prepare(self) -> None:
         """Find out the number of blocks and of times. Collective.
@@ -118,24 +102,16 @@ class BlockSource:
         that follows, if they fit.
         """
         action = self._action()
-        selection = self.images.settle(action)
+        selection = self.records.settle(action)
         if selection.count == 0:
             raise ValueError("toBlocks: the collection has no images")
         if not isinstance(selection, Settled):
             self._share = find_out(action, selection, self._rows())
-            self.images.settle(action)
+            self.records.settle(action)
         self.known_grid()
 
-    def settle(self) -> Settled:
-        """Settle the images, and return their selection. Collective."""
-        action = self._action()
-        return action.require_settled(self.images.settle(action))
-
-    def _action(self) -> Action:
-        return self.images.make_action("toBlocks")
-
     def _rows(self) -> PlainRows:
-        return PlainRows(self.images.session.rank)
+        return PlainRows(self.records.session.rank)
 
     def batches(
         self,
@@ -194,11 +170,7 @@ class BlockSource:
         tick: Callable[[int], None],
     ) -> None:
         """Write all of this rank's blocks into out, (n, times, pixels). Collective."""
-        done = 0
-        for batch in self.batches(positions, partition, rank, limit, workspace):
-            out[done : done + len(batch)] = batch
-            done += len(batch)
-            tick(len(batch))
+        copy_batches(self.batches(positions, partition, rank, limit, workspace), out, tick)
 
     def _tell(self, action: Action, blocks: int, many: int) -> None:
         """Log on rank 0, once, if blocks take several passes over the images. Local."""

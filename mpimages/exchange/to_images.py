@@ -8,9 +8,8 @@ computed once. Otherwise they are computed in several passes, each for a window 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from .column_reader import (
     read_anew,
 )
 from .redistribution import Columns, Redistribution
+from .source import ExchangedSource
 from .to_blocks import BlockSource
 
 __all__ = ["FrameSource", "chain_of"]
@@ -95,7 +95,7 @@ class BlockRows:
         return out
 
 
-class FrameSource:
+class FrameSource(ExchangedSource):
     """The records of Images, obtained from series or blocks by exchange. Record t is time t.
 
     Parameters
@@ -108,13 +108,12 @@ class FrameSource:
         Of the blocks; without it the records are series.
     """
 
-    collective: ClassVar[bool] = True
+    name = "toImages"
 
     def __init__(
         self, parts: Records, extent: Callable[[], Shape | None], blocks: BlockSource | None = None
     ) -> None:
-        self.parts = parts
-        self.number = parts.chain.source.number
+        super().__init__(parts)
         self._extent = extent
         self._blocks = blocks
         self._share: np.ndarray | None = None
@@ -122,15 +121,15 @@ class FrameSource:
     @property
     def parameters(self) -> tuple[object, ...]:
         """That the images are not those of the recording."""
-        return ("frames", self.parts.kind)
+        return ("frames", self.records.kind)
 
     @property
     def count(self) -> int | None:
         """The number of times, or None while only an action can tell."""
-        dims = self.parts.dims
-        if dims is None or self.parts.dtype is None or self._extent() is None:
+        dims = self.records.dims
+        if dims is None or self.records.dtype is None or self._extent() is None:
             return None
-        if self.parts.count is None:  # a filter: `prepare` looks what it has left
+        if self.records.count is None:  # a filter: `prepare` looks what it has left
             return None
         return dims[0]
 
@@ -139,21 +138,6 @@ class FrameSource:
         """The shape of an image, or None while only an action can tell."""
         return self._extent()
 
-    @property
-    def dtype(self) -> np.dtype | None:
-        """The dtype of the series or blocks."""
-        return self.parts.dtype
-
-    @property
-    def inputs(self) -> Sequence[str]:
-        """The files of the series or blocks."""
-        return self.parts.chain.source.inputs
-
-    @property
-    def partition(self) -> Partition | None:
-        """None: any rank can own any time."""
-        return None
-
     def prepare(self) -> None:
         """Find out the number of times. Collective.
 
@@ -161,11 +145,11 @@ class FrameSource:
         if they fit.
         """
         action = self._action()
-        selection = self.parts.settle(action)
+        selection = self.records.settle(action)
         self.check_count(selection.count)
         if not isinstance(selection, Settled):
             self._share = find_out(action, selection, self._rows())
-            self.parts.settle(action)
+            self.records.settle(action)
 
     def check_count(self, count: int) -> None:
         """Raise ValueError unless so many series or blocks are all of them. Local."""
@@ -181,16 +165,8 @@ class FrameSource:
                 f"{count}; use values().collect(), or leave the filter out"
             )
 
-    def settle(self) -> Settled:
-        """Settle the series or blocks, and return their selection. Collective."""
-        action = self._action()
-        return action.require_settled(self.parts.settle(action))
-
-    def _action(self) -> Action:
-        return self.parts.make_action("toImages")
-
     def _rows(self) -> Rows:
-        rank = self.parts.session.rank
+        rank = self.records.session.rank
         return (
             PlainRows(rank) if self._blocks is None else BlockRows(rank, self._blocks.known_grid())
         )
@@ -317,8 +293,8 @@ def chain_of(source: FrameSource, labels: Callable[[int], Positions]) -> Chain:
     ValueError
         If it is known already that series or blocks are missing.
     """
-    if source.parts.count is not None:
-        source.check_count(source.parts.count)
+    if source.records.count is not None:
+        source.check_count(source.records.count)
     count = source.count
     if count is None:
         return Chain(source, None, None, (Relabel(labels),))

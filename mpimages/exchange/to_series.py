@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Generator
 
 import numpy as np
 
@@ -14,11 +13,12 @@ from ..engine.chain import Positions, Shape
 from ..engine.runner import Action, Records
 from ..engine.selection import Settled
 from .redistribution import Redistribution
+from .source import ExchangedSource
 
 __all__ = ["ExchangeSource"]
 
 
-class ExchangeSource:
+class ExchangeSource(ExchangedSource):
     """The records of a Series, obtained from the images of a collection by exchange.
 
     Parameters
@@ -27,42 +27,26 @@ class ExchangeSource:
         Shared with the Images: results of settling are visible to both.
     """
 
-    collective: ClassVar[bool] = True
+    name = "toSeries"
     parameters: tuple[object, ...] = ()
 
     def __init__(self, images: Records) -> None:
-        self.images = images
-        self.number = images.chain.source.number
+        super().__init__(images)
         self._share: tuple[np.ndarray, Settled] | None = None
 
     @property
     def count(self) -> int | None:
         """The number of pixels, or None while only an action can tell."""
-        dims = self.images.dims
-        if dims is None or self.images.dtype is None or not self.images.count:
+        dims = self.records.dims
+        if dims is None or self.records.dtype is None or not self.records.count:
             return None  # without images there is nothing to transpose: `prepare` says so
         return math.prod(dims)
 
     @property
     def dims(self) -> Shape | None:
         """The length of a series, or None while only an action can tell."""
-        count = self.images.count
+        count = self.records.count
         return None if count is None else (count,)
-
-    @property
-    def dtype(self) -> np.dtype | None:
-        """The dtype of the images."""
-        return self.images.dtype
-
-    @property
-    def inputs(self) -> Sequence[str]:
-        """The files of the images."""
-        return self.images.chain.source.inputs
-
-    @property
-    def partition(self) -> Partition | None:
-        """None: any rank can own any pixel."""
-        return None
 
     def prepare(self) -> None:
         """Find out the number of pixels and images. Collective.
@@ -71,16 +55,11 @@ class ExchangeSource:
         that follows, so that nothing is computed twice.
         """
         action = self._action()
-        selection = self.images.settle(action)
+        selection = self.records.settle(action)
         if selection.count == 0:
             raise ValueError("toSeries: the collection has no images")
         if not isinstance(selection, Settled):
             self._share = self._load(action)
-
-    def settle(self) -> Settled:
-        """Settle the images, and return their selection. Collective."""
-        action = self._action()
-        return action.require_settled(self.images.settle(action))
 
     def batches(
         self,
@@ -93,7 +72,7 @@ class ExchangeSource:
     ) -> Generator[np.ndarray]:
         """See `Source`. Collective."""
         block, plan = self._plan(partition, limit)
-        yield from plan.execute(self.images.session.comm, block, positions, workspace)
+        yield from plan.execute(self.records.session.comm, block, positions, workspace)
 
     def load(
         self,
@@ -107,7 +86,7 @@ class ExchangeSource:
     ) -> None:
         """Write all of this rank's pixels into out, (n, times). Collective."""
         block, plan = self._plan(partition, limit)
-        for moved in plan.execute(self.images.session.comm, block, positions, workspace, out):
+        for moved in plan.execute(self.records.session.comm, block, positions, workspace, out):
             tick(len(moved))
 
     def take_share(self) -> tuple[np.ndarray, Settled] | None:
@@ -115,12 +94,9 @@ class ExchangeSource:
         share, self._share = self._share, None
         return share
 
-    def _action(self) -> Action:
-        return self.images.make_action("toSeries")
-
     def _load(self, action: Action) -> tuple[np.ndarray, Settled]:
         """Return this rank's images, (n,) + dims, and their selection. Collective."""
-        selection = self.images.settle(action)
+        selection = self.records.settle(action)
         action.check_share(selection)
         block, images = action.load(selection)
         action.check_share(images)  # shape and dtype may not have been known before

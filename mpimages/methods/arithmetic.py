@@ -17,7 +17,6 @@ from ..engine.arithmetic import Cast, Clip, ElementWise
 from ..engine.chain import Chain
 from ..engine.derived_source import check_local
 from ..engine.pair_source import ArithmeticOfTwo, Combination, FunctionOfTwo, PairSource
-from ..engine.runner import Records
 from .base import ImageMethods, SeriesMethods
 
 __all__ = ["Arithmetic", "ImageArithmetic", "SeriesArithmetic"]
@@ -216,9 +215,8 @@ class Arithmetic(Collection):
             raise ValueError(f"{name}: other must be of the same ThunderContext")
         both = []
         for each in (self, other):
-            before = each.records
-            check_local(before.chain.source, name)
-            both.append(Records(self.session, before.kind, before.chain, before.inputs))
+            check_local(each.records.chain.source, name)
+            both.append(each.records.on(each.records.chain))
         source = PairSource(both[0], both[1], made)
         chain = Chain.whole(source)
         if chain.positions is not None:

@@ -12,7 +12,6 @@ from ..core.public import public
 from ..engine.bin_source import BinSource
 from ..engine.chain import Chain, Shape
 from ..engine.derived_source import check_local
-from ..engine.runner import Records
 from ..engine.selection import Settled, places_of
 from ..spmd import memory_limit
 from ..spmd.actions import action
@@ -71,7 +70,7 @@ class Averages(ImageMethods):
             check_choice(remainder, "timeBin: remainder", ("drop",))
         before = self.records
         check_local(before.chain.source, "timeBin")
-        images = Records(self.session, before.kind, before.chain, before.inputs)
+        images = before.on(before.chain)
         source = BinSource(images, number, how, remainder is not None)
         if before.count is not None:
             source.check_count(before.count)

@@ -161,9 +161,9 @@ class SeriesConversion(SeriesMethods):
             and self._index is None
             and not chain.steps
             and chain.count == source.count
-            and self._shape() == source.images.dims
+            and self._shape() == source.records.dims
         ):
-            made = source.images.chain
+            made = source.records.chain
         else:
             index, images = self._index, self._images  # the index may be set to another later
 

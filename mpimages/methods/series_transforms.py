@@ -11,7 +11,6 @@ from ..core.arguments import check_int, check_number, check_signal
 from ..core.public import public
 from ..engine.chain import Chain, Positions
 from ..engine.group_source import group_source
-from ..engine.runner import Records
 from ..engine.series_transforms import Correlate, Scale, ScaleByTime, Squelch, unit_signals
 from ..engine.series_windows import Downsample, MeanOfWindows, Windows
 from .base import SeriesMethods
@@ -165,7 +164,7 @@ class SeriesTransforms(SeriesMethods):
                 self.records.replace(begun.known(selection).chain())
         before = self.records
         chain = before.chain if windows is None else before.chain.then(windows)
-        series = Records(self.session, before.kind, chain, before.inputs)
+        series = before.on(chain)
         source = group_source(series, groups, method)
         keys: Positions = range(source.count)
         if not (isinstance(before.keys, range) and before.keys == range(len(before.keys))):
