@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .core.arguments import check_flag, check_int, check_number
+from .core.arguments import as_array, check_flag, check_int, check_number
 from .core.public import public
 from .core.rgb import CHANNELS, coloured, from_hsv
 from .core.text import quote
@@ -410,12 +410,7 @@ def _is_list_of_pairs(clim: object) -> bool:
 
 def _real(given: object, name: str) -> np.ndarray:
     """An array of real numbers as float64."""
-    try:
-        array = np.asarray(given)
-    except MemoryError:
-        raise
-    except Exception as error:  # of any type: it is the argument that is asked for its items
-        raise TypeError(f"{name} must be an array, got {quote(given)}: {error}") from None
+    array = as_array(given, name)
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name} must have real numbers, got {quote(given)}")
     return array.astype(np.float64)

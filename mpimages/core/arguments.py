@@ -155,13 +155,18 @@ def check_operand(
     return found, False
 
 
-def _check_array(values: object, name: str, axes: tuple[int, ...]) -> np.ndarray:
+def as_array(values: object, name: str) -> np.ndarray:
+    """Return what NumPy makes of an argument; raise TypeError where it makes nothing."""
     try:
-        given = np.asarray(values)
+        return np.asarray(values)
     except MemoryError:
         raise
     except Exception as error:  # of any type: it is the argument that is asked for its items
         raise TypeError(f"{name} must be an array, got {quote(values)}: {error}") from None
+
+
+def _check_array(values: object, name: str, axes: tuple[int, ...]) -> np.ndarray:
+    given = as_array(values, name)
     if np.ma.is_masked(values):
         raise TypeError(f"{name} has masked values: fill them first, with array.filled(value)")
     if given.dtype.kind not in "iufb":

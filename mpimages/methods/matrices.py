@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..core.arguments import check_ints
+from ..core.arguments import as_array, check_ints
 from ..core.public import public
 from ..core.text import quote
 from ..engine.chain import Shape
@@ -152,12 +152,7 @@ class Matrices(SeriesMethods):
 
 def _matrix(other: object) -> np.ndarray:
     """Return a matrix as int64 or float64, (T, m); raise TypeError or ValueError. Local."""
-    try:
-        given = np.asarray(other)
-    except MemoryError:
-        raise
-    except Exception as error:  # of any type: it is the argument that is asked for its items
-        raise TypeError(f"times: other must be an array, got {quote(other)}: {error}") from None
+    given = as_array(other, "times: other")
     if np.ma.is_masked(other):
         raise TypeError("times: other has masked values: fill them first, with array.filled(value)")
     if given.dtype.kind not in "iuf" or given.dtype.itemsize > 8:

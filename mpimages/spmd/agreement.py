@@ -125,9 +125,9 @@ class Together:
         if comm.size == 1:
             assert own is not None
             ask(BaseException.add_note, own, f"in {place}")
-            error = own if _passes(own) else _rebuild(_describe(own, place))
+            error = own if _passes(own) else _rebuild(_describe(own, place, self.action))
         else:
-            described = None if own is None else _describe(own, place)
+            described = None if own is None else _describe(own, place, self.action)
             found = cast(_Described, broadcast(comm, described, lowest))
             error = _rebuild(found, f" ({failures - 1} more ranks failed)" if failures > 1 else "")
         try:
@@ -215,7 +215,7 @@ class _Described:
     code: int | str | None
 
 
-def _describe(error: BaseException, place: str) -> _Described:
+def _describe(error: BaseException, place: str, action: str) -> _Described:
     """Describe an exception. Never raises, whatever the exception's own code does."""
     kind = type(error)
     text = ask(_text, error, otherwise="(its message cannot be shown)")
@@ -226,7 +226,6 @@ def _describe(error: BaseException, place: str) -> _Described:
     except BaseException:
         name = ask(lambda: str.__str__(kind.__name__), otherwise="an exception")
         pickled, number, text = pickle.dumps(RankError), None, f"{name}: {text}"
-    action = place.rpartition(", ")[2]
     message = f"{place}: {escape_controls(text).removeprefix(f'{action}: ')}"
     return _Described(pickled, number, message, ask(_code, error, otherwise=1))
 
