@@ -112,28 +112,25 @@ class ChunkLog:
         In which the files are.
     rank, generation : int
         Whose files `append` writes.
-    part : callable, optional
-        The number of the part of the output in which a chunk lies: each has a file of its own.
+    by_note : bool
+        Chunks with the same note have a file of their own.
 
-    Attributes
-    ----------
-    rows : list of tuple of int
-        A row for each chunk that this rank has appended: its number, the generation and the rank
-        of its file, its offset and length there, a number that the writer gives (HDF5's filter
-        mask), and the CRC-32 of its bytes.
+    Notes
+    -----
+    A row of the index is a chunk's number, the generation and the rank of its file, its offset and
+    length there, its note, and the CRC-32 of its bytes. The writer gives number and note: of HDF5
+    the filter mask, of Zarr the number of the file that it goes into.
     """
 
-    def __init__(
-        self, directory: str, rank: int, generation: int, part: Callable[[int], int] | None = None
-    ) -> None:
+    def __init__(self, directory: str, rank: int, generation: int, by_note: bool = False) -> None:
         self._directory = directory
         self._rank = rank
         self._generation = generation
-        self._part = part
-        self._open: dict[int | None, int] = {}  # the file of each part that is open
+        self._by_note = by_note
+        self._open: dict[int | None, int] = {}  # the files that are open, by their part
         self._ends: dict[int | None, int] = {}
         self._created = False
-        self.rows: list[tuple[int, ...]] = []
+        self._rows: list[tuple[int, ...]] = []
         self._taken = 0
         self._earlier: list[np.ndarray] = []
 
@@ -141,16 +138,16 @@ class ChunkLog:
         """The path of a file of chunks."""
         return os.path.join(self._directory, chunk_file(generation, rank, part))
 
-    def append(self, number: int, content: bytes, mask: int = 0) -> None:
+    def append(self, number: int, content: bytes | memoryview, note: int = 0) -> None:
         """Append a chunk's bytes."""
-        part = None if self._part is None else self._part(number)
+        part = note if self._by_note else None
         path = self.path(self._generation, self._rank, part)
         descriptor = self._descriptor(part, path)
         with naming_file(path):
             write_all(descriptor, content)
         end = self._ends.get(part, 0)
-        self.rows.append(
-            (number, self._generation, self._rank, end, len(content), mask, crc32(content))
+        self._rows.append(
+            (number, self._generation, self._rank, end, len(content), note, crc32(content))
         )
         self._ends[part] = end + len(content)
 
@@ -168,7 +165,7 @@ class ChunkLog:
         for part, descriptor in list(self._open.items()):
             with naming_file(self.path(self._generation, self._rank, part)):
                 os.fsync(descriptor)
-            if self._part is not None:  # there may be very many
+            if self._by_note:  # there may be very many
                 del self._open[part]
                 quietly(os.close, descriptor)
         if self._created:
@@ -179,8 +176,8 @@ class ChunkLog:
 
     def take(self) -> np.ndarray:
         """(n, 7) int64: the rows since the last call."""
-        taken, self._taken = self._taken, len(self.rows)
-        return as_index(self.rows[taken:])
+        taken, self._taken = self._taken, len(self._rows)
+        return as_index(self._rows[taken:])
 
     def give(self, rows: np.ndarray) -> None:
         """Add rows that an earlier job took; each once, on any rank."""
@@ -188,7 +185,7 @@ class ChunkLog:
 
     def index(self) -> np.ndarray:
         """(n, 7) int64: all rows that this rank knows of."""
-        return np.concatenate([as_index(self.rows), *self._earlier])
+        return np.concatenate([as_index(self._rows), *self._earlier])
 
     # -- the bytes ---------------------------------------------------------------------------
 
@@ -201,7 +198,7 @@ class ChunkLog:
         ----------
         rows : (n, 7) ndarray
         instead : callable, optional
-            The path of a part of the output, which may have been a file of chunks before.
+            The path of the part of the output with a note: it may have been a file of chunks.
 
         Raises
         ------
@@ -211,8 +208,8 @@ class ChunkLog:
         current: tuple[int, int, int | None] | None = None
         path, descriptor = "", -1
         try:
-            for number, generation, rank, offset, length, _, crc in rows.tolist():
-                part = None if self._part is None else self._part(number)
+            for _, generation, rank, offset, length, note, crc in rows.tolist():
+                part = note if self._by_note else None
                 if current != (generation, rank, part):
                     if descriptor >= 0:
                         quietly(os.close, descriptor)
