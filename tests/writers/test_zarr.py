@@ -201,6 +201,33 @@ def test_from_series_and_to_images(tsc, shared_path):
     )
 
 
+@pytest.mark.ranks
+@pytest.mark.few_ranks
+def test_what_is_complete_is_compared_with_what_is_asked_for(tsc, shared_path):
+    array = recording(5, (6, 7, 3), "u2")
+    images, others = tsc.loadImagesFromArray(array), tsc.loadImagesFromArray(array + 1)
+    later = images.applyKeys(lambda key: key + 1)
+    for number, given in enumerate(({}, {"layout": "series"}, {"version": 2, "levels": 1})):
+        path = shared_path / f"{number}.zarr"
+        for _ in range(2):
+            images.saveAsZarr(path, resume=True, **given)
+        before = contents(path)
+        for collection, match, changed in [
+            (others, "other values", {}),
+            (later, "another index", {}),
+            (images.planes(0, 1), "holds", {}),
+            (images, "compressor|codecs", {"compression": "gzip"}),
+            (images, "chunk", {"chunks": (2, 2, 2, 2)}),
+        ]:
+            with pytest.raises(FileExistsError, match=f"is complete, but .*({match})"):
+                collection.saveAsZarr(path, resume=True, **given, **changed)
+        assert contents(path) == before
+    with pytest.raises(FileExistsError, match="more levels"):
+        images.saveAsZarr(path, resume=True, version=2)
+    images.saveAsZarr(path, overwrite=True)
+    on_rank_0(tsc.comm, lambda: np.testing.assert_array_equal(by_zarr(path)["0"], stored(array)))
+
+
 def documents(path: Path) -> dict[str, dict]:
     return {
         name: json.loads(content)
