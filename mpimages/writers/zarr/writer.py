@@ -352,7 +352,7 @@ class CompressedZarrWriter(ZarrWriter):
     def _put_box(self, placed: Placed, start: Sequence[int], values: np.ndarray) -> None:
         for number, _, content in self._cutters[placed.name].encoded(start, values):
             file, inner = placed.locate(number)
-            self._log.append(inner, memoryview(content), file)
+            self._log.append(inner, np.frombuffer(content, np.uint8).data, file)
 
     def _levels(
         self, parts: Iterator[tuple[int, int, np.ndarray]]
