@@ -206,11 +206,13 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
         if why != WRONG:
             continue  # that has been said
         size = array.dtype.itemsize
-        low, high = first // size, (stop - 1) // size
-        ends = [[int(n) for n in np.unravel_index(at, array.shape)] for at in (low, high)]
+        begin, end = first // size, (stop - 1) // size
+        low, high = (
+            [int(n) for n in np.unravel_index(value, array.shape)] for value in (begin, end)
+        )
         findings.problem(
-            f"{_listed(stored, low, high + 1)}: bytes [{first}, {stop}) of the values of "
-            f"{stored.name!r} {why}: {_told(*ends, images)}"
+            f"{_listed(stored, begin, end + 1)}: bytes [{first}, {stop}) of the values of "
+            f"{stored.name!r} {why}: {_told(low, high, images)}"
         )
 
 
