@@ -17,7 +17,7 @@ from ...core.text import quote
 from ...errors import not_found
 from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
-from ..listing import is_zarr_document, zarr_document
+from ..listing import ZARR, is_zarr_document, zarr_document
 from ..registry import FORMATS
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
@@ -88,7 +88,8 @@ def _kind_by_names(path: str, options: SeriesOptions) -> str | None:
         with os.scandir(path) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith((".", "_"))]
     endings = {os.path.splitext(name)[1].lower() for name in names}
-    return {".txt": "text", ".npy": "npy"}.get(endings.pop()) if len(endings) == 1 else None
+    kinds = {".txt": "text", ".npy": "npy", ZARR: "zarr"}
+    return kinds.get(endings.pop()) if len(endings) == 1 else None
 
 
 def _whole(path: str, options: SeriesOptions) -> str:
