@@ -127,8 +127,16 @@ def check_form(
 
 def check_arrays(path: str, form: ZarrForm) -> None:
     """Raise FileExistsError unless a complete Zarr is stored in this form. Local: rank 0."""
+    from ..formats.zarr.array import is_zarr, read_node
+
     for placed in form.arrays:
         inside = os.path.join(path, placed.name)
+        version = read_node(inside).version if is_zarr(inside) else None
+        if version != form.version:
+            raise FileExistsError(
+                f"{inside} is complete, but has the version {version} and not {form.version}; "
+                f"{OTHERWISE}"
+            )
         for name, document in placed.array.documents().items():
             stored = _read_json(os.path.join(inside, name))
             for what, wanted in document.items():
