@@ -15,6 +15,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 from mpi4py import MPI
@@ -22,6 +23,7 @@ from mpi4py import MPI
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...dims import pixel_grain
+from ...formats.zarr.array import ZarrGroup
 from ...kernels.transpose import transpose
 from ...spmd.agreement import MOST, Together
 from ...spmd.collectives import gather, scatter
@@ -96,6 +98,8 @@ class ZarrWriter(ArrayWriter):
             self._index = plain_index(index, self.times)
             self._metadata = plain_metadata(dict(metadata))
             self._origin = plain_metadata(dict(origin))
+            if self.resume and comm.rank == 0:
+                self._remove_documents()
             self._prepare()
             besides()
         self._begin(together.agree(*self._found))
@@ -230,6 +234,13 @@ class ZarrWriter(ArrayWriter):
         for name, content in root_documents(form.version, ome, said).items():
             write_small(os.path.join(self.path, name), content)
         sync_directory(self.path)
+
+    def _remove_documents(self) -> None:
+        """Remove the metadata of a job that came as far as that: nobody is to open what follows."""
+        root = ZarrGroup(self._form.version, {}).documents()
+        for name in (*root, *array_documents(self._form)):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.path, name))
 
     def _file(self, number: int) -> str:
         return os.path.join(self.path, self._form.path(number))
