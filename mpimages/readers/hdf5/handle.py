@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.ranges import consecutive
 from ...core.timers import phase
 from ...dims import box_shape, boxes
 from ..array_axes import LEFT_OUT, image_shape
@@ -92,6 +94,25 @@ class Hdf5Handle(Handle):
     def close(self) -> None:
         if self._owner is not None:
             self._owner.close()
+
+    def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
+        shared = self._grain > 1 and has_gaps(images)  # chunks would be read again and again
+        if self._planes > 1 or self._dataset.chunks is None or shared:
+            return False
+        inside = dict(zip("YXZ", low, strict=False))
+        for a, b in consecutive(images):
+            first, extent = self._region(int(images[a]), int(images[b - 1]) + 1)
+            for axis, letter in enumerate(self._stored):
+                if letter in inside:
+                    first[axis] = inside[letter]
+                    extent[axis] = out.shape[1 + "YXZ".index(letter)]
+            values = self.scratch.take(extent, out.dtype)
+            self._read(first, extent, values)
+            axes = zip(extent, self._stored, strict=True)
+            sizes = [n for n, letter in axes if letter in self._axes]
+            target = out[a:b] if "T" in self._axes else out[a]
+            place_axes(values.reshape(sizes), self._order, target)
+        return True
 
     def _region(self, start: int, stop: int) -> tuple[list[int], list[int]]:
         """Where the images [start, stop) lie in the dataset: first and extent along each axis."""

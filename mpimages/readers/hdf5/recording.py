@@ -87,6 +87,15 @@ class Part:
             return image_grain(self.shape, self.axes, self.stored.itemsize)
         return chunk_grain(self.dataset, self.shape, self.axes)
 
+    @property
+    def chunk(self) -> tuple[int, ...] | None:
+        """The shape of a stored chunk, (images,) + dims; None where images are cut otherwise."""
+        stored, axes = self.dataset.chunks, self.axes
+        if stored is None or self.pages is not None or len(axes) != len(stored):
+            return None
+        extent = {letter: min(c, n) for letter, c, n in zip(axes, stored, self.shape, strict=True)}
+        return tuple(extent.get(letter, 1) for letter in "TYXZ"[: 1 + len(self.dims)])
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -118,6 +127,10 @@ class Recording:
     @property
     def dims(self) -> tuple[int, ...]:
         return self.first.dims
+
+    @property
+    def chunk(self) -> tuple[int, ...] | None:
+        return None if self.in_turn else self.first.chunk
 
     @property
     def grain(self) -> int:

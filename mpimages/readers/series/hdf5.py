@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ...core.arguments import image_dtype
 from ...core.cleanup import quietly
 from ...core.timers import phase
-from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
+from ...dims import box_shape, boxes, chunk_boxes, pixel_boxes, pixel_grain
 from ...errors import FormatError
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..base import Scratch, has_gaps
@@ -46,6 +47,9 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
             "stored": dataset.dtype.str,
             "grain": _grain(dataset, shape[:-1], images),
         }
+        if dataset.chunks is not None:
+            chunk = tuple(map(min, dataset.chunks, dataset.shape))
+            layout["chunk"] = chunk[1:] + chunk[:1] if images else chunk
         metadata = read_metadata(dataset)
     if options.nvalues not in (None, shape[-1]):
         raise ValueError(f"{path}: nvalues={options.nvalues} was given, but it has {shape[-1]}")
@@ -139,6 +143,19 @@ class DatasetHandle(SeriesHandle):
             super().read_pixels(pixels, out)
         else:  # of chunks that several share, not one after the other
             self._read_boxes(*self._widen(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
+
+    def read_box(self, low: Sequence[int], out: np.ndarray) -> None:
+        if out.size == 0:
+            return
+        images = self.header.layout["images"]
+        turned = (*low[-1:], *low[:-1]) if images else tuple(low)
+        stored = np.moveaxis(out, -1, 0) if images else out
+        unit = self._dataset.chunks or (1,) * out.ndim
+        for begin, size in chunk_boxes(turned, stored.shape, unit, out.dtype.itemsize, BAND_BYTES):
+            values = self.scratch.take(size, out.dtype)
+            self._read_box(begin, values)
+            places = zip(begin, size, turned, strict=True)
+            stored[tuple(slice(a - b, a - b + n) for a, n, b in places)] = values
 
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         regions = list(pixel_boxes(self.header.dims, first, stop))

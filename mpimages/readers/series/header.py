@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,8 @@ from ...formats.output_names import CONF
 from ..base import Closing, Scratch
 
 FORMATS = ("binary", "hdf5", "text", "npy")
+# What is read at once of series of which only a part is wanted.
+BAND_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,33 @@ class SeriesHandle(Closing, ABC):
         """Read the series of these ascending pixels into out, (len(pixels), length)."""
         for a, b in consecutive(pixels):
             self.read(int(pixels[a]), int(pixels[b - 1]) + 1, out[a:b])
+
+    def read_box(self, low: Sequence[int], out: np.ndarray) -> None:
+        """Read some values of the series of a box of pixels.
+
+        Parameters
+        ----------
+        low : sequence of int
+            The first pixel, and the first value, of the box: one number for each of dims + (T,).
+        out : ndarray of the header's dtype
+            Its shape is the box's: extent + (values,). C-contiguous; any memory.
+        """
+        if out.size == 0:
+            return
+        extent, length = out.shape[:-1], out.shape[-1]
+        rows, whole = out.reshape(-1, length), Scratch()
+        step = max(1, BAND_BYTES // (self.header.length * out.dtype.itemsize))
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            places = np.unravel_index(np.arange(first, first + len(part)), extent)
+            moved = tuple(at + a for at, a in zip(places, low, strict=False))
+            pixels = np.ravel_multi_index(moved, self.header.dims)
+            if length == self.header.length:
+                self.read_pixels(pixels, part)
+                continue
+            values = whole.take((len(part), self.header.length), out.dtype)
+            self.read_pixels(pixels, values)
+            part[...] = values[:, low[-1] : low[-1] + length]
 
     @abstractmethod
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
