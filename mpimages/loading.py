@@ -13,10 +13,12 @@ import numpy as np
 from mpi4py import MPI
 
 from . import readers
+from .collection import Collection
 from .core.arguments import check_index, check_record_dtype, check_seed
 from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.text import as_comparable, quote
+from .engine.array_source import ArraySource, array_like
 from .engine.chain import Chain, Shape
 from .engine.recording import (
     Found,
@@ -61,6 +63,11 @@ __all__ = [
 logger = logging.getLogger("mpimages")
 
 LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
+
+# Checks an array, and makes of it what is read on demand if the flag says so.
+Check = Callable[[object, bool], "np.ndarray | ArraySource"]
+# This rank's records of an array in memory, dims and dtype of a record, and who has which.
+Taken = tuple[np.ndarray, Shape, np.dtype, Partition]
 
 # Bytes up to which the arrays of all ranks are compared in whole.
 COMPARED_WHOLE = 1 << 20
@@ -314,10 +321,13 @@ def _numbered(session: Session, source: LoadedSource) -> LoadedSource:
 def images_from_array(session: Session, array: object, local: bool) -> Images:
     """See `ThunderContext.loadImagesFromArray`. Collective."""
     action = "ThunderContext.loadImagesFromArray"
-    taken = _local_array if local else _common_array
-    block, dims, dtype, partition = taken(session, array, action, _as_images)
-    source = _numbered(session, MemorySource(block, dims, dtype, partition))
-    return Images(session, Chain.whole(source))
+    if not local:
+        found = _common_array(session, array, action, _as_images)
+        if isinstance(found, ArraySource):
+            return Images(session, Chain.whole(_numbered(session, found)), _metadata_of(array))
+    else:
+        found = _local_array(session, array, action, _as_images)
+    return Images(session, Chain.whole(_numbered(session, MemorySource(*found))))
 
 
 def series_from_array(
@@ -331,16 +341,31 @@ def series_from_array(
     labels = None
     with Together(comm, action):
         labels = None if index is None else check_index(index, levels=True)
+    metadata: JsonObject = {}
+    source: ArraySource | MemorySource
     taken = _local_array if local else _common_array
-    block, dims, dtype, rows = taken(session, array, action, _as_series)
-    inner, length = dims[:-1], dims[-1]
-    pixels = math.prod(inner)
-    partition = Partition(tuple(cut * pixels for cut in rows.offsets))
-    source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
+    found = taken(session, array, action, _as_series)
+    if isinstance(found, ArraySource):
+        source, extent, metadata = found, found.lead, _metadata_of(array)
+        length = found.dims[0]
+    else:
+        block, dims, dtype, rows = found
+        inner, length = dims[:-1], dims[-1]
+        pixels = math.prod(inner)
+        partition = Partition(tuple(cut * pixels for cut in rows.offsets))
+        source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
+        extent = (rows.count, *inner)
     _numbered(session, source)
     if labels is not None and len(labels) != length:
         raise ValueError(f"an index of {len(labels)} labels for series of {length} values")
-    return Series(session, Chain.whole(source), dims=(rows.count, *inner), index=labels)
+    return Series(session, Chain.whole(source), metadata, dims=extent, index=labels)
+
+
+def _metadata_of(array: object) -> JsonObject:
+    """The metadata of a `LocalArray`; of others none. Local."""
+    from .local_array import LocalArray
+
+    return array.metadata if isinstance(array, LocalArray) else {}
 
 
 def _checked_array(given: object) -> np.ndarray:
@@ -361,39 +386,72 @@ def _checked_array(given: object) -> np.ndarray:
     return array
 
 
-def _as_images(given: object) -> np.ndarray:
+def _lazily(given: object) -> tuple[Shape, np.dtype] | None:
+    """Shape and dtype of what is read on demand; a collection, which has them, is no array."""
+    return None if isinstance(given, Collection) else array_like(given)
+
+
+def _as_images(given: object, lazy: bool = False) -> np.ndarray | ArraySource:
+    """Return images, or with `lazy` the source of those that are read on demand. Local."""
+    found = _lazily(given) if lazy else None
+    if found is not None and len(found[0]) != 2:  # one image is taken into memory
+        shape, dtype = found
+        _check_images(shape)
+        return ArraySource(given, shape[:1], shape[1:], dtype)
     array = _checked_array(given)
     if array.ndim == 2:
         array = array[np.newaxis]
-    if array.ndim not in (3, 4) or 0 in array.shape[1:]:
+    _check_images(array.shape)
+    return array
+
+
+def _check_images(shape: Shape) -> None:
+    if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise ValueError(
             "images are a (n, row, column[, page]) array, or one (row, column) "
-            f"image; got shape {array.shape}"
+            f"image; got shape {shape}"
         )
-    return array
 
 
-def _as_series(given: object) -> np.ndarray:
+def _as_series(given: object, lazy: bool = False) -> np.ndarray | ArraySource:
+    """Return series, or with `lazy` the source of those that are read on demand. Local."""
+    found = _lazily(given) if lazy else None
+    if found is not None:
+        shape, dtype = found
+        _check_series(shape)
+        return ArraySource(given, shape[:-1], shape[-1:], dtype)
     array = _checked_array(given)
-    if array.ndim not in (2, 3, 4) or 0 in array.shape[1:]:
-        raise ValueError(f"series are a (row[, column[, page]], T) array; got shape {array.shape}")
+    _check_series(array.shape)
     return array
+
+
+def _check_series(shape: Shape) -> None:
+    if len(shape) not in (2, 3, 4) or 0 in shape[1:]:
+        raise ValueError(f"series are a (row[, column[, page]], T) array; got shape {shape}")
 
 
 def _common_array(
-    session: Session, array: object, action: str, check: Callable[[object], np.ndarray]
-) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
-    """This rank's slice of an array that all ranks have. Collective."""
+    session: Session, array: object, action: str, check: Check
+) -> ArraySource | Taken:
+    """This rank's slice of an array that all ranks have, or what reads it. Collective."""
     comm = session.comm
-    block, described = np.empty(0), None
+    block: np.ndarray | ArraySource = np.empty(0)
+    described = None
     with Together(comm, action):
         if array is None:
             raise TypeError(f"{action} needs an array on every rank; local=True takes None")
-        block = check(array)
-        if len(block) == 0:
-            raise ValueError(f"{action}: the array of shape {block.shape} has no records")
-        described = _described(block, comm.rank, comm.size)
+        block = check(array, True)
+        shape = block.shape
+        if 0 in shape:
+            raise ValueError(f"{action}: the array of shape {shape} has no records")
+        if isinstance(block, ArraySource):
+            said = repr((block.kind, sorted(_metadata_of(array).items()))).encode()
+            described = _Described(shape, block.dtype.str, said, b"", b"")
+        else:
+            described = _described(block, comm.rank, comm.size)
     _check_same(action, allgather(comm, described))
+    if isinstance(block, ArraySource):
+        return block
     partition = Partition.balanced(len(block), comm.size)
     start, stop = partition.bounds(comm.rank)
     own = block
@@ -463,15 +521,13 @@ def _checksum(records: np.ndarray) -> bytes:
     return digest.digest()
 
 
-def _local_array(
-    session: Session, array: object, action: str, check: Callable[[object], np.ndarray]
-) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
+def _local_array(session: Session, array: object, action: str, check: Check) -> Taken:
     """This rank's own records and how many the others have. Collective."""
     comm = session.comm
     block, described = None, None
     with Together(comm, action):
         if array is not None:
-            block = check(array)
+            block = np.asarray(check(array, False))
             block = block.astype(block.dtype.newbyteorder("="), copy=False)
             described = (len(block), block.shape[1:], block.dtype.str)
     found = allgather(comm, described)

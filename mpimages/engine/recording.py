@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -194,7 +193,7 @@ def open_images(
     """
     found, file_set = find_images(data_path, options, input_format, ext, recursive, bounds[1])
     reader, own = readers.get(found.name), found.options
-    paths: Sequence[str] | PathTable = found.paths
+    paths = found.paths
     counts: np.ndarray | None = None
     if found.counted:
         stop = None if found.is_set else bounds[1]
