@@ -248,16 +248,17 @@ def find_stored(
     data_path: object, layout: str | None, asked: JsonObject, finding: JsonObject
 ) -> Stored:
     """Return what is stored at a path; see `local_array.open`."""
+    options = readers.Options(**asked)
     paths = [os.path.abspath(path) for path in readers.path_list(data_path)]
     single = isinstance(data_path, (str, os.PathLike))
     where: object = paths[0] if single else paths
     if layout is None:
-        written = written_layout(paths[0], asked["dataset"] or "series") if single else None
+        written = written_layout(paths[0], options.dataset or "series") if single else None
         layout = written or "images"
     if layout == "images":
         source, chosen = open_images(
             where,
-            readers.Options(**asked),
+            options,
             finding["inputFormat"],
             finding["ext"],
             finding["recursive"],
