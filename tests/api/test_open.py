@@ -229,6 +229,21 @@ def test_of_plain_images_only_what_is_asked_for_is_read(stored, name, monkeypatc
     assert meter.of(lambda: lazy[::5]) == 3 * array[0].nbytes
 
 
+@pytest.mark.parametrize("layout", ["binary", "hdf5"])
+def test_of_long_series_only_the_values_that_are_asked_for_are_read(
+    tsc, tmp_path, layout, monkeypatch
+):
+    array = np.arange(3 * 4 * 30_000, dtype=np.int32).reshape(3, 4, 30_000)
+    save = {"binary": "saveAsBinarySeries", "hdf5": "saveAsHDF5"}[layout]
+    getattr(tsc.loadSeriesFromArray(array), save)(tmp_path / "long.h5")
+    lazy = mpimages.open(tmp_path / "long.h5", layout="series")
+    lazy[0, 0, 0]
+    meter = Meter(monkeypatch)
+    assert meter.of(lambda: same(lazy[..., 7], array[..., 7])) == 3 * 4 * 4
+    assert meter.of(lambda: same(lazy[1:, 2, 9:99], array[1:, 2, 9:99])) == 2 * 90 * 4
+    assert meter.of(lambda: same(lazy[1, ::2, 5::-1], array[1, ::2, 5::-1])) == 3 * 6 * 4
+
+
 def test_of_a_set_the_files_of_other_planes_are_not_read(stored, monkeypatch):
     path, options, array = stored["set of files"]
     lazy = mpimages.open(path, **options)

@@ -17,6 +17,8 @@ from ...formats.output_names import CONF
 from ..base import Closing, Scratch
 
 FORMATS = ("binary", "hdf5", "text", "npy")
+# So many bytes that are not wanted between two reads are not read either.
+RUN_BYTES = 1 << 15
 # What is read at once of series of which only a part is wanted.
 BAND_BYTES = 1 << 24
 
@@ -179,9 +181,18 @@ class SeriesHandle(Closing, ABC):
             if length == self.header.length:
                 self.read_pixels(pixels, part)
                 continue
+            if (self.header.length - length) * out.dtype.itemsize >= RUN_BYTES and all(
+                self._read_values(pixel, low[-1], values)
+                for pixel, values in zip(pixels.tolist(), part, strict=True)
+            ):
+                continue
             values = whole.take((len(part), self.header.length), out.dtype)
             self.read_pixels(pixels, values)
             part[...] = values[:, low[-1] : low[-1] + length]
+
+    def _read_values(self, pixel: int, first: int, out: np.ndarray) -> bool:
+        """Read some values of one series, from number `first` on; False: it is read whole."""
+        return False
 
     @abstractmethod
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
