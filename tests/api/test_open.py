@@ -30,6 +30,8 @@ def write_hdf5(path, array, **options):
 @pytest.fixture(scope="module")
 def stored(tsc, tmp_path_factory):
     """All kinds of inputs and outputs: (path, arguments, the array that it is)."""
+    import zarr
+
     root = tmp_path_factory.mktemp("stored")
     movie, volumes = MOVIE, VOLUMES
     tifffile.imwrite(root / "movie.tif", movie, imagej=True, metadata={"axes": "TYX"})
@@ -59,6 +61,10 @@ def stored(tsc, tmp_path_factory):
     images.saveAsHDF5(root / "frames.h5", layout="images", chunks=(4, 3, 5))
     several.saveAsBinarySeries(root / "series4")
     several.saveAsTifs(root / "tifs4")
+    images.saveAsZarr(root / "images.zarr", chunks=(4, 5, 3))
+    images.saveAsZarr(root / "series.zarr", layout="series", chunks=(5, 3, 4))
+    several.saveAsZarr(root / "volumes.ome.zarr")
+    zarr.save_array(root / "plain.zarr", movie)
     flat = {"dims": (7, 9), "dtype": "uint16", "nplanes": 1, "inputFormat": "stack"}
     return {
         "movie": (root / "movie.tif", {}, movie),
@@ -82,6 +88,11 @@ def stored(tsc, tmp_path_factory):
         "HDF5 images as series": (root / "frames.h5", {"layout": "series"}, series),
         "series of volumes": (root / "series4", {}, np.moveaxis(volumes, 0, -1)),
         "tifs of volumes": (root / "tifs4", {}, volumes),
+        "Zarr images": (root / "images.zarr", {}, movie),
+        "Zarr series": (root / "series.zarr", {}, series),
+        "Zarr images as series": (root / "images.zarr", {"layout": "series"}, series),
+        "Zarr of volumes": (root / "volumes.ome.zarr", {}, volumes),
+        "Zarr of others": (root / "plain.zarr", {}, movie),
         "flat": (root / "flat.bin", flat, movie.transpose(0, 2, 1)),
     }
 
@@ -145,6 +156,8 @@ def test_chunks_are_those_of_the_file(stored):
     assert mpimages.open(stored["time fastest"][0], axes="YXT").chunks == (5, 4, 3)
     assert mpimages.open(stored["HDF5 series"][0]).chunks == (4, 3, 5)
     assert mpimages.open(stored["movie"][0]).chunks == (1, 9, 7)
+    assert mpimages.open(stored["Zarr images"][0]).chunks == (4, 5, 3)
+    assert mpimages.open(stored["Zarr series"][0]).chunks == (5, 3, 4)
     assert mpimages.open(stored["binary series"][0]).chunks == (9, 7, 11)
 
 
