@@ -351,10 +351,10 @@ class ThunderContext:
         Of an array-like the ranks compare the type, the shape and the dtype, and no values. It is
         kept, not copied: leave it alone, and open, while the collection is used. Images that lie
         in one chunk, as its ``chunks`` say, are read together; a chunk that two ranks share is read
-        by both. What the array-like itself takes in memory is not part of the budget: dask takes
-        whole chunks. Arrays of dask are computed in the thread that asks for them, without the
-        scheduler that is set. Arrays of unknown types are asked by one thread at a time. A job
-        that resumes compares type, shape, dtype and 16 of the records.
+        by both. A chunk must fit into the budget; what an array-like takes beyond that (dask, for
+        what its chunks are made of) is not counted. Arrays of dask are computed in the thread that
+        asks for them, without the scheduler that is set. Arrays of unknown types are asked by one
+        thread at a time. A job that resumes compares type, shape, dtype and 16 of the records.
         """
         return loading.images_from_array(self.session, array, check_flag(local, "local"))
 

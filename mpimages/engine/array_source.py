@@ -77,7 +77,10 @@ class ArraySource(LocalSource):
         self.array = array
         self.lead = lead
         self.kind = type(array).__qualname__
-        self._grain = _grain(array, lead, len(lead) + len(dims))
+        chunks = _chunks(array, (*lead, *dims))
+        self._grain = _grain(lead, chunks)
+        chunk = dtype.itemsize * math.prod(max(sizes) for sizes in chunks)
+        self._decoded = chunk if chunk > super().record_bytes() else 0
         module = str(ask(getattr, type(array), "__module__", "")).partition(".")[0]
         self._lock: AbstractContextManager[object] = (
             nullcontext() if module in SAFE else threading.Lock()
@@ -91,6 +94,9 @@ class ArraySource(LocalSource):
     def record_bytes(self) -> int:
         """Return the bytes of a record, and those of what the array hands out."""
         return 2 * super().record_bytes()
+
+    def decoded_bytes(self) -> int:
+        return self._decoded
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         size = max(1, super().record_bytes())
@@ -148,18 +154,29 @@ class ArraySource(LocalSource):
         return zlib.crc32(record.data)
 
 
-def _grain(array: object, lead: Shape, axes: int) -> int:
-    """Return how many records, counted from the first, lie in the same chunks of an array."""
-    chunks = ask(getattr, array, "chunks", None)
-    if not isinstance(chunks, tuple) or len(chunks) != axes:
-        return 1
-    found: list[int] = []
-    for length, chunk in zip(lead, chunks, strict=False):
-        sizes = chunk if isinstance(chunk, tuple) else (chunk,)  # dask lists those of all chunks
-        regular = len(set(sizes[:-1])) < 2 and sizes[-1:] <= sizes[:1]
-        if not regular or not all(isinstance(n, int) and n > 0 for n in sizes):
+def _chunks(array: object, shape: Shape) -> list[tuple[int, ...]]:
+    """Return the sizes of an array's chunks along each axis; those of one number if all are alike.
+
+    An array that does not say it has chunks of one value.
+    """
+    said = ask(getattr, array, "chunks", None)
+    if not isinstance(said, tuple) or len(said) != len(shape):
+        return [(1,)] * len(shape)
+    chunks = [sizes if isinstance(sizes, tuple) else (sizes,) for sizes in said]  # dask lists all
+    if not all(sizes and all(isinstance(n, int) and n > 0 for n in sizes) for sizes in chunks):
+        return [(1,)] * len(shape)
+    return [
+        tuple(min(n, length) for n in sizes) for sizes, length in zip(chunks, shape, strict=True)
+    ]
+
+
+def _grain(lead: Shape, chunks: list[tuple[int, ...]]) -> int:
+    """Return how many records, counted from the first, lie in the same chunks."""
+    found = []
+    for _, sizes in zip(lead, chunks, strict=False):
+        if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
             return 1
-        found.append(min(sizes[0], length))
+        found.append(sizes[0])
     return pixel_grain(lead, found)
 
 

@@ -298,3 +298,6 @@ def test_what_cannot_be_images_is_refused_before_anything_is_read(tsc):
         images = small.loadImagesFromArray(Counting(np.zeros((3, 200, 200))))
         with pytest.raises(MemoryError):
             images.mean()
+        images = small.loadImagesFromArray(Counting(np.zeros((60, 9, 7)), chunks=(60, 9, 7)))
+        with pytest.raises(MemoryError, match="of a chunk"):
+            images.mean()
