@@ -17,6 +17,7 @@ from hypothesis import Phase, given, settings
 
 import mpimages
 from mpimages import FormatError
+from mpimages.readers import parts
 
 MOVIE = np.random.default_rng(1).integers(0, 60_000, (11, 9, 7), dtype=np.uint16)
 VOLUMES = np.random.default_rng(2).normal(0, 100, (5, 6, 4, 3)).astype(np.float32)
@@ -47,6 +48,9 @@ def stored(tsc, tmp_path_factory):
     write_hdf5(root / "chunks.h5", movie, chunks=(4, 5, 3), compression="gzip")
     write_hdf5(root / "plain.h5", movie)
     write_hdf5(root / "turned.h5", movie.transpose(1, 2, 0), chunks=(4, 3, 5))
+    np.save(root / "pages-last.npy", volumes)
+    wide = np.repeat(movie[:4, :3], 3000, axis=2)
+    np.save(root / "wide.npy", wide)
     write_hdf5(root / "planes.h5", planes, chunks=(2, 1, 3, 4))
     images = tsc.loadImagesFromArray(movie)
     several = tsc.loadImagesFromArray(volumes)
@@ -77,6 +81,8 @@ def stored(tsc, tmp_path_factory):
         "plain HDF5": (root / "plain.h5", {}, movie),
         "time fastest": (root / "turned.h5", {"axes": "YXT"}, movie),
         "planes": (root / "planes.h5", {}, volumes),
+        "pages last": (root / "pages-last.npy", {"axes": "TYXZ"}, volumes),
+        "wide": (root / "wide.npy", {}, wide),
         "pngs": (root / "pngs", {}, tsc.loadImages(root / "pngs").toArray()),
         "tifs": (root / "tifs", {}, movie),
         "multi-page": (root / "one.tif", {}, movie),
@@ -212,6 +218,14 @@ class Meter:
         self.bytes = 0
         for name in ("pread", "preadv"):
             monkeypatch.setattr(os, name, self._count(getattr(os, name), name))
+        monkeypatch.setattr(parts, "read_runs", self._run(parts.read_runs))
+
+    def _run(self, function):
+        def counting(*given):
+            self.bytes += given[-1].nbytes
+            return function(*given)
+
+        return counting
 
     def _count(self, function, name):
         def counting(fd, what, *more):
