@@ -99,7 +99,7 @@ def _read_placed(
         if places.planes > 1:
             target[...] = np.moveaxis(stored[:, :, :, *box], 1, -1)
         elif not plain:
-            target[...] = stored[:, 0, :, *box]
+            target[...] = stored[:, 0][:, :, *box]
     return True
 
 
