@@ -18,6 +18,7 @@ from hypothesis import Phase, given, settings
 import mpimages
 from mpimages import FormatError
 from mpimages.readers import parts
+from mpimages.readers.hdf5.handle import Hdf5Array
 
 MOVIE = np.random.default_rng(1).integers(0, 60_000, (11, 9, 7), dtype=np.uint16)
 VOLUMES = np.random.default_rng(2).normal(0, 100, (5, 6, 4, 3)).astype(np.float32)
@@ -254,6 +255,27 @@ def test_of_plain_images_only_what_is_asked_for_is_read(stored, name, monkeypatc
     assert meter.of(lambda: lazy[9, 2:4]) == 2 * array.shape[2] * item
     assert meter.of(lambda: lazy[:, 4, 5]) == len(array) * item
     assert meter.of(lambda: lazy[::5]) == 3 * array[0].nbytes
+
+
+def test_chunks_with_all_times_are_decoded_once(tmp_path, monkeypatch):
+    """A frame lies in all chunks, and there are more of them than are in memory at a time."""
+    array = np.arange(6_000 * 32 * 32, dtype=np.uint32).reshape(6_000, 32, 32)
+    write_hdf5(tmp_path / "long.h5", array, chunks=(6_000, 8, 8))
+    read = []
+    plain = Hdf5Array.read
+    monkeypatch.setattr(
+        Hdf5Array, "read", lambda self, first, out: read.append(out.size) or plain(self, first, out)
+    )
+    for index, values in (
+        (np.s_[:], array.size),
+        (np.s_[1_000:5_000, :, 3:30], 4_000 * 32 * 27),
+        (np.s_[::2_000], 4_001 * 32 * 32),
+        (np.s_[::-5, 4:20], 5_996 * 16 * 32),
+        (np.s_[:, ::3, 5], 6_000 * 31),
+    ):
+        read.clear()
+        same(mpimages.open(tmp_path / "long.h5")[index], array[index])
+        assert sum(read) == values, index
 
 
 @pytest.mark.parametrize("layout", ["binary", "hdf5"])
