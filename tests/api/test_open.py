@@ -19,6 +19,7 @@ import mpimages
 from mpimages import FormatError
 from mpimages.readers import parts
 from mpimages.readers.hdf5.handle import Hdf5Array
+from mpimages.readers.tif.pages import TifPages
 
 MOVIE = np.random.default_rng(1).integers(0, 60_000, (11, 9, 7), dtype=np.uint16)
 VOLUMES = np.random.default_rng(2).normal(0, 100, (5, 6, 4, 3)).astype(np.float32)
@@ -40,6 +41,9 @@ def stored(tsc, tmp_path_factory):
     tifffile.imwrite(root / "zip.tif", movie, compression="zlib")
     planes = np.moveaxis(volumes, -1, 1)
     tifffile.imwrite(root / "volumes.tif", planes, imagej=True, metadata={"axes": "TZYX"})
+    pages = planes.reshape(-1, 6, 4)
+    tifffile.imwrite(root / "zip4.tif", pages, compression="zlib", photometric="minisblack")
+    write_hdf5(root / "pages.h5", pages, chunks=(1, 6, 4))
     (root / "set").mkdir()
     for t, volume in enumerate(planes):
         for z, plane in enumerate(volume):
@@ -76,6 +80,17 @@ def stored(tsc, tmp_path_factory):
         "part of a movie": (root / "movie.tif", {"startIdx": 2, "stopIdx": -1}, movie[2:-1]),
         "compressed": (root / "zip.tif", {"nplanes": 1}, movie),
         "volumes": (root / "volumes.tif", {}, volumes),
+        "compressed volumes": (root / "zip4.tif", {"nplanes": 3}, volumes),
+        "without their last page": (
+            root / "zip4.tif",
+            {"nplanes": 3, "flyback": 1},
+            volumes[..., :2],
+        ),
+        "pages in chunks": (
+            root / "pages.h5",
+            {"axes": "ZYX", "nplanes": 3, "flyback": [0]},
+            volumes[..., 1:],
+        ),
         "set of files": (root / "set", {"pattern": "t{t}_z{z}.tif"}, volumes),
         "big-endian npy": (root / "movie.npy", {}, movie),
         "chunks": (root / "chunks.h5", {}, movie),
@@ -291,6 +306,19 @@ def test_of_long_series_only_the_values_that_are_asked_for_are_read(
     assert meter.of(lambda: same(lazy[..., 7], array[..., 7])) == 3 * 4 * 4
     assert meter.of(lambda: same(lazy[1:, 2, 9:99], array[1:, 2, 9:99])) == 2 * 90 * 4
     assert meter.of(lambda: same(lazy[1, ::2, 5::-1], array[1, ::2, 5::-1])) == 3 * 6 * 4
+
+
+def test_of_a_compressed_volume_only_the_planes_that_are_asked_for_are_read(stored, monkeypatch):
+    path, options, array = stored["compressed volumes"]
+    lazy = mpimages.open(path, **options)
+    read = []
+    plain = TifPages.read
+    monkeypatch.setattr(
+        TifPages, "read", lambda self, pages, out: read.extend(pages) or plain(self, pages, out)
+    )
+    same(lazy[2, :, 1:3, 1], array[2, :, 1:3, 1])
+    same(lazy[3:, ..., 2], array[3:, ..., 2])
+    assert read == [7, 11, 14]
 
 
 def test_of_a_set_the_files_of_other_planes_are_not_read(stored, monkeypatch):
