@@ -233,12 +233,14 @@ class ThunderContext:
         ----------
         dataPath : path, or list of paths
             Directories, files, or patterns with wildcards. Within each, files sort naturally
-            (``img2`` before ``img10``); a list keeps its order.
+            (``img2`` before ``img10``); a list keeps its order. A directory of Zarr counts as a
+            file.
         dims, dtype : optional
             Of the images; needed for flat binary files without a ``conf.json``, which are then
             column-major, the first axis fastest, as in Thunder. Of other files they are checked.
-        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy', 'mmap', 'nd2', 'czi', 'lif'}, optional
-            Default: told by the files' names. Other packages may add formats.
+        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'zarr', 'npy', ...}, optional
+            Also 'mmap', 'nd2', 'czi' and 'lif'. Default: told by the files' names. Other packages
+            may add formats.
         ext : str, optional
             Of a directory or pattern only the files that end so, whatever the format's usual
             endings are.
@@ -252,8 +254,9 @@ class ThunderContext:
         channel : int, optional
             Which channel of a file with several, from 0.
         dataset, axes : str, optional
-            Of HDF5 and NPY files: which dataset, and the order of its axes, slowest first, as
-            ``'TZYX'``, or ``'TZCYX'`` with `channel`; axes of length 1 may be left out. In
+            Of HDF5, Zarr and NPY: which dataset (of Zarr the path of an array, or of a group
+            with an image), and the order of its axes, slowest first, as ``'TZYX'``, or
+            ``'TZCYX'`` with `channel`; axes of length 1 may be left out. In
             `dataset`, ``{t}`` stands for a number: one image, or movie, after the other.
         confFilename : str
             The description beside flat binary files.
@@ -318,26 +321,43 @@ class ThunderContext:
 
     @action
     def loadImagesFromArray(self, array: object, local: bool = False) -> Images:
-        """Images in memory. Collective.
+        """Images in memory, or in an array-like that is read on demand. Collective.
 
         Parameters
         ----------
-        array : (n,) + dims ndarray, or None
+        array : (n,) + dims ndarray or array-like, or None
             Integers or floats of at most 64 bits; bool counts as uint8. The same on all ranks,
             each of which keeps its slice; a 2-D array is one image. The ranks compare the shape,
             the dtype and the values: all of an array of up to 1 MB; of a larger one, on R ranks,
             every R-th image on all of them, and each slice on the rank that keeps it and the one
             before. Other images of a rank's array are neither compared nor used.
+
+            What has a shape, a dtype and basic indexing, but is no ndarray (an array of dask, of
+            zarr, or of `mpimages.open`, a dataset of h5py), and a memory map, is *read on demand*:
+            when an action runs each rank reads its own images from it, a batch at a time. See
+            Notes.
         local : bool
             Each rank gives its own images, None for none. They are put one after the other
-            in the order of the ranks, and nothing is copied.
+            in the order of the ranks, and nothing is copied; of an array-like they are read into
+            memory at once.
 
         Raises
         ------
         ValueError
             Where the ranks' arrays differ (with ``local``: in the shape or dtype of an image).
+            When an array-like is read: where it gives something of another shape or dtype.
         TypeError
             For a dtype that is neither integer nor float.
+
+        Notes
+        -----
+        Of an array-like the ranks compare the type, the shape and the dtype, and no values. It is
+        kept, not copied: leave it alone, and open, while the collection is used. Images that lie
+        in one chunk, as its ``chunks`` say, are read together; a chunk that two ranks share is read
+        by both. A chunk must fit into the budget; what an array-like takes beyond that (dask, for
+        what its chunks are made of) is not counted. Arrays of dask are computed in the thread that
+        asks for them, without the scheduler that is set. Arrays of unknown types are asked by one
+        thread at a time. A job that resumes compares type, shape, dtype and 16 of the records.
         """
         return loading.images_from_array(self.session, array, check_flag(local, "local"))
 
@@ -448,12 +468,13 @@ class ThunderContext:
         dataset: str = "series",
         confFilename: str = "conf.json",
     ) -> Series:
-        """Series in files: binary, HDF5, text or NPY. Collective; lazy.
+        """Series in files: binary, HDF5, Zarr, text or NPY. Collective; lazy.
 
         Parameters
         ----------
         dataPath : path
-            A directory of a binary series as written here or by Thunder; an HDF5 file; a text
+            A directory of a binary series as written here or by Thunder; an HDF5 file; a
+            directory of Zarr, with time last or first; a text
             file (.txt) of a line for each record, its keys and then its values, separated by
             blanks; an NPY file of an array dims + (T,), or directories of the latter two.
         nkeys, nvalues, keyType, valueType : optional
@@ -461,10 +482,10 @@ class ThunderContext:
             `nkeys` must be given: 0 where lines have values alone, which are then the records
             0, 1, 2 and so on. Its values are float64. Its keys may have any order, and must be
             all the pixels of a box.
-        inputFormat : {'binary', 'hdf5', 'text', 'npy'}, optional
+        inputFormat : {'binary', 'hdf5', 'zarr', 'text', 'npy'}, optional
             Default: told by the path.
         dataset : str
-            In an HDF5 file.
+            In an HDF5 file, or in a group of Zarr.
         confFilename : str
             The description in the directory of a binary series.
 
@@ -499,11 +520,11 @@ class ThunderContext:
     def loadSeriesFromArray(
         self, array: object, index: Sequence[int] | np.ndarray | None = None, local: bool = False
     ) -> Series:
-        """Series in memory. Collective.
+        """Series in memory, or in an array-like that is read on demand. Collective.
 
         Parameters
         ----------
-        array : dims + (T,) ndarray, or None
+        array : dims + (T,) ndarray or array-like, or None
             As in `loadImagesFromArray`; with ``local`` the ranks' rows are put one after the
             other along the first axis.
         index : sequence of int, or of lists of int, optional

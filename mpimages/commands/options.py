@@ -133,7 +133,7 @@ _READING = (
     click.option(
         "--format",
         "inputFormat",
-        type=_Format(["tif", "png", "stack", "hdf5", "npy", "mmap", "nd2", "czi", "lif"]),
+        type=_Format(["tif", "png", "stack", "hdf5", "zarr", "npy", "mmap", "nd2", "czi", "lif"]),
         help="Of the files; default: told by their names.",
     ),
     click.option(
@@ -203,7 +203,9 @@ _READING = (
         metavar="TYPE",
         help="Of flat binary files without a conf.json, such as uint16.",
     ),
-    click.option("--dataset", metavar="NAME", help="Which dataset of HDF5 files."),
+    click.option(
+        "--dataset", metavar="NAME", help="Which dataset of HDF5 files, or array of Zarr."
+    ),
     click.option(
         "--follow",
         type=click.Choice(["directory"]),

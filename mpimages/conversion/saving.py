@@ -1,4 +1,4 @@
-"""A collection to one output that can be resumed: a binary series, or HDF5."""
+"""A collection to one output that can be resumed: a binary series, HDF5 or Zarr."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import runs
 from ..exchange.to_series import ExchangeSource
+from ..spmd.memory_limit import check_fits
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain
 from .chunk_alignment import Slabs
-from .complete import check_form, check_shape, check_values
+from .complete import check_arrays, check_form, check_shape, check_values
 from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
@@ -35,14 +36,20 @@ from .rounds import convert, plan_conversion
 if TYPE_CHECKING:
     from ..writers.binaryseries import BinarySeriesWriter
     from ..writers.hdf5.base import DatasetWriter
+    from ..writers.output.array import ArrayWriter
+    from ..writers.zarr.layout import ZarrForm
+    from ..writers.zarr.writer import ZarrWriter
 
 __all__ = [
     "Content",
     "Target",
+    "ZarrOptions",
     "plan_series",
     "save_binary_series",
     "save_frames",
     "save_series_hdf5",
+    "save_zarr_images",
+    "save_zarr_series",
 ]
 
 Path = str | os.PathLike[str]
@@ -165,11 +172,13 @@ def save_frames(
         (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
     )
 
-    def write(saving: _Saving, writer: DatasetWriter, progress: Progress) -> None:
-        _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
-
     saving = _hdf5(action, known, content, target, dataset, "images", "frames", chunks, compression)
-    _save(*saving, write)
+    _save(*saving, _write_images)
+
+
+def _write_images(saving: _Saving, writer: ArrayWriter, progress: Progress) -> None:
+    """Write whole images that are not on the disk yet. Collective."""
+    _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
 
 
 def _hdf5(
@@ -235,6 +244,140 @@ def _hdf5(
     return saving, make
 
 
+@dataclass(frozen=True)
+class ZarrOptions:
+    """The form of a Zarr, as it is asked for. See `Images.saveAsZarr`."""
+
+    layout: str
+    chunks: object
+    shards: object
+    compression: object
+    levels: object
+    version: object
+
+    def form(self, content: Content, dtype: np.dtype) -> ZarrForm:
+        """Return the form of what is written. Local."""
+        from ..writers.zarr.layout import ZarrForm
+
+        return ZarrForm.of(
+            content.shape,
+            dtype,
+            self.layout,
+            self.chunks,
+            self.shards,
+            self.compression,
+            self.levels,
+            self.version,
+        )
+
+    def plain(self) -> JsonObject:
+        """Return them as values that can be compared."""
+        return {name: quote(value, WHOLE) for name, value in vars(self).items()}
+
+
+def save_zarr_series(
+    action: Action, series: Settled, content: Content, target: Target, options: ZarrOptions
+) -> None:
+    """See `Series.saveAsZarr`. Collective."""
+    _save(*_zarr(action, series, content, target, options))
+
+
+def save_zarr_images(
+    action: Action,
+    images: Selection,
+    metadata: JsonObject,
+    inputs: JsonObject,
+    target: Target,
+    options: ZarrOptions,
+) -> None:
+    """See `Images.saveAsZarr`. Collective."""
+    known = action.known(images)
+    content = Content(
+        (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
+    )
+    _save(*_zarr(action, known, content, target, options), _write_images)
+
+
+def _zarr(
+    action: Action, records: Settled, content: Content, target: Target, options: ZarrOptions
+) -> tuple[_Saving, Make[ZarrWriter]]:
+    """Return the saving to Zarr and the factory of its writer."""
+    zarr = _Zarr(action, records, content, options)
+    described = {**options.plain(), **content.options(records.dtype)}
+    stripes = _Stripes(stripe_bytes(), 0)
+    saving = _Saving(
+        action,
+        records,
+        "zarr",
+        described,
+        target,
+        content.index,
+        zarr.check,
+        stripes,
+        look=zarr.lay_out,
+    )
+    return saving, zarr.make
+
+
+class _Zarr:
+    """A Zarr that is saved, once it is laid out."""
+
+    form: ZarrForm
+
+    def __init__(
+        self, action: Action, records: Settled, content: Content, options: ZarrOptions
+    ) -> None:
+        self._action = action
+        self._records = records
+        self._content = content
+        self._options = options
+
+    def lay_out(self) -> None:
+        """Work out its form. Local.
+
+        Raises
+        ------
+        MemoryError
+            If the images that share a chunk do not fit into the budget.
+        """
+        form = self._options.form(self._content, self._records.dtype)
+        slab = form.slab_bytes
+        if form.compressed and form.layout == "images" and slab > self._records.record_bytes:
+            check_fits(  # it is put together of parts of batches
+                3 * slab,
+                self._action.memory,
+                f"{self._action.name}: to encode images together that share a chunk",
+                "give more with memory=, or fewer images in a chunk with chunks=",
+            )
+        self.form = form
+
+    def make(self, stage: Stage, way: str, besides: Callable[[], None]) -> ZarrWriter:
+        """Make its writer. Collective."""
+        from ..writers.zarr.writer import zarr_writer
+
+        content, threads = self._content, self._action.session.workspace.threads
+        chunk = self.form.arrays[0].array.codecs.nbytes
+        return zarr_writer(
+            self._action.comm,
+            stage.output,
+            self.form,
+            content.shape,
+            self._records.dtype,
+            content.index,
+            content.metadata,
+            content.inputs,
+            resume=stage.resumed,
+            threads=threads,
+            ahead=max(1, min(2 * threads + 1, self._action.memory // (8 * chunk))),
+            besides=besides,
+        )
+
+    def check(self, path: str) -> bool:
+        """Look at the form of a complete output: its values are those of the records. Local."""
+        check_arrays(path, self.form)
+        return True
+
+
 def plan_series(
     action: Action, images: Selection, ranks: int | None, chunks: object, compression: object
 ) -> Plan:
@@ -288,12 +431,17 @@ def _one_way(path: str) -> str:
     return ""
 
 
+def _nothing() -> None:
+    """There is nothing to look at before."""
+
+
 @dataclass(frozen=True)
 class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
-    those of the records to the last bit. `choose` returns the way to write one, on rank 0.
+    those of the records to the last bit. `choose` returns the way to write one, on rank 0. `look`
+    is local work before anything is created.
     """
 
     action: Action
@@ -305,6 +453,7 @@ class _Saving:
     check: Callable[[str], bool] = _take_as_it_is
     stripes: _Stripes = _Stripes(0, 0)
     choose: Callable[[str], str] = _one_way
+    look: Callable[[], None] = _nothing
 
 
 def _save(
@@ -326,6 +475,7 @@ def _save(
     )
     with action.together(given):  # before anything is created that would have to be removed
         fingerprint.ask()
+        saving.look()
         _look_at_stripes(saving)
     stripe = saving.stripes.kept
     options = {**saving.options, **({"stripe": stripe} if stripe else {})}
