@@ -47,6 +47,7 @@ IMPORTED_FIRST = (
     "writers.export",
     "writers.hdf5.writer",
     "writers.png",
+    "writers.zarr.writer",
 )
 
 

@@ -116,6 +116,19 @@ HDF5 = {
 }
 BINARY = {**PATH, "blockSize": ("blockSize|size", d.SIZE), **SAVING}
 LAYOUT = {"layout": ("layout", [*d.CHOICE, "SERIES"])}
+ZARR = {
+    **PATH,
+    **LAYOUT,
+    "chunks": ("chunk", CHUNKS),
+    "shards": ("shards|size", d.SIZE),
+    "compression": (
+        "compression",
+        [d.RUDE, d.ODD, 3, "lzf", "x", ("zstd", 99), ("gzip", 0), ("zstd", "a"), True, {}, [], ()],
+    ),
+    "levels": ("levels", [*d.INDEX, 99, 2**70]),
+    "version": ("version", [*d.COUNT, 4, 1, 2**70]),
+    **SAVING,
+}
 PICTURES = {
     **PATH,
     "filePrefix": ("filePrefix|prefix|file name", [*d.TEXT, "../x", "a/b", ".x"]),
@@ -891,6 +904,7 @@ CALLS = [
     ),
     Call("volumes", "saveAsBinarySeries", {"path": OUT}, BINARY),
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
+    Call("volumes", "saveAsZarr", {"path": OUT}, ZARR),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsBinaryImages", {"path": OUT}, BINARY_IMAGES),
     Call(
@@ -1162,6 +1176,7 @@ CALLS = [
     ),
     *(Call(on, "saveAsBinarySeries", {"path": OUT}, BINARY) for on in ("series",)),
     Call("series", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
+    Call("series", "saveAsZarr", {"path": OUT}, ZARR),
     Call(
         "module",
         "open",
