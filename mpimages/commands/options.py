@@ -484,7 +484,7 @@ def refuse_file_name(out: str, what: str = "of pictures") -> None:
         raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 
-def refuse_inputs(images: Images, path: str, out: str, others: Sequence[str] = ()) -> None:
+def refuse_inputs(images: Images | Series, path: str, out: str, others: Sequence[str] = ()) -> None:
     """Refuse an OUT that is, or holds, one of the files that are read. Collective.
 
     `others` are paths, or patterns, of what is read besides.

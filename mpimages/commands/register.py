@@ -25,7 +25,7 @@ from .registering import (
 )
 from .repairing import binned, repairs, said_of
 from .running import Run, computes, pass_run
-from .to_series import is_hdf5
+from .saving import is_hdf5
 
 
 @click.command("register")

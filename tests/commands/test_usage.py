@@ -33,7 +33,8 @@ assert not heavy, heavy
 WRONG = {
     "nothing": ([], ""),
     "completion: shell": (["completion", "ksh"], "fish"),
-    "a command that is none": (["convert", "a"], "convert"),
+    "a command that is none": (["transform", "a"], "transform"),
+    "convert: no OUT": (["convert", "a"], "'OUT'"),
     "slurm: none": (["slurm"], "JOB"),
     "doctor: two": (["doctor", "a", "b"], "unexpected"),
     "verify: none": (["verify"], "OUT"),

@@ -1,0 +1,374 @@
+"""OUT: its format, the options that this format takes, and what a command says of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING
+
+import click
+
+from ..core.json_types import JsonObject
+from .options import TIF_ENDINGS, dims_of, ints, refuse_file_name, sizes
+from .running import Command
+
+if TYPE_CHECKING:
+    from ..images import Images
+    from ..series import Series
+
+__all__ = [
+    "BINARY",
+    "CONVERSIONS",
+    "HDF5",
+    "SERIES",
+    "Format",
+    "Output",
+    "check_compression",
+    "chunks_option",
+    "compression_option",
+    "found_of",
+    "imagej_note",
+    "is_hdf5",
+    "output_of",
+    "saves",
+    "told_of",
+]
+
+HDF5_ENDINGS = (".h5", ".hdf5")
+IMAGES, SERIES_LAYOUT = "images", "series"
+IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of outputs.
+
+    Attributes
+    ----------
+    name : str
+        As `--to` and answers for programs have it.
+    words : str
+        What messages call an output of it.
+    method : str
+        Of Images and Series, which writes it.
+    endings : tuple of str
+        Of names that say it, in lower case.
+    layouts : tuple of str
+        In which it can hold values. Where it is one, the method is not asked for it.
+    takes : frozenset of str
+        The options that mean something, by the names of their arguments.
+    is_file : bool
+        Whether OUT is a file.
+    """
+
+    name: str
+    words: str
+    method: str
+    endings: tuple[str, ...]
+    layouts: tuple[str, ...]
+    takes: frozenset[str]
+    is_file: bool = True
+
+    def is_named(self, out: str) -> bool:
+        """Whether OUT has a name of this format. Local."""
+        return out.lower().rstrip("/").endswith(self.endings)
+
+
+def _format(
+    name: str,
+    words: str,
+    method: str,
+    endings: Iterable[str],
+    layouts: Iterable[str],
+    takes: str,
+    is_file: bool = True,
+) -> Format:
+    return Format(
+        name, words, method, tuple(endings), tuple(layouts), frozenset(takes.split()), is_file
+    )
+
+
+BOTH = (IMAGES, SERIES_LAYOUT)
+HDF5 = _format("hdf5", "HDF5", "saveAsHDF5", HDF5_ENDINGS, BOTH, "layout chunks compression resume")
+BINARY = _format(
+    "binary",
+    "a binary series",
+    "saveAsBinarySeries",
+    (),
+    (SERIES_LAYOUT,),
+    "file_size resume",
+    is_file=False,
+)
+TIF = _format("tif", "one TIFF", "saveAsTif", TIF_ENDINGS, (IMAGES,), "")
+# What to-series and process write, and what convert does. The last one is that of other names.
+SERIES = (HDF5, BINARY)
+CONVERSIONS = (HDF5, TIF, BINARY)
+
+
+def is_hdf5(out: str) -> bool:
+    """Whether OUT has the name of an HDF5 file. Local."""
+    return HDF5.is_named(out)
+
+
+# -- options -------------------------------------------------------------------------------
+
+
+def _chunks(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
+    return text if text == "auto" else ints(ctx, parameter, text)
+
+
+def _compression(_: click.Context, parameter: click.Parameter, text: str | None) -> object:
+    """``gzip`` as it is, ``gzip:4`` as a pair; what there is, the format says."""
+    if text is None:
+        return None
+    name, _colon, level = text.partition(":")
+    if level and not level.isdecimal():
+        raise click.BadParameter(f"{text!r}: the level is a number, as in gzip:4")
+    return (name, int(level)) if level else name
+
+
+chunks_option = click.option(
+    "--chunks",
+    callback=_chunks,
+    metavar="N,N,...|auto",
+    help="Shape of a chunk, in the order of the output's axes. HDF5's default: contiguous.",
+)
+compression_option = click.option(
+    "--compression",
+    callback=_compression,
+    metavar="FILTER[:LEVEL]",
+    help="HDF5: gzip, gzip:4, lzf; default: none.",
+)
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with what an interrupted job has left."
+)
+
+
+def _layout_option(help_text: str) -> Callable[[Command], Command]:
+    return click.option("--layout", type=click.Choice(BOTH), help=help_text)
+
+
+def _file_size_option(flag: str) -> Callable[[Command], Command]:
+    return click.option(
+        flag,
+        "file_size",
+        callback=sizes,
+        metavar="SIZE",
+        help="Binary series: of each file, at most. Default: 150MB.",
+    )
+
+
+def saves(
+    formats: tuple[Format, ...],
+    layout: str = "HDF5: dims + (T,), or frame-major, (T,) + dims. Default: series.",
+    file_size: str = "--file-size",
+) -> Callable[[Command], Command]:
+    """Gives a command the options of these formats, as one dict `saving`.
+
+    Parameters
+    ----------
+    formats : tuple of Format
+    layout : str
+        What `--help` says of `--layout`.
+    file_size : str
+        The option of the size of a binary series' files.
+    """
+    known: dict[str, Callable[[Command], Command]] = {
+        "resume": resume_option,
+        "layout": _layout_option(layout),
+        "chunks": chunks_option,
+        "compression": compression_option,
+        "file_size": _file_size_option(file_size),
+    }
+    taken = frozenset().union(*(one.takes for one in formats))
+    names = [name for name in known if name in taken]
+
+    def decorate(function: Command) -> Command:
+        @wraps(function)
+        def collecting(*args: object, **given: object) -> object:
+            saving = {name: given.pop(name) for name in names}
+            return function(*args, saving=saving, **given)
+
+        wrapped: Command = collecting
+        for name in reversed(names):
+            wrapped = known[name](wrapped)
+        return wrapped
+
+    return decorate
+
+
+# -- an output -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Output:
+    """OUT, and how it is written.
+
+    Attributes
+    ----------
+    path : str
+    format : Format
+    layout : str or None
+        None: as what is written has it.
+    given : dict
+        Other arguments of the method.
+    """
+
+    path: str
+    format: Format
+    layout: str | None
+    given: JsonObject = field(default_factory=dict)
+
+    def layout_of(self, collection: Images | Series) -> str:
+        """How the values lie in the output. Local."""
+        own = IMAGES if _is_images(collection) else SERIES_LAYOUT
+        layouts = self.format.layouts
+        return self.layout or (own if own in layouts else layouts[0])
+
+    def save(self, collection: Images | Series) -> None:
+        """Write it. Collective."""
+        layout = self.layout_of(collection)
+        given = {**self.given, "layout": layout} if len(self.format.layouts) > 1 else self.given
+        if self.format.layouts == (IMAGES,) and not _is_images(collection):
+            collection = collection.toImages()  # type: ignore[union-attr]
+        getattr(collection, self.format.method)(self.path, **given)
+
+
+def _is_images(collection: Images | Series) -> bool:
+    from ..images import Images
+
+    return isinstance(collection, Images)
+
+
+def output_of(
+    out: str,
+    formats: tuple[Format, ...],
+    saving: JsonObject,
+    overwrite: bool,
+    to: str | None = None,
+    layout: str | None = None,
+) -> Output:
+    """What OUT is to be; refuses options that mean nothing for it. Local.
+
+    Parameters
+    ----------
+    formats : tuple of Format
+        Which there are; the last is that of names that say nothing.
+    saving : dict
+        As of `saves`.
+    to : str, optional
+        The name of the format, where it is given.
+    layout : {'series', 'images'}, optional
+        By default.
+    """
+    chosen = _chosen(out, formats, to)
+    context = click.get_current_context()
+    flags = {one.name: one.opts[-1] for one in context.command.params}
+    for name, value in saving.items():
+        if value in (None, False) or name in chosen.takes:
+            continue
+        of = " and ".join(one.words for one in formats if name in one.takes)
+        raise click.UsageError(f"{flags[name]} is of {of}, but OUT is {chosen.words}.")
+    given = {name: saving[name] for name in saving if saving[name] not in (None, False)}
+    if "resume" in given and overwrite:
+        raise click.UsageError(
+            "--resume goes on with an output, --overwrite begins it anew: give one."
+        )
+    wanted = given.pop("layout", layout if len(chosen.layouts) > 1 else None)
+    if "file_size" in given:
+        given["blockSize"] = given.pop("file_size")
+    if "compression" in given:
+        check_compression(given["compression"])
+    return Output(out, chosen, wanted, {**given, "overwrite": overwrite})
+
+
+def _chosen(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
+    """The format that OUT has by its name, or `to`."""
+    named = [one for one in formats if one.is_named(out)]
+    if to is None:
+        chosen = named[0] if named else formats[-1]
+    else:
+        (chosen,) = (one for one in formats if one.name == to)
+        if named and chosen is not named[0]:
+            ending = os.path.splitext(out.rstrip("/"))[1]
+            raise click.UsageError(
+                f"OUT ends in {ending}, which is {named[0].words}, but --to says {to}: give it "
+                "another name, or leave out --to."
+            )
+    if not named and not chosen.is_file:
+        said = " or ".join(one.endings[0] for one in formats if one.endings)
+        refuse_file_name(out, f"with {chosen.words}, unless it ends in {said}")
+    return chosen
+
+
+def check_compression(wanted: object) -> None:
+    """Refuse a compression that HDF5 does not have. Local."""
+    from ..writers.hdf5.filters import parse_compression
+
+    try:
+        parse_compression(wanted)
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="'--compression'") from None
+
+
+# -- what is said of it --------------------------------------------------------------------
+
+
+def found_of(collection: Images | Series, output: Output, seconds: float) -> JsonObject:
+    """What was written, as fields of an answer. Collective."""
+    import numpy as np
+
+    dims, count = dims_of(collection), _times(collection)
+    pixels, dtype = math.prod(dims), np.dtype(collection.dtype)
+    return {
+        "out": output.path,
+        "format": "binary series" if output.format is BINARY else output.format.name,
+        "layout": output.layout_of(collection),
+        "series": pixels,
+        "values": count,
+        "dims": list(dims),
+        "dtype": str(dtype),
+        "bytes": pixels * count * dtype.itemsize,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _times(collection: Images | Series) -> int:
+    """The images, or the values of each series. Collective."""
+    from ..images import Images
+
+    if isinstance(collection, Images):
+        return collection.count()
+    if collection.shape is None:
+        raise TypeError("a command knows what it reads")
+    return collection.shape[-1]
+
+
+def told_of(found: JsonObject) -> str:
+    """The same as a line. Local."""
+    from ..core.sizes import size_text
+
+    if found["layout"] == IMAGES:
+        shape = " x ".join(map(str, found["dims"]))
+        what = f"{found['values']:,} image{'' if found['values'] == 1 else 's'} of {shape}"
+    else:
+        many = "" if found["values"] == 1 else "s"
+        what = f"{found['series']:,} series of {found['values']:,} value{many}"
+    text = (
+        f"{found['out']}: {what}, {found['dtype']}, {size_text(found['bytes'])} "
+        f"in {found['seconds']:.1f} s"
+    )
+    return text + imagej_note(found["out"], found["dtype"]) if found["format"] == "tif" else text
+
+
+def imagej_note(path: str, dtype: str) -> str:
+    """What ImageJ needs to open a TIFF, as the end of a line; empty where it opens it. Local."""
+    text = ""
+    if dtype not in IMAGEJ_DTYPES:
+        text = f"; ImageJ opens TIFFs of {dtype} by Bio-Formats alone"
+    with open(path, "rb") as file:
+        big = file.read(4) == b"II+\0"
+    return f"{text}; a BigTIFF, which ImageJ opens by Bio-Formats" if big else text

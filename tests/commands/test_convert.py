@@ -1,0 +1,134 @@
+"""`mpimages convert`: each format from images and from series, its options, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpimages.commands.saving import CONVERSIONS
+
+from ..support.data import recording, write_movie
+
+pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
+
+SHAPE = (9, 7, 5)
+
+
+@pytest.fixture
+def movie(comm, shared_path):
+    """A directory of 2-D images, `movie`."""
+    images = recording(SHAPE[0], SHAPE[1:], "uint16")
+    if comm.rank == 0:
+        write_movie(shared_path / "movie", images)
+    comm.Barrier()
+    return images
+
+
+def read_hdf5(path: str) -> np.ndarray:
+    import h5py
+
+    with h5py.File(path) as file:
+        values = file["series"][()]
+        layout = file["series"].attrs["layout"]
+    return values if layout == "images" else np.moveaxis(values, -1, 0)
+
+
+def read_tif(path: str) -> np.ndarray:
+    import tifffile
+
+    return tifffile.imread(path)
+
+
+def read_binary(path: str) -> np.ndarray:
+    conf = json.loads(Path(path, "conf.json").read_text())
+    parts = [np.fromfile(part, conf["dtype"]) for part in sorted(Path(path).glob("*.bin"))]
+    return np.moveaxis(np.concatenate(parts).reshape(conf["shape"]), -1, 0)
+
+
+# Of each format: OUT, further words, whether it can be resumed, and what reads it as (T, row, ...).
+Case = tuple[str, list[str], bool, Callable[[str], np.ndarray]]
+OUTPUTS: dict[str, list[Case]] = {
+    "hdf5": [("o.h5", [], True, read_hdf5), ("O.HDF5", ["--chunks", "auto"], True, read_hdf5)],
+    "tif": [("o.tif", [], False, read_tif), ("o", ["--to", "tif"], False, read_tif)],
+    "binary": [("o", [], True, read_binary), ("p", ["--to=binary"], True, read_binary)],
+}
+CASES = [(name, *case) for name, cases in OUTPUTS.items() for case in cases]
+
+
+def test_every_format_is_tried():
+    assert OUTPUTS.keys() == {one.name for one in CONVERSIONS}
+
+
+@pytest.mark.parametrize("source", ["movie", "series"])
+def test_to_every_format(command, comm, movie, source):
+    path, stored = "movie", "images"
+    if source == "series":
+        command("to-series", "movie", "series.h5")
+        path, stored = "series.h5", "series"
+    for name, out, more, resumes, read in CASES:
+        found = json.loads(command("convert", path, out, *more, "--json"))
+        layouts = next(one.layouts for one in CONVERSIONS if one.name == name)
+        assert found["layout"] == (stored if stored in layouts else layouts[0])
+        assert (found["values"], found["dims"], found["dtype"]) == (9, [7, 5], "uint16")
+        assert (read(out) == movie).all()
+        assert "sound" in command("verify", out)
+        assert "--overwrite" in command("convert", path, out, *more, code=1)
+        if resumes:
+            command("convert", path, out, *more, "--resume")
+        told = command("convert", path, out, *more, "--overwrite", "--memory", "20MB")
+        what = "9 images of 7 x 5" if found["layout"] == "images" else "35 series of 9 values"
+        assert told.startswith(f"{out}: {what}, uint16, 630 bytes in ")
+        comm.Barrier()
+        if comm.rank == 0:
+            shutil.rmtree(out) if os.path.isdir(out) else os.remove(out)
+        comm.Barrier()
+
+
+def test_the_layout_is_changed(command, movie):
+    command("convert", "movie", "series.h5", "--layout", "series")
+    command("convert", "series.h5", "images.h5", "--layout", "images")
+    command("convert", "movie", "same.h5")
+    command("to-series", "movie", "same-series.h5")
+    for one, other in (("images.h5", "same.h5"), ("series.h5", "same-series.h5")):
+        assert (read_hdf5(one) == movie).all()
+        assert (read_hdf5(other) == movie).all()
+    assert Path("series.h5").read_bytes() == Path("same-series.h5").read_bytes()
+
+
+def test_reading_and_repairs_as_elsewhere(command, movie):
+    command("convert", "movie", "o.h5", "--start", "2", "--stop", "8", "--bin", "2")
+    wanted = movie[2:8].reshape(3, 2, 7, 5).mean(axis=1)
+    assert (read_hdf5("o.h5") == wanted).all()
+    command("to-series", "movie", "s")
+    refused = command("convert", "s", "o", "--bin", "2", code=2)
+    assert "--bin is of images, but s holds a series" in refused
+    assert "--start is of images" in command("convert", "s", "o", "--start", "2", code=2)
+
+
+def test_an_out_among_the_inputs(command, movie):
+    command("to-series", "movie", "s.h5")
+    for path, out in (("movie", "movie"), ("s.h5", "s.h5")):
+        assert "choose another OUT" in command("convert", path, out, "--overwrite", code=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["o.h5", "--to", "tif"], "OUT ends in .h5, which is HDF5, but --to says tif"),
+        (["o.h5", "--file-size", "1MB"], "--file-size is of a binary series, but OUT is HDF5"),
+        (["o.tif", "--resume"], "but OUT is one TIFF"),
+        (["o", "--layout", "images"], "but OUT is a binary series"),
+        (["o.png"], "a directory with a binary series, unless it ends in .h5"),
+        (["o.h5", "--compression", "zip"], "zip"),
+        (["o.h5", "--resume", "--overwrite"], "give one"),
+    ],
+)
+def test_what_has_no_effect_is_refused_before_anything_is_read(command, words, says):
+    assert says in command("convert", "nowhere", *words, code=2)
+    assert os.listdir() == []
