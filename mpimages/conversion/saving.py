@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -35,9 +35,11 @@ from .rounds import convert, plan_conversion
 if TYPE_CHECKING:
     from ..writers.binaryseries import BinarySeriesWriter
     from ..writers.hdf5.base import DatasetWriter
+    from ..writers.hdf5.enclosure import Enclosure
 
 __all__ = [
     "Content",
+    "Standard",
     "Target",
     "plan_series",
     "save_binary_series",
@@ -50,9 +52,9 @@ Path = str | os.PathLike[str]
 logger = logging.getLogger("mpimages")
 
 WriterType = TypeVar("WriterType", bound=Writer)
-# Makes a writer, given the stage, the way that `choose` has returned, and local work that its
-# agreement is to hold for as well. Collective.
-Make = Callable[[Stage, str, Callable[[], None]], WriterType]
+# Makes a writer, given the stage, what `choose` has returned, and local work that its agreement is
+# to hold for as well. Collective.
+Make = Callable[[Stage, Any, Callable[[], None]], WriterType]
 
 # A plan holds a number per rank: the limit keeps its memory and time small.
 MOST_RANKS = 10_000_000
@@ -75,6 +77,12 @@ class Content:
     index: np.ndarray
     metadata: JsonObject
     inputs: JsonObject
+
+    @classmethod
+    def of_images(cls, images: Settled, metadata: JsonObject, inputs: JsonObject) -> Content:
+        """Return the content of an output of images. Local."""
+        keys = np.array(images.keys, dtype=np.int64)
+        return cls((*images.dims, images.count), keys, metadata, inputs)
 
     def options(self, dtype: np.dtype) -> JsonObject:
         """Return the options that determine the output's bytes."""
@@ -99,6 +107,30 @@ class Target:
     def checked(cls, path: Path, overwrite: bool, resume: bool, memory: int | str | None) -> Target:
         """Return a Target with the memory in bytes. Local; staging checks the other fields."""
         return cls(path, overwrite, resume, None if memory is None else parse_size(memory))
+
+
+class Standard(Protocol):
+    """A standard that says what an HDF5 file holds beside its dataset.
+
+    Attributes
+    ----------
+    kind : str
+        Of the output; see `staging.KINDS`.
+    dataset : str
+        The path of the dataset.
+    options : dict
+        The options that determine what it says.
+    """
+
+    kind: str
+    dataset: str
+    options: JsonObject
+
+    def find(self, path: str) -> object:
+        """Return what only the output can tell. Local: rank 0, before a writer is made."""
+
+    def enclose(self, found: object) -> Enclosure:
+        """Return what the file holds, with what `find` has returned on rank 0. Local."""
 
 
 def save_binary_series(
@@ -143,57 +175,61 @@ def save_series_hdf5(
     layout: str,
     chunks: object,
     compression: object,
+    standard: Standard | None = None,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
-    saving = _hdf5(action, series, content, target, dataset, layout, layout, chunks, compression)
-    _save(*saving)
+    form = _Form(dataset, layout, layout, chunks, compression, standard)
+    _save(*_hdf5(action, series, content, target, form))
 
 
 def save_frames(
     action: Action,
-    images: Selection,
-    metadata: JsonObject,
-    inputs: JsonObject,
+    known: Settled,
+    content: Content,
     target: Target,
     dataset: str,
     chunks: object,
     compression: object,
+    standard: Standard | None = None,
 ) -> None:
     """Save Images as HDF5 with layout 'images': no pixel leaves its rank. Collective."""
-    known = action.known(images)
-    content = Content(
-        (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
-    )
 
     def write(saving: _Saving, writer: DatasetWriter, progress: Progress) -> None:
         _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
 
-    saving = _hdf5(action, known, content, target, dataset, "images", "frames", chunks, compression)
-    _save(*saving, write)
+    form = _Form(dataset, "images", "frames", chunks, compression, standard)
+    _save(*_hdf5(action, known, content, target, form), write)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The arguments that say how a dataset is stored; `name` identifies the layout."""
+
+    dataset: str
+    layout: str
+    name: str
+    chunks: object
+    compression: object
+    standard: Standard | None
 
 
 def _hdf5(
-    action: Action,
-    records: Settled,
-    content: Content,
-    target: Target,
-    dataset: str,
-    layout: str,
-    name: str,
-    chunks: object,
-    compression: object,
+    action: Action, records: Settled, content: Content, target: Target, form: _Form
 ) -> tuple[_Saving, Make[DatasetWriter]]:
-    """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
+    """Return the saving to HDF5 and the factory of its writer."""
     from ..writers.hdf5.chunk_shape import as_chunks
     from ..writers.hdf5.writer import choose_way, hdf5_writer, stored_form
 
+    dataset, layout, name, standard = form.dataset, form.layout, form.name, form.standard
+    chunks, compression = form.chunks, form.compression
     # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
     # them.
     plain = type(name) is str and name != "images"  # the writer checks it
     stripe, whole = stripe_bytes(), plain and _is_off(chunks) and _is_off(compression)
     stripes = _Stripes(stripe, stripe if whole else 0)
 
-    def make(stage: Stage, way: str, besides: Callable[[], None]) -> DatasetWriter:
+    def make(stage: Stage, found: Any, besides: Callable[[], None]) -> DatasetWriter:
+        way, told = found
         return hdf5_writer(
             action.comm,
             stage.output,
@@ -210,11 +246,13 @@ def _hdf5(
             threads=action.session.workspace.threads,
             stripe=stripes.kept,
             way=way,
+            enclosure=None if standard is None else standard.enclose(told),
             besides=besides,
         )
 
-    def choose(path: str) -> str:
-        return choose_way(path, compression)
+    def choose(path: str) -> object:
+        told = None if standard is None else standard.find(path)
+        return choose_way(path, compression), told
 
     options = {
         "dataset": dataset,
@@ -222,6 +260,7 @@ def _hdf5(
         "chunks": quote(as_chunks(chunks), WHOLE),
         "compression": _plain_compression(compression),
         **content.options(records.dtype),
+        **({} if standard is None else standard.options),
     }
 
     def check(path: str) -> bool:
@@ -229,9 +268,8 @@ def _hdf5(
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
         return filters is None or filters.exact
 
-    saving = _Saving(
-        action, records, "hdf5", options, target, content.index, check, stripes, choose
-    )
+    kind = "hdf5" if standard is None else standard.kind
+    saving = _Saving(action, records, kind, options, target, content.index, check, stripes, choose)
     return saving, make
 
 
@@ -293,7 +331,8 @@ class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
-    those of the records to the last bit. `choose` returns the way to write one, on rank 0.
+    those of the records to the last bit. `choose` returns the way to write one, and what else only
+    the output can tell, on rank 0.
     """
 
     action: Action
@@ -304,7 +343,7 @@ class _Saving:
     index: np.ndarray
     check: Callable[[str], bool] = _take_as_it_is
     stripes: _Stripes = _Stripes(0, 0)
-    choose: Callable[[str], str] = _one_way
+    choose: Callable[[str], object] = _one_way
 
 
 def _save(

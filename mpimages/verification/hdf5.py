@@ -1,6 +1,6 @@
 """HDF5: the datasets of mpimages, by the checksums among their attributes.
 
-A dataset's bytes are those of its values in C order, little-endian, however they are stored.
+In a file of another standard (NWB) all else is verified, too, by the checksum of its listing. A dataset's bytes are those of its values in C order, little-endian, however they are stored.
 Contiguous ones are read past the HDF5 library; others through it, see `boxes`.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FormatError
+from ..formats.hdf5_listing import is_as_listed
 from ..formats.hdf5_plugins import require_filters
 from ..formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..readers.hdf5.opening import open_hdf5_file
@@ -52,8 +53,7 @@ def verify_hdf5(path: str, findings: Findings) -> None:
             return
         if not ours:
             raise FormatError(f"{path}: is an HDF5 file, but mpimages wrote no dataset in it")
-        for name in foreign:
-            findings.problem(f"dataset {name!r} is not of mpimages, and was not verified")
+        _verify_rest(file, foreign, findings)
         for name in ours:
             try:
                 _verify_dataset(real, file[name], findings)
@@ -61,6 +61,23 @@ def verify_hdf5(path: str, findings: Findings) -> None:
                 findings.problem(f"dataset {name!r}: {error}")
             except _DAMAGE as error:
                 findings.problem(f"dataset {name!r} cannot be read: {_line(error)}")
+
+
+def _verify_rest(file: h5py.File, foreign: list[str], findings: Findings) -> None:
+    """Add what is wrong with all but the datasets that mpimages marks as its own."""
+    try:
+        listed = is_as_listed(file)
+    except (*_DAMAGE, FormatError) as error:
+        findings.problem(f"its groups and attributes cannot be read: {_line(error)}")
+        return
+    if listed is None:
+        for name in foreign:
+            findings.problem(f"dataset {name!r} is not of mpimages, and was not verified")
+    elif not listed:
+        findings.problem(
+            "its groups, links, attributes and small datasets are not those that mpimages wrote: "
+            "their checksum, an attribute of the root, is another"
+        )
 
 
 def _line(error: BaseException) -> str:

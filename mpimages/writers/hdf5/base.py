@@ -32,8 +32,9 @@ from .file import (
     fill_checksums,
 )
 from .file_object import new_file, open_file
+from .enclosure import Enclosure
 from .filters import parse_compression
-from .scales import describe_axes, plain_figures
+from .scales import Axis, describe_axes, plain_figures
 
 if TYPE_CHECKING:
     import h5py
@@ -88,6 +89,9 @@ class DatasetWriter:
     stripe : int
         Bytes of a stripe of the file system, at one of which contiguous values begin; 0: none
         are known.
+    enclosure : Enclosure, optional
+        What else the file holds. It then says what the pixels and the times mean, and the dataset
+        has neither scales nor the attributes of these.
     besides : callable
         Local work to do once this rank's part of the file is prepared. The agreement of the
         constructor holds for it as well.
@@ -134,6 +138,7 @@ class DatasetWriter:
         compression: object = None,
         threads: int = 1,
         stripe: int = 0,
+        enclosure: Enclosure | None = None,
         besides: Callable[[], None] = lambda: None,
     ) -> None:
         self.comm = comm
@@ -169,17 +174,24 @@ class DatasetWriter:
             labels = plain_index(np.arange(self.times) if index is None else index, self.times)
             said = plain_metadata(dict(metadata or {}))
             calibration = Calibration.of(said)
-            described = dataset_attributes(
-                layout,
-                labels,
-                said,
-                plain_figures(calibration, len(dims)),
-                self._sums.attributes(),
-                attributes,
-            )
+            figures = plain_figures(calibration, len(dims))
             axes = describe_axes(layout, self.dims, labels, calibration)
+            if enclosure is not None:
+                figures = {}
+                axes = tuple(Axis(label, None, "") for label in enclosure.axes)
+                attributes = {**(attributes or {}), **enclosure.attributes}
+            described = dataset_attributes(
+                layout, labels, said, figures, self._sums.attributes(), attributes
+            )
             self._plan = DatasetPlan(
-                dataset_name(dataset), self.shape, self.dtype, chunk, filters, described, axes
+                dataset_name(dataset),
+                self.shape,
+                self.dtype,
+                chunk,
+                filters,
+                described,
+                axes,
+                enclosure,
             )
             self._prepare()
             besides()

@@ -3,7 +3,8 @@
 A directory carries a mark: ``conf.json`` of a binary series, the hidden manifest of a directory of
 pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says which names
 belong. With any other name, a link or a directory inside, the whole is not ours to remove. A file
-is HDF5 with nothing but our datasets, or another kind of file with a mark in it. Local.
+is HDF5 with nothing but our datasets, HDF5 that holds what its listing says (`hdf5_listing`), or
+another kind of file with a mark in it. Local.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ...core.json_types import JsonObject
+from ...errors import FormatError
+from ...formats.hdf5_listing import is_as_listed
 from ...formats.output_names import (
     CONF,
     HDF5_MARK,
@@ -258,9 +261,12 @@ def _check_file(path: str) -> None:
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            foreign = _foreign_object(file)
-    except OSError as error:
-        raise _refusal(path, f"it cannot be read as HDF5 ({error})") from error
+            listed = is_as_listed(file)
+            foreign = None if listed else _foreign_object(file)
+    except (OSError, FormatError) as error:
+        raise _refusal(path, f"it cannot be read as HDF5 of mpimages ({error})") from error
+    if listed is False:
+        raise _refusal(path, "it holds other objects or attributes than mpimages wrote")
     if foreign is not None:
         raise _refusal(path, f"it holds {foreign!r}, which is not of mpimages' making")
 

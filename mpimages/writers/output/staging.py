@@ -65,6 +65,7 @@ KINDS = {
     "bin": False,
     "stats": False,
     "hdf5": True,
+    "nwb": True,
     "report": True,
     "tifstack": True,
     "registration": True,
