@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.json_types import JsonObject
+from .formats import CONVERSIONS, NWB
+from .nwb_facts import FACT, facts_of
 from .options import (
     json_option,
     memory_option,
@@ -18,7 +20,7 @@ from .options import (
 )
 from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, options_of, pass_run
-from .saving import CONVERSIONS, found_of, output_of, saves, told_of
+from .saving import found_of, output_of, saves, told_of
 from .stored_series import is_series, load_series
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 @path_and_out
 @click.option(
     "--to",
-    type=click.Choice([one.name for one in CONVERSIONS]),
+    type=click.Choice([one.name for one in CONVERSIONS if not one.endings]),
     help="The format of OUT, where its name does not say it.",
 )
 @memory_option
@@ -56,27 +58,31 @@ def command(
 ) -> None:
     """Write a recording, or series, in another format.
 
-    The name of OUT says which: .h5 or .hdf5, .tif or .tiff (one file); without such an ending it
-    is a directory with a binary series. Images stay images, and series stay series, where the
-    format has both and --layout does not say otherwise. OUT is complete or absent; its bytes do
-    not depend on the number of ranks.
+    The name of OUT says which: .h5 or .hdf5, .nwb, .tif or .tiff (one file). Without such an
+    ending it is a directory with a binary series, or what --to says. Images stay images, and
+    series stay series, where the format has both and --layout does not say otherwise. OUT is
+    complete or absent; its bytes do not depend on the number of ranks.
 
     \b
     Examples:
       mpiexec -n 4 mpimages convert recording/ images.h5
       mpimages convert 'movies/*.tif' movie.tif --nplanes 1
+      mpimages convert recording/ session.nwb --nwb-file facts.json --nwb identifier=fish-1
     """
     output = output_of(out, CONVERSIONS, saving, overwrite, to)
     began = time.monotonic()
     with run.context(memory) as context:
         collection = _load(context, path, reading, repairing)
+        if output.format is NWB:
+            run.options |= dict.fromkeys(facts_of(type(collection).saveAsNWB), FACT)
         refuse_inputs(collection, path, out, calibration_of(repairing))
         output.save(collection)
         found = found_of(collection, output, time.monotonic() - began)
+        layout = output.layout_of(collection)
     if as_json:
-        run.answer({**found, **said_of(repairing)})
+        run.answer({**found, "layout": layout, **said_of(repairing)})
     else:
-        run.say(told_of(found))
+        run.say(told_of(found, layout))
 
 
 def _load(

@@ -7,6 +7,7 @@ import time
 import click
 
 from ..core.json_types import JsonObject
+from .formats import SERIES
 from .options import json_option, memory_option, overwrite_option, path_and_out, reads
 from .registering import (
     Registering,
@@ -19,7 +20,7 @@ from .registering import (
 from .repairing import binned, file_option, repairs, said_of
 from .report import interval_option
 from .running import Run, computes, pass_run
-from .saving import HDF5, SERIES, found_of, output_of, saves, told_of
+from .saving import found_of, output_of, saves, told_of
 
 
 @click.command("process")
@@ -66,7 +67,7 @@ def command(
         raise click.UsageError("--interval is of --report FILE: give both.")
     refuse_twice({"OUT": out, "--model": registering.model_of(out), "--report": report})
     began = time.monotonic()
-    outputs = {out: "hdf5" if output.format is HDF5 else "binaryseries"}
+    outputs = {out: output.format.kind}
     if report is not None:
         outputs[report] = "report"
     with run.context(memory) as context:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import TYPE_CHECKING
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.json_types import JsonObject
-from .options import TIF_ENDINGS, dims_of, ints, refuse_file_name, sizes
+from .formats import BINARY, IMAGES, NWB, SERIES_LAYOUT, ZARR, Format
+from .nwb_facts import nwb_arguments, nwb_file_option, nwb_option
+from .options import dims_of, ints, refuse_file_name, sizes
 from .running import Command
 
 if TYPE_CHECKING:
@@ -20,97 +22,18 @@ if TYPE_CHECKING:
     from ..series import Series
 
 __all__ = [
-    "BINARY",
-    "CONVERSIONS",
-    "HDF5",
-    "SERIES",
-    "Format",
     "Output",
     "check_compression",
     "chunks_option",
     "compression_option",
     "found_of",
     "imagej_note",
-    "is_hdf5",
     "output_of",
     "saves",
     "told_of",
 ]
 
-HDF5_ENDINGS = (".h5", ".hdf5")
-IMAGES, SERIES_LAYOUT = "images", "series"
 IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format of outputs.
-
-    Attributes
-    ----------
-    name : str
-        As `--to` and answers for programs have it.
-    words : str
-        What messages call an output of it.
-    method : str
-        Of Images and Series, which writes it.
-    endings : tuple of str
-        Of names that say it, in lower case.
-    layouts : tuple of str
-        In which it can hold values. Where it is one, the method is not asked for it.
-    takes : frozenset of str
-        The options that mean something, by the names of their arguments.
-    is_file : bool
-        Whether OUT is a file.
-    """
-
-    name: str
-    words: str
-    method: str
-    endings: tuple[str, ...]
-    layouts: tuple[str, ...]
-    takes: frozenset[str]
-    is_file: bool = True
-
-    def is_named(self, out: str) -> bool:
-        """Whether OUT has a name of this format. Local."""
-        return out.lower().rstrip("/").endswith(self.endings)
-
-
-def _format(
-    name: str,
-    words: str,
-    method: str,
-    endings: Iterable[str],
-    layouts: Iterable[str],
-    takes: str,
-    is_file: bool = True,
-) -> Format:
-    return Format(
-        name, words, method, tuple(endings), tuple(layouts), frozenset(takes.split()), is_file
-    )
-
-
-BOTH = (IMAGES, SERIES_LAYOUT)
-HDF5 = _format("hdf5", "HDF5", "saveAsHDF5", HDF5_ENDINGS, BOTH, "layout chunks compression resume")
-BINARY = _format(
-    "binary",
-    "a binary series",
-    "saveAsBinarySeries",
-    (),
-    (SERIES_LAYOUT,),
-    "file_size resume",
-    is_file=False,
-)
-TIF = _format("tif", "one TIFF", "saveAsTif", TIF_ENDINGS, (IMAGES,), "")
-# What to-series and process write, and what convert does. The last one is that of other names.
-SERIES = (HDF5, BINARY)
-CONVERSIONS = (HDF5, TIF, BINARY)
-
-
-def is_hdf5(out: str) -> bool:
-    """Whether OUT has the name of an HDF5 file. Local."""
-    return HDF5.is_named(out)
 
 
 # -- options -------------------------------------------------------------------------------
@@ -118,6 +41,10 @@ def is_hdf5(out: str) -> bool:
 
 def _chunks(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
     return text if text == "auto" else ints(ctx, parameter, text)
+
+
+def _shards(ctx: click.Context, parameter: click.Parameter, text: str | None) -> object:
+    return text if text == "none" else sizes(ctx, parameter, text)
 
 
 def _compression(_: click.Context, parameter: click.Parameter, text: str | None) -> object:
@@ -140,15 +67,48 @@ compression_option = click.option(
     "--compression",
     callback=_compression,
     metavar="FILTER[:LEVEL]",
-    help="HDF5: gzip, gzip:4, lzf; default: none.",
+    help="HDF5: gzip, gzip:4, lzf; default: none. Zarr: zstd, blosc, gzip, none; default: zstd.",
 )
-resume_option = click.option(
-    "--resume", is_flag=True, help="Go on with what an interrupted job has left."
-)
+_OPTIONS: dict[str, Callable[[Command], Command]] = {
+    "resume": click.option(
+        "--resume", is_flag=True, help="Go on with what an interrupted job has left."
+    ),
+    "chunks": chunks_option,
+    "compression": compression_option,
+    "shards": click.option(
+        "--shards",
+        callback=_shards,
+        metavar="SIZE|none",
+        help="Zarr: values in a file, at most; none: a file for each chunk. Default: 1GB.",
+    ),
+    "levels": click.option(
+        "--levels",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Zarr: further, smaller images, each of half the rows and columns. Default: 0.",
+    ),
+    "version": click.option(
+        "--zarr-version",
+        "version",
+        type=click.Choice(["2", "3"]),
+        help="Zarr 3 with OME-Zarr 0.5, or Zarr 2 with 0.4. Default: 3.",
+    ),
+    "nwb": nwb_option,
+    "nwb_file": nwb_file_option,
+    "fs": click.option(
+        "--fs",
+        type=float,
+        metavar="HZ",
+        help="suite2p: images a second. Default: as the recording tells.",
+    ),
+    "tau": click.option(
+        "--tau", type=float, metavar="S", help="suite2p: the decay time of the indicator."
+    ),
+}
 
 
 def _layout_option(help_text: str) -> Callable[[Command], Command]:
-    return click.option("--layout", type=click.Choice(BOTH), help=help_text)
+    return click.option("--layout", type=click.Choice([IMAGES, SERIES_LAYOUT]), help=help_text)
 
 
 def _file_size_option(flag: str) -> Callable[[Command], Command]:
@@ -163,7 +123,7 @@ def _file_size_option(flag: str) -> Callable[[Command], Command]:
 
 def saves(
     formats: tuple[Format, ...],
-    layout: str = "HDF5: dims + (T,), or frame-major, (T,) + dims. Default: series.",
+    layout: str = "dims + (T,), or frame-major, (T,) + dims. Default: series.",
     file_size: str = "--file-size",
 ) -> Callable[[Command], Command]:
     """Gives a command the options of these formats, as one dict `saving`.
@@ -176,14 +136,12 @@ def saves(
     file_size : str
         The option of the size of a binary series' files.
     """
-    known: dict[str, Callable[[Command], Command]] = {
-        "resume": resume_option,
+    known = {
         "layout": _layout_option(layout),
-        "chunks": chunks_option,
-        "compression": compression_option,
+        **_OPTIONS,
         "file_size": _file_size_option(file_size),
     }
-    taken = frozenset().union(*(one.takes for one in formats))
+    taken = frozenset[str]().union(*(one.takes for one in formats))
     names = [name for name in known if name in taken]
 
     def decorate(function: Command) -> Command:
@@ -226,15 +184,17 @@ class Output:
         """How the values lie in the output. Local."""
         own = IMAGES if _is_images(collection) else SERIES_LAYOUT
         layouts = self.format.layouts
-        return self.layout or (own if own in layouts else layouts[0])
+        return self.layout or self.format.usual or (own if own in layouts else next(iter(layouts)))
 
     def save(self, collection: Images | Series) -> None:
         """Write it. Collective."""
-        layout = self.layout_of(collection)
-        given = {**self.given, "layout": layout} if len(self.format.layouts) > 1 else self.given
-        if self.format.layouts == (IMAGES,) and not _is_images(collection):
+        given = {**self.given, **self.format.layouts[self.layout_of(collection)]}
+        if not self.format.of_series and not _is_images(collection):
             collection = collection.toImages()  # type: ignore[union-attr]
-        getattr(collection, self.format.method)(self.path, **given)
+        method = getattr(collection, self.format.method)
+        if self.format is NWB:
+            given = nwb_arguments(method, given)
+        method(self.path, **given)
 
 
 def _is_images(collection: Images | Series) -> bool:
@@ -265,24 +225,37 @@ def output_of(
         By default.
     """
     chosen = _chosen(out, formats, to)
-    context = click.get_current_context()
-    flags = {one.name: one.opts[-1] for one in context.command.params}
-    for name, value in saving.items():
-        if value in (None, False) or name in chosen.takes:
-            continue
-        of = " and ".join(one.words for one in formats if name in one.takes)
-        raise click.UsageError(f"{flags[name]} is of {of}, but OUT is {chosen.words}.")
-    given = {name: saving[name] for name in saving if saving[name] not in (None, False)}
+    given = {name: value for name, value in saving.items() if value not in (None, False, ())}
+    command = click.get_current_context().command
+    flags = {one.name: one.opts[-1] for one in command.params}
+    for name in given:
+        if name not in chosen.takes:
+            of = " and ".join(one.words for one in formats if name in one.takes)
+            raise click.UsageError(f"{flags[name]} is of {of}, but OUT is {chosen.words}.")
     if "resume" in given and overwrite:
         raise click.UsageError(
             "--resume goes on with an output, --overwrite begins it anew: give one."
         )
     wanted = given.pop("layout", layout if len(chosen.layouts) > 1 else None)
+    return Output(out, chosen, wanted, {**_arguments(chosen, given), "overwrite": overwrite})
+
+
+def _arguments(chosen: Format, given: JsonObject) -> JsonObject:
+    """The arguments of the format's method that options stand for. Local."""
     if "file_size" in given:
         given["blockSize"] = given.pop("file_size")
     if "compression" in given:
-        check_compression(given["compression"])
-    return Output(out, chosen, wanted, {**given, "overwrite": overwrite})
+        check_compression(given["compression"], chosen)
+        if given["compression"] == "none":
+            given["compression"] = None
+    if chosen is ZARR:
+        if given.get("chunks") == "auto":
+            del given["chunks"]
+        if given.get("shards") == "none":
+            given["shards"] = False
+        if "version" in given:
+            given["version"] = int(given["version"])
+    return given
 
 
 def _chosen(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
@@ -299,17 +272,28 @@ def _chosen(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
                 "another name, or leave out --to."
             )
     if not named and not chosen.is_file:
-        said = " or ".join(one.endings[0] for one in formats if one.endings)
-        refuse_file_name(out, f"with {chosen.words}, unless it ends in {said}")
+        refuse_file_name(out, f"with {chosen.words}{_unless(formats) if to is None else ''}")
     return chosen
 
 
-def check_compression(wanted: object) -> None:
-    """Refuse a compression that HDF5 does not have. Local."""
-    from ..writers.hdf5.filters import parse_compression
+def _unless(formats: tuple[Format, ...]) -> str:
+    endings = [one.endings[0] for one in formats if one.endings]
+    return f", unless it ends in {' or '.join(endings)}"
 
+
+def check_compression(wanted: object, chosen: Format | None = None) -> None:
+    """Refuse a compression that the format, by default HDF5, does not have. Local."""
     try:
-        parse_compression(wanted)
+        if chosen is ZARR:
+            import numpy as np
+
+            from ..formats.zarr.codecs import parse_compression as parse_zarr
+
+            parse_zarr(None if wanted == "none" else wanted, np.dtype("u1"))
+        else:
+            from ..writers.hdf5.filters import parse_compression
+
+            parse_compression(None if wanted == "none" else wanted)
     except (TypeError, ValueError) as error:
         raise click.BadParameter(str(error), param_hint="'--compression'") from None
 
@@ -326,7 +310,6 @@ def found_of(collection: Images | Series, output: Output, seconds: float) -> Jso
     return {
         "out": output.path,
         "format": "binary series" if output.format is BINARY else output.format.name,
-        "layout": output.layout_of(collection),
         "series": pixels,
         "values": count,
         "dims": list(dims),
@@ -347,11 +330,11 @@ def _times(collection: Images | Series) -> int:
     return collection.shape[-1]
 
 
-def told_of(found: JsonObject) -> str:
-    """The same as a line. Local."""
+def told_of(found: JsonObject, layout: str | None = None) -> str:
+    """The same as a line; in the words of its layout, by default of series. Local."""
     from ..core.sizes import size_text
 
-    if found["layout"] == IMAGES:
+    if layout == IMAGES:
         shape = " x ".join(map(str, found["dims"]))
         what = f"{found['values']:,} image{'' if found['values'] == 1 else 's'} of {shape}"
     else:

@@ -7,6 +7,7 @@ import time
 import click
 
 from ..core.json_types import JsonObject
+from .formats import SERIES
 from .options import (
     json_option,
     memory_option,
@@ -17,7 +18,7 @@ from .options import (
 )
 from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
-from .saving import SERIES, found_of, output_of, saves, told_of
+from .saving import found_of, output_of, saves, told_of
 
 
 @click.command("to-series")

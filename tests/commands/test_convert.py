@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpimages.commands.saving import CONVERSIONS
+from mpimages.commands.formats import CONVERSIONS
 
 from ..support.data import recording, write_movie
 
@@ -39,6 +39,13 @@ def read_hdf5(path: str) -> np.ndarray:
     return values if layout == "images" else np.moveaxis(values, -1, 0)
 
 
+def read_nwb(path: str) -> np.ndarray:
+    import h5py
+
+    with h5py.File(path) as file:
+        return file["acquisition/ImageSeries/data"][()].transpose(0, 2, 1)
+
+
 def read_tif(path: str) -> np.ndarray:
     import tifffile
 
@@ -53,9 +60,16 @@ def read_binary(path: str) -> np.ndarray:
 
 # Of each format: OUT, further words, whether it can be resumed, and what reads it as (T, row, ...).
 Case = tuple[str, list[str], bool, Callable[[str], np.ndarray]]
+FACTS = [
+    "series=ImageSeries", "identifier=one", "sessionDescription=noise", "frameInterval=0.5",
+    "sessionStartTime=2026-03-01T14:30:00+01:00", "fileCreateDate=2026-03-02T14:30:00+01:00",
+    "subject.subject_id=m1",
+]  # fmt: skip
+NWB = [word for fact in FACTS for word in ("--nwb", fact)]
 OUTPUTS: dict[str, list[Case]] = {
     "hdf5": [("o.h5", [], True, read_hdf5), ("O.HDF5", ["--chunks", "auto"], True, read_hdf5)],
-    "tif": [("o.tif", [], False, read_tif), ("o", ["--to", "tif"], False, read_tif)],
+    "nwb": [("o.nwb", NWB, True, read_nwb)],
+    "tif": [("o.tif", [], False, read_tif), ("O.TIFF", [], False, read_tif)],
     "binary": [("o", [], True, read_binary), ("p", ["--to=binary"], True, read_binary)],
 }
 CASES = [(name, *case) for name, cases in OUTPUTS.items() for case in cases]
@@ -73,7 +87,7 @@ def test_to_every_format(command, comm, movie, source):
         path, stored = "series.h5", "series"
     for name, out, more, resumes, read in CASES:
         found = json.loads(command("convert", path, out, *more, "--json"))
-        layouts = next(one.layouts for one in CONVERSIONS if one.name == name)
+        layouts = [*next(one.layouts for one in CONVERSIONS if one.name == name)]
         assert found["layout"] == (stored if stored in layouts else layouts[0])
         assert (found["values"], found["dims"], found["dtype"]) == (9, [7, 5], "uint16")
         assert (read(out) == movie).all()
@@ -111,6 +125,41 @@ def test_reading_and_repairs_as_elsewhere(command, movie):
     assert "--start is of images" in command("convert", "s", "o", "--start", "2", code=2)
 
 
+def test_what_nwb_demands(command, comm, movie):
+    refused = command("convert", "movie", "o.nwb", "--nwb", "series=ImageSeries", code=1)
+    for name in ("identifier", "sessionDescription", "sessionStartTime", "frameInterval"):
+        assert f"{name}=" in refused
+    assert "are --nwb NAME=VALUE" in refused
+    if comm.rank == 0:
+        facts: dict[str, object] = {}
+        for fact in FACTS[:-1]:
+            name, _, value = fact.partition("=")
+            facts[name] = float(value) if name == "frameInterval" else value
+        facts |= {"identifier": "two", "subject": {"species": "Danio rerio"}}
+        Path("facts.json").write_text(json.dumps(facts))
+        Path("list.json").write_text("[]")
+        Path("no.json").write_text("{")
+    comm.Barrier()
+    command("convert", "movie", "o.nwb", "--nwb-file", "facts.json", "--nwb", FACTS[-1])
+    import h5py
+
+    with h5py.File("o.nwb") as file:
+        assert file["identifier"].asstr()[()] == "two"
+        subject = file["general/subject"]
+        found = {name: value.asstr()[()] for name, value in subject.items()}
+        assert found == {"species": "Danio rerio", "subject_id": "m1"}
+    for words, says in (
+        (["--nwb", "indicater=x"], "'indicater'; there are identifier, "),
+        (["--nwb", "frameInterval=fast"], "must be a number"),
+        (["--nwb", "identifier.x=1", "--nwb-file", "facts.json"], "identifier has no parts"),
+        (["--nwb-file", "list.json"], "list.json: is no object"),
+        (["--nwb-file", "no.json"], "no.json: is not JSON"),
+        (["--nwb-file", "none.json"], "none.json"),
+    ):
+        assert says in command("convert", "movie", "p.nwb", *words, code=1)
+    assert "NAME=VALUE" in command("convert", "movie", "p.nwb", "--nwb", "identifier", code=2)
+
+
 def test_an_out_among_the_inputs(command, movie):
     command("to-series", "movie", "s.h5")
     for path, out in (("movie", "movie"), ("s.h5", "s.h5")):
@@ -120,7 +169,7 @@ def test_an_out_among_the_inputs(command, movie):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["o.h5", "--to", "tif"], "OUT ends in .h5, which is HDF5, but --to says tif"),
+        (["o.h5", "--to", "binary"], "OUT ends in .h5, which is HDF5, but --to says binary"),
         (["o.h5", "--file-size", "1MB"], "--file-size is of a binary series, but OUT is HDF5"),
         (["o.tif", "--resume"], "but OUT is one TIFF"),
         (["o", "--layout", "images"], "but OUT is a binary series"),
