@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
 
 # -- outputs -------------------------------------------------------------------------------
@@ -32,6 +33,18 @@ STATS_FORMAT = "mpimages-stats"
 STATS_PICTURES = tuple(
     f"{name}.{kind}" for name in ("mean", "stdev", "max", "min") for kind in ("tif", "png")
 )
+
+# A Zarr: a directory with directories in it. What of an attribute of its root is ours, the files
+# that describe nodes (of version 3, and of version 2), which arrays there are, and their chunks.
+ZARR_MARK = "mpimages"
+ZARR_FORMAT, ZARR_VERSION = "mpimages-zarr", 1
+ZARR_NODE, ZARR_ATTRIBUTES = "zarr.json", ".zattrs"
+ZARR_DOCUMENTS = (ZARR_NODE, ".zgroup", ".zarray", ZARR_ATTRIBUTES)
+ZARR_ARRAY = re.compile(r"series|0|[1-9][0-9]*")
+# Below an array; a directory on the way to chunks ends in a slash.
+ZARR_CHUNK = re.compile(r"(?:c/)?(?:(?:0|[1-9][0-9]*)/)*(?:0|[1-9][0-9]*)?")
+# Its root's description while it is removed, so that nobody opens what is left.
+ZARR_REMOVED = ".mpimages-removed.json"
 
 # A dataset in an HDF5 file: the attribute that says its version.
 HDF5_MARK, HDF5_VERSION = "mpimages_format", 1
@@ -80,8 +93,9 @@ JOB_FORMAT, JOB_VERSION = "mpimages-job", 4
 JOURNAL_FILE = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
 # Images on their way through the disk, decoded, frame after frame.
 FRAMES = "frames"
-# A rank's compressed chunks until the HDF5 file is whole; generation and rank.
-CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
+# A rank's compressed chunks until the output is whole: generation, rank, and for Zarr the number of
+# the file that they go into.
+CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})(?:-([0-9]{6,}))?")
 
 # -- how files of others begin, too ----------------------------------------------------------
 
@@ -100,9 +114,9 @@ def journal_file(attempt: int, node: int) -> str:
     return f"journal-{attempt:02d}-{node:05d}"
 
 
-def chunk_file(generation: int, rank: int) -> str:
+def chunk_file(generation: int, rank: int, part: int | None = None) -> str:
     """The name of the file of a rank's compressed chunks."""
-    return f"chunks-{generation:02d}-{rank:05d}"
+    return f"chunks-{generation:02d}-{rank:05d}" + ("" if part is None else f"-{part:06d}")
 
 
 def is_job_file(name: str) -> bool:
@@ -110,6 +124,16 @@ def is_job_file(name: str) -> bool:
     return name.removesuffix(TEMPORARY) in (JOB, FRAMES) or any(
         pattern.fullmatch(name) for pattern in (JOURNAL_FILE, CHUNK_FILE)
     )
+
+
+def zarr_mark(document: JsonObject) -> JsonObject:
+    """What mpimages says of a Zarr in the document of its root; empty where that is another's.
+
+    `document` is a zarr.json, or of version 2 the .zattrs.
+    """
+    attributes = document.get("attributes", document)
+    mark = attributes.get(ZARR_MARK) if isinstance(attributes, dict) else None
+    return mark if isinstance(mark, dict) and mark.get("format") == ZARR_FORMAT else {}
 
 
 def hidden_path(path: str, suffix: str) -> str:

@@ -69,6 +69,7 @@ KINDS = {
     "report": True,
     "tifstack": True,
     "registration": True,
+    "zarr": False,
 }
 
 _log = logging.getLogger("mpimages")
