@@ -23,6 +23,7 @@ from ..output.piece_sums import PieceSums
 from ..output.plain import plain_index, plain_metadata
 from ..output.stripes import stripe_grain
 from .chunk_shape import chunk_shape
+from .enclosure import Enclosure
 from .file import (
     DatasetPlan,
     check_same,
@@ -32,7 +33,6 @@ from .file import (
     fill_checksums,
 )
 from .file_object import new_file, open_file
-from .enclosure import Enclosure
 from .filters import parse_compression
 from .scales import Axis, describe_axes, plain_figures
 
