@@ -1,7 +1,8 @@
 """HDF5: the datasets of mpimages, by the checksums among their attributes.
 
-In a file of another standard (NWB) all else is verified, too, by the checksum of its listing. A dataset's bytes are those of its values in C order, little-endian, however they are stored.
-Contiguous ones are read past the HDF5 library; others through it, see `boxes`.
+A dataset's bytes are those of its values in C order, little-endian, however they are stored.
+Contiguous ones are read past the HDF5 library; others through it, see `boxes`. Where a file follows
+another standard, such as NWB, all else in it is compared with the checksum of its listing.
 """
 
 from __future__ import annotations

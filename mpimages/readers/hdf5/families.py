@@ -17,6 +17,7 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...core.text import shortened
+from ...formats.output_names import HDF5_MARK
 from ..options import Options
 from ..page_order import choose_channel
 from .links import LinkedFiles
@@ -33,6 +34,7 @@ MOST_VALUES = 1 << 24
 IMARIS = re.compile(r"/?DataSet/ResolutionLevel \d+/TimePoint [^/]+/Channel \d+/Data/?")
 BDV = re.compile(r"/?t(?:\{t\}|\d+)/(s\d+)/\d+/cells/?")
 DECTRIS = re.compile(r"data_\d+")
+NWB_VERSION = "nwb_version"  # an attribute of the root
 NWB_SERIES = ("ImageSeries", "OnePhotonSeries", "TwoPhotonSeries")
 METRES = ("m", "meter", "meters", "metre", "metres")
 MICROMETRES = ("micrometer", "micrometers", "micrometre", "micrometres", "micron", "microns", "um")
@@ -237,7 +239,7 @@ def _bigdataviewer(files: LinkedFiles, options: Options) -> Family | None:
 
 def _nwb(files: LinkedFiles, options: Options) -> Family | None:
     """NWB 2: a group of a type of image series, with data (time, x, y[, z])."""
-    if "nwb_version" not in files.file.attrs:
+    if NWB_VERSION not in files.file.attrs:
         return None
     name = options.dataset
     if name is None:
@@ -263,8 +265,8 @@ def _nwb(files: LinkedFiles, options: Options) -> Family | None:
         _require_dimension(files, where, data, axes)
 
     def tell(count: int) -> Told:
-        found: JsonObject = {"program": f"NWB {_text(files.file.attrs['nwb_version'])}"}
-        if options.axes is None:
+        found: JsonObject = {"program": f"NWB {_text(files.file.attrs[NWB_VERSION])}"}
+        if options.axes is None and HDF5_MARK not in data.attrs:
             found["uncertain"] = [
                 f"{where}: its axes are read in the standard's order, (time, x, y); many programs "
                 f"write (time, y, x), which axes={axes.replace('XY', 'YX')!r} reads"
@@ -312,6 +314,33 @@ def _only_series(files: LinkedFiles) -> str | None:
             f"{files.path}: has several image series: {shortened(listed)}; name one by dataset="
         )
     return own[0] if own else next(iter(found), None)
+
+
+def only_traces(files: LinkedFiles) -> str:
+    """The dataset of the only RoiResponseSeries of an NWB file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or more than one.
+    """
+    found: list[str] = []
+
+    def note(name: str, item: object) -> None:
+        if _is_group(item) and _text(item.attrs.get("neurodata_type")) == "RoiResponseSeries":
+            found.append(f"{name}/data")
+
+    files.file.visititems(note)
+    if not found:
+        raise ValueError(
+            f"{files.path}: this NWB file has no RoiResponseSeries, and so no traces; loadImages "
+            "reads images, and toSeries() makes series of them"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"{files.path}: has several RoiResponseSeries: {shortened(found)}; name one by dataset="
+        )
+    return found[0]
 
 
 def _external(files: LinkedFiles, where: str) -> list[str]:

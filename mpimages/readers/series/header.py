@@ -17,6 +17,9 @@ from ..base import Closing, Scratch
 
 FORMATS = ("binary", "hdf5", "zarr", "text", "npy")
 
+# The dataset of a Series, unless another is named.
+SERIES_NAME = "series"
+
 
 @dataclass(frozen=True)
 class SeriesOptions:
@@ -40,7 +43,7 @@ class SeriesOptions:
     inputFormat: str | None = None
     keyType: np.dtype | None = None
     valueType: np.dtype | None = None
-    dataset: str = "series"
+    dataset: str = SERIES_NAME
     confFilename: str = CONF
 
     def __post_init__(self) -> None:
