@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterable
 
+from ..core.json_types import JsonObject
 from ..errors import FormatError
 
 # -- outputs -------------------------------------------------------------------------------
@@ -32,6 +33,18 @@ STATS_FORMAT = "mpimages-stats"
 STATS_PICTURES = tuple(
     f"{name}.{kind}" for name in ("mean", "stdev", "max", "min") for kind in ("tif", "png")
 )
+
+# A Zarr: a directory with directories in it. What of an attribute of its root is ours, the files
+# that describe nodes (of version 3, and of version 2), which arrays there are, and their chunks.
+ZARR_MARK = "mpimages"
+ZARR_FORMAT, ZARR_VERSION = "mpimages-zarr", 1
+ZARR_NODE, ZARR_ATTRIBUTES = "zarr.json", ".zattrs"
+ZARR_DOCUMENTS = (ZARR_NODE, ".zgroup", ".zarray", ZARR_ATTRIBUTES)
+ZARR_ARRAY = re.compile(r"series|0|[1-9][0-9]*")
+# Below an array; a directory on the way to chunks ends in a slash.
+ZARR_CHUNK = re.compile(r"(?:c/)?(?:(?:0|[1-9][0-9]*)/)*(?:0|[1-9][0-9]*)?")
+# Its root's description while it is removed, so that nobody opens what is left.
+ZARR_REMOVED = ".mpimages-removed.json"
 
 # A dataset in an HDF5 file: the attribute that says its version.
 HDF5_MARK, HDF5_VERSION = "mpimages_format", 1
@@ -105,6 +118,16 @@ def is_job_file(name: str) -> bool:
     return name.removesuffix(TEMPORARY) in (JOB, FRAMES) or any(
         pattern.fullmatch(name) for pattern in (JOURNAL_FILE, CHUNK_FILE)
     )
+
+
+def zarr_mark(document: JsonObject) -> JsonObject:
+    """What mpimages says of a Zarr in the document of its root; empty where that is another's.
+
+    `document` is a zarr.json, or of version 2 the .zattrs.
+    """
+    attributes = document.get("attributes", document)
+    mark = attributes.get(ZARR_MARK) if isinstance(attributes, dict) else None
+    return mark if isinstance(mark, dict) and mark.get("format") == ZARR_FORMAT else {}
 
 
 def hidden_path(path: str, suffix: str) -> str:

@@ -186,7 +186,10 @@ int fdatasync(int fd) { return synced(fd, REAL(fdatasync)); }
 
 /* -- names ------------------------------------------------------------------------------------ */
 
-#define OPENED(name, at, call)                                                  \
+/* Whether a name is below the root: as it is written, or in a directory that was opened there. */
+static int in(int at, const char *path) { return below(path) || (path && *path != '/' && known(at)); }
+
+#define OPENED(at, call)                                                        \
     int needs = flags & (O_CREAT | O_TMPFILE), mode = 0, error;                 \
     if (needs) {                                                                \
         va_list list;                                                           \
@@ -194,13 +197,13 @@ int fdatasync(int fd) { return synced(fd, REAL(fdatasync)); }
         mode = va_arg(list, int);                                               \
         va_end(list);                                                           \
     }                                                                           \
-    if (below(path) && (error = fate(OPEN)) > 0) {                              \
+    if (in(at, path) && (error = fate(OPEN)) > 0) {                             \
         errno = error;                                                          \
         return -1;                                                              \
     }                                                                           \
     int fd = call;                                                              \
     if (fd >= 0 && fd < MOST && shared) {                                       \
-        tracked[fd] = below(path);                                              \
+        tracked[fd] = in(at, path);                                             \
         if (tracked[fd]) {                                                      \
             lock();                                                             \
             told[fd] = losses_of(inode_of(fd), 0);                              \
@@ -209,15 +212,15 @@ int fdatasync(int fd) { return synced(fd, REAL(fdatasync)); }
     }                                                                           \
     return fd;
 
-int open(const char *path, int flags, ...) { OPENED(open, , REAL(open)(path, flags, mode)) }
-int open64(const char *path, int flags, ...) { OPENED(open64, , REAL(open64)(path, flags, mode)) }
+int open(const char *path, int flags, ...) { OPENED(AT_FDCWD, REAL(open)(path, flags, mode)) }
+int open64(const char *path, int flags, ...) { OPENED(AT_FDCWD, REAL(open64)(path, flags, mode)) }
 int openat(int at, const char *path, int flags, ...)
 {
-    OPENED(openat, at, REAL(openat)(at, path, flags, mode))
+    OPENED(at, REAL(openat)(at, path, flags, mode))
 }
 int openat64(int at, const char *path, int flags, ...)
 {
-    OPENED(openat64, at, REAL(openat64)(at, path, flags, mode))
+    OPENED(at, REAL(openat64)(at, path, flags, mode))
 }
 
 int close(int fd)
@@ -234,37 +237,42 @@ int close(int fd)
     return result;
 }
 
-static void gone(const char *path)
+static void gone(int at, const char *path)
 {
     struct stat status;
-    if (!lstat(path, &status) && status.st_nlink == 1) {
+    if (!fstatat(at, path, &status, AT_SYMLINK_NOFOLLOW) && status.st_nlink == 1) {
         lock();
         forget(status.st_ino);
         unlock();
     }
 }
 
-#define NAMED(kind, path)                                                       \
+#define NAMED(kind, at, path)                                                   \
     int error;                                                                  \
-    if (below(path) && (error = fate(kind)) > 0) {                              \
+    if (in(at, path) && (error = fate(kind)) > 0) {                             \
         errno = error;                                                          \
         return -1;                                                              \
     }
 
-int unlink(const char *path)
+int unlinkat(int at, const char *path, int flags)
 {
-    NAMED(UNLINK, path)
-    if (below(path))
-        gone(path);
-    return REAL(unlink)(path);
+    NAMED(UNLINK, at, path)
+    if (in(at, path))
+        gone(at, path);
+    return REAL(unlinkat)(at, path, flags);
 }
-int rmdir(const char *path) { NAMED(UNLINK, path) return REAL(rmdir)(path); }
-int mkdir(const char *path, mode_t mode) { NAMED(MKDIR, path) return REAL(mkdir)(path, mode); }
+int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
+int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
+int mkdir(const char *path, mode_t mode)
+{
+    NAMED(MKDIR, AT_FDCWD, path)
+    return REAL(mkdir)(path, mode);
+}
 int rename(const char *path, const char *to)
 {
-    NAMED(RENAME, path)
+    NAMED(RENAME, AT_FDCWD, path)
     if (below(path))
-        gone(to);
+        gone(AT_FDCWD, to);
     return REAL(rename)(path, to);
 }
 

@@ -1,6 +1,7 @@
 """Outputs are whole or absent, whenever a job is killed; and nothing foreign is removed."""
 
 import builtins
+import contextlib
 import errno
 import itertools
 import json
@@ -23,7 +24,9 @@ from mpimages.writers.pictures import PictureWriter
 from mpimages.writers.png import ImshowMapping, write_png
 from mpimages.writers.tif.images import write_tif
 
-KINDS = ("binaryseries", "hdf5", "png", "tif")
+from ..support.zarrtrees import plain_zarr
+
+KINDS = ("binaryseries", "hdf5", "png", "tif", "zarr")
 SHAPE = (2, 3, 4)
 
 
@@ -55,6 +58,11 @@ def write_output(comm, path, kind, value, overwrite=False, fail=None):
     """An output of `kind` that holds `value` everywhere, each rank writing its share."""
     block = np.full((1, SHAPE[-1]), value, np.uint8)
     with staged(comm, path, kind, overwrite, action=f"test of {kind}") as where:
+        if kind == "zarr":
+            write_tree(comm, Path(where), plain_zarr(SHAPE, value))
+            if fail is not None:
+                fail(where)
+            return
         if kind == "binaryseries":
             writer = BinarySeriesWriter(comm, where, SHAPE, "u1", range(4), {}, 8)
         elif kind == "hdf5":
@@ -73,6 +81,20 @@ def write_output(comm, path, kind, value, overwrite=False, fail=None):
         writer.finish()
 
 
+def write_tree(comm, where, files):
+    """A Zarr, each rank writing its share; the document of the root is the last."""
+    for number, (name, content) in enumerate(files.items()):
+        if name == "zarr.json":
+            comm.Barrier()
+        if number % comm.size == comm.rank:
+            for above in list(Path(name).parents)[-2::-1]:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(where / above)
+            descriptor = os.open(where / name, os.O_WRONLY | os.O_CREAT, 0o666)
+            write_all(descriptor, content)
+            os.close(descriptor)
+
+
 def value_of(path):
     """What `write_output` put there; fails when any of it is missing or mixed."""
     path = Path(path)
@@ -83,6 +105,13 @@ def value_of(path):
         assert (path / "SUCCESS").read_bytes() == b""
         conf = json.loads((path / "conf.json").read_text())
         data = b"".join((path / f["name"]).read_bytes() for f in conf["files"])
+        assert len(data) == np.prod(SHAPE)
+        values = set(data)
+    elif (path / "zarr.json").exists():
+        chunks = [path / "0" / "c" / str(n) / "0" / "0" for n in range(SHAPE[0])]
+        names = [p for p in path.rglob("*") if p.is_file()]
+        assert sorted(names) == sorted([path / "zarr.json", path / "0" / "zarr.json", *chunks])
+        data = b"".join(chunk.read_bytes() for chunk in chunks)
         assert len(data) == np.prod(SHAPE)
         values = set(data)
     else:
@@ -232,11 +261,15 @@ def die_before(limit):
         (None, "binaryseries"),
         (None, "hdf5"),
         (None, "png"),
+        (None, "zarr"),
         ("binaryseries", "binaryseries"),
         ("hdf5", "hdf5"),
         ("png", "tif"),
         ("png", "hdf5"),
         ("hdf5", "binaryseries"),
+        ("zarr", "zarr"),
+        ("zarr", "binaryseries"),
+        ("png", "zarr"),
     ],
 )
 def test_a_job_killed_at_any_point_is_taken_up(comm, quick_path, old, new, overwrite):
@@ -353,7 +386,7 @@ def refuses(tmp_path, match, kind="binaryseries"):
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("kind", ["binaryseries", "png", "tif"])
+@pytest.mark.parametrize("kind", ["binaryseries", "png", "tif", "zarr"])
 @pytest.mark.parametrize(
     "name", ["notes.txt", "series-99999.bin", "export-00006.png", "export-0.png", "a/b.txt"]
 )

@@ -1,9 +1,10 @@
 """What mpimages wrote, recognised by its marks; and the only place that removes anything.
 
 A directory carries a mark: ``conf.json`` of a binary series, the hidden manifest of a directory of
-pictures, ``stats.json`` of statistics, or the mark of a partial output. Each says which names
-belong. With any other name, a link or a directory inside, the whole is not ours to remove. A file
-is HDF5 with nothing but our datasets, or another kind of file with a mark in it. Local.
+pictures, ``stats.json`` of statistics, an attribute of a Zarr, or the mark of a partial output.
+Each is a rule which files and directories belong. With anything else inside, or a link, the whole
+is not ours to remove. A file is HDF5 with nothing but our datasets, or another kind of file with a
+mark in it. Local.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
+from ...errors import FormatError
 from ...formats.output_names import (
     CONF,
     HDF5_MARK,
@@ -35,18 +38,33 @@ from ...formats.output_names import (
     STATS_PICTURES,
     SUCCESS,
     TEMPORARY,
+    ZARR_ARRAY,
+    ZARR_ATTRIBUTES,
+    ZARR_CHUNK,
+    ZARR_DOCUMENTS,
+    ZARR_NODE,
+    ZARR_REMOVED,
     is_job_file,
     is_registration,
     is_view,
+    zarr_mark,
 )
 from ...formats.tif_checksums import read_mark
 from .naming import Naming
+from .plain import sync_directory
 
 if TYPE_CHECKING:
     import h5py
 
-# Whether a name belongs to an output.
+# Whether something belongs to an output, by its path in it: 'a/b' of a file, 'a/' of a directory.
 Rule = Callable[[str], bool]
+# What a directory holds: for a file None, for a directory what that holds.
+Tree = dict[str, "Tree | None"]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# What says that an output is whole goes first, what says that it is ours goes last.
+_LAST = (CONF, MANIFEST, STATS, ZARR_REMOVED, PARTIAL_MARK)
+_ORDER = dict.fromkeys((SUCCESS, *ZARR_DOCUMENTS), -1) | {n: i for i, n in enumerate(_LAST, 1)}
 
 
 def check_ours(path: str) -> None:
@@ -71,18 +89,26 @@ def check_owner(path: str, status: os.stat_result | None = None) -> None:
     Anybody who may write into the directory above can give something such a name. Of a directory,
     all that is in it is looked at, too. `status` is that of `path`, where it is open.
     """
-    found = [(path, status or os.lstat(path))]
-    if stat.S_ISDIR(found[0][1].st_mode):
+    shown: int | None = None
+    for one, uid in _owners(path, status or os.lstat(path)):
+        if uid in (os.geteuid(), shown):
+            continue
+        # Some file systems show what this user creates as another's: NFS, FUSE, CIFS.
+        shown = _shown_owner(path)
+        if uid != shown:
+            raise FileExistsError(
+                f"{one} belongs to another user, of number {uid}, and so is neither taken up nor "
+                "removed; choose another path, or have its owner remove it"
+            )
+
+
+def _owners(path: str, status: os.stat_result) -> Iterator[tuple[str, int]]:
+    """`path` and all below it, each before what it holds, and to whom it belongs."""
+    yield path, status.st_uid
+    if stat.S_ISDIR(status.st_mode):
         with os.scandir(path) as entries:
-            found += [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
-    others = [(one, of.st_uid) for one, of in found if of.st_uid != os.geteuid()]
-    # Some file systems show what this user creates as another's: NFS that maps root, FUSE, CIFS.
-    if others and any(uid != _shown_owner(path) for _, uid in others):
-        one, uid = others[0]
-        raise FileExistsError(
-            f"{one} belongs to another user, of number {uid}, and so is neither taken up nor "
-            "removed; choose another path, or have its owner remove it"
-        )
+            for entry in entries:
+                yield from _owners(entry.path, entry.stat(follow_symlinks=False))
 
 
 def _shown_owner(path: str) -> int:
@@ -104,12 +130,29 @@ def remove_ours(path: str) -> None:
         check_ours(path)
         os.unlink(path)
         return
-    names = _check_directory(path)
-    # What says that it is whole goes first.
-    order = {SUCCESS: 0, CONF: 2, MANIFEST: 3, STATS: 4, PARTIAL_MARK: 5}
-    for name in sorted(names, key=lambda name: (order.get(name, 1), name)):
-        os.unlink(os.path.join(path, name))
-    os.rmdir(path)
+    tree = _check_directory(path)
+    for name in (ZARR_NODE, ZARR_ATTRIBUTES):
+        # What lacks chunks must not look like a Zarr, whose readers take them for zeros.
+        if zarr_mark(_read_json(path, name)):
+            os.rename(os.path.join(path, name), os.path.join(path, ZARR_REMOVED))
+            tree[ZARR_REMOVED] = tree.pop(name)
+            sync_directory(path)
+    _remove(path, tree, None)
+
+
+def _remove(name: str, tree: Tree, parent: int | None) -> None:
+    """Remove a directory and what was found in it, by descriptors: no link is on the way."""
+    descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+    try:
+        for child in sorted(tree, key=lambda child: (_ORDER.get(child, 0), child)):
+            below = tree[child]
+            if below is None:
+                os.unlink(child, dir_fd=descriptor)
+            else:
+                _remove(child, below, descriptor)
+    finally:
+        quietly(os.close, descriptor)
+    os.rmdir(name, dir_fd=parent)
 
 
 def holds_files(path: str, files: Sequence[str]) -> bool:
@@ -133,22 +176,33 @@ def has_all_marks(path: str) -> bool:
     return (
         _read_json(path, MANIFEST).get("complete") is True
         or _read_json(path, STATS).get("format") == STATS_FORMAT
+        or any(zarr_mark(_read_json(path, name)) for name in (ZARR_NODE, ZARR_ATTRIBUTES))
     )
 
 
-def _check_directory(directory: str) -> set[str]:
-    """The names in a directory; refuse any that is no regular file that its marks say is ours."""
-    with os.scandir(directory) as entries:
-        regular = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
-    rules = _rules(directory, set(regular))
-    if regular and not rules:
-        raise _refusal(directory, f"it holds {min(regular)!r} and no mark of mpimages")
-    foreign = [
-        name for name in regular if not regular[name] or not any(belongs(name) for belongs in rules)
-    ]
-    if foreign:
-        raise _refusal(directory, f"it holds {min(foreign)!r}, which is not of mpimages' making")
-    return set(regular)
+def _check_directory(directory: str) -> Tree:
+    """What a directory holds; refuse all that is no file or directory of which its marks speak."""
+    names = set(os.listdir(directory))
+    rules = _rules(directory, names)
+    if names and not rules:
+        raise _refusal(directory, f"it holds {min(names)!r} and no mark of mpimages")
+    return _look_into(directory, "", rules, directory)
+
+
+def _look_into(directory: str, above: str, rules: Sequence[Rule], output: str) -> Tree:
+    """What a directory holds that is `above`, a path with a slash, in an output."""
+    with os.scandir(directory) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    tree: Tree = {}
+    for entry in entries:
+        inside = entry.is_dir(follow_symlinks=False)
+        path = above + entry.name + "/" * inside
+        if not (inside or entry.is_file(follow_symlinks=False)) or not any(
+            belongs(path) for belongs in rules
+        ):
+            raise _refusal(output, f"it holds {path!r}, which is not of mpimages' making")
+        tree[entry.name] = _look_into(entry.path, path, rules, output) if inside else None
+    return tree
 
 
 def _rules(directory: str, names: set[str]) -> list[Rule]:
@@ -162,6 +216,10 @@ def _rules(directory: str, names: set[str]) -> list[Rule]:
         described = _read_json(directory, mark) if mark in names else {}
         if described.get("format") == kind:
             rules.append(make(described))
+    for mark in (ZARR_NODE, ZARR_ATTRIBUTES, ZARR_REMOVED):
+        described = zarr_mark(_read_json(directory, mark)) if mark in names else {}
+        if described:
+            rules.append(_zarr_rule(directory, described, whole=mark != ZARR_REMOVED))
     if PARTIAL_MARK in names and _is_partial_mark(directory, alone=len(names) == 1):
         rules.append(_partial_rule(directory))
     return rules
@@ -199,15 +257,70 @@ def _pictures_rule(manifest: JsonObject) -> Rule:
     return belongs
 
 
+def _zarr_rule(directory: str, mark: JsonObject, whole: bool) -> Rule:
+    """The arrays that a Zarr's mark names; of a whole one no chunks but those that they have."""
+    arrays = mark.get("arrays")
+    names = filter(_is_array, arrays) if isinstance(arrays, dict) else ()
+    grids = {name: _grid(directory, name) if whole else None for name in names}
+
+    def belongs(path: str) -> bool:
+        array, slash, below = path.partition("/")
+        if not slash:
+            return path in (*ZARR_DOCUMENTS, ZARR_REMOVED)
+        return array in grids and _is_of_array(below, grids[array])
+
+    return belongs
+
+
+def _grid(directory: str, array: str) -> tuple[str, tuple[int, ...]]:
+    """How the names of an array's chunks begin, and their numbers along each axis."""
+    from ...formats.zarr.array import ZarrArray, read_node
+
+    try:
+        node = read_node(os.path.join(directory, array))
+    except (OSError, FormatError):
+        node = None
+    if not isinstance(node, ZarrArray):
+        return "", ()  # that of an array without any
+    return f"{node.prefix}/" if node.prefix else "", node.grid
+
+
+def _is_array(name: str) -> bool:
+    return ZARR_ARRAY.fullmatch(name) is not None
+
+
+def _is_of_array(path: str, grid: tuple[str, tuple[int, ...]] | None) -> bool:
+    """Whether mpimages makes a path below an array of a Zarr; without `grid`, of any array."""
+    if not path or path in ZARR_DOCUMENTS:
+        return True
+    if not ZARR_CHUNK.fullmatch(path):
+        return False
+    if grid is None:
+        return True
+    prefix, counts = grid
+    numbers = [int(digits) for digits in re.findall("[0-9]+", path)]
+    ends = path.endswith("/")
+    return (
+        path.startswith("c/") == (prefix == "c/")
+        and len(numbers) + ends <= len(counts)
+        and (ends or len(numbers) == len(counts))
+        and all(number < count for number, count in zip(numbers, counts, strict=False))
+    )
+
+
 def _partial_rule(directory: str) -> Rule:
     # A file output is prepared under its final name, which the directory's name contains.
     final = os.path.basename(directory)[1:].removesuffix(PARTIAL_SUFFIX)
     fixed = {PARTIAL_MARK, SEEN, SUCCESS, SEALED, final, *STATS_PICTURES}
     fixed |= {name + TEMPORARY for name in (CONF, MANIFEST, STATS, SUCCESS, final)}
+    fixed |= {name + ending for name in ZARR_DOCUMENTS for ending in ("", TEMPORARY)}
     # Open MPI has a file beside one that it has open on several hosts, and a killed job leaves it.
     lock = re.compile(re.escape(final) + r"-\d+-\d+\.lock")
 
     def belongs(name: str) -> bool:
+        array, slash, below = name.partition("/")
+        if slash:
+            return _is_array(array) and _is_of_array(below.removesuffix(TEMPORARY), None)
         return (
             name in fixed
             or bool(SERIES_FILE.fullmatch(name))
@@ -231,9 +344,9 @@ def _is_partial_mark(directory: str, alone: bool) -> bool:
 def _read_json(directory: str, name: str) -> JsonObject:
     """A small JSON file as a dict; empty where it is not one (and so carries no mark)."""
     path = os.path.join(directory, name)
-    if os.path.islink(path):
-        return {}
     try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return {}
         with open(path, "rb") as file:
             value = json.loads(file.read())
     except (OSError, ValueError, RecursionError):

@@ -68,6 +68,7 @@ KINDS = {
     "report": True,
     "tifstack": True,
     "registration": True,
+    "zarr": False,
 }
 
 _log = logging.getLogger("mpimages")

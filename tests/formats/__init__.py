@@ -1,0 +1,1 @@
+"""Tests of what files of a format are made of."""
