@@ -25,6 +25,7 @@ from .methods.image_saving import ImageSaving
 from .methods.local_correlation import LocalCorrelation
 from .methods.lookup import ImageLookup
 from .methods.mapping import ImageMapping
+from .methods.movie_saving import MovieSaving
 from .methods.quality_report import QualityReport
 from .methods.registration import Registration
 from .methods.repairs import Repairs
@@ -54,6 +55,7 @@ class Images(
     Registration,
     QualityReport,
     ImageSaving,
+    MovieSaving,
     ImageConversion,
     ImageMethods,
 ):

@@ -131,7 +131,7 @@ class FlatWriter(ABC):
             for path, size in zip(paths, layout.sizes(), strict=True):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 prepare(path, size)
-        self._files = OutputFiles(paths)
+        self._files = OutputFiles(paths, layout.parts)
         self._sums = PieceSums(layout.sizes(), PIECE)
 
     def write(self, first: int, block: np.ndarray) -> None:
@@ -195,6 +195,8 @@ class FlatWriter(ABC):
         conf = self._conf(pieces)
         checksum = {"kind": "crc32", "piece": PIECE, "values": pieces}
         content = with_own_checksum(to_json({**conf, "checksum": checksum}))
+        for inside in {os.path.dirname(path) for path in self._files.paths} - {self.directory}:
+            sync_directory(inside)
         write_small(os.path.join(self.directory, CONF), content)
         sync_directory(self.directory)
 
