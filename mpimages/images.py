@@ -25,6 +25,7 @@ from .methods.image_saving import ImageSaving
 from .methods.local_correlation import LocalCorrelation
 from .methods.lookup import ImageLookup
 from .methods.mapping import ImageMapping
+from .methods.movie_saving import MovieSaving
 from .methods.nwb import ImagesToNWB
 from .methods.quality_report import QualityReport
 from .methods.registration import Registration
@@ -56,6 +57,7 @@ class Images(
     QualityReport,
     ImageSaving,
     ImagesToNWB,
+    MovieSaving,
     ImageConversion,
     ImageMethods,
 ):

@@ -27,7 +27,7 @@ from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain
 from .chunk_alignment import Slabs
-from .complete import check_arrays, check_form, check_shape, check_values
+from .complete import Open, check_arrays, check_form, check_shape, check_values, stored_series
 from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
@@ -443,7 +443,7 @@ class _Saving:
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
     those of the records to the last bit. `choose` returns the way to write one, and what else only
-    the output can tell, on rank 0.
+    the output can tell, on rank 0. `opened` shows the values of a complete one.
     """
 
     action: Action
@@ -455,6 +455,7 @@ class _Saving:
     check: Callable[[str], bool] = _take_as_it_is
     stripes: _Stripes = _Stripes(0, 0)
     choose: Callable[[str], object] = _one_way
+    opened: Open = stored_series
 
 
 def _save(
@@ -484,7 +485,8 @@ def _save(
 
     def take_up(stage: Stage) -> object:
         if stage.complete:
-            check_shape(stage.output, saving.options, saving.index)
+            stored = saving.opened(stage.output, saving.options)
+            check_shape(stage.output, saving.options, saving.index, stored)
             return saving.check(stage.output)  # whether its values are to be compared, too
         return saving.choose(stage.output), progress.take_up(stage)
 
@@ -501,7 +503,7 @@ def _save(
     ) as stage:
         if stage.complete:
             if stage.found:
-                check_values(action, saving.records, stage.output, saving.options)
+                check_values(action, saving.records, stage.output, saving.options, saving.opened)
             if action.comm.rank == 0:
                 logger.warning("%s is complete already: nothing is written", target.path)
             return

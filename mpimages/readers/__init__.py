@@ -12,10 +12,10 @@ import os
 from collections.abc import Sequence
 
 from ..core.arguments import check_text
-from ..formats.output_names import CONF, SUCCESS
+from ..formats.output_names import CONF, SUCCESS, refuse_unfinished
 from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
-from .flat.beside import described_files
+from .flat.beside import described_files, plane_files
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import (
     BELOW,
@@ -121,6 +121,12 @@ def find_input(
         to choose from.
     """
     reader = None if input_format is None else get(input_format)
+    if ext is None and not recursive and (reader is None or reader.name == "stack"):
+        above = path_list(data_path)
+        planes = plane_files(above[0]) if len(above) == 1 else []
+        if planes:
+            refuse_unfinished(above)
+            return "stack", planes
     ignored = (*MARKERS, conf_filename)
     if ext is not None:
         check_text(ext, "ext")

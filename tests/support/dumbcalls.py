@@ -127,6 +127,8 @@ BINARY_IMAGES = {
     "prefix": ("prefix|file name", [*d.TEXT, "../x", "a/b", ".x"]),
     "overwrite": ("overwrite", d.FLAG),
 }
+# What is no rate and no time.
+RATES = [*d.FINITE, 0, -1.5, 2**2000]
 # What no array of an image's colours can be made of.
 NO_NUMBERS = [d.RUDE, d.ODD, 3, NAN, "x", b"x", {}, [], [[]], [d.RUDE], np.ones((2, 2), complex)]
 
@@ -893,6 +895,23 @@ CALLS = [
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsBinaryImages", {"path": OUT}, BINARY_IMAGES),
+    Call(
+        "volumes",
+        "saveAsSuite2p",
+        {"path": OUT, "fs": 30},
+        {**PATH, "fs": ("fs", RATES), "tau": ("tau", RATES), **SAVING},
+    ),
+    Call(
+        "volumes",
+        "saveAsMmap",
+        {"path": OUT},
+        {
+            **PATH,
+            "order": ("order", [*d.CHOICE, "c"]),
+            "name": ("name", [*d.TEXT, "../x", "a/b", ".x"]),
+            **SAVING,
+        },
+    ),
     Call(
         "volumes",
         "localCorr",

@@ -42,6 +42,9 @@ PROGRAMS = (
     ),
     Beside("ThorImage", ("Experiment.xml",), re.compile(r"Image_\d+(_\d+)+\.raw"), ".thorimage"),
 )
+# The folders in which suite2p has the planes of a recording.
+PLANES = "plane{z}/data.bin"
+_PLANE = re.compile(r"plane[0-9]+")
 _DESCRIPTIONS = tuple(os.sep + name for program in PROGRAMS for name in program.descriptions)
 
 
@@ -55,6 +58,15 @@ def find_description(path: str) -> tuple[Beside, str] | None:
                 if os.path.exists(found):
                     return program, found
     return None
+
+
+def plane_files(directory: str) -> list[str]:
+    """The movies of the planes in one of suite2p's folders, in order; empty where it is none."""
+    if not os.path.exists(os.path.join(directory, "plane0", "data.bin")):
+        return []
+    named = sorted(filter(_PLANE.fullmatch, os.listdir(directory)), key=lambda n: (len(n), n))
+    paths = [os.path.join(directory, name, "data.bin") for name in named]
+    return [path for path in paths if find_description(path) is not None and os.path.exists(path)]
 
 
 def described_files(paths: Sequence[str], conf_filename: str) -> list[str]:

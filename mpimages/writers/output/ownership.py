@@ -25,6 +25,7 @@ from ...formats.output_names import (
     HDF5_MARK,
     HDF5_SIGNATURE,
     MANIFEST,
+    MOVIE_FORMAT,
     PARTIAL_MARK,
     PARTIAL_SUFFIX,
     PARTIAL_TEXT,
@@ -46,6 +47,7 @@ from ...formats.output_names import (
     ZARR_NODE,
     ZARR_REMOVED,
     is_job_file,
+    is_movie_file,
     is_registration,
     is_view,
     zarr_mark,
@@ -172,10 +174,12 @@ def has_all_marks(path: str) -> bool:
     """Whether `path` is a directory that its writer has finished."""
     if os.path.islink(path) or not os.path.isdir(path):
         return False
-    if _read_json(path, CONF).get("format") == SERIES_FORMAT:
+    form = _read_json(path, CONF).get("format")
+    if form == SERIES_FORMAT:
         return os.path.lexists(os.path.join(path, SUCCESS))
     return (
-        _read_json(path, MANIFEST).get("complete") is True
+        form == MOVIE_FORMAT
+        or _read_json(path, MANIFEST).get("complete") is True
         or _read_json(path, STATS).get("format") == STATS_FORMAT
         or any(zarr_mark(_read_json(path, name)) for name in (ZARR_NODE, ZARR_ATTRIBUTES))
     )
@@ -211,6 +215,7 @@ def _rules(directory: str, names: set[str]) -> list[Rule]:
     rules: list[Rule] = []
     for mark, kind, make in (
         (CONF, SERIES_FORMAT, _series_rule),
+        (CONF, MOVIE_FORMAT, _movie_rule),
         (MANIFEST, PICTURES_FORMAT, _pictures_rule),
         (STATS, STATS_FORMAT, _stats_rule),
     ):
@@ -233,6 +238,14 @@ def _series_rule(conf: JsonObject) -> Rule:
     return lambda name: (
         name in (CONF, SUCCESS) or (name in listed and bool(SERIES_FILE.fullmatch(name)))
     )
+
+
+def _movie_rule(conf: JsonObject) -> Rule:
+    files = conf.get("files")
+    entries = files if isinstance(files, list) else []
+    names = [str(entry.get("name")) for entry in entries if isinstance(entry, dict)]
+    listed = {CONF, *filter(is_movie_file, names)}
+    return {*listed, *(os.path.dirname(name) + "/" for name in listed)}.__contains__
 
 
 def _stats_rule(_: JsonObject) -> Rule:
@@ -319,6 +332,8 @@ def _partial_rule(directory: str) -> Rule:
     lock = re.compile(re.escape(final) + r"-\d+-\d+\.lock")
 
     def belongs(name: str) -> bool:
+        if is_movie_file(name.removesuffix(TEMPORARY)):
+            return True
         array, slash, below = name.partition("/")
         if slash:
             return _is_array(array) and _is_of_array(below.removesuffix(TEMPORARY), None)

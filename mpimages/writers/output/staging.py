@@ -63,6 +63,8 @@ KINDS = {
     "png": False,
     "tif": False,
     "bin": False,
+    "suite2p": False,
+    "mmap": False,
     "stats": False,
     "hdf5": True,
     "nwb": True,
