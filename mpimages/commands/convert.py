@@ -58,16 +58,17 @@ def command(
 ) -> None:
     """Write a recording, or series, in another format.
 
-    The name of OUT says which: .h5 or .hdf5, .nwb, .tif or .tiff (one file). Without such an
-    ending it is a directory with a binary series, or what --to says. Images stay images, and
-    series stay series, where the format has both and --layout does not say otherwise. OUT is
-    complete or absent; its bytes do not depend on the number of ranks.
+    The name of OUT says which: .zarr (of images OME-Zarr), .h5 or .hdf5, .nwb, .tif or .tiff (one
+    file). Another name becomes a directory: a binary series, or what --to says. Images stay
+    images, and series stay series, where the format has both and --layout does not say otherwise.
+    OUT is complete or absent; its bytes do not depend on the number of ranks.
 
     \b
     Examples:
-      mpiexec -n 4 mpimages convert recording/ images.h5
-      mpimages convert 'movies/*.tif' movie.tif --nplanes 1
+      mpiexec -n 4 mpimages convert recording/ recording.ome.zarr --levels 3
+      mpimages convert 'movies/*.tif' movie.h5 --nplanes 1 --compression gzip
       mpimages convert recording/ session.nwb --nwb-file facts.json --nwb identifier=fish-1
+      mpimages convert recording/ suite2p --to suite2p --fs 30
     """
     output = output_of(out, CONVERSIONS, saving, overwrite, to)
     began = time.monotonic()

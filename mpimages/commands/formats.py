@@ -33,6 +33,8 @@ class Format:
         Of names that say it, in lower case.
     kind : str
         What the writers call such an output.
+    dtype : str or None
+        Of all values in it; None: that of what is written.
     usual : str or None
         The layout by default; None: that of what is written, if it can be.
     of_series : bool
@@ -48,6 +50,7 @@ class Format:
     takes: frozenset[str]
     endings: tuple[str, ...] = ()
     kind: str = ""
+    dtype: str | None = None
     usual: str | None = None
     of_series: bool = False
     is_file: bool = False
@@ -115,6 +118,7 @@ SUITE2P = Format(
     {IMAGES: {}},
     frozenset({"fs", "tau", "resume"}),
     kind="suite2p",
+    dtype="int16",
 )
 MMAP = Format(
     "mmap",
@@ -123,6 +127,7 @@ MMAP = Format(
     {SERIES_LAYOUT: {"order": "C"}, IMAGES: {"order": "F"}},
     frozenset({"layout", "resume"}),
     kind="mmap",
+    dtype="float32",
     usual=SERIES_LAYOUT,
 )
 BINARY = Format(
@@ -135,8 +140,8 @@ BINARY = Format(
     of_series=True,
 )
 # What to-series and process write, and what convert does. The last is that of all other names.
-SERIES = (HDF5, BINARY)
-CONVERSIONS = (HDF5, NWB, TIF, BINARY)
+SERIES = (HDF5, ZARR, BINARY)
+CONVERSIONS = (ZARR, HDF5, NWB, TIF, SUITE2P, MMAP, BINARY)
 
 
 def is_hdf5(out: str) -> bool:

@@ -249,8 +249,6 @@ def _arguments(chosen: Format, given: JsonObject) -> JsonObject:
         if given["compression"] == "none":
             given["compression"] = None
     if chosen is ZARR:
-        if given.get("chunks") == "auto":
-            del given["chunks"]
         if given.get("shards") == "none":
             given["shards"] = False
         if "version" in given:
@@ -278,7 +276,8 @@ def _chosen(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
 
 def _unless(formats: tuple[Format, ...]) -> str:
     endings = [one.endings[0] for one in formats if one.endings]
-    return f", unless it ends in {' or '.join(endings)}"
+    listed = " or ".join([", ".join(endings[:-1])] * (len(endings) > 1) + endings[-1:])
+    return f", unless it ends in {listed}"
 
 
 def check_compression(wanted: object, chosen: Format | None = None) -> None:
@@ -306,7 +305,7 @@ def found_of(collection: Images | Series, output: Output, seconds: float) -> Jso
     import numpy as np
 
     dims, count = dims_of(collection), _times(collection)
-    pixels, dtype = math.prod(dims), np.dtype(collection.dtype)
+    pixels, dtype = math.prod(dims), np.dtype(output.format.dtype or collection.dtype)
     return {
         "out": output.path,
         "format": "binary series" if output.format is BINARY else output.format.name,

@@ -44,9 +44,9 @@ def command(
 ) -> None:
     """Write the time series of every pixel of a recording.
 
-    To one HDF5 file where OUT ends in .h5 or .hdf5, else to a directory with a binary series.
-    OUT is complete or absent; its bytes do not depend on the number of ranks. Other formats, and
-    images: `mpimages convert`.
+    To one HDF5 file where OUT ends in .h5 or .hdf5, to Zarr where it ends in .zarr, else to a
+    directory with a binary series. OUT is complete or absent; its bytes do not depend on the
+    number of ranks. For images, and for other formats: `mpimages convert`.
 
     \b
     Examples:

@@ -103,7 +103,9 @@ def _inspect(path: str, options: JsonObject) -> SeriesHeader:
     from ..readers.series.base import inspect_series
     from ..readers.series.header import SeriesOptions
 
-    return inspect_series(path, SeriesOptions(dataset=options.get("dataset", "series")))
+    kind = "hdf5" if os.path.isfile(path) else None  # whatever its name is
+    dataset = options.get("dataset", "series")
+    return inspect_series(path, SeriesOptions(inputFormat=kind, dataset=dataset))
 
 
 def check_values(

@@ -23,7 +23,7 @@ SHAPE = (9, 7, 5)
 @pytest.fixture
 def movie(comm, shared_path):
     """A directory of 2-D images, `movie`."""
-    images = recording(SHAPE[0], SHAPE[1:], "uint16")
+    images = recording(SHAPE[0], SHAPE[1:], "uint16") % 4096  # as of a camera; int16 holds it
     if comm.rank == 0:
         write_movie(shared_path / "movie", images)
     comm.Barrier()
@@ -37,6 +37,29 @@ def read_hdf5(path: str) -> np.ndarray:
         values = file["series"][()]
         layout = file["series"].attrs["layout"]
     return values if layout == "images" else np.moveaxis(values, -1, 0)
+
+
+def read_zarr(path: str) -> np.ndarray:
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    if "series" in group:
+        return np.moveaxis(group["series"][...], -1, 0)
+    assert "ome" in group.attrs or "multiscales" in group.attrs
+    return group["0"][...]
+
+
+def read_suite2p(path: str) -> np.ndarray:
+    ops = np.load(Path(path, "plane0/ops.npy"), allow_pickle=True).item()
+    assert ops["fs"] == 4
+    return np.fromfile(Path(path, "plane0/data.bin"), np.int16).reshape(-1, ops["Ly"], ops["Lx"])
+
+
+def read_mmap(path: str) -> np.ndarray:
+    (file,) = Path(path).glob("images_d1_7_d2_5_d3_1_order_*_frames_9.mmap")
+    order = file.name.split("_")[8]
+    pixels = np.fromfile(file, np.float32).reshape((35, 9), order=order)
+    return pixels.reshape((7, 5, 9), order="F").transpose(2, 0, 1)
 
 
 def read_nwb(path: str) -> np.ndarray:
@@ -67,6 +90,16 @@ FACTS = [
 ]  # fmt: skip
 NWB = [word for fact in FACTS for word in ("--nwb", fact)]
 OUTPUTS: dict[str, list[Case]] = {
+    "zarr": [
+        ("o.ome.zarr", ["--levels", "1"], True, read_zarr),
+        ("o.zarr", ["--layout", "series", "--compression", "none"], True, read_zarr),
+        ("p.zarr", ["--layout", "images", "--zarr-version", "2"], True, read_zarr),
+    ],
+    "suite2p": [("o", ["--to", "suite2p", "--fs", "4"], True, read_suite2p)],
+    "mmap": [
+        ("o", ["--to", "mmap"], True, read_mmap),
+        ("o", ["--to", "mmap", "--layout", "images"], True, read_mmap),
+    ],
     "hdf5": [("o.h5", [], True, read_hdf5), ("O.HDF5", ["--chunks", "auto"], True, read_hdf5)],
     "nwb": [("o.nwb", NWB, True, read_nwb)],
     "tif": [("o.tif", [], False, read_tif), ("O.TIFF", [], False, read_tif)],
@@ -87,17 +120,20 @@ def test_to_every_format(command, comm, movie, source):
         path, stored = "series.h5", "series"
     for name, out, more, resumes, read in CASES:
         found = json.loads(command("convert", path, out, *more, "--json"))
-        layouts = [*next(one.layouts for one in CONVERSIONS if one.name == name)]
-        assert found["layout"] == (stored if stored in layouts else layouts[0])
-        assert (found["values"], found["dims"], found["dtype"]) == (9, [7, 5], "uint16")
+        form = next(one for one in CONVERSIONS if one.name == name)
+        usual = form.usual or (stored if stored in form.layouts else next(iter(form.layouts)))
+        layout = more[more.index("--layout") + 1] if "--layout" in more else usual
+        dtype = form.dtype or "uint16"
+        assert (found["layout"], found["dtype"]) == (layout, dtype)
+        assert (found["values"], found["dims"]) == (9, [7, 5])
         assert (read(out) == movie).all()
         assert "sound" in command("verify", out)
         assert "--overwrite" in command("convert", path, out, *more, code=1)
         if resumes:
             command("convert", path, out, *more, "--resume")
         told = command("convert", path, out, *more, "--overwrite", "--memory", "20MB")
-        what = "9 images of 7 x 5" if found["layout"] == "images" else "35 series of 9 values"
-        assert told.startswith(f"{out}: {what}, uint16, 630 bytes in ")
+        what = "9 images of 7 x 5" if layout == "images" else "35 series of 9 values"
+        assert told.startswith(f"{out}: {what}, {dtype}, {found['bytes']:,} bytes in ")
         comm.Barrier()
         if comm.rank == 0:
             shutil.rmtree(out) if os.path.isdir(out) else os.remove(out)
@@ -173,8 +209,14 @@ def test_an_out_among_the_inputs(command, movie):
         (["o.h5", "--file-size", "1MB"], "--file-size is of a binary series, but OUT is HDF5"),
         (["o.tif", "--resume"], "but OUT is one TIFF"),
         (["o", "--layout", "images"], "but OUT is a binary series"),
-        (["o.png"], "a directory with a binary series, unless it ends in .h5"),
+        (["o.png"], "binary series, unless it ends in .zarr, .h5, .nwb or .tif"),
         (["o.h5", "--compression", "zip"], "zip"),
+        (["o.zarr", "--compression", "lzf"], "lzf"),
+        (["o.h5", "--levels", "2"], "--levels is of Zarr, but OUT is HDF5"),
+        (["o.h5", "--zarr-version", "2"], "--zarr-version is of Zarr"),
+        (["o.zarr", "--nwb", "identifier=1"], "--nwb is of NWB, but OUT is Zarr"),
+        (["o.zarr", "--fs", "1"], "--fs is of suite2p's folder"),
+        (["o.mmap", "--to", "mmap"], "with CaImAn's memory map: give it a name without .mmap"),
         (["o.h5", "--resume", "--overwrite"], "give one"),
     ],
 )
