@@ -19,9 +19,11 @@ from mpimages.images import Images
 
 # What NWB demands and a recording does not tell.
 FACTS = {
-    "session_description": "noise",
     "identifier": "benchmark",
-    "session_start_time": "2026-01-01T00:00:00+00:00",
+    "sessionDescription": "noise",
+    "sessionStartTime": "2026-03-01T00:00:00+00:00",
+    "series": "ImageSeries",
+    "frameInterval": 1 / 30,
 }
 
 
@@ -34,7 +36,7 @@ def plain_jobs(bench: Bench, count: int) -> None:
             "binary": lambda: images.saveAsBinarySeries(out),
             "hdf5": lambda: images.saveAsHDF5(out, layout="images"),
             "zarr": lambda: images.saveAsZarr(out, compression=None),
-            "nwb": lambda: images.saveAsNWB(out, FACTS, rate=30.0),
+            "nwb": lambda: images.saveAsNWB(out, **FACTS),
         }
     )
     for name, words, beside in (("zarr", "Zarr, plain", "binary"), ("nwb", "NWB, plain", "hdf5")):
