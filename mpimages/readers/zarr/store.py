@@ -107,13 +107,18 @@ def find_array(root: str, dataset: str | None, axes: str | None = None) -> Found
             if one.path == rest:
                 level, attributes = one, around.attributes
         place = _place(root, f"{here}/{part}".strip("/"))
-        inner = node_at(place) if is_zarr(place) else None
+        inner = node_at(place) if is_zarr(place) else _implied(place, node)
         if isinstance(inner, ZarrArray) and rest == part:
             return Found(root, name, inner, level, attributes)
         if not isinstance(inner, ZarrGroup):
             raise ValueError(f"{root}: has no array {name!r}; it has {_listed(root)}")
         around = inner
     return _choose(root, name, around, axes, node.attributes)
+
+
+def _implied(place: str, root: ZarrGroup) -> ZarrGroup | None:
+    """The group that a directory is in which only others describe themselves."""
+    return ZarrGroup(root.version, {}) if os.path.isdir(place) else None
 
 
 def check_name(root: str, name: str) -> str:
@@ -233,11 +238,9 @@ def _walk(root: str, name: str) -> tuple[dict[str, ZarrArray | ZarrGroup], list[
         for inner in sorted(names, key=natural_key):
             path = _join(current, inner)
             place = os.path.join(root, path)
-            if not is_zarr(place):
-                continue
             seen += 1
             try:
-                node = node_at(place)
+                node = node_at(place) if is_zarr(place) else ZarrGroup(0, {})
             except FormatError as error:
                 problems.append(error)
                 continue
