@@ -205,9 +205,9 @@ def _inputs(
     name: str, paths: PathTable, asked: JsonObject, bounds: tuple[int | None, int | None]
 ) -> JsonObject:
     """What written files say of their origin: no directory, and few of very many names."""
-    names = [os.path.basename(paths[i]) for i in range(min(len(paths), NAMES_KEPT))]
+    names = [readers.called(paths[i]) for i in range(min(len(paths), NAMES_KEPT))]
     if len(paths) > NAMES_KEPT:
-        names[-1] = os.path.basename(paths[len(paths) - 1])
+        names[-1] = readers.called(paths[len(paths) - 1])
     options = {"inputFormat": name, "startIdx": bounds[0], "stopIdx": bounds[1], **asked}
     if options["dtype"] is not None:
         options["dtype"] = str(np.dtype(options["dtype"]))

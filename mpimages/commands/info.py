@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -181,17 +180,21 @@ def _list(path: str, reading: JsonObject) -> JsonObject:
         name, paths = readers.find_input(path, *(reading[name] for name in names))
     except (OSError, ValueError):
         return {}
-    return {"what": "images", "format": name, **_files(paths)}
+    return {"what": "images", "format": name, **_files(paths, name)}
 
 
 def _series(context: ThunderContext, path: str, reading: JsonObject) -> JsonObject:
+    from ..engine.sources import SeriesSource
+
     series: Series = load_series(context, path, reading)
+    source = series.records.chain.source
+    kind = source.header.kind if isinstance(source, SeriesSource) else ""
     action, selection = series.records.begin("info")
     known = action.require_settled(selection)
     length = known.dims[0]
     return {
         "what": "series",
-        "format": "binary series" if os.path.isdir(path) else "hdf5",
+        "format": {"binary": "binary series", "keyed": "binary series"}.get(kind, kind),
         "series": known.count,
         "values": length,
         "dims": list(series.dims.count if series.dims else ()),
@@ -212,7 +215,7 @@ def _images(images: Images) -> JsonObject:
     check_counts(action, selection)
     numbers = sorted(set(source.files_of(selection.positions).tolist()))
     paths = [source.paths[i] for i in numbers]
-    files = from_rank(action.comm, 0, action.name, _files, paths)
+    files = from_rank(action.comm, 0, action.name, _files, paths, source.reader.name)
     unwritten = never_written(action, selection) if len(paths) <= FILES_ASKED else None
     said, metadata = source.header.found, _plain(images.metadata)
     interval = metadata.get("frameInterval")
@@ -248,19 +251,20 @@ def _pixel_size(metadata: JsonObject) -> str:
     return f"{_plain_text(list(size))} {metadata.get('unit') or ''}".strip() if size else ""
 
 
-def _files(paths: Sequence[str]) -> JsonObject:
+def _files(paths: Sequence[str], format_name: str) -> JsonObject:
     """What the names and the sizes of files say. Local."""
+    from ..readers import called, get, whole_path
     from ..readers.names import find_gaps
 
-    sizes = [os.stat(path).st_size for path in paths]
-    names = [os.path.basename(path) for path in paths]
+    sizes = [get(format_name).stored_bytes(path) for path in paths]
+    names = [called(path) for path in paths]
     return {
         "files": len(paths),
         "bytes_in_files": sum(sizes),
         "first": names[0],
         "last": names[-1],
         "names": names if len(names) < 5 else [*names[:2], "...", *names[-2:]],
-        "numbering": find_gaps(paths),
+        "numbering": find_gaps([whole_path(path) for path in paths]),
         "short_files": _short(names, sizes),
     }
 

@@ -133,7 +133,7 @@ _READING = (
     click.option(
         "--format",
         "inputFormat",
-        type=_Format(["tif", "png", "stack", "hdf5", "npy", "mmap", "nd2", "czi", "lif"]),
+        type=_Format(["tif", "png", "stack", "hdf5", "zarr", "npy", "mmap", "nd2", "czi", "lif"]),
         help="Of the files; default: told by their names.",
     ),
     click.option(

@@ -28,9 +28,13 @@ def _looks_like_series(path: str) -> bool:
     from ..formats.output_names import CONF, HDF5_MARK, SERIES_FILE
     from ..readers.hdf5.links import LinkedFiles
     from ..readers.hdf5.opening import open_hdf5
+    from ..readers.listing import zarr_document
     from ..readers.registry import FORMATS
+    from ..readers.series.zarr import holds_series
 
     if os.path.isdir(path):
+        if zarr_document(path) is not None:
+            return holds_series(path)
         names = os.listdir(path)
         return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
     if not os.path.isfile(path) or not path.lower().endswith(FORMATS["hdf5"].extensions):

@@ -6,6 +6,7 @@ same bytes wherever it lies. So some of its values are compared with those of th
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,9 @@ from ..spmd.agreement import from_rank
 
 if TYPE_CHECKING:
     from ..readers.series.header import SeriesHeader
+    from ..writers.zarr.layout import ZarrForm
 
-__all__ = ["check_form", "check_shape", "check_values"]
+__all__ = ["check_arrays", "check_form", "check_shape", "check_values"]
 
 # The values that are compared of images: so many pixels, of so many bytes over all times.
 PIXELS = 256
@@ -119,3 +121,25 @@ def check_form(
             raise FileExistsError(
                 f"{path} is complete, but has the {what} {one} and not {wanted}; {OTHERWISE}"
             )
+
+
+def check_arrays(path: str, form: ZarrForm) -> None:
+    """Raise FileExistsError unless a complete Zarr is stored in this form. Local: rank 0."""
+    from ..formats.zarr.array import ZarrArray, is_zarr, read_node
+
+    for placed in form.arrays:
+        inside, wanted = os.path.join(path, placed.name), placed.array
+        found = read_node(inside) if is_zarr(inside) else None
+        if not isinstance(found, ZarrArray):
+            raise FileExistsError(
+                f"{path} is complete, but has no array {placed.name}; {OTHERWISE}"
+            )
+        for what in ("version", "shape", "dtype", "chunk", "shard", "codecs"):
+            one, other = getattr(found, what), getattr(wanted, what)
+            if one != other:
+                raise FileExistsError(
+                    f"{inside} is complete, but has the {what} {one} and not {other}; {OTHERWISE}"
+                )
+    further = os.path.join(path, str(len(form.arrays)))
+    if form.layout == "images" and os.path.lexists(further):
+        raise FileExistsError(f"{path} is complete, but has more levels; {OTHERWISE}")

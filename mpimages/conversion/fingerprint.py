@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from types import CodeType
 
 import numpy as np
@@ -23,6 +24,8 @@ from ..engine.sources import FileSource, MemorySource, PathTable, SeriesSource
 from ..exchange.to_blocks import BlockSource
 from ..exchange.to_images import FrameSource
 from ..exchange.to_series import ExchangeSource
+from ..readers.listing import called
+from ..readers.series.base import beside_series
 from ..spmd.collectives import allreduce
 from ..writers.output.piece_sums import PieceSums
 
@@ -69,11 +72,18 @@ class Fingerprint:
             return
         paths = _paths(source)
         for number in range(*Partition.balanced(len(paths), comm.size).bounds(comm.rank)):
-            status = os.stat(paths[number])
-            one = _digest(
-                number, os.path.basename(paths[number]), status.st_size, status.st_mtime_ns
-            )
-            self._files += np.uint64(int(one, 16))
+            self._look_at(number, called(paths[number]), os.stat(paths[number]))
+        for number, parts in _beside(source, len(paths), comm):
+            # Of many files each rank has some, of few it has some of what each stands for.
+            shared = len(paths) < comm.size
+            part = Partition.balanced(len(parts), comm.size) if shared else None
+            for place in range(*(part.bounds(comm.rank) if part else (0, len(parts)))):
+                with suppress(FileNotFoundError):  # some need not be there
+                    self._look_at(number, place, os.stat(parts[place]))
+
+    def _look_at(self, number: int, name: object, status: os.stat_result) -> None:
+        one = _digest(number, name, status.st_size, status.st_mtime_ns)
+        self._files += np.uint64(int(one, 16))
 
     def describe(self) -> JsonObject:
         """Return plain values that depend on the input, but not on the number of ranks.
@@ -118,6 +128,20 @@ def _paths(source: Source) -> PathTable | Sequence[str]:
     if isinstance(source, FileSource):
         return source.paths
     return source.header.files() if isinstance(source, SeriesSource) else ()
+
+
+def _beside(source: Source, count: int, comm: MPI.Intracomm) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield the files for which those of this rank stand, of each its number before. Local.
+
+    Where there are fewer files than ranks, they are those of all.
+    """
+    own = Partition.balanced(count, comm.size).bounds(comm.rank)
+    for number in range(*(own if count >= comm.size else (0, count))):
+        if isinstance(source, FileSource):
+            path = source.paths[number]
+            yield number, source.reader.beside(path, source.options, source.header)
+        elif isinstance(source, SeriesSource):
+            yield number, beside_series(source.header) if number == 0 else ()
 
 
 def _sum_values(source: MemorySource, rank: int) -> PieceSums:

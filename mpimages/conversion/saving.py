@@ -1,4 +1,4 @@
-"""A collection to one output that can be resumed: a binary series, or HDF5."""
+"""A collection to one output that can be resumed: a binary series, HDF5 or Zarr."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..engine.sources import runs
 from ..exchange.to_series import ExchangeSource
+from ..spmd.memory_limit import check_fits
 from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain
 from .chunk_alignment import Slabs
-from .complete import check_form, check_shape, check_values
+from .complete import check_arrays, check_form, check_shape, check_values
 from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
@@ -35,14 +36,20 @@ from .rounds import convert, plan_conversion
 if TYPE_CHECKING:
     from ..writers.binaryseries import BinarySeriesWriter
     from ..writers.hdf5.base import DatasetWriter
+    from ..writers.output.array import ArrayWriter
+    from ..writers.zarr.layout import ZarrForm
+    from ..writers.zarr.writer import ZarrWriter
 
 __all__ = [
     "Content",
     "Target",
+    "ZarrOptions",
     "plan_series",
     "save_binary_series",
     "save_frames",
     "save_series_hdf5",
+    "save_zarr_images",
+    "save_zarr_series",
 ]
 
 Path = str | os.PathLike[str]
@@ -165,11 +172,13 @@ def save_frames(
         (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
     )
 
-    def write(saving: _Saving, writer: DatasetWriter, progress: Progress) -> None:
-        _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
-
     saving = _hdf5(action, known, content, target, dataset, "images", "frames", chunks, compression)
-    _save(*saving, write)
+    _save(*saving, _write_images)
+
+
+def _write_images(saving: _Saving, writer: ArrayWriter, progress: Progress) -> None:
+    """Write whole images that are not on the disk yet. Collective."""
+    _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
 
 
 def _hdf5(
@@ -232,6 +241,108 @@ def _hdf5(
     saving = _Saving(
         action, records, "hdf5", options, target, content.index, check, stripes, choose
     )
+    return saving, make
+
+
+@dataclass(frozen=True)
+class ZarrOptions:
+    """The form of a Zarr, as it is asked for. See `Images.saveAsZarr`."""
+
+    layout: str
+    chunks: object
+    shards: object
+    compression: object
+    levels: object
+    version: object
+
+    def form(self, content: Content, dtype: np.dtype) -> ZarrForm:
+        """Return the form of what is written. Local."""
+        from ..writers.zarr.layout import ZarrForm
+
+        return ZarrForm.of(
+            content.shape,
+            dtype,
+            self.layout,
+            self.chunks,
+            self.shards,
+            self.compression,
+            self.levels,
+            self.version,
+        )
+
+    def plain(self) -> JsonObject:
+        """Return them as values that can be compared."""
+        return {name: quote(value, WHOLE) for name, value in vars(self).items()}
+
+
+def save_zarr_series(
+    action: Action, series: Settled, content: Content, target: Target, options: ZarrOptions
+) -> None:
+    """See `Series.saveAsZarr`. Collective."""
+    _save(*_zarr(action, series, content, target, options))
+
+
+def save_zarr_images(
+    action: Action,
+    images: Selection,
+    metadata: JsonObject,
+    inputs: JsonObject,
+    target: Target,
+    options: ZarrOptions,
+) -> None:
+    """See `Images.saveAsZarr`. Collective."""
+    known = action.known(images)
+    content = Content(
+        (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
+    )
+    _save(*_zarr(action, known, content, target, options), _write_images)
+
+
+def _zarr(
+    action: Action, records: Settled, content: Content, target: Target, options: ZarrOptions
+) -> tuple[_Saving, Make[ZarrWriter]]:
+    """Return the saving to Zarr and the factory of its writer."""
+    from ..writers.zarr.writer import CompressedZarrWriter, PlainZarrWriter
+
+    with action.together((options.plain(), content.shape, str(records.dtype))):
+        form = options.form(content, records.dtype)
+        chunk = form.arrays[0].array.codecs.nbytes
+        held = form.slab_bytes
+        if form.compressed and options.layout == "images" and held > records.record_bytes:
+            # A slab is put together of parts of batches.
+            check_fits(
+                3 * held,
+                action.memory,
+                f"{action.name}: images that share chunks are held, of which each",
+                "give more with memory=, or fewer images in a chunk with chunks=",
+            )
+    threads = action.session.workspace.threads
+    ahead = max(1, min(2 * threads + 1, action.memory // (8 * chunk)))
+    kind = CompressedZarrWriter if form.compressed else PlainZarrWriter
+
+    def make(stage: Stage, way: str, besides: Callable[[], None]) -> ZarrWriter:
+        return kind(
+            action.comm,
+            stage.output,
+            form,
+            content.shape,
+            records.dtype,
+            content.index,
+            content.metadata,
+            content.inputs,
+            resume=stage.resumed,
+            threads=threads,
+            ahead=ahead,
+            besides=besides,
+        )
+
+    def check(path: str) -> bool:
+        check_arrays(path, form)
+        return True
+
+    described = {**options.plain(), **content.options(records.dtype)}
+    stripes = _Stripes(stripe_bytes(), 0)
+    saving = _Saving(action, records, "zarr", described, target, content.index, check, stripes)
     return saving, make
 
 

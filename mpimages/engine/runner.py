@@ -530,10 +530,13 @@ class Action:
             made = (
                 selection.record_bytes if selection.steps and isinstance(selection, Settled) else 0
             )
+            decoded = source.decoded_bytes() if isinstance(source, LocalSource) else 0
+            beside = f", beside the {decoded} bytes of a chunk, which is decoded whole"
             memory_limit.check_fits(
-                source.record_bytes() + made,
+                source.record_bytes() + made + decoded,
                 self.memory,
-                f"{self.name}: one record of shape {source.dims} and dtype {source.dtype}",
+                f"{self.name}: one record of shape {source.dims} and dtype {source.dtype}"
+                f"{beside if decoded else ''}",
                 source.advice(),
             )
 

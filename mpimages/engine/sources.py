@@ -129,6 +129,10 @@ class LocalSource:
         """Return the bytes that one record takes, and those that reading it takes."""
         return math.prod(self.dims) * self.dtype.itemsize
 
+    def decoded_bytes(self) -> int:
+        """Return the bytes of what must be decoded whole to read a record, beside that."""
+        return 0
+
     def advice(self) -> str:
         """Return the advice for a record that does not fit."""
         return "give the context more with memory="
@@ -315,6 +319,9 @@ class FileSource(LocalSource):
             return 2 * record + int(self.reader.scratch_bytes(self.header))
         return record + min(record, int(self.reader.scratch_bytes(self.header)))
 
+    def decoded_bytes(self) -> int:
+        return self.header.decoded
+
     def advice(self) -> str:
         more = super().advice()
         planes = len(self.header.dims) == 3 and not isinstance(self.options.nplanes, int)
@@ -342,7 +349,7 @@ class FileSource(LocalSource):
     def stored_bytes(self, first: int = 0, last: int | None = None) -> int:
         """Return the bytes on disk of the files from number `first` to `last`. Local."""
         stop = len(self.paths) if last is None else last + 1
-        return sum(os.stat(self.paths[i]).st_size for i in range(first, stop))
+        return sum(self.reader.stored_bytes(self.paths[i]) for i in range(first, stop))
 
     def pages_of(self, positions: Positions) -> np.ndarray:
         """Return the numbers of the pages of the records at `positions`, one after the other."""
@@ -446,6 +453,9 @@ class SeriesSource(LocalSource):
     def inputs(self) -> Sequence[str]:
         """The file or directory that is read."""
         return (self.header.path,)
+
+    def decoded_bytes(self) -> int:
+        return self.header.decoded
 
     def fill(self, positions: Positions, out: np.ndarray) -> None:
         from ..readers.series.base import open_series

@@ -1,4 +1,5 @@
-"""Counts of the parts of files that were never written; they are read as zeros."""
+"""Counts of the parts of files that were never written; they are read as zeros, or as a value that
+the file says."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from .sources import FileSource
 
 __all__ = ["never_written"]
 
-PARTS = ("pages", "strips", "tiles")
+PARTS = ("pages", "strips", "tiles", "chunks")
 
 
 def never_written(action: Action, images: Selection) -> dict[str, int]:
@@ -22,8 +23,8 @@ def never_written(action: Action, images: Selection) -> dict[str, int]:
     Returns
     -------
     dict
-        The number of ``pages``, and of ``strips`` and ``tiles`` of other pages. Empty if all was
-        written, or if no file is read.
+        The number of ``pages``, and of ``strips`` and ``tiles`` of other pages, and of ``chunks``.
+        Empty if all was written, or if no file is read.
 
     Notes
     -----

@@ -88,8 +88,9 @@ JOB_FORMAT, JOB_VERSION = "mpimages-job", 4
 JOURNAL_FILE = re.compile(r"journal-([0-9]{2,})-[0-9]{5,}")
 # Images on their way through the disk, decoded, frame after frame.
 FRAMES = "frames"
-# A rank's compressed chunks until the HDF5 file is whole; generation and rank.
-CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})")
+# A rank's compressed chunks until the output is whole: generation, rank, and for Zarr the number of
+# the file that they go into.
+CHUNK_FILE = re.compile(r"chunks-([0-9]{2,})-([0-9]{5,})(?:-([0-9]{6,}))?")
 
 # -- how files of others begin, too ----------------------------------------------------------
 
@@ -108,9 +109,9 @@ def journal_file(attempt: int, node: int) -> str:
     return f"journal-{attempt:02d}-{node:05d}"
 
 
-def chunk_file(generation: int, rank: int) -> str:
+def chunk_file(generation: int, rank: int, part: int | None = None) -> str:
     """The name of the file of a rank's compressed chunks."""
-    return f"chunks-{generation:02d}-{rank:05d}"
+    return f"chunks-{generation:02d}-{rank:05d}" + ("" if part is None else f"-{part:06d}")
 
 
 def is_job_file(name: str) -> bool:

@@ -17,7 +17,7 @@ __all__ = ["ImageSaving"]
 
 @public
 class ImageSaving(ImageConversion):
-    """Images written to files, by all ranks: as series, pictures, TIFF, HDF5 or flat binary."""
+    """Images written to files, by all ranks: series, pictures, TIFF, HDF5, Zarr or flat binary."""
 
     @action
     def plan(
@@ -103,6 +103,89 @@ class ImageSaving(ImageConversion):
         save_frames(
             begun, images, self.metadata, self.records.inputs, target, dataset, chunks, compression
         )
+
+    @action
+    @stoppable
+    def saveAsZarr(
+        self,
+        path: str | os.PathLike[str],
+        layout: str = "images",
+        chunks: object = None,
+        shards: int | str | bool | None = None,
+        compression: object = "zstd",
+        levels: int = 0,
+        version: int = 3,
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
+    ) -> None:
+        """Write a directory of Zarr, from all ranks: OME-Zarr of images. Collective; an action.
+
+        Images become an OME-Zarr 0.5, or 0.4 with ``version=2``, which napari, Fiji, xarray and
+        dask open: a group of the array ``0`` with the axes (t, y, x), of volumes (t, z, y, x),
+        and of smaller ones beside it where there are `levels`. Sizes of pixels and the time
+        between images are stored where they are known. The files and their bytes follow from the
+        images and the arguments alone, never from the ranks.
+
+        Parameters
+        ----------
+        path : path
+            A new directory, such as ``recording.ome.zarr``; its parent must exist.
+        layout : {'images', 'series'}
+            ``'series'`` is ``toSeries().saveAsZarr(...)``, one array ``series`` of dims + (T,).
+        chunks : tuple of int, or None or 'auto'
+            Shape of a chunk in the array's axes, which is read and compressed as a whole. By
+            default whole planes: several where they are small (1 MiB), parts of those larger than
+            16 MiB.
+        shards : int, str, False or None
+            Bytes of values, such as ``'500MB'``, that one file holds at most, in chunks that
+            readers take one by one; at least one chunk. None: 1 GB. False: a file for each
+            chunk, as with ``version=2``, which has no shards.
+        compression : str, tuple or None
+            ``'zstd'``, ``'blosc'`` (Zstandard after a shuffle of bits) or ``'gzip'``, or with a
+            level: ``('zstd', 3)``. None: the values as they are.
+        levels : int
+            How many further arrays there are, for viewers: each pixel of ``k`` is the mean of
+            2^k x 2^k pixels of the rows and columns of ``0``, in the same dtype, of integers
+            exact and rounded to the nearest, ties to even.
+        version : {3, 2}
+            Of Zarr.
+        overwrite, resume, memory
+            As in `Series.saveAsBinarySeries`.
+
+        Raises
+        ------
+        FileExistsError
+            As `Series.saveAsBinarySeries`.
+        ValueError
+            Where the images are neither 2-D nor 3-D, or an argument does not fit them, or there
+            would be more than 100,000 files.
+        MemoryError
+            Where the images that share a chunk do not fit into the budget.
+        """
+        from ..conversion.saving import Target, ZarrOptions, save_zarr_images
+        from ..writers.zarr.layout import check_form
+
+        target = Target.checked(path, overwrite, resume, memory)
+        check_form(layout, shards, levels, version)
+        form = (chunks, shards, compression, levels, version)
+        if layout == "series":
+            self.toSeries().saveAsZarr(
+                path,
+                layout,
+                chunks,
+                shards,
+                compression,
+                levels,
+                version,
+                overwrite,
+                resume,
+                memory,
+            )
+            return
+        options = ZarrOptions(layout, *form)
+        begun, images = self.records.begin("saveAsZarr", 1, target.memory)
+        save_zarr_images(begun, images, self.metadata, self.records.inputs, target, options)
 
     @action
     @stoppable

@@ -18,7 +18,7 @@ __all__ = ["SeriesSaving"]
 
 @public
 class SeriesSaving(SeriesMethods):
-    """Series written to files, by all ranks: flat binary or HDF5."""
+    """Series written to files, by all ranks: flat binary, HDF5 or Zarr."""
 
     @action
     @stoppable
@@ -116,6 +116,75 @@ class SeriesSaving(SeriesMethods):
         save_series_hdf5(
             begun, known, self._content(known), target, dataset, layout, chunks, compression
         )
+
+    @action
+    @stoppable
+    def saveAsZarr(
+        self,
+        path: str | os.PathLike[str],
+        layout: str = "series",
+        chunks: object = None,
+        shards: int | str | bool | None = None,
+        compression: object = "zstd",
+        levels: int = 0,
+        version: int = 3,
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
+    ) -> None:
+        """Write a directory of Zarr, from all ranks. Collective; an action.
+
+        It has one array, ``series``, of the shape dims + (T,) and with named axes, so that xarray
+        and dask open it. `ThunderContext.loadSeries` takes it.
+
+        Parameters
+        ----------
+        path : path
+            A new directory; its parent must exist.
+        layout : {'series', 'images'}
+            ``'images'`` is ``toImages().saveAsZarr(...)``.
+        chunks : tuple of int, or None or 'auto'
+            Shape of a chunk in the array's axes, (row, column[, page], time). By default all
+            times of neighbouring pixels, about 1 MiB.
+        levels : int
+            0, but for images.
+        shards, compression, version
+            As in `Images.saveAsZarr`.
+        overwrite, resume, memory
+            As in `saveAsBinarySeries`.
+
+        Raises
+        ------
+        FileExistsError, MemoryError
+            As `saveAsBinarySeries`.
+        ValueError
+            Where a filter has left out pixels, an argument does not fit the series, or there
+            would be more than 100,000 files.
+        """
+        from ..conversion.saving import Target, ZarrOptions, save_zarr_series
+        from ..writers.zarr.layout import check_form
+
+        target = Target.checked(path, overwrite, resume, memory)
+        check_form(layout, shards, levels, version)
+        form = (chunks, shards, compression, levels, version)
+        if layout == "images":
+            self.toImages().saveAsZarr(
+                path,
+                layout,
+                chunks,
+                shards,
+                compression,
+                levels,
+                version,
+                overwrite,
+                resume,
+                memory,
+            )
+            return
+        options = ZarrOptions(layout, *form)
+        begun, series = self._whole("saveAsZarr", target.memory)
+        known = begun.known(series)
+        save_zarr_series(begun, known, self._content(known), target, options)
 
     def _content(self, series: Settled) -> Content:
         """What is written of a Series beside its values. Local."""

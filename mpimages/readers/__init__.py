@@ -17,7 +17,16 @@ from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
 from .flat.beside import described_files
 from .incomplete_files import Rest, count_images, inspect_first
-from .listing import BELOW, files_with, list_files, natural_key, path_list, refuse_without_effect
+from .listing import (
+    BELOW,
+    called,
+    files_with,
+    list_files,
+    natural_key,
+    path_list,
+    refuse_without_effect,
+    whole_path,
+)
 from .names import Named, list_pattern
 from .options import Options
 from .places import Places
@@ -33,6 +42,7 @@ __all__ = [
     "Reader",
     "Rest",
     "Scratch",
+    "called",
     "count_images",
     "detect",
     "find_input",
@@ -45,6 +55,7 @@ __all__ = [
     "natural_key",
     "path_list",
     "used_files",
+    "whole_path",
 ]
 
 # Never an input, wherever they lie.
@@ -66,7 +77,7 @@ def detect(paths: Sequence[str]) -> str | None:
                 present[name] = path
                 break
     if len(present) > 1:
-        kinds = ", ".join(f"{name} ({os.path.basename(p)})" for name, p in present.items())
+        kinds = ", ".join(f"{name} ({called(p)})" for name, p in present.items())
         raise ValueError(
             f"{os.path.dirname(paths[0]) or '.'}: more than one kind of input is present: "
             f"{kinds}; say which by inputFormat="
@@ -120,7 +131,8 @@ def find_input(
         endings = None if reader is None or flat else extensions(reader.name)
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
-    paths = list_files(data_path, endings, bool(recursive), ignored, recognises)
+    zarr = reader is None or reader.name == "zarr"
+    paths = list_files(data_path, endings, bool(recursive), ignored, recognises, zarr)
     refuse_without_effect(data_path, ext, recursive)
     if ext is None and endings is None:
         described = described_files(paths, conf_filename)

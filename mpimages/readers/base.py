@@ -72,6 +72,11 @@ class Header:
         return int(self.layout.get("grain", 1))
 
     @property
+    def decoded(self) -> int:
+        """The bytes that must be decoded at once, where they may be more than an image has."""
+        return int(self.layout.get("decoded", 0))
+
+    @property
     def image_bytes(self) -> int:
         """The bytes of one image as it is handed out."""
         return math.prod(self.dims) * self.dtype.itemsize
@@ -102,11 +107,18 @@ class Scratch:
 
     def __init__(self) -> None:
         self._memory = np.empty(0, dtype=np.uint8)
+        self._more: list[Scratch] = []
 
     @property
     def nbytes(self) -> int:
         """How much is held."""
-        return self._memory.nbytes
+        return self._memory.nbytes + sum(more.nbytes for more in self._more)
+
+    def two_more(self) -> list[Scratch]:
+        """Two others, always the same ones, for what is needed beside this one's content."""
+        if not self._more:
+            self._more = [Scratch(), Scratch()]
+        return self._more
 
     def take(self, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """An array with arbitrary content; the one taken before is overwritten."""
@@ -208,7 +220,9 @@ class Handle(Closing, ABC):
         return self._find_places(start, stop)
 
     def unwritten(self, start: int, stop: int) -> dict[str, int]:
-        """Count the parts of the images [start, stop) that were never written and are zeros.
+        """Count the parts of the images [start, stop) that were never written.
+
+        They are zeros, or whatever the file says.
 
         The keys are the format's names of the parts. Parts with a count of 0 are omitted.
         """
@@ -354,6 +368,14 @@ class Reader(ABC):
         """How much of a Scratch reading takes at most, for the memory budget."""
         return 0
 
+    def stored_bytes(self, path: str) -> int:
+        """The bytes on the disk of a file of the recording."""
+        return os.stat(path).st_size
+
+    def beside(self, path: str, options: Options, header: Header) -> Sequence[str]:
+        """The further files that a file of the recording stands for, which need not be there."""
+        return ()
+
 
 def cut_planes(path: str, pages: int, options: Options, droppable: bool = False) -> tuple[int, int]:
     """(images, planes in each) for a file of `pages` pages.
@@ -381,14 +403,14 @@ def cut_planes(path: str, pages: int, options: Options, droppable: bool = False)
     return images, options.nplanes
 
 
-def check_claim(path: str, claimed: int, stored: int) -> None:
-    """Refuse an image that claims far more bytes than its file could have compressed.
+def check_claim(path: str, claimed: int, stored: int, what: str = "an image") -> None:
+    """Refuse `what` if it claims far more bytes than its file could have compressed.
 
     The bound is loose (the best codecs reach some 30000:1 on constant images), but keeps a
     damaged header of a few bytes from asking for all the memory there is.
     """
     if claimed > max(MINIMUM_CLAIM, stored * LARGEST_RATIO):
         raise FormatError(
-            f"{path}: claims an image of {claimed} bytes, but the file has {stored}; "
+            f"{path}: claims {what} of {claimed} bytes, but the file has {stored}; "
             f"it is damaged or truncated"
         )

@@ -12,7 +12,10 @@ from functools import lru_cache
 from ..core.text import quote
 from ..errors import not_found
 from ..formats.output_names import refuse_unfinished
+from ..formats.zarr.names import NODES
 
+# How directories of Zarr are called.
+ZARR = ".zarr"
 # Endings that stand before another, as in rec.ome.tif.
 DOUBLE = (".ome", ".tar")
 
@@ -100,11 +103,56 @@ def path_list(data_path: object) -> list[str]:
 
 
 def files_with(names: Iterable[str], extensions: Sequence[str] | None) -> list[str]:
-    """Those of `names` that end in one of `extensions`, in any letter case; None: all."""
+    """Those of `names` that end in one of `extensions`, in any letter case; None: all.
+
+    A document of Zarr ends as its directory does, too.
+    """
     if extensions is None:
         return list(names)
     endings = tuple(extensions)
-    return [name for name in names if name.lower().endswith(endings)]
+    return [
+        name
+        for name in names
+        if name.lower().endswith(endings)
+        or (is_zarr_document(name) and os.path.dirname(name).lower().endswith(endings))
+    ]
+
+
+def is_zarr_document(path: str) -> bool:
+    """Whether a file has the name of one that stands for a directory of Zarr."""
+    return os.path.basename(path) in NODES
+
+
+def zarr_document(directory: str) -> str | None:
+    """The file that stands for a directory of Zarr; None where the directory is none."""
+    for name in NODES:
+        path = os.path.join(directory, name)
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def whole_path(path: str) -> str:
+    """What a file of a recording stands for: a document of Zarr for its directory."""
+    return os.path.dirname(os.path.abspath(path)) if is_zarr_document(path) else path
+
+
+def called(path: str) -> str:
+    """The name by which people know a file of a recording."""
+    return os.path.basename(whole_path(path))
+
+
+def stored_in(directory: str) -> int:
+    """The bytes of all files below a directory; links to directories are not followed."""
+    total, pending = 0, [directory]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif entry.is_file():
+                    total += entry.stat().st_size
+    return total
 
 
 def list_files(
@@ -113,6 +161,7 @@ def list_files(
     recursive: bool = False,
     ignored: Sequence[str] = (),
     recognises: Callable[[str], bool] | None = None,
+    zarr: bool = False,
 ) -> list[str]:
     """The files that `data_path` stands for.
 
@@ -131,6 +180,8 @@ def list_files(
     recognises : callable, optional
         Which files are meant where none has one of the extensions: those for which it is true. A
         pattern with an ending of its own, such as ``*.nwb``, then means whatever fits it.
+    zarr : bool
+        Whether a directory of Zarr counts as a file: as the document that describes it.
 
     Returns
     -------
@@ -146,7 +197,7 @@ def list_files(
     """
     files: list[str] = []
     for path in path_list(data_path):
-        files += _one(path, extensions, recursive, frozenset(ignored), recognises)
+        files += _one(path, extensions, recursive, frozenset(ignored), recognises, zarr)
     refuse_unfinished({os.path.dirname(file) for file in files})
     return files
 
@@ -154,17 +205,22 @@ def list_files(
 def refuse_without_effect(data_path: object, ext: str | None, recursive: bool) -> None:
     """Raise ValueError where no path is one of which ext or recursive chooses files."""
     paths = path_list(data_path)
-    if recursive and not any(map(os.path.isdir, paths)):
+    if recursive and not any(map(_is_searched, paths)):
         raise ValueError(
             f"recursive=True searches below a directory, and {quote(paths[0])} is none; in a "
             "pattern ** stands for directories of any depth"
         )
-    if ext is not None and all(os.path.lexists(p) and not os.path.isdir(p) for p in paths):
+    if ext is not None and all(os.path.lexists(p) and not _is_searched(p) for p in paths):
         raise ValueError(
             f"ext={quote(ext)} chooses among the files of a directory or pattern, and "
             f"{quote(paths[0])} is a file, which is read whatever it ends in; inputFormat= says of "
             "which format it is"
         )
+
+
+def _is_searched(path: str) -> bool:
+    """Whether a path is a directory in which files are looked for."""
+    return os.path.isdir(path) and zarr_document(path) is None
 
 
 def _one(
@@ -173,17 +229,23 @@ def _one(
     recursive: bool,
     ignored: frozenset[str],
     recognises: Callable[[str], bool] | None,
+    zarr: bool,
 ) -> list[str]:
     if os.path.isdir(path):
         refuse_unfinished([path])  # before it is found to hold no images
-        found = list(_scan(path, recursive))
+        document = zarr_document(path) if zarr else None
+        if document is not None and files_with([document], extensions):
+            return [document]
+        # Where nobody has named the format, only by their names.
+        ending = (ZARR if extensions is None else "") if zarr else None
+        found = list(_scan(path, recursive, ending))
         kind = "directory"
     elif os.path.lexists(path) or not glob.has_magic(path):
         if not os.path.lexists(path):
             raise not_found(path, f"{path}: no such file or directory")
         return [path]
     else:
-        found = list(_matching(path))
+        found = list(_matching(path, zarr=zarr))
         kind = "pattern"
     found = [name for name in found if os.path.basename(name) not in ignored]
     named = kind == "pattern" and recognises is not None and _names_ending(path)
@@ -202,9 +264,13 @@ def _names_ending(pattern: str) -> bool:
     return len(ending) > 1 and not glob.has_magic(ending)
 
 
-def _scan(directory: str, recursive: bool) -> Iterator[str]:
+def _scan(directory: str, recursive: bool, zarr: str | None = None) -> Iterator[str]:
     """The visible files below a directory. No file is asked for its status, except links
-    and where the file system does not tell the type with the name."""
+    and where the file system does not tell the type with the name.
+
+    Also the documents of directories of Zarr whose names end in `zarr`, of all that are met with
+    `recursive`; below them nothing is looked for.
+    """
     pending = [directory]
     seen: set[tuple[int, int]] = set()
     while pending:
@@ -214,7 +280,12 @@ def _scan(directory: str, recursive: bool) -> Iterator[str]:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir():
-                    if recursive and _unseen(entry, seen):
+                    document = None
+                    if zarr is not None and (recursive or entry.name.lower().endswith(zarr)):
+                        document = zarr_document(entry.path)
+                    if document is not None:
+                        yield document
+                    elif recursive and _unseen(entry, seen):
                         pending.append(entry.path)
                 elif is_input(entry):
                     yield entry.path
@@ -236,8 +307,8 @@ def _unseen(entry: os.DirEntry[str], seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _matching(pattern: str, ignore_case: bool = False) -> Iterator[str]:
-    """The visible files that match a pattern."""
+def _matching(pattern: str, ignore_case: bool = False, zarr: bool = False) -> Iterator[str]:
+    """The visible files that match a pattern; with `zarr` also directories of Zarr."""
     head, tail = os.path.split(pattern)
     if tail == "**":
         tail = "*"
@@ -250,8 +321,15 @@ def _matching(pattern: str, ignore_case: bool = False) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith(".") and not hidden:
                     continue
-                if matches(entry.name) and not entry.is_dir() and is_input(entry):
-                    yield os.path.join(head, entry.name) if directory == "." else entry.path
+                if not matches(entry.name):
+                    continue
+                path = os.path.join(head, entry.name) if directory == "." else entry.path
+                if entry.is_dir():
+                    document = zarr_document(path) if zarr else None
+                    if document is not None:
+                        yield document
+                elif is_input(entry):
+                    yield path
 
 
 def _directories(head: str) -> list[str]:
@@ -283,6 +361,8 @@ def _nothing(
         )
     if kind == "directory" and not recursive:
         message += BELOW
+    if kind == "directory" and path.rstrip("/").lower().endswith(ZARR):
+        message += f"; it is no Zarr, as it has none of {', '.join(NODES)}"
     if found:
         message += f"; it has {name_some(found)}"
     return message
@@ -290,6 +370,6 @@ def _nothing(
 
 def name_some(found: Sequence[str]) -> str:
     """The first names in natural order, and how many more there are."""
-    names = sorted((os.path.basename(name) for name in found), key=natural_key)
+    names = sorted(map(called, found), key=natural_key)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"

@@ -3,10 +3,12 @@ are left out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
+from ..core.ranges import consecutive
 from .base import Handle, Header, Scratch
 from .byte_ranges import copy_axes
 from .places import Places
@@ -44,6 +46,13 @@ class PageHandle(Handle):
 
     def close(self) -> None:
         self._inner.close()
+
+    def unwritten(self, start: int, stop: int) -> dict[str, int]:
+        self._check_range(start, stop)
+        pages, total = np.unique(self._pages[start:stop]), Counter[str]()
+        for a, b in consecutive(pages):
+            total.update(self._inner.unwritten(int(pages[a]), int(pages[b - 1]) + 1))
+        return dict(total)
 
     def _find_places(self, start: int, stop: int) -> Places | None:
         """As those of the pages, where the planes of each image are evenly spaced."""

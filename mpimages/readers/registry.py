@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.arguments import check_choice
+from ..formats.zarr.names import NODES
 from .base import Reader
+from .listing import ZARR
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -47,6 +49,8 @@ FORMATS = {
     "png": Format((".png",), ".png", "PngReader"),
     "stack": Format((".bin", ".stack", ".raw", ".dat"), ".flat.binary", "StackReader"),
     "hdf5": Format((".h5", ".hdf5", ".hdf", ".nwb", ".nxs", ".ims"), ".hdf5.reader", "Hdf5Reader"),
+    # A directory; in its place stands the document in it, whatever the directory is called.
+    "zarr": Format((ZARR, *NODES), ".zarr.reader", "ZarrReader"),
     "npy": Format((".npy",), ".flat.npy", "NpyReader"),
     "mmap": Format((".mmap",), ".flat.mmap", "MmapReader"),
     "nd2": Format((".nd2",), ".library.nd2", "Nd2Reader"),

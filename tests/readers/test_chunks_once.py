@@ -12,9 +12,10 @@ from mpi4py import MPI
 
 from mpimages import ThunderContext
 from mpimages.engine import runner
+from mpimages.readers import chunked_array
 from mpimages.readers.flat import array as flat
 from mpimages.readers.hdf5 import handle
-from mpimages.readers.series import hdf5
+from mpimages.readers.series import chunked
 
 from ..support.data import recording, same_bits
 
@@ -41,12 +42,11 @@ def decoded(monkeypatch):
         found.update((*where, chunk) for chunk in itertools.product(*parts))
         read(dataset, out, selection)
 
-    for module in (handle, hdf5):
-        monkeypatch.setattr(module, "read_values", counting)
+    monkeypatch.setattr(handle, "read_values", counting)
     # A batch of three frames, so that it is far smaller than most chunks.
     monkeypatch.setattr(runner, "BATCH_BYTES", 3 * 2 * DIMS[0] * DIMS[1])
-    monkeypatch.setattr(handle, "BAND_BYTES", 1000)
-    monkeypatch.setattr(hdf5, "BAND_BYTES", 1000)
+    for module in (chunked_array, chunked):
+        monkeypatch.setattr(module, "BAND_BYTES", 1000)
     return found
 
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpi4py import MPI
 
-from mpimages.writers.hdf5 import base, writer
+from mpimages.writers.hdf5 import writer
 from mpimages.writers.hdf5.chunk_shape import chunk_shape
 from mpimages.writers.hdf5.writer import Hdf5Writer
+from mpimages.writers.output import array as array_writer
 from mpimages.writers.output.staging import staged
 
 from ..support.hdf5files import laid_out, load, save, values
@@ -70,8 +71,8 @@ def test_the_bytes_do_not_depend_on_the_cuts(tmp_path_factory, data):
     home = tmp_path_factory.mktemp("cuts")
     save(MPI.COMM_SELF, home / "a", array, [], layout=layout, chunks=chunks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "TURN_BYTES", 16)
-        patch.setattr(base, "LINE_BYTES", 4)
+        patch.setattr(array_writer, "TURN_BYTES", 16)
+        patch.setattr(array_writer, "LINE_BYTES", 4)
         save(MPI.COMM_SELF, home / "b", array, cuts, as_images, layout=layout, chunks=chunks)
     assert (home / "a").read_bytes() == (home / "b").read_bytes()
     np.testing.assert_array_equal(load(home / "b")[0], stored)

@@ -16,6 +16,7 @@ from ...core.json_types import JsonObject
 from ...core.text import quote
 from ...errors import FormatError
 from .codecs import CRC32C, Codecs
+from .names import ARRAY_V2, ATTRIBUTES_V2, GROUP_V2, NODE_V3, NODES
 from .shard import ShardIndex
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["ARRAY_V2", "ATTRIBUTES_V2", "GROUP_V2", "NODE_V3", "ZarrArray", "ZarrGroup"]
 __all__ += ["is_zarr", "read_node"]
 
-NODE_V3 = "zarr.json"
-ARRAY_V2, GROUP_V2, ATTRIBUTES_V2 = ".zarray", ".zgroup", ".zattrs"
-# Any of these says that a directory is an array or a group.
-NODES = (NODE_V3, ARRAY_V2, GROUP_V2)
 # Metadata may contain an index of all images; what is larger is none.
 MOST_BYTES = 1 << 28
 MOST_AXES = 32

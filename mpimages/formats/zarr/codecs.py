@@ -88,8 +88,12 @@ class Codec:
             )
         raise ValueError(f"nothing is written by the codec {self.name!r}")
 
-    def decode(self, data: np.ndarray, size: int | None) -> np.ndarray:
+    def decode(
+        self, data: np.ndarray, size: int | None, memory: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return what `data`, (n,) uint8, stands for: `size` bytes where that is known.
+
+        These are written to `memory`, (size,) uint8, if it is given and the codec writes anything.
 
         Raises
         ------
@@ -112,7 +116,7 @@ class Codec:
             if size is None:
                 return np.frombuffer(decode(data.data, **options), np.uint8)
             # Into memory of this size: what claims to be more fails.
-            out = np.empty(size, np.uint8)
+            out = np.empty(size, np.uint8) if memory is None else memory
             count = len(decode(data.data, out=out, **options))
         except Exception as error:  # each codec has an exception of its own
             raise FormatError(f"cannot be decoded by {self.name}: {error}") from None
@@ -182,8 +186,12 @@ class Codecs:
             data = step.encode(np.frombuffer(data, np.uint8))
         return data
 
-    def decode(self, data: bytes | memoryview | np.ndarray) -> np.ndarray:
+    def decode(
+        self, data: bytes | memoryview | np.ndarray, memory: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the values of a chunk, of the dtype as stored; a view of `data` where it can be.
+
+        `memory`, (nbytes,) uint8, is where they are decoded to if there is anything to decode.
 
         Raises
         ------
@@ -195,7 +203,8 @@ class Codecs:
             # Of codecs before others only the last one's result has a size that is known.
             sizes_kept = all(step.name == CRC32C for step in self.steps[:place])
             ends = CRC_BYTES * place
-            left = self.steps[place].decode(left, self.nbytes + ends if sizes_kept else None)
+            size = self.nbytes + ends if sizes_kept else None
+            left = self.steps[place].decode(left, size, memory if size == self.nbytes else None)
         if len(left) != self.nbytes:
             raise FormatError(f"holds {len(left)} bytes where {self.nbytes} are due")
         if self.order is None:

@@ -9,27 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.arguments import image_dtype
-from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import HDF5_MARK
-from ..array_axes import (
-    LEFT_OUT,
-    array_axes,
-    array_pages,
-    can_have,
-    cut_array,
-    image_shape,
-    own_channel,
-    page_sizes,
-    taken_shape,
-)
+from ..array_axes import LEFT_OUT, array_axes, can_have, image_shape, own_channel
 from ..base import Handle, Header, Scratch, check_claim
+from ..chunked_array import ArrayPlan, ChunkedHandle, chunk_grain, open_images, plan_array
 from ..flat.array import FlatArray, FlatHandle, image_grain
 from ..options import Options
-from ..page_handle import PageHandle, page_grain, page_header
+from ..page_handle import page_grain
 from .datasets import dataset_offset, find_dataset, is_plain, written_axes
 from .families import Family, recognise
-from .handle import Hdf5Handle, chunk_grain
+from .handle import Hdf5Array
 from .links import LinkedFiles
 from .opening import as_format_error
 from .sequence import PLACE, SequenceHandle, numbered_datasets
@@ -39,53 +29,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(ArrayPlan):
     """A dataset, and how it is read.
 
     Attributes
     ----------
     dataset : h5py.Dataset
-    shape, axes
-        In the order in which it is stored, as `cut_array` gives them.
-    pages : (images, planes) ndarray, optional
-        As `array_pages` gives them.
-    stored : numpy.dtype
-        As it is read, byte order included.
     place : (str, int), optional
         The file, and where in it the values lie in one piece as they are; None where they do not.
-    channel : int, optional
-        Which of C, where that is an axis.
-    axis_sizes : dict
-        As ``axes`` of `Header.found`.
     """
 
     dataset: h5py.Dataset
-    shape: tuple[int, ...]
-    axes: str
-    pages: np.ndarray | None
-    stored: np.dtype
     place: tuple[str, int] | None
-    channel: int | None
-    axis_sizes: JsonObject
-
-    @property
-    def dtype(self) -> np.dtype:
-        return image_dtype(self.stored)
-
-    @property
-    def count(self) -> int:
-        return taken_shape(self.shape, self.axes, self.pages)[0]
-
-    @property
-    def dims(self) -> tuple[int, ...]:
-        return taken_shape(self.shape, self.axes, self.pages)[1]
 
     @property
     def inner_grain(self) -> int:
         """How many of the images, or pages, are stored together."""
         if self.place is not None:
             return image_grain(self.shape, self.axes, self.stored.itemsize)
-        return chunk_grain(self.dataset, self.shape, self.axes)
+        return chunk_grain(self.dataset.shape, self.dataset.chunks, self.shape, self.axes)
 
 
 @dataclass(frozen=True)
@@ -163,13 +125,10 @@ def _part(files: LinkedFiles, family: Family | None, name: str, options: Options
     path, dataset = files.path, find_dataset(files, name, ())
     image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}: dtype")
     shape, axes = _describe(path, dataset, options, family)
-    sizes = page_sizes(shape, axes, options)
-    cut = shape != dataset.shape
-    shape, axes = cut_array(path, shape, axes, options)
-    pages = array_pages(path, image_shape(shape, axes)[0], options)
-    place = None if cut else _place(files, dataset)
     stored = _stored(dataset.dtype, options, family)
-    return Part(dataset, shape, axes, pages, stored, place, own_channel(options), sizes)
+    plan = plan_array(path, shape, axes, stored, options)
+    place = None if shape != dataset.shape else _place(files, dataset)
+    return Part(**vars(plan), dataset=dataset, place=place)
 
 
 def _stored(stored: np.dtype, options: Options, family: Family | None) -> np.dtype:
@@ -231,23 +190,19 @@ def _open_part(
     path: str, part: Part, header: Header, scratch: Scratch | None, files: LinkedFiles | None
 ) -> Handle:
     """The handle of one dataset; `files`, where they are given, are closed with it."""
-    shape, axes = part.shape, part.axes
-    own = header
-    if part.pages is not None:
-        own = page_header(header, image_shape(shape, axes)[0], part.inner_grain)
-    inner: Handle
-    if part.place is None:
-        inner = Hdf5Handle(path, own, part.dataset, shape, axes, scratch, part.channel, files)
-    else:
+
+    def open_inner(own: Header) -> Handle:
+        shape, axes, channel = part.shape, part.axes, part.channel
+        if part.place is None:
+            array = Hdf5Array(path, part.dataset, files)
+            return ChunkedHandle(path, own, array, shape, axes, scratch, channel)
         file, offset = part.place
-        inner = FlatHandle(
-            file, own, FlatArray(offset, shape, axes, part.stored, part.channel), scratch
-        )
+        flat = FlatHandle(file, own, FlatArray(offset, shape, axes, part.stored, channel), scratch)
         if files is not None:
             files.close()
-    if part.pages is None:
-        return inner
-    return PageHandle(path, header, inner, part.pages, scratch)
+        return flat
+
+    return open_images(path, part, header, scratch, part.inner_grain, open_inner)
 
 
 def _images(files: LinkedFiles, options: Options) -> h5py.Dataset:

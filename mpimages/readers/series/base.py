@@ -1,4 +1,4 @@
-"""Reading Series: binary as written here and by Thunder 1.x and 0.x, HDF5, text and NPY.
+"""Reading Series: binary as written here and by Thunder 1.x and 0.x, HDF5, Zarr, text and NPY.
 
 `inspect_series` says what there is, `open_series` opens it. Records of Thunder 0.x bear
 their keys in the data, and the extent follows from them alone; `scan_keys` reads those of a
@@ -9,6 +9,7 @@ So do `text_lines.scan_lines` and `text_lines.place_lines` for the lines of text
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ...core.text import quote
 from ...errors import not_found
 from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
+from ..listing import is_zarr_document, zarr_document
 from ..registry import FORMATS
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
@@ -26,8 +28,8 @@ def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
     Parameters
     ----------
     data_path : path
-        A directory of binary files, or an HDF5 file (or a directory with one); the one ``.bin``
-        file of a directory stands for it. Or a text or NPY file, or a directory of such.
+        A directory of binary files, or of Zarr, or an HDF5 file (or a directory with one); the one
+        ``.bin`` file of a directory stands for it. Or a text or NPY file, or a directory of such.
     options : SeriesOptions
 
     Raises
@@ -52,6 +54,10 @@ def inspect_series(data_path: object, options: SeriesOptions) -> SeriesHeader:
         from .npy import inspect_npy
 
         return inspect_npy(path, options)
+    if kind == "zarr":
+        from .zarr import inspect_zarr
+
+        return inspect_zarr(path, options)
     path = _whole(path, options)
     file = _hdf5_file(path, options.inputFormat)
     if file is not None:
@@ -72,7 +78,9 @@ def _single_path(data_path: object) -> str:
 
 
 def _kind_by_names(path: str, options: SeriesOptions) -> str | None:
-    """The format of text and NPY files, and of directories of nothing else; else None."""
+    """The format of Zarr, text and NPY, and of directories of nothing else; else None."""
+    if is_zarr_document(path) or (os.path.isdir(path) and zarr_document(path) is not None):
+        return "zarr"
     names = [path]
     if os.path.isdir(path):
         if os.path.exists(os.path.join(path, options.confFilename)):
@@ -127,6 +135,15 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
     return files[0] if files else None
 
 
+def beside_series(header: SeriesHeader) -> Sequence[str]:
+    """The further files for which that of a Series stands, which need not be there."""
+    if header.kind != "zarr":
+        return ()
+    from .zarr import array_files
+
+    return array_files(header)
+
+
 def scan_keys(header: SeriesHeader, start: int, stop: int) -> np.ndarray:
     """Read the first and last keys of the files [start, stop) of a keyed Series.
 
@@ -161,6 +178,10 @@ def open_series(header: SeriesHeader, scratch: Scratch | None = None) -> SeriesH
         from .hdf5 import open_hdf5_series
 
         return open_hdf5_series(header, scratch)
+    if header.kind == "zarr":
+        from .zarr import open_zarr_series
+
+        return open_zarr_series(header, scratch)
     if header.kind == "keyed":
         from .keyed import KeyedHandle
 

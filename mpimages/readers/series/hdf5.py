@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...core.arguments import image_dtype
 from ...core.cleanup import quietly
-from ...core.timers import phase
-from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
 from ...errors import FormatError
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
-from ..base import Scratch, has_gaps
-from ..byte_ranges import byteswap, open_file, read_into, transpose_matrix
-from ..flat.array import BAND_BYTES
+from ..base import Scratch
+from ..byte_ranges import byteswap, open_file, read_into
 from ..hdf5.datasets import as_text, dataset_offset, find_dataset, read_metadata
-from ..hdf5.handle import read_values
+from ..hdf5.handle import Hdf5Array
 from ..hdf5.links import LinkedFiles
-from ..hdf5.opening import as_format_error, open_hdf5, open_hdf5_file
+from ..hdf5.opening import as_format_error, open_hdf5
+from .chunked import ChunkedSeriesHandle, chunked_grain
 from .header import SeriesHandle, SeriesHeader, SeriesOptions
 
 if TYPE_CHECKING:
@@ -44,7 +41,7 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
             "images": images,
             "offset": None if images else offset,
             "stored": dataset.dtype.str,
-            "grain": _grain(dataset, shape[:-1], images),
+            "grain": chunked_grain(dataset.chunks, shape[:-1], images),
         }
         metadata = read_metadata(dataset)
     if options.nvalues not in (None, shape[-1]):
@@ -66,15 +63,6 @@ def _shape(path: str, dataset: h5py.Dataset) -> tuple[tuple[int, ...], bool]:
     return (shape[1:] + shape[:1] if images else shape), images
 
 
-def _grain(dataset: h5py.Dataset, dims: tuple[int, ...], images: bool) -> int:
-    """Ranges of pixels that are cut at multiples of this hold whole chunks."""
-    if dataset.chunks is None:
-        return 1
-    chunk = dataset.chunks[1:] if images else dataset.chunks[:-1]
-    grain = pixel_grain(dims, [min(c, n) for c, n in zip(chunk, dims, strict=True)])
-    return min(grain, math.prod(dims))
-
-
 def _index(path: str, dataset: h5py.Dataset, length: int) -> np.ndarray | None:
     if "index" not in dataset.attrs:
         return None
@@ -91,7 +79,15 @@ def open_hdf5_series(header: SeriesHeader, scratch: Scratch | None) -> SeriesHan
     """Open a Series in an HDF5 file."""
     if header.layout["offset"] is not None:
         return ContiguousHandle(header, scratch)
-    return DatasetHandle(header, scratch)
+    files = LinkedFiles(header.path)
+    try:
+        with as_format_error(header.path):
+            dataset = find_dataset(files, header.layout["dataset"], (2, 3, 4))
+    except BaseException:
+        files.close()
+        raise
+    array = Hdf5Array(header.path, dataset, files)
+    return ChunkedSeriesHandle(header, array, header.layout["images"], scratch)
 
 
 class ContiguousHandle(SeriesHandle):
@@ -114,98 +110,3 @@ class ContiguousHandle(SeriesHandle):
         descriptor, self._fd = self._fd, -1
         if descriptor >= 0:
             quietly(os.close, descriptor)
-
-
-class DatasetHandle(SeriesHandle):
-    """A dataset that is read through the library: chunked, or frame-major."""
-
-    def __init__(self, header: SeriesHeader, scratch: Scratch | None) -> None:
-        super().__init__(header, scratch)
-        self._file = open_hdf5_file(header.path)
-        try:
-            with as_format_error(header.path):
-                name = header.layout["dataset"]
-                files = LinkedFiles(header.path, self._file)
-                self._dataset = find_dataset(files, name, (2, 3, 4))
-        except BaseException:
-            quietly(self._file.close)
-            raise
-
-    def close(self) -> None:
-        quietly(self._file.close)
-
-    def read_pixels(self, pixels: np.ndarray, out: np.ndarray) -> None:
-        if self.header.grain == 1 or not has_gaps(pixels):
-            super().read_pixels(pixels, out)
-        else:  # of chunks that several share, not one after the other
-            self._read_boxes(*self._widen(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
-
-    def _read(self, first: int, stop: int, out: np.ndarray) -> None:
-        regions = list(pixel_boxes(self.header.dims, first, stop))
-        whole = self._widen(first, stop)
-        if self.header.layout["images"] or (len(regions) > 1 and (first, stop) != whole):
-            # Boxes of whole chunks, as several may have parts of the same ones.
-            self._read_boxes(*whole, np.arange(first, stop), out)
-            return
-        done = 0
-        for start, extent in regions:
-            count = math.prod(extent)
-            part = out[done : done + count].reshape(*extent, self.header.length)
-            self._read_box((*start, 0), part)
-            done += count
-
-    def _widen(self, first: int, stop: int) -> tuple[int, int]:
-        """The pixels of all chunks in which those of [first, stop) lie."""
-        grain = self.header.grain
-        return first // grain * grain, min(self.header.pixels, -(-stop // grain) * grain)
-
-    def _read_boxes(self, first: int, stop: int, pixels: np.ndarray, out: np.ndarray) -> None:
-        """Read those `pixels` that lie in [first, stop) through memory of about BAND_BYTES."""
-        dims, length, images = self.header.dims, self.header.length, self.header.layout["images"]
-        places = np.stack(np.unravel_index(pixels, dims), axis=1)
-        for corner, extent in pixel_boxes(dims, first, stop):
-            whole = (length, *extent) if images else (*extent, length)
-            unit = self._dataset.chunks or (1,) * len(whole)
-            step = box_shape(whole, unit, out.dtype.itemsize, BAND_BYTES)
-            origin = (0, *corner) if images else (*corner, 0)
-            for low, size in boxes(origin, whole, step):
-                begin, number = (low[1:], size[1:]) if images else (low[:-1], size[:-1])
-                inside = places - np.array(begin)
-                rows = np.flatnonzero(((inside >= 0) & (inside < number)).all(axis=1))
-                if len(rows) == 0:
-                    continue
-                values = self.scratch.take(size, out.dtype)
-                self._read_box(low, values)
-                time = (
-                    slice(low[0], low[0] + size[0])
-                    if images
-                    else slice(low[-1], low[-1] + size[-1])
-                )
-                columns = np.ravel_multi_index(tuple(inside[rows].T), number)
-                _put(values, images, columns, out, rows, time)
-
-    def _read_box(self, low: tuple[int, ...], out: np.ndarray) -> None:
-        """Read the part of the dataset that begins at `low` into out, of its shape."""
-        part = tuple(slice(a, a + n) for a, n in zip(low, out.shape, strict=True))
-        name = f"dataset {self.header.layout['dataset']}"
-        with as_format_error(self.header.path, name), phase("decode", out.nbytes):
-            read_values(self._dataset, out, part)
-
-
-def _put(
-    values: np.ndarray,
-    images: bool,
-    columns: np.ndarray,
-    out: np.ndarray,
-    rows: np.ndarray,
-    time: slice,
-) -> None:
-    """Put the pixels number `columns` of a box where they belong: out[rows, time]."""
-    if not images:
-        out[rows, time] = values.reshape(-1, values.shape[-1])[columns]
-        return
-    frames = values.reshape(len(values), -1)
-    if len(columns) == frames.shape[1] == rows[-1] - rows[0] + 1:
-        transpose_matrix(frames, out[rows[0] : rows[-1] + 1, time])
-    else:
-        out[rows, time] = frames[:, columns].T

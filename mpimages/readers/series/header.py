@@ -15,7 +15,7 @@ from ...core.ranges import consecutive
 from ...formats.output_names import CONF
 from ..base import Closing, Scratch
 
-FORMATS = ("binary", "hdf5", "text", "npy")
+FORMATS = ("binary", "hdf5", "zarr", "text", "npy")
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class SeriesOptions:
     ----------
     nkeys, nvalues : int, optional
         How many keys and values a record of Thunder 0.x, or a line of a text file, has.
-    inputFormat : {'binary', 'hdf5', 'text', 'npy'}, optional
+    inputFormat : {'binary', 'hdf5', 'zarr', 'text', 'npy'}, optional
         None: told by the path.
     keyType, valueType : dtype_like, optional
         Of the keys and values of Thunder 0.x.
     dataset : str
-        The HDF5 dataset.
+        The HDF5 dataset, or the array of a Zarr group.
     confFilename : str
     """
 
@@ -64,7 +64,7 @@ class SeriesHeader:
     ----------
     path : str
         The directory or file.
-    kind : {'binary', 'keyed', 'hdf5', 'text', 'npy'}
+    kind : {'binary', 'keyed', 'hdf5', 'zarr', 'text', 'npy'}
         'keyed' is Thunder 0.x.
     dims : tuple of int
         The extent of the pixels: (row[, column[, page]]); empty until `with_keys`, or until
@@ -96,6 +96,11 @@ class SeriesHeader:
         return int(self.layout.get("grain", 1))
 
     @property
+    def decoded(self) -> int:
+        """As of `readers.base.Header`."""
+        return int(self.layout.get("decoded", 0))
+
+    @property
     def needs_keys(self) -> bool:
         """Whether `scan_keys` of all files and `with_keys` must come before reading."""
         return self.kind in ("keyed", "text") and not self.dims
@@ -107,7 +112,7 @@ class SeriesHeader:
 
     def files(self) -> list[str]:
         """The paths of all its data files."""
-        if self.kind == "hdf5":
+        if self.kind in ("hdf5", "zarr"):
             return [self.path]
         directory = self.layout.get("directory", self.path)
         return [os.path.join(directory, name) for name in self.layout["names"]]

@@ -37,7 +37,7 @@ def chunk_shape(
     if chunks is None or chunks is False:
         return None
     if as_chunks(chunks) is True:
-        return _default(tuple(shape), itemsize, layout)
+        return default_chunk(tuple(shape), itemsize, layout)
     try:
         wanted = check_ints(chunks, "chunks")
     except TypeError:
@@ -64,7 +64,10 @@ def as_chunks(chunks: object) -> object:
     return True if isinstance(chunks, str) and chunks == "auto" else chunks
 
 
-def _default(shape: tuple[int, ...], itemsize: int, layout: str) -> tuple[int, ...]:
+def default_chunk(
+    shape: tuple[int, ...], itemsize: int, layout: str, target: int = TARGET_BYTES
+) -> tuple[int, ...]:
+    """The chunk of about `target` bytes of an array; see `chunk_shape`."""
     # The axes are taken whole from the one that must not be cut, then the others from the last,
     # so that a chunk is one range of pixels: a block of pixels then covers whole chunks.
     axes = range(len(shape))
@@ -73,7 +76,7 @@ def _default(shape: tuple[int, ...], itemsize: int, layout: str) -> tuple[int, .
     chunk = [1] * len(shape)
     size = itemsize
     for place, axis in enumerate(order):
-        limit = 256 * TARGET_BYTES if place < kept else TARGET_BYTES
+        limit = 256 * TARGET_BYTES if place < kept else target
         chunk[axis] = max(1, min(shape[axis], limit // size))
         size *= chunk[axis]
     return tuple(chunk)
