@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
 
-    OUT is what mpimages wrote: a binary series, an HDF5 file, a directory of TIFFs or PNGs, one
-    TIFF of all images, a directory of statistics, a report, or a stored registration.
+    OUT is what mpimages wrote: a binary series, a Zarr, an HDF5 file, a directory of TIFFs or
+    PNGs, one TIFF of all images, a directory of statistics, a report, or a stored registration.
     Several ranks share several OUTs. Ends with 1 where one is damaged, or cannot be verified.
 
     Example: mpimages verify series/ series.h5
@@ -66,9 +66,10 @@ def _stored(out: str) -> int:
     with suppress(OSError, ValueError):
         if not os.path.isdir(out):
             return os.stat(out).st_size
-        for entry in os.scandir(out):
-            with suppress(OSError):
-                total += entry.stat().st_size
+        for above, _, names in os.walk(out):
+            for name in names:
+                with suppress(OSError):
+                    total += os.lstat(os.path.join(above, name)).st_size
     return total
 
 

@@ -43,7 +43,7 @@ STATS_PICTURES = tuple(
 # that describe nodes (of version 3, and of version 2), which arrays there are, and their chunks.
 ZARR_MARK = "mpimages"
 ZARR_FORMAT, ZARR_VERSION = "mpimages-zarr", 1
-ZARR_NODE, ZARR_ATTRIBUTES = "zarr.json", ".zattrs"
+ZARR_NODE, ZARR_ATTRIBUTES = ZARR_ROOTS = "zarr.json", ".zattrs"
 ZARR_DOCUMENTS = (ZARR_NODE, ".zgroup", ".zarray", ZARR_ATTRIBUTES)
 ZARR_ARRAY = re.compile(r"series|0|[1-9][0-9]*")
 # Below an array; a directory on the way to chunks ends in a slash.

@@ -31,6 +31,8 @@ from ..formats.output_names import (
     STATS,
     STATS_FORMAT,
     TIFF_SIGNATURES,
+    ZARR_FORMAT,
+    ZARR_ROOTS,
     hidden_path,
     is_registration,
     is_view,
@@ -54,12 +56,20 @@ _KINDS = {
     "tif": "directory of TIFFs",
     "bin": "directory of flat binary images",
     "tifstack": "multi-page TIFF",
+    "zarr": "Zarr",
 }
 _MOVIE_MARK = re.compile(rb'"format"\s*:\s*"%s"' % MOVIE_FORMAT.encode())
 # Either says that a conf.json is of mpimages: damage to one does not make it another program's.
 _SERIES_MARKS = (
     re.compile(rb'"format"\s*:\s*"%s"' % SERIES_FORMAT.encode()),
     re.compile(rb'"checksum"\s*:\s*\{\s*"kind"\s*:\s*"crc32"'),
+)
+
+
+# Either says that the document of a Zarr's root is of mpimages.
+_ZARR_MARKS = (
+    re.compile(rb'"format"\s*:\s*"%s"' % ZARR_FORMAT.encode()),
+    re.compile(rb'"documents"\s*:.*"crc32": "[0-9a-f]{8}"[\s}]*\Z', re.DOTALL),
 )
 
 
@@ -73,7 +83,7 @@ class Verified:
         What was looked at.
     kind : str
         'bin', 'binaryseries', 'hdf5', 'mmap', 'png', 'registration', 'report', 'stats',
-        'suite2p', 'tif' or 'tifstack'.
+        'suite2p', 'tif', 'tifstack' or 'zarr'.
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str
@@ -106,8 +116,8 @@ def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = No
     Parameters
     ----------
     path : path
-        A binary series, a directory of pictures, of statistics, of suite2p or of CaImAn as a
-        whole, an HDF5 file, a multi-page TIFF, a report, or a stored registration.
+        A binary series, a Zarr, a directory of pictures, of statistics, of suite2p or of CaImAn as
+        a whole, an HDF5 file, a multi-page TIFF, a report, or a stored registration.
     tick : callable, optional
         Is told now and then how many more bytes of the files were read.
 
@@ -129,7 +139,8 @@ def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = No
     Notes
     -----
     One process reads, with a thread for each core that it may use, in memory that does not
-    depend on the output's size: 64 MiB for compressed HDF5 (a chunk, where that is larger).
+    depend on the output's size: 64 MiB for compressed HDF5 and for Zarr (a chunk, where that is
+    larger).
     """
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
@@ -173,6 +184,11 @@ def _verify_directory(path: str, findings: Findings) -> str:
 
         verify_stats(path, findings)
         return "stats"
+    if any(_is_our_zarr(os.path.join(path, name)) for name in ZARR_ROOTS if name in names):
+        from .zarr import verify_zarr
+
+        verify_zarr(path, findings)
+        return "zarr"
     what = f"its {CONF} is of another program" if CONF in names else f"it has no {CONF}"
     raise FormatError(
         f"{path}: this directory is not an output of mpimages: {what}, and there is no {MANIFEST}"
@@ -193,6 +209,13 @@ def _is_our_stats(path: str) -> bool:
         re.search(rb'"format"\s*:\s*"%s"' % STATS_FORMAT.encode(), read_description(path))
         is not None
     )
+
+
+def _is_our_zarr(path: str) -> bool:
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        return False
+    content = read_description(path)
+    return any(mark.search(content) for mark in _ZARR_MARKS)
 
 
 def _verify_file(path: str, findings: Findings) -> str:

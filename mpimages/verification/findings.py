@@ -53,8 +53,8 @@ def read_description(path: str) -> bytes:
         return file.read(min(os.fstat(file.fileno()).st_size, LARGEST_JSON) + 1)
 
 
-def own_json(directory: str, name: str, findings: Findings) -> JsonObject | None:
-    """A description that mpimages wrote, checked against its own checksum; None without it."""
+def read_json(directory: str, name: str, findings: Findings) -> tuple[JsonObject, bytes] | None:
+    """A description as an object and as its bytes; None, and a problem, where it is none."""
     path = os.path.join(directory, name)
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
@@ -76,6 +76,15 @@ def own_json(directory: str, name: str, findings: Findings) -> JsonObject | None
     if not isinstance(value, dict):
         findings.problem(f"{name}: is not a JSON object")
         return None
+    return value, content
+
+
+def own_json(directory: str, name: str, findings: Findings) -> JsonObject | None:
+    """A description that mpimages wrote, checked against its own checksum; None without it."""
+    described = read_json(directory, name, findings)
+    if described is None:
+        return None
+    value, content = described
     head, found, _ = content.rpartition(b'  "crc32": ')
     if not found or "crc32" not in value:
         findings.problem(f"{name}: has no checksum of its own, so that it cannot be verified")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ..core.timers import carry_timings, phase
 from .findings import Findings
@@ -16,6 +17,8 @@ READ_BYTES = 1 << 20
 MOST_THREADS = 8
 LOOK = 0.2  # seconds until the caller is told how much was read
 WRONG = "do not have their checksum"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +56,9 @@ def find_damaged(runs: Sequence[Stored], findings: Findings) -> list[tuple[int, 
 
     In ascending order; damaged pieces that follow each other are one.
     """
-    feed = _Feed((r, piece) for r, run in enumerate(runs) for piece in range(run.count))
-    count = min(MOST_THREADS, len(os.sched_getaffinity(0)))
     wrong: list[tuple[int, int, str]] = []
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            jobs = [pool.submit(carry_timings(_check), runs, feed, wrong) for _ in range(count)]
-            with phase("wait (files)"):
-                while wait(jobs, LOOK).not_done:
-                    findings.tick(feed.read_since())
-            findings.tick(feed.read_since())
-            for job in jobs:
-                findings.bytes += job.result()
-        finally:
-            feed.stop()  # an interruption does not wait for terabytes
+    items = ((r, piece) for r, run in enumerate(runs) for piece in range(run.count))
+    on_threads(items, lambda feed: _check(runs, feed, wrong), thread_count(), findings)
     by_run: dict[int, dict[int, str]] = {}
     for number, piece, why in sorted(wrong):
         by_run.setdefault(number, {})[piece] = why
@@ -88,10 +80,36 @@ def merge_neighbours(wrong: dict[int, str], piece: int, size: int) -> list[tuple
     return found
 
 
-class _Feed:
-    """Hands pieces to the threads, one at a time."""
+def thread_count() -> int:
+    """How many threads read at a time."""
+    return min(MOST_THREADS, len(os.sched_getaffinity(0)))
 
-    def __init__(self, items: Iterable[tuple[int, int]]) -> None:
+
+def on_threads(
+    items: Iterable[T], work: Callable[[Feed[T]], int], count: int, findings: Findings
+) -> None:
+    """Let `count` threads share `items`: `work` takes them from a feed and checks them.
+
+    It returns how many bytes it has checked, and tells the feed how many of the files it has read.
+    """
+    feed = Feed(items)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            jobs = [pool.submit(carry_timings(work), feed) for _ in range(count)]
+            with phase("wait (files)"):
+                while wait(jobs, LOOK).not_done:
+                    findings.tick(feed.read_since())
+            findings.tick(feed.read_since())
+            for job in jobs:
+                findings.bytes += job.result()
+        finally:
+            feed.stop()  # an interruption does not wait for terabytes
+
+
+class Feed(Generic[T]):
+    """Hands items to the threads, one at a time."""
+
+    def __init__(self, items: Iterable[T]) -> None:
         self._items = iter(items)
         self._lock = threading.Lock()
         self._stopped = False
@@ -111,7 +129,7 @@ class _Feed:
             nbytes, self._read = self._read, 0
         return nbytes
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[T]:
         while not self._stopped:
             with self._lock:
                 item = next(self._items, None)
@@ -120,7 +138,9 @@ class _Feed:
             yield item
 
 
-def _check(runs: Sequence[Stored], feed: _Feed, wrong: list[tuple[int, int, str]]) -> int:
+def _check(
+    runs: Sequence[Stored], feed: Feed[tuple[int, int]], wrong: list[tuple[int, int, str]]
+) -> int:
     """Check pieces until there are no more: how many bytes were read."""
     buffer = memoryview(bytearray(READ_BYTES))
     total = 0

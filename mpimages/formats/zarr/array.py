@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ __all__ += ["is_zarr", "read_node"]
 MOST_BYTES = 1 << 28
 MOST_AXES = 32
 SHARDING = "sharding_indexed"
+# What follows the prefix in the path of a file, or of a directory that holds some.
+_NUMBERS = re.compile(r"(?:(?:0|[1-9][0-9]*)/)*(?:0|[1-9][0-9]*)?")
 INFINITIES = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
 
 
@@ -106,6 +109,24 @@ class ZarrArray:
         """Return the path, in the array's directory, of the file with this place in the grid."""
         parts = [self.prefix] * bool(self.prefix) + [str(int(i)) for i in number]
         return self.separator.join(parts) if parts else "0"
+
+    def has(self, path: str) -> bool:
+        """Return whether a file of the array has this path in its directory.
+
+        Of a directory, whose path ends in a slash, whether it is one that holds files.
+        """
+        if self.separator != "/":
+            raise ValueError(f"the files of an array with the separator {self.separator!r}")
+        start = f"{self.prefix}/" if self.prefix else ""
+        if not path.startswith(start) or not _NUMBERS.fullmatch(path, len(start)):
+            return False
+        numbers = [int(number) for number in path[len(start) :].split("/") if number]
+        inside = path.endswith("/")
+        return (
+            len(numbers) + inside <= len(self.shape)
+            and (inside or len(numbers) == len(self.shape))
+            and all(number < count for number, count in zip(numbers, self.grid, strict=False))
+        )
 
     def documents(self) -> dict[str, JsonObject]:
         """Return the metadata files by their names; the last one makes it an array."""

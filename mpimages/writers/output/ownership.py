@@ -41,11 +41,10 @@ from ...formats.output_names import (
     SUCCESS,
     TEMPORARY,
     ZARR_ARRAY,
-    ZARR_ATTRIBUTES,
     ZARR_CHUNK,
     ZARR_DOCUMENTS,
-    ZARR_NODE,
     ZARR_REMOVED,
+    ZARR_ROOTS,
     is_job_file,
     is_movie_file,
     is_registration,
@@ -134,7 +133,7 @@ def remove_ours(path: str) -> None:
         os.unlink(path)
         return
     tree = _check_directory(path)
-    for name in (ZARR_NODE, ZARR_ATTRIBUTES):
+    for name in ZARR_ROOTS:
         # What lacks chunks must not look like a Zarr, whose readers take them for zeros.
         if zarr_mark(_read_json(path, name)):
             os.rename(os.path.join(path, name), os.path.join(path, ZARR_REMOVED))
@@ -181,7 +180,7 @@ def has_all_marks(path: str) -> bool:
         form == MOVIE_FORMAT
         or _read_json(path, MANIFEST).get("complete") is True
         or _read_json(path, STATS).get("format") == STATS_FORMAT
-        or any(zarr_mark(_read_json(path, name)) for name in (ZARR_NODE, ZARR_ATTRIBUTES))
+        or any(zarr_mark(_read_json(path, name)) for name in ZARR_ROOTS)
     )
 
 
@@ -222,7 +221,7 @@ def _rules(directory: str, names: set[str]) -> list[Rule]:
         described = _read_json(directory, mark) if mark in names else {}
         if described.get("format") == kind:
             rules.append(make(described))
-    for mark in (ZARR_NODE, ZARR_ATTRIBUTES, ZARR_REMOVED):
+    for mark in (*ZARR_ROOTS, ZARR_REMOVED):
         described = zarr_mark(_read_json(directory, mark)) if mark in names else {}
         if described:
             rules.append(_zarr_rule(directory, described, whole=mark != ZARR_REMOVED))
@@ -272,54 +271,39 @@ def _pictures_rule(manifest: JsonObject) -> Rule:
 
 
 def _zarr_rule(directory: str, mark: JsonObject, whole: bool) -> Rule:
-    """The arrays that a Zarr's mark names; of a whole one no chunks but those that they have."""
+    """The arrays that a Zarr's mark names; of a whole one no files but those that they have."""
     arrays = mark.get("arrays")
     names = filter(_is_array, arrays) if isinstance(arrays, dict) else ()
-    grids = {name: _grid(directory, name) if whole else None for name in names}
+    rules = {name: _array_rule(directory, name) if whole else _is_any_chunk for name in names}
 
     def belongs(path: str) -> bool:
         array, slash, below = path.partition("/")
         if not slash:
             return path in (*ZARR_DOCUMENTS, ZARR_REMOVED)
-        return array in grids and _is_of_array(below, grids[array])
+        return array in rules and (below in ("", *ZARR_DOCUMENTS) or rules[array](below))
 
     return belongs
 
 
-def _grid(directory: str, array: str) -> tuple[str, tuple[int, ...]]:
-    """How the names of an array's chunks begin, and their numbers along each axis."""
+def _array_rule(directory: str, name: str) -> Rule:
+    """The files that an array of a Zarr has; none without its document."""
     from ...formats.zarr.array import ZarrArray, read_node
 
     try:
-        node = read_node(os.path.join(directory, array))
+        node = read_node(os.path.join(directory, name))
     except (OSError, FormatError):
         node = None
-    if not isinstance(node, ZarrArray):
-        return "", ()  # that of an array without any
-    return f"{node.prefix}/" if node.prefix else "", node.grid
+    if isinstance(node, ZarrArray) and node.separator == "/":
+        return node.has
+    return lambda path: False
 
 
 def _is_array(name: str) -> bool:
     return ZARR_ARRAY.fullmatch(name) is not None
 
 
-def _is_of_array(path: str, grid: tuple[str, tuple[int, ...]] | None) -> bool:
-    """Whether mpimages makes a path below an array of a Zarr; without `grid`, of any array."""
-    if not path or path in ZARR_DOCUMENTS:
-        return True
-    if not ZARR_CHUNK.fullmatch(path):
-        return False
-    if grid is None:
-        return True
-    prefix, counts = grid
-    numbers = [int(digits) for digits in re.findall("[0-9]+", path)]
-    ends = path.endswith("/")
-    return (
-        path.startswith("c/") == (prefix == "c/")
-        and len(numbers) + ends <= len(counts)
-        and (ends or len(numbers) == len(counts))
-        and all(number < count for number, count in zip(numbers, counts, strict=False))
-    )
+def _is_any_chunk(path: str) -> bool:
+    return ZARR_CHUNK.fullmatch(path) is not None
 
 
 def _partial_rule(directory: str) -> Rule:
@@ -336,7 +320,8 @@ def _partial_rule(directory: str) -> Rule:
             return True
         array, slash, below = name.partition("/")
         if slash:
-            return _is_array(array) and _is_of_array(below.removesuffix(TEMPORARY), None)
+            below = below.removesuffix(TEMPORARY)
+            return _is_array(array) and (below in ZARR_DOCUMENTS or _is_any_chunk(below))
         return (
             name in fixed
             or bool(SERIES_FILE.fullmatch(name))

@@ -321,7 +321,8 @@ def _array(
         shard,
         Codecs(stored, chunk, None, steps),
         index,
-        0.0 if dtype.kind == "f" else 0,
+        # None in version 2: xarray takes a number there for what marks missing values.
+        None if version == 2 else 0.0 if dtype.kind == "f" else 0,
         names if version == 3 else None,
         {} if version == 3 else {"_ARRAY_DIMENSIONS": list(names)},
         "/",

@@ -12,8 +12,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from mpi4py import MPI
@@ -125,8 +126,11 @@ class ZarrWriter(ArrayWriter):
         self._put_box(self._form.arrays[0], start, array)
 
     def _put_images(self, first_image: int, images: np.ndarray) -> None:
-        for time, page, part in self._parts(images):
-            self._put_levels(first_image + time, page, part)
+        for time, page, levels in self._levels(self._parts(images)):
+            corner = (first_image + time, *(page,) * (len(self.dims) - 2), 0, 0)
+            for number, values in enumerate(levels):
+                self._put_box(self._form.arrays[number], corner, values)
+                self._add_level(self._sums, number, first_image + time, page, values)
 
     def _parts(self, images: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """The images as stored, (times[, pages], rows, columns), in parts of whole chunks.
@@ -135,7 +139,9 @@ class ZarrWriter(ArrayWriter):
         """
         chunk = self._chunk or ()
         if len(self.dims) == 2:
-            step = self._step(chunk[0], math.prod(self.dims))
+            # Nothing is made of the images themselves.
+            alone = len(self._form.arrays) == 1
+            step = len(images) if alone else self._step(chunk[0], math.prod(self.dims))
             for time in range(0, len(images), step):
                 yield time, 0, images[time : time + step]
             return
@@ -156,22 +162,21 @@ class ZarrWriter(ArrayWriter):
         """How many of what has `size` values make a part: a multiple of `grain`."""
         return max(1, PART_BYTES // (grain * size * self.dtype.itemsize)) * grain
 
-    def _put_levels(self, time: int, page: int, part: np.ndarray) -> None:
-        """Write a part of level 0, and what it becomes in the other levels."""
-        corner = (time, *(page,) * (part.ndim - 3), 0, 0)
-        native = part.astype(self.dtype, copy=False)  # its byte order may be another
-        levels = [part, *shrink(native, len(self._form.arrays) - 1)]
-        for number, (placed, values) in enumerate(zip(self._form.arrays, levels, strict=True)):
-            self._put_box(placed, corner, values)
-            self._note_level(number, time, page, values)
+    def _levels(
+        self, parts: Iterator[tuple[int, int, np.ndarray]]
+    ) -> Iterator[tuple[int, int, list[np.ndarray]]]:
+        """The parts, each with what it becomes in the other levels."""
+        for time, page, part in parts:
+            yield time, page, self._shrunk(part)
 
-    def _note_level(self, number: int, time: int, page: int, values: np.ndarray) -> None:
-        """Take note of the checksums of a part of a level, to `self._sums`."""
-        self._add_level(self._sums, number, time, page, values)
+    def _shrunk(self, part: np.ndarray) -> list[np.ndarray]:
+        native = part.astype(self.dtype, copy=False)  # its byte order may be another
+        return [part, *shrink(native, len(self._form.arrays) - 1)]
 
     def _add_level(
         self, sums: PieceSums, number: int, time: int, page: int, values: np.ndarray
     ) -> None:
+        """Add to `sums` a part of a level."""
         shape, size = self._form.arrays[number].array.shape, self.dtype.itemsize
         if values.shape[1:] == shape[1:]:  # whole images: one run
             sums.add(time * math.prod(shape[1:]) * size, values, number)
@@ -346,6 +351,22 @@ class CompressedZarrWriter(ZarrWriter):
         for number, _, content in self._cutters[placed.name].encoded(start, values):
             file, inner = placed.locate(number)
             self._log.append(inner, memoryview(content), file)
+
+    def _levels(
+        self, parts: Iterator[tuple[int, int, np.ndarray]]
+    ) -> Iterator[tuple[int, int, list[np.ndarray]]]:
+        if self._executor is None or len(self._form.arrays) == 1:
+            yield from super()._levels(parts)
+            return
+        # The next part is shrunk while this one is encoded.
+        waiting: deque[tuple[int, int, Future[list[np.ndarray]]]] = deque()
+        for time, page, part in parts:
+            waiting.append((time, page, self._executor.submit(self._shrunk, part)))
+            if len(waiting) > 1:
+                first, where, future = waiting.popleft()
+                yield first, where, future.result()
+        for first, where, future in waiting:
+            yield first, where, future.result()
 
     def take_index(self) -> np.ndarray:
         """(n, 7) int64: where the chunks are that this rank wrote since the last call. Local."""
