@@ -20,7 +20,7 @@ from ..spmd.agreement import from_rank
 if TYPE_CHECKING:
     from ..readers.series.header import SeriesHeader
 
-__all__ = ["check_form", "check_shape", "check_values"]
+__all__ = ["OTHERWISE", "check_form", "check_shape", "check_values"]
 
 # The values that are compared of images: so many pixels, of so many bytes over all times.
 PIXELS = 256
