@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..writers.zarr.layout import ZarrForm
 
 __all__ = [
+    "OTHERWISE",
     "Open",
     "Stored",
     "check_arrays",

@@ -15,10 +15,18 @@ from ..core.json_types import JsonObject
 from ..engine.runner import Action
 from ..engine.selection import Selection, Settled
 from ..formats.output_names import PARTIAL_MARK
+from ..readers.hdf5.opening import open_hdf5
 from ..statistics.regions import Regions
 from ..writers.hdf5.enclosure import Enclosure
 from ..writers.nwb.facts import Facts, Timing
-from ..writers.nwb.objects import enclose_images, enclose_traces, image_dataset, traces_dataset
+from ..writers.nwb.objects import (
+    created_in,
+    enclose_images,
+    enclose_traces,
+    image_dataset,
+    traces_dataset,
+)
+from .complete import OTHERWISE
 from .saving import Content, Target, save_frames, save_series_hdf5
 
 __all__ = ["save_images", "save_traces"]
@@ -52,7 +60,19 @@ class _Nwb:
         return datetime.fromtimestamp(int(begun), UTC).isoformat()
 
     def enclose(self, found: object) -> Enclosure:
+        """Return the objects of the file, of this date of creation. Local."""
         return self.make(str(found))
+
+    def check(self, path: str) -> None:
+        """Raise FileExistsError unless a complete file has these objects. Local: rank 0."""
+        with open_hdf5(path) as file:
+            created = self.facts.created or created_in(file)
+            other = self.make(created).difference(file)
+        if other is not None:
+            raise FileExistsError(
+                f"{path} is complete, but what it says at {other} is not what was given now; "
+                f"{OTHERWISE}"
+            )
 
 
 def save_images(

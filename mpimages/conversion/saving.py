@@ -117,27 +117,24 @@ class Target:
 
 
 class Standard(Protocol):
-    """A standard that says what an HDF5 file holds beside its dataset.
+    """A standard that says what an HDF5 file holds beside its dataset."""
 
-    Attributes
-    ----------
-    kind : str
-        Of the output; see `staging.KINDS`.
-    dataset : str
-        The path of the dataset.
-    options : dict
-        The options that determine what it says.
-    """
+    @property
+    def kind(self) -> str:
+        """The kind of the output; see `staging.KINDS`."""
 
-    kind: str
-    dataset: str
-    options: JsonObject
+    @property
+    def options(self) -> JsonObject:
+        """The options that determine what the file says."""
 
     def find(self, path: str) -> object:
         """Return what only the output can tell. Local: rank 0, before a writer is made."""
 
     def enclose(self, found: object) -> Enclosure:
         """Return what the file holds, with what `find` has returned on rank 0. Local."""
+
+    def check(self, path: str) -> None:
+        """Raise FileExistsError unless a complete output says the same. Local: rank 0."""
 
 
 def save_binary_series(
@@ -275,6 +272,8 @@ def _hdf5(
     def check(path: str) -> bool:
         chunk, filters = stored_form(content.shape, records.dtype, layout, chunks, compression)
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
+        if standard is not None:
+            standard.check(path)
         return filters is None or filters.exact
 
     kind = "hdf5" if standard is None else standard.kind

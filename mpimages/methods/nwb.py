@@ -12,7 +12,7 @@ import numpy as np
 from ..core.arguments import check_choice
 from ..core.public import public
 from ..core.text import quote
-from ..engine.geometry import Rearrange
+from ..engine.geometry import ColumnsFirst
 from ..spmd.actions import action, stoppable
 from .base import ImageMethods
 from .series_saving import SeriesSaving
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ImagesToNWB", "SeriesToNWB"]
 
 Date = str | datetime
+# Pixels along an axis of an image: NWB has 32 bits for their numbers.
+LARGEST = 1 << 31
 
 
 @public
@@ -93,8 +95,7 @@ class ImagesToNWB(ImageMethods):
         unit : str, optional
             Of the images' values; ``'n.a.'`` by default.
         device : str or mapping
-            The microscope's name; or a mapping with ``'name'``, and ``'description'`` or
-            ``'manufacturer'``.
+            The microscope's name; or a mapping with ``'name'`` and ``'description'``.
         indicator, location : str
             Such as ``'GCaMP6f'``; and the imaged area of the brain. For mice archives expect a term
             of the Allen atlas, such as ``'VISp'``.
@@ -141,7 +142,7 @@ class ImagesToNWB(ImageMethods):
         kind = check_choice(series, "saveAsNWB: series", IMAGE_SERIES)
         target = Target.checked(path, overwrite, resume, memory)
         facts = check_facts("saveAsNWB", kind, kind, self.metadata, given)
-        turned = self._then(Rearrange("saveAsNWB", (1, 0)))
+        turned = self._then(ColumnsFirst("saveAsNWB"))
         begun, images = turned.records.begin("saveAsNWB", 1, target.memory)
         inputs = self.records.inputs
         save_images(begun, images, self.metadata, inputs, target, facts, chunks, compression)
@@ -246,18 +247,29 @@ def _regions(given: Any, weights: Any) -> tuple[Regions, tuple[int, ...]]:
     """The regions, and the dims of images that hold them. Local."""
     from ..statistics.regions import check_coordinates, regions_of
 
+    lists = given
     if isinstance(given, np.ndarray) and given.dtype.kind in "biu":
         dims = given.shape
-        lists = given
-    else:
-        if not isinstance(given, list | tuple) or not given:
-            raise TypeError(
-                f"saveAsNWB: regions must be a mask of integers, or a list of regions, got "
-                f"{quote(given)}"
-            )
-        axes = 3 if np.shape(given[0])[1:] == (3,) else 2
+    elif isinstance(given, list | tuple) and given:
+        axes = _axes_of(given[0])
         lists = [check_coordinates(one, f"region {i}", axes) for i, one in enumerate(given)]
         dims = tuple(int(n) + 1 for n in np.concatenate(lists).max(axis=0))
-    if len(dims) not in (2, 3):
-        raise ValueError(f"saveAsNWB: regions must be a mask of 2 or 3 axes, got shape {dims}")
-    return regions_of(lists, dims, weights, method="saveAsNWB"), dims
+    else:
+        raise TypeError(
+            "saveAsNWB: regions must be a mask of integers, or a list of regions, got "
+            f"{quote(given)}"
+        )
+    if len(dims) not in (2, 3) or max(dims) > LARGEST:
+        raise ValueError(
+            f"saveAsNWB: regions must lie in images of 2 or 3 axes, of at most {LARGEST} pixels "
+            f"each, but need {dims}"
+        )
+    return regions_of(lists, dims, weights, method="saveAsNWB: regions"), dims
+
+
+def _axes_of(region: object) -> int:
+    """How many coordinates the pixels of a region have; 2 where it is no region. Local."""
+    try:
+        return 3 if np.asarray(region).shape[1:] == (3,) else 2
+    except Exception:  # of any type: the code of the user's object runs here
+        return 2

@@ -260,13 +260,14 @@ def _nwb(files: LinkedFiles, options: Options) -> Family | None:
     if data is None or _is_group(data) or data.ndim not in (3, 4):
         return None
     axes = "TXY" if data.ndim == 3 else "TXYZ"
-    if options.axes is None:
+    doubtful = options.axes is None and HDF5_MARK not in data.attrs
+    if doubtful:
         _require_no_colour(files.path, where, group, data)
         _require_dimension(files, where, data, axes)
 
     def tell(count: int) -> Told:
         found: JsonObject = {"program": f"NWB {_text(files.file.attrs[NWB_VERSION])}"}
-        if options.axes is None and HDF5_MARK not in data.attrs:
+        if doubtful:
             found["uncertain"] = [
                 f"{where}: its axes are read in the standard's order, (time, x, y); many programs "
                 f"write (time, y, x), which axes={axes.replace('XY', 'YX')!r} reads"
@@ -326,7 +327,7 @@ def only_traces(files: LinkedFiles) -> str:
     """
     found: list[str] = []
 
-    def note(name: str, item: object) -> None:
+    def note(name: str, item: Any) -> None:
         if _is_group(item) and _text(item.attrs.get("neurodata_type")) == "RoiResponseSeries":
             found.append(f"{name}/data")
 

@@ -89,6 +89,31 @@ class Enclosure:
         """Whether a file still has what was created in it. Local."""
         return is_as_listed(file) is True
 
+    def difference(self, file: h5py.File) -> str | None:
+        """The path of the first item that a file has not as it is here, or None. Local."""
+        return next((item.path for item in self.items if not _is_same(file, item)), None)
+
+
+def _is_same(file: h5py.File, item: Item) -> bool:
+    if isinstance(item.value, Link):
+        link = file.get(item.path, getlink=True)
+        return getattr(link, "path", None) == item.value.target
+    if item.path not in file:
+        return False
+    stored = file[item.path]
+    if item.value is not None:
+        text = isinstance(item.value, str) or _is_list_of_text(item.value)
+        found = stored.asstr()[()] if text else stored[()]
+        if not np.array_equal(found, item.value):
+            return False
+    for name, value in item.attributes.items():
+        found, wanted = stored.attrs.get(name), value
+        if isinstance(value, Reference):
+            found, wanted = file[found].name, value.target
+        if not np.array_equal(found, np.asarray(wanted)):
+            return False
+    return True
+
 
 def _create(file: h5py.File, item: Item) -> None:
     import h5py

@@ -22,7 +22,7 @@ __all__ = ["IMAGE_SERIES", "Facts", "Optics", "Timing", "check_date", "check_fac
 
 # The standard's types of series of images.
 IMAGE_SERIES = ("TwoPhotonSeries", "OnePhotonSeries", "ImageSeries")
-DEVICE = ("name", "description", "manufacturer")
+DEVICE = ("name", "description")
 SUBJECT = (
     "subject_id", "age", "date_of_birth", "sex", "species", "genotype", "strain", "weight",
     "description",

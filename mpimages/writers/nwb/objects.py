@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from ...formats.output_names import NWB_UUID
 from ..hdf5.enclosure import Enclosure, Item, Link, Reference
 from .facts import Facts, Timing
 
-__all__ = ["enclose_images", "enclose_traces", "image_dataset", "traces_dataset"]
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["created_in", "enclose_images", "enclose_traces", "image_dataset", "traces_dataset"]
 
 NWB_VERSION = "2.7.0"
 PLANE = "/general/optophysiology/ImagingPlane"
@@ -35,6 +39,13 @@ def image_dataset(facts: Facts) -> str:
 def traces_dataset(facts: Facts) -> str:
     """The path of the dataset of traces."""
     return f"{OPHYS[1:]}/{facts.kind}/{facts.name}/data"
+
+
+def created_in(file: h5py.File) -> str:
+    """The date of creation that a file of ours has; empty where it has none."""
+    if "file_create_date" not in file:
+        return ""
+    return str(file["file_create_date"].asstr()[0])
 
 
 def enclose_images(facts: Facts, timing: Timing, created: str, dims: tuple[int, ...]) -> Enclosure:
