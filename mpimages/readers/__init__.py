@@ -122,10 +122,10 @@ def find_input(
     """
     reader = None if input_format is None else get(input_format)
     if ext is None and not recursive and (reader is None or reader.name == "stack"):
-        above = path_list(data_path)
-        planes = plane_files(above[0]) if len(above) == 1 else []
+        given = path_list(data_path)
+        planes = plane_files(given[0]) if len(given) == 1 else []
         if planes:
-            refuse_unfinished(above)
+            refuse_unfinished(given)
             return "stack", planes
     ignored = (*MARKERS, conf_filename)
     if ext is not None:
