@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.json_types import JsonObject
 from .options import TIF_ENDINGS
 
-__all__ = ["BINARY", "CONVERSIONS", "HDF5", "NWB", "SERIES", "ZARR", "Format", "is_hdf5"]
+__all__ = ["BINARY", "CONVERSIONS", "HDF5", "NWB", "OME_ZARR", "SERIES", "Format", "is_hdf5"]
 
 IMAGES, SERIES_LAYOUT = "images", "series"
 BOTH = {layout: {"layout": layout} for layout in (IMAGES, SERIES_LAYOUT)}
@@ -81,6 +81,14 @@ ZARR = Format(
     kind="zarr",
     of_series=True,
 )
+OME_ZARR = replace(
+    ZARR,
+    name="ome-zarr",
+    words="OME-Zarr",
+    layouts={IMAGES: BOTH[IMAGES]},
+    takes=ZARR.takes - {"layout"},
+    endings=(".ome.zarr",),
+)
 NWB = Format(
     "nwb",
     "NWB",
@@ -99,16 +107,6 @@ TIF = Format(
     frozenset(),
     TIF_ENDINGS,
     kind="tifstack",
-    is_file=True,
-)
-MATLAB = Format(
-    "matlab",
-    "MATLAB",
-    "saveAsMatlab",
-    BOTH,
-    frozenset({"layout", "chunks", "compression", "resume"}),
-    (".mat",),
-    kind="matlab",
     is_file=True,
 )
 SUITE2P = Format(
@@ -141,7 +139,7 @@ BINARY = Format(
 )
 # What to-series and process write, and what convert does. The last is that of all other names.
 SERIES = (HDF5, ZARR, BINARY)
-CONVERSIONS = (ZARR, HDF5, NWB, TIF, SUITE2P, MMAP, BINARY)
+CONVERSIONS = (OME_ZARR, ZARR, HDF5, NWB, TIF, SUITE2P, MMAP, BINARY)
 
 
 def is_hdf5(out: str) -> bool:

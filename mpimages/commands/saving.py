@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.json_types import JsonObject
-from .formats import BINARY, IMAGES, NWB, SERIES_LAYOUT, ZARR, Format
+from .formats import BINARY, IMAGES, NWB, OME_ZARR, SERIES_LAYOUT, Format
 from .nwb_facts import nwb_arguments, nwb_file_option, nwb_option
 from .options import dims_of, ints, refuse_file_name, sizes
 from .running import Command
@@ -230,7 +230,7 @@ def output_of(
     flags = {one.name: one.opts[-1] for one in command.params}
     for name in given:
         if name not in chosen.takes:
-            of = " and ".join(one.words for one in formats if name in one.takes)
+            of = " and ".join(dict.fromkeys(one.words for one in formats if name in one.takes))
             raise click.UsageError(f"{flags[name]} is of {of}, but OUT is {chosen.words}.")
     if "resume" in given and overwrite:
         raise click.UsageError(
@@ -248,17 +248,20 @@ def _arguments(chosen: Format, given: JsonObject) -> JsonObject:
         check_compression(given["compression"], chosen)
         if given["compression"] == "none":
             given["compression"] = None
-    if chosen is ZARR:
-        if given.get("shards") == "none":
-            given["shards"] = False
-        if "version" in given:
-            given["version"] = int(given["version"])
+    if given.get("shards") == "none":
+        given["shards"] = False
+    if "version" in given:
+        given["version"] = int(given["version"])
     return given
 
 
 def _chosen(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
     """The format that OUT has by its name, or `to`."""
     named = [one for one in formats if one.is_named(out)]
+    if OME_ZARR not in formats and OME_ZARR.is_named(out):
+        raise click.UsageError(
+            "OME-Zarr is of images: give OUT a name without .ome, or see `mpimages convert`."
+        )
     if to is None:
         chosen = named[0] if named else formats[-1]
     else:
@@ -283,7 +286,7 @@ def _unless(formats: tuple[Format, ...]) -> str:
 def check_compression(wanted: object, chosen: Format | None = None) -> None:
     """Refuse a compression that the format, by default HDF5, does not have. Local."""
     try:
-        if chosen is ZARR:
+        if chosen is not None and chosen.method == "saveAsZarr":
             import numpy as np
 
             from ..formats.zarr.codecs import parse_compression as parse_zarr

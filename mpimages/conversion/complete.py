@@ -187,8 +187,13 @@ def check_arrays(path: str, form: ZarrForm) -> None:
             raise FileExistsError(
                 f"{path} is complete, but has no array {placed.name}; {OTHERWISE}"
             )
-        for what in ("version", "shape", "dtype", "chunk", "shard", "codecs"):
-            one, other = getattr(found, what), getattr(wanted, what)
+        # Codecs as they are described, since version 2 leaves some options out.
+        steps = [[c.for_version(one.version) for c in one.codecs.steps] for one in (found, wanted)]
+        pairs = [
+            (what, getattr(found, what), getattr(wanted, what))
+            for what in ("version", "shape", "dtype", "chunk", "shard")
+        ]
+        for what, one, other in (*pairs, ("codecs", *steps)):
             if one != other:
                 raise FileExistsError(
                     f"{inside} is complete, but has the {what} {one} and not {other}; {OTHERWISE}"

@@ -59,6 +59,7 @@ WRONG = {
     "to-series: filter": (["to-series", "a", "s.h5", "--compression", "zip"], "zip"),
     "to-series: level": (["to-series", "a", "s.h5", "--compression", "gzip:x"], "gzip:4"),
     "to-series: chunks": (["to-series", "a", "s.h5", "--chunks", "big"], "big"),
+    "to-series: OME": (["to-series", "a", "s.ome.zarr"], "of images"),
     "stats: no OUT": (["stats", "a"], "'OUT'"),
     "stats: several": (["stats", "a.tif", "b.tif", "c.tif", "o"], "Got 4 paths"),
     "report: several": (["report", "a.tif", "b.tif", "c.tif"], "quote the pattern"),
