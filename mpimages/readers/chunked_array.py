@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.arguments import image_dtype
 from ..core.json_types import JsonObject
+from ..core.ranges import consecutive
 from ..dims import box_shape, boxes
 from .array_axes import (
     LEFT_OUT,
@@ -85,6 +86,14 @@ class ArrayPlan:
     @property
     def dims(self) -> tuple[int, ...]:
         return taken_shape(self.shape, self.axes, self.pages)[1]
+
+    def image_chunk(self, chunks: Sequence[int] | None) -> tuple[int, ...] | None:
+        """The shape of a chunk as (images,) + dims; None where images are cut otherwise."""
+        if chunks is None or self.pages is not None or len(self.axes) != len(chunks):
+            return None
+        lengths = zip(self.axes, chunks, self.shape, strict=True)
+        extent = {letter: min(chunk, length) for letter, chunk, length in lengths}
+        return tuple(extent.get(letter, 1) for letter in "TYXZ"[: 1 + len(self.dims)])
 
 
 def plan_array(
@@ -207,6 +216,25 @@ class ChunkedHandle(Handle):
         else:  # of a chunk that several share, not one after the other
             self._check_range(int(images[0]), int(images[-1]) + 1)
             self._read_boxes(images, out)
+
+    def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
+        shared = self._grain > 1 and has_gaps(images)  # chunks would be read again and again
+        if self._planes > 1 or shared:
+            return False
+        inside = dict(zip("YXZ", low, strict=False))
+        for a, b in consecutive(images):
+            first, extent = self.region(int(images[a]), int(images[b - 1]) + 1)
+            for axis, letter in enumerate(self._stored):
+                if letter in inside:
+                    first[axis] = inside[letter]
+                    extent[axis] = out.shape[1 + "YXZ".index(letter)]
+            values = self.scratch.take(extent, out.dtype)
+            self.array.read(first, values)
+            axes = zip(extent, self._stored, strict=True)
+            sizes = [n for n, letter in axes if letter in self._axes]
+            target = out[a:b] if "T" in self._axes else out[a]
+            place_axes(values.reshape(sizes), self._order, target)
+        return True
 
     def _read_boxes(self, images: np.ndarray, out: np.ndarray) -> None:
         """Read images through memory of about BAND_BYTES, each chunk once."""

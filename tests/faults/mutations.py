@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import struct
 import zlib
@@ -112,6 +113,33 @@ def _hdf5(name: str = "d", **given: Any) -> Any:
     return make
 
 
+def _zarr(
+    *names: str, shape: tuple[int, ...] = (3, 8, 9), attributes: Any = None, **given: Any
+) -> Any:
+    """A group with arrays of these names, or one array."""
+
+    def make(place: Path) -> None:
+        import zarr
+
+        values = recording(math.prod(shape[:-2]), shape[-2:], "int16").reshape(shape)
+        root, version = place / "a.zarr", given.get("zarr_format", 3)
+        if names:
+            zarr.create_group(str(root), attributes=attributes, zarr_format=version)
+        for path in [root / name for name in names] or [root]:
+            made = zarr.create_array(str(path), shape=shape, dtype=values.dtype, **given)
+            made[...] = values
+
+    return make
+
+
+def _ome(*axes: str) -> Any:
+    """Attributes of OME-Zarr."""
+    said = [{"name": axis, "type": "time" if axis == "t" else "space"} for axis in axes]
+    scale = [{"type": "scale", "scale": [1.0] * len(axes)}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    return {"ome": {"version": "0.5", "multiscales": [{"axes": said, "datasets": datasets}]}}
+
+
 def _stack(key: str) -> Any:
     def make(place: Path) -> None:
         (place / "a.bin").write_bytes(recording(1, (4, 5), "int16").tobytes())
@@ -162,6 +190,12 @@ SEEDS: dict[str, dict[str, Any]] = {
         "group": _hdf5("a/b/c"),
         "gzip": _hdf5(chunks=(1, 8, 9), compression="gzip", shuffle=True, fletcher32=True),
     },
+    "zarr": {
+        "plain": _zarr(chunks=(1, 8, 9), compressors=None),
+        "shards": _zarr(chunks=(1, 4, 9), shards=(2, 8, 9)),
+        "two": _zarr(chunks=(2, 8, 9), zarr_format=2, dimension_names=None),
+        "ome": _zarr("0", shape=(2, 2, 8, 9), attributes=_ome(*"tzyx"), chunks=(1, 1, 8, 9)),
+    },
     "mmap": {"frames": _mmap("F"), "pixels": _mmap("C")},
     "stack": {"thunder0": _stack("dims"), "thunder1": _stack("shape")},
     "series": {
@@ -170,6 +204,10 @@ SEEDS: dict[str, dict[str, Any]] = {
         "own": _series(write_own_series),
     },
     "series-text": {"keys": _text},
+    "series-zarr": {
+        "plain": _zarr("series", chunks=(1, 8, 9)),
+        "shards": _zarr("series", chunks=(1, 4, 9), shards=(2, 8, 9)),
+    },
     "series-npy": {"c": _npy(), "fortran": _npy(order="F")},
     "series-hdf5": {"plain": _hdf5("series"), "chunks": _hdf5("series", chunks=(1, 4, 4))},
 }
@@ -177,10 +215,11 @@ SEEDS: dict[str, dict[str, Any]] = {
 
 def mutate(place: Path, out: Path, rng: random.Random) -> None:
     """Write a damaged copy of a directory's files."""
-    names = sorted(entry.name for entry in place.iterdir())
+    names = sorted(str(entry.relative_to(place)) for entry in place.rglob("*") if entry.is_file())
     victim = rng.choice(names)
     for name in names:
         content = (place / name).read_bytes()
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         if name == victim:
             for _ in range(rng.choice((1, 1, 1, 2, 4))):
                 content = _damaged(name, content, rng)
@@ -192,7 +231,7 @@ def mutate(place: Path, out: Path, rng: random.Random) -> None:
 
 
 def _damaged(name: str, content: bytes, rng: random.Random) -> bytes:
-    if name.endswith(".json") and rng.random() < 0.8:
+    if name.endswith((".json", ".zarray", ".zgroup", ".zattrs")) and rng.random() < 0.8:
         return _other_json(content, rng)
     changed = bytearray(content or b"\0")
     # Most of what steers a reader stands near the beginning or the end.

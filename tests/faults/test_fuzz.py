@@ -33,7 +33,8 @@ def test_the_files_follow_from_the_seed(tmp_path):
             out = tmp_path / "out"
             out.mkdir()
             mutate(place, out, random.Random("a"))
-            found.append({p.name: p.read_bytes() for p in out.iterdir()})
+            files = [p for p in out.rglob("*") if p.is_file()]
+            found.append({p.relative_to(out): p.read_bytes() for p in files})
             shutil.rmtree(out)
         assert found[0] == found[1]
 

@@ -389,19 +389,20 @@ def test_a_series_names_no_file_outside_its_directory(tsc, comm, shared_path, li
     refused(tsc, lambda: tsc.loadSeries(inside), str(inside / "series-00000.bin"), "directory")
 
 
-@pytest.mark.parametrize("kind", ["series", "series-hdf5", "series-npy"])
+@pytest.mark.parametrize("kind", ["series", "series-hdf5", "series-npy", "series-zarr"])
 def test_series_cut_anywhere(tsc, comm, shared_path, kind):
     """At each structural boundary and next to it; what is read nevertheless is what was there."""
 
     def make():
         for place in seeds(kind, shared_path / "seeds"):
-            for path in sorted(place.iterdir()):
+            for path in sorted(p for p in place.rglob("*") if p.is_file()):
                 size = path.stat().st_size
                 step = max(1, size // 12)
+                name = path.relative_to(place)
                 for length in range(0, size, step):
-                    out = shared_path / f"{place.name}-{path.name}-{length}"
+                    out = shared_path / f"{place.name}-{'-'.join(name.parts)}-{length}"
                     shutil.copytree(place, out)
-                    os.truncate(out / path.name, length)
+                    os.truncate(out / name, length)
 
     on_one(comm, make)
     cut = sorted(p for p in shared_path.iterdir() if p.name != "seeds")
@@ -429,4 +430,5 @@ def test_every_kind_of_file_is_among_the_seeds():
 
     # What libraries read they do not write.
     own = {name for name, form in FORMATS.items() if not form.module.startswith(".library")}
-    assert {*own, "series", "series-hdf5", "series-npy", "series-text"} == set(SEEDS)
+    kinds = {"series", "series-hdf5", "series-npy", "series-text", "series-zarr"}
+    assert {*own, *kinds} == set(SEEDS)

@@ -1255,6 +1255,16 @@ CALLS = [
     ),
     Call(
         "module",
+        "open",
+        {"path": RECORDING},
+        {
+            "path": LOAD_IMAGES["dataPath"],
+            "layout": ("layout", [*d.CHOICE, "SERIES", "frames"]),
+            **{name: kind for name, kind in LOAD_IMAGES.items() if name != "dataPath"},
+        },
+    ),
+    Call(
+        "module",
         "verify",
         {"path": SERIES},
         {"path": ("path|no such", [*d.PATH, b"x", "missing", "x" * 5000])},

@@ -12,6 +12,7 @@ from ...core.json_types import JsonObject
 from ...errors import FormatError, not_found
 from ...formats.output_names import ZARR_VERSION, zarr_mark
 from ...formats.zarr.array import ZarrArray, ZarrGroup
+from ...formats.zarr.names import NODES
 from ..base import Scratch
 from ..chunked_array import ChunkedArray
 from ..hdf5.datasets import plain_metadata
@@ -27,9 +28,7 @@ DEFAULT = SeriesOptions().dataset
 
 def inspect_zarr(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a Series in a directory of Zarr is. See `inspect_series`."""
-    document = path if is_zarr_document(path) else zarr_document(path)
-    if document is None:
-        raise not_found(path, f"{path}: is no Zarr: it has no zarr.json, .zarray or .zgroup")
+    document = _document(path)
     root = os.path.dirname(document) or "."
     node = node_at(root)
     mark = _mark(root, node)
@@ -45,6 +44,7 @@ def inspect_zarr(path: str, options: SeriesOptions) -> SeriesHeader:
         "array": found.name,
         "order": order,
         "images": images,
+        "chunk": tuple(map(min, chunks, (*dims, length))),
         "grain": chunked_grain([chunks[-1], *chunks[:-1]] if images else chunks, dims, images),
         "decoded": 0 if array.codecs.plain else array.codecs.nbytes,
     }
@@ -57,6 +57,25 @@ def inspect_zarr(path: str, options: SeriesOptions) -> SeriesHeader:
     index = _index(root, mark, length)
     metadata = plain_metadata(mark.get("metadata"))
     return SeriesHeader(document, "zarr", tuple(dims), length, dtype, index, metadata, layout)
+
+
+def _document(path: str) -> str:
+    """The document of a Zarr, or of the only one in a directory."""
+    if not os.path.isdir(path):
+        if is_zarr_document(path):
+            return path
+        raise ValueError(f"{path}: is no Zarr, which is a directory")
+    own = zarr_document(path)
+    if own is not None:
+        return own
+    with os.scandir(path) as entries:
+        inside = [zarr_document(entry.path) for entry in entries if entry.is_dir()]
+    found = sorted(document for document in inside if document is not None)
+    if len(found) > 1:
+        raise ValueError(f"{path}: has {len(found)} directories of Zarr; name one of them")
+    if not found:
+        raise not_found(path, f"{path}: is no Zarr: it has none of {', '.join(NODES)}")
+    return found[0]
 
 
 def holds_series(path: str) -> bool:
