@@ -339,48 +339,80 @@ def _zarr(
     action: Action, records: Settled, content: Content, target: Target, options: ZarrOptions
 ) -> tuple[_Saving, Make[ZarrWriter]]:
     """Return the saving to Zarr and the factory of its writer."""
-    from ..writers.zarr.writer import CompressedZarrWriter, PlainZarrWriter
+    zarr = _Zarr(action, records, content, options)
+    described = {**options.plain(), **content.options(records.dtype)}
+    stripes = _Stripes(stripe_bytes(), 0)
+    saving = _Saving(
+        action,
+        records,
+        "zarr",
+        described,
+        target,
+        content.index,
+        zarr.check,
+        stripes,
+        look=zarr.lay_out,
+    )
+    return saving, zarr.make
 
-    with action.together((options.plain(), content.shape, str(records.dtype))):
-        form = options.form(content, records.dtype)
-        chunk = form.arrays[0].array.codecs.nbytes
-        held = form.slab_bytes
-        if form.compressed and options.layout == "images" and held > records.record_bytes:
-            # A slab is put together of parts of batches.
-            check_fits(
-                3 * held,
-                action.memory,
-                f"{action.name}: images that share chunks are held, of which each",
+
+class _Zarr:
+    """A Zarr that is saved, once it is laid out."""
+
+    form: ZarrForm
+
+    def __init__(
+        self, action: Action, records: Settled, content: Content, options: ZarrOptions
+    ) -> None:
+        self._action = action
+        self._records = records
+        self._content = content
+        self._options = options
+
+    def lay_out(self) -> None:
+        """Work out its form. Local.
+
+        Raises
+        ------
+        MemoryError
+            If the images that share a chunk do not fit into the budget.
+        """
+        form = self._options.form(self._content, self._records.dtype)
+        slab = form.slab_bytes
+        if form.compressed and form.layout == "images" and slab > self._records.record_bytes:
+            check_fits(  # it is put together of parts of batches
+                3 * slab,
+                self._action.memory,
+                f"{self._action.name}: to encode images together that share a chunk",
                 "give more with memory=, or fewer images in a chunk with chunks=",
             )
-    threads = action.session.workspace.threads
-    ahead = max(1, min(2 * threads + 1, action.memory // (8 * chunk)))
-    kind = CompressedZarrWriter if form.compressed else PlainZarrWriter
+        self.form = form
 
-    def make(stage: Stage, way: str, besides: Callable[[], None]) -> ZarrWriter:
-        return kind(
-            action.comm,
+    def make(self, stage: Stage, way: str, besides: Callable[[], None]) -> ZarrWriter:
+        """Make its writer. Collective."""
+        from ..writers.zarr.writer import zarr_writer
+
+        content, threads = self._content, self._action.session.workspace.threads
+        chunk = self.form.arrays[0].array.codecs.nbytes
+        return zarr_writer(
+            self._action.comm,
             stage.output,
-            form,
+            self.form,
             content.shape,
-            records.dtype,
+            self._records.dtype,
             content.index,
             content.metadata,
             content.inputs,
             resume=stage.resumed,
             threads=threads,
-            ahead=ahead,
+            ahead=max(1, min(2 * threads + 1, self._action.memory // (8 * chunk))),
             besides=besides,
         )
 
-    def check(path: str) -> bool:
-        check_arrays(path, form)
+    def check(self, path: str) -> bool:
+        """Look at the form of a complete output: its values are those of the records. Local."""
+        check_arrays(path, self.form)
         return True
-
-    described = {**options.plain(), **content.options(records.dtype)}
-    stripes = _Stripes(stripe_bytes(), 0)
-    saving = _Saving(action, records, "zarr", described, target, content.index, check, stripes)
-    return saving, make
 
 
 def plan_series(
@@ -436,13 +468,18 @@ def _one_way(path: str) -> str:
     return ""
 
 
+def _nothing() -> None:
+    """There is nothing to look at before."""
+
+
 @dataclass(frozen=True)
 class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
     those of the records to the last bit. `choose` returns the way to write one, and what else only
-    the output can tell, on rank 0. `opened` shows the values of a complete one.
+    the output can tell, on rank 0. `opened` shows the values of a complete one. `look` is local
+    work before anything is created.
     """
 
     action: Action
@@ -455,6 +492,7 @@ class _Saving:
     stripes: _Stripes = _Stripes(0, 0)
     choose: Callable[[str], object] = _one_way
     opened: Open = stored_series
+    look: Callable[[], None] = _nothing
 
 
 def _save(
@@ -476,6 +514,7 @@ def _save(
     )
     with action.together(given):  # before anything is created that would have to be removed
         fingerprint.ask()
+        saving.look()
         _look_at_stripes(saving)
     stripe = saving.stripes.kept
     options = {**saving.options, **({"stripe": stripe} if stripe else {})}

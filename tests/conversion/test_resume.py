@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from mpimages import ThunderContext
+from mpimages.formats.zarr.array import is_zarr
 
 from ..support.data import moved, recording
 from ..support.effort import draws
@@ -32,6 +33,8 @@ KINDS = {
     "hdf5": ("plain", "s.h5", 0.0003, {"chunks": "[7, 6, 10]"}),
     "bins": ("plain", "s", 0.03, {"bin": "3"}),
     "gzip": ("zlib", "s.h5", 0.01, {"chunks": "[1, 5, 16]", "compression": '"gzip"'}),
+    "zarr": ("plain", "s.zarr", 0.005, {"layout": '"series"', "compression": "null"}),
+    "zstd": ("zlib", "s.zarr", 0.01, {"layout": '"series"', "chunks": "[1, 5, 16]"}),
 }
 
 
@@ -57,6 +60,7 @@ def nothing_loads(directory: Path) -> None:
         for path in [directory, *directory.rglob("*")]:
             with pytest.raises((OSError, ValueError)):
                 alone.loadSeries(str(path)).toArray()
+            assert not is_zarr(str(path))
 
 
 def until_it_writes(job: Job, directory: Path) -> None:

@@ -328,13 +328,14 @@ def counting(tsc, path, calls, fail_at=None):
 
 
 @ranks
-@pytest.mark.parametrize("output", ["s", "s.h5"])
+@pytest.mark.parametrize("output", ["s", "s.h5", "s.zarr"])
 def test_a_failed_job_is_taken_up(tsc, files, output):
     path, _ = files
 
     def save(images, **options):
-        method = images.saveAsHDF5 if output == "s.h5" else images.saveAsBinarySeries
-        method(path / output, **options)
+        zarr = {"layout": "series", "compression": None, "shards": 700}
+        given = zarr if output == "s.zarr" else {}
+        saver(images, output)(path / output, **given, **options)
 
     save(counting(tsc, path, []))
     whole = contents(path / output)
@@ -533,6 +534,8 @@ SAVES = {
     "contiguous": ("saveAsHDF5", {}),
     "gzip": ("saveAsHDF5", {"chunks": (1, 7, 2, 9), "compression": "gzip"}),
     "images": ("saveAsHDF5", {"layout": "images"}),
+    "zarr": ("saveAsZarr", {"layout": "series"}),
+    "images of zarr": ("saveAsZarr", {"compression": None, "levels": 1}),
 }
 MOST_CALLS = 10
 
@@ -589,6 +592,17 @@ OUTPUTS = {
         "s.h5",
         {"layout": "images", "chunks": (2, 9, 7, 2), "compression": "gzip"},
     ),
+    "zarr": ("s.zarr", {"layout": "series", "compression": None, "shards": 300}),
+    "zstd": ("s.zarr", {"layout": "series", "chunks": (1, 7, 2, 9), "shards": 900}),
+    "images of zarr": (
+        "s.zarr",
+        {"layout": "images", "compression": None, "chunks": (2, 1, 4, 4), "levels": 1},
+    ),
+    "compressed images of zarr": (
+        "s.zarr",
+        {"layout": "images", "chunks": (2, 2, 4, 4), "shards": 600, "levels": 1},
+    ),
+    "zarr 2": ("s.zarr", {"layout": "images", "version": 2, "levels": 2}),
 }
 DAMAGES = {
     "gone": os.unlink,
@@ -614,8 +628,13 @@ def save_until(tsc, path, kind, limit, **options):
         what = images.apply(step, dims=DIMS, dtype="uint16")
     else:
         what = images.toSeries().apply(step, index=range(COUNT), dtype="uint16")
-    save = what.saveAsBinarySeries if output == "s" else what.saveAsHDF5
-    save(path / output, **given, **options)
+    saver(what, output)(path / output, **given, **options)
+
+
+def saver(records, output):
+    """The method that saves a collection under a name."""
+    kinds = {".h5": "saveAsHDF5", ".zarr": "saveAsZarr", "": "saveAsBinarySeries"}
+    return getattr(records, kinds[os.path.splitext(output)[1]])
 
 
 @pytest.mark.slow
@@ -642,7 +661,7 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
     kept, names, said = path / "kept", [], set()
     if tsc.rank == 0:
         os.rename(partial, kept)
-        names = sorted(os.listdir(kept))
+        names = sorted(contents(kept))
         said = {name for entry in read_job(str(kept))[1] for name in entry}
     names, said = tsc.comm.bcast((names, said), 0)
     # The shares of more ranks would fit into their memory.

@@ -38,6 +38,16 @@ SAVERS = {
         path, layout="images", chunks=(4, 3, 5)
     ),
     "series-frames.h5": lambda images, path: images.toSeries().saveAsHDF5(path, layout="images"),
+    "series.zarr": lambda images, path: images.saveAsZarr(path, layout="series", shards=600),
+    "plain-series.zarr": lambda images, path: images.saveAsZarr(
+        path, layout="series", compression=None, chunks=(3, 5, 4), shards=600
+    ),
+    "frames.zarr": lambda images, path: images.saveAsZarr(path, chunks=(2, 4, 4), levels=2),
+    "plain-frames.zarr": lambda images, path: images.saveAsZarr(
+        path, compression=None, chunks=(2, 4, 5), shards=300, levels=1
+    ),
+    "frames-2.zarr": lambda images, path: images.saveAsZarr(path, version=2, levels=1),
+    "series-frames.zarr": lambda images, path: images.toSeries().saveAsZarr(path, layout="images"),
     "pngs": lambda images, path: images.saveAsPngs(path),
     "tifs": lambda images, path: images.saveAsTifs(path),
     "binary images": lambda images, path: images.saveAsBinaryImages(path),

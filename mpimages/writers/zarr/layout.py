@@ -5,6 +5,7 @@ All of it is arithmetic, from the shape and the arguments alone. Local.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,16 @@ class Placed:
                 self._place(file), self.array.inner, self.chunks, strict=True
             )
         )
+
+    def extents(self, file: int) -> Iterator[tuple[int, ...]]:
+        """Yield how much of each chunk of a file lies in the array, in their order."""
+        inner, chunk, shape = self.array.inner, self.array.chunk, self.array.shape
+        first = [at * i for at, i in zip(self._place(file), inner, strict=True)]
+        for number in itertools.product(*map(range, self.present(file))):
+            yield tuple(
+                min(c, n - (a + i) * c)
+                for a, i, c, n in zip(first, number, chunk, shape, strict=True)
+            )
 
     def locate(self, number: Sequence[int]) -> tuple[int, int]:
         """The file in which a chunk lies, and the chunk's number among those of the file."""

@@ -245,6 +245,8 @@ class PlainZarrWriter(ZarrWriter):
             path = self._file(number)
             _make_directory(os.path.dirname(path), made)
             prepare_file(path, placed.plain_size(number))
+            if self.resume:
+                _clear_padding(path, placed, number)
         paths = [self._file(number) for placed in form.arrays for number in _numbers(placed)]
         self._files = OutputFiles(paths)
 
@@ -479,6 +481,25 @@ def zarr_writer(
 
 def _numbers(placed: Placed) -> range:
     return range(placed.first, placed.first + placed.count)
+
+
+def _clear_padding(path: str, placed: Placed, file: int) -> None:
+    """Write zeros where the chunks of a file leave the array: no journal speaks of these places."""
+    chunk, size = placed.array.chunk, placed.array.codecs.nbytes
+    zero = np.zeros((), placed.array.dtype)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        with naming_file(path):
+            for inner, extent in enumerate(placed.extents(file)):
+                for axis, (n, c) in enumerate(zip(extent, chunk, strict=True)):
+                    if n < c:
+                        outside = (*extent[:axis], c - n, *chunk[axis + 1 :])
+                        start = [0] * axis + [n] + [0] * (len(chunk) - axis - 1)
+                        values = np.broadcast_to(zero, outside)
+                        write_box(descriptor, inner * size, chunk, start, values)
+            os.fdatasync(descriptor)
+    finally:
+        quietly(os.close, descriptor)
 
 
 def _make_directory(path: str, made: set[str]) -> None:

@@ -32,6 +32,8 @@ def main() -> None:
     if "bin" in options:
         images = images.timeBin(int(options.pop("bin")))
     save = images.saveAsHDF5 if output.endswith(".h5") else images.saveAsBinarySeries
+    if output.endswith(".zarr"):
+        save = images.saveAsZarr
     given = {name: json.loads(value) for name, value in options.items()}
     save(output, memory=memory, resume=True, **given)
 
