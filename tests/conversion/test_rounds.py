@@ -577,6 +577,14 @@ def test_at_most_ten_calls_between_ranks_come_before_the_first_pixel(
 # -- a journal, and what it speaks of ------------------------------------------------------
 
 
+NWB = {
+    "identifier": "one",
+    "sessionDescription": "a session",
+    "sessionStartTime": "2026-03-01T14:30:00Z",
+    "fileCreateDate": "2026-03-02T14:30:00Z",
+    "series": "ImageSeries",
+    "frameInterval": 0.1,
+}
 # Each: the name of the output, and what it is given.
 OUTPUTS = {
     "series": ("s", {"blockSize": 1000}),
@@ -589,7 +597,9 @@ OUTPUTS = {
         "s.h5",
         {"layout": "images", "chunks": (2, 9, 7, 2), "compression": "gzip"},
     ),
+    "nwb": ("s.nwb", NWB),
 }
+BY_IMAGES = {"images", "images in chunks", "compressed images", "nwb"}
 DAMAGES = {
     "gone": os.unlink,
     "empty": lambda file: os.truncate(file, 0),
@@ -610,11 +620,12 @@ def save_until(tsc, path, kind, limit, **options):
         return record
 
     images = tsc.loadImages(str(path / "zlib"))
-    if given.get("layout") == "images":
+    if kind in BY_IMAGES:
         what = images.apply(step, dims=DIMS, dtype="uint16")
     else:
         what = images.toSeries().apply(step, index=range(COUNT), dtype="uint16")
-    save = what.saveAsBinarySeries if output == "s" else what.saveAsHDF5
+    method = {"s": "saveAsBinarySeries", "s.h5": "saveAsHDF5", "s.nwb": "saveAsNWB"}[output]
+    save = getattr(what, method)
     save(path / output, **given, **options)
 
 
@@ -627,7 +638,7 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
     path, _ = files
     output = path / OUTPUTS[kind][0]
     partial = path / f".{output.name}.mpimages-partial"
-    by_images = OUTPUTS[kind][1].get("layout") == "images"
+    by_images = kind in BY_IMAGES
     save_until(tsc, path, kind, 10**6)
     whole = contents(output)
     monkeypatch.setattr("mpimages.conversion.resume.FLUSH_LEAST", -1.0)
