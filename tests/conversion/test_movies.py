@@ -95,7 +95,13 @@ def test_what_ops_say(tsc, shared_path):
         }  # fmt: skip
         assert {type(value) for value in ops.values()} == {int, float, list}
     loaded = tsc.loadImages(shared_path / "s")
-    assert loaded.metadata["frameInterval"] == 0.25
+    told = {"frameInterval": 0.25, "pixelSize": (2.0, 1.0, 5.0), "unit": "um"}
+    assert loaded.metadata == told
+    one = tsc.loadImages(shared_path / "s" / "plane1")
+    assert one.metadata == {**told, "pixelSize": (2.0, 1.0)}
+    assert same_bits(one.toArray(), images.planes(1).toArray().astype(np.int16))
+    images.saveAsMmap(shared_path / "m")
+    assert tsc.loadImages(shared_path / "m").metadata == told
     conf = json.loads((shared_path / "s" / "conf.json").read_text())
     assert conf["metadata"] == {**images.metadata, "pixelSize": [2.0, 1.0, 5.0]}
     images.saveAsSuite2p(shared_path / "given", fs=np.float32(7))

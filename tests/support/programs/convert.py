@@ -31,7 +31,11 @@ def main() -> None:
     images = tsc.loadImages(source)
     if "bin" in options:
         images = images.timeBin(int(options.pop("bin")))
-    save = images.saveAsHDF5 if output.endswith(".h5") else images.saveAsBinarySeries
+    kind = "saveAsHDF5" if output.endswith(".h5") else "saveAsBinarySeries"
+    kind = options.pop("kind", kind)
+    if kind == "saveAsSuite2p":
+        images = images.minus(1 << 15)  # so that int16 holds all of uint16
+    save = getattr(images, kind)
     given = {name: json.loads(value) for name, value in options.items()}
     save(output, memory=memory, resume=True, **given)
 
