@@ -189,8 +189,8 @@ def test_filtered_computed_and_binned(tsc, shared_path):
 def test_what_does_not_fit_is_named_on_all_ranks(tsc, shared_path):
     array = np.zeros((5, 4, 6), np.float64)
     for place, value, shown in (
-        ((3, 2, 1), 32767.5, "image 3 has the value 32768"),
-        ((4, 0, 0), -32768.6, "image 4 has the value -32769"),
+        ((3, 2, 1), 32767.5, r"image 3 has the value 32767\.5,"),
+        ((4, 0, 0), -32768.6, r"image 4 has the value -32768\.6,"),
         ((0, 3, 5), np.nan, "image 0 has the value nan"),
         ((1, 3, 5), np.inf, "image 1 has the value inf"),
     ):
