@@ -64,14 +64,15 @@ class TurnedPixels(FlatLayout):
 
     def runs(self, first: int, stop: int) -> Iterator[Run]:
         """See `FlatLayout`: pixels that lie below each other are a run."""
-        done = 0
+        done, size = 0, self.part_bytes
         for start, extent in pixel_boxes(self.dims, first, stop):
             rows, across = extent[0], math.prod(extent[1:])
-            for number, place in enumerate(np.ndindex(extent[1:])):
-                corner = (start[0], *(a + i for a, i in zip(start[1:], place, strict=True)))
-                pixel = int(np.ravel_multi_index(corner, self.dims, order="F"))
+            places = np.indices((1, *extent[1:])).reshape(len(extent), -1)
+            corners = tuple(places + np.reshape(start, (-1, 1)))
+            pixels = np.ravel_multi_index(corners, self.dims, order="F")
+            for number, pixel in enumerate(pixels.tolist()):
                 index = slice(done + number, done + rows * across, across)
-                yield Run(0, pixel * self.part_bytes, rows * self.part_bytes, index)
+                yield Run(0, pixel * size, rows * size, index)
             done += rows * across
 
 
