@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.json_types import JsonObject
+from ..engine.narrowing import Narrow
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..exchange.to_series import ExchangeSource
@@ -121,9 +122,13 @@ def check_values(
     source, made = records.source, records
     if isinstance(source, ExchangeSource):
         images = source.records.settle(action)
-        if records.steps or not isinstance(images, Settled):
+        steps = [step.of_images() for step in records.steps if isinstance(step, Narrow)]
+        if len(steps) < len(records.steps):
             return
-        made = images
+        with_steps = replace(images, steps=(*images.steps, *steps)).describe()
+        if not isinstance(with_steps, Settled):
+            return
+        made = with_steps
     elif source.collective:
         return
     places = np.unique([0, made.count // 2, made.count - 1])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.json_types import JsonObject
+from ..engine.narrowing import Narrow
 from ..engine.runner import Action, Records
 from ..engine.selection import Selection, Settled
 from ..formats.output_names import CONF, MOVIE_FORMAT
@@ -37,7 +39,7 @@ def save_suite2p(
     """See `Images.saveAsSuite2p`. Collective."""
     from ..writers.movies import suite2p_movie
 
-    known = action.known(images)
+    known = action.known(_with(images, Narrow("saveAsSuite2p", np.dtype(np.int16))))
     _check_dims(action, known.dims)
     index = np.array(known.keys, dtype=np.int64)
     movie = suite2p_movie(known.dims, index, metadata, fs, tau)
@@ -47,30 +49,36 @@ def save_suite2p(
 
 def save_mmap(
     action: Action,
-    turned: Records,
+    images: Records,
     series: Records | None,
     metadata: JsonObject,
     target: Target,
     base: str,
 ) -> None:
-    """See `Images.saveAsMmap`. Collective.
-
-    `turned` are images with their axes reversed, and `series` their series: those are written,
-    or without them the images.
-    """
+    """See `Images.saveAsMmap`; of `series`, those of the images, or else of images. Collective."""
     from ..writers.movies import mmap_movie
 
-    images = turned.settle(action)
-    if images.count == 0:
+    settled = images.settle(action)
+    if settled.count == 0:
         raise ValueError(f"{action.name}: the collection has no records")
-    known = action.known(images if series is None else series.settle(action))
-    dims = known.dims if series is None else turned.dims or ()
+    index, kind = np.array(settled.keys, dtype=np.int64), np.dtype(np.float32)
+    if series is None:
+        known = action.known(_with(settled, Narrow("saveAsMmap", kind, turned=True)))
+        dims, shape = known.dims[::-1], known.dims
+    else:
+        narrow = Narrow("saveAsMmap", kind, images=index)
+        known = action.known(_with(series.settle(action), narrow))
+        dims = shape = images.dims or ()
     _check_dims(action, dims)
-    index = np.array(images.keys, dtype=np.int64)
     order = "F" if series is None else "C"
-    movie = mmap_movie(base, order, dims[::-1], index, metadata)
+    movie = mmap_movie(base, order, dims, index, metadata)
     options = {"base": base, "order": order}
-    _save_movie(action, known, "mmap", movie, (*dims, images.count), options, target)
+    _save_movie(action, known, "mmap", movie, (*shape, settled.count), options, target)
+
+
+def _with(records: Selection, step: Narrow) -> Selection:
+    """Return a selection with one more step. Local."""
+    return replace(records, steps=(*records.steps, step)).describe()
 
 
 def _check_dims(action: Action, dims: tuple[int, ...]) -> None:
@@ -127,16 +135,18 @@ def _open_movie(path: str, options: JsonObject) -> Stored:
     conf = _described(path)
     dims, count, dtype = conf["dims"], len(conf["index"]), np.dtype(conf["dtype"])
     mapped = conf["program"] == "CaImAn"
-    shape = [*(reversed(dims) if mapped else dims), count]
     names = [one["name"] for one in conf["files"] if not one["name"].endswith(".npy")]
-    if mapped and "_order_C_" in names[0]:
-        files = [_mapped(path, names[0], dtype, count).T]
-    else:
-        plane = int(np.prod(dims)) if mapped else dims[0] * dims[1]
-        names.sort(key=lambda name: (len(name), name))
-        files = [_mapped(path, name, dtype, plane) for name in names]
+    names.sort(key=lambda name: (len(name), name))
+    by_pixel = mapped and "_order_C_" in names[0]
+    shape = [*(reversed(dims) if mapped and not by_pixel else dims), count]
+    columns = count if by_pixel else int(np.prod(dims)) // len(names)
+    files = [_mapped(path, name, dtype, columns) for name in names]
 
     def read(pixels: np.ndarray, times: np.ndarray) -> np.ndarray:
+        if by_pixel:
+            stored = np.ravel_multi_index(np.unravel_index(pixels, dims), dims, order="F")
+            found: np.ndarray = files[0][stored][:, times]
+            return found
         parts = len(files)
         return np.array([files[pixel % parts][times, pixel // parts] for pixel in pixels.tolist()])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from .chain import Shape, WritingStep
@@ -27,12 +29,21 @@ class Narrow(WritingStep):
         int16 or a float.
     turned : bool
         Whether the results have the images' axes in reverse order.
+    images : (T,) int64 ndarray, optional
+        The records are series, and their values those of the images with these keys.
     """
 
-    def __init__(self, name: str, kind: np.dtype, turned: bool = False) -> None:
+    def __init__(
+        self, name: str, kind: np.dtype, turned: bool = False, images: np.ndarray | None = None
+    ) -> None:
         self.name = name
         self.kind = kind
         self.turned = turned
+        self._images = images
+
+    def of_images(self) -> Narrow:
+        """Return the same step for the images of the series."""
+        return Narrow(self.name, self.kind)
 
     def dims(self, dims: Shape | None) -> Shape | None:
         return dims[::-1] if self.turned and dims is not None else dims
@@ -45,32 +56,47 @@ class Narrow(WritingStep):
         return size[::-1] if self.turned else size
 
     def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
-        convert = self._copy if np.can_cast(batch.dtype, out.dtype) else self._narrow
-        for key, image, result in zip(keys, batch, out, strict=True):
-            placed = result.T if self.turned else result
-            step = max(1, PIECE_BYTES * len(image) // max(1, image.nbytes))
-            for i in range(0, len(image), step):
-                convert(key, image[i : i + step], placed[i : i + step])
+        placed = out.transpose(0, *range(out.ndim - 1, 0, -1)) if self.turned else out
+        for i, piece in _pieces(batch):
+            values, results = batch[piece], placed[piece]
+            if np.can_cast(batch.dtype, out.dtype):
+                np.copyto(results, values)
+                continue
+            held = self._narrow(values, results)
+            if not np.all(held):
+                place = tuple(np.argwhere(~held)[0])
+                image = keys[i + int(place[0])] if self._images is None else self._images[place[-1]]
+                raise OverflowError(
+                    f"{self.name}: image {image} has the value {values[place]}, which "
+                    f"{self.kind} does not hold; clip(min, max) bounds the values first, or "
+                    "dotdivide(number) makes them smaller"
+                )
 
-    def _copy(self, key: object, values: np.ndarray, out: np.ndarray) -> None:
-        np.copyto(out, values)
-
-    def _narrow(self, key: object, values: np.ndarray, out: np.ndarray) -> None:
+    def _narrow(self, values: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Write values in their new dtype; return which of them it holds."""
         if self.kind.kind == "f":
             with np.errstate(over="ignore"):
                 np.copyto(out, values, casting="unsafe")
-            held = np.isfinite(out) | ~np.isfinite(values) if values.dtype.kind == "f" else True
+            held: np.ndarray = np.isfinite(out)
+            return held if values.dtype.kind != "f" else held | ~np.isfinite(values)
+        info = np.iinfo(self.kind)
+        if values.dtype.kind == "f":
+            # float16 has no 32767.
+            values = np.rint(values.astype(np.float32) if values.itemsize == 2 else values)
+        held = (values >= info.min) & (values <= info.max)
+        np.copyto(out, values, casting="unsafe", where=held)
+        return held
+
+
+def _pieces(batch: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:
+    """Parts of some records, or of one: the number of the first record, and the index."""
+    size = batch.nbytes // max(1, len(batch))
+    step = max(1, PIECE_BYTES // max(1, size))
+    rows = batch.shape[1] if size > PIECE_BYTES else 1
+    some = max(1, PIECE_BYTES * rows // max(1, size))
+    for i in range(0, len(batch), step):
+        if rows == 1:
+            yield i, (slice(i, i + step),)
         else:
-            info = np.iinfo(self.kind)
-            if values.dtype.kind == "f":
-                # float16 has no 32767.
-                values = np.rint(values.astype(np.float32) if values.itemsize == 2 else values)
-            held = (values >= info.min) & (values <= info.max)
-        if not np.all(held):
-            raise OverflowError(
-                f"{self.name}: image {key} has the value {values[~held].flat[0]}, which "
-                f"{self.kind} does not hold; clip(min, max) bounds the values first, or "
-                "dotdivide(number) makes them smaller"
-            )
-        if self.kind.kind != "f":
-            np.copyto(out, values, casting="unsafe")
+            for row in range(0, rows, some):
+                yield i, (slice(i, i + 1), slice(row, row + some))

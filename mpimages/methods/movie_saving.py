@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
 from ..core.arguments import check_choice, check_number, check_text
 from ..core.public import public
 from ..core.text import quote
@@ -69,7 +67,6 @@ class MovieSaving(ImageConversion):
         """
         from ..conversion.movies import save_suite2p
         from ..conversion.saving import Target
-        from ..engine.narrowing import Narrow
         from ..writers.calibration import Calibration
 
         given = {"fs": fs, "tau": tau}
@@ -83,8 +80,7 @@ class MovieSaving(ImageConversion):
                     "images, or volumes, a second"
                 )
             times["fs"] = 1 / interval
-        narrow = self._then(Narrow("saveAsSuite2p", np.dtype(np.int16)))
-        begun, images = narrow.records.begin("saveAsSuite2p", 1, target.memory)
+        begun, images = self.records.begin("saveAsSuite2p", 1, target.memory)
         save_suite2p(begun, images, self.metadata, target, times["fs"], times.get("tau"))
 
     @action
@@ -134,17 +130,15 @@ class MovieSaving(ImageConversion):
         """
         from ..conversion.movies import save_mmap
         from ..conversion.saving import Target
-        from ..engine.narrowing import Narrow
 
         check_choice(order, "order", ("C", "F"))
         base = check_text(name, "name")
         if base.startswith(".") or "/" in base:
             raise ValueError(f"name cannot begin a file name: {quote(base)}")
         target = Target.checked(path, overwrite, resume, memory)
-        turned = self._then(Narrow("saveAsMmap", np.dtype(np.float32), turned=True))
-        begun = turned.records.make_action("saveAsMmap", target.memory)
-        series = turned.toSeries().records if order == "C" else None
-        save_mmap(begun, turned.records, series, self.metadata, target, base)
+        begun = self.records.make_action("saveAsMmap", target.memory)
+        series = self.toSeries().records if order == "C" else None
+        save_mmap(begun, self.records, series, self.metadata, target, base)
 
 
 def _positive(name: str, value: object) -> float:

@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mpi4py import MPI
@@ -25,13 +25,21 @@ __all__ = ["FlatLayout", "FlatWriter", "check_records"]
 
 
 class Run(NamedTuple):
-    """Parts of the records [first, stop) that lie in one run: of which file, and from where on."""
+    """Values of a block of records that lie in a file in one run.
+
+    Attributes
+    ----------
+    file : int
+    position, nbytes : int
+        Where they begin, and how long they are.
+    index : slice, or tuple of slice, ellipsis and int
+        Which they are of the block.
+    """
 
     file: int
     position: int
-    first: int
-    stop: int
-    part: int
+    nbytes: int
+    index: Any
 
 
 @dataclass(frozen=True)
@@ -77,14 +85,18 @@ class FlatLayout:
         return [count * self.part_bytes for count in self.counts()]
 
     def runs(self, first: int, stop: int) -> Iterator[Run]:
-        """Where the records [first, stop) lie."""
+        """Where the values of a block of the records [first, stop) lie."""
         each = -(-self.count // self.per_file)
-        while first < stop:
-            number, within = divmod(first, self.per_file)
-            end = min(stop, first + self.per_file - within)
+        place = first
+        while place < stop:
+            number, within = divmod(place, self.per_file)
+            end = min(stop, place + self.per_file - within)
+            position, nbytes = within * self.part_bytes, (end - place) * self.part_bytes
+            records = slice(place - first, end - first)
             for part in range(self.parts):
-                yield Run(part * each + number, within * self.part_bytes, first, end, part)
-            first = end
+                index = records if self.parts == 1 else (records, ..., part)
+                yield Run(part * each + number, position, nbytes, index)
+            place = end
 
 
 class FlatWriter(ABC):
@@ -147,12 +159,9 @@ class FlatWriter(ABC):
         layout = self.layout
         check_records(block, first, layout.count, layout.record, layout.dtype)
         for run in layout.runs(first, first + len(block)):
-            values = block[run.first - first : run.stop - first]
-            if layout.parts > 1:
-                values = values[..., run.part]
             descriptor, position = self._files.descriptor(run.file), run.position
             with naming_file(self._files.paths[run.file]):
-                for piece in little_pieces(values):
+                for piece in little_pieces(block[run.index]):
                     write_run(descriptor, position, piece)
                     self._sums.add(position, piece, run.file)
                     position += piece.nbytes
@@ -171,8 +180,8 @@ class FlatWriter(ABC):
         sums = PieceSums(layout.sizes(), PIECE)
         for first, stop in entry["done"]:
             for run in layout.runs(first, stop):
-                length, path = (run.stop - run.first) * layout.part_bytes, self._files.paths
-                if not sums.add_stored(run.position, length, path[run.file], run.file):
+                path = self._files.paths[run.file]
+                if not sums.add_stored(run.position, run.nbytes, path, run.file):
                     return False
         return sums.took(entry["fragments"])
 

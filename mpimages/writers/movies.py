@@ -10,7 +10,7 @@ import io
 import math
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,9 +18,10 @@ from mpi4py import MPI
 
 from ..core.crc32 import crc32
 from ..core.json_types import JsonObject
+from ..dims import pixel_boxes
 from ..formats.output_names import MOVIE_FORMAT, MOVIE_VERSION, mmap_file, plane_file
 from .calibration import Calibration
-from .flat import FlatLayout, FlatWriter
+from .flat import FlatLayout, FlatWriter, Run
 from .output.plain import plain_metadata, write_small
 
 __all__ = ["Movie", "MovieWriter", "mmap_movie", "suite2p_movie"]
@@ -50,6 +51,29 @@ class Movie:
     index: np.ndarray
     metadata: Mapping[str, object]
     small: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TurnedPixels(FlatLayout):
+    """One file of pixels with all their times, in column-major order; blocks have them in C order.
+
+    `dims` are those of an image.
+    """
+
+    dims: tuple[int, ...] = ()
+
+    def runs(self, first: int, stop: int) -> Iterator[Run]:
+        """See `FlatLayout`: pixels that lie below each other are a run."""
+        done, size = 0, self.part_bytes
+        for start, extent in pixel_boxes(self.dims, first, stop):
+            rows, across = extent[0], math.prod(extent[1:])
+            places = np.indices((1, *extent[1:])).reshape(len(extent), -1)
+            corners = tuple(places + np.reshape(start, (-1, 1)))
+            pixels = np.ravel_multi_index(corners, self.dims, order="F")
+            for number, pixel in enumerate(pixels.tolist()):
+                index = slice(done + number, done + rows * across, across)
+                yield Run(0, pixel * size, rows * size, index)
+            done += rows * across
 
 
 class MovieWriter(FlatWriter):
@@ -148,12 +172,11 @@ def pickled(values: dict[str, object]) -> bytes:
 def mmap_movie(
     base: str, order: str, dims: tuple[int, ...], index: np.ndarray, metadata: Mapping[str, object]
 ) -> Movie:
-    """CaImAn's file, float32: records are images whose axes are reversed, or those pixels."""
-    count, turned, kind = len(index), dims[::-1], np.dtype(np.float32)
-    name = mmap_file(base, dims, order, count)
-    if order == "F":
-        layout = FlatLayout([name], count, turned, kind, count)
-    else:
+    """CaImAn's file, float32: records are images whose axes are reversed, or an image's pixels."""
+    count, kind = len(index), np.dtype(np.float32)
+    names = [mmap_file(base, dims, order, count)]
+    layout = FlatLayout(names, count, dims[::-1], kind, count)
+    if order == "C":
         pixels = math.prod(dims)
-        layout = FlatLayout([name], pixels, (count,), kind, pixels)
+        layout = TurnedPixels(names, pixels, (count,), kind, pixels, dims=dims)
     return Movie("CaImAn", dims, layout, index, metadata)

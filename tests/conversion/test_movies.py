@@ -6,9 +6,9 @@ import pickletools
 import numpy as np
 import pytest
 
-from mpimages import ThunderContext, verify
+from mpimages import FormatError, ThunderContext, verify
 from mpimages.writers.flat import FlatWriter
-from mpimages.writers.movies import pickled
+from mpimages.writers.movies import TurnedPixels, pickled
 
 from ..support.data import DTYPES, moved, recording, same_bits, spread, write_movie
 from .test_saving import contents
@@ -95,12 +95,56 @@ def test_what_ops_say(tsc, shared_path):
         }  # fmt: skip
         assert {type(value) for value in ops.values()} == {int, float, list}
     loaded = tsc.loadImages(shared_path / "s")
-    assert loaded.metadata["frameInterval"] == 0.25
+    told = {"frameInterval": 0.25, "pixelSize": (2.0, 1.0, 5.0), "unit": "um"}
+    assert loaded.metadata == told
+    one = tsc.loadImages(shared_path / "s" / "plane1")
+    assert one.metadata == {**told, "pixelSize": (2.0, 1.0)}
+    assert same_bits(one.toArray(), images.planes(1).toArray().astype(np.int16))
+    images.saveAsMmap(shared_path / "m")
+    assert tsc.loadImages(shared_path / "m").metadata == told
     conf = json.loads((shared_path / "s" / "conf.json").read_text())
     assert conf["metadata"] == {**images.metadata, "pixelSize": [2.0, 1.0, 5.0]}
     images.saveAsSuite2p(shared_path / "given", fs=np.float32(7))
     assert ops_of(shared_path / "given")["fs"] == 7
     assert "tau" not in ops_of(shared_path / "given")
+
+
+def test_a_folder_of_suite2p_itself(tsc, comm, shared_path):
+    array = recording(6, (4, 5, 12), "int16")
+    path = shared_path / "s"
+    spread(tsc, array).saveAsSuite2p(path, **SUITE2P)
+    comm.Barrier()
+    if comm.rank == 0:
+        (path / "conf.json").unlink()  # which suite2p does not write
+        (path / "combined").mkdir()
+        np.save(path / "combined" / "F.npy", np.zeros(3))
+    comm.Barrier()
+    assert same_bits(tsc.loadImages(path).toArray(), array)
+    assert same_bits(tsc.loadImages(path, startIdx=2, stopIdx=4).toArray(), array[2:4])
+    assert same_bits(tsc.loadImages(path / "plane11").toArray(), array[..., 11])
+    comm.Barrier()
+    if comm.rank == 0:
+        (path / "plane7" / "data.bin").write_bytes(bytes(4 * 5 * 2 * 5))
+    comm.Barrier()
+    with pytest.raises(FormatError, match=r"plane7.*5 pages"):
+        tsc.loadImages(path)
+
+
+@pytest.mark.parametrize("dims", [(4, 5), (3, 4, 2), (1, 6), (5, 1, 3)])
+def test_runs_of_turned_pixels_have_their_places(dims):
+    pixels, dtype = int(np.prod(dims)), np.dtype("<f4")
+    layout = TurnedPixels(["x"], pixels, (2,), dtype, pixels, dims=dims)
+    values = np.arange(2 * pixels, dtype=dtype).reshape(pixels, 2)
+    for step in range(1, pixels + 1):
+        file = np.zeros(2 * pixels, dtype)
+        for first in range(0, pixels, step):
+            block = values[first : first + step]
+            for run in layout.runs(first, first + len(block)):
+                part = block[run.index]
+                assert part.nbytes == run.nbytes
+                file[run.position // 4 : (run.position + run.nbytes) // 4] += part.reshape(-1)
+        turned = values.reshape(*dims, 2).transpose(*range(len(dims))[::-1], -1)
+        assert np.array_equal(file, turned.reshape(-1))
 
 
 def test_ops_are_plain_and_known_to_every_numpy():
@@ -183,8 +227,8 @@ def test_filtered_computed_and_binned(tsc, shared_path):
 def test_what_does_not_fit_is_named_on_all_ranks(tsc, shared_path):
     array = np.zeros((5, 4, 6), np.float64)
     for place, value, shown in (
-        ((3, 2, 1), 32767.5, "image 3 has the value 32768"),
-        ((4, 0, 0), -32768.6, "image 4 has the value -32769"),
+        ((3, 2, 1), 32767.5, r"image 3 has the value 32767\.5,"),
+        ((4, 0, 0), -32768.6, r"image 4 has the value -32768\.6,"),
         ((0, 3, 5), np.nan, "image 0 has the value nan"),
         ((1, 3, 5), np.inf, "image 1 has the value inf"),
     ):

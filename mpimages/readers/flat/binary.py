@@ -25,7 +25,7 @@ from ..options import Options
 from ..page_order import PageOrder
 from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
 from .array_reader import fit_array
-from .beside import PLANES, plane_files
+from .beside import PLANES, movie_metadata, plane_files
 from .description import Description, describe
 from .raw_pages import count_pages, is_paged, open_pages, page_order, plan_pages
 
@@ -81,7 +81,11 @@ class StackReader(Reader):
         from ..file_sets import named_set
         from ..names import list_pattern
 
-        return named_set(self, list_pattern(above or ".", PLANES), replace(options, pattern=PLANES))
+        named = list_pattern(above or ".", PLANES)
+        found = named_set(self, named, replace(options, pattern=PLANES))
+        told = movie_metadata(above, 3)
+        told.pop("frameInterval", None)  # The rate is that of ops.npy.
+        return replace(found, metadata=found.metadata | told)
 
     def count(self, path: str, options: Options, header: Header) -> int:
         described: Description = header.layout["described"]
