@@ -116,6 +116,19 @@ HDF5 = {
 }
 BINARY = {**PATH, "blockSize": ("blockSize|size", d.SIZE), **SAVING}
 LAYOUT = {"layout": ("layout", [*d.CHOICE, "SERIES"])}
+ZARR = {
+    **PATH,
+    **LAYOUT,
+    "chunks": ("chunk", CHUNKS),
+    "shards": ("shards|size", d.SIZE),
+    "compression": (
+        "compression",
+        [d.RUDE, d.ODD, 3, "lzf", "x", ("zstd", 99), ("gzip", 0), ("zstd", "a"), True, {}, [], ()],
+    ),
+    "levels": ("levels", [*d.INDEX, 99, 2**70]),
+    "version": ("version", [*d.COUNT, 4, 1, 2**70]),
+    **SAVING,
+}
 PICTURES = {
     **PATH,
     "filePrefix": ("filePrefix|prefix|file name", [*d.TEXT, "../x", "a/b", ".x"]),
@@ -954,6 +967,7 @@ CALLS = [
         {**NWB, "series": "ImageSeries", **dict.fromkeys(OPTICAL)},
         wrong(**{name: [NWB[name]] for name in OPTICAL}),
     ),
+    Call("volumes", "saveAsZarr", {"path": OUT}, ZARR),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsBinaryImages", {"path": OUT}, BINARY_IMAGES),
     Call(
@@ -1242,6 +1256,7 @@ CALLS = [
     ),
     *(Call(on, "saveAsBinarySeries", {"path": OUT}, BINARY) for on in ("series",)),
     Call("series", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
+    Call("series", "saveAsZarr", {"path": OUT}, ZARR),
     Call(
         "series",
         "saveAsNWB",
