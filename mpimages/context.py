@@ -48,6 +48,7 @@ IMPORTED_FIRST = (
     "writers.export",
     "writers.hdf5.writer",
     "writers.png",
+    "writers.zarr.writer",
 )
 
 

@@ -6,6 +6,7 @@ same bytes wherever it lies. So some of its values are compared with those of th
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -183,7 +184,7 @@ def check_form(
 
 def check_arrays(path: str, form: ZarrForm) -> None:
     """Raise FileExistsError unless a complete Zarr is stored in this form. Local: rank 0."""
-    from ..formats.zarr.array import ZarrArray, is_zarr, read_node
+    from ..formats.zarr.array import ARRAY_V2, NODE_V3, ZarrArray, is_zarr, read_node
 
     for placed in form.arrays:
         inside, wanted = os.path.join(path, placed.name), placed.array
@@ -192,13 +193,16 @@ def check_arrays(path: str, form: ZarrForm) -> None:
             raise FileExistsError(
                 f"{path} is complete, but has no array {placed.name}; {OTHERWISE}"
             )
-        # Codecs as they are described, since version 2 leaves some options out.
-        steps = [[c.for_version(one.version) for c in one.codecs.steps] for one in (found, wanted)]
         pairs = [
             (what, getattr(found, what), getattr(wanted, what))
             for what in ("version", "shape", "dtype", "chunk", "shard")
         ]
-        for what, one, other in (*pairs, ("codecs", *steps)):
+        with open(os.path.join(inside, NODE_V3 if found.version == 3 else ARRAY_V2), "rb") as file:
+            stored = json.load(file)
+        document = list(wanted.documents().values())[-1]
+        # As they are written: version 2 does not say all that is known of a codec.
+        pairs += [(what, stored.get(what), document.get(what)) for what in ("codecs", "compressor")]
+        for what, one, other in pairs:
             if one != other:
                 raise FileExistsError(
                     f"{inside} is complete, but has the {what} {one} and not {other}; {OTHERWISE}"

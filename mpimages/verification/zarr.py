@@ -8,6 +8,7 @@ nothing but zeros lies behind the end of an array.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -19,6 +20,7 @@ import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.timers import phase
+from ..dims import pixel_boxes
 from ..errors import FormatError
 from ..formats.output_names import (
     ZARR_ARRAY,
@@ -37,6 +39,7 @@ from .zarr_files import StoredArray
 # How the root's document ends: the mark's last member is the CRC-32 of all bytes before it.
 ZARR_END = re.compile(rb'"crc32": "([0-9a-f]{8})"\s*(?:\}\s*){2,3}\Z')
 MOST = 1 << 62
+MOST_NAMED = 8
 MOST_FILES = 1 << 20
 # No codec makes more of its bytes: what claims to be larger is damage, not data.
 SMALL_CLAIM, LARGEST_RATIO = 1 << 24, 1 << 16
@@ -202,18 +205,30 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
     for first, stop, why in found:
         if why != WRONG:
             continue  # that has been said
-        item = array.dtype.itemsize
-        ends = [np.unravel_index(n // item, array.shape) for n in (first, stop - 1)]
-        low, high = ([int(n) for n in end] for end in ends)
-        files = [
-            stored.path(tuple(n // s for n, s in zip(end, array.shard, strict=True)))
-            for end in (low, high)
-        ]
-        within = files[0] if files[0] == files[1] else f"{files[0]} to {files[1]}"
-        findings.problem(
-            f"{within}: bytes [{first}, {stop}) of the values of {stored.name!r} {why}: "
-            f"{_told(low, high, images)}"
+        size = array.dtype.itemsize
+        begin, end = first // size, (stop - 1) // size
+        low, high = (
+            [int(n) for n in np.unravel_index(value, array.shape)] for value in (begin, end)
         )
+        findings.problem(
+            f"{_listed(stored, begin, end + 1)}: bytes [{first}, {stop}) of the values of "
+            f"{stored.name!r} {why}: {_told(low, high, images)}"
+        )
+
+
+def _listed(stored: StoredArray, first: int, stop: int) -> str:
+    """The files that have values of a range, as far as they are few."""
+    shard = stored.array.shard
+    numbers: set[tuple[int, ...]] = set()
+    for start, extent in pixel_boxes(stored.shape, first, stop):
+        spans = [
+            range(a // s, -(-(a + n) // s)) for a, n, s in zip(start, extent, shard, strict=True)
+        ]
+        numbers.update(itertools.product(*spans))
+    names = [stored.path(number) for number in sorted(numbers)]
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{names[0]} to {names[-1]}, {len(names)} files"
 
 
 def _corners(array: ZarrArray, number: Sequence[int], place: int) -> tuple[list[int], list[int]]:

@@ -66,11 +66,6 @@ class StoredArray:
             raise FormatError(f"claims to have {math.prod(array.grid)} files")
         return cls(directory, name, array, piece, crcs)
 
-    @property
-    def chunks(self) -> int:
-        """The chunks of a file."""
-        return math.prod(self.array.inner)
-
     def path(self, number: tuple[int, ...]) -> str:
         """A file, relative to the output."""
         return f"{self.name}/{self.array.file(number)}"
@@ -83,7 +78,7 @@ class StoredArray:
     # -- a file as a whole --------------------------------------------------------------------
 
     def check_file(self, number: tuple[int, ...]) -> int:
-        """Look at all of a file that holds no values of the array: its size on the disk.
+        """Look at what of a file is no values: its size on the disk.
 
         What is wrong goes into `damaged`.
         """
@@ -102,8 +97,7 @@ class StoredArray:
             if not stat.S_ISREG(status.st_mode):
                 self.damaged[number, -1] = "is a directory or a device, not a file"
                 return 0
-            places = self._places(descriptor, status.st_size)
-            self._check_outside(descriptor, number, places)
+            self._places(descriptor, number, status.st_size)
             return status.st_size
         except (OSError, FormatError) as error:
             self.damaged[number, -1] = reason(error)
@@ -111,54 +105,42 @@ class StoredArray:
         finally:
             os.close(descriptor)
 
-    def _places(self, descriptor: int, size: int) -> np.ndarray:
+    def _places(self, descriptor: int, number: tuple[int, ...], size: int) -> np.ndarray:
         """Where the chunks of a file lie: (n, 2) of offset and length; FormatError if they do not.
 
-        They lie one after the other, and the file has nothing else.
+        Those that begin in the array lie one after the other; there are no others, and the file has
+        nothing else.
         """
         array, index = self.array, self.array.index
-        plain = array.codecs.plain
-        if plain:
-            due = array.codecs.nbytes * self.chunks + (index.nbytes if index is not None else 0)
-            if size != due:
-                raise FormatError(f"has {size} bytes, not {due}")
+        counts = [
+            min(i, -(-n // c) - a * i)
+            for n, c, i, a in zip(array.shape, array.chunk, array.inner, number, strict=True)
+        ]
+        ends = 0 if index is None else index.nbytes
+        plain = array.codecs.nbytes if array.codecs.plain else None
+        if plain is not None and size != math.prod(counts) * plain + ends:
+            raise FormatError(f"has {size} bytes, not {math.prod(counts) * plain + ends}")
         if index is None:
             return np.array([[0, size]], np.int64)
-        if size < index.nbytes:
-            raise FormatError(f"has {size} bytes, less than the {index.nbytes} of its index")
-        at = size - index.nbytes if index.at_end else 0
-        places = index.decode(_read(descriptor, at, index.nbytes))
-        there = places[(places != MISSING).any(axis=1)]
-        begins = np.cumsum(there[:, 1], dtype=np.uint64) - there[:, 1]
-        begins += np.uint64(0 if index.at_end else index.nbytes)
-        end = size - (index.nbytes if index.at_end else 0)
+        if size < ends:
+            raise FormatError(f"has {size} bytes, less than the {ends} of its index")
+        first, stop = (0, size - ends) if index.at_end else (ends, size)
+        at = stop if index.at_end else 0
+        places = index.decode(_read(descriptor, at, ends)).reshape(*array.inner, 2)
+        within = tuple(slice(n) for n in counts)
+        there = places[within].reshape(-1, 2)
+        begins = np.cumsum(there[:, 1]) - there[:, 1] + np.uint64(first)
+        others = places.copy()
+        others[within] = MISSING
         if (
-            (there[:, 0] != begins).any()
+            (others != MISSING).any()
             or (there[:, 1] > size).any()
-            or (len(there) and int(there[-1].sum()) != end)
-            or (plain and (there[:, 1] != array.codecs.nbytes).any())
+            or (there[:, 0] != begins).any()
+            or int(there[-1].sum()) != stop
+            or (plain is not None and (there[:, 1] != plain).any())
         ):
             raise FormatError("its index does not speak of chunks that lie one after the other")
-        return np.where(places == MISSING, -1, places.astype(np.int64))
-
-    def _check_outside(self, descriptor: int, number: tuple[int, ...], places: np.ndarray) -> None:
-        """Look at the chunks of a file that lie behind the end of the array."""
-        array = self.array
-        low = [n * i for n, i in zip(number, array.inner, strict=True)]
-        ends = [-(-n // c) for n, c in zip(array.shape, array.chunk, strict=True)]
-        if all(a + i <= e for a, i, e in zip(low, array.inner, ends, strict=True)):
-            return
-        for place, inner in enumerate(np.ndindex(array.inner)):
-            if all(a + i < e for a, i, e in zip(low, inner, ends, strict=True)):
-                continue
-            offset, length = places[place].tolist()
-            if length < 0:
-                continue
-            try:
-                if array.codecs.decode(_read(descriptor, offset, length)).any():
-                    raise FormatError(OUTSIDE)
-            except (OSError, FormatError) as error:
-                self.damaged[number, place] = f"{_where(offset, length)} {reason(error)}"
+        return places.astype(np.int64).reshape(-1, 2)
 
     # -- chunks -------------------------------------------------------------------------------
 
@@ -212,8 +194,6 @@ class StoredArray:
         offset, length = 0, -1
         try:
             offset, length = self._place(descriptor, file, place)
-            if length < 0:
-                raise FormatError("is missing")
             whole = array.codecs.decode(_read(descriptor, offset, length))
             for axis, n in enumerate(kept):
                 if whole[(slice(None),) * axis + (slice(n, None),)].any():
@@ -232,7 +212,7 @@ class StoredArray:
         with self._lock:
             places = self._kept.get(file)
         if places is None:
-            places = self._places(descriptor, os.fstat(descriptor).st_size)
+            places = self._places(descriptor, file, os.fstat(descriptor).st_size)
             with self._lock:
                 self._kept[file] = places
                 while len(self._kept) > 1 and len(self._kept) * places.nbytes > INDEX_BYTES:

@@ -54,6 +54,10 @@ def series(images: Any, path: str, **options: Any) -> None:
     images.saveAsBinarySeries(path, blockSize=20_000, **options)
 
 
+def zarr(images: Any, path: str, **options: Any) -> None:
+    images.saveAsZarr(path, **options)
+
+
 # Each: the images, how they are saved, with what; and whether it can be resumed.
 KINDS: dict[str, tuple[str, Save, dict[str, Any], bool]] = {
     "series": ("plain", series, {"memory": MEMORY}, True),
@@ -71,6 +75,18 @@ KINDS: dict[str, tuple[str, Save, dict[str, Any], bool]] = {
         "zlib",
         hdf5,
         {"layout": "images", "compression": "gzip", "chunks": (4, 40, 30)},
+        True,
+    ),
+    "zarr": (
+        "zlib",
+        zarr,
+        {"memory": 4 * MEMORY, "layout": "series", "chunks": (8, 15, 12), "shards": "20 kB"},
+        True,
+    ),
+    "zarr images": (
+        "plain",
+        zarr,
+        {"compression": None, "chunks": (4, 40, 16), "shards": "30 kB", "levels": 1},
         True,
     ),
     "tif": ("plain", lambda images, path, **options: images.saveAsTif(path, **options), {}, False),

@@ -20,8 +20,8 @@ from .__main__ import SHARED_BYTES, build
 pytestmark = pytest.mark.slow
 
 COUNT, DIMS = 24, (40, 30)
-SAVES = ("saveAsBinarySeries", "saveAsHDF5", "saveAsTifs", "saveAsPngs")
-RESUMED = SAVES[:2]
+SAVES = ("saveAsBinarySeries", "saveAsHDF5", "saveAsZarr", "saveAsTifs", "saveAsPngs")
+RESUMED = SAVES[:3]
 
 
 @pytest.fixture(scope="module")

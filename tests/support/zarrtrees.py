@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mpimages.formats.zarr.array import ZarrArray
+from mpimages.formats.zarr.array import ZarrArray, read_node
 from mpimages.formats.zarr.codecs import Codecs
+from mpimages.formats.zarr.shard import MISSING
 
 
 def make_zarr(
@@ -48,8 +49,28 @@ def make_zarr(
             **({} if version == 3 else {"chunk_key_encoding": {"name": "v2", "separator": "/"}}),
         )
         made[:] = values
+        if shards is not None:
+            sort_shards(path / name)
     mark_zarr(path, arrays, version, piece)
     return path
+
+
+def sort_shards(path: Path) -> None:
+    """Put the chunks of each shard into C order; zarr-python follows a curve."""
+    array = read_node(str(path))
+    assert isinstance(array, ZarrArray)
+    assert array.index is not None
+    for number in np.ndindex(*array.grid):
+        file = path / array.file(number)
+        content = file.read_bytes()
+        places = array.index.decode(content[-array.index.nbytes :])
+        body = b""
+        for at in np.flatnonzero(places[:, 0] != MISSING):
+            place = places[at]
+            chunk = content[int(place[0]) : int(place.sum())]
+            place[0] = len(body)
+            body += chunk
+        file.write_bytes(body + array.index.encode(places))
 
 
 def mark_zarr(

@@ -290,7 +290,8 @@ def _node_v3(document: JsonObject) -> ZarrArray | ZarrGroup:
 
 def _read_json(path: str) -> JsonObject:
     with open(path, "rb") as file:
-        content = file.read(MOST_BYTES + 1)
+        # What is asked for is allocated, whatever the file has.
+        content = file.read(min(os.fstat(file.fileno()).st_size, MOST_BYTES) + 1)
     if len(content) > MOST_BYTES:
         raise FormatError(f"has more than {MOST_BYTES} bytes, and so is no metadata")
     try:

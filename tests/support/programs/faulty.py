@@ -135,8 +135,9 @@ def fault(name: str, output: str) -> Any:
 
 def act(tsc: Any, method: str, source: str, output: str) -> None:
     images = tsc.loadImages(source)
-    if method in ("saveAsBinarySeries", "saveAsHDF5"):
-        getattr(images, method)(output, resume=True, memory=6000 * images.count())
+    if method in ("saveAsBinarySeries", "saveAsHDF5", "saveAsZarr"):
+        options = {"chunks": (2, *images.dims)} if method == "saveAsZarr" else {}
+        getattr(images, method)(output, resume=True, memory=6000 * images.count(), **options)
     elif method.startswith("save"):
         getattr(images, method)(output)
     else:
@@ -179,7 +180,7 @@ def main() -> None:
             good = True
             if method in ("saveAsBinarySeries", "saveAsHDF5"):
                 good = np.array_equal(tsc.loadSeries(output).toArray(), expected)
-            elif method == "saveAsTifs":
+            elif method in ("saveAsTifs", "saveAsZarr"):
                 good = np.array_equal(
                     np.moveaxis(tsc.loadImages(output).toArray(), 0, -1), expected
                 )

@@ -86,6 +86,10 @@ ACTIONS = {
     ),
     "saveAsHDF5": lambda images: images.saveAsHDF5(OUT),
     "compressed": lambda images: images.saveAsHDF5(OUT, compression="gzip", memory=40000),
+    "saveAsZarr": lambda images: images.saveAsZarr(OUT, memory=40000, levels=1),
+    "plain Zarr": lambda images: images.saveAsZarr(
+        OUT, "series", compression=None, shards=4000, memory=20000
+    ),
     "frames": lambda images: images.apply(
         lambda image: image + 1, (20, 15), "uint16"
     ).saveAsBinarySeries(OUT, memory=20000, resume=True),
