@@ -484,20 +484,7 @@ def dims_of(collection: Images | Series) -> tuple[int, ...]:
 def refuse_file_name(out: str, what: str = "of pictures") -> None:
     """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
     ending = os.path.splitext(out.rstrip("/"))[1].lower()
-    others = (
-        ".png",
-        ".npy",
-        ".h5",
-        ".hdf5",
-        ".hdf",
-        ".nwb",
-        ".nxs",
-        ".ims",
-        ".zarr",
-        ".mat",
-        ".mmap",
-    )
-    if ending in (*TIF_INPUTS, *others):
+    if ending in (*TIF_INPUTS, *OTHER_ENDINGS):
         raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 

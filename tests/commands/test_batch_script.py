@@ -226,6 +226,8 @@ def test_only_what_can_go_on_is_queued_again(say):
     assert "--resume" not in script
     assert command_of(say("to-series", "r", "s", "--resume")).count("--resume") == 1
     assert command_of(say("convert", "r", "s.h5"))[-1] == "--resume"
+    words = command_of(say("convert", "r", "s.nwb", "--nwb", "a=b c", "--nwb-file", "f.json"))
+    assert words[-5:] == ["--nwb", "a=b c", "--nwb-file", f"{os.getcwd()}/f.json", "--resume"]
     refused = say("convert", "r", "s.h5", "--overwrite", code=2)
     assert "convert --overwrite would begin anew" in refused
 
