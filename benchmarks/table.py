@@ -78,7 +78,8 @@ TARGETS = (
     Target("max over Zarr, zstd", "fraction", 2, 0.9, 1),
     Target("TIFFs to NWB, plain", "fraction", 1, 0.9, 1),
     Target("TIFFs to NWB, plain", "fraction", 2, 0.9, 1),
-    Target("open(", "fraction", 1, 0.8, 1),
+    Target("open('.h5')", "fraction", 1, 0.2, 1),
+    Target("open('.zarr')", "fraction", 1, 0.7, 1),
 )
 
 
