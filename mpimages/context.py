@@ -235,12 +235,14 @@ class ThunderContext:
         ----------
         dataPath : path, or list of paths
             Directories, files, or patterns with wildcards. Within each, files sort naturally
-            (``img2`` before ``img10``); a list keeps its order.
+            (``img2`` before ``img10``); a list keeps its order. A directory of Zarr counts as a
+            file.
         dims, dtype : optional
             Of the images; needed for flat binary files without a ``conf.json``, which are then
             column-major, the first axis fastest, as in Thunder. Of other files they are checked.
-        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'npy', 'mmap', 'nd2', 'czi', 'lif'}, optional
-            Default: told by the files' names. Other packages may add formats.
+        inputFormat : {'tif', 'png', 'stack', 'hdf5', 'zarr', 'npy', ...}, optional
+            Also 'mmap', 'nd2', 'czi' and 'lif'. Default: told by the files' names. Other packages
+            may add formats.
         ext : str, optional
             Of a directory or pattern only the files that end so, whatever the format's usual
             endings are.
@@ -254,8 +256,9 @@ class ThunderContext:
         channel : int, optional
             Which channel of a file with several, from 0.
         dataset, axes : str, optional
-            Of HDF5 and NPY files: which dataset, and the order of its axes, slowest first, as
-            ``'TZYX'``, or ``'TZCYX'`` with `channel`; axes of length 1 may be left out. In
+            Of HDF5, Zarr and NPY: which dataset (of Zarr the path of an array, or of a group
+            with an image), and the order of its axes, slowest first, as ``'TZYX'``, or
+            ``'TZCYX'`` with `channel`; axes of length 1 may be left out. In
             `dataset`, ``{t}`` stands for a number: one image, or movie, after the other.
         confFilename : str
             The description beside flat binary files.
@@ -467,12 +470,13 @@ class ThunderContext:
         dataset: str = "series",
         confFilename: str = "conf.json",
     ) -> Series:
-        """Series in files: binary, HDF5, text or NPY. Collective; lazy.
+        """Series in files: binary, HDF5, Zarr, text or NPY. Collective; lazy.
 
         Parameters
         ----------
         dataPath : path
-            A directory of a binary series as written here or by Thunder; an HDF5 file; a text
+            A directory of a binary series as written here or by Thunder; an HDF5 file; a
+            directory of Zarr, with time last or first; a text
             file (.txt) of a line for each record, its keys and then its values, separated by
             blanks; an NPY file of an array dims + (T,), or directories of the latter two. Of an NWB
             file the traces of its RoiResponseSeries are read, a record for each region.
@@ -481,10 +485,10 @@ class ThunderContext:
             `nkeys` must be given: 0 where lines have values alone, which are then the records
             0, 1, 2 and so on. Its values are float64. Its keys may have any order, and must be
             all the pixels of a box.
-        inputFormat : {'binary', 'hdf5', 'text', 'npy'}, optional
+        inputFormat : {'binary', 'hdf5', 'zarr', 'text', 'npy'}, optional
             Default: told by the path.
         dataset : str
-            In an HDF5 file.
+            In an HDF5 file, or in a group of Zarr.
         confFilename : str
             The description in the directory of a binary series.
 

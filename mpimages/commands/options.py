@@ -207,7 +207,9 @@ _READING = (
         metavar="TYPE",
         help="Of flat binary files without a conf.json, such as uint16.",
     ),
-    click.option("--dataset", metavar="NAME", help="Which dataset of HDF5 files."),
+    click.option(
+        "--dataset", metavar="NAME", help="Which dataset of HDF5 files, or array of Zarr."
+    ),
     click.option(
         "--follow",
         type=click.Choice(["directory"]),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.json_types import JsonObject
+from ..core.text import quote
 from ..engine.narrowing import Narrow
 from ..engine.runner import Action
 from ..engine.selection import Settled
@@ -184,29 +185,33 @@ def check_form(
 
 def check_arrays(path: str, form: ZarrForm) -> None:
     """Raise FileExistsError unless a complete Zarr is stored in this form. Local: rank 0."""
-    from ..formats.zarr.array import ARRAY_V2, NODE_V3, ZarrArray, is_zarr, read_node
+    from ..formats.zarr.array import is_zarr, read_node
 
     for placed in form.arrays:
-        inside, wanted = os.path.join(path, placed.name), placed.array
-        found = read_node(inside) if is_zarr(inside) else None
-        if not isinstance(found, ZarrArray):
+        inside = os.path.join(path, placed.name)
+        version = read_node(inside).version if is_zarr(inside) else None
+        if version != form.version:
             raise FileExistsError(
-                f"{path} is complete, but has no array {placed.name}; {OTHERWISE}"
+                f"{inside} is complete, but has the version {version} and not {form.version}; "
+                f"{OTHERWISE}"
             )
-        pairs = [
-            (what, getattr(found, what), getattr(wanted, what))
-            for what in ("version", "shape", "dtype", "chunk", "shard")
-        ]
-        with open(os.path.join(inside, NODE_V3 if found.version == 3 else ARRAY_V2), "rb") as file:
-            stored = json.load(file)
-        document = list(wanted.documents().values())[-1]
-        # As they are written: version 2 does not say all that is known of a codec.
-        pairs += [(what, stored.get(what), document.get(what)) for what in ("codecs", "compressor")]
-        for what, one, other in pairs:
-            if one != other:
-                raise FileExistsError(
-                    f"{inside} is complete, but has the {what} {one} and not {other}; {OTHERWISE}"
-                )
+        for name, document in placed.array.documents().items():
+            stored = _read_json(os.path.join(inside, name))
+            for what, wanted in document.items():
+                if stored.get(what) != wanted:
+                    raise FileExistsError(
+                        f"{inside} is complete, but has the {what} {quote(stored.get(what))} and "
+                        f"not {quote(wanted)}; {OTHERWISE}"
+                    )
     further = os.path.join(path, str(len(form.arrays)))
     if form.layout == "images" and os.path.lexists(further):
         raise FileExistsError(f"{path} is complete, but has more levels; {OTHERWISE}")
+
+
+def _read_json(path: str) -> JsonObject:
+    try:
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

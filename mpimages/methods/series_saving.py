@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.public import public
 from ..engine.selection import Settled
 from ..spmd.actions import action, stoppable
-from .base import SeriesMethods
+from .conversion import SeriesConversion
 
 if TYPE_CHECKING:
     from ..conversion.saving import Content
@@ -17,7 +17,7 @@ __all__ = ["SeriesSaving"]
 
 
 @public
-class SeriesSaving(SeriesMethods):
+class SeriesSaving(SeriesConversion):
     """Series written to files, by all ranks: flat binary, HDF5 or Zarr."""
 
     @action

@@ -54,12 +54,12 @@ class Options:
     incomplete : 'drop', optional
         Leave out what a file has at its end of an image that is not whole.
     dataset : str, optional
-        The HDF5 dataset; with ``{t}``, one image after the other.
+        The HDF5 dataset; with ``{t}``, one image after the other. Of Zarr the path of an array.
     follow : 'directory', optional
         Which other files an HDF5 file may lead to: those below its own directory.
     axes : str, optional
-        The meaning of the axes of an HDF5 dataset or NPY array, slowest first: Y and X, and T,
-        Z and C where it has them, in any order. Axes of length 1 may be left out.
+        The meaning of the axes of an HDF5 dataset, or of a Zarr or NPY array, slowest first: Y and
+        X, and T, Z and C where it has them, in any order. Axes of length 1 may be left out.
     confFilename : str
         The name of the description beside flat binary files.
     single_pages : bool

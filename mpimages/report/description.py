@@ -19,6 +19,7 @@ from ..engine.array_source import ArraySource
 from ..engine.bin_source import every_step, origin
 from ..engine.selection import Selection, Settled
 from ..engine.sources import ExampleSource, FileSource
+from ..readers import called, whole_path
 from ..writers.output.plain import plain_metadata
 from .words import number_text, time_text
 
@@ -68,7 +69,7 @@ class Description:
         if not isinstance(source, FileSource):
             return {}
         file, image = source.locate(int(images.positions[0]))
-        found: JsonObject = {"file": _text(os.path.basename(source.paths[file]))}
+        found: JsonObject = {"file": _text(called(source.paths[file]))}
         if source.ends is not None:
             found[_number_word(source)] = image
         return found
@@ -165,8 +166,8 @@ def _files(images: Selection) -> tuple[str, JsonObject, list[JsonObject]]:
             return "Recording in memory", {}, []
         return source.example.name, {"description": source.example.description}, []
     files = np.unique(source.files_of(images.positions))
-    names = [_text(os.path.basename(source.paths[int(i)])) for i in files]
-    first = _text(os.path.abspath(source.paths[int(files[0])]))
+    names = [_text(called(source.paths[int(i)])) for i in files]
+    first = _text(os.path.abspath(whole_path(source.paths[int(files[0])])))
     directory = os.path.dirname(first)
     found: JsonObject = {
         "path": directory if len(files) > 1 else first,
@@ -174,7 +175,7 @@ def _files(images: Selection) -> tuple[str, JsonObject, list[JsonObject]]:
         "files": len(files),
         "first": names[0],
         "last": names[-1],
-        "bytes_in_files": sum(os.stat(source.paths[int(i)]).st_size for i in files),
+        "bytes_in_files": sum(source.reader.stored_bytes(source.paths[int(i)]) for i in files),
     }
     if len(files) == 1:
         del found["first"], found["last"]

@@ -293,8 +293,10 @@ def _unwritten(unwritten: Mapping[str, int], figures: JsonObject) -> Iterator[Fi
         parts = ", ".join(
             f"{number:,} {name if number > 1 else name[:-1]}" for name, number in unwritten.items()
         )
+        # Of formats with chunks a file says what stands for them.
+        instead = "the fill value" if "chunks" in unwritten else "zeros"
         yield Finding(
-            "unwritten", WARNING, f"Never written, and therefore zeros: {parts} of the files."
+            "unwritten", WARNING, f"Never written, and therefore {instead}: {parts} of the files."
         )
 
 

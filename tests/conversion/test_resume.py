@@ -37,6 +37,7 @@ KINDS = {
     "gzip": ("zlib", "s.h5", 0.01, {"chunks": "[1, 5, 16]", "compression": '"gzip"'}),
     "zarr": ("plain", "s.zarr", 0.005, {"layout": '"series"', "compression": "null"}),
     "zstd": ("zlib", "s.zarr", 0.01, {"layout": '"series"', "chunks": "[1, 5, 16]"}),
+    "levels": ("zlib", "s.zarr", 0.01, {"chunks": "[1, 20, 30]", "levels": "1"}),
 }
 
 

@@ -123,7 +123,7 @@ def test_by_the_command_line(comm, shared_path, monkeypatch, toys, command):
     command("stats", "rec", "out")
     command("to-series", "rec", "series", "--format", "toy")
     said = command("info", "rec", "--format", "toys", code=2)
-    assert "'toys' is not one of tif, png, stack, hdf5, npy" in said
+    assert "'toys' is not one of tif, png, stack, hdf5, zarr, npy" in said
     assert ", toy." in said
 
 

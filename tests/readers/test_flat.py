@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from mpimages.errors import FormatError
-from mpimages.readers import Options, get
-from mpimages.readers.hdf5 import handle
+from mpimages.readers import Options, chunked_array, get
 from mpimages.readers.series.hdf5 import inspect_hdf5, open_hdf5_series
 from mpimages.readers.series.header import SeriesOptions
 from tests.support.data import DTYPES, recording
@@ -545,7 +544,7 @@ HDF5_WAYS = {
 def test_hdf5_axes(tmp_path, axes, way, monkeypatch):
     array, given = with_axes(axes)
     path = tmp_path / "a.h5"
-    monkeypatch.setattr(handle, "BAND_BYTES", 200)
+    monkeypatch.setattr(chunked_array, "BAND_BYTES", 200)
     with h5py.File(path, "w") as file:
         threes = {"chunks": tuple(min(3, n) for n in array.shape)}
         file.create_dataset("group/movie", data=array, **HDF5_WAYS.get(way, threes))

@@ -174,7 +174,7 @@ def test_text_that_changes_after_loading(tmp_path):
         ({"nkeys": 2, "valueType": "float32"}, ValueError, "astype"),
         ({"nkeys": 2, "inputFormat": "npy"}, ValueError, "has no keys"),
         ({"inputFormat": "npy"}, FormatError, "not an NPY file"),
-        ({"inputFormat": "mat"}, ValueError, "'binary', 'hdf5', 'text', 'npy'"),
+        ({"inputFormat": "mat"}, ValueError, "'binary', 'hdf5', 'zarr', 'text', 'npy'"),
     ],
 )
 def test_arguments_that_cannot_be(tmp_path, given, error, told):

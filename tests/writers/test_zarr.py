@@ -201,6 +201,84 @@ def test_from_series_and_to_images(tsc, shared_path):
     )
 
 
+@pytest.mark.ranks
+@pytest.mark.few_ranks
+def test_what_is_complete_is_compared_with_what_is_asked_for(tsc, shared_path):
+    array = recording(5, (6, 7, 3), "u2")
+    images, others = tsc.loadImagesFromArray(array), tsc.loadImagesFromArray(array + 1)
+    later = images.applyKeys(lambda key: key + 1)
+    for number, given in enumerate(({}, {"layout": "series"}, {"version": 2, "levels": 1})):
+        path = shared_path / f"{number}.zarr"
+        for _ in range(2):
+            images.saveAsZarr(path, resume=True, **given)
+        before = contents(path)
+        for collection, match, changed in [
+            (others, "other values", {}),
+            (later, "another index", {}),
+            (images.planes(0, 1), "holds", {}),
+            (images, "compressor|codecs", {"compression": "gzip"}),
+            (images, "chunk", {"chunks": (2, 2, 2, 2)}),
+        ]:
+            with pytest.raises(FileExistsError, match=f"is complete, but .*({match})"):
+                collection.saveAsZarr(path, resume=True, **given, **changed)
+        assert contents(path) == before
+    with pytest.raises(FileExistsError, match="more levels"):
+        images.saveAsZarr(path, resume=True, version=2)
+    images.saveAsZarr(path, overwrite=True)
+    on_rank_0(tsc.comm, lambda: np.testing.assert_array_equal(by_zarr(path)["0"], stored(array)))
+
+
+class Stop(Exception):
+    """What interrupts a job."""
+
+
+ENDS = {
+    "compressed series": {"layout": "series", "chunks": (2, 7, 5), "shards": 300},
+    "compressed images": {"chunks": (1, 3, 7), "shards": 200, "levels": 1},
+    "plain images": {"chunks": (2, 3, 4), "compression": None, "levels": 1},
+    "version 2": {"version": 2, "chunks": (1, 6, 7)},
+}
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_job_that_ended_at_its_end_has_nothing_to_do_again(tsc, shared_path, kind, monkeypatch):
+    """Files of chunks become files of the output: whatever has become of them is found."""
+    array = recording(5, (6, 7), "u2")
+    calls = []
+
+    def step(image):
+        calls.append(1)
+        return image
+
+    given = ENDS[kind]
+    images = spread(tsc, array)
+    images.saveAsZarr(shared_path / "whole.zarr", **given)
+    whole = contents(shared_path / "whole.zarr")
+    counted = images.apply(step, dims=(6, 7), dtype="u2")
+    replace = os.replace
+    # Of the files of chunks and of metadata so many get their names; and again later.
+    for number, limits in enumerate([(0,), (1,), (2, 0), (3, 1), (4, 4, 4), (1000,)]):
+        path = shared_path / f"{number}.zarr"
+        for limit in limits:
+            left = iter(range(limit))
+
+            def failing(source, target, left=left):
+                if next(left, None) is None and ".zarr.mpimages-partial/" in str(target):
+                    raise Stop
+                replace(source, target)
+
+            monkeypatch.setattr(os, "replace", failing)
+            try:
+                counted.saveAsZarr(path, resume=True, **given)
+            except Stop:
+                assert limit < 1000
+            monkeypatch.setattr(os, "replace", replace)
+        counted.saveAsZarr(path, resume=True, **given)
+        assert contents(path) == whole
+    assert tsc.comm.allreduce(len(calls)) <= 6 * len(array) + 3 * 6
+
+
 def documents(path: Path) -> dict[str, dict]:
     return {
         name: json.loads(content)

@@ -12,7 +12,7 @@ from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.output_names import zarr_mark
 from ...formats.zarr.array import ZarrArray
-from ..array_axes import LEFT_OUT, array_axes, image_shape, own_channel, require_kind
+from ..array_axes import LEFT_OUT, array_axes, image_shape, own_channel, require_kind, takes_turns
 from ..base import Handle, Header, Reader, Scratch
 from ..chunked_array import ArrayPlan, ChunkedHandle, chunk_grain, open_images, plan_array
 from ..flat.array import BAND_BYTES
@@ -203,6 +203,9 @@ def _axes(
     """As `array_axes` gives it."""
     if options.axes is not None or letters is None:
         return array_axes(where, shape, options.axes, channel)
+    length = dict(zip(letters, shape, strict=True))
+    if (options.nplanes is not None or takes_turns(options)) and length.get("T") == 1:
+        letters = letters.replace("T", LEFT_OUT)  # what is cut is one volume of pages
     kept = [n for n, letter in zip(shape, letters, strict=True) if letter != LEFT_OUT]
     named = iter(array_axes(where, kept, letters.replace(LEFT_OUT, ""), channel))
     axes = "".join(letter if letter == LEFT_OUT else next(named) for letter in letters)

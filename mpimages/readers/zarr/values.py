@@ -8,6 +8,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ...errors import FormatError
 from ...formats.zarr.array import ZarrArray
 from ...formats.zarr.shard import MISSING
 from ..base import Scratch, check_claim
-from ..byte_ranges import byteswap, open_file, open_status, read_into
+from ..byte_ranges import byteswap, open_status, read_into
 from ..chunked_array import ChunkedArray
 
 # Neighbouring chunks of a shard are read by one call up to this many bytes.
@@ -114,7 +115,7 @@ class ZarrValues(ChunkedArray):
         if opened is None:
             self._fill(part)
             return
-        fd, size = opened
+        fd, size = opened[0], opened[1].st_size
         try:
             if self.array.codecs.plain:
                 nbytes = self.array.codecs.nbytes
@@ -150,11 +151,17 @@ class ZarrValues(ChunkedArray):
             read_into(fd, offset, part, path)
             byteswap(part, self.array.dtype)
             return
-        values = self._decoded.take((part.shape[axis], *whole), self._native)
-        read_into(fd, offset, values, path)
-        byteswap(values, self.array.dtype)
         rest = zip(inside[axis + 1 :], part.shape[axis + 1 :], strict=True)
-        part[...] = values[:, *(slice(a, a + n) for a, n in rest)]
+        chosen = tuple(slice(a, a + n) for a, n in rest)
+        rows = part[(0,) * axis]
+        row = run * self._native.itemsize
+        step = max(1, READ_BYTES // row)
+        for a in range(0, len(rows), step):
+            piece = rows[a : a + step]
+            values = self._decoded.take((len(piece), *whole), self._native)
+            read_into(fd, offset + a * row, values, path)
+            byteswap(values, self.array.dtype)
+            piece[...] = values[:, *chosen]
 
     def _check_length(self, path: str, length: int) -> None:
         nbytes = self.array.codecs.nbytes
@@ -332,11 +339,10 @@ def open_shard(path: str, array: ZarrArray, number: Chunk) -> Shard | None:
     """Open a shard with its index, which is read once; None where there is no such file."""
     if array.index is None:
         raise AssertionError("an array without shards")
-    try:
-        fd, status = open_status(path)
-    except FileNotFoundError:
-        _refuse_dangling(path)
+    opened = _open_if_there(path)
+    if opened is None:
         return None
+    fd, status = opened
     try:
         size, nbytes = status.st_size, array.index.nbytes
         key = (path, status.st_ino, size, status.st_mtime_ns, array.index)
@@ -387,19 +393,31 @@ class ArrayFiles(Sequence[str]):
         return os.path.join(self._directory, self._array.file(place[::-1]))
 
 
-def _open_if_there(path: str) -> tuple[int, int] | None:
-    """As `open_file`; None where there is no such file."""
-    try:
-        return open_file(path)
-    except FileNotFoundError:
-        _refuse_dangling(path)
-        return None
+def _open_if_there(path: str) -> tuple[int, os.stat_result] | None:
+    """As `open_status`; None where there is no such file.
 
+    A network file system remembers for some seconds that a name was not there. It asks its server
+    again when the directory is opened.
 
-def _refuse_dangling(path: str) -> None:
-    """Raise FormatError for a link to nothing: that is no chunk that was never written."""
+    Raises
+    ------
+    FormatError
+        If it is a link to nothing: that is no chunk that was never written.
+    """
+    with suppress(FileNotFoundError):
+        return open_status(path)
+    above = os.path.dirname(path)
+    while True:
+        try:
+            quietly(os.close, os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            break
+        except FileNotFoundError:
+            above = os.path.dirname(above)
+    with suppress(FileNotFoundError):
+        return open_status(path)
     if os.path.lexists(path):
         raise FormatError(f"{path}: is a link to a file that is not there")
+    return None
 
 
 def _covering(low: Sequence[int], high: Sequence[int], step: Sequence[int]) -> Iterator[Chunk]:

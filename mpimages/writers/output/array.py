@@ -198,7 +198,7 @@ class ArrayWriter:
 
     def _no_sums(self) -> PieceSums:
         """Checksums of the same array, to which nothing is added yet."""
-        return PieceSums(self._sums.sizes, self._sums.piece)
+        return PieceSums(self._sums.sizes.tolist(), self._sums.piece)
 
     def take_fragments(self) -> np.ndarray:
         """(n, 4) int64: the checksums of what this rank wrote since the last call. Local."""

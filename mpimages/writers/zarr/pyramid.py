@@ -140,4 +140,5 @@ def _divide_halves(high: np.ndarray, low: np.ndarray, counts: np.ndarray, out: n
 def _rounded(quotient: np.ndarray, rest: np.ndarray, counts: np.ndarray) -> np.ndarray:
     two, one = quotient.dtype.type(2), quotient.dtype.type(1)
     up = (rest * two > counts) | ((rest * two == counts) & (quotient & one).astype(bool))
-    return quotient + up.astype(quotient.dtype)
+    rounded: np.ndarray = quotient + up.astype(quotient.dtype)
+    return rounded

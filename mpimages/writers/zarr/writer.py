@@ -15,6 +15,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 from mpi4py import MPI
@@ -22,6 +23,7 @@ from mpi4py import MPI
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...dims import pixel_grain
+from ...formats.zarr.array import ZarrGroup
 from ...kernels.transpose import transpose
 from ...spmd.agreement import MOST, Together
 from ...spmd.collectives import gather, scatter
@@ -96,6 +98,8 @@ class ZarrWriter(ArrayWriter):
             self._index = plain_index(index, self.times)
             self._metadata = plain_metadata(dict(metadata))
             self._origin = plain_metadata(dict(origin))
+            if self.resume and comm.rank == 0:
+                self._remove_documents()
             self._prepare()
             besides()
         self._begin(together.agree(*self._found))
@@ -231,6 +235,13 @@ class ZarrWriter(ArrayWriter):
             write_small(os.path.join(self.path, name), content)
         sync_directory(self.path)
 
+    def _remove_documents(self) -> None:
+        """Remove the metadata of a job that came as far as that: nobody is to open what follows."""
+        root = ZarrGroup(self._form.version, {}).documents()
+        for name in (*root, *array_documents(self._form)):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.path, name))
+
     def _file(self, number: int) -> str:
         return os.path.join(self.path, self._form.path(number))
 
@@ -352,7 +363,7 @@ class CompressedZarrWriter(ZarrWriter):
     def _put_box(self, placed: Placed, start: Sequence[int], values: np.ndarray) -> None:
         for number, _, content in self._cutters[placed.name].encoded(start, values):
             file, inner = placed.locate(number)
-            self._log.append(inner, memoryview(content), file)
+            self._log.append(inner, np.frombuffer(content, np.uint8).data, file)
 
     def _levels(
         self, parts: Iterator[tuple[int, int, np.ndarray]]

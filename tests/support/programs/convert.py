@@ -14,18 +14,25 @@ from mpimages import ThunderContext
 from mpimages.conversion import resume
 
 
+def slow_down(name: str, pause: float) -> None:
+    """Let a function of `os` take so many seconds more."""
+    function = getattr(os, name)
+
+    def slow(*given: object) -> int:
+        time.sleep(pause)
+        return function(*given)  # type: ignore[no-any-return]
+
+    setattr(os, name, slow)
+
+
 def main() -> None:
     source, output, memory = sys.argv[1:4]
     pause = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     options = dict(option.split("=", 1) for option in sys.argv[5:])
-    write = os.pwrite
-
-    def pwrite(*given: object) -> int:
-        time.sleep(pause)
-        return write(*given)  # type: ignore[arg-type]
-
     if pause:
-        os.pwrite = pwrite
+        slow_down("pwrite", pause)
+        if output.endswith(".zarr"):  # compressed chunks are appended
+            slow_down("write", pause)
         resume.FLUSH_LEAST = 0.0  # so small a job would have nothing to go on with
     tsc = ThunderContext()
     images = tsc.loadImages(source)
