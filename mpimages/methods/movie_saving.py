@@ -60,7 +60,7 @@ class MovieSaving(ImageConversion):
         Notes
         -----
         Floats are rounded to the nearest integer. ``ops.npy`` has no path, so that the directory
-        may lie anywhere. suite2p wants three, which are set where it runs::
+        may lie anywhere. They are set where suite2p runs::
 
             ops = np.load(f"{path}/plane0/ops.npy", allow_pickle=True).item()
             ops |= {"reg_file": f"{path}/plane0/data.bin", "save_path": f"{path}/plane0"}

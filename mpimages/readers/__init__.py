@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 
 from ..core.arguments import check_text
-from ..formats.output_names import CONF, SUCCESS, refuse_unfinished
+from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
 from .flat.beside import described_files, plane_files
@@ -121,12 +121,6 @@ def find_input(
         to choose from.
     """
     reader = None if input_format is None else get(input_format)
-    if ext is None and not recursive and (reader is None or reader.name == "stack"):
-        given = path_list(data_path)
-        planes = plane_files(given[0]) if len(given) == 1 else []
-        if planes:
-            refuse_unfinished(given)
-            return "stack", planes
     ignored = (*MARKERS, conf_filename)
     if ext is not None:
         check_text(ext, "ext")
@@ -138,7 +132,14 @@ def find_input(
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     zarr = reader is None or reader.name == "zarr"
-    paths = list_files(data_path, endings, bool(recursive), ignored, recognises, zarr)
+    try:
+        paths = list_files(data_path, endings, bool(recursive), ignored, recognises, zarr)
+    except FileNotFoundError:
+        given = path_list(data_path)
+        planes = plane_files(given[0]) if endings is None and len(given) == 1 else []
+        if not planes:
+            raise
+        return "stack", planes
     refuse_without_effect(data_path, ext, recursive)
     if ext is None and endings is None:
         described = described_files(paths, conf_filename)

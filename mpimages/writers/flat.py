@@ -140,11 +140,16 @@ class FlatWriter(ABC):
         paths = [os.path.join(directory, name) for name in layout.names]
         if comm.rank == 0:
             prepare = prepare_file if resume else create_file
+            for inside in self._inside(paths):
+                os.makedirs(inside, exist_ok=True)
             for path, size in zip(paths, layout.sizes(), strict=True):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
                 prepare(path, size)
         self._files = OutputFiles(paths, layout.parts)
         self._sums = PieceSums(layout.sizes(), PIECE)
+
+    def _inside(self, paths: list[str]) -> set[str]:
+        """The directories of files that are not the output's own."""
+        return {os.path.dirname(path) for path in paths} - {self.directory}
 
     def write(self, first: int, block: np.ndarray) -> None:
         """Write the records [first, first + k) from a (k,) + record block. Local.
@@ -204,7 +209,7 @@ class FlatWriter(ABC):
         conf = self._conf(pieces)
         checksum = {"kind": "crc32", "piece": PIECE, "values": pieces}
         content = with_own_checksum(to_json({**conf, "checksum": checksum}))
-        for inside in {os.path.dirname(path) for path in self._files.paths} - {self.directory}:
+        for inside in self._inside(self._files.paths):
             sync_directory(inside)
         write_small(os.path.join(self.directory, CONF), content)
         sync_directory(self.directory)

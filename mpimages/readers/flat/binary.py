@@ -75,8 +75,11 @@ class StackReader(Reader):
         return paged or header.count != 1 or options.incomplete is not None
 
     def find_set(self, paths: Sequence[str], options: Options, complete: bool) -> FileSet | None:
-        above = os.path.dirname(os.path.dirname(paths[0]))
-        if not complete or len(paths) < 2 or list(paths) != plane_files(above):
+        directory, name = os.path.split(paths[0])
+        above = os.path.dirname(directory)
+        if not complete or len(paths) < 2 or name != os.path.basename(PLANES):
+            return None
+        if list(paths) != plane_files(above):
             return None
         from ..file_sets import named_set
         from ..names import list_pattern
