@@ -30,6 +30,7 @@ from ...verification.hdf5 import verify_hdf5
 from ..output.files import naming_file, open_again, read_run, write_all
 from ..output.plain import sync_directory
 from .base import INDEX_COLUMNS, DatasetWriter
+from .enclosure import seal
 from .file import check_same, create_dataset, fill_checksums
 from .file_object import new_file, open_file
 from .filters import Encoded, chunk_encoder
@@ -211,6 +212,8 @@ class CompressedWriter(DatasetWriter):
                 number = np.unravel_index(place, self._plan.grid)
                 corner = tuple(int(i) * c for i, c in zip(number, self._chunk, strict=True))
                 raw.write_direct_chunk(corner, content, mask)
+        if self._plan.enclosure is not None:
+            seal(self.path, self._plan.name)
 
     def _contents(self, rows: np.ndarray) -> Iterator[bytes]:
         """The bytes of each row's chunk. One file is open at a time: there may be thousands."""
