@@ -492,3 +492,27 @@ def test_nothing_in_a_file_depends_on_the_machine(tsc, tmp_path):
     with h5py.File(tmp_path / "o.nwb") as file:
         assert json.loads(file[DATA].attrs["metadata"])["frameInterval"] == 0.1
         assert [d.label for d in file[DATA].dims] == ["time", "x", "y"]
+
+
+@ranks
+@few_ranks
+@pytest.mark.parametrize("form", [{}, {"chunks": True}, {"compression": "gzip"}], ids=str)
+def test_a_job_that_fails_when_its_file_is_whole_is_taken_up(
+    tsc, comm, shared_path, form, monkeypatch
+):
+    """What it has appended to the file is not there twice."""
+    images = images_of(tsc, recording(7, (6, 5), "uint16"))
+    path = shared_path / "o.nwb"
+
+    def stop(self, overwrite):
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr("mpimages.writers.output.staging._Output.commit", stop)
+        images.saveAsNWB(path, resume=True, **FACTS, **form)
+    assert not path.exists()
+    images.saveAsNWB(path, resume=True, **FACTS, **form)
+    images.saveAsNWB(shared_path / "whole.nwb", **FACTS, **form)
+    if comm.rank == 0:
+        assert digest(path) == digest(shared_path / "whole.nwb")
+        assert path.read_bytes().count(b"mpimages-hdf5-1") == 1
