@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mpimages import ThunderContext, verify
-from mpimages.writers.nwb.facts import OPTICS
+from mpimages.writers.nwb.checks import OPTICS
 
 from ..support.data import DTYPES, recording, same_bits, spread
 
