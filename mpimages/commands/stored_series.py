@@ -26,6 +26,7 @@ def is_series(context: ThunderContext, path: str) -> bool:
 
 def _looks_like_series(path: str) -> bool:
     from ..formats.output_names import CONF, HDF5_MARK, SERIES_FILE
+    from ..readers.hdf5.families import has_traces_alone
     from ..readers.hdf5.links import LinkedFiles
     from ..readers.hdf5.opening import open_hdf5
     from ..readers.registry import FORMATS
@@ -37,8 +38,9 @@ def _looks_like_series(path: str) -> bool:
         return False
     try:
         with open_hdf5(path) as file:
-            item = LinkedFiles(path, file).item("series")
-            return item is not None and HDF5_MARK in item.attrs
+            files = LinkedFiles(path, file)
+            item = files.item("series")
+            return (item is not None and HDF5_MARK in item.attrs) or has_traces_alone(files)
     except (OSError, ValueError):
         return False  # what is wrong with it the reader says
 

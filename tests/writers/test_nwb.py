@@ -516,3 +516,21 @@ def test_a_job_that_fails_when_its_file_is_whole_is_taken_up(
     if comm.rank == 0:
         assert digest(path) == digest(shared_path / "whole.nwb")
         assert path.read_bytes().count(b"mpimages-hdf5-1") == 1
+
+
+@ranks
+@few_ranks
+def test_info_says_what_a_file_holds(tsc, comm, shared_path, command):
+    images_of(tsc, recording(7, (6, 5), "uint16")).saveAsNWB(shared_path / "i.nwb", **FACTS)
+    tsc.loadSeriesFromArray(recording(3, (9,), "float32")).saveAsNWB(
+        shared_path / "t.nwb", [[(0, 0)], [(1, 1)], [(2, 2)]], frameInterval=1, **FACTS
+    )
+    said = command("info", shared_path / "i.nwb")
+    if comm.rank == 0:
+        assert "6 x 5" in said
+        assert "10 images/s" in said
+        assert "0.5 µm" in said
+        assert "axes=" not in said, "its own axes are not in doubt"
+    said = command("info", shared_path / "t.nwb")
+    if comm.rank == 0:
+        assert "series         3" in said
