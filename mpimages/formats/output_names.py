@@ -53,9 +53,9 @@ ZARR_REMOVED = ".mpimages-removed.json"
 
 # A dataset in an HDF5 file: the attribute that says its version.
 HDF5_MARK, HDF5_VERSION = "mpimages_format", 1
-# The root of an HDF5 file of another standard: the attribute with the CRC-32 of all that is in the
-# file but the values of our datasets. See `hdf5_listing`.
-HDF5_LISTING = "mpimages_listing"
+# How the end of an HDF5 file of another standard begins, 16 bytes with the version. See
+# `hdf5_trailer`.
+HDF5_TRAILER = b"mpimages-hdf5-1\0"
 # Of which the identifiers of NWB's objects are made: a UUID that nothing else is made of.
 NWB_UUID = "5f0c1f0e-8f3b-5e0b-9d8e-6d70696d6167"
 

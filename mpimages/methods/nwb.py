@@ -136,9 +136,9 @@ class ImagesToNWB(ImageMethods):
         """
         from ..conversion.nwb import save_images
         from ..conversion.saving import Target
-        from ..writers.nwb.facts import IMAGE_SERIES, check_facts
+        from ..writers.nwb.checks import IMAGE_SERIES, check_facts
 
-        given = _given(locals())
+        given = {**locals()}  # the arguments, by their names
         kind = check_choice(series, "saveAsNWB: series", IMAGE_SERIES)
         target = Target.checked(path, overwrite, resume, memory)
         facts = check_facts("saveAsNWB", kind, kind, self.metadata, given)
@@ -225,9 +225,9 @@ class SeriesToNWB(SeriesSaving):
         """
         from ..conversion.nwb import save_traces
         from ..conversion.saving import Target
-        from ..writers.nwb.facts import check_facts
+        from ..writers.nwb.checks import check_facts
 
-        given = _given(locals())
+        given = {**locals()}  # the arguments, by their names
         kind = check_choice(interface, "saveAsNWB: interface", ("Fluorescence", "DfOverF"))
         target = Target.checked(path, overwrite, resume, memory)
         found, dims = _regions(regions, weights)
@@ -236,11 +236,6 @@ class SeriesToNWB(SeriesSaving):
         known = begun.known(series)
         content = self._content(known)
         save_traces(begun, known, content, target, facts, found, dims, chunks, compression)
-
-
-def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a method, of its local variables at its beginning. Local."""
-    return {name: value for name, value in arguments.items() if name != "self"}
 
 
 def _regions(given: Any, weights: Any) -> tuple[Regions, tuple[int, ...]]:

@@ -29,7 +29,7 @@ ALLOWED = {
     "readers/tif/metamorph.py",
     "readers/tif/scanimage.py",
     "readers/tif/pages.py",
-    "writers/nwb/facts.py",
+    "writers/nwb/checks.py",
 }
 HOURS = 5 * 3600
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mpimages import ThunderContext, verify
-from mpimages.writers.nwb.facts import OPTICS
+from mpimages.writers.nwb.checks import OPTICS
 
 from ..support.data import DTYPES, recording, same_bits, spread
 
@@ -370,14 +370,12 @@ def test_a_job_that_is_resumed_keeps_the_date_at_which_it_was_begun(
     with pytest.raises(Stop):
         save(1, resume=True)
     assert not path.exists()
-    if comm.rank == 0:
+    begun = "2020-09-13T12:26:40+00:00"
+    if comm.rank == 0 and form:
         os.utime(partial / ".mpimages-partial.json", (1.6e9, 1.6e9))
-        if not form:  # the file that was begun has its date already
-            with h5py.File(partial / "o.nwb", "r") as file:
-                os.utime(partial / ".mpimages-partial.json", (1.6e9, 1.6e9))
-                begun = file["file_create_date"].asstr()[0]
-    if form:
-        begun = "2020-09-13T12:26:40+00:00"
+    elif comm.rank == 0:  # the file that was begun has its date already
+        with h5py.File(partial / "o.nwb", "r") as file:
+            begun = file["file_create_date"].asstr()[0]
     with pytest.raises(FileExistsError, match="options"):
         save(100, resume=True, location="MOp")
     save(100, resume=True)
@@ -425,7 +423,7 @@ def changes(path):
     yield "another text", lambda file: file["identifier"].write_direct if False else _rewrite(file)
     yield "another link", _relink
     yield "a link out", lambda file: file.__setitem__("out", h5py.ExternalLink("x.h5", "/"))
-    yield "without its mark", lambda file: file.attrs.__delitem__("mpimages_listing")
+    yield "nothing", lambda file: None  # as when it is opened for writing, and closed again
 
 
 def _rewrite(file):
@@ -494,3 +492,45 @@ def test_nothing_in_a_file_depends_on_the_machine(tsc, tmp_path):
     with h5py.File(tmp_path / "o.nwb") as file:
         assert json.loads(file[DATA].attrs["metadata"])["frameInterval"] == 0.1
         assert [d.label for d in file[DATA].dims] == ["time", "x", "y"]
+
+
+@ranks
+@few_ranks
+@pytest.mark.parametrize("form", [{}, {"chunks": True}, {"compression": "gzip"}], ids=str)
+def test_a_job_that_fails_when_its_file_is_whole_is_taken_up(
+    tsc, comm, shared_path, form, monkeypatch
+):
+    """What it has appended to the file is not there twice."""
+    images = images_of(tsc, recording(7, (6, 5), "uint16"))
+    path = shared_path / "o.nwb"
+
+    def stop(self, overwrite):
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr("mpimages.writers.output.staging._Output.commit", stop)
+        images.saveAsNWB(path, resume=True, **FACTS, **form)
+    assert not path.exists()
+    images.saveAsNWB(path, resume=True, **FACTS, **form)
+    images.saveAsNWB(shared_path / "whole.nwb", **FACTS, **form)
+    if comm.rank == 0:
+        assert digest(path) == digest(shared_path / "whole.nwb")
+        assert path.read_bytes().count(b"mpimages-hdf5-1") == 1
+
+
+@ranks
+@few_ranks
+def test_info_says_what_a_file_holds(tsc, comm, shared_path, command):
+    images_of(tsc, recording(7, (6, 5), "uint16")).saveAsNWB(shared_path / "i.nwb", **FACTS)
+    tsc.loadSeriesFromArray(recording(3, (9,), "float32")).saveAsNWB(
+        shared_path / "t.nwb", [[(0, 0)], [(1, 1)], [(2, 2)]], frameInterval=1, **FACTS
+    )
+    said = command("info", shared_path / "i.nwb")
+    if comm.rank == 0:
+        assert "6 x 5" in said
+        assert "10 images/s" in said
+        assert "0.5 µm" in said
+        assert "axes=" not in said, "its own axes are not in doubt"
+    said = command("info", shared_path / "t.nwb")
+    if comm.rank == 0:
+        assert "series         3" in said

@@ -299,14 +299,9 @@ def _is_series(item: Any) -> bool:
 def _only_series(files: LinkedFiles) -> str | None:
     """The image series in the acquisition whose images the file has; None where there is none."""
     group = _look_up(files, "acquisition")
-    found: list[str] = []
-
-    def note(name: str, item: object) -> None:
-        if _is_series(item):
-            found.append(f"acquisition/{name}")
-
+    found = []
     if _is_group(group):
-        group.visititems(note)
+        found = [f"acquisition/{name}" for name in _groups_of(group, NWB_SERIES)]
     own = [name for name in found if not _external(files, name)]
     if len(own) > 1:
         shapes = (getattr(_look_up(files, f"{name}/data"), "shape", "") for name in own)
@@ -317,6 +312,27 @@ def _only_series(files: LinkedFiles) -> str | None:
     return own[0] if own else next(iter(found), None)
 
 
+def has_traces_alone(files: LinkedFiles) -> bool:
+    """Whether a file is NWB with traces of regions, and without series of images in it."""
+    if NWB_VERSION not in files.file.attrs:
+        return False
+    return bool(_groups_of(files.file, ("RoiResponseSeries",))) and not _groups_of(
+        files.file, NWB_SERIES
+    )
+
+
+def _groups_of(group: Any, kinds: tuple[str, ...]) -> list[str]:
+    """The names, below a group, of the groups of these types of NWB."""
+    found: list[str] = []
+
+    def note(name: str, item: Any) -> None:
+        if _is_group(item) and _text(item.attrs.get("neurodata_type")) in kinds:
+            found.append(name)
+
+    group.visititems(note)
+    return found
+
+
 def only_traces(files: LinkedFiles) -> str:
     """The dataset of the only RoiResponseSeries of an NWB file.
 
@@ -325,13 +341,7 @@ def only_traces(files: LinkedFiles) -> str:
     ValueError
         If there is none, or more than one.
     """
-    found: list[str] = []
-
-    def note(name: str, item: Any) -> None:
-        if _is_group(item) and _text(item.attrs.get("neurodata_type")) == "RoiResponseSeries":
-            found.append(f"{name}/data")
-
-    files.file.visititems(note)
+    found = [f"{name}/data" for name in _groups_of(files.file, ("RoiResponseSeries",))]
     if not found:
         raise ValueError(
             f"{files.path}: this NWB file has no RoiResponseSeries, and so no traces; loadImages "

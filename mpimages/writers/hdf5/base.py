@@ -20,7 +20,7 @@ from ..output.piece_sums import PieceSums
 from ..output.plain import plain_index, plain_metadata
 from ..output.stripes import stripe_grain
 from .chunk_shape import chunk_shape
-from .enclosure import Enclosure
+from .enclosure import Enclosure, seal
 from .file import (
     DatasetPlan,
     check_same,
@@ -196,6 +196,8 @@ class DatasetWriter(ArrayWriter):
             return
         with open_file(self.path, "r+") as file:
             fill_checksums(file[self._plan.name].id, checksums)
+        if self._plan.enclosure is not None:
+            seal(self.path, self._plan.name)
 
     def _take_up(self) -> bool:
         """Whether an earlier job's file is there; one that is damaged is removed. Local."""

@@ -2,23 +2,29 @@
 
 An `Enclosure` is plain values: groups, small datasets, links and attributes. Rank 0 creates them
 before the dataset, in the order in which they are listed, so that the same values give the same
-bytes.
+bytes. A complete file ends with a trailer (`hdf5_trailer`), by which it is verified.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ...formats.hdf5_listing import is_as_listed, mark_listed
+from ...formats.hdf5_trailer import pack_trailer
+from ..output.files import naming_file, write_all
+from .file_object import open_file
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["Enclosure", "Item", "Link", "Reference"]
+__all__ = ["Enclosure", "Item", "Link", "Reference", "seal"]
+
+# What HDF5 and h5py raise on damage differs from call to call.
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class Link(NamedTuple):
@@ -81,20 +87,54 @@ class Enclosure:
                 if isinstance(value, Reference):
                     file[item.path].attrs[name] = file[value.target].ref
 
-    def seal(self, file: h5py.File) -> None:
-        """Store the checksum of all that is in the file but the dataset's values. Local."""
-        mark_listed(file)
-
-    def is_in(self, file: h5py.File) -> bool:
-        """Whether a file still has what was created in it. Local."""
-        return is_as_listed(file) is True
-
     def difference(self, file: h5py.File) -> str | None:
         """The path of the first item that a file has not as it is here, or None. Local."""
         return next((item.path for item in self.items if not _is_same(file, item)), None)
 
 
+def seal(path: str, dataset: str) -> None:
+    """Append the trailer to a complete file, of which `dataset` is ours. Local: rank 0."""
+    with open_file(path, "r") as file:
+        values = _value_spans(file[dataset].id)
+    with open(path, "r+b", buffering=0) as raw, naming_file(path):
+        size = os.fstat(raw.fileno()).st_size
+        write_all(raw.fileno(), pack_trailer(raw, _rest(values, size)), size)
+        os.fsync(raw.fileno())
+
+
+def _value_spans(raw: h5py.h5d.DatasetID) -> np.ndarray:
+    """The bytes [start, stop) of a file in which a dataset has its values, (n, 2) int64."""
+    from h5py import h5d
+
+    found: list[tuple[int, int]] = []
+    if raw.get_create_plist().get_layout() != h5d.CHUNKED:
+        offset = raw.get_offset()
+        found.append((offset, offset + raw.get_storage_size()))
+    elif hasattr(raw, "chunk_iter"):
+        raw.chunk_iter(lambda info: found.append((info.byte_offset, info.byte_offset + info.size)))
+    else:  # HDF5 before 1.10.10
+        for number in range(raw.get_num_chunks()):
+            info = raw.get_chunk_info(number)
+            found.append((info.byte_offset, info.byte_offset + info.size))
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _rest(values: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """The spans of a file of `size` bytes that lie between those of values."""
+    starts = np.concatenate([[0], values[:, 1]])
+    stops = np.concatenate([values[:, 0], [size]])
+    some = starts < stops
+    return list(zip(starts[some].tolist(), stops[some].tolist(), strict=True))
+
+
 def _is_same(file: h5py.File, item: Item) -> bool:
+    try:
+        return _has_value(file, item)
+    except DAMAGE:
+        return False
+
+
+def _has_value(file: h5py.File, item: Item) -> bool:
     if isinstance(item.value, Link):
         link = file.get(item.path, getlink=True)
         return getattr(link, "path", None) == item.value.target

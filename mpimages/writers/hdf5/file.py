@@ -133,8 +133,6 @@ def create_dataset(file: h5py.File, plan: DatasetPlan) -> h5py.h5d.DatasetID:
     for key, value in plan.attributes.items():
         dataset.attrs[key] = value
     attach_scales(dataset, plan.axes)
-    if plan.enclosure is not None:
-        plan.enclosure.seal(file)
     file.flush()
     return raw
 
@@ -157,8 +155,8 @@ def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.Datase
     FormatError
         When what it holds beside the dataset is no longer what was created.
     """
-    if plan.enclosure is not None and not plan.enclosure.is_in(file):
-        raise FormatError(f"{path}: what it holds beside its dataset has changed")
+    if plan.enclosure is not None and plan.enclosure.difference(file) is not None:
+        raise FormatError(f"{path}: what it holds beside its dataset is not what was begun")
     if plan.name not in file:
         raise _other(path, f"has no dataset {plan.name!r}")
     dataset = file[plan.name]

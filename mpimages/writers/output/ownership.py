@@ -3,8 +3,8 @@
 A directory carries a mark: ``conf.json`` of a binary series, the hidden manifest of a directory of
 pictures, ``stats.json`` of statistics, an attribute of a Zarr, or the mark of a partial output.
 Each is a rule which files and directories belong. With anything else inside, or a link, the whole
-is not ours to remove. A file is HDF5 with nothing but our datasets, HDF5 that holds what its
-listing says (`hdf5_listing`), or another kind of file with a mark in it. Local.
+is not ours to remove. A file is HDF5 with nothing but our datasets, HDF5 whose trailer says that
+nothing was changed, or another kind of file with a mark in it. Local.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...errors import FormatError
-from ...formats.hdf5_listing import is_as_listed
+from ...formats.hdf5_trailer import is_as_written, read_trailer
 from ...formats.output_names import (
     CONF,
     HDF5_MARK,
@@ -58,6 +58,8 @@ from .plain import sync_directory
 if TYPE_CHECKING:
     import h5py
 
+# What HDF5 and h5py raise on damage differs from call to call.
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 # Whether something belongs to an output, by its path in it: 'a/b' of a file, 'a/' of a directory.
 Rule = Callable[[str], bool]
 # What a directory holds: for a file None, for a directory what that holds.
@@ -362,22 +364,25 @@ def _check_file(path: str) -> None:
             return
         file.seek(0)
         start = file.read(len(REPORT_START))
+        trailer = read_trailer(file)
+        changed = trailer is not None and not is_as_written(file, trailer)
     if start == REPORT_START or is_view(path) or is_registration(path):
         return
     if not start.startswith(HDF5_SIGNATURE):
         raise _refusal(
             path, "it is no HDF5 file, TIFF, report, registration or view with the mark of mpimages"
         )
+    if changed:
+        raise _refusal(path, "it holds other objects or attributes than mpimages wrote")
+    if trailer is not None:
+        return
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            listed = is_as_listed(file)
-            foreign = None if listed else _foreign_object(file)
-    except (OSError, FormatError) as error:
-        raise _refusal(path, f"it cannot be read as HDF5 of mpimages ({error})") from error
-    if listed is False:
-        raise _refusal(path, "it holds other objects or attributes than mpimages wrote")
+            foreign = _foreign_object(file)
+    except DAMAGE as error:
+        raise _refusal(path, f"it cannot be read as HDF5 ({error})") from error
     if foreign is not None:
         raise _refusal(path, f"it holds {foreign!r}, which is not of mpimages' making")
 
