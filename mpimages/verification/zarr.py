@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..core.json_types import JsonObject
-from ..core.timers import phase
 from ..dims import pixel_boxes
 from ..errors import FormatError
 from ..formats.output_names import (
@@ -40,10 +39,8 @@ from .zarr_files import StoredArray
 ZARR_END = re.compile(rb'"crc32": "([0-9a-f]{8})"\s*(?:\}\s*){2,3}\Z')
 MOST = 1 << 62
 MOST_NAMED = 8
-MOST_FILES = 1 << 20
 # No codec makes more of its bytes: what claims to be larger is damage, not data.
 SMALL_CLAIM, LARGEST_RATIO = 1 << 24, 1 << 16
-INDEX_BYTES = 16 << 20  # of the indices of shards that are kept while chunks are read
 
 
 def verify_zarr(directory: str, findings: Findings) -> None:
@@ -195,8 +192,7 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
     claimed = max(array.codecs.nbytes, math.prod(array.shape) * array.dtype.itemsize)
     found: list[tuple[int, int, str]] = []
     if claimed <= max(SMALL_CLAIM, sum(sizes) * LARGEST_RATIO):
-        with phase("wait (files)"):
-            found = find_damaged_boxes(stored, stored.piece, stored.crcs, findings, thread_count())
+        found = find_damaged_boxes(stored, stored.piece, stored.crcs, findings, thread_count())
     else:
         findings.problem(f"{stored.name}: claims to hold {claimed} bytes, which its files cannot")
     for (number, place), why in sorted(stored.damaged.items()):

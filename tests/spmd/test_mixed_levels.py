@@ -5,6 +5,8 @@ import pytest
 
 from mpimages.kernels import isa
 
+from ..conversion.test_saving import contents
+
 pytestmark = pytest.mark.ranks
 
 DTYPES = ("u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
@@ -87,8 +89,11 @@ def test_another_level_on_each_rank_writes_the_same_files(comm, tsc, forced, sha
         images = tsc.loadImages(shared_path, ext="bin")
         images.saveAsBinarySeries(shared_path / f"{name}.series", blockSize=1000)
         images.saveAsHDF5(shared_path / f"{name}.h5", chunks=(4, 4, 37), compression="gzip")
+        images.saveAsZarr(shared_path / f"{name}.zarr", levels=1)
     comm.Barrier()
     for other in ("mixed", "other"):
         assert (shared_path / f"{other}.h5").read_bytes() == (shared_path / "one.h5").read_bytes()
-        for path in (shared_path / "one.series").iterdir():
-            assert (shared_path / f"{other}.series" / path.name).read_bytes() == path.read_bytes()
+        for ending in ("series", "zarr"):
+            assert contents(shared_path / f"{other}.{ending}") == contents(
+                shared_path / f"one.{ending}"
+            )

@@ -137,6 +137,8 @@ SAVES = {
     "a binary series": lambda images, path: images.saveAsBinarySeries(path),
     "series in HDF5": lambda images, path: images.toSeries().saveAsHDF5(path),
     "images in HDF5": lambda images, path: images.saveAsHDF5(path, layout="images"),
+    "series in Zarr": lambda images, path: images.saveAsZarr(path, layout="series"),
+    "images in Zarr": lambda images, path: images.saveAsZarr(path, compression=None, levels=1),
     "a directory of TIFFs": lambda images, path: images.saveAsTifs(path),
     "one TIFF": lambda images, path: images.saveAsTif(path),
     "PNGs": lambda images, path: images.maxProjection(2).saveAsPngs(path),

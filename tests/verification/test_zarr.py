@@ -270,6 +270,14 @@ def test_an_array_that_claims_to_be_huge_costs_no_memory(tmp_path, field):
     assert peak < 1 << 24
 
 
+def test_a_file_that_is_huge_costs_no_memory(tmp_path):
+    path = make(tmp_path / "out", 2, None, "zstd")
+    os.truncate(path / "0/1/0/0", 1 << 40)
+    assert verify(path).problems == (
+        "0/1/0/0: has 1099511627776 bytes, which no chunk has: image 1",
+    )
+
+
 def test_others_and_unfinished_ones_are_refused(tmp_path):
     import zarr
 
