@@ -45,6 +45,7 @@ from .spmd.memory_limit import check_fits
 from .spmd.shared_paths import Seen, agree_that_all_see, see
 
 if TYPE_CHECKING:
+    from .local_array import LocalArray
     from .readers.series.header import SeriesHeader
     from .series import Series
     from .simulated.datasets import Made
@@ -330,7 +331,9 @@ def images_from_array(session: Session, array: object, local: bool) -> Images:
     if not local:
         found = _common_array(session, array, action, _as_images)
         if isinstance(found, ArraySource):
-            return Images(session, Chain.whole(_numbered(session, found)), _metadata_of(array))
+            ours = _local_array_of(array, "images")
+            metadata = None if ours is None else ours.metadata
+            return Images(session, Chain.whole(_numbered(session, found)), metadata)
     else:
         found = _local_array(session, array, action, _as_images)
     return Images(session, Chain.whole(_numbered(session, MemorySource(*found))))
@@ -352,8 +355,10 @@ def series_from_array(
     taken = _local_array if local else _common_array
     found = taken(session, array, action, _as_series)
     if isinstance(found, ArraySource):
-        source, extent, metadata = found, found.lead, _metadata_of(array)
-        length = found.dims[0]
+        source, extent, length = found, found.lead, found.dims[0]
+        ours = _local_array_of(array, "series")
+        if ours is not None:
+            metadata, labels = ours.metadata, ours.index if labels is None else labels
     else:
         block, dims, dtype, rows = found
         inner, length = dims[:-1], dims[-1]
@@ -367,11 +372,19 @@ def series_from_array(
     return Series(session, Chain.whole(source), metadata, dims=extent, index=labels)
 
 
-def _metadata_of(array: object) -> JsonObject:
-    """The metadata of a `LocalArray`; of others none. Local."""
+def _local_array_of(array: object, layout: str) -> LocalArray | None:
+    """An array of `mpimages.open`, which must have this layout; None of another type. Local."""
     from .local_array import LocalArray
 
-    return array.metadata if isinstance(array, LocalArray) else {}
+    if not isinstance(array, LocalArray):
+        return None
+    if array.layout != layout:
+        loader = "loadSeriesFromArray" if array.layout == "series" else "loadImagesFromArray"
+        raise ValueError(
+            f"array: {array} is {array.layout}, which {loader} takes; mpimages.open with "
+            f"layout={layout!r} may open it as {layout}"
+        )
+    return array
 
 
 def _checked_array(given: object) -> np.ndarray:
@@ -451,8 +464,10 @@ def _common_array(
         if 0 in shape:
             raise ValueError(f"{action}: the array of shape {shape} has no records")
         if isinstance(block, ArraySource):
-            said = repr((block.kind, sorted(_metadata_of(array).items()))).encode()
-            described = _Described(shape, block.dtype.str, said, b"", b"")
+            ours = _local_array_of(array, "series" if check is _as_series else "images")
+            said = None if ours is None else (sorted(ours.metadata.items()), ours.index)
+            sample = repr((block.kind, said)).encode()
+            described = _Described(shape, block.dtype.str, sample, b"", b"")
         else:
             described = _described(block, comm.rank, comm.size)
     _check_same(action, allgather(comm, described))

@@ -54,11 +54,11 @@ def open(
     Parameters
     ----------
     path : path, or list of paths
-        Whatever `loadImages` or `loadSeries` reads.
+        Whatever `loadImages` or `loadSeries` reads, but for series as text.
     layout : {'images', 'series'}, optional
         Images are an array (T, row, column[, page]), series (row[, column[, page]], T). Default:
-        what mpimages has written as a Series is one (the directory of a binary series, an HDF5
-        file with ``layout='series'``), all else is images.
+        what mpimages has written as series is one (the directory of a binary series, an HDF5
+        file or a Zarr with ``layout='series'``), all else is images.
     dims, dtype, inputFormat, ext, startIdx, stopIdx, recursive, nplanes, channel, dataset, axes, \
 confFilename, nchannels, incomplete, shape, order, flyback, pattern, follow : optional
         Of images as in `ThunderContext.loadImages`; of series `inputFormat`, `dataset` and

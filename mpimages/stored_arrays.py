@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -123,7 +124,8 @@ class StoredImages(Stored):
         grain = 1 if source.planes > 1 else min(source.header.grain, len(chosen))
         most = max(1, CHUNK_BYTES // source.header.image_bytes)
         chunk = source.header.layout.get("chunk")
-        self.chunks = tuple(chunk) if chunk else (min(grain, most), *source.dims)
+        chunk = tuple(chunk) if chunk else (min(grain, most), *source.dims)
+        self.chunks = tuple(map(min, chunk, self.shape))
         self.metadata = source.header.metadata
 
     def read(self, box: Sequence[range], out: np.ndarray) -> None:
@@ -132,16 +134,15 @@ class StoredImages(Stored):
         if source.planes > 1:  # other files, or pages, are not touched
             self._read_planes(positions, inner, out)
             return
-        low, extent, step = _bounding(inner)
-        plain = extent == out.shape[1:]
-        size = max(1, int(np.prod(extent)) * out.dtype.itemsize)
-        most = max(1, PIECE_BYTES // size)
-        scratch = Scratch()
-        for a, b in source.cuts(positions, most, most):
-            part = out[a:b] if plain else scratch.take((b - a, *extent), out.dtype)
-            self._read_boxes(source.visits(positions[a:b]), low, part)
-            if not plain:
-                out[a:b] = part[:, *step]
+
+        def read(part: Sequence[range], out: np.ndarray) -> None:
+            some = positions[part[0].start : part[0].stop]
+            self._read_boxes(source.visits(some), [r.start for r in part[1:]], out)
+
+        # Images that are stored together are not parted, if rows can be.
+        axes = [*range(len(self.shape))]
+        order = [*axes[1:], 0] if source.header.grain > 1 else axes
+        _in_pieces([range(len(positions)), *inner], out, order, read)
 
     def _read_planes(self, positions: range, inner: list[range], out: np.ndarray) -> None:
         """Read planes that are pages of their own, one after the other."""
@@ -201,25 +202,15 @@ class StoredSeries(Stored):
         return tuple(extent)
 
     def read(self, box: Sequence[range], out: np.ndarray) -> None:
-        low, extent, step = _bounding(box)
-
         def make() -> SeriesHandle:
             return open_series(self._header, Scratch())
 
         with self._idle.lend(0, make) as handle:
-            if extent == out.shape:
-                handle.read_box(low, out)
-                return
-            # Some rows at a time, as more is read than what is asked for.
-            size = max(1, int(np.prod(extent[1:])) * out.dtype.itemsize)
-            rows = max(1, PIECE_BYTES // size // box[0].step)
-            scratch = Scratch()
-            for first in range(0, len(box[0]), rows):
-                some = box[0][first : first + rows]
-                low, extent, step = _bounding([some, *box[1:]])
-                part = scratch.take(extent, out.dtype)
-                handle.read_box(low, part)
-                out[first : first + len(some)] = part[step]
+
+            def read(part: Sequence[range], out: np.ndarray) -> None:
+                handle.read_box([r.start for r in part], out)
+
+            _in_pieces(box, out, range(len(box)), read)
 
     def token(self) -> object:
         header = self._header
@@ -227,6 +218,41 @@ class StoredSeries(Stored):
         said = header.path, header.kind, header.dims, header.length, header.dtype
         layout = {k: v for k, v in header.layout.items() if isinstance(v, (str, int, tuple))}
         return repr((said, layout)), _state_of([files[0], files[-1]])
+
+
+def _in_pieces(
+    box: Sequence[range],
+    out: np.ndarray,
+    order: Sequence[int],
+    read: Callable[[Sequence[range], np.ndarray], None],
+) -> None:
+    """Read a box by boxes without steps, of which about PIECE_BYTES are in memory beside out.
+
+    Parameters
+    ----------
+    box : sequence of range
+    out : ndarray
+    order : sequence of int
+        Which axes are cut first.
+    read : callable
+        Reads a box without steps into C-contiguous memory.
+    """
+    low, extent, step = _bounding(box)
+    if extent == out.shape and out.flags.c_contiguous:
+        read(box, out)
+        return
+    size = math.prod(extent) * out.dtype.itemsize
+    axis = next((axis for axis in order if len(box[axis]) > 1), None)
+    if size <= PIECE_BYTES or axis is None:
+        part = np.empty(extent, out.dtype)
+        read([range(a, a + n) for a, n in zip(low, extent, strict=True)], part)
+        out[...] = part[step]
+        return
+    count = max(1, len(box[axis]) * PIECE_BYTES // size)
+    for first in range(0, len(box[axis]), count):
+        some = [r[first : first + count] if i == axis else r for i, r in enumerate(box)]
+        target = out[(*[slice(None)] * axis, slice(first, first + count))]
+        _in_pieces(some, target, order, read)
 
 
 def _bounding(box: Sequence[range]) -> tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]:

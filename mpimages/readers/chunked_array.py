@@ -12,7 +12,7 @@ import numpy as np
 from ..core.arguments import image_dtype
 from ..core.json_types import JsonObject
 from ..core.ranges import consecutive
-from ..dims import box_shape, boxes
+from ..dims import chunk_boxes
 from .array_axes import (
     LEFT_OUT,
     array_pages,
@@ -218,34 +218,34 @@ class ChunkedHandle(Handle):
             self._read_boxes(images, out)
 
     def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
-        shared = self._grain > 1 and has_gaps(images)  # chunks would be read again and again
-        if self._planes > 1 or shared:
+        if self._planes > 1:
             return False
-        inside = dict(zip("YXZ", low, strict=False))
+        if self._grain > 1:
+            self._read_boxes(images, out, low)
+            return True
         for a, b in consecutive(images):
-            first, extent = self.region(int(images[a]), int(images[b - 1]) + 1)
-            for axis, letter in enumerate(self._stored):
-                if letter in inside:
-                    first[axis] = inside[letter]
-                    extent[axis] = out.shape[1 + "YXZ".index(letter)]
-            values = self.scratch.take(extent, out.dtype)
-            self.array.read(first, values)
-            axes = zip(extent, self._stored, strict=True)
-            sizes = [n for n, letter in axes if letter in self._axes]
-            target = out[a:b] if "T" in self._axes else out[a]
-            place_axes(values.reshape(sizes), self._order, target)
+            self._read_boxes(images[a:b], out[a:b], low)
         return True
 
-    def _read_boxes(self, images: np.ndarray, out: np.ndarray) -> None:
-        """Read images through memory of about BAND_BYTES, each chunk once."""
+    def _read_boxes(
+        self, images: np.ndarray, out: np.ndarray, corner: Sequence[int] = (0, 0, 0)
+    ) -> None:
+        """Read images through memory of about BAND_BYTES, each chunk once.
+
+        Of each of them the box is read that begins at `corner` and has the shape of out's.
+        """
         grain, planes, time = self._grain, self._planes, self._stored.find("T")
         begin = int(images[0]) // grain * grain
         first, extent = self.region(begin, min(self.count, -(-(images[-1] + 1) // grain) * grain))
         unit = list(self.array.chunks or [1] * len(extent))
         if time >= 0:
             unit[time] = grain * planes
-        step = box_shape(extent, unit, out.dtype.itemsize, BAND_BYTES)
-        for start, size in boxes(first, extent, step):
+        if planes == 1:
+            for axis, letter in enumerate(self._stored):
+                if letter in "YXZ":
+                    first[axis] += corner["YXZ".index(letter)]
+                    extent[axis] = out.shape[1 + "YXZ".index(letter)]
+        for start, size in chunk_boxes(first, extent, unit, out.dtype.itemsize, BAND_BYTES):
             low, number, rows = list(start), list(size), slice(0, 1)
             if time >= 0:
                 a, b = low[time] // planes, (low[time] + number[time]) // planes
@@ -256,6 +256,9 @@ class ChunkedHandle(Handle):
                 low[time], number[time] = a * planes, (b - a) * planes
             values = self.scratch.take(number, out.dtype)
             self.array.read(low, values)
+            for axis, letter in enumerate(self._stored):
+                if letter in "YXZ":
+                    low[axis] -= corner["YXZ".index(letter)]
             self._place(values, low, images[rows], out[rows])
 
     def _place(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.cleanup import quietly
+from ..core.timers import phase
+from ..errors import FormatError
+from ..kernels.runs import CHANGED, TRUNCATED, Paths, read_runs
 from .base import Handle, Scratch
-from .byte_ranges import byteswap, open_status, read_into
 from .flat.array import BAND_BYTES, RUN_BYTES
 from .places import Places
 
@@ -67,49 +70,78 @@ def _read_placed(
 
     Return False if they lie in another file than the handle's.
     """
-    path, planes = handle.path, places.planes
-    fd, status = open_status(path)
-    try:
-        if (status.st_size, status.st_mtime_ns) != (places.size, places.modified):
+    runs = 1
+    first, stride = places.first[numbers], places.stride[numbers]
+    if places.planes > 1:
+        runs, first = out.shape[3], first + low[2] * stride
+    dims = handle.header.dims if places.planes == 1 else handle.header.dims[:2]
+    # Of the rows either all columns are read, or those alone that are wanted, row by row.
+    row, column = math.prod(dims[1:]), math.prod(dims[2:])
+    item, wanted = out.dtype.itemsize, out.shape[2] * column
+    alone = out.shape[1] == 1 or (row - wanted) * item >= RUN_BYTES
+    begin, width = (low[1], out.shape[2]) if alone else (0, dims[1])
+    rows = 1 if alone else min(out.shape[1], max(1, BAND_BYTES // (row * item)))
+    # Where the box lies in what is read of a row.
+    offsets = [low[1] - begin, *low[2 : len(dims)]]
+    box = [slice(o, o + n) for o, n in zip(offsets, out.shape[2:], strict=False)]
+    reading = _Plain(handle.path, places)
+    most = max(1, BAND_BYTES // (runs * rows * width * column * item))
+    scratch = Scratch()
+    for a, top in itertools.product(range(0, len(out), most), range(0, out.shape[1], rows)):
+        target = out[a : a + most, top : top + rows]
+        shape = (len(target), runs, target.shape[1], width, *dims[2:])
+        skip = ((low[0] + top) * row + begin * column) * item
+        plain = target.shape == (shape[0], *shape[2:]) and target.flags.c_contiguous
+        stored = target.reshape(shape) if plain else scratch.take(shape, out.dtype)
+        images = slice(a, a + most)
+        if not reading.read(first[images], stride[images], skip, stored):
             return False
-        reading = _Runs(fd, path, places.stored, handle.header.dims)
-        begins, strides = places.first[numbers].tolist(), places.stride[numbers].tolist()
-        for begin, stride, image in zip(begins, strides, out, strict=True):
-            if planes == 1:
-                reading.read(begin, low, image)
-                continue
-            for k in range(image.shape[2]):
-                reading.read(begin + (low[2] + k) * stride, low[:2], image[..., k])
-        return True
-    finally:
-        quietly(os.close, fd)
+        if places.planes > 1:
+            target[...] = np.moveaxis(stored[:, :, :, *box], 1, -1)
+        elif not plain:
+            target[...] = stored[:, 0][:, :, *box]
+    return True
 
 
-class _Runs:
+class _Plain:
     """A file in which images, or planes, are runs of values in C order."""
 
-    def __init__(self, fd: int, path: str, stored: np.dtype, dims: tuple[int, ...]) -> None:
-        self._fd = fd
+    def __init__(self, path: str, places: Places) -> None:
+        name = os.fsencode(path)
         self._path = path
-        self._stored = stored
-        self._dims = dims
-        self._scratch = Scratch()
+        self._paths = Paths(b"", name, np.array([len(name)], dtype=np.int64))
+        self._places = places
 
-    def read(self, begin: int, low: Sequence[int], out: np.ndarray) -> None:
-        """Read a box, which begins at `low`, of the run at byte `begin`."""
-        inner = self._dims[1 : out.ndim]
-        row, item = int(np.prod(inner)), out.dtype.itemsize
-        wanted = int(np.prod(out.shape[1:]))
-        # Rows of which little is wanted are read one by one.
-        step = 1 if (row - wanted) * item >= RUN_BYTES else max(1, BAND_BYTES // (row * item))
-        before = int(np.ravel_multi_index(tuple(low[1:]), inner))
-        last = [a + n - 1 for a, n in zip(low[1:], out.shape[1:], strict=True)]
-        behind = int(np.ravel_multi_index(last, inner)) + 1
-        box = tuple(slice(a, b + 1) for a, b in zip(low[1:], last, strict=True))
-        for first in range(0, len(out), step):
-            rows = out[first : first + step]
-            stored = self._scratch.take((len(rows), *inner), out.dtype)
-            run = stored.reshape(-1)[before : (len(rows) - 1) * row + behind]
-            read_into(self._fd, begin + ((low[0] + first) * row + before) * item, run, self._path)
-            byteswap(run, self._stored)
-            rows[...] = stored[:, *box]
+    def read(self, first: np.ndarray, stride: np.ndarray, skip: int, out: np.ndarray) -> bool:
+        """Read the values from byte `skip` on of each run, which are so many as out has of one.
+
+        Return False if the file is not that in which the places are.
+        """
+        places, count = self._places, len(out)
+        none = np.zeros(count, dtype=np.int64)
+        with phase("read", out.nbytes):
+            failure = read_runs(
+                self._paths, none, first, stride, none + places.size, none + places.modified,
+                skip, not places.stored.isnative, out.reshape(count, out.shape[1], -1),
+            )  # fmt: skip
+        if failure is None:
+            return True
+        if failure[0] == CHANGED:
+            return False
+        raise_failure(self._path, failure[0], failure[2])
+        return False
+
+
+def raise_failure(path: str, status: int, number: int) -> None:
+    """Raise the exception for runs of a file that could not be read."""
+    if status == TRUNCATED:
+        raise FormatError(
+            f"{path}: truncated: it is shorter than when it was first looked at; restore it and "
+            f"begin again"
+        )
+    if status == CHANGED:
+        raise FormatError(
+            f"{path}: changed since it was listed: its size or time of modification is another; "
+            f"leave recordings alone while they are read, and begin again"
+        )
+    raise OSError(number, os.strerror(number), path)

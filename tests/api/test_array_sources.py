@@ -210,6 +210,17 @@ def test_metadata_of_a_local_array_goes_with_it(tsc, comm, shared_path):
     images.saveAsHDF5(shared_path / "a.h5", layout="images")
     again = tsc.loadImagesFromArray(mpimages.open(shared_path / "a.h5"))
     assert again.metadata["pixelSize"] == (0.5, 0.25)
+    series = images.toSeries()
+    series.index = range(100, 123)
+    series.saveAsBinarySeries(shared_path / "series")
+    lazy = mpimages.open(shared_path / "series")
+    again = tsc.loadSeriesFromArray(lazy)
+    assert again.index.tolist() == list(range(100, 123))
+    np.testing.assert_array_equal(again.select(105).toArray().reshape(9, 7), MOVIE[5])
+    with pytest.raises(ValueError, match="loadSeriesFromArray"):
+        tsc.loadImagesFromArray(lazy)
+    with pytest.raises(ValueError, match="loadImagesFromArray"):
+        tsc.loadSeriesFromArray(mpimages.open(shared_path / "a.h5"))
 
 
 # -- what is written -----------------------------------------------------------------------

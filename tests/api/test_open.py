@@ -17,6 +17,9 @@ from hypothesis import Phase, given, settings
 
 import mpimages
 from mpimages import FormatError
+from mpimages.readers import parts
+from mpimages.readers.hdf5.handle import Hdf5Array
+from mpimages.readers.tif.pages import TifPages
 
 MOVIE = np.random.default_rng(1).integers(0, 60_000, (11, 9, 7), dtype=np.uint16)
 VOLUMES = np.random.default_rng(2).normal(0, 100, (5, 6, 4, 3)).astype(np.float32)
@@ -38,6 +41,9 @@ def stored(tsc, tmp_path_factory):
     tifffile.imwrite(root / "zip.tif", movie, compression="zlib")
     planes = np.moveaxis(volumes, -1, 1)
     tifffile.imwrite(root / "volumes.tif", planes, imagej=True, metadata={"axes": "TZYX"})
+    pages = planes.reshape(-1, 6, 4)
+    tifffile.imwrite(root / "zip4.tif", pages, compression="zlib", photometric="minisblack")
+    write_hdf5(root / "pages.h5", pages, chunks=(1, 6, 4))
     (root / "set").mkdir()
     for t, volume in enumerate(planes):
         for z, plane in enumerate(volume):
@@ -47,6 +53,9 @@ def stored(tsc, tmp_path_factory):
     write_hdf5(root / "chunks.h5", movie, chunks=(4, 5, 3), compression="gzip")
     write_hdf5(root / "plain.h5", movie)
     write_hdf5(root / "turned.h5", movie.transpose(1, 2, 0), chunks=(4, 3, 5))
+    np.save(root / "pages-last.npy", volumes)
+    wide = np.repeat(movie[:4, :3], 3000, axis=2)
+    np.save(root / "wide.npy", wide)
     write_hdf5(root / "planes.h5", planes, chunks=(2, 1, 3, 4))
     images = tsc.loadImagesFromArray(movie)
     several = tsc.loadImagesFromArray(volumes)
@@ -71,12 +80,25 @@ def stored(tsc, tmp_path_factory):
         "part of a movie": (root / "movie.tif", {"startIdx": 2, "stopIdx": -1}, movie[2:-1]),
         "compressed": (root / "zip.tif", {"nplanes": 1}, movie),
         "volumes": (root / "volumes.tif", {}, volumes),
+        "compressed volumes": (root / "zip4.tif", {"nplanes": 3}, volumes),
+        "without their last page": (
+            root / "zip4.tif",
+            {"nplanes": 3, "flyback": 1},
+            volumes[..., :2],
+        ),
+        "pages in chunks": (
+            root / "pages.h5",
+            {"axes": "ZYX", "nplanes": 3, "flyback": [0]},
+            volumes[..., 1:],
+        ),
         "set of files": (root / "set", {"pattern": "t{t}_z{z}.tif"}, volumes),
         "big-endian npy": (root / "movie.npy", {}, movie),
         "chunks": (root / "chunks.h5", {}, movie),
         "plain HDF5": (root / "plain.h5", {}, movie),
         "time fastest": (root / "turned.h5", {"axes": "YXT"}, movie),
         "planes": (root / "planes.h5", {}, volumes),
+        "pages last": (root / "pages-last.npy", {"axes": "TYXZ"}, volumes),
+        "wide": (root / "wide.npy", {}, wide),
         "pngs": (root / "pngs", {}, tsc.loadImages(root / "pngs").toArray()),
         "tifs": (root / "tifs", {}, movie),
         "multi-page": (root / "one.tif", {}, movie),
@@ -212,6 +234,14 @@ class Meter:
         self.bytes = 0
         for name in ("pread", "preadv"):
             monkeypatch.setattr(os, name, self._count(getattr(os, name), name))
+        monkeypatch.setattr(parts, "read_runs", self._run(parts.read_runs))
+
+    def _run(self, function):
+        def counting(*given):
+            self.bytes += given[-1].nbytes
+            return function(*given)
+
+        return counting
 
     def _count(self, function, name):
         def counting(fd, what, *more):
@@ -242,6 +272,27 @@ def test_of_plain_images_only_what_is_asked_for_is_read(stored, name, monkeypatc
     assert meter.of(lambda: lazy[::5]) == 3 * array[0].nbytes
 
 
+def test_chunks_with_all_times_are_decoded_once(tmp_path, monkeypatch):
+    """A frame lies in all chunks, and there are more of them than are in memory at a time."""
+    array = np.arange(6_000 * 32 * 32, dtype=np.uint32).reshape(6_000, 32, 32)
+    write_hdf5(tmp_path / "long.h5", array, chunks=(6_000, 8, 8))
+    read = []
+    plain = Hdf5Array.read
+    monkeypatch.setattr(
+        Hdf5Array, "read", lambda self, first, out: read.append(out.size) or plain(self, first, out)
+    )
+    for index, values in (
+        (np.s_[:], array.size),
+        (np.s_[1_000:5_000, :, 3:30], 4_000 * 32 * 27),
+        (np.s_[::2_000], 4_001 * 32 * 32),
+        (np.s_[::-5, 4:20], 5_996 * 16 * 32),
+        (np.s_[:, ::3, 5], 6_000 * 31),
+    ):
+        read.clear()
+        same(mpimages.open(tmp_path / "long.h5")[index], array[index])
+        assert sum(read) == values, index
+
+
 @pytest.mark.parametrize("layout", ["binary", "hdf5"])
 def test_of_long_series_only_the_values_that_are_asked_for_are_read(
     tsc, tmp_path, layout, monkeypatch
@@ -255,6 +306,19 @@ def test_of_long_series_only_the_values_that_are_asked_for_are_read(
     assert meter.of(lambda: same(lazy[..., 7], array[..., 7])) == 3 * 4 * 4
     assert meter.of(lambda: same(lazy[1:, 2, 9:99], array[1:, 2, 9:99])) == 2 * 90 * 4
     assert meter.of(lambda: same(lazy[1, ::2, 5::-1], array[1, ::2, 5::-1])) == 3 * 6 * 4
+
+
+def test_of_a_compressed_volume_only_the_planes_that_are_asked_for_are_read(stored, monkeypatch):
+    path, options, array = stored["compressed volumes"]
+    lazy = mpimages.open(path, **options)
+    read = []
+    plain = TifPages.read
+    monkeypatch.setattr(
+        TifPages, "read", lambda self, pages, out: read.extend(pages) or plain(self, pages, out)
+    )
+    same(lazy[2, :, 1:3, 1], array[2, :, 1:3, 1])
+    same(lazy[3:, ..., 2], array[3:, ..., 2])
+    assert read == [7, 11, 14]
 
 
 def test_of_a_set_the_files_of_other_planes_are_not_read(stored, monkeypatch):
