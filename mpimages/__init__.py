@@ -33,12 +33,15 @@ if TYPE_CHECKING:
     from .factorization.regression import LinearRegression, RegressionModel
     from .factorization.svd import SVD
     from .images import Images
+    from .local_array import LocalArray
+    from .local_array import open as open
     from .registration.line_phase import LinePhase
     from .registration.model import RegistrationModel
     from .registration.thunder import Registration
     from .series import Series, TimeSeries
     from .verification import Verified, verify
 
+# Not `open`: after ``from mpimages import *`` there is still Python's own.
 __all__ = [
     "ICA",
     "NMF",
@@ -57,6 +60,7 @@ __all__ = [
     "LaunchError",
     "LinePhase",
     "LinearRegression",
+    "LocalArray",
     "RankError",
     "Registration",
     "RegistrationModel",
@@ -86,6 +90,7 @@ _HOMES = {
     "LaunchError": "errors",
     "LinePhase": "registration.line_phase",
     "LinearRegression": "factorization.regression",
+    "LocalArray": "local_array",
     "NMF": "factorization.nmf",
     "PCA": "factorization.pca",
     "RankError": "errors",
@@ -97,6 +102,7 @@ _HOMES = {
     "ThunderContext": "context",
     "TimeSeries": "series",
     "Verified": "verification",
+    "open": "local_array",
     "verify": "verification",
 }
 # Whose modules need MPI.
@@ -128,4 +134,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "open"])

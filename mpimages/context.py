@@ -322,26 +322,43 @@ class ThunderContext:
 
     @action
     def loadImagesFromArray(self, array: object, local: bool = False) -> Images:
-        """Images in memory. Collective.
+        """Images in memory, or in an array-like that is read on demand. Collective.
 
         Parameters
         ----------
-        array : (n,) + dims ndarray, or None
+        array : (n,) + dims ndarray or array-like, or None
             Integers or floats of at most 64 bits; bool counts as uint8. The same on all ranks,
             each of which keeps its slice; a 2-D array is one image. The ranks compare the shape,
             the dtype and the values: all of an array of up to 1 MB; of a larger one, on R ranks,
             every R-th image on all of them, and each slice on the rank that keeps it and the one
             before. Other images of a rank's array are neither compared nor used.
+
+            What has a shape, a dtype and basic indexing, but is no ndarray (an array of dask, of
+            zarr, or of `mpimages.open`, a dataset of h5py), and a memory map, is *read on demand*:
+            when an action runs each rank reads its own images from it, a batch at a time. See
+            Notes.
         local : bool
             Each rank gives its own images, None for none. They are put one after the other
-            in the order of the ranks, and nothing is copied.
+            in the order of the ranks, and nothing is copied; of an array-like they are read into
+            memory at once.
 
         Raises
         ------
         ValueError
             Where the ranks' arrays differ (with ``local``: in the shape or dtype of an image).
+            When an array-like is read: where it gives something of another shape or dtype.
         TypeError
             For a dtype that is neither integer nor float.
+
+        Notes
+        -----
+        Of an array-like the ranks compare the type, the shape and the dtype, and no values. It is
+        kept, not copied: leave it alone, and open, while the collection is used. Images that lie
+        in one chunk, as its ``chunks`` say, are read together; a chunk that two ranks share is read
+        by both. A chunk must fit into the budget; what an array-like takes beyond that (dask, for
+        what its chunks are made of) is not counted. Arrays of dask are computed in the thread that
+        asks for them, without the scheduler that is set. Arrays of unknown types are asked by one
+        thread at a time. A job that resumes compares type, shape, dtype and 16 of the records.
         """
         return loading.images_from_array(self.session, array, check_flag(local, "local"))
 
@@ -504,11 +521,11 @@ class ThunderContext:
     def loadSeriesFromArray(
         self, array: object, index: Sequence[int] | np.ndarray | None = None, local: bool = False
     ) -> Series:
-        """Series in memory. Collective.
+        """Series in memory, or in an array-like that is read on demand. Collective.
 
         Parameters
         ----------
-        array : dims + (T,) ndarray, or None
+        array : dims + (T,) ndarray or array-like, or None
             As in `loadImagesFromArray`; with ``local`` the ranks' rows are put one after the
             other along the first axis.
         index : sequence of int, or of lists of int, optional

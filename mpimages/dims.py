@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Box", "Dims", "box_shape", "boxes", "pixel_boxes", "pixel_grain"]
+__all__ = ["Box", "Dims", "box_shape", "boxes", "chunk_boxes", "pixel_boxes", "pixel_grain"]
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]  # start and extent along each axis
 
@@ -111,6 +111,18 @@ def box_shape(
         if extent[axis] < shape[axis]:
             break
     return tuple(extent)
+
+
+def chunk_boxes(
+    start: Sequence[int], extent: Sequence[int], chunk: Sequence[int], itemsize: int, limit: int
+) -> Iterator[Box]:
+    """The box at `start` in boxes of about `limit` bytes, cut where chunks end."""
+    low = [a // c * c for a, c in zip(start, chunk, strict=True)]
+    high = [a + n for a, n in zip(start, extent, strict=True)]
+    whole = [b - a for a, b in zip(low, high, strict=True)]
+    for corner, size in boxes(low, whole, box_shape(whole, chunk, itemsize, limit)):
+        first = tuple(map(max, corner, start))
+        yield first, tuple(a + n - b for a, n, b in zip(corner, size, first, strict=True))
 
 
 def boxes(start: Sequence[int], extent: Sequence[int], step: Sequence[int]) -> Iterator[Box]:

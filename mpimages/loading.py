@@ -13,11 +13,21 @@ import numpy as np
 from mpi4py import MPI
 
 from . import readers
-from .core.arguments import check_index, check_int, check_record_dtype, check_seed
+from .collection import Collection
+from .core.arguments import check_index, check_record_dtype, check_seed
 from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.text import as_comparable, quote
-from .engine.chain import Chain, Shape, Source
+from .engine.array_source import ArraySource, array_like
+from .engine.chain import Chain, Shape
+from .engine.recording import (
+    Found,
+    count_each,
+    find_images,
+    find_left_out,
+    select_images,
+    select_pages,
+)
 from .engine.session import Session
 from .engine.sources import (
     ExampleSeriesSource,
@@ -35,6 +45,7 @@ from .spmd.memory_limit import check_fits
 from .spmd.shared_paths import Seen, agree_that_all_see, see
 
 if TYPE_CHECKING:
+    from .local_array import LocalArray
     from .readers.series.header import SeriesHeader
     from .series import Series
     from .simulated.datasets import Made
@@ -53,6 +64,11 @@ __all__ = [
 logger = logging.getLogger("mpimages")
 
 LoadedSource = TypeVar("LoadedSource", bound=LocalSource | MemorySource)
+
+# Checks an array, and makes of it what is read on demand if the flag says so.
+Check = Callable[[object, bool], "np.ndarray | ArraySource"]
+# This rank's records of an array in memory, dims and dtype of a record, and who has which.
+Taken = tuple[np.ndarray, Shape, np.dtype, Partition]
 
 # Bytes up to which the arrays of all ranks are compared in whole.
 COMPARED_WHOLE = 1 << 20
@@ -78,56 +94,40 @@ def load_images(
     comm, action = session.comm, "ThunderContext.loadImages"
     file_set: readers.FileSet | None = None  # rank 0 alone knows it
 
-    def find() -> _Found:
+    def find() -> tuple[Found, list[Seen]]:
         nonlocal file_set
-        options = readers.Options(**asked)
-        name, file_set, paths = _find_files(data_path, options, input_format, ext, recursive)
-        reader, rest = readers.get(name), None
-        if file_set is not None:
-            own, counted = file_set.options, file_set.counted
-            page = reader.inspect(paths[0], own)
-            if options.pattern is None:  # else checked, without what the names have said
-                reader.check(replace(options, dims=None, shape=None), page)
-            header = file_set.describe(page)
-        else:
-            own = options
-            lenient = options.incomplete is not None or bounds[1] is not None
-            header, rest = readers.inspect_first(reader, paths[0], options, lenient)
-            reader.check(options, header)
-            counted = rest is not None or reader.multiple(options, header)
-        seen = see(_some_of(paths)) if session.nodes.several else []
-        return _Found(
-            name, PathTable(paths), own, header, rest, counted, file_set is not None, seen
+        found, file_set = find_images(
+            data_path, readers.Options(**asked), input_format, ext, recursive, bounds[1]
         )
+        if not session.nodes.several:
+            return found, []
+        paths = [found.paths[number] for number in range(len(found.paths))]
+        return found, see(_some_of(paths))
 
     # One rank lists and reads: a thousand that do it bring a file system to its knees.
     given = (as_comparable(data_path), sorted(asked.items()), input_format, ext, recursive, bounds)
-    found = from_rank(comm, 0, action, find, given=given)
+    found, seen = from_rank(comm, 0, action, find, given=given)
     together = Together(comm, action)
     with together.attempt():  # the import of the reader may fail on one rank alone
         reader = readers.get(found.name)
-    agree_that_all_see(together, session.nodes, found.seen)
+    agree_that_all_see(together, session.nodes, seen)
     options, paths, header = found.options, found.paths, found.header
     counts: np.ndarray | None = None
     sizes: np.ndarray | None = None
     pages: np.ndarray | None = None
     if found.counted:
         stop = None if found.is_set else bounds[1]
-        told, rests = _count_images(
-            session, reader, options, header, paths, action, found.rest, stop
-        )
+        told, rests = _count_images(session, reader, found, action, stop)
         counts, sizes = told[:, 0], told[:, 1].copy() if session.nodes.several else None
         if rests and not found.is_set:
             _leave_out(comm, rests, np.cumsum(counts), options, bounds[1])
             options = replace(options, incomplete="drop")
     if found.is_set:
-        number = np.ones(len(paths), dtype=np.int64) if counts is None else counts
 
         def arrange() -> tuple[np.ndarray, np.ndarray]:
             if file_set is None:
                 raise AssertionError("rank 0 has found the set")
-            asked_options = readers.Options(**asked)
-            return readers.used_files(file_set.arrange(number, asked_options, bounds[1]), number)
+            return select_pages(file_set, counts, readers.Options(**asked), bounds[1])
 
         used, pages = from_rank(comm, 0, action, arrange)
         if len(used) < len(paths):
@@ -138,60 +138,13 @@ def load_images(
     source = _numbered(session, FileSource(reader, options, header, paths, ends, sizes, pages))
     if found.is_set and "dims" not in reader.takes:
         readers.Options(**asked).require_dims(header.path, source.dims)
+    chosen = select_images(source.count, bounds)
     return Images(
         session,
-        _slice(source, source.count, bounds),
+        Chain(source, chosen, range(len(chosen))),
         header.metadata,
         _inputs(found.name, paths, asked, bounds),
     )
-
-
-class _Found(NamedTuple):
-    """What rank 0 has found, for all ranks.
-
-    Attributes
-    ----------
-    name : str
-        The format's.
-    paths : PathTable
-    options : Options
-        By which each file is read.
-    header : Header
-    rest : Rest, optional
-        What is left out of the first file.
-    counted : bool
-        Whether each file must be asked for its number of images.
-    is_set : bool
-        Whether the images are made of pages of several files.
-    seen : list of Seen
-    """
-
-    name: str
-    paths: PathTable
-    options: readers.Options
-    header: readers.Header
-    rest: readers.Rest | None
-    counted: bool
-    is_set: bool
-    seen: list[Seen]
-
-
-def _find_files(
-    data_path: object,
-    options: readers.Options,
-    input_format: str | None,
-    ext: str | None,
-    recursive: bool,
-) -> tuple[str, readers.FileSet | None, list[str]]:
-    """The format's name, the set that the files are if they are one, and the files. Local."""
-    if options.pattern is not None:
-        name, named = readers.find_named(data_path, options.pattern, input_format, ext, recursive)
-        return name, readers.named_set(readers.get(name), named, options), named.paths
-    name, paths = readers.find_input(data_path, input_format, ext, recursive, options.confFilename)
-    reader = readers.get(name)
-    complete = all(map(os.path.isdir, readers.path_list(data_path)))
-    found = readers.find_set(reader, paths, options, complete)
-    return name, found, paths if found is None else found.paths
 
 
 def _some_of(paths: Sequence[str]) -> list[str]:
@@ -223,77 +176,37 @@ def _inputs(
 
 
 def _count_images(
-    session: Session,
-    reader: readers.Reader,
-    options: readers.Options,
-    header: readers.Header,
-    paths: PathTable,
-    action: str,
-    rest: readers.Rest | None,
-    stop: int | None,
+    session: Session, reader: readers.Reader, found: Found, action: str, stop: int | None
 ) -> tuple[np.ndarray, list[tuple[int, readers.Rest]]]:
     """Of each file the number of images and the bytes; and which have images that are not whole.
 
     The ranks share the files. Collective.
     """
     comm = session.comm
-    partition = Partition.balanced(len(paths), comm.size)
-    first, last = partition.bounds(comm.rank)
-    counts = np.zeros((last - first, 2), dtype=np.int64)
+    partition = Partition.balanced(len(found.paths), comm.size)
+    files = range(*partition.bounds(comm.rank))
+    counts = np.zeros((len(files), 2), dtype=np.int64)
     rests: list[tuple[int, readers.Rest]] = []
-    lenient = options.incomplete is not None or stop is not None
     with Together(comm, action):
-        for i in range(first, last):
-            counts[i - first, 0], found = (
-                (header.count, rest)
-                if i == 0
-                else readers.count_images(reader, paths[i], options, header, lenient)
-            )
-            if session.nodes.several:
-                counts[i - first, 1] = os.stat(paths[i]).st_size
-            if found is not None:
-                rests.append((i, found))
+        counts, rests = count_each(reader, found, files, stop, session.nodes.several)
     everywhere = allgather_rows(comm, counts, partition)
     return everywhere, [item for rank in allgather(comm, rests) for item in rank]
 
 
 def _leave_out(
     comm: MPI.Intracomm,
-    rests: Sequence[tuple[int, readers.Rest]],
+    rests: list[tuple[int, readers.Rest]],
     ends: np.ndarray,
     options: readers.Options,
     stop: int | None,
 ) -> None:
     """Say which images are left out; refuse it where nobody has asked for that. Local."""
-    number, first = rests[0]
-    if ends[-1] == 0:
-        raise mark_agreed(first.error("; there is no whole image"), comm)
-    if options.incomplete is None:
-        # A stop that counts from the end says nothing of the images that are missing there.
-        if not isinstance(stop, (int, np.integer)) or not 0 <= stop <= ends[number]:
-            error = first.error(
-                f"; a stopIdx= of at most {ends[number]}, or incomplete='drop', leaves it out"
-            )
-            raise mark_agreed(error, comm)
-    elif comm.rank == 0:
-        more = f" (and so in {len(rests) - 1} more files)" if len(rests) > 1 else ""
-        logger.warning("left out, as it is incomplete: %s%s", first.why, more)
-
-
-def _slice(source: Source, count: int, bounds: tuple[int | None, int | None]) -> Chain:
-    """The images [startIdx, stopIdx) of a source; their keys begin at 0."""
-    for name, bound in zip(("startIdx", "stopIdx"), bounds, strict=True):
-        if bound is not None:
-            check_int(bound, name)
-    start, stop, _ = slice(*bounds).indices(count)
-    if start >= stop:
-        given = " and ".join(
-            f"{name}={bound}"
-            for name, bound in zip(("startIdx", "stopIdx"), bounds, strict=True)
-            if bound is not None
-        )
-        raise ValueError(f"{given}: this selects none of the {count} images")
-    return Chain(source, range(start, stop), range(stop - start))
+    try:
+        said = find_left_out(rests, ends, options, stop)
+    except ValueError as error:
+        raise mark_agreed(error, comm) from None
+    if said is not None and comm.rank == 0:
+        logger.warning("%s", said)
 
 
 def load_series(session: Session, data_path: object, asked: JsonObject) -> Series:
@@ -409,10 +322,15 @@ def _numbered(session: Session, source: LoadedSource) -> LoadedSource:
 def images_from_array(session: Session, array: object, local: bool) -> Images:
     """See `ThunderContext.loadImagesFromArray`. Collective."""
     action = "ThunderContext.loadImagesFromArray"
-    taken = _local_array if local else _common_array
-    block, dims, dtype, partition = taken(session, array, action, _as_images)
-    source = _numbered(session, MemorySource(block, dims, dtype, partition))
-    return Images(session, Chain.whole(source))
+    if not local:
+        found = _common_array(session, array, action, _as_images)
+        if isinstance(found, ArraySource):
+            ours = _local_array_of(array, "images")
+            metadata = None if ours is None else ours.metadata
+            return Images(session, Chain.whole(_numbered(session, found)), metadata)
+    else:
+        found = _local_array(session, array, action, _as_images)
+    return Images(session, Chain.whole(_numbered(session, MemorySource(*found))))
 
 
 def series_from_array(
@@ -426,16 +344,41 @@ def series_from_array(
     labels = None
     with Together(comm, action):
         labels = None if index is None else check_index(index, levels=True)
+    metadata: JsonObject = {}
+    source: ArraySource | MemorySource
     taken = _local_array if local else _common_array
-    block, dims, dtype, rows = taken(session, array, action, _as_series)
-    inner, length = dims[:-1], dims[-1]
-    pixels = math.prod(inner)
-    partition = Partition(tuple(cut * pixels for cut in rows.offsets))
-    source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
+    found = taken(session, array, action, _as_series)
+    if isinstance(found, ArraySource):
+        source, extent, length = found, found.lead, found.dims[0]
+        ours = _local_array_of(array, "series")
+        if ours is not None:
+            metadata, labels = ours.metadata, ours.index if labels is None else labels
+    else:
+        block, dims, dtype, rows = found
+        inner, length = dims[:-1], dims[-1]
+        pixels = math.prod(inner)
+        partition = Partition(tuple(cut * pixels for cut in rows.offsets))
+        source = MemorySource(block.reshape(-1, length), (length,), dtype, partition)
+        extent = (rows.count, *inner)
     _numbered(session, source)
     if labels is not None and len(labels) != length:
         raise ValueError(f"an index of {len(labels)} labels for series of {length} values")
-    return Series(session, Chain.whole(source), dims=(rows.count, *inner), index=labels)
+    return Series(session, Chain.whole(source), metadata, dims=extent, index=labels)
+
+
+def _local_array_of(array: object, layout: str) -> LocalArray | None:
+    """An array of `mpimages.open`, which must have this layout; None of another type. Local."""
+    from .local_array import LocalArray
+
+    if not isinstance(array, LocalArray):
+        return None
+    if array.layout != layout:
+        loader = "loadSeriesFromArray" if array.layout == "series" else "loadImagesFromArray"
+        raise ValueError(
+            f"array: {array} is {array.layout}, which {loader} takes; mpimages.open with "
+            f"layout={layout!r} may open it as {layout}"
+        )
+    return array
 
 
 def _checked_array(given: object) -> np.ndarray:
@@ -456,39 +399,74 @@ def _checked_array(given: object) -> np.ndarray:
     return array
 
 
-def _as_images(given: object) -> np.ndarray:
+def _lazily(given: object) -> tuple[Shape, np.dtype] | None:
+    """Shape and dtype of what is read on demand; a collection, which has them, is no array."""
+    return None if isinstance(given, Collection) else array_like(given)
+
+
+def _as_images(given: object, lazy: bool = False) -> np.ndarray | ArraySource:
+    """Return images, or with `lazy` the source of those that are read on demand. Local."""
+    found = _lazily(given) if lazy else None
+    if found is not None and len(found[0]) != 2:  # one image is taken into memory
+        shape, dtype = found
+        _check_images(shape)
+        return ArraySource(given, shape[:1], shape[1:], dtype)
     array = _checked_array(given)
     if array.ndim == 2:
         array = array[np.newaxis]
-    if array.ndim not in (3, 4) or 0 in array.shape[1:]:
+    _check_images(array.shape)
+    return array
+
+
+def _check_images(shape: Shape) -> None:
+    if len(shape) not in (3, 4) or 0 in shape[1:]:
         raise ValueError(
             "images are a (n, row, column[, page]) array, or one (row, column) "
-            f"image; got shape {array.shape}"
+            f"image; got shape {shape}"
         )
-    return array
 
 
-def _as_series(given: object) -> np.ndarray:
+def _as_series(given: object, lazy: bool = False) -> np.ndarray | ArraySource:
+    """Return series, or with `lazy` the source of those that are read on demand. Local."""
+    found = _lazily(given) if lazy else None
+    if found is not None:
+        shape, dtype = found
+        _check_series(shape)
+        return ArraySource(given, shape[:-1], shape[-1:], dtype)
     array = _checked_array(given)
-    if array.ndim not in (2, 3, 4) or 0 in array.shape[1:]:
-        raise ValueError(f"series are a (row[, column[, page]], T) array; got shape {array.shape}")
+    _check_series(array.shape)
     return array
+
+
+def _check_series(shape: Shape) -> None:
+    if len(shape) not in (2, 3, 4) or 0 in shape[1:]:
+        raise ValueError(f"series are a (row[, column[, page]], T) array; got shape {shape}")
 
 
 def _common_array(
-    session: Session, array: object, action: str, check: Callable[[object], np.ndarray]
-) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
-    """This rank's slice of an array that all ranks have. Collective."""
+    session: Session, array: object, action: str, check: Check
+) -> ArraySource | Taken:
+    """This rank's slice of an array that all ranks have, or what reads it. Collective."""
     comm = session.comm
-    block, described = np.empty(0), None
+    block: np.ndarray | ArraySource = np.empty(0)
+    described = None
     with Together(comm, action):
         if array is None:
             raise TypeError(f"{action} needs an array on every rank; local=True takes None")
-        block = check(array)
-        if len(block) == 0:
-            raise ValueError(f"{action}: the array of shape {block.shape} has no records")
-        described = _described(block, comm.rank, comm.size)
+        block = check(array, True)
+        shape = block.shape
+        if 0 in shape:
+            raise ValueError(f"{action}: the array of shape {shape} has no records")
+        if isinstance(block, ArraySource):
+            ours = _local_array_of(array, "series" if check is _as_series else "images")
+            said = None if ours is None else (sorted(ours.metadata.items()), ours.index)
+            sample = repr((block.kind, said)).encode()
+            described = _Described(shape, block.dtype.str, sample, b"", b"")
+        else:
+            described = _described(block, comm.rank, comm.size)
     _check_same(action, allgather(comm, described))
+    if isinstance(block, ArraySource):
+        return block
     partition = Partition.balanced(len(block), comm.size)
     start, stop = partition.bounds(comm.rank)
     own = block
@@ -558,15 +536,13 @@ def _checksum(records: np.ndarray) -> bytes:
     return digest.digest()
 
 
-def _local_array(
-    session: Session, array: object, action: str, check: Callable[[object], np.ndarray]
-) -> tuple[np.ndarray, Shape, np.dtype, Partition]:
+def _local_array(session: Session, array: object, action: str, check: Check) -> Taken:
     """This rank's own records and how many the others have. Collective."""
     comm = session.comm
     block, described = None, None
     with Together(comm, action):
         if array is not None:
-            block = check(array)
+            block = np.asarray(check(array, False))
             block = block.astype(block.dtype.newbyteorder("="), copy=False)
             described = (len(block), block.shape[1:], block.dtype.str)
     found = allgather(comm, described)

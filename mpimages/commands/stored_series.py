@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -19,32 +18,10 @@ __all__ = ["is_series", "load_series"]
 
 def is_series(context: ThunderContext, path: str) -> bool:
     """Whether this is what a Series was written to. Collective."""
+    from ..readers.series.base import written_layout
     from ..spmd.agreement import from_rank
 
-    return bool(from_rank(context.comm, 0, "mpimages", _looks_like_series, path))
-
-
-def _looks_like_series(path: str) -> bool:
-    from ..formats.output_names import CONF, HDF5_MARK, SERIES_FILE
-    from ..readers.hdf5.links import LinkedFiles
-    from ..readers.hdf5.opening import open_hdf5
-    from ..readers.listing import zarr_document
-    from ..readers.registry import FORMATS
-    from ..readers.series.zarr import holds_series
-
-    if os.path.isdir(path):
-        if zarr_document(path) is not None:
-            return holds_series(path)
-        names = os.listdir(path)
-        return CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
-    if not os.path.isfile(path) or not path.lower().endswith(FORMATS["hdf5"].extensions):
-        return False
-    try:
-        with open_hdf5(path) as file:
-            item = LinkedFiles(path, file).item("series")
-            return item is not None and HDF5_MARK in item.attrs
-    except (OSError, ValueError):
-        return False  # what is wrong with it the reader says
+    return from_rank(context.comm, 0, "mpimages", written_layout, path) is not None
 
 
 def load_series(context: ThunderContext, path: str, reading: JsonObject) -> Series:

@@ -16,6 +16,7 @@ from ..core.cleanup import ask
 from ..core.crc32 import PIECE
 from ..core.json_types import JsonObject
 from ..core.partition import Partition
+from ..engine.array_source import ArraySource
 from ..engine.bin_source import beside, every_step, origin
 from ..engine.chain import Source
 from ..engine.runner import Action
@@ -70,6 +71,12 @@ class Fingerprint:
         if isinstance(source, MemorySource):
             self._values = _sum_values(source, comm.rank)
             return
+        if isinstance(source, ArraySource):
+            samples = source.samples()
+            for i in range(*Partition.balanced(len(samples), comm.size).bounds(comm.rank)):
+                number = int(samples[i])
+                self._files += np.uint64(int(_digest(number, source.checksum(number)), 16))
+            return
         paths = _paths(source)
         for number in range(*Partition.balanced(len(paths), comm.size).bounds(comm.rank)):
             self._look_at(number, called(paths[number]), os.stat(paths[number]))
@@ -114,6 +121,9 @@ class Fingerprint:
         elif isinstance(source, SeriesSource):
             series = source.header
             said = _digest(series.kind, series.dims, series.length, series.dtype)
+        elif isinstance(source, ArraySource):
+            # What it has in other records than the samples is for the user to know.
+            said = _digest(source.kind, source.shape, source.dtype)
         else:
             return {
                 "header": _digest(type(source).__name__, source.count, source.dims, source.dtype),

@@ -85,7 +85,7 @@ class LocalSource:
             return
         size = max(1, math.prod(self.dims) * self.dtype.itemsize)
         step = max(1, min(len(own), limit // size))
-        cuts = self._cuts(own, step, max(step, room // size))
+        cuts = self.cuts(own, step, max(step, room // size))
         longest = max(b - a for a, b in cuts)
         # Nothing is read ahead if a record, or a group stored together, would not fit twice.
         ahead = (longest <= step and size <= limit) or 2 * longest * size <= room
@@ -144,7 +144,7 @@ class LocalSource:
         """
         return None
 
-    def _cuts(self, own: Positions, step: int, most: int) -> list[tuple[int, int]]:
+    def cuts(self, own: Positions, step: int, most: int) -> list[tuple[int, int]]:
         """Cut `own` into pieces of about `step` records that split no group of `most` or fewer."""
         groups = self._groups(own)
         if groups is None:
@@ -196,6 +196,9 @@ class PerThread(threading.local):
 
     def __init__(self) -> None:
         self.scratch = Scratch()
+
+    def __reduce__(self) -> tuple[type[PerThread], tuple[()]]:
+        return PerThread, ()  # sources go to other processes, memory does not
 
 
 class ExampleSource(LocalSource):
@@ -360,26 +363,30 @@ class FileSource(LocalSource):
 
     def locate(self, position: int) -> tuple[int, int]:
         """Return the file that holds the first page of the record, and its number in the file."""
-        files, pages = self._located(range(position, position + 1))
+        files, pages = self._located(self.pages_of(range(position, position + 1)))
         return int(files[0]), int(pages[0])
 
     def files_of(self, positions: Positions) -> np.ndarray:
         """Return the number of the file that holds each page of the records, as int64."""
-        return self._located(positions)[0]
+        return self._located(self.pages_of(positions))[0]
 
     def visits(self, positions: Positions) -> Iterator[tuple[int, np.ndarray, int]]:
         """Yield (file, pages, place) for each time that a file must be opened.
 
         The pages of the file are those at pages_of(positions)[place] and after; they ascend.
         """
-        files, pages = self._located(positions)
+        return self.visits_to(self.pages_of(positions))
+
+    def visits_to(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray, int]]:
+        """Yield, as `visits`, the visits to these pages, which are counted over all files."""
+        files, pages = self._located(wanted)
         parted = (np.diff(files) != 0) | (np.diff(pages) <= 0)
         breaks = [0, *(np.flatnonzero(parted) + 1).tolist(), len(files)]
         for a, b in itertools.pairwise(breaks if len(files) else []):
             yield int(files[a]), pages[a:b], a
 
-    def open(self, file: int) -> Handle:
-        """Open a file for this thread.
+    def open(self, file: int, scratch: Scratch | None = None) -> Handle:
+        """Open a file for this thread, or for any if it gets temporary memory of its own.
 
         Raises
         ------
@@ -387,7 +394,8 @@ class FileSource(LocalSource):
             If it is another file than the one whose images were counted, on any host.
         """
         path = self.paths[file]
-        handle = self.reader.open(path, self.options, self.header, self._scratch.scratch)
+        scratch = self._scratch.scratch if scratch is None else scratch
+        handle = self.reader.open(path, self.options, self.header, scratch)
         try:
             self._compare(file, path, handle.count)
         except BaseException:
@@ -425,9 +433,8 @@ class FileSource(LocalSource):
             with phase("read"), self.open(file) as handle:
                 handle.read_images(pages, out[place : place + len(pages)])
 
-    def _located(self, positions: Positions) -> tuple[np.ndarray, np.ndarray]:
-        """Return the file that holds each page of the records, and the page's number in it."""
-        wanted = self.pages_of(positions)
+    def _located(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the file that holds each of these pages, and the page's number in it."""
         if self.ends is None:
             return wanted, np.zeros_like(wanted)
         files = np.searchsorted(self.ends, wanted, side="right").astype(np.int64, copy=False)
@@ -436,7 +443,7 @@ class FileSource(LocalSource):
     def _groups(self, own: Positions) -> np.ndarray | None:
         if self.header.grain == 1 or self.planes > 1:
             return None
-        files, images = self._located(own)
+        files, images = self._located(self.pages_of(own))
         number = images // self.header.grain
         return np.flatnonzero(np.diff(files, prepend=-1) | np.diff(number, prepend=-1))
 

@@ -26,9 +26,10 @@ from ..engine.runner import Action
 from ..engine.selection import Selection
 from ..engine.sources import FileSource, PerThread
 from ..errors import FormatError
-from ..kernels.runs import CHANGED, KEEP, OPEN, TRUNCATED, read_runs
+from ..kernels.runs import KEEP, OPEN, read_runs
 from ..kernels.transpose import transpose_each
 from ..readers.base import Handle
+from ..readers.parts import raise_failure
 
 __all__ = ["Bands", "FileBands", "MemoryBands", "survey"]
 
@@ -305,7 +306,7 @@ class FileBands(_Shared):
             )  # fmt: skip
         if failure is not None:
             status, image, number = failure
-            _refuse(found.source.paths[int(files[image])], status, number)
+            raise_failure(found.source.paths[int(files[image])], status, number)
 
 
 def survey(action: Action, images: Selection) -> FileBands | None:
@@ -342,21 +343,6 @@ def _close_all(kept: np.ndarray) -> None:
     kept[:] = OPEN
     for descriptor in descriptors:
         quietly(os.close, descriptor)
-
-
-def _refuse(path: str, status: int, number: int) -> None:
-    """Raise the exception for a failure to read a band."""
-    if status == TRUNCATED:
-        raise FormatError(
-            f"{path}: truncated: it is shorter than when it was first looked at; restore it and "
-            f"begin again"
-        )
-    if status == CHANGED:
-        raise FormatError(
-            f"{path}: changed since it was listed: its size or time of modification is another; "
-            f"leave recordings alone while they are read, and begin again"
-        )
-    raise OSError(number, os.strerror(number), path)
 
 
 class _Survey:

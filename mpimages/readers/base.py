@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -204,6 +204,16 @@ class Handle(Closing, ABC):
         for a, b in consecutive(images):
             self.read_batch(int(images[a]), int(images[b - 1]) + 1, out[a:b])
 
+    def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
+        """Read a box, which begins at `low`, of each of these images, if less is read by that.
+
+        Returns
+        -------
+        bool
+            Whether it was read: the format can read the chunks alone in which the box lies.
+        """
+        return False
+
     @abstractmethod
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         """As `read_batch`, which has checked the arguments."""
@@ -272,6 +282,11 @@ class Reader(ABC):
     sparse: bool = False
     signatures: tuple[bytes, ...] = ()
     signature_places: tuple[int, ...] = (0,)
+
+    def __reduce__(self) -> tuple[Callable[[str], Reader], tuple[str]]:
+        from .registry import get
+
+        return get, (self.name,)  # what it remembers of files stays here
 
     def recognises(self, path: str) -> bool:
         """Whether a file has this format's signature, whatever its name."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..core.arguments import image_dtype
 from ..core.json_types import JsonObject
-from ..dims import box_shape, boxes
+from ..core.ranges import consecutive
+from ..dims import chunk_boxes
 from .array_axes import (
     LEFT_OUT,
     array_pages,
@@ -85,6 +86,14 @@ class ArrayPlan:
     @property
     def dims(self) -> tuple[int, ...]:
         return taken_shape(self.shape, self.axes, self.pages)[1]
+
+    def image_chunk(self, chunks: Sequence[int] | None) -> tuple[int, ...] | None:
+        """The shape of a chunk as (images,) + dims; None where images are cut otherwise."""
+        if chunks is None or self.pages is not None or len(self.axes) != len(chunks):
+            return None
+        lengths = zip(self.axes, chunks, self.shape, strict=True)
+        extent = {letter: min(chunk, length) for letter, chunk, length in lengths}
+        return tuple(extent.get(letter, 1) for letter in "TYXZ"[: 1 + len(self.dims)])
 
 
 def plan_array(
@@ -208,16 +217,35 @@ class ChunkedHandle(Handle):
             self._check_range(int(images[0]), int(images[-1]) + 1)
             self._read_boxes(images, out)
 
-    def _read_boxes(self, images: np.ndarray, out: np.ndarray) -> None:
-        """Read images through memory of about BAND_BYTES, each chunk once."""
+    def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
+        if self._planes > 1:
+            return False
+        if self._grain > 1:
+            self._read_boxes(images, out, low)
+            return True
+        for a, b in consecutive(images):
+            self._read_boxes(images[a:b], out[a:b], low)
+        return True
+
+    def _read_boxes(
+        self, images: np.ndarray, out: np.ndarray, corner: Sequence[int] = (0, 0, 0)
+    ) -> None:
+        """Read images through memory of about BAND_BYTES, each chunk once.
+
+        Of each of them the box is read that begins at `corner` and has the shape of out's.
+        """
         grain, planes, time = self._grain, self._planes, self._stored.find("T")
         begin = int(images[0]) // grain * grain
         first, extent = self.region(begin, min(self.count, -(-(images[-1] + 1) // grain) * grain))
         unit = list(self.array.chunks or [1] * len(extent))
         if time >= 0:
             unit[time] = grain * planes
-        step = box_shape(extent, unit, out.dtype.itemsize, BAND_BYTES)
-        for start, size in boxes(first, extent, step):
+        if planes == 1:
+            for axis, letter in enumerate(self._stored):
+                if letter in "YXZ":
+                    first[axis] += corner["YXZ".index(letter)]
+                    extent[axis] = out.shape[1 + "YXZ".index(letter)]
+        for start, size in chunk_boxes(first, extent, unit, out.dtype.itemsize, BAND_BYTES):
             low, number, rows = list(start), list(size), slice(0, 1)
             if time >= 0:
                 a, b = low[time] // planes, (low[time] + number[time]) // planes
@@ -228,6 +256,9 @@ class ChunkedHandle(Handle):
                 low[time], number[time] = a * planes, (b - a) * planes
             values = self.scratch.take(number, out.dtype)
             self.array.read(low, values)
+            for axis, letter in enumerate(self._stored):
+                if letter in "YXZ":
+                    low[axis] -= corner["YXZ".index(letter)]
             self._place(values, low, images[rows], out[rows])
 
     def _place(

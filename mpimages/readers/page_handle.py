@@ -4,6 +4,7 @@ are left out."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,18 @@ class PageHandle(Handle):
         cuts = np.flatnonzero(np.diff(images // step, prepend=-1)).tolist()
         for a, b in zip(cuts, [*cuts[1:], len(images)], strict=True):
             self._read_pages(self._pages[images[a:b]], out[a:b])
+
+    def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
+        if out.ndim == 3 or out.shape[3] == self.header.dims[2]:
+            return False
+        # The pages alone that are asked for.
+        some = slice(low[2], low[2] + out.shape[3])
+        box = tuple(slice(a, a + n) for a, n in zip(low[:2], out.shape[1:3], strict=True))
+        whole = np.empty((1, *self.header.dims[:2], out.shape[3]), out.dtype)
+        for image, volume in zip(images.tolist(), out, strict=True):
+            self._read_pages(self._pages[image : image + 1, some], whole)
+            volume[...] = whole[0][box]
+        return True
 
     def _read_pages(self, pages: np.ndarray, out: np.ndarray) -> None:
         """Read images, whose planes have these pages, each page once and in the file's order."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.json_types import JsonMapping, JsonObject
 from ..core.sizes import size_text
+from ..engine.array_source import ArraySource
 from ..engine.bin_source import every_step, origin
 from ..engine.selection import Selection, Settled
 from ..engine.sources import ExampleSource, FileSource
@@ -159,6 +160,8 @@ def _files(images: Selection) -> tuple[str, JsonObject, list[JsonObject]]:
     images = origin(images)
     source = images.source
     if not isinstance(source, FileSource):
+        if isinstance(source, ArraySource):
+            return f"Recording in an array ({source.kind})", {}, []
         if not isinstance(source, ExampleSource):
             return "Recording in memory", {}, []
         return source.example.name, {"description": source.example.description}, []

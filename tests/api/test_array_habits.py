@@ -277,7 +277,7 @@ def test_an_error_of_a_function_of_the_user_is_not_taken_for_a_wrong_call(images
 
 
 def test_only_public_names_are_listed(images, tsc):
-    assert set(dir(mpimages)) == set(mpimages.__all__)
+    assert set(dir(mpimages)) == {*mpimages.__all__, "open"}
     for thing in (images, images.toSeries(), images.toTimeSeries(), tsc):
         names = dir(thing)
         assert {name for name in names if name.startswith("_")} == set()

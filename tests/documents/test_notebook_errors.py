@@ -126,7 +126,7 @@ def test_completion_has_public_names_alone(said):
     import mpimages
 
     images, series, context, package = (set(line.split()) for line in said["tab"].splitlines())
-    assert package == set(mpimages.__all__) - {"__version__"}
+    assert package == {*mpimages.__all__, "open"} - {"__version__"}
     assert {"mean", "shape", "toSeries", "metadata"} <= images
     assert {"index", "select"} <= series
     assert {"loadImages", "rank"} <= context

@@ -14,7 +14,7 @@ from mpimages.readers.series import chunked
 from mpimages.readers.zarr import values
 
 from ..support.data import recording, same_bits
-from .test_zarr import group, on_one, once, write
+from .test_zarr import group, image, on_one, once, write
 
 pytestmark = [pytest.mark.ranks, pytest.mark.few_ranks]
 
@@ -167,3 +167,21 @@ def test_info(tsc, comm, shared_path):
         if comm.size == 1:
             said = json.loads(CliRunner().invoke(cli, ["info", "--json", str(path)]).output)
             assert (said["what"], said["format"]) == (layout, "zarr")
+
+
+def test_what_is_known_of_pixels_goes_out_and_comes_back(tsc, comm, shared_path):
+    """Also of the levels of a pyramid, whose pixels are larger."""
+    array = recording(6 * 2 * 3, DIMS, "uint16").reshape(6, 2, 3, *DIMS)
+    on_one(comm, lambda: group(shared_path / "a.zarr", {"0": array}, image("0.5")))
+    images = tsc.loadImages(shared_path / "a.zarr", channel=0)
+    known = {"frameInterval": 0.0005, "pixelSize": (0.25, 0.25, 2.0), "unit": "µm"}
+    assert images.metadata == known
+    for version in (2, 3):
+        path = shared_path / f"{version}.zarr"
+        images.saveAsZarr(path, version=version, levels=1)
+        found = tsc.loadImages(path)
+        assert same_bits(found.toArray(), np.ascontiguousarray(np.moveaxis(array[:, 0], 1, -1)))
+        assert found.metadata == tsc.loadSeries(path).metadata == known
+        second = tsc.loadImages(path, dataset="1")
+        assert second.metadata == {**known, "pixelSize": (0.5, 0.5, 2.0)}
+        assert second.dims.count == (6, 5, 3)

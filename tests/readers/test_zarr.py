@@ -651,6 +651,23 @@ def test_of_files_one_is_open_at_a_time_and_indexes_are_read_once(tmp_path, monk
     assert max(opened) == min(opened)
 
 
+@pytest.mark.parametrize("shards", [None, (4, 12, 10)])
+def test_an_array_that_disappears_is_no_fill_value(tmp_path, monkeypatch, shards):
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.zarr"), recording(4, DIMS, "uint16"), chunks=(1, 12, 10), shards=shards)
+    reader, options = ZarrReader(), Options()
+    _, (path,) = find_input("a.zarr")
+    header = reader.inspect(path, options)
+    out = np.empty((4, *DIMS), "uint16")
+    with reader.open(path, options, header) as handle:
+        shutil.rmtree("a.zarr/c")
+        handle.read_batch(0, 4, out)
+        assert not out.any()
+        shutil.rmtree("a.zarr")
+        with pytest.raises(FileNotFoundError, match=r"a\.zarr"):
+            handle.read_batch(0, 4, out)
+
+
 def test_info(tmp_path):
     from click.testing import CliRunner
 

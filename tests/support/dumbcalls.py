@@ -1179,6 +1179,16 @@ CALLS = [
     Call("series", "saveAsZarr", {"path": OUT}, ZARR),
     Call(
         "module",
+        "open",
+        {"path": RECORDING},
+        {
+            "path": LOAD_IMAGES["dataPath"],
+            "layout": ("layout", [*d.CHOICE, "SERIES", "frames"]),
+            **{name: kind for name, kind in LOAD_IMAGES.items() if name != "dataPath"},
+        },
+    ),
+    Call(
+        "module",
         "verify",
         {"path": SERIES},
         {"path": ("path|no such", [*d.PATH, b"x", "missing", "x" * 5000])},

@@ -77,6 +77,8 @@ def _inspect(path: str, options: Options) -> Header:
         told = Told({}, {}, {}) if found.family is None else found.family.tell(len(found.names))
         metadata = {**told.metadata, **read_metadata(first.dataset)}
         layout = {"axes": first.axes, "grain": found.grain}
+        if found.chunk is not None:
+            layout["chunk"] = found.chunk
         if found.in_turn:
             layout["axes"] = "T" + first.axes.replace("T", "")
             if first.count > 1 and found.family is not None and "T" not in found.family.axes:

@@ -82,6 +82,10 @@ class Recording:
         return self.first.dims
 
     @property
+    def chunk(self) -> tuple[int, ...] | None:
+        return None if self.in_turn else self.first.image_chunk(self.first.dataset.chunks)
+
+    @property
     def grain(self) -> int:
         first = self.first
         grain = first.inner_grain

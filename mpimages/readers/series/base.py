@@ -15,7 +15,7 @@ import numpy as np
 
 from ...core.text import quote
 from ...errors import not_found
-from ...formats.output_names import SERIES_PREFIX, refuse_unfinished
+from ...formats.output_names import CONF, HDF5_MARK, SERIES_FILE, SERIES_PREFIX, refuse_unfinished
 from ..base import Scratch
 from ..listing import ZARR, is_zarr_document, zarr_document
 from ..registry import FORMATS
@@ -134,6 +134,32 @@ def _hdf5_file(path: str, input_format: str | None) -> str | None:
     if not files and input_format == "hdf5":
         raise FileNotFoundError(f"{path}: no HDF5 file in this directory")
     return files[0] if files else None
+
+
+def written_layout(path: str, dataset: str = "series") -> str | None:
+    """The layout, 'series' or 'images', of what mpimages wrote of a Series; None of all else."""
+    if os.path.isdir(path):
+        if zarr_document(path) is not None:
+            from .zarr import holds_series
+
+            return "series" if holds_series(path) else None
+        names = os.listdir(path)
+        ours = CONF in names and any(SERIES_FILE.fullmatch(name) for name in names)
+        return "series" if ours else None
+    if not os.path.isfile(path) or not path.lower().endswith(FORMATS["hdf5"].extensions):
+        return None
+    from ..hdf5.datasets import as_text
+    from ..hdf5.links import LinkedFiles
+    from ..hdf5.opening import open_hdf5
+
+    try:
+        with open_hdf5(path) as file:
+            item = LinkedFiles(path, file).item(dataset)
+            if item is None or HDF5_MARK not in item.attrs:
+                return None
+            return "images" if as_text(item.attrs.get("layout")) == "images" else "series"
+    except (OSError, ValueError):
+        return None  # what is wrong with it the reader says
 
 
 def beside_series(header: SeriesHeader) -> Sequence[str]:

@@ -214,5 +214,11 @@ class BinaryHandle(SeriesHandle):
         self._files.read(first, out)
         byteswap(out, self._stored)
 
+    def _read_values(self, pixel: int, first: int, out: np.ndarray) -> bool:
+        item = out.dtype.itemsize
+        self._files.read_within(pixel, self.header.length * item, first * item, out)
+        byteswap(out, self._stored)
+        return True
+
     def close(self) -> None:
         self._files.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...dims import box_shape, boxes, pixel_boxes, pixel_grain
+from ...dims import box_shape, boxes, chunk_boxes, pixel_boxes, pixel_grain
 from ..base import Scratch, has_gaps
 from ..byte_ranges import transpose_matrix
 from ..chunked_array import ChunkedArray
@@ -52,6 +52,18 @@ class ChunkedSeriesHandle(SeriesHandle):
             super().read_pixels(pixels, out)
         else:  # of chunks that several share, not one after the other
             self._read_boxes(*self._widen(int(pixels[0]), int(pixels[-1]) + 1), pixels, out)
+
+    def read_box(self, low: Sequence[int], out: np.ndarray) -> None:
+        if out.size == 0:
+            return
+        turned = (*low[-1:], *low[:-1]) if self._images else tuple(low)
+        stored = np.moveaxis(out, -1, 0) if self._images else out
+        unit = self._array.chunks or (1,) * out.ndim
+        for begin, size in chunk_boxes(turned, stored.shape, unit, out.dtype.itemsize, BAND_BYTES):
+            values = self.scratch.take(size, out.dtype)
+            self._array.read(begin, values)
+            places = zip(begin, size, turned, strict=True)
+            stored[tuple(slice(a - b, a - b + n) for a, n, b in places)] = values
 
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:
         regions = list(pixel_boxes(self.header.dims, first, stop))

@@ -77,6 +77,14 @@ class FileSequence:
             read_into(self._fd, place, out[done : done + here], path)
             done += here
 
+    def read_within(self, number: int, record: int, skip: int, out: np.ndarray) -> None:
+        """Read a part of one record, of `record` bytes, from byte `skip` of it on."""
+        file = int(np.searchsorted(self.ends, number, side="right"))
+        begin = int(self.ends[file - 1]) if file else 0
+        path = self._select(file, record)
+        place = self._offsets[file] if self._offsets is not None else 0
+        read_into(self._fd, place + (number - begin) * record + skip, out, path)
+
     def _select(self, file: int, record: int) -> str:
         path = os.path.join(self.directory, self.names[file])
         if file != self._open:

@@ -43,6 +43,9 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
             "stored": dataset.dtype.str,
             "grain": chunked_grain(dataset.chunks, shape[:-1], images),
         }
+        if dataset.chunks is not None:
+            chunk = tuple(map(min, dataset.chunks, dataset.shape))
+            layout["chunk"] = chunk[1:] + chunk[:1] if images else chunk
         metadata = read_metadata(dataset)
     if options.nvalues not in (None, shape[-1]):
         raise ValueError(f"{path}: nvalues={options.nvalues} was given, but it has {shape[-1]}")
@@ -103,6 +106,12 @@ class ContiguousHandle(SeriesHandle):
         offset = self.header.layout["offset"] + first * record
         read_into(self._fd, offset, out, self.header.path)
         byteswap(out, self._stored)
+
+    def _read_values(self, pixel: int, first: int, out: np.ndarray) -> bool:
+        place = (pixel * self.header.length + first) * out.dtype.itemsize
+        read_into(self._fd, self.header.layout["offset"] + place, out, self.header.path)
+        byteswap(out, self._stored)
+        return True
 
     def close(self) -> None:
         import os

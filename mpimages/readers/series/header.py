@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,10 @@ from ...formats.output_names import CONF
 from ..base import Closing, Scratch
 
 FORMATS = ("binary", "hdf5", "zarr", "text", "npy")
+# So many bytes that are not wanted between two reads are not read either.
+RUN_BYTES = 1 << 15
+# What is read at once of series of which only a part is wanted.
+BAND_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,42 @@ class SeriesHandle(Closing, ABC):
         """Read the series of these ascending pixels into out, (len(pixels), length)."""
         for a, b in consecutive(pixels):
             self.read(int(pixels[a]), int(pixels[b - 1]) + 1, out[a:b])
+
+    def read_box(self, low: Sequence[int], out: np.ndarray) -> None:
+        """Read some values of the series of a box of pixels.
+
+        Parameters
+        ----------
+        low : sequence of int
+            The first pixel, and the first value, of the box: one number for each of dims + (T,).
+        out : ndarray of the header's dtype
+            Its shape is the box's: extent + (values,). C-contiguous; any memory.
+        """
+        if out.size == 0:
+            return
+        extent, length = out.shape[:-1], out.shape[-1]
+        rows, whole = out.reshape(-1, length), Scratch()
+        step = max(1, BAND_BYTES // (self.header.length * out.dtype.itemsize))
+        for first in range(0, len(rows), step):
+            part = rows[first : first + step]
+            places = np.unravel_index(np.arange(first, first + len(part)), extent)
+            moved = tuple(at + a for at, a in zip(places, low, strict=False))
+            pixels = np.ravel_multi_index(moved, self.header.dims)
+            if length == self.header.length:
+                self.read_pixels(pixels, part)
+                continue
+            if (self.header.length - length) * out.dtype.itemsize >= RUN_BYTES and all(
+                self._read_values(pixel, low[-1], values)
+                for pixel, values in zip(pixels.tolist(), part, strict=True)
+            ):
+                continue
+            values = whole.take((len(part), self.header.length), out.dtype)
+            self.read_pixels(pixels, values)
+            part[...] = values[:, low[-1] : low[-1] + length]
+
+    def _read_values(self, pixel: int, first: int, out: np.ndarray) -> bool:
+        """Read some values of one series, from number `first` on; False: it is read whole."""
+        return False
 
     @abstractmethod
     def _read(self, first: int, stop: int, out: np.ndarray) -> None:

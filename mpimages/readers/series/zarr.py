@@ -44,6 +44,7 @@ def inspect_zarr(path: str, options: SeriesOptions) -> SeriesHeader:
         "array": found.name,
         "order": order,
         "images": images,
+        "chunk": tuple(map(min, chunks, (*dims, length))),
         "grain": chunked_grain([chunks[-1], *chunks[:-1]] if images else chunks, dims, images),
         "decoded": 0 if array.codecs.plain else array.codecs.nbytes,
     }

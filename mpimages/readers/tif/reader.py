@@ -180,6 +180,21 @@ class TifHandle(Handle):
         stored = self.header.dtype.newbyteorder(self._pages.index.layout.order)
         return Places(begins[:, 0], steps[:, 0], begins.shape[1], stored, size, modified)
 
+    def read_part(self, images: np.ndarray, low: Sequence[int], out: np.ndarray) -> bool:
+        if len(self.header.dims) == 2 or out.shape[3] == self.header.dims[2]:
+            return False
+        # The pages alone that are asked for.
+        some = slice(low[2], low[2] + out.shape[3])
+        box = tuple(slice(a, a + n) for a, n in zip(low[:2], out.shape[1:3], strict=True))
+        for image, volume in zip(images.tolist(), out, strict=True):
+            stored = self.scratch.take((out.shape[3], *self.header.dims[:2]), out.dtype)
+            try:
+                self._pages.read(self._plan[image, some], stored)
+            except FormatError as error:
+                raise FormatError(f"{error}{self._advice()}") from None
+            volume[...] = np.moveaxis(stored[:, *box], 0, -1)
+        return True
+
     def _read_batch(self, start: int, stop: int, out: np.ndarray) -> None:
         try:
             self._read_images(start, stop, out)

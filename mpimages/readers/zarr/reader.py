@@ -85,6 +85,9 @@ class ZarrReader(Reader):
             "decoded": 0 if array.codecs.plain else array.codecs.nbytes,
             "array": recording.found.name,
         }
+        chunk = plan.image_chunk(read_together(array))
+        if chunk is not None:
+            layout["chunk"] = chunk
         found = {"axes": plan.axis_sizes, **description(recording.found.attributes)}
         return Header(path, plan.dims, plan.dtype, plan.count, _metadata(recording), layout, found)
 

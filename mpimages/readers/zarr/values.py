@@ -111,7 +111,7 @@ class ZarrValues(ChunkedArray):
 
     def _read_chunk(self, number: Chunk, low: Sequence[int], part: np.ndarray) -> None:
         path = self._path(number)
-        opened = _open_if_there(path)
+        opened = _open_if_there(path, self._directory)
         if opened is None:
             self._fill(part)
             return
@@ -203,7 +203,7 @@ class ZarrValues(ChunkedArray):
         """The shard with this number, which is kept open; None where it was never written."""
         if self._shard is None or self._shard.number != number:
             self.close()
-            self._shard = open_shard(self._path(number), self.array, number)
+            self._shard = open_shard(self._directory, self.array, number)
         return self._shard
 
     def _read_shard(
@@ -335,11 +335,12 @@ class _Indexes:
 _indexes = _Indexes()
 
 
-def open_shard(path: str, array: ZarrArray, number: Chunk) -> Shard | None:
+def open_shard(directory: str, array: ZarrArray, number: Chunk) -> Shard | None:
     """Open a shard with its index, which is read once; None where there is no such file."""
     if array.index is None:
         raise AssertionError("an array without shards")
-    opened = _open_if_there(path)
+    path = os.path.join(directory, array.file(number))
+    opened = _open_if_there(path, directory)
     if opened is None:
         return None
     fd, status = opened
@@ -393,8 +394,8 @@ class ArrayFiles(Sequence[str]):
         return os.path.join(self._directory, self._array.file(place[::-1]))
 
 
-def _open_if_there(path: str) -> tuple[int, os.stat_result] | None:
-    """As `open_status`; None where there is no such file.
+def _open_if_there(path: str, directory: str) -> tuple[int, os.stat_result] | None:
+    """As `open_status`; None where there is no such file in the `directory` of an array.
 
     A network file system remembers for some seconds that a name was not there. It asks its server
     again when the directory is opened.
@@ -403,6 +404,8 @@ def _open_if_there(path: str) -> tuple[int, os.stat_result] | None:
     ------
     FormatError
         If it is a link to nothing: that is no chunk that was never written.
+    FileNotFoundError
+        If the array is not there.
     """
     with suppress(FileNotFoundError):
         return open_status(path)
@@ -412,6 +415,8 @@ def _open_if_there(path: str) -> tuple[int, os.stat_result] | None:
             quietly(os.close, os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             break
         except FileNotFoundError:
+            if len(above) <= len(directory):
+                raise  # what is gone altogether had chunks
             above = os.path.dirname(above)
     with suppress(FileNotFoundError):
         return open_status(path)
