@@ -59,14 +59,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Enclosure:
-    """The items of a file, those above before those below, and the dataset's place in it.
+    """The items of a file, those above before those below, and what the dataset is to say.
 
     Attributes
     ----------
     items : tuple of Item
         The group of the dataset is one of them.
-    dataset : str
-        The path of the dataset.
     attributes : mapping
         Of the dataset.
     axes : tuple of str
@@ -74,7 +72,6 @@ class Enclosure:
     """
 
     items: tuple[Item, ...]
-    dataset: str
     attributes: Mapping[str, object]
     axes: tuple[str, ...]
 
@@ -107,15 +104,22 @@ def _value_spans(raw: h5py.h5d.DatasetID) -> np.ndarray:
     from h5py import h5d
 
     found: list[tuple[int, int]] = []
-    if raw.get_create_plist().get_layout() != h5d.CHUNKED:
+
+    def note(info: h5py.h5d.StoreInfo) -> None:
+        found.append((info.byte_offset, info.byte_offset + info.size))
+
+    properties = raw.get_create_plist()
+    if properties.get_layout() != h5d.CHUNKED:
         offset = raw.get_offset()
         found.append((offset, offset + raw.get_storage_size()))
     elif hasattr(raw, "chunk_iter"):
-        raw.chunk_iter(lambda info: found.append((info.byte_offset, info.byte_offset + info.size)))
-    else:  # HDF5 before 1.10.10
-        for number in range(raw.get_num_chunks()):
-            info = raw.get_chunk_info(number)
-            found.append((info.byte_offset, info.byte_offset + info.size))
+        raw.chunk_iter(note)
+    else:  # HDF5 before 1.10.10: one search of the index for each chunk
+        chunk = properties.get_chunk()
+        grid = [-(-n // c) for n, c in zip(raw.shape, chunk, strict=True)]
+        for number in np.ndindex(*grid):
+            corner = tuple(i * c for i, c in zip(number, chunk, strict=True))
+            note(raw.get_chunk_info_by_coord(corner))
     return np.array(sorted(found), dtype=np.int64)
 
 

@@ -63,7 +63,7 @@ def enclose_images(facts: Facts, timing: Timing, created: str, dims: tuple[int, 
     elif facts.device is not None:
         items.append(Item(f"{group}/device", Link(_device(facts))))
     axes = ("time", *COORDINATES[: len(dims)])
-    return Enclosure(tuple(items), image_dataset(facts), _data(facts), axes)
+    return Enclosure(tuple(items), _data(facts), axes)
 
 
 def enclose_traces(
@@ -95,7 +95,7 @@ def enclose_traces(
         table=Reference(MASKS),
     )
     items += [rois, *_times(group, timing)]
-    return Enclosure(tuple(items), traces_dataset(facts), _data(facts), ("time", "region"))
+    return Enclosure(tuple(items), _data(facts), ("time", "region"))
 
 
 class _Objects:
