@@ -246,11 +246,13 @@ bench: $(VENV)/.bench
 	done
 	for n in 1 2; do MPIMAGES_THREADS=1 \
 	  $(MPIEXEC) -n $$n $(BIN)/python benchmarks/conversion.py \
-	    --json build/bench-conversion-$$n.json || exit 1; \
+	    --json build/bench-conversion-$$n.json && \
+	  $(MPIEXEC) -n $$n $(BIN)/python benchmarks/formats.py \
+	    --json build/bench-formats-$$n.json || exit 1; \
 	done
 	$(MAKE) bench-mpio || echo "not measured: HDF5 through mpio, which needs what test-phdf5 needs"
 	$(BIN)/python benchmarks/table.py build/bench-jobs-[12].json build/bench-methods-[12].json \
-	  build/bench-conversion-*.json
+	  build/bench-conversion-*.json build/bench-formats-[12].json
 
 bench-mpio: $(READY) $(PHDF5)/.ready
 	OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PYTHONPATH=$(CURDIR) \

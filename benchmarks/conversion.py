@@ -259,14 +259,13 @@ def dask_to_hdf5(bench: Bench, count: int) -> None:
         series.to_hdf5(bench.path("out/dask.h5"), "/series")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def run(description: str, jobs: dict[str, tuple[Callable[[Bench, int], None], int | None]]) -> None:
+    """Do all jobs, or one of them, each with so many images; None: as many as is asked for."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--scratch", default="build/tmp/conversion", help="where all is written")
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     parser.add_argument("--images", type=int, default=512, help="in the large recording")
-    parser.add_argument(
-        "--only", choices=["plain", "gzip", "coded", "mpio"], help="these jobs alone"
-    )
+    parser.add_argument("--only", choices=list(jobs), help="these jobs alone")
     options = parser.parse_args()
     with ThunderContext() as tsc:
         bench = Bench(tsc, options.scratch)
@@ -275,20 +274,27 @@ def main() -> None:
             with open(bench.path("source"), "wb") as file:
                 for _ in range(options.images):
                     file.write(os.urandom(IMAGE_BYTES))
-        for name, job, count in (
-            ("plain", plain_jobs, options.images),
-            ("gzip", gzip_job, 128),
-            ("coded", coded_jobs, 192),
-            ("mpio", mpio_jobs, options.images),
-        ):
+        for name, (job, count) in jobs.items():
             if options.only in (None, name):
-                job(bench, count)
+                job(bench, options.images if count is None else count)
         if tsc.rank == 0:
             if options.json:
                 with open(options.json, "w") as file:
                     json.dump(bench.rows, file, indent=1)
             if tsc.size > 1 and options.only is None:
                 shutil.rmtree(options.scratch)
+
+
+def main() -> None:
+    run(
+        __doc__,
+        {
+            "plain": (plain_jobs, None),
+            "gzip": (gzip_job, 128),
+            "coded": (coded_jobs, 192),
+            "mpio": (mpio_jobs, None),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -70,6 +70,16 @@ TARGETS = (
     Target("TIFFs to HDF5, gzip", "scaling", 2, 1.7, 1.95),
     Target("LZW TIFFs to binary series, that fit", "fraction", 2, 0.8, 0.95),
     Target("LZW TIFFs to binary series, in 8 rounds", "fraction", 2, 0.5, 0.95),
+    Target("TIFFs to Zarr, plain", "fraction", 1, 0.9, 1),
+    Target("TIFFs to Zarr, plain", "fraction", 2, 0.9, 1),
+    Target("TIFFs to Zarr, zstd", "fraction", 1, 0.9, 1),
+    Target("TIFFs to Zarr, zstd", "fraction", 2, 0.9, 1),
+    Target("max over Zarr, zstd", "fraction", 1, 0.9, 1),
+    Target("max over Zarr, zstd", "fraction", 2, 0.9, 1),
+    Target("TIFFs to NWB, plain", "fraction", 1, 0.9, 1),
+    Target("TIFFs to NWB, plain", "fraction", 2, 0.9, 1),
+    Target("open('.h5')", "fraction", 1, 0.2, 1),
+    Target("open('.zarr')", "fraction", 1, 0.7, 1),
 )
 
 

@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 
 COMMANDS = {
     "completion": "completion",
+    "convert": "convert",
     "doctor": "doctor",
     "example": "example",
     "info": "info",

@@ -31,6 +31,7 @@ Path = str | os.PathLike[str]
 # What methods import when they begin. One rank by itself need not have it before.
 IMPORTED_FIRST = (
     "blocks",
+    "conversion.nwb",
     "conversion.pictures",
     "conversion.saving",
     "exchange.to_images",
@@ -477,7 +478,8 @@ class ThunderContext:
             A directory of a binary series as written here or by Thunder; an HDF5 file; a
             directory of Zarr, with time last or first; a text
             file (.txt) of a line for each record, its keys and then its values, separated by
-            blanks; an NPY file of an array dims + (T,), or directories of the latter two.
+            blanks; an NPY file of an array dims + (T,), or directories of the latter two. Of an NWB
+            file the traces of its RoiResponseSeries are read, a record for each region.
         nkeys, nvalues, keyType, valueType : optional
             Of Thunder 0.x files: coordinates and values in a record, and their dtypes. Of text
             `nkeys` must be given: 0 where lines have values alone, which are then the records

@@ -25,6 +25,8 @@ from .methods.image_saving import ImageSaving
 from .methods.local_correlation import LocalCorrelation
 from .methods.lookup import ImageLookup
 from .methods.mapping import ImageMapping
+from .methods.movie_saving import MovieSaving
+from .methods.nwb import ImagesToNWB
 from .methods.quality_report import QualityReport
 from .methods.registration import Registration
 from .methods.repairs import Repairs
@@ -54,6 +56,8 @@ class Images(
     Registration,
     QualityReport,
     ImageSaving,
+    ImagesToNWB,
+    MovieSaving,
     ImageConversion,
     ImageMethods,
 ):

@@ -219,6 +219,12 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
 
     def find() -> tuple[SeriesHeader, list[Seen]]:
         header = inspect_series(data_path, SeriesOptions(**asked))
+        if header.layout.get("columns_first"):
+            name = header.layout["dataset"]
+            raise ValueError(
+                f"{header.path}: NWB has images with the columns first; load them by "
+                f"loadImages({header.path!r}, dataset={name!r}).toSeries(), which turns them"
+            )
         return header, see(_some_of(header.files())) if session.nodes.several else []
 
     given = (as_comparable(data_path), sorted(asked.items()))

@@ -19,9 +19,9 @@ from .methods.indexing import Indexing
 from .methods.lookup import SeriesLookup
 from .methods.mapping import SeriesMapping
 from .methods.matrices import Matrices
+from .methods.nwb import SeriesToNWB
 from .methods.regions import SeriesRegions
 from .methods.sampling import SeriesSampling
-from .methods.series_saving import SeriesSaving
 from .methods.series_statistics import SeriesStatistics
 from .methods.series_transforms import SeriesTransforms
 from .methods.signal_processing import SignalProcessing
@@ -44,7 +44,7 @@ class Series(
     Indexing,
     SeriesRegions,
     Matrices,
-    SeriesSaving,
+    SeriesToNWB,
     SeriesConversion,
     SeriesMethods,
 ):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ class Recording:
         changes = series.toTimeSeries().normalize()
         self.traces = [changes[place] for place in self.places]
         self.regions = images.meanByRegions(self.mask).T
+        self.levels = self._levels(tsc)
+
+    def _levels(self, tsc: ThunderContext) -> list[np.ndarray]:
+        """The first image at each size that an OME-Zarr has it."""
+        first = tsc.loadImagesFromArray(self.volumes[:1].max(axis=-1))
+        with tempfile.TemporaryDirectory() as directory:
+            path = f"{directory}/movie.ome.zarr"
+            first.saveAsZarr(path, levels=2)
+            return [tsc.loadImages(path, dataset=name).toArray()[0] for name in "012"]
 
     def _active(self, count: int, apart: int = 13) -> list[tuple[int, int, int]]:
         """The pixels that vary most, far from each other and from the border."""
@@ -163,7 +173,7 @@ def traces(ax: Any, values: Sequence[np.ndarray], ylabel: str, first: float = -1
 
 def small(recording: Recording) -> dict[str, Any]:
     """The pictures of the tasks, all of one size."""
-    names = ("deviation", "traces", "regions", "ranks", "intensity", "volume")
+    names = ("deviation", "traces", "regions", "ranks", "intensity", "volume", "levels")
     return {name: globals()[f"small_{name}"](recording, *square()) for name in names}
 
 
@@ -229,6 +239,17 @@ def small_volume(recording: Recording, figure: Any, ax: Any) -> Any:
     both = np.hstack([planes[0], gap, planes[1]])
     Colorize.image(both, cmap="gray", clim=(20, 130), nans=False, ax=ax)
     figure.set_size_inches(6, 2.8)
+    return figure
+
+
+def small_levels(recording: Recording, figure: Any, ax: Any) -> Any:
+    """One image at the sizes of an OME-Zarr."""
+    ax.remove()
+    figure.set_size_inches(8, 3)
+    for number, cell in enumerate(figure.subplots(1, 3)):
+        level = recording.levels[number]
+        Colorize.image(level, cmap="gray", clim=(20, 130), ax=cell)
+        cell.set_title(f'"{number}": {level.shape[0]} × {level.shape[1]}')
     return figure
 
 

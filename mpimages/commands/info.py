@@ -43,11 +43,12 @@ SAID_ABOVE = ("pixelSize", "unit", "frameInterval")
 def command(run: Run, path: str, reading: JsonObject, as_json: bool) -> None:
     """Say what PATH is: program, axes, channels, rate, pixel size, files, and what is uncertain.
 
-    PATH is a directory, a file, or a quoted pattern of images; or a binary series or an HDF5
-    series. No pixels are read. It counts the pages, strips and tiles of TIFFs that were never
-    written, which are zeros, in up to 10,000 files. Names that count and leave numbers out are
-    said, and files that are much shorter than the others. Where other commands would refuse PATH,
-    as something must be chosen, it says what was found and ends with their error.
+    PATH is a directory, a file, or a quoted pattern of images; or a series that was written as
+    binary series, HDF5 or Zarr. No pixels are read. It counts the pages, strips and tiles of TIFFs
+    that were never written, which are zeros, in up to 10,000 files. Names that count and leave
+    numbers out are said, and files that are much shorter than the others. Where other commands
+    would refuse PATH, as something must be chosen, it says what was found and ends with their
+    error.
 
     \b
     Examples:

@@ -44,6 +44,10 @@ __all__ = [
 TIF_ENDINGS = (".tif", ".tiff")
 # From so many pages on volumes without a header may be movies.
 PAGES_OF_MOVIE = 100
+# Of names of other files, and of Zarr.
+OTHER_ENDINGS = (
+    ".png", ".npy", ".h5", ".hdf5", ".hdf", ".nwb", ".nxs", ".ims", ".mat", ".mmap", ".zarr"
+)  # fmt: skip
 TIF_INPUTS = (*TIF_ENDINGS, ".btf", ".tf2", ".tf8", ".stk", ".lsm")
 
 
@@ -482,11 +486,11 @@ def dims_of(collection: Images | Series) -> tuple[int, ...]:
 def refuse_file_name(out: str, what: str = "of pictures") -> None:
     """Refuse an OUT that looks like a file's name, where it becomes a directory. Local."""
     ending = os.path.splitext(out.rstrip("/"))[1].lower()
-    if ending in (*TIF_INPUTS, ".png", ".npy", ".h5", ".hdf5", ".hdf", ".nwb", ".nxs", ".ims"):
+    if ending in (*TIF_INPUTS, *OTHER_ENDINGS):
         raise click.UsageError(f"OUT becomes a directory {what}: give it a name without {ending}.")
 
 
-def refuse_inputs(images: Images, path: str, out: str, others: Sequence[str] = ()) -> None:
+def refuse_inputs(images: Images | Series, path: str, out: str, others: Sequence[str] = ()) -> None:
     """Refuse an OUT that is, or holds, one of the files that are read. Collective.
 
     `others` are paths, or patterns, of what is read besides.

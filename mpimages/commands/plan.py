@@ -13,7 +13,7 @@ from .options import json_option, load, memory_option, path_of, reads
 from .registering import Registering, as_if_registered, method_option, plan_with_fit
 from .repairing import binned, repaired, repairs, said_of
 from .running import Run, pass_run
-from .to_series import chunks_option, compression_option
+from .saving import check_compression, chunks_option, compression_option
 
 
 @click.command("plan")
@@ -52,6 +52,7 @@ def command(
 
     Example: mpimages plan recording/ --ranks 64 --memory 4GB
     """
+    check_compression(compression)
     with run.context() as context:
         images = repaired(context, load(context, path, reading), repairing)
         registering = Registering({"method": method}, None)

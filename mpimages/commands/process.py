@@ -7,6 +7,7 @@ import time
 import click
 
 from ..core.json_types import JsonObject
+from .formats import SERIES
 from .options import json_option, memory_option, overwrite_option, path_and_out, reads
 from .registering import (
     Registering,
@@ -19,19 +20,7 @@ from .registering import (
 from .repairing import binned, file_option, repairs, said_of
 from .report import interval_option
 from .running import Run, computes, pass_run
-from .to_series import (
-    chunks_option,
-    compression_option,
-    file_size_option,
-    found_series,
-    is_hdf5,
-    layout_option,
-    options_of_saving,
-    refuse_both,
-    resume_option,
-    save_series,
-    told_of_series,
-)
+from .saving import found_of, output_of, saves, told_of
 
 
 @click.command("process")
@@ -40,12 +29,8 @@ from .to_series import (
 @file_option("report", "Write a quality page there: the recording, and what its registration does.")
 @interval_option
 @memory_option
-@resume_option
 @overwrite_option
-@layout_option
-@chunks_option
-@compression_option
-@file_size_option("--file-size")
+@saves(SERIES)
 @repairs
 @reads
 @json_option
@@ -60,11 +45,10 @@ def command(
     interval: float | None,
     reading: JsonObject,
     repairing: JsonObject,
+    saving: JsonObject,
     memory: str | None,
-    resume: bool,
     overwrite: bool,
     as_json: bool,
-    **layout: object,
 ) -> None:
     """From a raw recording to corrected series: repair, register, bin, transpose, report.
 
@@ -77,13 +61,13 @@ def command(
       mpiexec -n 4 mpimages process recording/ series.h5 --register rigid --report report.html
       srun -n 64 mpimages process recording/ series --register piecewise --dark dark.tif --resume
     """
-    refuse_both(resume, overwrite)
+    output = output_of(out, SERIES, saving, overwrite, layout="series")
+    resume = bool(saving["resume"])
     if interval is not None and report is None:
         raise click.UsageError("--interval is of --report FILE: give both.")
-    options = options_of_saving(out, "--file-size", layout)
     refuse_twice({"OUT": out, "--model": registering.model_of(out), "--report": report})
     began = time.monotonic()
-    outputs = {out: "hdf5" if is_hdf5(out) else "binaryseries"}
+    outputs = {out: output.format.kind}
     if report is not None:
         outputs[report] = "report"
     with run.context(memory) as context:
@@ -91,21 +75,21 @@ def command(
             context, path, reading, repairing, registering, outputs, overwrite, resume
         )
         images = binned(registered, repairing)
-        save_series(images, out, {"overwrite": overwrite, "resume": resume, **options})
+        output.save(images)
         if report is not None:
             replaces = overwrite or resume
             if "scale" in registering.given:  # the model is one of images of other dims
                 registered.report(report, replaces, interval)
             else:
                 unmoved.report(report, replaces, interval, model)
-        found = found_series(images, out, time.monotonic() - began)
+        found = found_of(images, output, time.monotonic() - began)
         found |= said_of_model(model, registering.stored(out))
     if report is not None:
         found["report"] = report
     if as_json:
         run.answer({**found, **said_of(repairing)})
         return
-    run.say(told_of_series(found))
+    run.say(told_of(found))
     run.say(told_of_model(found))
     if report is not None:
         run.say(f"{report}: the report of {model.keys.size:,} images and their registration")

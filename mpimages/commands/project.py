@@ -20,11 +20,11 @@ from .options import (
 )
 from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
+from .saving import imagej_note
 
 if TYPE_CHECKING:
     from ..images import Images
 
-IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
 KINDS = ("max", "min", "mean", "sum", "stdev")
 
 
@@ -109,11 +109,7 @@ def _told(found: JsonObject) -> str:
     if found["what"] != "one TIFF":
         return f"{found['out']}: {found['images']:,} {found['what']} of {shape}, {what}"
     text = f"{found['out']}: {found['images']:,} pages of {shape}, {what}"
-    if found["dtype"] not in IMAGEJ_DTYPES:
-        text += f"; ImageJ opens TIFFs of {found['dtype']} by Bio-Formats alone"
-    with open(found["out"], "rb") as file:
-        big = file.read(4) == b"II+\0"
-    return f"{text}; a BigTIFF, which ImageJ opens by Bio-Formats" if big else text
+    return text + imagej_note(found["out"], found["dtype"])
 
 
 def _projected(images: Images, kind: str, axis: int) -> Images:

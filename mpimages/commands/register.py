@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..core.json_types import JsonObject
+from .formats import is_hdf5
 from .options import (
     dims_of,
     is_tif,
@@ -25,7 +26,6 @@ from .registering import (
 )
 from .repairing import binned, repairs, said_of
 from .running import Run, computes, pass_run
-from .to_series import is_hdf5
 
 
 @click.command("register")

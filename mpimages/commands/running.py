@@ -167,7 +167,14 @@ class Run:
         names = dict.fromkeys(
             word.partition("=")[0].strip("('\"`") for word in text.split() if "=" in word
         )
-        hints = [f"{name}= is {self.options[name]}" for name in names if name in self.options]
+        flags: dict[str, list[str]] = {}
+        for name in names:
+            if name in self.options:
+                flags.setdefault(self.options[name], []).append(f"{name}=")
+        hints = [
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} {flag}"
+            for flag, given in flags.items()
+        ]
         hints += [
             f"in place of {name}= {INSTEAD[name]}"
             for name in names

@@ -32,7 +32,7 @@ LIMIT = (
 )
 # The arguments and options of the commands that are paths.
 PATHS = {"path", "paths", "out", "outs", "dark", "flat", "bad"}
-PATHS |= {"reference", "model", "apply_model", "report"}
+PATHS |= {"reference", "model", "apply_model", "report", "nwb_file"}
 # Options that say nothing of what is in the script.
 OF_FILE = {"out", "overwrite", "debug"}
 # The words for the shell's variables of a task; no argument can be so, as none has a zero byte.
@@ -183,18 +183,32 @@ def _check_job(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> tup
     job = _job(ctx, name)
     if job is None:
         raise click.UsageError(f"{name!r} is no command that can be a job.")
-    with job.make_context(name, list(arguments), ctx.parent, obj=_Check()) as inner:
-        values = dict(inner.params)
-        with suppress(_Begun):
-            job.invoke(inner)
+    values = _checked(ctx, job, name, arguments)
+    written, _, _ = job.make_parser(ctx).parse_args(list(arguments))
     resumes = requeue and "resume" in values
+    if resumes:
+        try:
+            words = _words(job, ctx, {**written, "resume": True, "overwrite": None})
+            _checked(ctx, job, name, words)
+        except click.UsageError:  # as of a format that is written at once
+            resumes = False
     if resumes and values["overwrite"]:
         raise click.UsageError(
             f"{name} --overwrite would begin anew each time that the job is "
             "queued again: remove OUT first, or give --no-requeue."
         )
-    written, _, _ = job.make_parser(ctx).parse_args(list(arguments))
     return [name, *_words(job, ctx, {**written, "resume": None}, PATHS)], resumes
+
+
+def _checked(
+    ctx: click.Context, job: click.Command, name: str, arguments: Sequence[str]
+) -> JsonMapping:
+    """The values of a job's arguments, which it accepts."""
+    with job.make_context(name, list(arguments), ctx.parent, obj=_Check()) as inner:
+        values = dict(inner.params)
+        with suppress(_Begun):
+            job.invoke(inner)
+    return values
 
 
 def _check_array(ctx: click.Context, given: tuple[str, ...], requeue: bool) -> _Array:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def command(run: Run, outs: tuple[str, ...], as_json: bool) -> int:
     """Read outputs again and compare every byte with their checksums.
 
-    OUT is what mpimages wrote: a binary series, a Zarr, an HDF5 file, a directory of TIFFs or
-    PNGs, one TIFF of all images, a directory of statistics, a report, or a stored registration.
+    OUT is what mpimages wrote: a binary series, a Zarr, an HDF5 or NWB file, a directory of
+    suite2p, of CaImAn, of TIFFs or PNGs, one TIFF of all images, a directory of statistics, a
+    report, or a stored registration.
     Several ranks share several OUTs. Ends with 1 where one is damaged, or cannot be verified.
 
     Example: mpimages verify series/ series.h5

@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Show an image, or the time series of a pixel: as numbers, or as OUT.png.
 
-    PATH is a recording, a binary series or an HDF5 series. The greys of an image span the
+    PATH is a recording, or a series as binary series, HDF5 or Zarr. The greys of an image span the
     percentiles 1 to 99.5 of its values; in a PNG it has one pixel for each of its. Without OUT
     the range of an image's values is printed, of a pixel each label and value.
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..core.json_types import JsonObject
 from ..core.text import quote
+from ..engine.narrowing import Narrow
 from ..engine.runner import Action
 from ..engine.selection import Settled
 from ..exchange.to_series import ExchangeSource
@@ -24,7 +27,16 @@ if TYPE_CHECKING:
     from ..readers.series.header import SeriesHeader
     from ..writers.zarr.layout import ZarrForm
 
-__all__ = ["check_arrays", "check_form", "check_shape", "check_values"]
+__all__ = [
+    "OTHERWISE",
+    "Open",
+    "Stored",
+    "check_arrays",
+    "check_form",
+    "check_shape",
+    "check_values",
+    "stored_series",
+]
 
 # The values that are compared of images: so many pixels, of so many bytes over all times.
 PIXELS = 256
@@ -32,21 +44,60 @@ SAMPLE_BYTES = 8 << 20
 OTHERWISE = "choose another path, or remove it"
 
 
-def check_shape(path: str, options: JsonObject, index: np.ndarray) -> None:
+@dataclass(frozen=True)
+class Stored:
+    """What a complete output holds.
+
+    Attributes
+    ----------
+    shape : list of int
+        dims + (T,).
+    dtype : str
+    index : ndarray or None
+        None: the values count from 0.
+    read : callable
+        Takes ascending numbers of pixels and of times, and returns the values, (pixels, times).
+    """
+
+    shape: list[int]
+    dtype: str
+    index: np.ndarray | None
+    read: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+# Opens a complete output, given its path and the options that determine its bytes. Local.
+Open = Callable[[str, JsonObject], Stored]
+
+
+def stored_series(path: str, options: JsonObject) -> Stored:
+    """Return what a file or directory holds that `loadSeries` takes."""
+    header = _inspect(path, options)
+
+    def read(pixels: np.ndarray, times: np.ndarray) -> np.ndarray:
+        from ..readers.base import Scratch
+        from ..readers.series.base import open_series
+
+        found = np.empty((len(pixels), header.length), header.dtype)
+        with open_series(header, Scratch()) as handle:
+            handle.read_pixels(pixels, found)
+        return found[:, times]
+
+    return Stored([*header.dims, header.length], str(header.dtype), header.index, read)
+
+
+def check_shape(path: str, options: JsonObject, index: np.ndarray, stored: Stored) -> None:
     """Raise FileExistsError unless a complete output has this shape, dtype and index.
 
     Local: rank 0.
     """
-    header = _inspect(path, options)
-    found = ([*header.dims, header.length], str(header.dtype))
     wanted = (options["shape"], options["dtype"])
-    if found != wanted:
+    if (stored.shape, stored.dtype) != wanted:
         raise FileExistsError(
-            f"{path} is complete, but holds {found[0]} {found[1]} and not "
+            f"{path} is complete, but holds {stored.shape} {stored.dtype} and not "
             f"{wanted[0]} {wanted[1]}; choose another path"
         )
-    stored = np.arange(header.length) if header.index is None else header.index
-    if not np.array_equal(stored, index):
+    found = np.arange(stored.shape[-1]) if stored.index is None else stored.index
+    if not np.array_equal(found, index):
         raise FileExistsError(
             f"{path} is complete, but its values have another index than these; {OTHERWISE}"
         )
@@ -56,10 +107,14 @@ def _inspect(path: str, options: JsonObject) -> SeriesHeader:
     from ..readers.series.base import inspect_series
     from ..readers.series.header import SeriesOptions
 
-    return inspect_series(path, SeriesOptions(dataset=options.get("dataset", "series")))
+    kind = "hdf5" if os.path.isfile(path) else None  # whatever its name is
+    dataset = options.get("dataset", "series")
+    return inspect_series(path, SeriesOptions(inputFormat=kind, dataset=dataset))
 
 
-def check_values(action: Action, records: Settled, path: str, options: JsonObject) -> None:
+def check_values(
+    action: Action, records: Settled, path: str, options: JsonObject, opened: Open = stored_series
+) -> None:
     """Raise FileExistsError unless a complete output has the values of these records. Collective.
 
     The first, the middle and the last record are read. Of images some pixels in a row are compared,
@@ -69,9 +124,13 @@ def check_values(action: Action, records: Settled, path: str, options: JsonObjec
     source, made = records.source, records
     if isinstance(source, ExchangeSource):
         images = source.records.settle(action)
-        if records.steps or not isinstance(images, Settled):
+        steps = [step.of_images() for step in records.steps if isinstance(step, Narrow)]
+        if len(steps) < len(records.steps):
             return
-        made = images
+        with_steps = replace(images, steps=(*images.steps, *steps)).describe()
+        if not isinstance(with_steps, Settled):
+            return
+        made = with_steps
     elif source.collective:
         return
     places = np.unique([0, made.count // 2, made.count - 1])
@@ -84,21 +143,20 @@ def check_values(action: Action, records: Settled, path: str, options: JsonObjec
         most = SAMPLE_BYTES // (made.count * made.dtype.itemsize)
         pixels = np.arange(brightest, min(brightest + min(PIXELS, most + 1), values.shape[1]))
         values, times = values[:, pixels].T, places
-    from_rank(action.comm, 0, action.name, _compare, path, options, pixels, times, values)
+    from_rank(action.comm, 0, action.name, _compare, path, options, opened, pixels, times, values)
 
 
 def _compare(
-    path: str, options: JsonObject, pixels: np.ndarray, times: np.ndarray, values: np.ndarray
+    path: str,
+    options: JsonObject,
+    opened: Open,
+    pixels: np.ndarray,
+    times: np.ndarray,
+    values: np.ndarray,
 ) -> None:
-    """Compare values, (pixels, times), with those of a Series on disk. Local: rank 0."""
-    from ..readers.base import Scratch
-    from ..readers.series.base import open_series
-
-    header = _inspect(path, options)
-    found = np.empty((len(pixels), header.length), header.dtype)
-    with open_series(header, Scratch()) as handle:
-        handle.read_pixels(pixels, found)
-    if not np.array_equal(found[:, times], values, equal_nan=values.dtype.kind == "f"):
+    """Compare values, (pixels, times), with those of an output on disk. Local: rank 0."""
+    found = opened(path, options).read(pixels, times)
+    if not np.array_equal(found, values, equal_nan=values.dtype.kind == "f"):
         raise FileExistsError(
             f"{path} is complete, but has other values than these records: it was made of another "
             f"recording, or in another way; {OTHERWISE}"

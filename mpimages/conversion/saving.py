@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from ..writers.output.plain import plain_metadata
 from ..writers.output.staging import Stage, resumable
 from ..writers.output.stripes import STRIPE, stripe_bytes, stripe_grain
 from .chunk_alignment import Slabs
-from .complete import check_arrays, check_form, check_shape, check_values
+from .complete import Open, check_arrays, check_form, check_shape, check_values, stored_series
 from .fingerprint import Fingerprint
 from .planning import Plan
 from .resume import Progress, Writer
@@ -36,12 +36,14 @@ from .rounds import convert, plan_conversion
 if TYPE_CHECKING:
     from ..writers.binaryseries import BinarySeriesWriter
     from ..writers.hdf5.base import DatasetWriter
+    from ..writers.hdf5.enclosure import Enclosure
     from ..writers.output.array import ArrayWriter
     from ..writers.zarr.layout import ZarrForm
     from ..writers.zarr.writer import ZarrWriter
 
 __all__ = [
     "Content",
+    "Standard",
     "Target",
     "ZarrOptions",
     "plan_series",
@@ -57,9 +59,9 @@ Path = str | os.PathLike[str]
 logger = logging.getLogger("mpimages")
 
 WriterType = TypeVar("WriterType", bound=Writer)
-# Makes a writer, given the stage, the way that `choose` has returned, and local work that its
-# agreement is to hold for as well. Collective.
-Make = Callable[[Stage, str, Callable[[], None]], WriterType]
+# Makes a writer, given the stage, what `choose` has returned, and local work that its agreement is
+# to hold for as well. Collective.
+Make = Callable[[Stage, Any, Callable[[], None]], WriterType]
 
 # A plan holds a number per rank: the limit keeps its memory and time small.
 MOST_RANKS = 10_000_000
@@ -82,6 +84,12 @@ class Content:
     index: np.ndarray
     metadata: JsonObject
     inputs: JsonObject
+
+    @classmethod
+    def of_images(cls, images: Settled, metadata: JsonObject, inputs: JsonObject) -> Content:
+        """Return the content of an output of images. Local."""
+        keys = np.array(images.keys, dtype=np.int64)
+        return cls((*images.dims, images.count), keys, metadata, inputs)
 
     def options(self, dtype: np.dtype) -> JsonObject:
         """Return the options that determine the output's bytes."""
@@ -106,6 +114,27 @@ class Target:
     def checked(cls, path: Path, overwrite: bool, resume: bool, memory: int | str | None) -> Target:
         """Return a Target with the memory in bytes. Local; staging checks the other fields."""
         return cls(path, overwrite, resume, None if memory is None else parse_size(memory))
+
+
+class Standard(Protocol):
+    """A standard that says what an HDF5 file holds beside its dataset."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the output; see `staging.KINDS`."""
+
+    @property
+    def options(self) -> JsonObject:
+        """The options that determine what the file says."""
+
+    def find(self, path: str) -> object:
+        """Return what only the output can tell. Local: rank 0, before a writer is made."""
+
+    def enclose(self, found: object) -> Enclosure:
+        """Return what the file holds, with what `find` has returned on rank 0. Local."""
+
+    def check(self, path: str) -> None:
+        """Raise FileExistsError unless a complete output says the same. Local: rank 0."""
 
 
 def save_binary_series(
@@ -150,30 +179,27 @@ def save_series_hdf5(
     layout: str,
     chunks: object,
     compression: object,
+    standard: Standard | None = None,
 ) -> None:
     """See `Series.saveAsHDF5`. Collective."""
-    saving = _hdf5(action, series, content, target, dataset, layout, layout, chunks, compression)
-    _save(*saving)
+    form = _Form(dataset, layout, layout, chunks, compression, standard)
+    _save(*_hdf5(action, series, content, target, form))
 
 
 def save_frames(
     action: Action,
-    images: Selection,
-    metadata: JsonObject,
-    inputs: JsonObject,
+    known: Settled,
+    content: Content,
     target: Target,
     dataset: str,
     chunks: object,
     compression: object,
+    standard: Standard | None = None,
 ) -> None:
     """Save Images as HDF5 with layout 'images': no pixel leaves its rank. Collective."""
-    known = action.known(images)
-    content = Content(
-        (*known.dims, known.count), np.array(known.keys, dtype=np.int64), metadata, inputs
-    )
 
-    saving = _hdf5(action, known, content, target, dataset, "images", "frames", chunks, compression)
-    _save(*saving, _write_images)
+    form = _Form(dataset, "images", "frames", chunks, compression, standard)
+    _save(*_hdf5(action, known, content, target, form), _write_images)
 
 
 def _write_images(saving: _Saving, writer: ArrayWriter, progress: Progress) -> None:
@@ -181,28 +207,35 @@ def _write_images(saving: _Saving, writer: ArrayWriter, progress: Progress) -> N
     _stream_into(saving, writer, (writer.write_images, writer.image_grain), progress)
 
 
+@dataclass(frozen=True)
+class _Form:
+    """The arguments that say how a dataset is stored; `name` identifies the layout."""
+
+    dataset: str
+    layout: str
+    name: str
+    chunks: object
+    compression: object
+    standard: Standard | None
+
+
 def _hdf5(
-    action: Action,
-    records: Settled,
-    content: Content,
-    target: Target,
-    dataset: str,
-    layout: str,
-    name: str,
-    chunks: object,
-    compression: object,
+    action: Action, records: Settled, content: Content, target: Target, form: _Form
 ) -> tuple[_Saving, Make[DatasetWriter]]:
-    """Return the saving to HDF5 and the factory of its writer; `name` identifies the layout."""
+    """Return the saving to HDF5 and the factory of its writer."""
     from ..writers.hdf5.chunk_shape import as_chunks
     from ..writers.hdf5.writer import choose_way, hdf5_writer, stored_form
 
+    dataset, layout, name, standard = form.dataset, form.layout, form.name, form.standard
+    chunks, compression = form.chunks, form.compression
     # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
     # them.
     plain = type(name) is str and name != "images"  # the writer checks it
     stripe, whole = stripe_bytes(), plain and _is_off(chunks) and _is_off(compression)
     stripes = _Stripes(stripe, stripe if whole else 0)
 
-    def make(stage: Stage, way: str, besides: Callable[[], None]) -> DatasetWriter:
+    def make(stage: Stage, found: Any, besides: Callable[[], None]) -> DatasetWriter:
+        way, told = found
         return hdf5_writer(
             action.comm,
             stage.output,
@@ -219,11 +252,13 @@ def _hdf5(
             threads=action.session.workspace.threads,
             stripe=stripes.kept,
             way=way,
+            enclosure=None if standard is None else standard.enclose(told),
             besides=besides,
         )
 
-    def choose(path: str) -> str:
-        return choose_way(path, compression)
+    def choose(path: str) -> object:
+        told = None if standard is None else standard.find(path)
+        return choose_way(path, compression), told
 
     options = {
         "dataset": dataset,
@@ -231,16 +266,18 @@ def _hdf5(
         "chunks": quote(as_chunks(chunks), WHOLE),
         "compression": _plain_compression(compression),
         **content.options(records.dtype),
+        **({} if standard is None else standard.options),
     }
 
     def check(path: str) -> bool:
         chunk, filters = stored_form(content.shape, records.dtype, layout, chunks, compression)
         check_form(path, dataset, layout, chunk, [] if filters is None else filters.numbers())
+        if standard is not None:
+            standard.check(path)
         return filters is None or filters.exact
 
-    saving = _Saving(
-        action, records, "hdf5", options, target, content.index, check, stripes, choose
-    )
+    kind = "hdf5" if standard is None else standard.kind
+    saving = _Saving(action, records, kind, options, target, content.index, check, stripes, choose)
     return saving, make
 
 
@@ -440,8 +477,9 @@ class _Saving:
     """One call of a `saveAs…` method that keeps a journal.
 
     `check` looks at the form of a complete output on rank 0, and returns whether its values are
-    those of the records to the last bit. `choose` returns the way to write one, on rank 0. `look`
-    is local work before anything is created.
+    those of the records to the last bit. `choose` returns the way to write one, and what else only
+    the output can tell, on rank 0. `opened` shows the values of a complete one. `look` is local
+    work before anything is created.
     """
 
     action: Action
@@ -452,7 +490,8 @@ class _Saving:
     index: np.ndarray
     check: Callable[[str], bool] = _take_as_it_is
     stripes: _Stripes = _Stripes(0, 0)
-    choose: Callable[[str], str] = _one_way
+    choose: Callable[[str], object] = _one_way
+    opened: Open = stored_series
     look: Callable[[], None] = _nothing
 
 
@@ -484,7 +523,8 @@ def _save(
 
     def take_up(stage: Stage) -> object:
         if stage.complete:
-            check_shape(stage.output, saving.options, saving.index)
+            stored = saving.opened(stage.output, saving.options)
+            check_shape(stage.output, saving.options, saving.index, stored)
             return saving.check(stage.output)  # whether its values are to be compared, too
         return saving.choose(stage.output), progress.take_up(stage)
 
@@ -501,7 +541,7 @@ def _save(
     ) as stage:
         if stage.complete:
             if stage.found:
-                check_values(action, saving.records, stage.output, saving.options)
+                check_values(action, saving.records, stage.output, saving.options, saving.opened)
             if action.comm.rank == 0:
                 logger.warning("%s is complete already: nothing is written", target.path)
             return

@@ -13,7 +13,16 @@ from .chain import Shape, WritingStep
 from .image_steps import Keys, PixelSize
 from .repairs import real_dtype
 
-__all__ = ["PADDINGS", "Bin", "Pad", "Rearrange", "Reshape", "one_per_axis", "pieces"]
+__all__ = [
+    "PADDINGS",
+    "Bin",
+    "ColumnsFirst",
+    "Pad",
+    "Rearrange",
+    "Reshape",
+    "one_per_axis",
+    "pieces",
+]
 
 # NumPy's names of what a border is filled with.
 PADDINGS = ("constant", "edge", "reflect", "symmetric")
@@ -87,6 +96,41 @@ class Rearrange:
         moved = batch.transpose(0, *(axis + 1 for axis in self._order(number)))
         view: np.ndarray = moved[(slice(None), *self._reverse(number))]
         return view
+
+
+class ColumnsFirst(WritingStep):
+    """Each image with its first two axes exchanged, in C order: to be written as it is.
+
+    Parameters
+    ----------
+    name : str
+        Of the method that writes it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def dims(self, dims: Shape | None) -> Shape | None:
+        if dims is None:
+            return None
+        if len(dims) < 2:
+            raise ValueError(f"{self.name} needs images of rows and columns, not of dims {dims}")
+        return (dims[1], dims[0], *dims[2:])
+
+    def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
+        return dtype
+
+    def pixel_size(self, size: PixelSize) -> PixelSize:
+        """Return the result's pixel size; `size` is that of the images along each axis."""
+        return (size[1], size[0], *size[2:])
+
+    def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
+        from ..kernels.transpose import transpose_each
+
+        if batch.ndim == 3 and batch.flags.c_contiguous:  # a third of the time of NumPy's copy
+            transpose_each(batch, out)
+        else:
+            np.copyto(out, batch.swapaxes(1, 2))
 
 
 class Reshape:

@@ -23,6 +23,11 @@ SERIES_FORMAT, SERIES_VERSION = "mpimages-series", 1
 SERIES_PREFIX = "series-"
 SERIES_FILE = re.compile(r"series-[0-9]{5}\.bin")
 
+# A movie in another program's headerless files: a directory. suite2p's has one for each plane.
+MOVIE_FORMAT, MOVIE_VERSION = "mpimages-movie", 1
+PLANE_FILE = re.compile(r"plane[0-9]+/(data\.bin|ops\.npy)?")
+MMAP_FILE = re.compile(r"[^/]+_d1_\d+_d2_\d+_d3_\d+_order_[CF]_frames_\d+\.mmap")
+
 # A directory of pictures, PNG or TIFF.
 MANIFEST = ".mpimages.json"
 PICTURES_FORMAT, PICTURES_VERSION = "mpimages-images", 1
@@ -48,6 +53,11 @@ ZARR_REMOVED = ".mpimages-removed.json"
 
 # A dataset in an HDF5 file: the attribute that says its version.
 HDF5_MARK, HDF5_VERSION = "mpimages_format", 1
+# How the end of an HDF5 file of another standard begins, 16 bytes with the version. See
+# `hdf5_trailer`.
+HDF5_TRAILER = b"mpimages-hdf5-1\0"
+# Of which the identifiers of NWB's objects are made: a UUID that nothing else is made of.
+NWB_UUID = "5f0c1f0e-8f3b-5e0b-9d8e-6d70696d6167"
 
 # A multi-page TIFF: how its mark begins, 16 bytes with the version. See `tif_checksums`.
 TIF_MARK = b"mpimages-tif-1\0\0"
@@ -102,6 +112,22 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and BigTIF
 def series_file(number: int) -> str:
     """The name of a data file of a binary series."""
     return f"{SERIES_PREFIX}{number:05d}.bin"
+
+
+def plane_file(plane: int, name: str) -> str:
+    """The name of a file in one of suite2p's planes."""
+    return f"plane{plane}/{name}"
+
+
+def mmap_file(base: str, dims: tuple[int, ...], order: str, count: int) -> str:
+    """The name of CaImAn's file of so many images."""
+    rows, columns, pages = (*dims, 1)[:3]
+    return f"{base}_d1_{rows}_d2_{columns}_d3_{pages}_order_{order}_frames_{count}.mmap"
+
+
+def is_movie_file(name: str) -> bool:
+    """Whether a file of such a movie may have this name, or with its slash a directory."""
+    return bool(PLANE_FILE.fullmatch(name) or MMAP_FILE.fullmatch(name))
 
 
 def journal_file(attempt: int, node: int) -> str:

@@ -91,7 +91,7 @@ class ImageSaving(ImageConversion):
         path, dataset, chunks, compression, overwrite, resume, memory
             As in `Series.saveAsHDF5`.
         """
-        from ..conversion.saving import Target, save_frames
+        from ..conversion.saving import Content, Target, save_frames
 
         if not isinstance(layout, str) or layout != "images":
             self.toSeries().saveAsHDF5(
@@ -100,9 +100,9 @@ class ImageSaving(ImageConversion):
             return
         target = Target.checked(path, overwrite, resume, memory)
         begun, images = self.records.begin("saveAsHDF5", 1, target.memory)
-        save_frames(
-            begun, images, self.metadata, self.records.inputs, target, dataset, chunks, compression
-        )
+        known = begun.known(images)
+        content = Content.of_images(known, self.metadata, self.records.inputs)
+        save_frames(begun, known, content, target, dataset, chunks, compression)
 
     @action
     @stoppable

@@ -15,7 +15,7 @@ from ..core.arguments import check_text
 from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
-from .flat.beside import described_files
+from .flat.beside import described_files, plane_files
 from .incomplete_files import Rest, count_images, inspect_first
 from .listing import (
     BELOW,
@@ -132,7 +132,14 @@ def find_input(
     # Who names the format may have files that end otherwise.
     recognises = None if reader is None or endings is None or ext is not None else reader.recognises
     zarr = reader is None or reader.name == "zarr"
-    paths = list_files(data_path, endings, bool(recursive), ignored, recognises, zarr)
+    try:
+        paths = list_files(data_path, endings, bool(recursive), ignored, recognises, zarr)
+    except FileNotFoundError:
+        given = path_list(data_path)
+        planes = plane_files(given[0]) if endings is None and len(given) == 1 else []
+        if not planes:
+            raise
+        return "stack", planes
     refuse_without_effect(data_path, ext, recursive)
     if ext is None and endings is None:
         described = described_files(paths, conf_filename)

@@ -22,6 +22,7 @@ from ..formats.output_names import (
     END_BYTES,
     HDF5_SIGNATURE,
     MANIFEST,
+    MOVIE_FORMAT,
     PARTIAL_SUFFIX,
     REGISTRATION_END,
     REPORT_END,
@@ -46,15 +47,18 @@ READ_BYTES = 1 << 20
 _KINDS = {
     "binaryseries": "binary series",
     "hdf5": "HDF5",
+    "mmap": "CaImAn's memory-mapped file",
     "png": "directory of PNGs",
     "registration": "registration",
     "report": "report",
     "stats": "statistics",
+    "suite2p": "suite2p's folder",
     "tif": "directory of TIFFs",
     "bin": "directory of flat binary images",
     "tifstack": "multi-page TIFF",
     "zarr": "Zarr",
 }
+_MOVIE_MARK = re.compile(rb'"format"\s*:\s*"%s"' % MOVIE_FORMAT.encode())
 # Either says that a conf.json is of mpimages: damage to one does not make it another program's.
 _SERIES_MARKS = (
     re.compile(rb'"format"\s*:\s*"%s"' % SERIES_FORMAT.encode()),
@@ -78,8 +82,8 @@ class Verified:
     path : str
         What was looked at.
     kind : str
-        'bin', 'binaryseries', 'hdf5', 'png', 'registration', 'report', 'stats', 'tif',
-        'tifstack' or 'zarr'.
+        'bin', 'binaryseries', 'hdf5', 'mmap', 'png', 'registration', 'report', 'stats',
+        'suite2p', 'tif', 'tifstack' or 'zarr'.
     files, bytes : int
         How many files there are to check, and how many bytes were read and compared.
     problems : tuple of str
@@ -112,8 +116,8 @@ def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = No
     Parameters
     ----------
     path : path
-        A binary series, a Zarr, a directory of pictures or of statistics as a whole, an HDF5
-        file, a multi-page TIFF, a report, or a stored registration.
+        A binary series, a Zarr, a directory of pictures, of statistics, of suite2p or of CaImAn as
+        a whole, an HDF5 file, a multi-page TIFF, a report, or a stored registration.
     tick : callable, optional
         Is told now and then how many more bytes of the files were read.
 
@@ -162,7 +166,11 @@ def _refuse_missing(path: str) -> None:
 
 def _verify_directory(path: str, findings: Findings) -> str:
     names = set(os.listdir(path))
-    if CONF in names and _is_our_conf(os.path.join(path, CONF)):
+    if CONF in names and _is_our_conf(os.path.join(path, CONF), _MOVIE_MARK):
+        from .movies import verify_movie
+
+        return verify_movie(path, findings)
+    if CONF in names and _is_our_conf(os.path.join(path, CONF), *_SERIES_MARKS):
         from .series import verify_series
 
         verify_series(path, findings)
@@ -187,11 +195,11 @@ def _verify_directory(path: str, findings: Findings) -> str:
     )
 
 
-def _is_our_conf(path: str) -> bool:
+def _is_our_conf(path: str, *marks: re.Pattern[bytes]) -> bool:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         return False
     content = read_description(path)
-    return any(mark.search(content) for mark in _SERIES_MARKS)
+    return any(mark.search(content) for mark in marks)
 
 
 def _is_our_stats(path: str) -> bool:

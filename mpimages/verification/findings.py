@@ -104,9 +104,20 @@ def check_whole(value: object, what: str, least: int, most: int) -> int:
 
 
 def check_names(directory: str, expected: Collection[str], findings: Findings) -> None:
-    """Find what lies in a directory and does not belong there."""
-    for name in sorted(set(os.listdir(directory)) - set(expected)):
-        findings.problem(f"{name}: is not part of this output")
+    """Find what lies in a directory and does not belong there; names may have slashes."""
+    _check_below(directory, "", set(expected), findings)
+
+
+def _check_below(directory: str, above: str, expected: set[str], findings: Findings) -> None:
+    for name in sorted(os.listdir(os.path.join(directory, above))):
+        path = above + name
+        if path in expected:
+            continue
+        inside = any(one.startswith(path + "/") for one in expected)
+        if inside and stat.S_ISDIR(os.lstat(os.path.join(directory, path)).st_mode):
+            _check_below(directory, path + "/", expected, findings)
+        else:
+            findings.problem(f"{path}: is not part of this output")
 
 
 def size_of(directory: str, name: str, size: int, findings: Findings) -> int:

@@ -1,7 +1,8 @@
 """HDF5: the datasets of mpimages, by the checksums among their attributes.
 
 A dataset's bytes are those of its values in C order, little-endian, however they are stored.
-Contiguous ones are read past the HDF5 library; others through it, see `boxes`.
+Contiguous ones are read past the HDF5 library; others through it, see `boxes`. Where a file follows
+another standard, such as NWB, all its other bytes are compared with the checksum at its end.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from ..dims import Box
 from ..errors import FormatError
 from ..formats.hdf5_plugins import require_filters
+from ..formats.hdf5_trailer import Trailer, read_trailer, spans_checksum
 from ..formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..readers.hdf5.opening import open_hdf5_file
 from .boxes import find_damaged_boxes
@@ -41,6 +43,9 @@ def verify_hdf5(path: str, findings: Findings) -> None:
     """
     real = os.path.realpath(path)
     findings.files += 1
+    trailer = _trailer(real)
+    if trailer is not None and not _verify_rest(real, trailer, findings):
+        return  # HDF5 may crash on damage to what it takes for granted
     try:
         file = open_hdf5_file(real)
     except _DAMAGE as error:
@@ -54,7 +59,7 @@ def verify_hdf5(path: str, findings: Findings) -> None:
             return
         if not ours:
             raise FormatError(f"{path}: is an HDF5 file, but mpimages wrote no dataset in it")
-        for name in foreign:
+        for name in foreign if trailer is None else ():
             findings.problem(f"dataset {name!r} is not of mpimages, and was not verified")
         for name in ours:
             try:
@@ -63,6 +68,28 @@ def verify_hdf5(path: str, findings: Findings) -> None:
                 findings.problem(f"dataset {name!r}: {error}")
             except _DAMAGE as error:
                 findings.problem(f"dataset {name!r} cannot be read: {_line(error)}")
+
+
+def _trailer(path: str) -> Trailer | None:
+    """The trailer of a file of another standard; None where it has none, or cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return read_trailer(file)
+    except OSError:
+        return None
+
+
+def _verify_rest(path: str, trailer: Trailer, findings: Findings) -> bool:
+    """Whether all but the values is as it was; else that is added to the findings."""
+    with open(path, "rb") as file:
+        crc = spans_checksum(file, trailer.file_bytes, trailer.spans, findings.tick)
+    findings.bytes += trailer.nbytes
+    if crc != trailer.crc:
+        findings.problem(
+            "its groups, attributes and texts do not have their checksum, which is at the end of "
+            "the file; the values were not verified"
+        )
+    return crc == trailer.crc
 
 
 def _line(error: BaseException) -> str:

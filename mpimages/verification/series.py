@@ -95,7 +95,7 @@ def _parse(conf: JsonObject) -> _Series:
     index = conf.get("index")
     if not isinstance(index, list) or len(index) != shape[-1]:
         raise FormatError(f"its index does not label the {shape[-1]} values of a pixel")
-    piece, values = _checksums(conf.get("checksum"))
+    piece, values = find_checksums(conf.get("checksum"))
     files = _files(conf.get("files"), pixel_bytes, piece, values)
     pixels = sum(file.size for file in files) // pixel_bytes
     if pixels != prod(shape[:-1]):
@@ -103,7 +103,8 @@ def _parse(conf: JsonObject) -> _Series:
     return _Series(tuple(shape[:-1]), pixel_bytes, piece, files)
 
 
-def _checksums(field: object) -> tuple[int, JsonObject]:
+def find_checksums(field: object) -> tuple[int, JsonObject]:
+    """The length of a piece, and the checksums of each file, by name; else FormatError."""
     if not isinstance(field, dict) or not isinstance(field.get("values"), dict):
         raise FormatError("has no checksums of the files, so that they cannot be verified")
     if field.get("kind") != "crc32":
@@ -123,11 +124,15 @@ def _files(listed: object, pixel_bytes: int, piece: int, values: JsonObject) -> 
         check_whole(entry.get("first"), f"the first pixel of {name}", pixel, pixel)
         count = check_whole(entry.get("count"), f"the number of pixels of {name}", 1, MOST)
         size = count * pixel_bytes
-        crcs = values.get(name)
-        if not isinstance(crcs, list) or len(crcs) != -(-size // piece):
-            raise FormatError(f"has not one checksum for each piece of {name}")
-        for crc in crcs:
-            check_whole(crc, f"a checksum of {name}", 0, 0xFFFFFFFF)
+        crcs = crcs_of(name, size, piece, values)
         files.append(_File(name, pixel, size, crcs))
         pixel += count
     return files
+
+
+def crcs_of(name: str, size: int, piece: int, values: JsonObject) -> list[int]:
+    """The checksums of a file's pieces; FormatError where there is not one for each."""
+    crcs = values.get(name)
+    if not isinstance(crcs, list) or len(crcs) != -(-size // piece):
+        raise FormatError(f"has not one checksum for each piece of {name}")
+    return [check_whole(crc, f"a checksum of {name}", 0, 0xFFFFFFFF) for crc in crcs]

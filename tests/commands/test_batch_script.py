@@ -214,13 +214,22 @@ def test_what_is_left_to_the_cluster_is_said_beside_the_script(say, left, says):
 
 
 def test_only_what_can_go_on_is_queued_again(say):
-    for arguments in (["stats", "r", "s"], ["to-series", "r", "s", "--no-requeue"]):
+    for arguments in (
+        ["stats", "r", "s"],
+        ["convert", "r", "s.tif", "--overwrite"],
+        ["to-series", "r", "s", "--no-requeue"],
+    ):
         script = say(*arguments)
         assert "--signal" not in script
         assert "scontrol" not in script
     assert "--no-requeue" in options_of(script)
     assert "--resume" not in script
     assert command_of(say("to-series", "r", "s", "--resume")).count("--resume") == 1
+    assert command_of(say("convert", "r", "s.h5"))[-1] == "--resume"
+    words = command_of(say("convert", "r", "s.nwb", "--nwb", "a=b c", "--nwb-file", "f.json"))
+    assert words[-5:] == ["--nwb", "a=b c", "--nwb-file", f"{os.getcwd()}/f.json", "--resume"]
+    refused = say("convert", "r", "s.h5", "--overwrite", code=2)
+    assert "convert --overwrite would begin anew" in refused
 
 
 def test_mpiexec_gets_the_signal_from_the_script(say, monkeypatch):
@@ -319,7 +328,7 @@ def test_no_such_directory(say):
     [
         ([], "Missing argument 'JOB'"),
         (["--nodes", "2"], "Missing argument 'JOB'"),
-        (["convert", "a", "b"], "'convert'"),
+        (["transform", "a", "b"], "'transform'"),
         (["slurm", "stats", "a", "b"], "'slurm'"),
         (["to-series", "a"], "'OUT'"),
         (["to-series", "a.tif", "b.tif", "s"], "quote the pattern"),

@@ -15,6 +15,13 @@ from click.testing import CliRunner
 
 from mpimages.cli import COMMANDS, cli
 
+# What NWB demands, but for the identifier.
+FACTS = {
+    "sessionDescription": "a simulated fish",
+    "sessionStartTime": "2026-03-01T14:30:00+01:00",
+    "series": "ImageSeries",
+    "frameInterval": 0.25,
+}
 LAUNCHERS = re.compile(r"^(mpiexec -n \d+ |srun (-n \d+ |--mpi=\w+ )*)")
 
 
@@ -63,6 +70,8 @@ def test_examples_in_the_help(place, command):
     if command in ("verify", "view"):
         invoke("to-series", "recording", "series")
         invoke("to-series", "recording", "series.h5")
+    if command == "convert":
+        (place / "facts.json").write_text(json.dumps(FACTS))
     if command == "register":
         shutil.copytree("recording", "red")
     if command == "process":
@@ -80,7 +89,7 @@ def test_examples_in_the_help(place, command):
         if ">" in words:
             words = words[: words.index(">")]
         invoke(*words[1:])
-        if command in ("to-series", "stats", "project"):
+        if command in ("to-series", "stats", "project", "convert"):
             out = Path(_out_of(words))
             invoke("verify", out)
             shutil.rmtree(out) if out.is_dir() else out.unlink()  # each example for itself

@@ -33,7 +33,8 @@ assert not heavy, heavy
 WRONG = {
     "nothing": ([], ""),
     "completion: shell": (["completion", "ksh"], "fish"),
-    "a command that is none": (["convert", "a"], "convert"),
+    "a command that is none": (["transform", "a"], "transform"),
+    "convert: no OUT": (["convert", "a"], "'OUT'"),
     "slurm: none": (["slurm"], "JOB"),
     "doctor: two": (["doctor", "a", "b"], "unexpected"),
     "verify: none": (["verify"], "OUT"),
@@ -58,6 +59,7 @@ WRONG = {
     "to-series: filter": (["to-series", "a", "s.h5", "--compression", "zip"], "zip"),
     "to-series: level": (["to-series", "a", "s.h5", "--compression", "gzip:x"], "gzip:4"),
     "to-series: chunks": (["to-series", "a", "s.h5", "--chunks", "big"], "big"),
+    "to-series: OME": (["to-series", "a", "s.ome.zarr"], "of images"),
     "stats: no OUT": (["stats", "a"], "'OUT'"),
     "stats: several": (["stats", "a.tif", "b.tif", "c.tif", "o"], "Got 4 paths"),
     "report: several": (["report", "a.tif", "b.tif", "c.tif"], "quote the pattern"),

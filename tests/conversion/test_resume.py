@@ -32,6 +32,8 @@ KINDS = {
     "frames": ("zlib", "s", 0.01, {}),
     "hdf5": ("plain", "s.h5", 0.0003, {"chunks": "[7, 6, 10]"}),
     "bins": ("plain", "s", 0.03, {"bin": "3"}),
+    "suite2p": ("plain", "s", 0.02, {"kind": "saveAsSuite2p", "fs": "30"}),
+    "mmap": ("plain", "s", 0.02, {"kind": "saveAsMmap"}),
     "gzip": ("zlib", "s.h5", 0.01, {"chunks": "[1, 5, 16]", "compression": '"gzip"'}),
     "zarr": ("plain", "s.zarr", 0.005, {"layout": '"series"', "compression": "null"}),
     "zstd": ("zlib", "s.zarr", 0.01, {"layout": '"series"', "chunks": "[1, 5, 16]"}),
@@ -54,13 +56,15 @@ def recordings(tmp_path_factory):
 
 
 def nothing_loads(directory: Path) -> None:
-    """No loader takes anything below a directory for a Series, whatever it is called."""
+    """No loader takes anything below a directory for an output, whatever it is called."""
     from mpi4py import MPI
 
     with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
         for path in [directory, *directory.rglob("*")]:
             with pytest.raises((OSError, ValueError)):
                 alone.loadSeries(str(path)).toArray()
+            with pytest.raises((OSError, ValueError)):
+                alone.loadImages(str(path)).toArray()
 
 
 def only_whole_ones_open(partial: Path, whole: Path) -> None:
@@ -134,7 +138,12 @@ def test_a_job_killed_at_any_moment_goes_on(recordings, quick_path, kind):
     from mpi4py import MPI
 
     with ThunderContext(MPI.COMM_SELF, memory="1GB") as alone:
-        assert np.array_equal(alone.loadSeries(str(whole)).toArray(), expected)
+        if "kind" in options:
+            found = np.moveaxis(alone.loadImages(str(whole)).toArray(), 0, -1)
+            expected = expected - (32768.0 if kind == "suite2p" else 0.0)
+        else:
+            found = alone.loadSeries(str(whole)).toArray()
+        assert np.array_equal(found, expected)
 
 
 @pytest.fixture(scope="module")

@@ -580,6 +580,14 @@ def test_at_most_ten_calls_between_ranks_come_before_the_first_pixel(
 # -- a journal, and what it speaks of ------------------------------------------------------
 
 
+NWB = {
+    "identifier": "one",
+    "sessionDescription": "a session",
+    "sessionStartTime": "2026-03-01T14:30:00Z",
+    "fileCreateDate": "2026-03-02T14:30:00Z",
+    "series": "ImageSeries",
+    "frameInterval": 0.1,
+}
 # Each: the name of the output, and what it is given.
 OUTPUTS = {
     "series": ("s", {"blockSize": 1000}),
@@ -603,7 +611,12 @@ OUTPUTS = {
         {"layout": "images", "chunks": (2, 2, 4, 4), "shards": 600, "levels": 1},
     ),
     "zarr 2": ("s.zarr", {"layout": "images", "version": 2, "levels": 2}),
+    "nwb": ("s.nwb", NWB),
 }
+BY_IMAGES = {
+    kind for kind, (output, given) in OUTPUTS.items()
+    if output == "s.nwb" or given.get("layout") == "images"
+}  # fmt: skip
 DAMAGES = {
     "gone": os.unlink,
     "empty": lambda file: os.truncate(file, 0),
@@ -624,7 +637,7 @@ def save_until(tsc, path, kind, limit, **options):
         return record
 
     images = tsc.loadImages(str(path / "zlib"))
-    if given.get("layout") == "images":
+    if kind in BY_IMAGES:
         what = images.apply(step, dims=DIMS, dtype="uint16")
     else:
         what = images.toSeries().apply(step, index=range(COUNT), dtype="uint16")
@@ -633,7 +646,12 @@ def save_until(tsc, path, kind, limit, **options):
 
 def saver(records, output):
     """The method that saves a collection under a name."""
-    kinds = {".h5": "saveAsHDF5", ".zarr": "saveAsZarr", "": "saveAsBinarySeries"}
+    kinds = {
+        ".h5": "saveAsHDF5",
+        ".nwb": "saveAsNWB",
+        ".zarr": "saveAsZarr",
+        "": "saveAsBinarySeries",
+    }
     return getattr(records, kinds[os.path.splitext(output)[1]])
 
 
@@ -646,7 +664,7 @@ def test_what_a_journal_says_is_believed_only_where_it_is_on_the_disk(
     path, _ = files
     output = path / OUTPUTS[kind][0]
     partial = path / f".{output.name}.mpimages-partial"
-    by_images = OUTPUTS[kind][1].get("layout") == "images"
+    by_images = kind in BY_IMAGES
     save_until(tsc, path, kind, 10**6)
     whole = contents(output)
     monkeypatch.setattr("mpimages.conversion.resume.FLUSH_LEAST", -1.0)

@@ -16,17 +16,20 @@ PACKAGE = Path(mpimages.__file__).parent
 ASKS = re.compile(
     r"\btime\.time(_ns)?\(|\bdatetime\b|\bst_[acm]time|\bget[acm]time\(|\b(gm|local)time\("
 )
-# The time of day, where it is only shown; times of one file, compared with those of the same; and
-# times that a header tells.
+# The time of day, where it is only shown; times of one file, compared with those of the same; times
+# that a header tells, or a user; and that of an output's mark, which tells when it was begun.
 ALLOWED = {
     "progress/bar.py",
     "conversion/fingerprint.py",
+    "conversion/nwb.py",
+    "methods/nwb.py",
     "readers/flat/array.py",
     "readers/hdf5/families.py",
     "readers/hdf5/reader.py",
     "readers/tif/metamorph.py",
     "readers/tif/scanimage.py",
     "readers/tif/pages.py",
+    "writers/nwb/checks.py",
 }
 HOURS = 5 * 3600
 

@@ -64,6 +64,7 @@ def recording(tmp_path_factory):
         (["info", "{movie}"], ["mpimages.conversion.saving", "imagecodecs"]),
         (["stats", "{movie}", "{out}"], [CONVERSION]),
         (["to-series", "{movie}", "{out}"], ["mpimages.writers.hdf5.writer", "imagecodecs"]),
+        (["convert", "{movie}", "{out}"], ["mpimages.writers.hdf5.writer", "imagecodecs"]),
         (["plan", "{movie}"], ["scipy", "mpimages.registration.finders", "imagecodecs"]),
         (["view", "{movie}", "--image", "1"], [CONVERSION, "imagecodecs"]),
         (["view", "{movie}", "{out}.png", "--image", "1"], [CONVERSION]),

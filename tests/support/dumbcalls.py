@@ -140,6 +140,62 @@ BINARY_IMAGES = {
     "prefix": ("prefix|file name", [*d.TEXT, "../x", "a/b", ".x"]),
     "overwrite": ("overwrite", d.FLAG),
 }
+# What is no rate and no time.
+RATES = [*d.FINITE, 0, -1.5, 2**2000]
+# What NWB demands, and what it refuses: all but `path`, and what is stored where.
+NWB = {
+    "path": OUT,
+    "identifier": "one",
+    "sessionDescription": "a session",
+    "sessionStartTime": "2026-03-01T14:30:00+01:00",
+    "device": "microscope",
+    "indicator": "GCaMP6f",
+    "location": "VISp",
+    "excitationLambda": 920,
+    "emissionLambda": 520.5,
+    "opticalChannel": "green",
+    "frameInterval": 0.1,
+}
+OPTICAL = ("indicator", "location", "excitationLambda", "emissionLambda", "opticalChannel")
+DATE = [*d.TEXT[:5], b"2026-03-01", "", "today", "2026-03-01", "2026-03-01T14:30:00", NAN, []]
+LAMBDA = [*d.FINITE, 0, -1.0, 0.92, 2**2000]
+FIELDS = [d.RUDE, d.ODD, 1j, 3, b"x", NAN, [], {"x": "y"}, {3: "y"}, {"description": d.RUDE}]
+NWB_WRONG = {
+    **PATH,
+    **wrong(
+        identifier=[*d.TEXT, "\ud800"],
+        sessionDescription=d.TEXT,
+        sessionStartTime=DATE,
+        name=[*d.TEXT, "a/b", "a:b", ".", ".."],
+        description=d.TEXT,
+        unit=d.TEXT,
+        device=[
+            *FIELDS,
+            "",
+            "a/b",
+            {},
+            {"name": "a\0b"},
+            {"name": "a/b"},
+            {"name": 3},
+            {"description": "x"},
+        ],
+        indicator=d.TEXT,
+        location=d.TEXT,
+        excitationLambda=LAMBDA,
+        emissionLambda=LAMBDA,
+        opticalChannel=d.TEXT,
+        frameInterval=[*d.FINITE, 0, -1.0, 2**2000],
+        timestamps=[d.RUDE, d.ODD, "x", b"x", {}, [], [[1.0]], ["a"], 3, NAN, range(6)],
+        startingTime=[*d.FINITE, 2**2000],
+        subject=[*FIELDS, {"age": 3}, {"age": ""}, {"date_of_birth": "2026-03-01"}],
+        general=[*FIELDS, {"lab": ["x"]}, {"keywords": 3}, {"keywords": []}, {"keywords": [3]}],
+        fileCreateDate=DATE,
+    ),
+    "chunks": ("chunk", CHUNKS),
+    "compression": ("compression", COMPRESSION),
+    **SAVING,
+}
+
 # What no array of an image's colours can be made of.
 NO_NUMBERS = [d.RUDE, d.ODD, 3, NAN, "x", b"x", {}, [], [[]], [d.RUDE], np.ones((2, 2), complex)]
 
@@ -904,9 +960,33 @@ CALLS = [
     ),
     Call("volumes", "saveAsBinarySeries", {"path": OUT}, BINARY),
     Call("volumes", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
+    Call("volumes", "saveAsNWB", NWB, {**NWB_WRONG, "series": ("series", d.CHOICE)}),
+    Call(
+        "volumes",
+        "saveAsNWB",
+        {**NWB, "series": "ImageSeries", **dict.fromkeys(OPTICAL)},
+        wrong(**{name: [NWB[name]] for name in OPTICAL}),
+    ),
     Call("volumes", "saveAsZarr", {"path": OUT}, ZARR),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsBinaryImages", {"path": OUT}, BINARY_IMAGES),
+    Call(
+        "volumes",
+        "saveAsSuite2p",
+        {"path": OUT, "fs": 30},
+        {**PATH, "fs": ("fs", RATES), "tau": ("tau", RATES), **SAVING},
+    ),
+    Call(
+        "volumes",
+        "saveAsMmap",
+        {"path": OUT},
+        {
+            **PATH,
+            "order": ("order", [*d.CHOICE, "c"]),
+            "name": ("name", [*d.TEXT, "../x", "a/b", ".x"]),
+            **SAVING,
+        },
+    ),
     Call(
         "volumes",
         "localCorr",
@@ -1177,6 +1257,17 @@ CALLS = [
     *(Call(on, "saveAsBinarySeries", {"path": OUT}, BINARY) for on in ("series",)),
     Call("series", "saveAsHDF5", {"path": OUT}, {**HDF5, **LAYOUT}),
     Call("series", "saveAsZarr", {"path": OUT}, ZARR),
+    Call(
+        "series",
+        "saveAsNWB",
+        {**NWB, "regions": np.arange(1, 61).reshape(4, 5, 3)},
+        {
+            **NWB_WRONG,
+            "interface": ("interface", d.CHOICE),
+            "regions": ("mask|region", [*REGIONS, [[[2**40, 0, 0]]], np.ones((4, 5, 3), int)]),
+            "weights": ("weight", WEIGHTS),
+        },
+    ),
     Call(
         "module",
         "open",

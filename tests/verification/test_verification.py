@@ -17,7 +17,7 @@ from mpimages import FormatError, RegistrationModel, Verified, verify
 from mpimages.core import crc32
 from mpimages.formats.output_names import PARTIAL_MARK, PARTIAL_TEXT, with_own_checksum
 from mpimages.verification import findings, pieces
-from mpimages.writers import binaryseries
+from mpimages.writers import binaryseries, flat
 from mpimages.writers.output.plain import to_json
 from mpimages.writers.output.staging import staged
 from mpimages.writers.pictures import PictureWriter
@@ -32,7 +32,7 @@ SHAPE = (3, 4, 5)  # 12 pixels of 10 bytes, 5 a file: files of 50, 50 and 20 byt
 def series(tmp_path, monkeypatch):
     """A binary series of three files in pieces of 16 bytes."""
     monkeypatch.setattr(crc32, "PIECE", PIECE)
-    monkeypatch.setattr(binaryseries, "PIECE", PIECE)
+    monkeypatch.setattr(flat, "PIECE", PIECE)
     return write_series(tmp_path / "out", np.arange(60).reshape(SHAPE).astype("i2"))
 
 
@@ -133,7 +133,7 @@ def is_damaged(path):
 @pytest.mark.parametrize("dtype", ["i2", ">i2", "u1", ">f8", "f2"])
 def test_a_sound_series(tmp_path, monkeypatch, piece, dtype):
     monkeypatch.setattr(crc32, "PIECE", piece)
-    monkeypatch.setattr(binaryseries, "PIECE", piece)
+    monkeypatch.setattr(flat, "PIECE", piece)
     out = write_series(tmp_path / "out", np.arange(60).reshape(SHAPE).astype(dtype))
     found = verify(out)
     sizes = [file.stat().st_size for file in out.iterdir()]

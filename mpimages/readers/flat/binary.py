@@ -8,6 +8,9 @@ which, in the conf.json and of the arguments, which win over it.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +25,12 @@ from ..options import Options
 from ..page_order import PageOrder
 from .array import FlatArray, FlatHandle, image_grain, scratch_bytes, whole_images
 from .array_reader import fit_array
+from .beside import PLANES, movie_metadata, plane_files
 from .description import Description, describe
 from .raw_pages import count_pages, is_paged, open_pages, page_order, plan_pages
+
+if TYPE_CHECKING:
+    from ..file_sets import FileSet
 
 
 class StackReader(Reader):
@@ -66,6 +73,22 @@ class StackReader(Reader):
         described: Description = header.layout["described"]
         paged = is_paged(described, options) or described.axes is not None
         return paged or header.count != 1 or options.incomplete is not None
+
+    def find_set(self, paths: Sequence[str], options: Options, complete: bool) -> FileSet | None:
+        directory, name = os.path.split(paths[0])
+        above = os.path.dirname(directory)
+        if not complete or len(paths) < 2 or name != os.path.basename(PLANES):
+            return None
+        if list(paths) != plane_files(above):
+            return None
+        from ..file_sets import named_set
+        from ..names import list_pattern
+
+        named = list_pattern(above or ".", PLANES)
+        found = named_set(self, named, replace(options, pattern=PLANES))
+        told = movie_metadata(above, 3)
+        told.pop("frameInterval", None)  # The rate is that of ops.npy.
+        return replace(found, metadata=found.metadata | told)
 
     def count(self, path: str, options: Options, header: Header) -> int:
         described: Description = header.layout["described"]

@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ..base import Header
 from ..byte_ranges import open_file
 from ..options import Options
 from .array import FlatArray
 from .array_reader import ArrayReader, fit_array
+from .beside import movie_metadata
 
 NAME = re.compile(r"_d1_(\d+)_d2_(\d+)_d3_(\d+)_order_([CF])_frames_(\d+)_?\.mmap", re.IGNORECASE)
 STORED = np.dtype("<f4")
@@ -29,6 +32,10 @@ class MmapReader(ArrayReader):
 
     name = "mmap"
     takes = frozenset({"dims", "dtype", "incomplete"})
+
+    def inspect(self, path: str, options: Options) -> Header:
+        header = super().inspect(path, options)
+        return replace(header, metadata=movie_metadata(os.path.dirname(path), len(header.dims)))
 
     def describe(self, path: str, options: Options) -> tuple[FlatArray, JsonObject]:
         found = NAME.search(os.path.basename(path))

@@ -18,6 +18,7 @@ from ...errors import FormatError
 from ..byte_ranges import LARGEST_CONF, open_file
 from ..options import Options
 from ..page_order import PageOrder
+from .beside import movie_metadata
 from .description import Description
 
 # Of what types their values are: texts may be equal to the keys.
@@ -61,6 +62,7 @@ def describe(path: str, description: str, options: Options) -> Description:
         STORED,
         order=PageOrder(planes=1),
         frames=frames if isinstance(frames, int) and frames > 0 else 0,
+        metadata=movie_metadata(os.path.dirname(os.path.dirname(path)), 2),
         planeInterval=1 / rate if isinstance(rate, (int, float)) and 1e-9 < rate < 1e9 else 0.0,
         found=found,
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...core.text import shortened
+from ...formats.output_names import HDF5_MARK
 from ..options import Options
 from ..page_order import choose_channel
 from .links import LinkedFiles
@@ -33,6 +34,7 @@ MOST_VALUES = 1 << 24
 IMARIS = re.compile(r"/?DataSet/ResolutionLevel \d+/TimePoint [^/]+/Channel \d+/Data/?")
 BDV = re.compile(r"/?t(?:\{t\}|\d+)/(s\d+)/\d+/cells/?")
 DECTRIS = re.compile(r"data_\d+")
+NWB_VERSION = "nwb_version"  # an attribute of the root
 NWB_SERIES = ("ImageSeries", "OnePhotonSeries", "TwoPhotonSeries")
 METRES = ("m", "meter", "meters", "metre", "metres")
 MICROMETRES = ("micrometer", "micrometers", "micrometre", "micrometres", "micron", "microns", "um")
@@ -237,7 +239,7 @@ def _bigdataviewer(files: LinkedFiles, options: Options) -> Family | None:
 
 def _nwb(files: LinkedFiles, options: Options) -> Family | None:
     """NWB 2: a group of a type of image series, with data (time, x, y[, z])."""
-    if "nwb_version" not in files.file.attrs:
+    if NWB_VERSION not in files.file.attrs:
         return None
     name = options.dataset
     if name is None:
@@ -258,13 +260,14 @@ def _nwb(files: LinkedFiles, options: Options) -> Family | None:
     if data is None or _is_group(data) or data.ndim not in (3, 4):
         return None
     axes = "TXY" if data.ndim == 3 else "TXYZ"
-    if options.axes is None:
+    doubtful = options.axes is None and HDF5_MARK not in data.attrs
+    if doubtful:
         _require_no_colour(files.path, where, group, data)
         _require_dimension(files, where, data, axes)
 
     def tell(count: int) -> Told:
-        found: JsonObject = {"program": f"NWB {_text(files.file.attrs['nwb_version'])}"}
-        if options.axes is None:
+        found: JsonObject = {"program": f"NWB {_text(files.file.attrs[NWB_VERSION])}"}
+        if doubtful:
             found["uncertain"] = [
                 f"{where}: its axes are read in the standard's order, (time, x, y); many programs "
                 f"write (time, y, x), which axes={axes.replace('XY', 'YX')!r} reads"
@@ -296,14 +299,9 @@ def _is_series(item: Any) -> bool:
 def _only_series(files: LinkedFiles) -> str | None:
     """The image series in the acquisition whose images the file has; None where there is none."""
     group = _look_up(files, "acquisition")
-    found: list[str] = []
-
-    def note(name: str, item: object) -> None:
-        if _is_series(item):
-            found.append(f"acquisition/{name}")
-
+    found = []
     if _is_group(group):
-        group.visititems(note)
+        found = [f"acquisition/{name}" for name in _groups_of(group, NWB_SERIES)]
     own = [name for name in found if not _external(files, name)]
     if len(own) > 1:
         shapes = (getattr(_look_up(files, f"{name}/data"), "shape", "") for name in own)
@@ -312,6 +310,48 @@ def _only_series(files: LinkedFiles) -> str | None:
             f"{files.path}: has several image series: {shortened(listed)}; name one by dataset="
         )
     return own[0] if own else next(iter(found), None)
+
+
+def has_traces_alone(files: LinkedFiles) -> bool:
+    """Whether a file is NWB with traces of regions, and without series of images in it."""
+    if NWB_VERSION not in files.file.attrs:
+        return False
+    return bool(_groups_of(files.file, ("RoiResponseSeries",))) and not _groups_of(
+        files.file, NWB_SERIES
+    )
+
+
+def _groups_of(group: Any, kinds: tuple[str, ...]) -> list[str]:
+    """The names, below a group, of the groups of these types of NWB."""
+    found: list[str] = []
+
+    def note(name: str, item: Any) -> None:
+        if _is_group(item) and _text(item.attrs.get("neurodata_type")) in kinds:
+            found.append(name)
+
+    group.visititems(note)
+    return found
+
+
+def only_traces(files: LinkedFiles) -> str:
+    """The dataset of the only RoiResponseSeries of an NWB file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or more than one.
+    """
+    found = [f"{name}/data" for name in _groups_of(files.file, ("RoiResponseSeries",))]
+    if not found:
+        raise ValueError(
+            f"{files.path}: this NWB file has no RoiResponseSeries, and so no traces; loadImages "
+            "reads images, and toSeries() makes series of them"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"{files.path}: has several RoiResponseSeries: {shortened(found)}; name one by dataset="
+        )
+    return found[0]
 
 
 def _external(files: LinkedFiles, where: str) -> list[str]:

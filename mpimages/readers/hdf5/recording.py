@@ -232,7 +232,8 @@ def _describe(
     if axes is None and HDF5_MARK in dataset.attrs:
         axes = written_axes(dataset)
     axes = array_axes(f"{path}, dataset {dataset.name}", shape, axes, own_channel(options))
-    if options.axes is None and family is not None and image_shape(shape, axes)[1][2:] == (1,):
+    found = options.axes is None and family is not None and HDF5_MARK not in dataset.attrs
+    if found and image_shape(shape, axes)[1][2:] == (1,):
         axes = axes.replace("Z", LEFT_OUT)
     _, dims = image_shape(shape, axes)
     check_claim(path, math.prod(dims) * dataset.dtype.itemsize, dataset.file.id.get_filesize())

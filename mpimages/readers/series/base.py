@@ -149,14 +149,16 @@ def written_layout(path: str, dataset: str = "series") -> str | None:
     if not os.path.isfile(path) or not path.lower().endswith(FORMATS["hdf5"].extensions):
         return None
     from ..hdf5.datasets import as_text
+    from ..hdf5.families import has_traces_alone
     from ..hdf5.links import LinkedFiles
     from ..hdf5.opening import open_hdf5
 
     try:
         with open_hdf5(path) as file:
-            item = LinkedFiles(path, file).item(dataset)
+            files = LinkedFiles(path, file)
+            item = files.item(dataset)
             if item is None or HDF5_MARK not in item.attrs:
-                return None
+                return "series" if has_traces_alone(files) else None
             return "images" if as_text(item.attrs.get("layout")) == "images" else "series"
     except (OSError, ValueError):
         return None  # what is wrong with it the reader says

@@ -13,11 +13,12 @@ from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..base import Scratch
 from ..byte_ranges import byteswap, open_file, read_into
 from ..hdf5.datasets import as_text, dataset_offset, find_dataset, read_metadata
+from ..hdf5.families import NWB_VERSION, only_traces
 from ..hdf5.handle import Hdf5Array
 from ..hdf5.links import LinkedFiles
 from ..hdf5.opening import as_format_error, open_hdf5
 from .chunked import ChunkedSeriesHandle, chunked_grain
-from .header import SeriesHandle, SeriesHeader, SeriesOptions
+from .header import SERIES_NAME, SeriesHandle, SeriesHeader, SeriesOptions
 
 if TYPE_CHECKING:
     import h5py
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
     """What a Series in an HDF5 file is. See `inspect_series`."""
     with open_hdf5(path) as file:
-        dataset = find_dataset(LinkedFiles(path, file), options.dataset, (2, 3, 4))
+        files = LinkedFiles(path, file)
+        name = options.dataset
+        if NWB_VERSION in file.attrs and name == SERIES_NAME and name not in file:
+            name = only_traces(files)
+        dataset = find_dataset(files, name, (2, 3, 4))
         dtype = image_dtype(dataset.dtype, f"{path}, dataset {dataset.name}: dtype")
         shape, images = _shape(path, dataset)
         version = dataset.attrs.get(HDF5_MARK)
@@ -42,6 +47,7 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
             "offset": None if images else offset,
             "stored": dataset.dtype.str,
             "grain": chunked_grain(dataset.chunks, shape[:-1], images),
+            "columns_first": NWB_VERSION in file.attrs and dataset.ndim > 2,
         }
         if dataset.chunks is not None:
             chunk = tuple(map(min, dataset.chunks, dataset.shape))
@@ -57,11 +63,12 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
 
 
 def _shape(path: str, dataset: h5py.Dataset) -> tuple[tuple[int, ...], bool]:
-    """dims + (T,), and whether the dataset is frame-major."""
+    """dims + (T,), and whether the dataset is frame-major, as all of NWB is."""
     shape = dataset.shape
     if shape is None or not 2 <= len(shape) <= 4 or any(n < 1 for n in shape):
         raise ValueError(f"{path}: dataset {dataset.name} has shape {shape}: it is no Series")
-    images = as_text(dataset.attrs.get("layout")) == "images"
+    nwb = NWB_VERSION in dataset.file.attrs
+    images = nwb or as_text(dataset.attrs.get("layout")) == "images"
     shape = tuple(int(n) for n in shape)
     return (shape[1:] + shape[:1] if images else shape), images
 

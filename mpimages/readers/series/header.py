@@ -22,6 +22,9 @@ RUN_BYTES = 1 << 15
 # What is read at once of series of which only a part is wanted.
 BAND_BYTES = 1 << 24
 
+# The dataset of a Series, unless another is named.
+SERIES_NAME = "series"
+
 
 @dataclass(frozen=True)
 class SeriesOptions:
@@ -45,7 +48,7 @@ class SeriesOptions:
     inputFormat: str | None = None
     keyType: np.dtype | None = None
     valueType: np.dtype | None = None
-    dataset: str = "series"
+    dataset: str = SERIES_NAME
     confFilename: str = CONF
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from ..output.piece_sums import PieceSums
 from ..output.plain import plain_index, plain_metadata
 from ..output.stripes import stripe_grain
 from .chunk_shape import chunk_shape
+from .enclosure import Enclosure, seal
 from .file import (
     DatasetPlan,
     check_same,
@@ -30,7 +31,7 @@ from .file import (
 )
 from .file_object import new_file, open_file
 from .filters import parse_compression
-from .scales import describe_axes, plain_figures
+from .scales import Axis, describe_axes, plain_figures
 
 if TYPE_CHECKING:
     import h5py
@@ -76,6 +77,9 @@ class DatasetWriter(ArrayWriter):
     stripe : int
         Bytes of a stripe of the file system, at one of which contiguous values begin; 0: none
         are known.
+    enclosure : Enclosure, optional
+        What else the file holds. It then says what the pixels and the times mean, and the dataset
+        has neither scales nor the attributes of these.
     besides : callable
         Local work to do once this rank's part of the file is prepared. The agreement of the
         constructor holds for it as well.
@@ -118,6 +122,7 @@ class DatasetWriter(ArrayWriter):
         compression: object = None,
         threads: int = 1,
         stripe: int = 0,
+        enclosure: Enclosure | None = None,
         besides: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(comm, path, resume, threads)
@@ -144,17 +149,24 @@ class DatasetWriter(ArrayWriter):
             labels = plain_index(np.arange(self.times) if index is None else index, self.times)
             said = plain_metadata(dict(metadata or {}))
             calibration = Calibration.of(said)
-            described = dataset_attributes(
-                layout,
-                labels,
-                said,
-                plain_figures(calibration, len(self.dims)),
-                self._sums.attributes(),
-                attributes,
-            )
+            figures = plain_figures(calibration, len(self.dims))
             axes = describe_axes(layout, self.dims, labels, calibration)
+            if enclosure is not None:
+                figures = {}
+                axes = tuple(Axis(label, None, "") for label in enclosure.axes)
+                attributes = {**(attributes or {}), **enclosure.attributes}
+            described = dataset_attributes(
+                layout, labels, said, figures, self._sums.attributes(), attributes
+            )
             self._plan = DatasetPlan(
-                dataset_name(dataset), self.shape, self.dtype, chunk, filters, described, axes
+                dataset_name(dataset),
+                self.shape,
+                self.dtype,
+                chunk,
+                filters,
+                described,
+                axes,
+                enclosure,
             )
             self._prepare()
             besides()
@@ -184,6 +196,8 @@ class DatasetWriter(ArrayWriter):
             return
         with open_file(self.path, "r+") as file:
             fill_checksums(file[self._plan.name].id, checksums)
+        if self._plan.enclosure is not None:
+            seal(self.path, self._plan.name)
 
     def _take_up(self) -> bool:
         """Whether an earlier job's file is there; one that is damaged is removed. Local."""

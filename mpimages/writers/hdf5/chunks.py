@@ -23,6 +23,7 @@ from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
 from ..output.chunk_log import ChunkCutter, ChunkLog, next_generation
 from .base import DatasetWriter
+from .enclosure import seal
 from .file import check_same, create_dataset, fill_checksums
 from .file_object import new_file, open_file
 from .filters import chunk_encoder
@@ -133,6 +134,8 @@ class CompressedWriter(DatasetWriter):
                 number = np.unravel_index(place, self._plan.grid)
                 corner = tuple(int(i) * c for i, c in zip(number, self._cutter.chunk, strict=True))
                 raw.write_direct_chunk(corner, content, mask)
+        if self._plan.enclosure is not None:
+            seal(self.path, self._plan.name)
 
     def close(self) -> None:
         """Let go of the files without finishing: after an error. Local; may be called twice."""

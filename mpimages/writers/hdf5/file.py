@@ -12,8 +12,10 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...core.text import quote
+from ...errors import FormatError
 from ...formats.hdf5_plugins import filters_of
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
+from .enclosure import Enclosure
 from .filters import Filters
 from .scales import LINKS, Axis, attach_scales, create_scales, has_axes
 
@@ -40,6 +42,8 @@ class DatasetPlan:
     attributes : mapping
     axes : tuple of Axis
         In the dataset's order.
+    enclosure : Enclosure, optional
+        What else the file holds.
     """
 
     name: str
@@ -49,6 +53,7 @@ class DatasetPlan:
     filters: Filters | None
     attributes: JsonObject
     axes: tuple[Axis, ...]
+    enclosure: Enclosure | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -103,6 +108,8 @@ def create_dataset(file: h5py.File, plan: DatasetPlan) -> h5py.h5d.DatasetID:
     """
     import h5py
 
+    if plan.enclosure is not None:
+        plan.enclosure.create(file)
     create_scales(file, plan.name, plan.axes)
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -145,7 +152,11 @@ def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.Datase
     ------
     ValueError
         When it is another; the message says in what.
+    FormatError
+        When what it holds beside the dataset is no longer what was created.
     """
+    if plan.enclosure is not None and plan.enclosure.difference(file) is not None:
+        raise FormatError(f"{path}: what it holds beside its dataset is not what was begun")
     if plan.name not in file:
         raise _other(path, f"has no dataset {plan.name!r}")
     dataset = file[plan.name]

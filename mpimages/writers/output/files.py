@@ -85,6 +85,8 @@ class OutputFiles:
     Parameters
     ----------
     paths : list of str
+    most : int
+        How many may be open at a time: those between which writing goes to and fro.
 
     Notes
     -----
@@ -92,14 +94,15 @@ class OutputFiles:
     to it is on the disk.
     """
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], most: int = MOST_OPEN) -> None:
         self.paths = paths
+        self._most = max(most, MOST_OPEN)
         self._open: dict[int, int] = {}
 
     def descriptor(self, number: int) -> int:
         """A descriptor of file `number`, valid until the next call."""
         if number not in self._open:
-            if len(self._open) >= MOST_OPEN:
+            if len(self._open) >= self._most:
                 self.sync()
             try:
                 self._open[number] = os.open(self.paths[number], os.O_WRONLY)

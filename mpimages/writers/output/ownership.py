@@ -3,8 +3,8 @@
 A directory carries a mark: ``conf.json`` of a binary series, the hidden manifest of a directory of
 pictures, ``stats.json`` of statistics, an attribute of a Zarr, or the mark of a partial output.
 Each is a rule which files and directories belong. With anything else inside, or a link, the whole
-is not ours to remove. A file is HDF5 with nothing but our datasets, or another kind of file with a
-mark in it. Local.
+is not ours to remove. A file is HDF5 with nothing but our datasets, HDF5 whose trailer says that
+nothing was changed, or another kind of file with a mark in it. Local.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...errors import FormatError
+from ...formats.hdf5_trailer import is_as_written, read_trailer
 from ...formats.output_names import (
     CONF,
     HDF5_MARK,
     HDF5_SIGNATURE,
     MANIFEST,
+    MOVIE_FORMAT,
     PARTIAL_MARK,
     PARTIAL_SUFFIX,
     PARTIAL_TEXT,
@@ -44,6 +46,7 @@ from ...formats.output_names import (
     ZARR_REMOVED,
     ZARR_ROOTS,
     is_job_file,
+    is_movie_file,
     is_registration,
     is_view,
     zarr_mark,
@@ -55,6 +58,8 @@ from .plain import sync_directory
 if TYPE_CHECKING:
     import h5py
 
+# What HDF5 and h5py raise on damage differs from call to call.
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 # Whether something belongs to an output, by its path in it: 'a/b' of a file, 'a/' of a directory.
 Rule = Callable[[str], bool]
 # What a directory holds: for a file None, for a directory what that holds.
@@ -170,10 +175,12 @@ def has_all_marks(path: str) -> bool:
     """Whether `path` is a directory that its writer has finished."""
     if os.path.islink(path) or not os.path.isdir(path):
         return False
-    if _read_json(path, CONF).get("format") == SERIES_FORMAT:
+    form = _read_json(path, CONF).get("format")
+    if form == SERIES_FORMAT:
         return os.path.lexists(os.path.join(path, SUCCESS))
     return (
-        _read_json(path, MANIFEST).get("complete") is True
+        form == MOVIE_FORMAT
+        or _read_json(path, MANIFEST).get("complete") is True
         or _read_json(path, STATS).get("format") == STATS_FORMAT
         or any(zarr_mark(_read_json(path, name)) for name in ZARR_ROOTS)
     )
@@ -209,6 +216,7 @@ def _rules(directory: str, names: set[str]) -> list[Rule]:
     rules: list[Rule] = []
     for mark, kind, make in (
         (CONF, SERIES_FORMAT, _series_rule),
+        (CONF, MOVIE_FORMAT, _movie_rule),
         (MANIFEST, PICTURES_FORMAT, _pictures_rule),
         (STATS, STATS_FORMAT, _stats_rule),
     ):
@@ -231,6 +239,14 @@ def _series_rule(conf: JsonObject) -> Rule:
     return lambda name: (
         name in (CONF, SUCCESS) or (name in listed and bool(SERIES_FILE.fullmatch(name)))
     )
+
+
+def _movie_rule(conf: JsonObject) -> Rule:
+    files = conf.get("files")
+    entries = files if isinstance(files, list) else []
+    names = [str(entry.get("name")) for entry in entries if isinstance(entry, dict)]
+    listed = {CONF, *filter(is_movie_file, names)}
+    return {*listed, *(os.path.dirname(name) + "/" for name in listed)}.__contains__
 
 
 def _stats_rule(_: JsonObject) -> Rule:
@@ -302,6 +318,8 @@ def _partial_rule(directory: str) -> Rule:
     lock = re.compile(re.escape(final) + r"-\d+-\d+\.lock")
 
     def belongs(name: str) -> bool:
+        if is_movie_file(name.removesuffix(TEMPORARY)):
+            return True
         array, slash, below = name.partition("/")
         if slash:
             below = below.removesuffix(TEMPORARY)
@@ -346,18 +364,24 @@ def _check_file(path: str) -> None:
             return
         file.seek(0)
         start = file.read(len(REPORT_START))
+        trailer = read_trailer(file)
+        changed = trailer is not None and not is_as_written(file, trailer)
     if start == REPORT_START or is_view(path) or is_registration(path):
         return
     if not start.startswith(HDF5_SIGNATURE):
         raise _refusal(
             path, "it is no HDF5 file, TIFF, report, registration or view with the mark of mpimages"
         )
+    if changed:
+        raise _refusal(path, "it holds other objects or attributes than mpimages wrote")
+    if trailer is not None:
+        return
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
             foreign = _foreign_object(file)
-    except OSError as error:
+    except DAMAGE as error:
         raise _refusal(path, f"it cannot be read as HDF5 ({error})") from error
     if foreign is not None:
         raise _refusal(path, f"it holds {foreign!r}, which is not of mpimages' making")

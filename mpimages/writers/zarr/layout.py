@@ -221,12 +221,13 @@ class ZarrForm:
     def files(self, part: int, parts: int) -> Iterator[tuple[Placed, int]]:
         """Yield the files of one of so many parts, as large as the others, of each array."""
         for placed in self.arrays:
-            for file in range(placed.count * part // parts, placed.count * (part + 1) // parts):
+            first, stop = (-(-placed.count * at // parts) for at in (part, part + 1))
+            for file in range(first, stop):
                 yield placed, placed.first + file
 
     def owner(self, placed: Placed, file: int, parts: int) -> int:
         """The part, of so many, in which a file is. See `files`."""
-        return ((file - placed.first + 1) * parts - 1) // placed.count
+        return (file - placed.first) * parts // placed.count
 
     def path(self, file: int) -> str:
         """The path of a file, by its number, in the output's directory."""

@@ -456,10 +456,12 @@ class CompressedZarrWriter(ZarrWriter):
             base = self._log.path(int(rows[0, 1]), int(rows[0, 2]), file)
             if not os.path.lexists(base):  # an earlier job has come as far as this
                 base = path
+            new = 0
         else:
             base = self._log.path(self._generation, self.comm.size, file)
+            new = os.O_CREAT | os.O_EXCL
         _make_directory(os.path.dirname(path), made)
-        descriptor = os.open(base, os.O_WRONLY | os.O_NOFOLLOW | os.O_CREAT, 0o666)
+        descriptor = os.open(base, os.O_WRONLY | os.O_NOFOLLOW | new, 0o666)
         try:
             with naming_file(base):
                 end = int(ends[kept - 1]) if kept else 0

@@ -38,9 +38,11 @@ def main() -> None:
     images = tsc.loadImages(source)
     if "bin" in options:
         images = images.timeBin(int(options.pop("bin")))
-    save = images.saveAsHDF5 if output.endswith(".h5") else images.saveAsBinarySeries
-    if output.endswith(".zarr"):
-        save = images.saveAsZarr
+    kinds = {".h5": "saveAsHDF5", ".zarr": "saveAsZarr", "": "saveAsBinarySeries"}
+    kind = options.pop("kind", kinds[os.path.splitext(output)[1]])
+    if kind == "saveAsSuite2p":
+        images = images.minus(1 << 15)  # so that int16 holds all of uint16
+    save = getattr(images, kind)
     given = {name: json.loads(value) for name, value in options.items()}
     save(output, memory=memory, resume=True, **given)
 

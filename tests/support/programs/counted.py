@@ -127,10 +127,12 @@ def run(measured: Measured, comm: MPI.Intracomm, home: Path) -> None:
     measured("Series.toImages().cache()", lambda: series.toImages().cache().uncache())
     measured("saveAsBinarySeries", lambda: images.saveAsBinarySeries(home / "series"))
     measured("saveAsHDF5", lambda: images.saveAsHDF5(home / "plain.h5"))
-    if not isinstance(comm, counting.Alone):  # who would be missed: rank 0 stores all chunks
+    measured("saveAsZarr", lambda: images.saveAsZarr(home / "plain.zarr", compression=None))
+    if not isinstance(comm, counting.Alone):  # who would be missed: rank 0 asks for all chunks
         measured(
             "saveAsHDF5 compressed", lambda: images.saveAsHDF5(home / "g.h5", compression="gzip")
         )
+        measured("saveAsZarr compressed", lambda: images.saveAsZarr(home / "zstd.zarr"))
     measured("saveAsTif", lambda: images.saveAsTif(home / "tif"))
     measured("saveAsPngs", lambda: images.saveAsPngs(home / "png", vmin=0, vmax=255))
     interrupt(images, home)
