@@ -8,7 +8,6 @@ nothing but zeros lies behind the end of an array.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import re
@@ -19,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..core.json_types import JsonObject
-from ..dims import pixel_boxes
+from ..dims import covering_chunks, pixel_boxes
 from ..errors import FormatError
 from ..formats.output_names import (
     ZARR_ARRAY,
@@ -217,10 +216,7 @@ def _listed(stored: StoredArray, first: int, stop: int) -> str:
     shard = stored.array.shard
     numbers: set[tuple[int, ...]] = set()
     for start, extent in pixel_boxes(stored.shape, first, stop):
-        spans = [
-            range(a // s, -(-(a + n) // s)) for a, n, s in zip(start, extent, shard, strict=True)
-        ]
-        numbers.update(itertools.product(*spans))
+        numbers.update(covering_chunks(start, extent, shard))
     names = [stored.path(number) for number in sorted(numbers)]
     if len(names) <= MOST_NAMED:
         return ", ".join(names)

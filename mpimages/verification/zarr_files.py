@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.timers import phase
-from ..dims import Box
+from ..dims import Box, covering_chunks
 from ..errors import FormatError
 from ..formats.zarr.array import ZarrArray, read_node
 from ..formats.zarr.shard import MISSING
@@ -155,12 +155,9 @@ class StoredArray:
         ValueError where one of them is damaged, which `damaged` then tells.
         """
         start, extent = box
-        first = [a // c for a, c in zip(start, self.array.chunk, strict=True)]
-        stop = [-(-(a + n) // c) for a, n, c in zip(start, extent, self.array.chunk, strict=True)]
         total, opened, number = 0, -1, None
         try:
-            for offset in np.ndindex(*(b - a for a, b in zip(first, stop, strict=True))):
-                chunk = [a + i for a, i in zip(first, offset, strict=True)]
+            for chunk in covering_chunks(start, extent, self.array.chunk):
                 file = tuple(n // i for n, i in zip(chunk, self.array.inner, strict=True))
                 if file != number:
                     if opened >= 0:

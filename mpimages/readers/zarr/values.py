@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.cleanup import quietly
 from ...core.timers import phase
+from ...dims import covering_chunks
 from ...errors import FormatError
 from ...formats.zarr.array import ZarrArray
 from ...formats.zarr.shard import MISSING
@@ -63,7 +64,7 @@ class ZarrValues(ChunkedArray):
         array = self.array
         last = [a + n for a, n in zip(first, out.shape, strict=True)]
         out = out.view(self._native)
-        for number in _covering(first, last, array.shard):
+        for number in covering_chunks(first, out.shape, array.shard):
             low = [max(a, i * s) for a, i, s in zip(first, number, array.shard, strict=True)]
             high = [min(b, (i + 1) * s) for b, i, s in zip(last, number, array.shard, strict=True)]
             part = _part(out, first, low, high)
@@ -81,7 +82,9 @@ class ZarrValues(ChunkedArray):
             for chunk in itertools.product(*map(range, begin, end)):
                 found += not os.path.lexists(self._path(chunk))
             return found
-        for number in _covering(begin, end, array.inner):
+        for number in covering_chunks(
+            begin, [b - a for a, b in zip(begin, end, strict=True)], array.inner
+        ):
             inside = [
                 range(max(a, i * k), min(b, (i + 1) * k))
                 for a, b, i, k in zip(begin, end, number, array.inner, strict=True)
@@ -215,7 +218,7 @@ class ZarrValues(ChunkedArray):
             self._fill(out)
             return
         wanted: list[tuple[int, int, Chunk]] = []
-        for chunk in _covering(low, high, array.chunk):
+        for chunk in covering_chunks(low, out.shape, array.chunk):
             offset, length = shard.place(self._place_in(chunk), chunk)
             if length < 0:
                 self._fill(self._of_chunk(chunk, low, high, out)[1])
@@ -423,13 +426,6 @@ def _open_if_there(path: str, directory: str) -> tuple[int, os.stat_result] | No
     if os.path.lexists(path):
         raise FormatError(f"{path}: is a link to a file that is not there")
     return None
-
-
-def _covering(low: Sequence[int], high: Sequence[int], step: Sequence[int]) -> Iterator[Chunk]:
-    """The numbers, along each axis, of the boxes of the shape `step` that cover [low, high)."""
-    return itertools.product(
-        *(range(a // s, -(-b // s)) for a, b, s in zip(low, high, step, strict=True))
-    )
 
 
 def _part(
