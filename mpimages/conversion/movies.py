@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ..engine.narrowing import Narrow
 from ..engine.runner import Action, Records
 from ..engine.selection import Selection, Settled
 from ..formats.output_names import CONF, MOVIE_FORMAT
+from ..writers.output.plain import read_object
 from ..writers.output.stripes import stripe_bytes
 from .complete import OTHERWISE, Stored
 from .resume import Progress
@@ -154,11 +154,7 @@ def _open_movie(path: str, options: JsonObject) -> Stored:
 
 
 def _described(path: str) -> JsonObject:
-    try:
-        with open(os.path.join(path, CONF), "rb") as file:
-            conf: JsonObject = json.loads(file.read())
-    except FileNotFoundError:
-        conf = {}
+    conf = read_object(path, CONF)
     if conf.get("format") != MOVIE_FORMAT:
         raise FileExistsError(f"{path} is complete, but is another kind of output; {OTHERWISE}")
     return conf
