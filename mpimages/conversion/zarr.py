@@ -19,8 +19,8 @@ from .complete import check_arrays
 from .saving import Content, Make, Saving, Stripes, Target, save_output, write_images
 
 if TYPE_CHECKING:
+    from ..writers.zarr.base import ZarrWriter
     from ..writers.zarr.layout import ZarrForm
-    from ..writers.zarr.writer import ZarrWriter
 
 __all__ = ["ZarrOptions", "save_zarr_images", "save_zarr_series"]
 

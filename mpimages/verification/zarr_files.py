@@ -114,10 +114,7 @@ class StoredArray:
         nothing else.
         """
         array, index = self.array, self.array.index
-        counts = [
-            min(i, -(-n // c) - a * i)
-            for n, c, i, a in zip(array.shape, array.chunk, array.inner, number, strict=True)
-        ]
+        counts = array.present(number)
         ends = 0 if index is None else index.nbytes
         plain = array.codecs.nbytes if array.codecs.plain else None
         if plain is not None and size != math.prod(counts) * plain + ends:

@@ -105,6 +105,19 @@ class ZarrArray:
         """How many chunks a file holds along each axis."""
         return tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
 
+    def place(self, number: int) -> tuple[int, ...]:
+        """Return the place in the grid of a file, by its number in C order."""
+        place: list[int] = []
+        for n in reversed(self.grid):
+            number, at = divmod(number, n)
+            place.append(at)
+        return tuple(reversed(place))
+
+    def present(self, place: Sequence[int]) -> tuple[int, ...]:
+        """Return how many chunks of the file at this place begin in the array, along each axis."""
+        axes = zip(self.shape, self.chunk, self.inner, place, strict=True)
+        return tuple(min(inner, -(-n // c) - inner * at) for n, c, inner, at in axes)
+
     def file(self, number: Sequence[int]) -> str:
         """Return the path, in the array's directory, of the file with this place in the grid."""
         parts = [self.prefix] * bool(self.prefix) + [str(int(i)) for i in number]

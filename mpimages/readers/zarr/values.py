@@ -390,11 +390,7 @@ class ArrayFiles(Sequence[str]):
         return self._count
 
     def __getitem__(self, number: int) -> str:  # type: ignore[override]
-        place = []
-        for n in reversed(self._array.grid):
-            number, rest = divmod(number, n)
-            place.append(rest)
-        return os.path.join(self._directory, self._array.file(place[::-1]))
+        return os.path.join(self._directory, self._array.file(self._array.place(number)))
 
 
 def _open_if_there(path: str, directory: str) -> tuple[int, os.stat_result] | None:

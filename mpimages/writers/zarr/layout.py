@@ -78,12 +78,7 @@ class Placed:
 
     def present(self, file: int) -> tuple[int, ...]:
         """How many chunks of a file there are along each axis: no others begin in the array."""
-        return tuple(
-            min(inner, all_ - at * inner)
-            for at, inner, all_ in zip(
-                self._place(file), self.array.inner, self.chunks, strict=True
-            )
-        )
+        return self.array.present(self._place(file))
 
     def extents(self, file: int) -> Iterator[tuple[int, ...]]:
         """Yield how much of each chunk of a file lies in the array, in their order."""
@@ -98,9 +93,9 @@ class Placed:
     def locate(self, number: Sequence[int]) -> tuple[int, int]:
         """The file in which a chunk lies, and the chunk's number among those of the file."""
         place = [n // i for n, i in zip(number, self.array.inner, strict=True)]
-        file = self.first + _number(place, self.array.grid)
+        file = self.first + int(np.ravel_multi_index(place, self.array.grid))
         within = [n % i for n, i in zip(number, self.array.inner, strict=True)]
-        return file, _number(within, self.present(file))
+        return file, int(np.ravel_multi_index(within, self.present(file)))
 
     def plain_size(self, file: int) -> int:
         """The bytes of a file whose chunks are their values alone."""
@@ -120,11 +115,7 @@ class Placed:
         return index.encode(places.reshape(-1, 2))
 
     def _place(self, file: int) -> tuple[int, ...]:
-        grid, left, place = self.array.grid, file - self.first, []
-        for n in reversed(grid):
-            left, at = divmod(left, n)
-            place.append(at)
-        return tuple(reversed(place))
+        return self.array.place(file - self.first)
 
 
 @dataclass(frozen=True)
@@ -366,10 +357,3 @@ def _check_counts(arrays: Sequence[Placed], sharded: bool) -> None:
     if chunks > MAX_CHUNKS:
         chunk = arrays[0].array.chunk
         raise ValueError(f"chunks={chunk} would make {chunks} chunks, more than {MAX_CHUNKS}")
-
-
-def _number(place: Sequence[int], shape: Sequence[int]) -> int:
-    number = 0
-    for at, n in zip(place, shape, strict=True):
-        number = number * n + at
-    return number
