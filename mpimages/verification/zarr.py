@@ -59,7 +59,7 @@ def verify_zarr(directory: str, findings: Findings) -> None:
     for name, (piece, crcs) in arrays.items():
         if not {f"{name}/{ZARR_NODE}", f"{name}/{ARRAY_V2}"} & {*damaged}:
             try:
-                stored.append(StoredArray.described(directory, name, piece, crcs))
+                stored.append(StoredArray.from_document(directory, name, piece, crcs))
             except (OSError, FormatError) as error:
                 findings.problem(f"{name}: {error}")
     for relative in _foreign(directory, {root, *documents}, {*arrays}, stored):
@@ -196,7 +196,7 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
         findings.problem(f"{stored.name}: claims to hold {claimed} bytes, which its files cannot")
     for (number, place), why in sorted(stored.damaged.items()):
         low, high = _corners(array, number, place)
-        findings.problem(f"{stored.path(number)}: {why}: {_told(low, high, images)}")
+        findings.problem(f"{stored.path(number)}: {why}: {_extent_text(low, high, images)}")
     for first, stop, why in found:
         if why != WRONG:
             continue  # that has been said
@@ -206,12 +206,12 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
             [int(n) for n in np.unravel_index(value, array.shape)] for value in (begin, end)
         )
         findings.problem(
-            f"{_listed(stored, begin, end + 1)}: bytes [{first}, {stop}) of the values of "
-            f"{stored.name!r} {why}: {_told(low, high, images)}"
+            f"{_file_names(stored, begin, end + 1)}: bytes [{first}, {stop}) of the values of "
+            f"{stored.name!r} {why}: {_extent_text(low, high, images)}"
         )
 
 
-def _listed(stored: StoredArray, first: int, stop: int) -> str:
+def _file_names(stored: StoredArray, first: int, stop: int) -> str:
     """The files that have values of a range, as far as they are few."""
     shard = stored.array.shard
     numbers: set[tuple[int, ...]] = set()
@@ -236,7 +236,7 @@ def _corners(array: ZarrArray, number: Sequence[int], place: int) -> tuple[list[
     return [min(a, z) for a, z in zip(low, last, strict=True)], high
 
 
-def _told(low: Sequence[int], high: Sequence[int], images: bool) -> str:
+def _extent_text(low: Sequence[int], high: Sequence[int], images: bool) -> str:
     """What of a recording lies from one value to another."""
     if not images:
         return f"pixels {tuple(low[:-1])} to {tuple(high[:-1])}"

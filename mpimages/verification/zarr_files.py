@@ -52,7 +52,7 @@ class StoredArray:
         self._kept: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
 
     @classmethod
-    def described(cls, directory: str, name: str, piece: int, crcs: np.ndarray) -> StoredArray:
+    def from_document(cls, directory: str, name: str, piece: int, crcs: np.ndarray) -> StoredArray:
         """Read what an array's document says; FormatError where that cannot be."""
         array = read_node(os.path.join(directory, name))
         if not isinstance(array, ZarrArray):
