@@ -90,8 +90,8 @@ def _hdf5(
     action: Action, records: Settled, content: Content, target: Target, form: _Form
 ) -> tuple[Saving, Make[DatasetWriter]]:
     """Return the saving to HDF5 and the factory of its writer."""
-    from ..writers.hdf5.chunk_shape import as_chunks
     from ..writers.hdf5.writer import choose_way, hdf5_writer, stored_form
+    from ..writers.output.chunk_shape import as_chunks
 
     dataset, layout, name, standard = form.dataset, form.layout, form.name, form.standard
     chunks, compression = form.chunks, form.compression

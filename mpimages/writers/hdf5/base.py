@@ -59,7 +59,7 @@ class DatasetWriter(ArrayWriter):
     layout : {'series', 'images'}
         The dataset is dims + (T,), or frame-major (T,) + dims.
     chunks : None, True or tuple of int
-        None: contiguous. See `chunks.chunk_shape`.
+        None: contiguous. See `chunk_shape.chunk_shape`.
     index : (T,) or (T, levels) ints
         The Series' index; None: 0…T−1.
     metadata : mapping or None
