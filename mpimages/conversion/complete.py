@@ -185,7 +185,7 @@ def check_form(
 
 def check_arrays(path: str, form: ZarrForm) -> None:
     """Raise FileExistsError unless a complete Zarr is stored in this form. Local: rank 0."""
-    from ..formats.zarr.array import is_zarr, read_node
+    from ..formats.zarr.nodes import is_zarr, read_node
 
     for placed in form.arrays:
         inside = os.path.join(path, placed.name)

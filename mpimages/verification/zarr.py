@@ -28,7 +28,8 @@ from ..formats.output_names import (
     ZARR_VERSION,
     zarr_mark,
 )
-from ..formats.zarr.array import ARRAY_V2, GROUP_V2, ZarrArray
+from ..formats.zarr.array import ZarrArray
+from ..formats.zarr.names import ARRAY_V2, GROUP_V2
 from .boxes import find_damaged_boxes
 from .findings import Findings, check_whole, read_description, read_json
 from .pieces import WRONG, Feed, on_threads, thread_count

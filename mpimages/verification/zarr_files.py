@@ -15,7 +15,8 @@ import numpy as np
 from ..core.timers import phase
 from ..dims import Box, covering_chunks
 from ..errors import FormatError
-from ..formats.zarr.array import ZarrArray, read_node
+from ..formats.zarr.array import ZarrArray
+from ..formats.zarr.nodes import read_node
 from ..formats.zarr.shard import MISSING
 
 MOST_FILES = 1 << 20

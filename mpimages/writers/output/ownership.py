@@ -288,7 +288,8 @@ def _zarr_rule(directory: str, mark: JsonObject, whole: bool) -> Rule:
 
 def _array_rule(directory: str, name: str) -> Rule:
     """The files that an array of a Zarr has; none without its document."""
-    from ...formats.zarr.array import ZarrArray, read_node
+    from ...formats.zarr.array import ZarrArray
+    from ...formats.zarr.nodes import read_node
 
     try:
         node = read_node(os.path.join(directory, name))

@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 from mpi4py import MPI
 
-from ...formats.zarr.array import ZarrGroup
+from ...formats.zarr.nodes import ZarrGroup
 from ...kernels.transpose import transpose
 from ...spmd.agreement import Together
 from ..calibration import Calibration
