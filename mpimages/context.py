@@ -31,6 +31,7 @@ Path = str | os.PathLike[str]
 # What methods import when they begin. One rank by itself need not have it before.
 IMPORTED_FIRST = (
     "blocks",
+    "conversion.matlab",
     "conversion.nwb",
     "conversion.pictures",
     "conversion.saving",
