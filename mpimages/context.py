@@ -32,6 +32,7 @@ Path = str | os.PathLike[str]
 IMPORTED_FIRST = (
     "blocks",
     "conversion.hdf5",
+    "conversion.matlab",
     "conversion.nwb",
     "conversion.pictures",
     "conversion.saving",

@@ -219,10 +219,11 @@ def load_series(session: Session, data_path: object, asked: JsonObject) -> Serie
 
     def find() -> tuple[SeriesHeader, list[Seen]]:
         header = inspect_series(data_path, SeriesOptions(**asked))
-        if header.layout.get("columns_first"):
+        whose = header.layout.get("columns_first")
+        if whose is not None:
             name = header.layout["dataset"]
             raise ValueError(
-                f"{header.path}: NWB has images with the columns first; load them by "
+                f"{header.path}: {whose} has images with the columns first; load them by "
                 f"loadImages({header.path!r}, dataset={name!r}).toSeries(), which turns them"
             )
         return header, see(_some_of(header.files())) if session.nodes.several else []

@@ -58,8 +58,8 @@ def command(
 ) -> None:
     """Write a recording, or series, in another format.
 
-    The name of OUT says which: .zarr (of images OME-Zarr), .h5 or .hdf5, .nwb, .tif or .tiff (one
-    file). Another name becomes a directory: a binary series, or what --to says. Images stay
+    The name of OUT says which: .zarr (of images OME-Zarr), .h5 or .hdf5, .nwb, .mat, .tif or .tiff
+    (one file). Another name becomes a directory: a binary series, or what --to says. Images stay
     images, and series stay series, where the format has both and --layout does not say otherwise.
     OUT is complete or absent; its bytes do not depend on the number of ranks.
 

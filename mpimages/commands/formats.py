@@ -99,6 +99,16 @@ NWB = Format(
     kind="nwb",
     is_file=True,
 )
+MATLAB = Format(
+    "matlab",
+    "MATLAB's file",
+    "saveAsMatlab",
+    {IMAGES: {}},
+    frozenset({"compression", "resume"}),
+    (".mat",),
+    kind="matlab",
+    is_file=True,
+)
 TIF = Format(
     "tif",
     "one TIFF",
@@ -139,7 +149,7 @@ BINARY = Format(
 )
 # What to-series and process write, and what convert does. The last is that of all other names.
 SERIES = (HDF5, ZARR, BINARY)
-CONVERSIONS = (OME_ZARR, ZARR, HDF5, NWB, TIF, SUITE2P, MMAP, BINARY)
+CONVERSIONS = (OME_ZARR, ZARR, HDF5, NWB, MATLAB, TIF, SUITE2P, MMAP, BINARY)
 
 
 def is_hdf5(out: str) -> bool:

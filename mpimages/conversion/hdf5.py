@@ -30,6 +30,10 @@ class Standard(Protocol):
         """The kind of the output; see `staging.KINDS`."""
 
     @property
+    def aligned(self) -> bool:
+        """Whether HDF5 can align values in the file: behind a block of another's it does not."""
+
+    @property
     def options(self) -> JsonObject:
         """The options that determine what the file says."""
 
@@ -98,6 +102,7 @@ def _hdf5(
     # In a series' frames the pixels of all ranks lie side by side, and chunks lie where HDF5 puts
     # them.
     plain = type(name) is str and name != "images"  # the writer checks it
+    plain = plain and (standard is None or standard.aligned)
     stripe, whole = stripe_bytes(), plain and _is_off(chunks) and _is_off(compression)
     stripes = Stripes(stripe, stripe if whole else 0)
 

@@ -42,6 +42,7 @@ class _Nwb:
     make: Callable[[str], Enclosure]
     further: JsonObject
     kind = "nwb"
+    aligned = True
 
     @property
     def options(self) -> JsonObject:

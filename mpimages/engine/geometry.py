@@ -24,6 +24,8 @@ __all__ = [
     "pieces",
 ]
 
+Value = TypeVar("Value")
+
 # NumPy's names of what a border is filled with.
 PADDINGS = ("constant", "edge", "reflect", "symmetric")
 # Bytes of images that are binned or padded at once: they stay in the cache.
@@ -99,30 +101,36 @@ class Rearrange:
 
 
 class ColumnsFirst(WritingStep):
-    """Each image with its first two axes exchanged, in C order: to be written as it is.
+    """Each image with its columns before its rows, in C order: to be written as it is.
 
     Parameters
     ----------
     name : str
         Of the method that writes it.
+    pages_first : bool
+        Whether the pages come before both: all axes are in reverse order.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pages_first: bool = False) -> None:
         self.name = name
+        self.pages_first = pages_first
+
+    def _turned(self, axes: tuple[Value, ...]) -> tuple[Value, ...]:
+        return axes[::-1] if self.pages_first else (axes[1], axes[0], *axes[2:])
 
     def dims(self, dims: Shape | None) -> Shape | None:
         if dims is None:
             return None
         if len(dims) < 2:
             raise ValueError(f"{self.name} needs images of rows and columns, not of dims {dims}")
-        return (dims[1], dims[0], *dims[2:])
+        return self._turned(dims)
 
     def dtype(self, dtype: np.dtype | None) -> np.dtype | None:
         return dtype
 
     def pixel_size(self, size: PixelSize) -> PixelSize:
         """Return the result's pixel size; `size` is that of the images along each axis."""
-        return (size[1], size[0], *size[2:])
+        return self._turned(size)
 
     def run_into(self, keys: Keys, batch: np.ndarray, out: np.ndarray) -> None:
         from ..kernels.transpose import transpose_each
@@ -130,7 +138,7 @@ class ColumnsFirst(WritingStep):
         if batch.ndim == 3 and batch.flags.c_contiguous:  # a third of the time of NumPy's copy
             transpose_each(batch, out)
         else:
-            np.copyto(out, batch.swapaxes(1, 2))
+            np.copyto(out, batch.transpose(0, *self._turned(tuple(range(1, batch.ndim)))))
 
 
 class Reshape:
@@ -363,9 +371,6 @@ def _sums(images: np.ndarray, each: Sequence[int], kind: np.dtype) -> np.ndarray
             for part in parts[1:]:
                 np.add(total, part, out=total, casting="same_kind")
     return total
-
-
-Value = TypeVar("Value")
 
 
 def one_per_axis(values: tuple[Value, ...], number: int, name: str) -> tuple[Value, ...]:

@@ -56,6 +56,11 @@ HDF5_MARK, HDF5_VERSION = "mpimages_format", 1
 # How the end of an HDF5 file of another standard begins, 16 bytes with the version. See
 # `hdf5_trailer`.
 HDF5_TRAILER = b"mpimages-hdf5-1\0"
+# How a MATLAB file of version 7.3 begins, before its HDF5: a text of 116 bytes, which MATLAB shows,
+# 8 zeros, the version 0x0200, and letters that tell the byte order.
+MATLAB_BLOCK = (
+    b"MATLAB 7.3 MAT-file, Platform: mpimages, HDF5 schema 1.00 .".ljust(116) + bytes(8) + b"\0\2IM"
+).ljust(512, b"\0")
 # Of which the identifiers of NWB's objects are made: a UUID that nothing else is made of.
 NWB_UUID = "5f0c1f0e-8f3b-5e0b-9d8e-6d70696d6167"
 

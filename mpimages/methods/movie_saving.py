@@ -7,6 +7,8 @@ import os
 from ..core.arguments import check_choice, check_positive, check_text
 from ..core.public import public
 from ..core.text import quote
+from ..engine.geometry import ColumnsFirst
+from ..formats.matlab import is_variable_name
 from ..spmd.actions import action, stoppable
 from .conversion import ImageConversion
 
@@ -15,7 +17,65 @@ __all__ = ["MovieSaving"]
 
 @public
 class MovieSaving(ImageConversion):
-    """Images written as suite2p and CaImAn have them on the disk, by all ranks."""
+    """Images written as MATLAB, suite2p and CaImAn have them on the disk, by all ranks."""
+
+    @action
+    @stoppable
+    def saveAsMatlab(
+        self,
+        path: str | os.PathLike[str],
+        name: str = "images",
+        compression: object = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        memory: int | str | None = None,
+    ) -> None:
+        """Write one MAT-file of MATLAB's version 7.3, from all ranks. Collective; an action.
+
+        MATLAB's ``load`` gives one variable, `name`, of the size (row, column[, page], time).
+        Where the file is not compressed ``matfile`` reads parts of it without the rest. The class
+        is that of the images' dtype: ``uint16``, ``single`` and so on. `ThunderContext.loadImages`
+        takes the file, too, with its metadata and the images as they are here.
+
+        Parameters
+        ----------
+        path : path
+            A new file, which should end in ``.mat``; its directory must exist.
+        name : str
+            Of the variable, as MATLAB allows it: at most 63 letters, digits and underscores, of
+            which the first is a letter.
+        compression : str, tuple or None
+            ``'gzip'``, or with a level ``('gzip', 4)``. MATLAB reads others of
+            `Series.saveAsHDF5` only where HDF5's plug-ins for them are installed.
+        overwrite, resume, memory
+            As in `Series.saveAsHDF5`.
+
+        Raises
+        ------
+        ValueError
+            Where the images are neither 2-D nor 3-D or have the dtype float16, which MATLAB lacks,
+            or MATLAB does not allow the name.
+        FileExistsError, MemoryError
+            As `Series.saveAsHDF5`.
+
+        Notes
+        -----
+        In the file the axes are (time[, page], column, row), which MATLAB counts from the last one.
+        What mpimages knows besides is in attributes of the dataset, which MATLAB ignores. A file
+        to which another program has added a variable is not replaced.
+        The files were tried with h5py and SciPy, not with MATLAB itself.
+        """
+        from ..conversion.matlab import save_matlab
+        from ..conversion.saving import Target
+
+        variable = check_text(name, "name")
+        if not is_variable_name(variable):
+            raise ValueError(f"name cannot be that of a variable in MATLAB: {quote(variable)}")
+        target = Target.checked(path, overwrite, resume, memory)
+        turned = self._then(ColumnsFirst("saveAsMatlab", pages_first=True))
+        begun, images = turned.records.begin("saveAsMatlab", 1, target.memory)
+        inputs = self.records.inputs
+        save_matlab(begun, images, self.metadata, inputs, target, variable, compression)
 
     @action
     @stoppable

@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 
 from ..core.arguments import check_text
+from ..formats.matlab import HEAD_BYTES, starts_as_ours
 from ..formats.output_names import CONF, SUCCESS
 from .base import Handle, Header, Reader, Scratch
 from .file_sets import FileSet, find_set, named_set, used_files
@@ -60,6 +61,8 @@ __all__ = [
 
 # Never an input, wherever they lie.
 MARKERS = (SUCCESS, "_SUCCESS")
+# Of files of MATLAB, which often lie beside recordings: they are read where nothing else is there.
+MATLAB = ".mat"
 
 
 def detect(paths: Sequence[str]) -> str | None:
@@ -83,6 +86,12 @@ def detect(paths: Sequence[str]) -> str | None:
             f"{kinds}; say which by inputFormat="
         )
     return next(iter(present), None)
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file of MATLAB is one that mpimages wrote, so that its axes are known."""
+    with open(path, "rb") as file:
+        return starts_as_ours(file.read(HEAD_BYTES))
 
 
 def find_input(
@@ -158,6 +167,9 @@ def find_input(
         conf = os.path.join(os.path.dirname(paths[0]), conf_filename)
         if os.path.exists(conf):
             return "stack", paths
+        matlab = files_with(paths, (MATLAB,))
+        if matlab and ext is None and _is_ours(matlab[0]):
+            return "hdf5", matlab
         name, problems = added_for(paths)
         if name is None and ext is None:
             above = not recursive and any(map(os.path.isdir, path_list(data_path)))

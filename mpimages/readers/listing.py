@@ -234,7 +234,7 @@ def _one(
     if os.path.isdir(path):
         refuse_unfinished([path])  # before it is found to hold no images
         document = zarr_document(path) if zarr else None
-        if document is not None and files_with([document], extensions):
+        if document is not None:
             return [document]
         # Where nobody has named the format, only by their names.
         ending = (ZARR if extensions is None else "") if zarr else None

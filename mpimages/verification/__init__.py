@@ -17,10 +17,10 @@ from zlib import crc32
 from ..core.public import public
 from ..core.text import escape_controls
 from ..errors import FormatError, not_found
+from ..formats.matlab import HEAD_BYTES, starts_as_hdf5
 from ..formats.output_names import (
     CONF,
     END_BYTES,
-    HDF5_SIGNATURE,
     MANIFEST,
     MOVIE_FORMAT,
     PARTIAL_SUFFIX,
@@ -121,7 +121,7 @@ def verify(path: str | os.PathLike[str], tick: Callable[[int], None] | None = No
     ----------
     path : path
         A binary series, a Zarr, a directory of pictures, of statistics, of suite2p or of CaImAn as
-        a whole, an HDF5 file, a multi-page TIFF, a report, or a stored registration.
+        a whole, an HDF5 or MATLAB file, a multi-page TIFF, a report, or a stored registration.
     tick : callable, optional
         Is told now and then how many more bytes of the files were read.
 
@@ -226,15 +226,14 @@ def _verify_file(path: str, findings: Findings) -> str:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise FormatError(f"{path}: is neither a file nor a directory")
     with open(path, "rb") as file:
-        start = file.read(len(REPORT_START))
-    if start == REPORT_START:
+        start = file.read(HEAD_BYTES)
+    if start.startswith(REPORT_START):
         _verify_end(path, REPORT_END, findings)
         return "report"
     if is_registration(path):
         _verify_end(path, REGISTRATION_END, findings)
         return "registration"
-    signature = start[: len(HDF5_SIGNATURE)]
-    if signature[:4] in TIFF_SIGNATURES:
+    if start[:4] in TIFF_SIGNATURES:
         from .tifstack import verify_tifstack
 
         if verify_tifstack(path, findings):
@@ -245,7 +244,7 @@ def _verify_file(path: str, findings: Findings) -> str:
         )
     if is_view(path):
         raise FormatError(f"{path}: is a picture of `mpimages view`, which has no checksums")
-    if signature != HDF5_SIGNATURE:
+    if not starts_as_hdf5(start):
         raise FormatError(
             f"{path}: is neither an HDF5 file, a TIFF, a report nor a registration of mpimages, or "
             "its first bytes are damaged; of a binary series or of pictures give the directory"

@@ -17,7 +17,8 @@ from ..dims import Box
 from ..errors import FormatError
 from ..formats.hdf5_plugins import require_filters
 from ..formats.hdf5_trailer import Trailer, read_trailer, spans_checksum
-from ..formats.output_names import HDF5_MARK, HDF5_VERSION
+from ..formats.matlab import CLASS, matlab_class
+from ..formats.output_names import HDF5_MARK, HDF5_SIGNATURE, HDF5_VERSION, MATLAB_BLOCK
 from ..readers.hdf5.opening import open_hdf5_file
 from .boxes import find_damaged_boxes
 from .findings import Findings
@@ -43,6 +44,7 @@ def verify_hdf5(path: str, findings: Findings) -> None:
     """
     real = os.path.realpath(path)
     findings.files += 1
+    _verify_block(real, findings)
     trailer = _trailer(real)
     if trailer is not None and not _verify_rest(real, trailer, findings):
         return  # HDF5 may crash on damage to what it takes for granted
@@ -64,10 +66,33 @@ def verify_hdf5(path: str, findings: Findings) -> None:
         for name in ours:
             try:
                 _verify_dataset(real, file[name], findings)
+                _verify_class(file[name], findings)
             except FormatError as error:
                 findings.problem(f"dataset {name!r}: {error}")
             except _DAMAGE as error:
                 findings.problem(f"dataset {name!r} cannot be read: {_line(error)}")
+
+
+def _verify_block(path: str, findings: Findings) -> None:
+    """Look at what stands before HDF5's own bytes: nothing, or what MATLAB knows its files by."""
+    size = len(MATLAB_BLOCK)
+    with open(path, "rb") as file:
+        head = file.read(size)
+    if head.startswith(HDF5_SIGNATURE):
+        return
+    findings.bytes += size
+    findings.tick(size)
+    if head != MATLAB_BLOCK:
+        findings.problem(f"bytes [0, {size}) are not those that a MATLAB file of mpimages has")
+
+
+def _verify_class(dataset: h5py.Dataset, findings: Findings) -> None:
+    """Look at what a dataset says to MATLAB, if the file is one of MATLAB's."""
+    if not dataset.file.userblock_size:
+        return
+    said, meant = dataset.attrs.get(CLASS), matlab_class(dataset.dtype)
+    if said != str(meant).encode():
+        findings.problem(f"dataset {dataset.name!r}: {CLASS} is {said!r:.80} and not {meant}")
 
 
 def _trailer(path: str) -> Trailer | None:

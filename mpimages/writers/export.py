@@ -20,7 +20,7 @@ __all__ = ["export"]
 FORMATS = ("npy", "txt")
 NO_MATLAB = (
     "outputFormat 'mat': MATLAB files are not written: on rank 0, scipy.io.savemat(name, "
-    "{'x': data}) does; of collections MATLAB's h5read reads what saveAsHDF5 writes"
+    "{'x': data}) does; of a collection Images.saveAsMatlab does"
 )
 
 

@@ -69,6 +69,13 @@ def read_nwb(path: str) -> np.ndarray:
         return file["acquisition/ImageSeries/data"][()].transpose(0, 2, 1)
 
 
+def read_mat(path: str) -> np.ndarray:
+    import h5py
+
+    with h5py.File(path) as file:
+        return file["images"][()].transpose(0, 2, 1)
+
+
 def read_tif(path: str) -> np.ndarray:
     import tifffile
 
@@ -102,6 +109,7 @@ OUTPUTS: dict[str, list[Case]] = {
     ],
     "hdf5": [("o.h5", [], True, read_hdf5), ("O.HDF5", ["--chunks", "auto"], True, read_hdf5)],
     "nwb": [("o.nwb", NWB, True, read_nwb)],
+    "matlab": [("o.mat", [], True, read_mat), ("O.MAT", ["--compression=gzip"], True, read_mat)],
     "tif": [("o.tif", [], False, read_tif), ("O.TIFF", [], False, read_tif)],
     "binary": [("o", [], True, read_binary), ("p", ["--to=binary"], True, read_binary)],
 }
@@ -223,13 +231,14 @@ def test_an_out_among_the_inputs(command, movie):
         (["o.h5", "--file-size", "1MB"], "--file-size is of a binary series, but OUT is HDF5"),
         (["o.tif", "--resume"], "but OUT is one TIFF"),
         (["o", "--layout", "images"], "but OUT is a binary series"),
-        (["o.png"], "binary series, unless it ends in .ome.zarr, .zarr, .h5, .nwb or .tif"),
+        (["o.png"], "binary series, unless it ends in .ome.zarr, .zarr, .h5, .nwb, .mat or .tif"),
         (["o.h5", "--compression", "zip"], "zip"),
         (["o.zarr", "--compression", "lzf"], "lzf"),
         (["o.ome.zarr", "--layout", "series"], "but OUT is OME-Zarr"),
         (["o.h5", "--levels", "2"], "--levels is of OME-Zarr and Zarr, but OUT is HDF5"),
         (["o.h5", "--zarr-version", "2"], "--zarr-version is of OME-Zarr and Zarr"),
         (["o.zarr", "--nwb", "identifier=1"], "--nwb is of NWB, but OUT is Zarr"),
+        (["o.mat", "--chunks", "1,5,7"], "--chunks is of OME-Zarr and "),
         (["o.zarr", "--fs", "1"], "--fs is of suite2p's folder"),
         (["o.mmap", "--to", "mmap"], "with CaImAn's memory map: give it a name without .mmap"),
         (["o.h5", "--resume", "--overwrite"], "give one"),

@@ -34,6 +34,7 @@ KINDS = {
     "bins": ("plain", "s", 0.03, {"bin": "3"}),
     "suite2p": ("plain", "s", 0.02, {"kind": "saveAsSuite2p", "fs": "30"}),
     "mmap": ("plain", "s", 0.02, {"kind": "saveAsMmap"}),
+    "matlab": ("plain", "s.mat", 0.02, {"kind": "saveAsMatlab"}),
     "gzip": ("zlib", "s.h5", 0.01, {"chunks": "[1, 5, 16]", "compression": '"gzip"'}),
     "zarr": ("plain", "s.zarr", 0.005, {"layout": '"series"', "compression": "null"}),
     "zstd": ("zlib", "s.zarr", 0.01, {"layout": '"series"', "chunks": "[1, 5, 16]"}),

@@ -6,12 +6,14 @@ or is checked against the file; all other arguments are refused, and the error n
 
 import inspect
 import io
+import itertools
 import json
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from mpimages import ThunderContext
@@ -47,6 +49,11 @@ def write_hdf5(path, array):
         file["a"] = array
 
 
+def write_zarr(path, array):
+    path.mkdir()
+    zarr.create_array(path, data=array, chunks=array.shape)
+
+
 WRITERS = {
     "tif": lambda path, array: tifffile.imwrite(
         path, array, photometric="minisblack", metadata=None
@@ -54,6 +61,7 @@ WRITERS = {
     "png": lambda path, array: Image.fromarray(array).save(path, format="png"),
     "stack": lambda path, array: path.write_bytes(array.astype("<u2").tobytes()),
     "hdf5": write_hdf5,
+    "zarr": write_zarr,
     "npy": lambda path, array: path.write_bytes(npy_bytes(array)),
     "mmap": lambda path, array: path.write_bytes(array.swapaxes(-1, -2).astype("<f4").tobytes()),
 }
@@ -86,6 +94,12 @@ def one(name, number=6):
 def two_datasets(path):
     with h5py.File(path / "a.h5", "w") as file:
         file["a"], file["b"] = pages(3), pages(3, 2)
+
+
+def two_arrays(path):
+    group = zarr.create_group(path / "a.zarr")
+    for name, seed in (("a", 0), ("b", 2)):
+        group.create_array(name, data=pages(3, seed))
 
 
 def linked(path):
@@ -148,6 +162,14 @@ EFFECTS = {
         "axes": (one("hdf5"), {}, "YXT"),
         "incomplete": (one("hdf5", 5), {"axes": "ZYX", "nplanes": 2}, "drop"),
         "follow": (linked, {"dataset": "a"}, "directory"),
+    },
+    "zarr": {
+        **of_pages("zarr", axes="ZYX"),
+        "nplanes": (one("zarr"), {"axes": "ZYX"}, 2),
+        "channel": (hyperarray("zarr"), {"axes": "TCYX"}, 1),
+        "dataset": (two_arrays, {}, "b"),
+        "axes": (one("zarr"), {}, "YXT"),
+        "incomplete": (one("zarr", 5), {"axes": "ZYX", "nplanes": 2}, "drop"),
     },
     "npy": {
         **of_pages("npy", axes="ZYX"),
@@ -247,8 +269,11 @@ def test_planes_to_leave_out_are_a_number_or_a_list(load, tmp_path, name):
         np.testing.assert_array_equal(found, wanted[..., 0] if wanted.shape[-1] == 1 else wanted)
 
 
-@pytest.mark.parametrize("argument", CHOOSE)
-@pytest.mark.parametrize("name", FORMATS)
+# A pattern is of the names of files, and a Zarr is a directory.
+CHOICES = [pair for pair in itertools.product(FORMATS, CHOOSE) if pair != ("zarr", "pattern")]
+
+
+@pytest.mark.parametrize(("name", "argument"), CHOICES)
 def test_what_chooses_files_does_so_for_all_formats(load, tmp_path, name, argument):
     ending, needed = named(name, ""), NEEDED.get(name, {})
     images = pages(4)
@@ -303,7 +328,7 @@ def test_a_list_with_a_directory_leaves_a_choice(tsc, tmp_path):
 NOTHING_TO_DO = [
     *(
         (name, one(name), besides, argument, value)
-        for name in ("tif", "hdf5", "npy")
+        for name in ("tif", "hdf5", "zarr", "npy")
         for besides in ({}, {"nplanes": 1})
         for argument, value in (("order", "CZT"), ("flyback", 1), ("channel", 0))
         # A TIFF without a header is a volume, which has planes to leave out.

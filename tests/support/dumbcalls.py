@@ -967,6 +967,17 @@ CALLS = [
         {**NWB, "series": "ImageSeries", **dict.fromkeys(OPTICAL)},
         wrong(**{name: [NWB[name]] for name in OPTICAL}),
     ),
+    Call(
+        "volumes",
+        "saveAsMatlab",
+        {"path": OUT},
+        {
+            **PATH,
+            "name": ("name", [*d.TEXT, "1x", "_x", "a b", "end", "x" * 64]),
+            "compression": ("compression", COMPRESSION),
+            **SAVING,
+        },
+    ),
     Call("volumes", "saveAsZarr", {"path": OUT}, ZARR),
     Call("volumes", "saveAsTifs", {"path": OUT}, PICTURES),
     Call("volumes", "saveAsBinaryImages", {"path": OUT}, BINARY_IMAGES),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...core.arguments import image_dtype
 from ...core.json_types import JsonObject
 from ...core.text import shortened
+from ...formats.matlab import CLASS
 from ...formats.output_names import HDF5_MARK
 from .links import LinkedFiles
 
@@ -110,8 +111,10 @@ def listed(datasets: dict[str, h5py.Dataset]) -> str:
 
 
 def written_axes(dataset: h5py.Dataset) -> str | None:
-    """The axes of a dataset that mpimages wrote, by its attribute ``layout``."""
+    """The axes of a dataset that mpimages wrote, by its attribute ``layout``, or for MATLAB."""
     volume = dataset.ndim == 4
+    if CLASS in dataset.attrs:
+        return "TZXY" if volume else "TXY"
     layout = as_text(dataset.attrs.get("layout"))
     return {"images": "TYXZ" if volume else "TYX", "series": "YXZT" if volume else "YXT"}.get(
         layout

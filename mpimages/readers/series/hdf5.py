@@ -9,6 +9,7 @@ import numpy as np
 from ...core.arguments import image_dtype
 from ...core.cleanup import quietly
 from ...errors import FormatError
+from ...formats.matlab import CLASS
 from ...formats.output_names import HDF5_MARK, HDF5_VERSION
 from ..base import Scratch
 from ..byte_ranges import byteswap, open_file, read_into
@@ -47,7 +48,7 @@ def inspect_hdf5(path: str, options: SeriesOptions) -> SeriesHeader:
             "offset": None if images else offset,
             "stored": dataset.dtype.str,
             "grain": chunked_grain(dataset.chunks, shape[:-1], images),
-            "columns_first": NWB_VERSION in file.attrs and dataset.ndim > 2,
+            "columns_first": _columns_first(dataset),
         }
         if dataset.chunks is not None:
             chunk = tuple(map(min, dataset.chunks, dataset.shape))
@@ -71,6 +72,13 @@ def _shape(path: str, dataset: h5py.Dataset) -> tuple[tuple[int, ...], bool]:
     images = nwb or as_text(dataset.attrs.get("layout")) == "images"
     shape = tuple(int(n) for n in shape)
     return (shape[1:] + shape[:1] if images else shape), images
+
+
+def _columns_first(dataset: h5py.Dataset) -> str | None:
+    """Whose images a dataset has, if their columns come first."""
+    if NWB_VERSION in dataset.file.attrs and dataset.ndim > 2:
+        return "NWB"
+    return "MATLAB" if HDF5_MARK in dataset.attrs and CLASS in dataset.attrs else None
 
 
 def _index(path: str, dataset: h5py.Dataset, length: int) -> np.ndarray | None:

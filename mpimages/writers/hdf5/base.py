@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,8 +185,13 @@ class DatasetWriter(ArrayWriter):
     def _create_or_take_up(self) -> None:
         """Leave at `path` a file with its dataset allocated. Local, on one rank."""
         if not (self.resume and self._take_up()):
-            with new_file(self.path, self._stripe) as file:
+            with self._new_file() as file:
                 self._allocated(create_dataset(file, self._plan))
+
+    def _new_file(self) -> AbstractContextManager[h5py.File]:
+        """A file that appears at `path` when the block has ended well. Local, on one rank."""
+        enclosure = self._plan.enclosure
+        return new_file(self.path, self._stripe, b"" if enclosure is None else enclosure.block)
 
     def _fill_in(self, checksums: np.ndarray) -> None:
         """Write the checksums into the file on rank 0: it is whole then. Local."""
@@ -193,7 +199,12 @@ class DatasetWriter(ArrayWriter):
             return
         with open_file(self.path, "r+") as file:
             fill_checksums(file[self._plan.name].id, checksums)
-        if self._plan.enclosure is not None:
+        self._seal()
+
+    def _seal(self) -> None:
+        """End a complete file that holds more than its dataset. Local, on one rank."""
+        enclosure = self._plan.enclosure
+        if enclosure is not None and enclosure.items:
             seal(self.path, self._plan.name)
 
     def _take_up(self) -> bool:

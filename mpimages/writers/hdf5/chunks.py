@@ -23,9 +23,8 @@ from ...verification.findings import Findings
 from ...verification.hdf5 import verify_hdf5
 from ..output.chunk_log import ChunkCutter, ChunkLog, next_generation
 from .base import DatasetWriter
-from .enclosure import seal
 from .file import check_same, create_dataset, fill_checksums
-from .file_object import new_file, open_file
+from .file_object import open_file
 from .filters import chunk_encoder
 
 
@@ -126,7 +125,7 @@ class CompressedWriter(DatasetWriter):
                 f"internal error: {len(rows)} chunks of {self.path} were written instead of each "
                 "of them once"
             )
-        with new_file(self.path) as file:
+        with self._new_file() as file:
             raw = create_dataset(file, self._plan)
             fill_checksums(raw, checksums)
             for row, content in zip(rows.tolist(), self._log.contents(rows), strict=True):
@@ -134,8 +133,7 @@ class CompressedWriter(DatasetWriter):
                 number = np.unravel_index(place, self._plan.grid)
                 corner = tuple(int(i) * c for i, c in zip(number, self._cutter.chunk, strict=True))
                 raw.write_direct_chunk(corner, content, mask)
-        if self._plan.enclosure is not None:
-            seal(self.path, self._plan.name)
+        self._seal()
 
     def close(self) -> None:
         """Let go of the files without finishing: after an error. Local; may be called twice."""

@@ -2,7 +2,7 @@
 
 An `Enclosure` is plain values: groups, small datasets, links and attributes. Rank 0 creates them
 before the dataset, in the order in which they are listed, so that the same values give the same
-bytes. A complete file ends with a trailer (`hdf5_trailer`), by which it is verified.
+bytes. A complete file with items ends with a trailer (`hdf5_trailer`), by which it is verified.
 """
 
 from __future__ import annotations
@@ -67,11 +67,15 @@ class Enclosure:
         Of the dataset.
     axes : tuple of str
         The labels of the dataset's axes.
+    block : bytes
+        What the file begins with, before all that is HDF5's: 512 bytes, or a larger power of 2; or
+        none.
     """
 
     items: tuple[Item, ...]
     attributes: Mapping[str, object]
     axes: tuple[str, ...]
+    block: bytes = b""
 
     def create(self, file: h5py.File) -> None:
         """Create the items in a new file. Local."""
@@ -81,6 +85,11 @@ class Enclosure:
             for name, value in item.attributes.items():
                 if isinstance(value, Reference):
                     file[item.path].attrs[name] = file[value.target].ref
+
+    def begins(self, path: str) -> bool:
+        """Whether a file begins with the block. Local."""
+        with open(path, "rb") as file:
+            return file.read(len(self.block)) == self.block
 
     def difference(self, file: h5py.File) -> str | None:
         """The path of the first item that a file has not as it is here, or None. Local."""

@@ -155,7 +155,8 @@ def check_same(path: str, file: h5py.File, plan: DatasetPlan) -> h5py.h5d.Datase
     FormatError
         When what it holds beside the dataset is no longer what was created.
     """
-    if plan.enclosure is not None and plan.enclosure.difference(file) is not None:
+    beside = plan.enclosure
+    if beside is not None and (beside.difference(file) is not None or not beside.begins(path)):
         raise FormatError(f"{path}: what it holds beside its dataset is not what was begun")
     if plan.name not in file:
         raise _other(path, f"has no dataset {plan.name!r}")

@@ -98,11 +98,12 @@ class FileObject:
 
 
 @contextmanager
-def open_file(path: str, mode: str, stripe: int = 0) -> Iterator[h5py.File]:
+def open_file(path: str, mode: str, stripe: int = 0, block: bytes = b"") -> Iterator[h5py.File]:
     """An ``h5py.File`` that is on the disk when the block has ended.
 
     `mode` is h5py's ``'r'``, ``'r+'`` or ``'w'``. ``'r+'`` alone changes some bytes. What is
-    allocated of `stripe` bytes or more begins at a multiple of them.
+    allocated of `stripe` bytes or more begins at a multiple of them. A new file begins with
+    `block`, which HDF5 leaves alone; it then aligns nothing.
 
     Raises
     ------
@@ -123,10 +124,14 @@ def open_file(path: str, mode: str, stripe: int = 0) -> Iterator[h5py.File]:
                 libver="earliest",
                 alignment_threshold=max(1, stripe),
                 alignment_interval=max(1, stripe),
+                **({"userblock_size": len(block)} if block else {}),
             )
         except OSError as error:
             raise FormatError(f"{path}: HDF5 cannot open what was begun: {error}") from error
         with file:
+            if block:
+                raw.seek(0)
+                raw.write(block)
             yield file
         if mode != "r":
             raw.sync()
@@ -140,7 +145,7 @@ def open_file(path: str, mode: str, stripe: int = 0) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def new_file(path: str, stripe: int = 0) -> Iterator[h5py.File]:
+def new_file(path: str, stripe: int = 0, block: bytes = b"") -> Iterator[h5py.File]:
     """An ``h5py.File`` that appears as `path` when the block has ended well. See `open_file`.
 
     Raises
@@ -152,7 +157,7 @@ def new_file(path: str, stripe: int = 0) -> Iterator[h5py.File]:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     temporary = path + TEMPORARY
     try:
-        with open_file(temporary, "w", stripe) as file:
+        with open_file(temporary, "w", stripe, block) as file:
             yield file
         os.rename(temporary, path)
     except BaseException:

@@ -19,10 +19,10 @@ from ...core.cleanup import quietly
 from ...core.json_types import JsonObject
 from ...errors import FormatError
 from ...formats.hdf5_trailer import is_as_written, read_trailer
+from ...formats.matlab import HEAD_BYTES, starts_as_ours
 from ...formats.output_names import (
     CONF,
     HDF5_MARK,
-    HDF5_SIGNATURE,
     MANIFEST,
     MOVIE_FORMAT,
     PARTIAL_MARK,
@@ -350,12 +350,12 @@ def _check_file(path: str) -> None:
         if read_mark(file) is not None:
             return
         file.seek(0)
-        start = file.read(len(REPORT_START))
+        start = file.read(HEAD_BYTES)
         trailer = read_trailer(file)
         changed = trailer is not None and not is_as_written(file, trailer)
-    if start == REPORT_START or is_view(path) or is_registration(path):
+    if start.startswith(REPORT_START) or is_view(path) or is_registration(path):
         return
-    if not start.startswith(HDF5_SIGNATURE):
+    if not starts_as_ours(start):
         raise _refusal(
             path, "it is no HDF5 file, TIFF, report, registration or view with the mark of mpimages"
         )

@@ -68,6 +68,7 @@ KINDS = {
     "stats": False,
     "hdf5": True,
     "nwb": True,
+    "matlab": True,
     "report": True,
     "tifstack": True,
     "registration": True,

@@ -39,7 +39,7 @@ def main() -> None:
     if "bin" in options:
         images = images.timeBin(int(options.pop("bin")))
     kinds = {".h5": "saveAsHDF5", ".zarr": "saveAsZarr", "": "saveAsBinarySeries"}
-    kind = options.pop("kind", kinds[os.path.splitext(output)[1]])
+    kind = options.pop("kind", None) or kinds[os.path.splitext(output)[1]]
     if kind == "saveAsSuite2p":
         images = images.minus(1 << 15)  # so that int16 holds all of uint16
     save = getattr(images, kind)
