@@ -25,7 +25,7 @@ from ...formats.output_names import (
     journal_file,
 )
 from .files import naming_file, write_all
-from .plain import read_object, sync_directory, to_json, write_small
+from .plain import sync_directory, to_json, write_small
 
 
 def begin_job(directory: str, described: Mapping[str, object]) -> None:
@@ -40,8 +40,16 @@ def read_job(directory: str) -> tuple[JsonObject, list[JsonObject], int] | None:
 
     None where there is no job that can be resumed.
     """
-    described = read_object(directory, JOB)
-    if described.get("format") != JOB_FORMAT or described.get("version") != JOB_VERSION:
+    try:
+        with open(os.path.join(directory, JOB), "rb") as file:
+            described = json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+    if (
+        not isinstance(described, dict)
+        or described.get("format") != JOB_FORMAT
+        or described.get("version") != JOB_VERSION
+    ):
         return None
     entries, attempt = [], 0
     for name in sorted(os.listdir(directory)):
