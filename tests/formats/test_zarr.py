@@ -253,6 +253,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ({"fill_value": 70_000}, "70000"),
         ({"fill_value": 1.5}, "1.5"),
         ({"fill_value": "red"}, "red"),
+        ({"storage_transformers": [{"name": "x"}]}, "storage transformers"),
         ({"codecs": []}, "codecs"),
         ({"codecs": "x"}, "codecs"),
         ({"codecs": [{"name": "vlen-utf8"}]}, "vlen-utf8"),

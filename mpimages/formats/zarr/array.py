@@ -189,6 +189,8 @@ class ZarrArray:
         codecs = document.get("codecs")
         if not isinstance(codecs, list):
             raise FormatError("has no codecs")
+        if document.get("storage_transformers"):
+            raise FormatError("is stored by storage transformers, which are not read")
         chunk, index = outer, None
         if codecs and isinstance(codecs[0], Mapping) and codecs[0].get("name") == SHARDING:
             if len(codecs) > 1:
