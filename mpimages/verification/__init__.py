@@ -38,6 +38,7 @@ from ..formats.output_names import (
     is_view,
     refuse_unfinished,
 )
+from ..formats.zarr.names import NODES
 from .findings import Findings, read_description
 
 __all__ = ["Verified", "verify"]
@@ -194,6 +195,9 @@ def _verify_directory(path: str, findings: Findings) -> str:
         verify_zarr(path, findings)
         return "zarr"
     what = f"its {CONF} is of another program" if CONF in names else f"it has no {CONF}"
+    for name in NODES:
+        if name in names:
+            what = f"its {name} is of another program, or damaged"
     raise FormatError(
         f"{path}: this directory is not an output of mpimages: {what}, and there is no {MANIFEST}"
     )

@@ -254,6 +254,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ({"fill_value": 70_000}, "70000"),
         ({"fill_value": 1.5}, "1.5"),
         ({"fill_value": "red"}, "red"),
+        ({"storage_transformers": [{"name": "x"}]}, "storage transformers"),
         ({"codecs": []}, "codecs"),
         ({"codecs": "x"}, "codecs"),
         ({"codecs": [{"name": "vlen-utf8"}]}, "vlen-utf8"),
@@ -261,6 +262,8 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
          "zfp"),
         ({"codecs": [sharding, {"name": "crc32c"}]}, "as a whole"),
         ({"codecs": [{"name": "transpose", "configuration": {"order": [0, 0, 1]}}]}, "transposes"),
+        ({"codecs": [{**sharding, "configuration": {**sharding["configuration"],
+         "index_codecs": 5}}]}, "index of its shards"),
     ]  # fmt: skip
     for change, said in changes:
         (tmp_path / "zarr.json").write_text(json.dumps({**good, **change}))
@@ -272,6 +275,11 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=r"zarr\.json: is no"):
             read_node(str(tmp_path))
     (tmp_path / "zarr.json").unlink()
+    older = ZarrArray(2, SHAPE, CHUNK, CHUNK, Codecs(np.dtype("<u2"), CHUNK)).documents()
+    (tmp_path / ".zarray").write_text(json.dumps({**older[".zarray"], "filters": 5}))
+    with pytest.raises(FormatError, match="filters 5"):
+        read_node(str(tmp_path))
+    (tmp_path / ".zarray").unlink()
     assert not is_zarr(str(tmp_path))
     with pytest.raises(FormatError, match="no array or group"):
         read_node(str(tmp_path))

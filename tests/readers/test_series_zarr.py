@@ -126,6 +126,10 @@ def test_arrays_of_others(tsc, comm, shared_path):
         names = ["y", "time", "x"]
         write(shared_path / "between", np.moveaxis(array[..., 0], 0, 1), dimension_names=names)
         group(shared_path / "set.zarr", {"series": array[0], "other": array[0, 0]}, {})
+        for name, shape in (("many", [1 << 40, 1 << 40, 3, 5]), ("long", [4, 6, 3, 1 << 60])):
+            write(shared_path / name, array)
+            document = json.loads((shared_path / name / "zarr.json").read_text())
+            (shared_path / name / "zarr.json").write_text(json.dumps({**document, "shape": shape}))
         (shared_path / "above").mkdir()
         write(shared_path / "above/one.zarr", array[0])
 
@@ -149,7 +153,9 @@ def test_arrays_of_others(tsc, comm, shared_path):
         ("plain", {"nvalues": 4}, ValueError, "nvalues=4 was given, but it has 5"),
         ("plain", {"nkeys": 4}, ValueError, "a Zarr has no keys"),
         ("plain", {"valueType": "int8"}, ValueError, "valueType=int8 was given"),
-        ("", {"inputFormat": "zarr"}, ValueError, "has 5 directories of Zarr"),
+        ("many", {}, FormatError, "many: claims an image of 7253.* bytes: it is damaged"),
+        ("long", {}, FormatError, "long: claims a series of 2305.* bytes: it is damaged"),
+        ("", {"inputFormat": "zarr"}, ValueError, "has 7 directories of Zarr"),
     ):
         with pytest.raises(kind, match=said):
             tsc.loadSeries(shared_path / name, **given)

@@ -213,6 +213,68 @@ def test_what_tensorstore_writes(tsc, comm, shared_path):
         assert same_bits(tsc.loadImages(path).toArray(), array)
 
 
+@pytest.mark.ranks
+@pytest.mark.few_ranks
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_what_dask_and_xarray_write(tsc, comm, shared_path):
+    """Both versions of Zarr; axes by their names, with coordinates, and values that are packed."""
+    array = recording(5, (*DIMS, 3), "uint16")
+
+    def make():
+        import dask.array
+        import xarray
+
+        names = ("time", "row", "column", "page")
+        times = np.datetime64("2026-01-01", "ms") + np.arange(5)
+        chunked = dask.array.from_array(array, chunks=(2, 5, 10, 2))
+        data = xarray.Dataset({"movie": (names, chunked)}, {"time": times, "row": range(12)})
+        turned = data.isel(page=0).transpose("column", "row", "time").astype("float64")
+        said = {
+            "movie": {"scale_factor": 0.5, "add_offset": 10.0, "_FillValue": -1, "dtype": "int32"}
+        }
+        for version in (2, 3):
+            given = {"zarr_format": version}
+            chunked[..., 0].to_zarr(str(shared_path / f"dask{version}.zarr"), **given)
+            data.to_zarr(shared_path / f"xarray{version}.zarr", **given)
+            given |= {"consolidated": False, "encoding": said}
+            turned.to_zarr(shared_path / f"packed{version}.zarr", **given)
+
+    on_one(comm, make)
+    plane = np.ascontiguousarray(array[..., 0])
+    packed = plane.astype("int32") * 2 - 20
+    for version in (2, 3):
+        for name, expected in (("dask", plane), ("xarray", array), ("packed", packed)):
+            found = tsc.loadImages(shared_path / f"{name}{version}.zarr")
+            assert same_bits(found.toArray(), expected), (name, version)
+        assert found.metadata == {"valueConversion": 0.5, "valueOffset": 10}
+
+
+@pytest.mark.slow  # for its import
+@pytest.mark.filterwarnings("ignore")
+def test_what_ome_zarr_writes(tsc, tmp_path):
+    """Levels, a channel, labels; plates, of which one image must be named."""
+    import zarr
+    from ome_zarr.format import FormatV04, FormatV05
+    from ome_zarr.writer import write_image, write_labels
+
+    array = recording(5 * 2 * 3, DIMS, "uint16").reshape(5, 2, 3, *DIMS)
+    for version, ome in ((2, FormatV04()), (3, FormatV05())):
+        path = tmp_path / f"{version}.zarr"
+        group = zarr.open_group(path, zarr_format=version)
+        write_image(array, group, axes="tczyx", fmt=ome, scale_factors=(2, 4))
+        write_labels(array[:, 0], group, "cells", axes="tzyx", fmt=ome, scale_factors=(2,))
+        for given, channel in (({"channel": 1}, 1), ({"dataset": "labels/cells"}, 0)):
+            expected = np.ascontiguousarray(np.moveaxis(array[:, channel], 1, -1))
+            assert same_bits(tsc.loadImages(path, **given).toArray(), expected), (version, given)
+        plate = zarr.open_group(tmp_path / f"plate{version}.zarr", zarr_format=version)
+        for name in ("A/1/0", "A/2/0"):
+            write_image(array[:, 0, 0], plate.require_group(name), axes="tyx", fmt=ome)
+        with pytest.raises(ValueError, match="has 2 images: A/1/0, A/2/0; choose one by dataset="):
+            tsc.loadImages(tmp_path / f"plate{version}.zarr")
+        found = tsc.loadImages(tmp_path / f"plate{version}.zarr", dataset="A/2/0")
+        assert same_bits(found.toArray(), np.ascontiguousarray(array[:, 0, 0]))
+
+
 def image(version: str, levels=("0",), scale=(0.5, 1, 2.0, 0.25, 0.25), **more: Any) -> Any:
     """Attributes of OME-Zarr for axes T, C, Z, Y, X."""
     axes = [{"name": "t", "type": "time", "unit": "millisecond"}, {"name": "c", "type": "channel"}]
@@ -466,6 +528,22 @@ def test_chunks_that_were_never_written(tsc, comm, shared_path):
         tsc.loadImages(shared_path / "null.zarr").toArray(),
         np.stack([array[0], np.zeros(DIMS, "float32")]),
     )
+
+
+def test_of_what_mpimages_wrote_no_chunk_is_filled_in(tsc, tmp_path):
+    array = recording(4, DIMS, "uint16")
+    images = tsc.loadImagesFromArray(array)
+    for number, (name, given) in enumerate(
+        [("0", {}), ("0", {"version": 2}), ("0", {"shards": False}), ("series", {})]
+    ):
+        path = tmp_path / f"{number}.zarr"
+        images.saveAsZarr(path, layout="images" if name == "0" else name, **given)
+        load = tsc.loadImages if name == "0" else tsc.loadSeries
+        (lost,) = [file for file in (path / name).rglob("0") if file.is_file()]
+        lost.unlink()
+        with pytest.raises(FormatError, match=rf"{name}: .*0/0 is not there.*mpimages wrote all"):
+            load(path).toArray()
+        assert not load(path / name).toArray().any()
 
 
 def _edit(path: Path, **given: Any) -> None:

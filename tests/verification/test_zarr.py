@@ -282,7 +282,8 @@ def test_others_and_unfinished_ones_are_refused(tmp_path):
     import zarr
 
     zarr.create_array(str(tmp_path / "other"), shape=(3, 4), chunks=(1, 4), dtype="u1")[:] = 1
-    with pytest.raises(FormatError, match="is not an output of mpimages"):
+    said = r"is not an output of mpimages: its zarr\.json is of another program, or damaged"
+    with pytest.raises(FormatError, match=said):
         verify(tmp_path / "other")
     path = make(tmp_path / "out")
     (path / PARTIAL_MARK).write_bytes(PARTIAL_TEXT)

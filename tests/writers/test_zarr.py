@@ -407,6 +407,8 @@ def test_wrong_arguments_are_refused_before_anything_is_written(tsc, tmp_path):
         images.filterOnKeys(lambda key: False).saveAsZarr(path)
     with pytest.raises(ValueError, match="neither 2-D nor 3-D"):
         images.apply(lambda image: image[0], dims=(5,), dtype="u2").saveAsZarr(path)
+    with pytest.raises(ValueError, match=r"images of shape \(1, 2, 3, 5\) are neither"):
+        images.apply(lambda image: np.zeros((1, 2, 3, 5)), dims=(1, 2, 3, 5)).saveAsZarr(path)
     for dtype in ("c16", "?", "S3"):
         with pytest.raises(TypeError, match="integers or floats"):
             ZarrForm.of((6, 5, 4), dtype, "images")

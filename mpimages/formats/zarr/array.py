@@ -180,6 +180,8 @@ class ZarrArray:
         codecs = document.get("codecs")
         if not isinstance(codecs, list):
             raise FormatError("has no codecs")
+        if document.get("storage_transformers"):
+            raise FormatError("is stored by storage transformers, which are not read")
         chunk, index = outer, None
         if codecs and isinstance(codecs[0], Mapping) and codecs[0].get("name") == SHARDING:
             if len(codecs) > 1:
@@ -270,13 +272,14 @@ def _options(document: JsonObject, field_name: str, kind: str) -> JsonObject:
 def _index(options: JsonObject, count: int) -> ShardIndex:
     location = options.get("index_location", "end")
     codecs = options.get("index_codecs")
-    names = [item.get("name") for item in codecs or () if isinstance(item, Mapping)]
+    listed = codecs if isinstance(codecs, list) else []
+    names = [item.get("name") for item in listed if isinstance(item, Mapping)]
     if location not in ("start", "end") or names not in (["bytes"], ["bytes", CRC32C]):
         raise FormatError(
             f"has the index of its shards at the {quote(location)} by {quote(codecs)}, which is "
             "not read"
         )
-    first = (codecs or [{}])[0].get("configuration")
+    first = next(item for item in listed if isinstance(item, Mapping)).get("configuration")
     big = isinstance(first, Mapping) and first.get("endian") == "big"
     return ShardIndex(count, location == "end", CRC32C in names, big)
 

@@ -237,9 +237,11 @@ class Codecs:
     @classmethod
     def from_v2(cls, described: JsonObject, dtype: np.dtype, chunk: tuple[int, ...]) -> Self:
         """Return the codecs of the ``.zarray`` of version 2; `dtype` is that as stored."""
-        listed = [*(described.get("filters") or ()), described.get("compressor")]
+        filters = described.get("filters") or []
+        if not isinstance(filters, list):
+            raise FormatError(f"has the filters {quote(filters)}, which are no list")
         steps = []
-        for item in listed:
+        for item in [*filters, described.get("compressor")]:
             if item is not None:
                 options = dict(item) if isinstance(item, Mapping) else {}
                 steps.append(Codec.checked(options.pop("id", None), options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from ..base import Scratch
 from ..chunked_array import ChunkedArray
 from ..hdf5.datasets import plain_metadata
 from ..listing import is_zarr_document, zarr_document
-from ..zarr.reader import axis_letters
+from ..zarr.reader import axis_letters, check_size
 from ..zarr.store import Found, find_array, node_at
 from ..zarr.values import ArrayFiles, ZarrValues, read_together
 from .chunked import ChunkedSeriesHandle, chunked_grain
@@ -38,6 +39,8 @@ def inspect_zarr(path: str, options: SeriesOptions) -> SeriesHeader:
     dtype = image_dtype(array.dtype, f"{where}: dtype")
     order = _order(found)
     *dims, length = (array.shape[axis] for axis in order)
+    check_size(where, "an image", math.prod(dims) * dtype.itemsize)
+    check_size(where, "a series", length * dtype.itemsize)
     # Frame-major, if time comes first.
     images = order[-1] == 0
     chunks = [read_together(array)[axis] for axis in order]
@@ -101,7 +104,7 @@ def open_zarr_series(header: SeriesHeader, scratch: Scratch | None) -> SeriesHan
     stored = tuple(found.array.shape[axis] for axis in order)
     if stored != (*header.dims, header.length):
         raise FormatError(f"{found.called}: has changed since it was loaded; load it again")
-    values = ZarrValues(found.directory, found.array, scratch)
+    values = ZarrValues(found.directory, found.array, scratch, found.whole)
     array = Turned(values, [order[-1], *order[:-1]] if images else order)
     return ChunkedSeriesHandle(header, array, images, scratch)
 

@@ -25,6 +25,9 @@ from .store import Found, find_array
 from .values import ArrayFiles, ZarrValues, read_together
 
 LETTERS = {"t": "T", "time": "T", "c": "C", "channel": "C", "z": "Z", "y": "Y", "x": "X"}
+LETTERS |= {"page": "Z", "row": "Y", "column": "X"}  # as `mpimages.open` and HDF5 call them
+# What climate and forecast conventions (CF) call the numbers that give stored values a meaning.
+PACKED = (("scale_factor", "valueConversion", 1), ("add_offset", "valueOffset", 0))
 # No recording has more images: an array may claim any number, as its chunks need not be there.
 MOST_IMAGES = 1 << 28
 
@@ -104,7 +107,8 @@ class ZarrReader(Reader):
         scratch = Scratch() if scratch is None else scratch
 
         def open_inner(own: Header) -> Handle:
-            values = ZarrValues(recording.found.directory, recording.array, scratch)
+            found = recording.found
+            values = ZarrValues(found.directory, found.array, scratch, found.whole)
             return ZarrHandle(path, own, values, plan.shape, plan.axes, scratch, plan.channel)
 
         return open_images(path, plan, header, scratch, recording.inner_grain, open_inner)
@@ -150,13 +154,14 @@ def find_recording(path: str, options: Options) -> Recording:
     plan = plan_array(where, shape, axes, array.dtype, options)
     if plan.count > MOST_IMAGES:
         raise FormatError(f"{where}: claims {plan.count} images: it is damaged")
-    _check_size(where, math.prod(plan.dims) * dtype.itemsize)
+    check_size(where, "an image", math.prod(plan.dims) * dtype.itemsize)
     return Recording(found, letters or axes, plan)
 
 
-def _check_size(where: str, nbytes: int) -> None:
+def check_size(where: str, what: str, nbytes: int) -> None:
+    """Refuse an array that claims more bytes of something than there can be."""
     if nbytes >= 1 << 48:
-        raise FormatError(f"{where}: claims an image of {nbytes} bytes: it is damaged")
+        raise FormatError(f"{where}: claims {what} of {nbytes} bytes: it is damaged")
 
 
 def axis_letters(found: Found, needed: str = "YX") -> str | None:
@@ -224,6 +229,10 @@ def _metadata(recording: Recording) -> JsonObject:
     if found.level is not None and found.level.path != "0":  # pixels of another size
         own = {key: value for key, value in own.items() if key not in ("pixelSize", "unit")}
     metadata |= own
+    for name, key, plain in PACKED:
+        value = recording.array.attributes.get(name)
+        if isinstance(value, (float, int)) and not isinstance(value, bool) and value != plain:
+            metadata[key] = value
     if "pixelSize" in metadata and len(metadata["pixelSize"]) != len(plan.dims):
         del metadata["pixelSize"]
     return metadata

@@ -11,6 +11,7 @@ from ...core.arguments import image_dtype
 from ...core.json_types import JsonObject
 from ...core.text import quote, shortened
 from ...errors import FormatError
+from ...formats.output_names import zarr_mark
 from ...formats.zarr.array import ZarrArray
 from ...formats.zarr.names import ATTRIBUTES_V2, NODES
 from ...formats.zarr.nodes import ZarrGroup, is_zarr, read_node
@@ -47,6 +48,12 @@ class Found:
     def directory(self) -> str:
         """Where the array lies."""
         return os.path.join(self.root, self.name) if self.name else self.root
+
+    @property
+    def whole(self) -> bool:
+        """Whether mpimages wrote it, which leaves out no chunk."""
+        written = zarr_mark({"attributes": self.attributes}).get("arrays")
+        return isinstance(written, dict) and self.name in written
 
     @property
     def called(self) -> str:

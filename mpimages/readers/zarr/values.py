@@ -35,10 +35,15 @@ class ZarrValues(ChunkedArray):
     array : ZarrArray
     scratch : Scratch, optional
         Where to take temporary memory from.
+    whole : bool
+        Whether all chunks were written: one that is not there was lost.
     """
 
-    def __init__(self, directory: str, array: ZarrArray, scratch: Scratch | None = None) -> None:
+    def __init__(
+        self, directory: str, array: ZarrArray, scratch: Scratch | None = None, whole: bool = False
+    ) -> None:
         self.array = array
+        self._whole = whole
         self.shape = array.shape
         self.chunks = read_together(array)
         self._directory = directory
@@ -100,7 +105,15 @@ class ZarrValues(ChunkedArray):
             place = place * k + c % k
         return place
 
-    def _fill(self, part: np.ndarray) -> None:
+    def _fill(self, number: Chunk, part: np.ndarray) -> None:
+        """Fill in for a chunk, or for all of a file, that is not there."""
+        if self._whole:
+            raise FormatError(
+                f"{self._directory}: {self.array.file(number)} is not there, or lacks a chunk, but "
+                "mpimages wrote all of them: it was lost, or removed by another program; the "
+                f"array by itself, loadImages({self._directory!r}), reads as "
+                f"{self.array.fill_value} there"
+            )
         part[...] = self.array.fill_value
 
     # -- a file for each chunk -------------------------------------------------------------
@@ -109,7 +122,7 @@ class ZarrValues(ChunkedArray):
         path = self._path(number)
         opened = open_if_there(path, self._directory)
         if opened is None:
-            self._fill(part)
+            self._fill(number, part)
             return
         fd, size = opened[0], opened[1].st_size
         try:
@@ -208,13 +221,13 @@ class ZarrValues(ChunkedArray):
         array = self.array
         shard = self._open_shard(number)
         if shard is None:
-            self._fill(out)
+            self._fill(number, out)
             return
         wanted: list[tuple[int, int, Chunk]] = []
         for chunk in covering_chunks(low, out.shape, array.chunk):
             offset, length = shard.place(self._place_in(chunk), chunk)
             if length < 0:
-                self._fill(self._of_chunk(chunk, low, high, out)[1])
+                self._fill(number, self._of_chunk(chunk, low, high, out)[1])
             else:
                 wanted.append((offset, length, chunk))
         wanted.sort()

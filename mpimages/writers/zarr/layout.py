@@ -167,14 +167,14 @@ class ZarrForm:
             Where one of them is not as it must be, or they do not go together.
         """
         number, further = check_form(layout, shards, levels, version)
+        if layout == "images" and len(shape) not in (3, 4):
+            raise ValueError(f"images of shape {tuple(shape[:-1])} are neither 2-D nor 3-D")
         (*listed, times), kind = check_series(shape, dtype)
         dims = tuple(listed)
         if layout == "series":
             axes: tuple[int, ...] = (*dims, times)
             names = (*pixel_names(len(dims), layout), "t")
         else:
-            if len(dims) not in (2, 3):
-                raise ValueError(f"images of shape {dims} are neither 2-D nor 3-D")
             axes = (times, *dims[2:], *dims[:2])
             names = ("t", *pixel_names(len(dims), layout))
         if further > MOST_LEVELS or (further and 1 << (further - 1) >= max(axes[-2:])):

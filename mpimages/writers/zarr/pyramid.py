@@ -56,7 +56,9 @@ def shrink(planes: np.ndarray, levels: int) -> list[np.ndarray]:
                 one[first : first + several, row >> k : -(-min(rows, row + band) >> k)]
                 for k, one in enumerate(flat, 1)
             ]
-            _shrink_part(part, outs)
+            # The mean of both infinities is NaN, as in NumPy, and nothing to warn of.
+            with np.errstate(invalid="ignore", over="ignore"):
+                _shrink_part(part, outs)
     return made
 
 
