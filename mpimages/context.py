@@ -31,10 +31,12 @@ Path = str | os.PathLike[str]
 # What methods import when they begin. One rank by itself need not have it before.
 IMPORTED_FIRST = (
     "blocks",
+    "conversion.hdf5",
     "conversion.matlab",
     "conversion.nwb",
     "conversion.pictures",
     "conversion.saving",
+    "conversion.zarr",
     "exchange.to_images",
     "exchange.to_series",
     "progress.timing_table",

@@ -7,7 +7,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Box", "Dims", "box_shape", "boxes", "chunk_boxes", "pixel_boxes", "pixel_grain"]
+__all__ = [
+    "Box",
+    "Dims",
+    "box_shape",
+    "boxes",
+    "chunk_boxes",
+    "covering_chunks",
+    "pixel_boxes",
+    "pixel_grain",
+]
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]  # start and extent along each axis
 
@@ -123,6 +132,22 @@ def chunk_boxes(
     for corner, size in boxes(low, whole, box_shape(whole, chunk, itemsize, limit)):
         first = tuple(map(max, corner, start))
         yield first, tuple(a + n - b for a, n, b in zip(corner, size, first, strict=True))
+
+
+def covering_chunks(
+    start: Sequence[int], extent: Sequence[int], chunk: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """The chunks that have a part of the box at `start`: the number of each along the axes.
+
+    In C order.
+
+    Examples
+    --------
+    >>> list(covering_chunks((0, 9), (3, 2), (4, 5)))
+    [(0, 1), (0, 2)]
+    """
+    axes = zip(start, extent, chunk, strict=True)
+    return itertools.product(*(range(a // c, -(-(a + n) // c)) for a, n, c in axes))
 
 
 def boxes(start: Sequence[int], extent: Sequence[int], step: Sequence[int]) -> Iterator[Box]:

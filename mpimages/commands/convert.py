@@ -20,7 +20,7 @@ from .options import (
 )
 from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, options_of, pass_run
-from .saving import found_of, output_of, saves, told_of
+from .saving import describe_output, output_of, saves, summary_line
 from .stored_series import is_series, load_series
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def command(
             run.options |= dict.fromkeys(facts_of(type(collection).saveAsNWB), FACT)
         refuse_inputs(collection, path, out, calibration_of(repairing))
         output.save(collection)
-        found = found_of(collection, output, time.monotonic() - began)
+        found = describe_output(collection, output, time.monotonic() - began)
         layout = output.layout_of(collection)
     if as_json:
         run.answer({**found, "layout": layout, **said_of(repairing)})
     else:
-        run.say(told_of(found, layout))
+        run.say(summary_line(found, layout))
 
 
 def _load(

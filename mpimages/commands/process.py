@@ -20,7 +20,7 @@ from .registering import (
 from .repairing import binned, file_option, repairs, said_of
 from .report import interval_option
 from .running import Run, computes, pass_run
-from .saving import found_of, output_of, saves, told_of
+from .saving import describe_output, output_of, saves, summary_line
 
 
 @click.command("process")
@@ -82,14 +82,14 @@ def command(
                 registered.report(report, replaces, interval)
             else:
                 unmoved.report(report, replaces, interval, model)
-        found = found_of(images, output, time.monotonic() - began)
+        found = describe_output(images, output, time.monotonic() - began)
         found |= said_of_model(model, registering.stored(out))
     if report is not None:
         found["report"] = report
     if as_json:
         run.answer({**found, **said_of(repairing)})
         return
-    run.say(told_of(found))
+    run.say(summary_line(found))
     run.say(told_of_model(found))
     if report is not None:
         run.say(f"{report}: the report of {model.keys.size:,} images and their registration")

@@ -26,11 +26,11 @@ __all__ = [
     "check_compression",
     "chunks_option",
     "compression_option",
-    "found_of",
+    "describe_output",
     "imagej_note",
     "output_of",
     "saves",
-    "told_of",
+    "summary_line",
 ]
 
 IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
@@ -224,7 +224,7 @@ def output_of(
     layout : {'series', 'images'}, optional
         By default.
     """
-    chosen = _chosen(out, formats, to)
+    chosen = _find_format(out, formats, to)
     given = {name: value for name, value in saving.items() if value not in (None, False, ())}
     command = click.get_current_context().command
     flags = {one.name: one.opts[-1] for one in command.params}
@@ -255,7 +255,7 @@ def _arguments(chosen: Format, given: JsonObject) -> JsonObject:
     return given
 
 
-def _chosen(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
+def _find_format(out: str, formats: tuple[Format, ...], to: str | None) -> Format:
     """The format that OUT has by its name, or `to`."""
     named = [one for one in formats if one.is_named(out)]
     if OME_ZARR not in formats and OME_ZARR.is_named(out):
@@ -303,7 +303,7 @@ def check_compression(wanted: object, chosen: Format | None = None) -> None:
 # -- what is said of it --------------------------------------------------------------------
 
 
-def found_of(collection: Images | Series, output: Output, seconds: float) -> JsonObject:
+def describe_output(collection: Images | Series, output: Output, seconds: float) -> JsonObject:
     """What was written, as fields of an answer. Collective."""
     import numpy as np
 
@@ -332,7 +332,7 @@ def _times(collection: Images | Series) -> int:
     return collection.shape[-1]
 
 
-def told_of(found: JsonObject, layout: str | None = None) -> str:
+def summary_line(found: JsonObject, layout: str | None = None) -> str:
     """The same as a line; in the words of its layout, by default of series. Local."""
     from ..core.sizes import size_text
 

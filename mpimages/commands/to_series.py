@@ -18,7 +18,7 @@ from .options import (
 )
 from .repairing import calibration_of, load_repaired, repairs, said_of
 from .running import Run, computes, pass_run
-from .saving import found_of, output_of, saves, told_of
+from .saving import describe_output, output_of, saves, summary_line
 
 
 @click.command("to-series")
@@ -60,8 +60,8 @@ def command(
         images = load_repaired(context, path, reading, repairing)
         refuse_inputs(images, path, out, calibration_of(repairing))
         output.save(images)
-        found = found_of(images, output, time.monotonic() - began)
+        found = describe_output(images, output, time.monotonic() - began)
     if as_json:
         run.answer({**found, **said_of(repairing)})
     else:
-        run.say(told_of(found))
+        run.say(summary_line(found))

@@ -6,7 +6,6 @@ same bytes wherever it lies. So some of its values are compared with those of th
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from ..engine.selection import Settled
 from ..exchange.to_series import ExchangeSource
 from ..formats.hdf5_plugins import filters_of
 from ..spmd.agreement import from_rank
+from ..writers.output.plain import read_object
 
 if TYPE_CHECKING:
     from ..readers.series.header import SeriesHeader
@@ -185,7 +185,7 @@ def check_form(
 
 def check_arrays(path: str, form: ZarrForm) -> None:
     """Raise FileExistsError unless a complete Zarr is stored in this form. Local: rank 0."""
-    from ..formats.zarr.array import is_zarr, read_node
+    from ..formats.zarr.nodes import is_zarr, read_node
 
     for placed in form.arrays:
         inside = os.path.join(path, placed.name)
@@ -196,7 +196,7 @@ def check_arrays(path: str, form: ZarrForm) -> None:
                 f"{OTHERWISE}"
             )
         for name, document in placed.array.documents().items():
-            stored = _read_json(os.path.join(inside, name))
+            stored = read_object(inside, name)
             for what, wanted in document.items():
                 if stored.get(what) != wanted:
                     raise FileExistsError(
@@ -206,12 +206,3 @@ def check_arrays(path: str, form: ZarrForm) -> None:
     further = os.path.join(path, str(len(form.arrays)))
     if form.layout == "images" and os.path.lexists(further):
         raise FileExistsError(f"{path} is complete, but has more levels; {OTHERWISE}")
-
-
-def _read_json(path: str) -> JsonObject:
-    try:
-        with open(path, "rb") as file:
-            value = json.loads(file.read())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -14,14 +14,15 @@ from ..formats.output_names import MATLAB_BLOCK
 from ..readers.hdf5.opening import open_hdf5
 from ..writers.hdf5.enclosure import Enclosure
 from .complete import OTHERWISE
-from .saving import Content, Target, save_frames
+from .hdf5 import save_frames
+from .saving import Content, Target
 
 __all__ = ["save_matlab"]
 
 
 @dataclass(frozen=True)
 class _Matlab:
-    """What MATLAB says an HDF5 file holds beside its dataset. See `saving.Standard`."""
+    """What MATLAB says an HDF5 file holds beside its dataset. See `hdf5.Standard`."""
 
     dataset: str
     matlab_class: str

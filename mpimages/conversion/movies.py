@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,10 +13,11 @@ from ..engine.narrowing import Narrow
 from ..engine.runner import Action, Records
 from ..engine.selection import Selection, Settled
 from ..formats.output_names import CONF, MOVIE_FORMAT
+from ..writers.output.plain import read_object
 from ..writers.output.stripes import stripe_bytes
 from .complete import OTHERWISE, Stored
 from .resume import Progress
-from .saving import Content, Target, _save, _Saving, _stream_into, _Stripes, _write_series
+from .saving import Content, Saving, Stripes, Target, save_output, stream_into, write_series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,11 +103,11 @@ def _save_movie(
             besides()
         return writer
 
-    def write(saving: _Saving, writer: MovieWriter, progress: Progress) -> None:
+    def write(saving: Saving, writer: MovieWriter, progress: Progress) -> None:
         if len(movie.layout.record) == 1:  # a pixel with all times
-            _write_series(saving, writer, progress)
+            write_series(saving, writer, progress)
         else:
-            _stream_into(saving, writer, (writer.write, writer.grain), progress)
+            stream_into(saving, writer, (writer.write, writer.grain), progress)
 
     def check(path: str) -> bool:
         names = {one["name"] for one in _described(path)["files"]}
@@ -123,11 +123,11 @@ def _save_movie(
 
     content = Content(shape, movie.index, dict(movie.metadata), {})
     options = {**options, **content.options(records.dtype)}
-    stripes = _Stripes(stripe_bytes(), 0)
-    saving = _Saving(
+    stripes = Stripes(stripe_bytes(), 0)
+    saving = Saving(
         action, records, kind, options, target, movie.index, check, stripes, opened=_open_movie
     )
-    _save(saving, make, write)
+    save_output(saving, make, write)
 
 
 def _open_movie(path: str, options: JsonObject) -> Stored:
@@ -154,11 +154,7 @@ def _open_movie(path: str, options: JsonObject) -> Stored:
 
 
 def _described(path: str) -> JsonObject:
-    try:
-        with open(os.path.join(path, CONF), "rb") as file:
-            conf: JsonObject = json.loads(file.read())
-    except FileNotFoundError:
-        conf = {}
+    conf = read_object(path, CONF)
     if conf.get("format") != MOVIE_FORMAT:
         raise FileExistsError(f"{path} is complete, but is another kind of output; {OTHERWISE}")
     return conf

@@ -27,14 +27,15 @@ from ..writers.nwb.objects import (
     traces_dataset,
 )
 from .complete import OTHERWISE
-from .saving import Content, Target, save_frames, save_series_hdf5
+from .hdf5 import save_frames, save_series_hdf5
+from .saving import Content, Target
 
 __all__ = ["save_images", "save_traces"]
 
 
 @dataclass(frozen=True)
 class _Nwb:
-    """What NWB says an HDF5 file holds beside its dataset. See `saving.Standard`."""
+    """What NWB says an HDF5 file holds beside its dataset. See `hdf5.Standard`."""
 
     facts: Facts
     dataset: str

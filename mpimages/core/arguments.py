@@ -82,6 +82,14 @@ def check_number(value: object, name: str) -> float:
         ) from None
 
 
+def check_positive(value: object, name: str) -> float:
+    """Return a number as a float; raise ValueError unless it is greater than 0 and finite."""
+    number = check_number(value, name)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{name} must be greater than 0 and finite, got {quote(value)}")
+    return number
+
+
 def check_percent(value: object, name: str) -> float:
     """Return a percentage, a float from 0 to 100."""
     percent = check_number(value, name)

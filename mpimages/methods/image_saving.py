@@ -91,7 +91,8 @@ class ImageSaving(ImageConversion):
         path, dataset, chunks, compression, overwrite, resume, memory
             As in `Series.saveAsHDF5`.
         """
-        from ..conversion.saving import Content, Target, save_frames
+        from ..conversion.hdf5 import save_frames
+        from ..conversion.saving import Content, Target
 
         if not isinstance(layout, str) or layout != "images":
             self.toSeries().saveAsHDF5(
@@ -163,29 +164,21 @@ class ImageSaving(ImageConversion):
         MemoryError
             Where the images that share a chunk do not fit into the budget.
         """
-        from ..conversion.saving import Target, ZarrOptions, save_zarr_images
+        from ..conversion.saving import Content, Target
+        from ..conversion.zarr import ZarrOptions, save_zarr_images
         from ..writers.zarr.layout import check_form
 
         target = Target.checked(path, overwrite, resume, memory)
         check_form(layout, shards, levels, version)
         form = (chunks, shards, compression, levels, version)
         if layout == "series":
-            self.toSeries().saveAsZarr(
-                path,
-                layout,
-                chunks,
-                shards,
-                compression,
-                levels,
-                version,
-                overwrite,
-                resume,
-                memory,
-            )
+            self.toSeries().saveAsZarr(path, layout, *form, overwrite, resume, memory)
             return
         options = ZarrOptions(layout, *form)
         begun, images = self.records.begin("saveAsZarr", 1, target.memory)
-        save_zarr_images(begun, images, self.metadata, self.records.inputs, target, options)
+        known = begun.known(images)
+        content = Content.of_images(known, self.metadata, self.records.inputs)
+        save_zarr_images(begun, known, content, target, options)
 
     @action
     @stoppable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..core.arguments import check_choice, check_number, check_text
+from ..core.arguments import check_choice, check_positive, check_text
 from ..core.public import public
 from ..core.text import quote
 from ..engine.geometry import ColumnsFirst
@@ -130,7 +130,9 @@ class MovieSaving(ImageConversion):
         from ..writers.calibration import Calibration
 
         given = {"fs": fs, "tau": tau}
-        times = {name: _positive(name, value) for name, value in given.items() if value is not None}
+        times = {
+            name: check_positive(value, name) for name, value in given.items() if value is not None
+        }
         target = Target.checked(path, overwrite, resume, memory)
         if "fs" not in times:
             interval = Calibration.of(self.metadata).interval
@@ -199,10 +201,3 @@ class MovieSaving(ImageConversion):
         begun = self.records.make_action("saveAsMmap", target.memory)
         series = self.toSeries().records if order == "C" else None
         save_mmap(begun, self.records, series, self.metadata, target, base)
-
-
-def _positive(name: str, value: object) -> float:
-    number = check_number(value, name)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"{name} must be greater than 0 and finite, got {quote(value)}")
-    return number

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.arguments import check_number, checksum_of
+from ..core.arguments import check_positive, checksum_of
 from ..core.json_types import JsonObject
 from ..core.public import public
 from ..core.text import quote
@@ -79,9 +79,7 @@ class QualityReport(ImageMethods):
         from ..report import write_report
 
         if interval is not None:
-            interval = check_number(interval, "interval")
-            if not 0 < interval < float("inf"):
-                raise ValueError(f"interval must be seconds, more than 0, got {interval:g}")
+            interval = check_positive(interval, "interval")
         begun, images = self.records.begin("report", least=1)
         if registration is not None:
             _check_registration(begun, images, registration)

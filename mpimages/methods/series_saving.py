@@ -108,7 +108,8 @@ class SeriesSaving(SeriesConversion):
             Where a filter has left out pixels, the chunks do not fit, or for both `overwrite`
             and `resume`.
         """
-        from ..conversion.saving import Target, save_series_hdf5
+        from ..conversion.hdf5 import save_series_hdf5
+        from ..conversion.saving import Target
 
         target = Target.checked(path, overwrite, resume, memory)
         begun, series = self._whole("saveAsHDF5", target.memory)
@@ -161,25 +162,15 @@ class SeriesSaving(SeriesConversion):
             Where a filter has left out pixels, an argument does not fit the series, or there
             would be more than 100,000 files.
         """
-        from ..conversion.saving import Target, ZarrOptions, save_zarr_series
+        from ..conversion.saving import Target
+        from ..conversion.zarr import ZarrOptions, save_zarr_series
         from ..writers.zarr.layout import check_form
 
         target = Target.checked(path, overwrite, resume, memory)
         check_form(layout, shards, levels, version)
         form = (chunks, shards, compression, levels, version)
         if layout == "images":
-            self.toImages().saveAsZarr(
-                path,
-                layout,
-                chunks,
-                shards,
-                compression,
-                levels,
-                version,
-                overwrite,
-                resume,
-                memory,
-            )
+            self.toImages().saveAsZarr(path, layout, *form, overwrite, resume, memory)
             return
         options = ZarrOptions(layout, *form)
         begun, series = self._whole("saveAsZarr", target.memory)

@@ -59,17 +59,21 @@ _KINDS = {
     "tifstack": "multi-page TIFF",
     "zarr": "Zarr",
 }
-_MOVIE_MARK = re.compile(rb'"format"\s*:\s*"%s"' % MOVIE_FORMAT.encode())
+
+
+def _mark_of(form: str) -> re.Pattern[bytes]:
+    return re.compile(rb'"format"\s*:\s*"%s"' % form.encode())
+
+
+_MOVIE_MARK = _mark_of(MOVIE_FORMAT)
 # Either says that a conf.json is of mpimages: damage to one does not make it another program's.
 _SERIES_MARKS = (
-    re.compile(rb'"format"\s*:\s*"%s"' % SERIES_FORMAT.encode()),
+    _mark_of(SERIES_FORMAT),
     re.compile(rb'"checksum"\s*:\s*\{\s*"kind"\s*:\s*"crc32"'),
 )
-
-
 # Either says that the document of a Zarr's root is of mpimages.
 _ZARR_MARKS = (
-    re.compile(rb'"format"\s*:\s*"%s"' % ZARR_FORMAT.encode()),
+    _mark_of(ZARR_FORMAT),
     re.compile(rb'"documents"\s*:.*"crc32": "[0-9a-f]{8}"[\s}]*\Z', re.DOTALL),
 )
 

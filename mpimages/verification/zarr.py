@@ -8,7 +8,6 @@ nothing but zeros lies behind the end of an array.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import re
@@ -19,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..core.json_types import JsonObject
-from ..dims import pixel_boxes
+from ..dims import covering_chunks, pixel_boxes
 from ..errors import FormatError
 from ..formats.output_names import (
     ZARR_ARRAY,
@@ -29,7 +28,8 @@ from ..formats.output_names import (
     ZARR_VERSION,
     zarr_mark,
 )
-from ..formats.zarr.array import ARRAY_V2, GROUP_V2, ZarrArray
+from ..formats.zarr.array import ZarrArray
+from ..formats.zarr.names import ARRAY_V2, GROUP_V2
 from .boxes import find_damaged_boxes
 from .findings import Findings, check_whole, read_description, read_json
 from .pieces import WRONG, Feed, on_threads, thread_count
@@ -60,7 +60,7 @@ def verify_zarr(directory: str, findings: Findings) -> None:
     for name, (piece, crcs) in arrays.items():
         if not {f"{name}/{ZARR_NODE}", f"{name}/{ARRAY_V2}"} & {*damaged}:
             try:
-                stored.append(StoredArray.described(directory, name, piece, crcs))
+                stored.append(StoredArray.from_document(directory, name, piece, crcs))
             except (OSError, FormatError) as error:
                 findings.problem(f"{name}: {error}")
     for relative in _foreign(directory, {root, *documents}, {*arrays}, stored):
@@ -197,7 +197,7 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
         findings.problem(f"{stored.name}: claims to hold {claimed} bytes, which its files cannot")
     for (number, place), why in sorted(stored.damaged.items()):
         low, high = _corners(array, number, place)
-        findings.problem(f"{stored.path(number)}: {why}: {_told(low, high, images)}")
+        findings.problem(f"{stored.path(number)}: {why}: {_extent_text(low, high, images)}")
     for first, stop, why in found:
         if why != WRONG:
             continue  # that has been said
@@ -207,20 +207,17 @@ def _verify_array(stored: StoredArray, images: bool, findings: Findings) -> None
             [int(n) for n in np.unravel_index(value, array.shape)] for value in (begin, end)
         )
         findings.problem(
-            f"{_listed(stored, begin, end + 1)}: bytes [{first}, {stop}) of the values of "
-            f"{stored.name!r} {why}: {_told(low, high, images)}"
+            f"{_file_names(stored, begin, end + 1)}: bytes [{first}, {stop}) of the values of "
+            f"{stored.name!r} {why}: {_extent_text(low, high, images)}"
         )
 
 
-def _listed(stored: StoredArray, first: int, stop: int) -> str:
+def _file_names(stored: StoredArray, first: int, stop: int) -> str:
     """The files that have values of a range, as far as they are few."""
     shard = stored.array.shard
     numbers: set[tuple[int, ...]] = set()
     for start, extent in pixel_boxes(stored.shape, first, stop):
-        spans = [
-            range(a // s, -(-(a + n) // s)) for a, n, s in zip(start, extent, shard, strict=True)
-        ]
-        numbers.update(itertools.product(*spans))
+        numbers.update(covering_chunks(start, extent, shard))
     names = [stored.path(number) for number in sorted(numbers)]
     if len(names) <= MOST_NAMED:
         return ", ".join(names)
@@ -240,7 +237,7 @@ def _corners(array: ZarrArray, number: Sequence[int], place: int) -> tuple[list[
     return [min(a, z) for a, z in zip(low, last, strict=True)], high
 
 
-def _told(low: Sequence[int], high: Sequence[int], images: bool) -> str:
+def _extent_text(low: Sequence[int], high: Sequence[int], images: bool) -> str:
     """What of a recording lies from one value to another."""
     if not images:
         return f"pixels {tuple(low[:-1])} to {tuple(high[:-1])}"

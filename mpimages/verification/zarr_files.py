@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.timers import phase
-from ..dims import Box
+from ..dims import Box, covering_chunks
 from ..errors import FormatError
-from ..formats.zarr.array import ZarrArray, read_node
+from ..formats.zarr.array import ZarrArray
+from ..formats.zarr.nodes import read_node
 from ..formats.zarr.shard import MISSING
 
 MOST_FILES = 1 << 20
@@ -52,7 +53,7 @@ class StoredArray:
         self._kept: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
 
     @classmethod
-    def described(cls, directory: str, name: str, piece: int, crcs: np.ndarray) -> StoredArray:
+    def from_document(cls, directory: str, name: str, piece: int, crcs: np.ndarray) -> StoredArray:
         """Read what an array's document says; FormatError where that cannot be."""
         array = read_node(os.path.join(directory, name))
         if not isinstance(array, ZarrArray):
@@ -114,10 +115,7 @@ class StoredArray:
         nothing else.
         """
         array, index = self.array, self.array.index
-        counts = [
-            min(i, -(-n // c) - a * i)
-            for n, c, i, a in zip(array.shape, array.chunk, array.inner, number, strict=True)
-        ]
+        counts = array.present(number)
         ends = 0 if index is None else index.nbytes
         plain = array.codecs.nbytes if array.codecs.plain else None
         if plain is not None and size != math.prod(counts) * plain + ends:
@@ -155,12 +153,9 @@ class StoredArray:
         ValueError where one of them is damaged, which `damaged` then tells.
         """
         start, extent = box
-        first = [a // c for a, c in zip(start, self.array.chunk, strict=True)]
-        stop = [-(-(a + n) // c) for a, n, c in zip(start, extent, self.array.chunk, strict=True)]
         total, opened, number = 0, -1, None
         try:
-            for offset in np.ndindex(*(b - a for a, b in zip(first, stop, strict=True))):
-                chunk = [a + i for a, i in zip(first, offset, strict=True)]
+            for chunk in covering_chunks(start, extent, self.array.chunk):
                 file = tuple(n // i for n, i in zip(chunk, self.array.inner, strict=True))
                 if file != number:
                     if opened >= 0:

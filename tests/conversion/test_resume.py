@@ -14,7 +14,7 @@ import pytest
 import tifffile
 
 from mpimages import ThunderContext
-from mpimages.formats.zarr.array import is_zarr
+from mpimages.formats.zarr.nodes import is_zarr
 
 from ..support.data import moved, recording
 from ..support.effort import draws

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from mpimages.errors import FormatError
-from mpimages.formats.zarr.array import ZarrArray, ZarrGroup, is_zarr, read_node
+from mpimages.formats.zarr.array import ZarrArray
 from mpimages.formats.zarr.codecs import Codec, Codecs, crc32c, parse_compression
+from mpimages.formats.zarr.nodes import ZarrGroup, is_zarr, read_node
 from mpimages.formats.zarr.shard import MISSING, ShardIndex
 
 SHAPE, CHUNK, SHARD = (5, 9, 7), (2, 3, 7), (4, 6, 7)

@@ -17,6 +17,7 @@ from mpimages import FormatError, ThunderContext
 from mpimages.engine import runner
 from mpimages.readers import chunked_array, find_input
 from mpimages.readers.options import Options
+from mpimages.readers.zarr import shards as shard_files
 from mpimages.readers.zarr import values
 from mpimages.readers.zarr.reader import ZarrReader
 
@@ -703,7 +704,7 @@ def test_of_files_one_is_open_at_a_time_and_indexes_are_read_once(tmp_path, monk
     write(tmp_path / "a.zarr", array, **given)
     reads: list[tuple[int, int]] = []
     opened: list[int] = []
-    read, status = values.read_into, values.open_status
+    read, status = values.read_into, shard_files.open_status
 
     def reading(fd, offset, out, path):
         reads.append((fd, out.nbytes))
@@ -713,8 +714,9 @@ def test_of_files_one_is_open_at_a_time_and_indexes_are_read_once(tmp_path, monk
         opened.append(len(os.listdir("/proc/self/fd")))
         return status(path)
 
-    monkeypatch.setattr(values, "read_into", reading)
-    monkeypatch.setattr(values, "open_status", opening)
+    for module in (values, shard_files):
+        monkeypatch.setattr(module, "read_into", reading)
+    monkeypatch.setattr(shard_files, "open_status", opening)
     reader, options = ZarrReader(), Options()
     _, (path,) = find_input(tmp_path / "a.zarr")
     header = reader.inspect(path, options)

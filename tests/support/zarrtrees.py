@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mpimages.formats.zarr.array import ZarrArray, read_node
+from mpimages.formats.zarr.array import ZarrArray
 from mpimages.formats.zarr.codecs import Codecs
+from mpimages.formats.zarr.nodes import read_node
 from mpimages.formats.zarr.shard import MISSING
 
 

@@ -196,7 +196,7 @@ def test_values_behind_the_end_are_found(tmp_path):
 def test_chunks_of_a_shard_in_another_order_are_found(tmp_path):
     """All values are right, but no job writes this: there would be bytes that nothing covers."""
     path = make(tmp_path / "out", 3, SHARD, "zstd")
-    from mpimages.formats.zarr.array import read_node
+    from mpimages.formats.zarr.nodes import read_node
 
     index = read_node(str(path / "0")).index
     file = path / "0/c/0/0/0"

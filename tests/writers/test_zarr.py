@@ -132,7 +132,7 @@ def test_the_bytes_do_not_depend_on_ranks_budgets_batches_or_threads(
     with ThunderContext(comm, memory="1GB") as tsc:
         save_all(tsc, shared_path / "all", spread)
     monkeypatch.setattr("mpimages.engine.runner.BATCH_BYTES", 1)
-    monkeypatch.setattr("mpimages.writers.zarr.writer.PART_BYTES", 1)
+    monkeypatch.setattr("mpimages.writers.zarr.base.PART_BYTES", 1)
     with ThunderContext(comm, memory="1GB") as tsc:
         tsc.session.workspace.threads = 3
         save_all(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpimages import verify
-from mpimages.formats.zarr.array import is_zarr
+from mpimages.formats.zarr.nodes import is_zarr
 
 from ..conversion.test_saving import contents
 from ..support.data import recording

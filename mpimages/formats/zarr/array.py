@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,39 +14,19 @@ from ...core.json_types import JsonObject
 from ...core.text import quote
 from ...errors import FormatError
 from .codecs import CRC32C, Codecs
-from .names import ARRAY_V2, ATTRIBUTES_V2, GROUP_V2, NODE_V3, NODES
+from .names import ARRAY_V2, ATTRIBUTES_V2, NODE_V3
 from .shard import ShardIndex
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["ARRAY_V2", "ATTRIBUTES_V2", "GROUP_V2", "NODE_V3", "ZarrArray", "ZarrGroup"]
-__all__ += ["is_zarr", "read_node"]
+__all__ = ["ZarrArray"]
 
-# Metadata may contain an index of all images; what is larger is none.
-MOST_BYTES = 1 << 28
 MOST_AXES = 32
 SHARDING = "sharding_indexed"
 # What follows the prefix in the path of a file, or of a directory that holds some.
 _NUMBERS = re.compile(r"(?:(?:0|[1-9][0-9]*)/)*(?:0|[1-9][0-9]*)?")
 INFINITIES = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
-
-
-@dataclass(frozen=True)
-class ZarrGroup:
-    """A group: the version of Zarr, and its attributes."""
-
-    version: int
-    attributes: JsonObject
-
-    def documents(self) -> dict[str, JsonObject]:
-        """Return the metadata files by their names, `ATTRIBUTES_V2` before the one that makes it a
-        group."""
-        if self.version == 3:
-            return {
-                NODE_V3: {"zarr_format": 3, "node_type": "group", "attributes": self.attributes}
-            }
-        return {ATTRIBUTES_V2: self.attributes, GROUP_V2: {"zarr_format": 2}}
 
 
 @dataclass(frozen=True)
@@ -104,6 +82,19 @@ class ZarrArray:
     def inner(self) -> tuple[int, ...]:
         """How many chunks a file holds along each axis."""
         return tuple(s // c for s, c in zip(self.shard, self.chunk, strict=True))
+
+    def place(self, number: int) -> tuple[int, ...]:
+        """Return the place in the grid of a file, by its number in C order."""
+        place: list[int] = []
+        for n in reversed(self.grid):
+            number, at = divmod(number, n)
+            place.append(at)
+        return tuple(reversed(place))
+
+    def present(self, place: Sequence[int]) -> tuple[int, ...]:
+        """Return how many chunks of the file at this place begin in the array, along each axis."""
+        axes = zip(self.shape, self.chunk, self.inner, place, strict=True)
+        return tuple(min(inner, -(-n // c) - inner * at) for n, c, inner, at in axes)
 
     def file(self, number: Sequence[int]) -> str:
         """Return the path, in the array's directory, of the file with this place in the grid."""
@@ -245,64 +236,6 @@ class ZarrArray:
             separator,
             "",
         )
-
-
-def is_zarr(path: str) -> bool:
-    """Return True for a directory that is an array or a group of Zarr. Local."""
-    return any(os.path.isfile(os.path.join(path, name)) for name in NODES)
-
-
-def read_node(path: str) -> ZarrArray | ZarrGroup:
-    """Return what the metadata in a directory describe. Local.
-
-    Raises
-    ------
-    FormatError
-        If there are none, or they describe nothing that can be read; it names the file.
-    """
-    name = next((name for name in NODES if os.path.isfile(os.path.join(path, name))), None)
-    if name is None:
-        raise FormatError(f"{path}: is no array or group of Zarr: it has no {NODE_V3}")
-    file = os.path.join(path, name)
-    try:
-        document = _read_json(file)
-        if name == NODE_V3:
-            return _node_v3(document)
-        if document.get("zarr_format") != 2:
-            raise FormatError(f"is of version {quote(document.get('zarr_format'))} of Zarr, not 2")
-        beside = os.path.join(path, ATTRIBUTES_V2)
-        attributes = _read_json(beside) if os.path.isfile(beside) else {}
-        if name == ARRAY_V2:
-            return ZarrArray.from_v2(document, attributes)
-        return ZarrGroup(2, attributes)
-    except FormatError as error:
-        raise FormatError(f"{file}: {error}") from None
-
-
-def _node_v3(document: JsonObject) -> ZarrArray | ZarrGroup:
-    if document.get("zarr_format") != 3:
-        raise FormatError(f"is of version {quote(document.get('zarr_format'))} of Zarr, not 3")
-    if document.get("node_type") == "array":
-        return ZarrArray.from_v3(document)
-    if document.get("node_type") != "group":
-        raise FormatError(f"is a node of the type {quote(document.get('node_type'))}")
-    attributes = document.get("attributes")
-    return ZarrGroup(3, attributes if isinstance(attributes, dict) else {})
-
-
-def _read_json(path: str) -> JsonObject:
-    with open(path, "rb") as file:
-        # What is asked for is allocated, whatever the file has.
-        content = file.read(min(os.fstat(file.fileno()).st_size, MOST_BYTES) + 1)
-    if len(content) > MOST_BYTES:
-        raise FormatError(f"has more than {MOST_BYTES} bytes, and so is no metadata")
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"is no JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise FormatError("is no object of JSON")
-    return document
 
 
 def _is_whole(value: object) -> bool:

@@ -12,8 +12,9 @@ from ...core.arguments import image_dtype
 from ...core.json_types import JsonObject
 from ...errors import FormatError, not_found
 from ...formats.output_names import ZARR_VERSION, zarr_mark
-from ...formats.zarr.array import ZarrArray, ZarrGroup
+from ...formats.zarr.array import ZarrArray
 from ...formats.zarr.names import NODES
+from ...formats.zarr.nodes import ZarrGroup
 from ..base import Scratch
 from ..chunked_array import ChunkedArray
 from ..hdf5.datasets import plain_metadata

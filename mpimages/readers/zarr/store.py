@@ -12,8 +12,9 @@ from ...core.json_types import JsonObject
 from ...core.text import quote, shortened
 from ...errors import FormatError
 from ...formats.output_names import zarr_mark
-from ...formats.zarr.array import ZarrArray, ZarrGroup, is_zarr, read_node
+from ...formats.zarr.array import ZarrArray
 from ...formats.zarr.names import ATTRIBUTES_V2, NODES
+from ...formats.zarr.nodes import ZarrGroup, is_zarr, read_node
 from ..listing import natural_key
 from .ome import Level, ome_attributes, pyramids
 

@@ -5,30 +5,24 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 import numpy as np
 
 from ...core.cleanup import quietly
 from ...core.timers import phase
+from ...dims import covering_chunks
 from ...errors import FormatError
 from ...formats.zarr.array import ZarrArray
-from ...formats.zarr.shard import MISSING
 from ..base import Scratch, check_claim
-from ..byte_ranges import byteswap, open_status, read_into
+from ..byte_ranges import byteswap, read_into
 from ..chunked_array import ChunkedArray
+from .shards import Chunk, Shard, open_if_there, open_shard, place_text
 
 # Neighbouring chunks of a shard are read by one call up to this many bytes.
 READ_BYTES = 1 << 22
 # No codec adds more than this to what it cannot compress.
 MOST_GROWTH, MOST_ADDED = 2, 1 << 16
-# The indexes of shards that are kept, all together.
-KEPT_BYTES = 1 << 24
-
-Chunk = tuple[int, ...]  # the place of a chunk among all chunks of the array, along each axis
 
 
 class ZarrValues(ChunkedArray):
@@ -68,7 +62,7 @@ class ZarrValues(ChunkedArray):
         array = self.array
         last = [a + n for a, n in zip(first, out.shape, strict=True)]
         out = out.view(self._native)
-        for number in _covering(first, last, array.shard):
+        for number in covering_chunks(first, out.shape, array.shard):
             low = [max(a, i * s) for a, i, s in zip(first, number, array.shard, strict=True)]
             high = [min(b, (i + 1) * s) for b, i, s in zip(last, number, array.shard, strict=True)]
             part = _part(out, first, low, high)
@@ -86,7 +80,9 @@ class ZarrValues(ChunkedArray):
             for chunk in itertools.product(*map(range, begin, end)):
                 found += not os.path.lexists(self._path(chunk))
             return found
-        for number in _covering(begin, end, array.inner):
+        for number in covering_chunks(
+            begin, [b - a for a, b in zip(begin, end, strict=True)], array.inner
+        ):
             inside = [
                 range(max(a, i * k), min(b, (i + 1) * k))
                 for a, b, i, k in zip(begin, end, number, array.inner, strict=True)
@@ -124,7 +120,7 @@ class ZarrValues(ChunkedArray):
 
     def _read_chunk(self, number: Chunk, low: Sequence[int], part: np.ndarray) -> None:
         path = self._path(number)
-        opened = _open_if_there(path, self._directory)
+        opened = open_if_there(path, self._directory)
         if opened is None:
             self._fill(number, part)
             return
@@ -198,7 +194,7 @@ class ZarrValues(ChunkedArray):
                 values = codecs.decode(stored, memory)
             except FormatError as error:
                 raise FormatError(
-                    f"{path}: the chunk {_place_text(chunk)} {error}: the file is damaged or "
+                    f"{path}: the chunk {place_text(chunk)} {error}: the file is damaged or "
                     "truncated"
                 ) from None
             if direct and np.may_share_memory(values, part):
@@ -228,7 +224,7 @@ class ZarrValues(ChunkedArray):
             self._fill(number, out)
             return
         wanted: list[tuple[int, int, Chunk]] = []
-        for chunk in _covering(low, high, array.chunk):
+        for chunk in covering_chunks(low, out.shape, array.chunk):
             offset, length = shard.place(self._place_in(chunk), chunk)
             if length < 0:
                 self._fill(number, self._of_chunk(chunk, low, high, out)[1])
@@ -253,7 +249,7 @@ class ZarrValues(ChunkedArray):
             offset, length, chunk = group[0]
             if length != codecs.nbytes:
                 raise FormatError(
-                    f"{path}: its index gives {length} bytes for the chunk {_place_text(chunk)}, "
+                    f"{path}: its index gives {length} bytes for the chunk {place_text(chunk)}, "
                     f"which takes {codecs.nbytes}: it is damaged"
                 )
             start, part = self._of_chunk(chunk, low, high, out)
@@ -278,108 +274,6 @@ class ZarrValues(ChunkedArray):
         return start, _part(out, low, start, stop)
 
 
-class Shard:
-    """An open shard.
-
-    Attributes
-    ----------
-    path : str
-    number : tuple of int
-        Its place in the grid.
-    fd : int
-    """
-
-    def __init__(
-        self, path: str, number: Chunk, fd: int, size: int, places: np.ndarray, array: ZarrArray
-    ) -> None:
-        self.path, self.number, self.fd = path, number, fd
-        self._size, self._places = size, places
-        self._array = array
-
-    def is_missing(self, place: int) -> bool:
-        """Whether the chunk with this number was never written."""
-        return bool((self._places[place] == MISSING).all())
-
-    def place(self, place: int, chunk: Chunk) -> tuple[int, int]:
-        """Offset and length of a chunk; (0, -1) where it was never written."""
-        if self.is_missing(place):
-            return 0, -1
-        offset, length = (int(n) for n in self._places[place])
-        if offset + length > self._size:
-            raise FormatError(
-                f"{self.path}: truncated, or its index is damaged: the chunk "
-                f"{_place_text(chunk)} takes {length} bytes from byte {offset} on, but the file "
-                f"has {self._size}"
-            )
-        return offset, length
-
-    def close(self) -> None:
-        descriptor, self.fd = self.fd, -1
-        if descriptor >= 0:
-            quietly(os.close, descriptor)
-
-
-class _Indexes:
-    """The indexes of shards that were read last, for all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[object, ...], np.ndarray] = OrderedDict()
-        self._nbytes = 0
-
-    def get(self, key: tuple[object, ...]) -> np.ndarray | None:
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-            return found
-
-    def put(self, key: tuple[object, ...], places: np.ndarray) -> None:
-        if places.nbytes > KEPT_BYTES // 4:
-            return
-        with self._lock:
-            if key not in self._kept:
-                self._nbytes += places.nbytes
-            self._kept[key] = places
-            while self._nbytes > KEPT_BYTES:
-                self._nbytes -= self._kept.popitem(last=False)[1].nbytes
-
-
-_indexes = _Indexes()
-
-
-def open_shard(directory: str, array: ZarrArray, number: Chunk) -> Shard | None:
-    """Open a shard with its index, which is read once; None where there is no such file."""
-    if array.index is None:
-        raise AssertionError("an array without shards")
-    path = os.path.join(directory, array.file(number))
-    opened = _open_if_there(path, directory)
-    if opened is None:
-        return None
-    fd, status = opened
-    try:
-        size, nbytes = status.st_size, array.index.nbytes
-        key = (path, status.st_ino, size, status.st_mtime_ns, array.index)
-        places = _indexes.get(key)
-        if places is None:
-            if size < nbytes:
-                raise FormatError(
-                    f"{path}: has {size} bytes, but the index of a shard alone takes {nbytes}: "
-                    "it is damaged or truncated"
-                )
-            stored = np.empty(nbytes, np.uint8)
-            read_into(fd, size - nbytes if array.index.at_end else 0, stored, path)
-            try:
-                places = array.index.decode(stored)
-            except FormatError as error:
-                raise FormatError(f"{path}: {error}: it is damaged or truncated") from None
-            _indexes.put(key, places)
-        return Shard(path, number, fd, size, places, array)
-    except BaseException:
-        quietly(os.close, fd)
-        raise
-
-
 def read_together(array: ZarrArray) -> tuple[int, ...]:
     """The shape of what must be read together: a chunk, or a part of one that is stored as it
     is."""
@@ -400,49 +294,7 @@ class ArrayFiles(Sequence[str]):
         return self._count
 
     def __getitem__(self, number: int) -> str:  # type: ignore[override]
-        place = []
-        for n in reversed(self._array.grid):
-            number, rest = divmod(number, n)
-            place.append(rest)
-        return os.path.join(self._directory, self._array.file(place[::-1]))
-
-
-def _open_if_there(path: str, directory: str) -> tuple[int, os.stat_result] | None:
-    """As `open_status`; None where there is no such file in the `directory` of an array.
-
-    A network file system remembers for some seconds that a name was not there. It asks its server
-    again when the directory is opened.
-
-    Raises
-    ------
-    FormatError
-        If it is a link to nothing: that is no chunk that was never written.
-    FileNotFoundError
-        If the array is not there.
-    """
-    with suppress(FileNotFoundError):
-        return open_status(path)
-    above = os.path.dirname(path)
-    while True:
-        try:
-            quietly(os.close, os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-            break
-        except FileNotFoundError:
-            if len(above) <= len(directory):
-                raise  # what is gone altogether had chunks
-            above = os.path.dirname(above)
-    with suppress(FileNotFoundError):
-        return open_status(path)
-    if os.path.lexists(path):
-        raise FormatError(f"{path}: is a link to a file that is not there")
-    return None
-
-
-def _covering(low: Sequence[int], high: Sequence[int], step: Sequence[int]) -> Iterator[Chunk]:
-    """The numbers, along each axis, of the boxes of the shape `step` that cover [low, high)."""
-    return itertools.product(
-        *(range(a // s, -(-b // s)) for a, b, s in zip(low, high, step, strict=True))
-    )
+        return os.path.join(self._directory, self._array.file(self._array.place(number)))
 
 
 def _part(
@@ -469,7 +321,3 @@ def _neighbours(
         group.append(one)
     if group:
         yield group
-
-
-def _place_text(chunk: Chunk) -> str:
-    return f"({', '.join(map(str, chunk))})"

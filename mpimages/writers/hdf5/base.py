@@ -60,7 +60,7 @@ class DatasetWriter(ArrayWriter):
     layout : {'series', 'images'}
         The dataset is dims + (T,), or frame-major (T,) + dims.
     chunks : None, True or tuple of int
-        None: contiguous. See `chunks.chunk_shape`.
+        None: contiguous. See `chunk_shape.chunk_shape`.
     index : (T,) or (T, levels) ints
         The Series' index; None: 0…T−1.
     metadata : mapping or None
@@ -132,20 +132,7 @@ class DatasetWriter(ArrayWriter):
         with together.attempt():
             filters = parse_compression(compression)
             self._take_shape(shape, dtype, layout)
-            if filters is not None:
-                chunks = compressed_chunks(chunks)
-            chunk = chunk_shape(chunks, self.shape, self.dtype.itemsize, layout)
-            if filters is not None and chunk is not None:
-                series = layout == "series"
-                self.grain = pixel_grain(self.dims, chunk[:-1] if series else chunk[1:])
-                self.image_grain = 1 if series else chunk[0]
-            elif chunk is None:
-                pixels, size = math.prod(self.dims), self.dtype.itemsize
-                if layout == "series":
-                    self.grain = stripe_grain(stripe, self.times * size, pixels)
-                else:
-                    self.image_grain = stripe_grain(stripe, pixels * size, self.times)
-            self._chunk = chunk
+            self._take_chunks(chunks, filters is not None)
             self._sums = PieceSums(math.prod(self.shape) * self.dtype.itemsize)
             labels = plain_index(np.arange(self.times) if index is None else index, self.times)
             said = plain_metadata(dict(metadata or {}))
@@ -160,18 +147,28 @@ class DatasetWriter(ArrayWriter):
                 layout, labels, said, figures, self._sums.attributes(), attributes
             )
             self._plan = DatasetPlan(
-                dataset_name(dataset),
-                self.shape,
-                self.dtype,
-                chunk,
-                filters,
-                described,
-                axes,
-                enclosure,
-            )
+                dataset_name(dataset), self.shape, self.dtype, self._chunk, filters, described,
+                axes, enclosure,
+            )  # fmt: skip
             self._prepare()
             besides()
         self._begin(together.agree(*self._found))
+
+    def _take_chunks(self, chunks: object, compressed: bool) -> None:
+        """Work out the shape of a chunk, and in which units records are written. Local."""
+        if compressed:
+            chunks = compressed_chunks(chunks)
+        series, size = self.layout == "series", self.dtype.itemsize
+        chunk = self._chunk = chunk_shape(chunks, self.shape, size, self.layout)
+        if chunk is None:
+            pixels = math.prod(self.dims)
+            if series:
+                self.grain = stripe_grain(self._stripe, self.times * size, pixels)
+            else:
+                self.image_grain = stripe_grain(self._stripe, pixels * size, self.times)
+        elif compressed:
+            self.grain = pixel_grain(self.dims, chunk[:-1] if series else chunk[1:])
+            self.image_grain = 1 if series else chunk[0]
 
     # -- what each writer does its own way ---------------------------------------------------
 

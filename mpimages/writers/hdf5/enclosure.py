@@ -16,15 +16,13 @@ import numpy as np
 
 from ...formats.hdf5_trailer import pack_trailer
 from ..output.files import naming_file, write_all
+from ..output.ownership import DAMAGE
 from .file_object import open_file
 
 if TYPE_CHECKING:
     import h5py
 
 __all__ = ["Enclosure", "Item", "Link", "Reference", "seal"]
-
-# What HDF5 and h5py raise on damage differs from call to call.
-DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class Link(NamedTuple):

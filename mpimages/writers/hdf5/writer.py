@@ -8,7 +8,6 @@ depend neither on the ranks nor on how the data were cut.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from ...core.cleanup import quietly
 from ...dims import pixel_grain
 from ...spmd.agreement import MOST, Together, from_rank
 from ...spmd.collectives import broadcast_array
-from ..output.boxes import read_box, write_box
+from ..output.boxes import chunk_parts, read_box, write_box
 from ..output.files import OutputFiles, naming_file, open_again
 from .base import DatasetWriter, compressed_chunks
 from .chunk_shape import chunk_shape
@@ -82,20 +81,7 @@ class Hdf5Writer(DatasetWriter):
     ) -> Iterator[tuple[int, Sequence[int], list[int], np.ndarray]]:
         """The parts of a box in each chunk: where it begins, its shape, the place in it, a view."""
         cell = self._plan.chunk or self.shape
-        touched = [
-            range(a // c, -(-(a + n) // c))
-            for a, n, c in zip(start, array.shape, cell, strict=True)
-        ]
-        for number in itertools.product(*touched):
-            corner = [i * c for i, c in zip(number, cell, strict=True)]
-            low = [max(a, o) for a, o in zip(start, corner, strict=True)]
-            part = array[
-                tuple(
-                    slice(lo - a, min(o + c - a, n))
-                    for lo, a, o, c, n in zip(low, start, corner, cell, array.shape, strict=True)
-                )
-            ]
-            within = [lo - o for lo, o in zip(low, corner, strict=True)]
+        for number, within, part in chunk_parts(start, array, cell):
             yield int(self._places[number]), cell, within, part
 
     def sync(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.arguments import as_array, check_choice, check_number, check_text
+from ...core.arguments import as_array, check_choice, check_number, check_positive, check_text
 from ...core.json_types import JsonMapping
 from ...core.text import quote
 from ..calibration import Calibration
@@ -217,13 +217,8 @@ class _Check:
             raise ValueError(f"{self.method}: startingTime must be finite, got {quote(start)}")
         if interval is None:
             return known, None, offset
-        number = check_number(interval, f"{self.method}: frameInterval")
-        if not 0 < number < float("inf"):
-            raise ValueError(
-                f"{self.method}: frameInterval must be a number of seconds above 0, got "
-                f"{quote(interval)}"
-            )
-        return number, None, offset
+        seconds = check_positive(interval, f"{self.method}: frameInterval")
+        return seconds, None, offset
 
     def _stamps(self, given: object) -> np.ndarray:
         name = f"{self.method}: timestamps"

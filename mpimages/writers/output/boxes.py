@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...dims import covering_chunks
 from ...kernels.runs import begin_writeback
 from .files import PIECE_BYTES, read_run, write_all
 
@@ -85,6 +86,29 @@ def _runs(
     for position in np.ndindex(array.shape[:outer]):
         run = first + sum(i * stride for i, stride in zip(position, strides, strict=False))
         yield run, array[position]
+
+
+def chunk_parts(
+    start: Sequence[int], array: np.ndarray, chunk: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], list[int], np.ndarray]]:
+    """Cut a box of an array in chunks where the chunks end.
+
+    Yields
+    ------
+    number : tuple of int
+        Of a chunk along the axes.
+    within : list of int
+        Where the part begins in the chunk.
+    part : ndarray
+        A view of `array`, which is the box at `start`.
+    """
+    for number in covering_chunks(start, array.shape, chunk):
+        corner = [i * c for i, c in zip(number, chunk, strict=True)]
+        within = [max(a - o, 0) for a, o in zip(start, corner, strict=True)]
+        # From where the box begins: the chunk may begin before it, and slices end with the array.
+        place = [o - a for a, o in zip(start, corner, strict=True)]
+        part = array[tuple(slice(max(p, 0), p + c) for p, c in zip(place, chunk, strict=True))]
+        yield number, within, part
 
 
 def write_run(descriptor: int, position: int, values: np.ndarray) -> None:

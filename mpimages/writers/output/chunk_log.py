@@ -8,7 +8,6 @@ when a chunk was encoded.
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 
 from ...core.cleanup import quietly
 from ...core.crc32 import crc32
+from ...dims import covering_chunks
 from ...errors import FormatError
 from ...formats.output_names import CHUNK_FILE, chunk_file
 from .files import MOST_OPEN, naming_file, open_again, read_run, write_all
@@ -69,11 +69,8 @@ class ChunkCutter(Generic[Encoded]):
 
         Of each its number along the axes, what of `array` is in it, and what `encode` returns.
         """
-        touched = [
-            range(a // c, -(-(a + n) // c))
-            for a, n, c in zip(start, array.shape, self.chunk, strict=True)
-        ]
-        places = ((number, self._box(number, start)) for number in itertools.product(*touched))
+        numbers = covering_chunks(start, array.shape, self.chunk)
+        places = ((number, self._box(number, start)) for number in numbers)
         if self._executor is None:
             for number, box in places:
                 yield number, box, self._encode_part(array[box])

@@ -9,7 +9,6 @@ nothing was changed, or another kind of file with a mark in it. Local.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -53,7 +52,7 @@ from ...formats.output_names import (
 )
 from ...formats.tif_checksums import read_mark
 from .naming import Naming
-from .plain import sync_directory
+from .plain import read_object, sync_directory
 
 if TYPE_CHECKING:
     import h5py
@@ -137,7 +136,7 @@ def remove_ours(path: str) -> None:
     tree = _check_directory(path)
     for name in ZARR_ROOTS:
         # What lacks chunks must not look like a Zarr, whose readers take them for zeros.
-        if zarr_mark(_read_json(path, name)):
+        if zarr_mark(read_object(path, name)):
             os.rename(os.path.join(path, name), os.path.join(path, ZARR_REMOVED))
             tree[ZARR_REMOVED] = tree.pop(name)
             sync_directory(path)
@@ -175,14 +174,14 @@ def has_all_marks(path: str) -> bool:
     """Whether `path` is a directory that its writer has finished."""
     if os.path.islink(path) or not os.path.isdir(path):
         return False
-    form = _read_json(path, CONF).get("format")
+    form = read_object(path, CONF).get("format")
     if form == SERIES_FORMAT:
         return os.path.lexists(os.path.join(path, SUCCESS))
     return (
         form == MOVIE_FORMAT
-        or _read_json(path, MANIFEST).get("complete") is True
-        or _read_json(path, STATS).get("format") == STATS_FORMAT
-        or any(zarr_mark(_read_json(path, name)) for name in ZARR_ROOTS)
+        or read_object(path, MANIFEST).get("complete") is True
+        or read_object(path, STATS).get("format") == STATS_FORMAT
+        or any(zarr_mark(read_object(path, name)) for name in ZARR_ROOTS)
     )
 
 
@@ -220,11 +219,11 @@ def _rules(directory: str, names: set[str]) -> list[Rule]:
         (MANIFEST, PICTURES_FORMAT, _pictures_rule),
         (STATS, STATS_FORMAT, _stats_rule),
     ):
-        described = _read_json(directory, mark) if mark in names else {}
+        described = read_object(directory, mark) if mark in names else {}
         if described.get("format") == kind:
             rules.append(make(described))
     for mark in (*ZARR_ROOTS, ZARR_REMOVED):
-        described = zarr_mark(_read_json(directory, mark)) if mark in names else {}
+        described = zarr_mark(read_object(directory, mark)) if mark in names else {}
         if described:
             rules.append(_zarr_rule(directory, described, whole=mark != ZARR_REMOVED))
     if PARTIAL_MARK in names and _is_partial_mark(directory, alone=len(names) == 1):
@@ -289,7 +288,8 @@ def _zarr_rule(directory: str, mark: JsonObject, whole: bool) -> Rule:
 
 def _array_rule(directory: str, name: str) -> Rule:
     """The files that an array of a Zarr has; none without its document."""
-    from ...formats.zarr.array import ZarrArray, read_node
+    from ...formats.zarr.array import ZarrArray
+    from ...formats.zarr.nodes import read_node
 
     try:
         node = read_node(os.path.join(directory, name))
@@ -342,19 +342,6 @@ def _is_partial_mark(directory: str, alone: bool) -> bool:
     except OSError:
         return False
     return text == PARTIAL_TEXT or (alone and PARTIAL_TEXT.startswith(text.rstrip(b"\0")))
-
-
-def _read_json(directory: str, name: str) -> JsonObject:
-    """A small JSON file as a dict; empty where it is not one (and so carries no mark)."""
-    path = os.path.join(directory, name)
-    try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            return {}
-        with open(path, "rb") as file:
-            value = json.loads(file.read())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _check_file(path: str) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...core.arguments import check_flag
 from ...core.cleanup import quietly
+from ...core.json_types import JsonObject
 from ...core.text import expand_user, quote
 from ...errors import FormatError
 from ...formats.output_names import TEMPORARY, hidden_path
@@ -76,6 +78,22 @@ def plain_index(index: Iterable[object], count: int) -> np.ndarray:
     if array.dtype.kind != "f" or not np.isfinite(array).all():
         raise ValueError("the index must be finite numbers")
     return array.astype(np.float64)
+
+
+def read_object(directory: str, name: str) -> JsonObject:
+    """A small JSON file as a dict; empty where it is none, and so has no mark of mpimages. Local.
+
+    A link is none.
+    """
+    path = os.path.join(directory, name)
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return {}
+        with open(path, "rb") as file:
+            value = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def write_small(path: str, content: bytes, temporary: str | None = None) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ...core.json_types import JsonObject
 from ...formats.output_names import ZARR_FORMAT, ZARR_MARK, ZARR_VERSION
-from ...formats.zarr.array import ATTRIBUTES_V2, GROUP_V2, NODE_V3, ZarrGroup
+from ...formats.zarr.names import ATTRIBUTES_V2, GROUP_V2, NODE_V3
+from ...formats.zarr.nodes import ZarrGroup
 from ..calibration import Calibration
 from .layout import ZarrForm, pixel_names
 

@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.arguments import check_choice, check_int, check_ints
+from ...core.arguments import check_choice, check_int
 from ...core.sizes import parse_size
-from ...core.text import quote
 from ...formats.zarr.array import ZarrArray
 from ...formats.zarr.codecs import CRC32C, Codec, Codecs, parse_compression
 from ...formats.zarr.shard import MISSING, ShardIndex
 from ..binaryseries import MAX_FILES, check_series
-from ..hdf5.chunk_shape import MAX_CHUNKS, default_chunk
 from ..output.array import LAYOUTS
+from ..output.chunk_shape import (
+    TARGET_BYTES,
+    as_chunks,
+    check_chunk,
+    check_chunk_count,
+    default_chunk,
+)
 from .pyramid import MOST_LEVELS, level_shape
 
 if TYPE_CHECKING:
@@ -33,8 +38,7 @@ SERIES = "series"
 VERSIONS = (2, 3)
 # Bytes of the values in a file, unless others are asked for.
 SHARD_BYTES = 10**9
-# Small planes are in one chunk up to this size, and larger ones than that are cut.
-CHUNK_BYTES = 1 << 20
+# Planes of more bytes are cut into several chunks.
 PLANE_BYTES = 1 << 24
 # Some codecs count bytes in 31 bits.
 MOST_CHUNK_BYTES = (1 << 31) - (1 << 20)
@@ -78,12 +82,7 @@ class Placed:
 
     def present(self, file: int) -> tuple[int, ...]:
         """How many chunks of a file there are along each axis: no others begin in the array."""
-        return tuple(
-            min(inner, all_ - at * inner)
-            for at, inner, all_ in zip(
-                self._place(file), self.array.inner, self.chunks, strict=True
-            )
-        )
+        return self.array.present(self._place(file))
 
     def extents(self, file: int) -> Iterator[tuple[int, ...]]:
         """Yield how much of each chunk of a file lies in the array, in their order."""
@@ -98,9 +97,9 @@ class Placed:
     def locate(self, number: Sequence[int]) -> tuple[int, int]:
         """The file in which a chunk lies, and the chunk's number among those of the file."""
         place = [n // i for n, i in zip(number, self.array.inner, strict=True)]
-        file = self.first + _number(place, self.array.grid)
+        file = self.first + int(np.ravel_multi_index(place, self.array.grid))
         within = [n % i for n, i in zip(number, self.array.inner, strict=True)]
-        return file, _number(within, self.present(file))
+        return file, int(np.ravel_multi_index(within, self.present(file)))
 
     def plain_size(self, file: int) -> int:
         """The bytes of a file whose chunks are their values alone."""
@@ -120,11 +119,7 @@ class Placed:
         return index.encode(places.reshape(-1, 2))
 
     def _place(self, file: int) -> tuple[int, ...]:
-        grid, left, place = self.array.grid, file - self.first, []
-        for n in reversed(grid):
-            left, at = divmod(left, n)
-            place.append(at)
-        return tuple(reversed(place))
+        return self.array.place(file - self.first)
 
 
 @dataclass(frozen=True)
@@ -260,21 +255,9 @@ def _chunk(
     chunks: object, axes: tuple[int, ...], itemsize: int, layout: str, sharded: bool, levels: int
 ) -> tuple[int, ...]:
     """The shape of a chunk in the array's axes."""
-    if chunks is None or chunks is True or (isinstance(chunks, str) and chunks == "auto"):
+    if chunks is None or as_chunks(chunks) is True:
         return _default(axes, itemsize, layout, 1 if sharded else MAX_FILES // (levels + 1))
-    try:
-        wanted = check_ints(chunks, "chunks")
-    except TypeError:
-        raise TypeError(
-            f"chunks must be None, 'auto' or one int per axis, got {quote(chunks)}"
-        ) from None
-    if len(wanted) != len(axes) or any(
-        not 1 <= n <= whole for n, whole in zip(wanted, axes, strict=True)
-    ):
-        raise ValueError(
-            f"chunks={wanted} does not fit an array of shape {axes}: give for each of its "
-            f"{len(axes)} axes a number from 1 to the axis' length"
-        )
+    wanted = check_chunk(chunks, axes)
     if math.prod(wanted) * itemsize > MOST_CHUNK_BYTES:
         raise ValueError(f"chunks={wanted} of {itemsize}-byte values exceed 2 GB")
     return wanted
@@ -282,7 +265,7 @@ def _chunk(
 
 def _default(axes: tuple[int, ...], itemsize: int, layout: str, most: int) -> tuple[int, ...]:
     """The chunk without a wish; where each has a file of its own, no more than `most` of them."""
-    target = CHUNK_BYTES
+    target = TARGET_BYTES
     while True:
         chunk = (
             default_chunk(axes, itemsize, layout, target)
@@ -363,13 +346,4 @@ def _check_counts(arrays: Sequence[Placed], sharded: bool) -> None:
         wish = "larger shards" if sharded else "larger chunks, or shards (version=3)"
         raise ValueError(f"there would be {files} files, more than {MAX_FILES}: ask for {wish}")
     chunks = sum(math.prod(placed.chunks) for placed in arrays)
-    if chunks > MAX_CHUNKS:
-        chunk = arrays[0].array.chunk
-        raise ValueError(f"chunks={chunk} would make {chunks} chunks, more than {MAX_CHUNKS}")
-
-
-def _number(place: Sequence[int], shape: Sequence[int]) -> int:
-    number = 0
-    for at, n in zip(place, shape, strict=True):
-        number = number * n + at
-    return number
+    check_chunk_count(arrays[0].array.chunk, chunks)
