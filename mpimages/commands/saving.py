@@ -225,7 +225,11 @@ def output_of(
         By default.
     """
     chosen = _chosen(out, formats, to)
-    given = {name: value for name, value in saving.items() if value not in (None, False, ())}
+    # 0 is a value, though it equals False.
+    absent = (None, False, ())
+    given = {
+        name: value for name, value in saving.items() if not any(value is one for one in absent)
+    }
     command = click.get_current_context().command
     flags = {one.name: one.opts[-1] for one in command.params}
     for name in given:
