@@ -129,7 +129,7 @@ class ImagesToNWB(ImageMethods):
             Where something is missing, which the message lists; for an argument that has no effect,
             or a value that cannot be true; where the images are neither 2-D nor 3-D.
         TypeError
-            For an argument of another type.
+            For an argument of another type; for float16, which NWB does not have.
         FileExistsError, MemoryError
             As `Series.saveAsHDF5`. A file to which another program has added something is not
             replaced.
