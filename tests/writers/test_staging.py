@@ -184,6 +184,19 @@ def test_a_full_disk_on_one_rank(comm, shared_path, kind, monkeypatch):
     assert os.listdir(shared_path) == []
 
 
+def test_a_disk_that_is_full_from_the_beginning_is_named(comm, shared_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match=r"(?s)No space left.*out") as caught:
+            write_output(comm, shared_path / "out", "hdf5", 1)
+    assert caught.value.errno == errno.ENOSPC
+    comm.Barrier()
+    assert os.listdir(shared_path) == []
+
+
 def test_an_error_while_flushing_leaves_nothing(comm, shared_path, monkeypatch):
     def broken(fd):
         raise OSError(errno.EIO, os.strerror(errno.EIO))

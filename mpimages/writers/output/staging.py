@@ -51,7 +51,7 @@ from ...spmd.agreement import Together, is_agreed
 from ...spmd.collectives import barrier, broadcast
 from ...spmd.nodes import Nodes
 from ...spmd.shared_paths import Seen, agree_that_all_see
-from .files import create_file, write_all
+from .files import create_file, naming_file, write_all
 from .journal import read_job, remove_job
 from .lock import Lock
 from .ownership import check_ours, check_owner, has_all_marks, holds_files, remove_ours
@@ -301,8 +301,9 @@ class _Output:
         try:
             descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
-                write_all(descriptor, PARTIAL_TEXT)
-                os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
+                with naming_file(mark):
+                    write_all(descriptor, PARTIAL_TEXT)
+                    os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
             finally:
                 quietly(os.close, descriptor)
             sync_directory(self.parent)
