@@ -274,6 +274,8 @@ def test_what_cannot_be_is_refused_on_all_ranks(tsc, shared_path):
             out, regions, frameInterval=1, **FACTS)),
         ("regions are 2, but the Series has 20", lambda: series.saveAsNWB(
             out, regions, **FACTS)),
+        ("2 or 3 axes, of at most", lambda: traces.saveAsNWB(
+            out, [[(2**31 - 1,) * 3], [(1, 1, 1)]], frameInterval=1, **FACTS)),
         ("filter", lambda: traces.filter(lambda key, value: value[0] > 1e9).saveAsNWB(
             out, regions, frameInterval=1, **FACTS)),
         ("mask", lambda: traces.saveAsNWB(

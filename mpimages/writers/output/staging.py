@@ -367,12 +367,27 @@ class _Output:
         if not os.path.lexists(self.path):
             return
         if not overwrite:
-            raise FileExistsError(f"{self.path} exists; overwrite=True replaces it")
+            raise FileExistsError(f"{self.path} exists; {self._advice()}")
         check_ours(self.path)
         if holds_files(self.path, self.inputs):
             raise FileExistsError(
                 f"{self.path} is read by this very job, and so is not replaced; choose another path"
             )
+
+    def _advice(self) -> str:
+        """What can be done about what exists there."""
+        try:
+            check_ours(self.path)
+            if holds_files(self.path, self.inputs):
+                return "this very job reads it: choose another path"
+        except FileExistsError:
+            return (
+                "mpimages did not write it, or not all that it holds: choose another path, or "
+                "remove it yourself"
+            )
+        except OSError:  # of what cannot be looked into nothing is known
+            pass
+        return "overwrite=True replaces it"
 
     def _is_taken(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")
