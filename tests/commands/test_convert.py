@@ -223,7 +223,14 @@ def test_what_nwb_demands(command, comm, movie):
 
 def test_an_out_among_the_inputs(command, movie):
     command("to-series", "movie", "s.h5")
-    for path, out in (("movie", "movie"), ("s.h5", "s.h5")):
+    command("to-series", "movie", "s")
+    command("convert", "movie", "m.ome.zarr")
+    for path, out in (
+        ("movie", "movie"),
+        ("s.h5", "s.h5"),
+        ("s", "s/o.h5"),
+        ("m.ome.zarr", "m.ome.zarr/o.h5"),
+    ):
         assert "choose another OUT" in command("convert", path, out, "--overwrite", code=2)
 
 

@@ -313,6 +313,18 @@ def test_overwriting_only_what_is_ours(tsc, comm, shared_path):
     comm.Barrier()
 
 
+def test_a_job_that_resumes_finds_another_kind_of_output(tsc, shared_path):
+    images, out = spread(tsc, recording(3, (4, 5), "uint8")), shared_path / "o"
+    images.saveAsMmap(out)
+    for save in (
+        lambda: images.saveAsBinarySeries(out, resume=True),
+        lambda: images.saveAsSuite2p(out, **SUITE2P, resume=True),
+        lambda: images.saveAsMmap(out, "F", resume=True),
+    ):
+        with pytest.raises(FileExistsError, match="is another kind of output|other arg|but holds"):
+            save()
+
+
 def test_damage_is_found(tsc, comm, shared_path):
     volumes = spread(tsc, recording(6, (4, 5, 3), "uint8"))
     volumes.saveAsSuite2p(shared_path / "s", **SUITE2P)
