@@ -321,7 +321,7 @@ def test_a_job_that_resumes_finds_another_kind_of_output(tsc, shared_path):
         lambda: images.saveAsSuite2p(out, **SUITE2P, resume=True),
         lambda: images.saveAsMmap(out, "F", resume=True),
     ):
-        with pytest.raises(FileExistsError, match="is another kind of output|other arg|but holds"):
+        with pytest.raises(FileExistsError, match=r"another kind of output|but holds"):
             save()
 
 
