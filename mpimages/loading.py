@@ -18,7 +18,7 @@ from .core.arguments import check_index, check_record_dtype, check_seed
 from .core.json_types import JsonObject
 from .core.partition import Partition
 from .core.text import as_comparable, quote
-from .engine.array_source import ArraySource, array_like
+from .engine.array_source import ArraySource, array_like, load_array
 from .engine.chain import Chain, Shape
 from .engine.recording import (
     Found,
@@ -388,9 +388,15 @@ def _local_array_of(array: object, layout: str) -> LocalArray | None:
     return array
 
 
+def _lazily(given: object) -> tuple[Shape, np.dtype] | None:
+    """Shape and dtype of what is read on demand; a collection, which has them, is no array."""
+    return None if isinstance(given, Collection) else array_like(given)
+
+
 def _checked_array(given: object) -> np.ndarray:
+    found = None if isinstance(given, np.ndarray) else _lazily(given)
     try:
-        array: np.ndarray = np.asarray(given)
+        array: np.ndarray = load_array(given, *found) if found and found[0] else np.asarray(given)
     except MemoryError:
         raise
     except Exception as error:  # of any type: it is the argument that is asked for its items
@@ -404,11 +410,6 @@ def _checked_array(given: object) -> np.ndarray:
         array = array.view(np.uint8)
     check_record_dtype(array.dtype, "array")
     return array
-
-
-def _lazily(given: object) -> tuple[Shape, np.dtype] | None:
-    """Shape and dtype of what is read on demand; a collection, which has them, is no array."""
-    return None if isinstance(given, Collection) else array_like(given)
 
 
 def _as_images(given: object, lazy: bool = False) -> np.ndarray | ArraySource:

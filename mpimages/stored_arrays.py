@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ class _Idle:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handles: list[tuple[int, Closing]] = []
+        # Of an array that nobody has closed, when it is no longer there.
+        weakref.finalize(self, _close_each, self._handles)
 
     def __reduce__(self) -> tuple[type[_Idle], tuple[()]]:
         return _Idle, ()  # other processes open their own
@@ -103,9 +106,14 @@ class _Idle:
     def close(self) -> None:
         """Close the handles that are not in use."""
         with self._lock:
-            handles, self._handles = self._handles, []
-        for _, handle in handles:
-            handle.close()
+            handles = self._handles.copy()
+            self._handles.clear()
+        _close_each(handles)
+
+
+def _close_each(handles: list[tuple[int, Closing]]) -> None:
+    for _, handle in handles:
+        handle.close()
 
 
 class StoredImages(Stored):
@@ -298,7 +306,7 @@ def _find_series(where: object, asked: JsonObject, finding: JsonObject) -> Serie
     ours = ("dataset", "confFilename")
     given = {**asked, **{k: v for k, v in finding.items() if k != "inputFormat"}}
     for name, value in given.items():
-        if name not in ours and value not in (None, False):
+        if name not in ours and value is not None and value is not False:
             raise ValueError(f"{name}={value!r} is of images, but {where} holds a series")
     options = SeriesOptions(
         inputFormat=finding["inputFormat"],

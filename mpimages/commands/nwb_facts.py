@@ -97,7 +97,7 @@ def _read(path: str) -> JsonObject:
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f'{path}: is no object of JSON, such as {{"identifier": "..."}}')

@@ -504,6 +504,8 @@ def refuse_inputs(images: Images | Series, path: str, out: str, others: Sequence
         target = os.path.realpath(out)
         if target == os.path.realpath(path):
             return f"{out} is the input itself"
+        if target.startswith(os.path.realpath(path) + os.sep) and _is_an_output(path):
+            return f"{out} lies in the input, which mpimages wrote and would no more be whole"
         read = [[one] if os.path.lexists(one) else glob(one) for one in others]
         if not any(holds_files(out, each) for each in (inputs, *read) if len(each)):
             return None
@@ -512,6 +514,17 @@ def refuse_inputs(images: Images | Series, path: str, out: str, others: Sequence
     problem = from_rank(images.session.comm, 0, "mpimages", check)
     if problem is not None:
         raise click.UsageError(f"{problem}: choose another OUT.")
+
+
+def _is_an_output(path: str) -> bool:
+    """Whether there is an output of mpimages, and nothing else with it. Local."""
+    from ..writers.output.ownership import check_ours
+
+    try:
+        check_ours(path)
+    except OSError:
+        return False
+    return True
 
 
 # -- others --------------------------------------------------------------------------------

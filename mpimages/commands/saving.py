@@ -225,7 +225,12 @@ def output_of(
         By default.
     """
     chosen = _find_format(out, formats, to)
-    given = {name: value for name, value in saving.items() if value not in (None, False, ())}
+    # 0 is a value, though it equals False.
+    given = {
+        name: value
+        for name, value in saving.items()
+        if not (value is None or value is False or value == ())
+    }
     command = click.get_current_context().command
     flags = {one.name: one.opts[-1] for one in command.params}
     for name in given:

@@ -28,6 +28,6 @@ def load_series(context: ThunderContext, path: str, reading: JsonObject) -> Seri
     """The Series at PATH; refuses options of reading that mean nothing for it. Collective."""
     options = options_of(click.get_current_context().command)
     for name, value in reading.items():
-        if name != "dataset" and value not in (None, False):
+        if name != "dataset" and value is not None and value is not False:
             raise click.UsageError(f"{options[name]} is of images, but {path} holds a series.")
     return context.loadSeries(path, dataset=reading["dataset"] or "series")

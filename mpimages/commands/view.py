@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 @click.command("view")
 @path_and_maybe_out
 @click.option("--image", type=int, metavar="K", help="Which image, from 0; -1 is the last one.")
-@click.option("--pixel", callback=ints, metavar="R,C[,P]", help="The time series of this pixel.")
+@click.option(
+    "--pixel",
+    callback=ints,
+    metavar="R,C[,P]",
+    help="The time series of this pixel; of traces K, that of this number.",
+)
 @click.option(
     "--plane",
     type=click.IntRange(min=0),
@@ -95,8 +100,8 @@ def _check(
         raise click.UsageError("Give --image K, or --pixel R,C[,P]: one of the two.")
     if plane is not None and image is None:
         raise click.UsageError("--plane is of an --image; of a pixel give R,C,P.")
-    if pixel is not None and len(pixel) not in (2, 3):
-        raise click.UsageError("A pixel is R,C, or R,C,P in a volume.")
+    if pixel is not None and len(pixel) > 3:
+        raise click.UsageError("A pixel is R,C, or R,C,P in a volume, or K of series by number.")
     if out is not None and not out.lower().endswith(".png"):
         raise click.UsageError("OUT is a PNG: give it a name that ends in .png.")
     if out is not None and as_json:
@@ -144,6 +149,11 @@ class _Input:
         from .view_output import Picture
 
         records = self.records
+        if len(self.dims) == 1:
+            raise ValueError(
+                f"{self.path}: its {self.dims[0]} series are no pixels of images; --pixel K shows "
+                "one"
+            )
         index = range(records.count()) if isinstance(records, Images) else np.asarray(records.index)
         count = len(index)
         if not -count <= number < count:

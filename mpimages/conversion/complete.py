@@ -18,6 +18,7 @@ from ..core.text import quote
 from ..engine.narrowing import Narrow
 from ..engine.runner import Action
 from ..engine.selection import Settled
+from ..errors import FormatError
 from ..exchange.to_series import ExchangeSource
 from ..formats.hdf5_plugins import filters_of
 from ..spmd.agreement import from_rank
@@ -70,8 +71,21 @@ Open = Callable[[str, JsonObject], Stored]
 
 
 def stored_series(path: str, options: JsonObject) -> Stored:
-    """Return what a file or directory holds that `loadSeries` takes."""
-    header = _inspect(path, options)
+    """Return what a file or directory holds that `loadSeries` takes.
+
+    Raises
+    ------
+    FileExistsError
+        If it is something else.
+    """
+    try:
+        header = _inspect(path, options)
+    except FormatError:  # it is damaged
+        raise
+    except ValueError as error:
+        raise FileExistsError(
+            f"{path} exists, but is another kind of output ({error}); {OTHERWISE}"
+        ) from None
 
     def read(pixels: np.ndarray, times: np.ndarray) -> np.ndarray:
         from ..readers.base import Scratch

@@ -91,6 +91,7 @@ def save_images(
     known = action.known(images)
     if len(known.dims) not in (2, 3):
         raise ValueError(f"{action.name}: NWB has images of 2 or 3 axes, not of dims {known.dims}")
+    _check_dtype(action, known)
     content = Content.of_images(known, metadata, inputs)
     content, timing = _timed(action, content, facts)
 
@@ -119,6 +120,7 @@ def save_traces(
             "records: it must have a trace for each region, in their order, as "
             "loadSeriesFromArray makes it of the values of meanByRegions"
         )
+    _check_dtype(action, traces)
     content, timing = _timed(action, replace(content, shape=(traces.count, traces.dims[0])), facts)
     pixels = [np.stack(np.unravel_index(one, dims), axis=1) for one in regions.pixels]
 
@@ -129,6 +131,11 @@ def save_traces(
     save_series_hdf5(
         action, traces, content, target, standard.dataset, "images", chunks, compression, standard
     )
+
+
+def _check_dtype(action: Action, records: Settled) -> None:
+    if records.dtype == np.float16:
+        raise TypeError(f"{action.name}: NWB has no float16; astype('float32') has the same values")
 
 
 def _timed(action: Action, content: Content, facts: Facts) -> tuple[Content, Timing]:

@@ -20,12 +20,13 @@ from ..dims import pixel_boxes, pixel_grain
 from .chain import Positions, Shape
 from .sources import LocalSource, runs
 
-__all__ = ["ArraySource", "array_like"]
+__all__ = ["ArraySource", "array_like", "load_array"]
 
 # What is asked of an array at once, unless more records lie in a chunk of it.
 PIECE_BYTES = 1 << 22
 # Records that tell a resumed job whether the array is still the same.
 SAMPLES = 16
+MOST_VALUES = (1 << 63) - 1
 # Whose arrays several threads may read from.
 SAFE = ("dask", "h5py", "mpimages", "numpy", "tensorstore", "xarray", "zarr")
 
@@ -40,6 +41,8 @@ def array_like(given: object) -> tuple[Shape, np.dtype] | None:
     ------
     TypeError
         If its shape is not known, or records cannot have its dtype.
+    ValueError
+        If its shape cannot be true.
     """
     in_memory = isinstance(given, np.ndarray | np.generic | list | tuple)
     if (in_memory and not isinstance(given, np.memmap)) or not hasattr(type(given), "__getitem__"):
@@ -50,7 +53,18 @@ def array_like(given: object) -> tuple[Shape, np.dtype] | None:
         return None
     if dtype.kind != "b":
         check_record_dtype(dtype, "array")
-    return check_ints(shape, "array: its shape", 0), image_dtype(dtype)
+    lengths = check_ints(shape, "array: its shape", 0)
+    if math.prod(lengths) > MOST_VALUES:
+        raise ValueError(f"array: its shape {lengths} has more values than can be counted")
+    return lengths, image_dtype(dtype)
+
+
+def load_array(array: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """Return all values of what is read on demand, of one axis at least."""
+    values = np.empty(shape, dtype)
+    if values.size:
+        ArraySource(array, shape[:1], shape[1:], dtype).fill(range(shape[0]), values)
+    return values
 
 
 class ArraySource(LocalSource):

@@ -66,10 +66,10 @@ class Narrow(WritingStep):
             if not np.all(held):
                 place = tuple(np.argwhere(~held)[0])
                 image = keys[i + int(place[0])] if self._images is None else self._images[place[-1]]
+                value = values[place]
                 raise OverflowError(
-                    f"{self.name}: image {image} has the value {values[place]}, which "
-                    f"{self.kind} does not hold; clip(min, max) bounds the values first, or "
-                    "dotdivide(number) makes them smaller"
+                    f"{self.name}: image {image} has the value {value}, which "
+                    f"{self.kind} does not hold; {_advice(value)}"
                 )
 
     def _narrow(self, values: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -86,6 +86,12 @@ class Narrow(WritingStep):
         held = (values >= info.min) & (values <= info.max)
         np.copyto(out, values, casting="unsafe", where=held)
         return held
+
+
+def _advice(value: np.generic) -> str:
+    if np.isnan(value):
+        return "apply(np.nan_to_num) makes it 0 first"
+    return "clip(min, max) bounds the values first, or dotdivide(number) makes them smaller"
 
 
 def _pieces(batch: np.ndarray) -> Iterator[tuple[int, tuple[slice, ...]]]:

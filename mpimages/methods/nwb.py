@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,6 +26,7 @@ __all__ = ["ImagesToNWB", "SeriesToNWB"]
 Date = str | datetime
 # Pixels along an axis of an image: NWB has 32 bits for their numbers.
 LARGEST = 1 << 31
+MOST_PIXELS = (1 << 63) - 1
 
 
 @public
@@ -129,7 +131,7 @@ class ImagesToNWB(ImageMethods):
             Where something is missing, which the message lists; for an argument that has no effect,
             or a value that cannot be true; where the images are neither 2-D nor 3-D.
         TypeError
-            For an argument of another type.
+            For an argument of another type; for float16, which NWB does not have.
         FileExistsError, MemoryError
             As `Series.saveAsHDF5`. A file to which another program has added something is not
             replaced.
@@ -254,10 +256,10 @@ def _regions(given: Any, weights: Any) -> tuple[Regions, tuple[int, ...]]:
             "saveAsNWB: regions must be a mask of integers, or a list of regions, got "
             f"{quote(given)}"
         )
-    if len(dims) not in (2, 3) or max(dims) > LARGEST:
+    if len(dims) not in (2, 3) or max(dims) > LARGEST or math.prod(dims) > MOST_PIXELS:
         raise ValueError(
             f"saveAsNWB: regions must lie in images of 2 or 3 axes, of at most {LARGEST} pixels "
-            f"each, but need {dims}"
+            f"each and {MOST_PIXELS} in all, but need {dims}"
         )
     return regions_of(lists, dims, weights, method="saveAsNWB: regions"), dims
 

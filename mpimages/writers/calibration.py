@@ -52,6 +52,7 @@ class Calibration:
 def _positive(value: Any) -> float | None:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return number if 0 < number < float("inf") else None
+    # Of some numbers next to 0 the reciprocal, a rate, is infinite.
+    return number if 0 < number < float("inf") and 1 / number < float("inf") else None

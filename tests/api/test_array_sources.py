@@ -204,6 +204,15 @@ class Whole(Counting):
 Counting2D = Whole
 
 
+def test_what_is_taken_into_memory_is_indexed_as_well(tsc):
+    image = tsc.loadImagesFromArray(Counting(MOVIE[0]))
+    assert np.array_equal(image.toArray().reshape(MOVIE[0].shape), MOVIE[0])
+    mine = tsc.loadImagesFromArray(Counting(MOVIE), local=True)
+    assert np.array_equal(mine.toArray(), np.concatenate([MOVIE] * tsc.size))
+    with pytest.raises(TypeError, match=r"Counting\[.*float64, not"):
+        tsc.loadImagesFromArray(Counting(MOVIE, gives=lambda part: part * 1.0), local=True)
+
+
 def test_metadata_of_a_local_array_goes_with_it(tsc, comm, shared_path):
     images = tsc.loadImagesFromArray(MOVIE)
     images.metadata["pixelSize"] = (0.5, 0.25)
@@ -299,6 +308,12 @@ def test_what_cannot_be_images_is_refused_before_anything_is_read(tsc):
     for shape in ((2, 2, 2, 2, 2), (4,), (3, 0, 2), (0, 3, 2)):
         with pytest.raises(ValueError, match="shape"):
             tsc.loadImagesFromArray(Whole(np.zeros(shape)))
+    for shape in ((1 << 63, 4, 5), (1 << 62, 1 << 62, 5)):
+        endless = Counting(MOVIE)
+        endless.shape = shape
+        for load in (tsc.loadImagesFromArray, tsc.loadSeriesFromArray):
+            with pytest.raises(ValueError, match="more values than can be counted"):
+                load(endless)
     unknown = Counting(MOVIE)
     unknown.shape = (math.nan, 9, 7)  # as dask has it after a selection by values
     with pytest.raises(TypeError, match="shape"):

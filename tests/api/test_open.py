@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -224,6 +225,14 @@ def test_it_is_read_after_it_was_closed(stored):
     lazy.close()
 
 
+def test_its_files_are_closed_when_nobody_has_it_any_more(stored):
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("movie", "HDF5 series", "binary series", "Zarr images"):
+        mpimages.open(stored[name][0])[2]
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 # -- what is read --------------------------------------------------------------------------
 
 
@@ -422,6 +431,9 @@ def test_wrong_paths_and_options_are_refused(stored, tmp_path):
         mpimages.open(tmp_path / "none")
     with pytest.raises(ValueError, match="nplanes"):
         mpimages.open(stored["binary series"][0], nplanes=1)
+    for name in ("startIdx", "channel"):
+        with pytest.raises(ValueError, match=f"{name}=0 is of images"):
+            mpimages.open(stored["binary series"][0], **{name: 0})
     with pytest.raises(ValueError, match="layout"):
         mpimages.open(stored["movie"][0], layout="frames")
     with pytest.raises(ValueError, match="selects none"):

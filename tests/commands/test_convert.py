@@ -180,7 +180,16 @@ def test_reading_and_repairs_as_elsewhere(command, movie):
     command("to-series", "movie", "s")
     refused = command("convert", "s", "o", "--bin", "2", code=2)
     assert "--bin is of images, but s holds a series" in refused
-    assert "--start is of images" in command("convert", "s", "o", "--start", "2", code=2)
+    for words in (["--start", "2"], ["--start", "0"], ["--channel", "0"]):
+        assert f"{words[0]} is of images" in command("convert", "s", "o", *words, code=2)
+
+
+def test_numbers_of_0_are_given_and_refused(command, movie):
+    for words, says in (
+        (["--fs", "0"], "fs must be"),
+        (["--fs", "1", "--tau", "0"], "tau must be"),
+    ):
+        assert says in command("convert", "movie", "o", "--to", "suite2p", *words, code=1)
 
 
 def test_what_nwb_demands(command, comm, movie):
@@ -197,6 +206,7 @@ def test_what_nwb_demands(command, comm, movie):
         Path("facts.json").write_text(json.dumps(facts))
         Path("list.json").write_text("[]")
         Path("no.json").write_text("{")
+        Path("deep.json").write_text("[" * 100_000)
     comm.Barrier()
     command("convert", "movie", "o.nwb", "--nwb-file", "facts.json", "--nwb", FACTS[-1])
     import h5py
@@ -212,6 +222,7 @@ def test_what_nwb_demands(command, comm, movie):
         (["--nwb", "identifier.x=1", "--nwb-file", "facts.json"], "identifier has no parts"),
         (["--nwb-file", "list.json"], "list.json: is no object"),
         (["--nwb-file", "no.json"], "no.json: is not JSON"),
+        (["--nwb-file", "deep.json"], "deep.json: is not JSON"),
         (["--nwb-file", "none.json"], "none.json"),
     ):
         assert says in command("convert", "movie", "p.nwb", *words, code=1)
@@ -220,7 +231,14 @@ def test_what_nwb_demands(command, comm, movie):
 
 def test_an_out_among_the_inputs(command, movie):
     command("to-series", "movie", "s.h5")
-    for path, out in (("movie", "movie"), ("s.h5", "s.h5")):
+    command("to-series", "movie", "s")
+    command("convert", "movie", "m.ome.zarr")
+    for path, out in (
+        ("movie", "movie"),
+        ("s.h5", "s.h5"),
+        ("s", "s/o.h5"),
+        ("m.ome.zarr", "m.ome.zarr/o.h5"),
+    ):
         assert "choose another OUT" in command("convert", path, out, "--overwrite", code=2)
 
 
@@ -236,6 +254,8 @@ def test_an_out_among_the_inputs(command, movie):
         (["o.zarr", "--compression", "lzf"], "lzf"),
         (["o.ome.zarr", "--layout", "series"], "but OUT is OME-Zarr"),
         (["o.h5", "--levels", "2"], "--levels is of OME-Zarr and Zarr, but OUT is HDF5"),
+        (["o.h5", "--levels", "0"], "--levels is of OME-Zarr and Zarr, but OUT is HDF5"),
+        (["o.h5", "--fs", "0"], "--fs is of suite2p's folder"),
         (["o.h5", "--zarr-version", "2"], "--zarr-version is of OME-Zarr and Zarr"),
         (["o.zarr", "--nwb", "identifier=1"], "--nwb is of NWB, but OUT is Zarr"),
         (["o.mat", "--chunks", "1,5,7"], "--chunks is of OME-Zarr and "),

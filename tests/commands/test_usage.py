@@ -95,7 +95,7 @@ WRONG = {
     "view: nothing": (["view", "a"], "one of the two"),
     "view: both": (["view", "a", "--image", "0", "--pixel", "1,1"], "one of the two"),
     "view: a plane of a pixel": (["view", "a", "--pixel", "1,1", "--plane", "0"], "R,C,P"),
-    "view: pixel": (["view", "a", "--pixel", "1"], "R,C,P"),
+    "view: pixel": (["view", "a", "--pixel", "1,2,3,4"], "R,C,P"),
     "view: no picture": (["view", "a", "b.tif", "--image", "0"], ".png"),
     "view: picture of JSON": (["view", "a", "b.png", "--image", "0", "--json"], "give one"),
     "view: several": (["view", "a.tif", "b.tif", "c.tif", "--image", "0"], "quote the pattern"),

@@ -186,6 +186,20 @@ def test_wrong_in_words(command, rec, arguments, code, says):
     assert os.listdir(".") == ["rec"]
 
 
+def test_traces_are_no_images(command, tsc):
+    traces = np.arange(12.0).reshape(3, 4)
+    tsc.loadSeriesFromArray(traces).saveAsHDF5("traces.h5")
+    found = json.loads(command("view", "traces.h5", "--pixel", "1", "--json"))
+    assert found["values"] == [4, 5, 6, 7]
+    command("view", "traces.h5", "--pixel", "1", "curve.png")
+    for words, says in (
+        (["--image", "2", "o.png"], "its 3 series are no pixels of images; --pixel K"),
+        (["--pixel", "1,1"], "the last pixel is 2"),
+        (["--pixel", "3"], "the last pixel is 2"),
+    ):
+        assert says in command("view", "traces.h5", *words, code=1)
+
+
 def test_options_of_images_for_a_series(command, rec):
     command("to-series", "rec", "s")
     for name, value in (("--nplanes", "1"), ("--start", "2"), ("--recursive", None)):

@@ -184,6 +184,38 @@ def test_a_full_disk_on_one_rank(comm, shared_path, kind, monkeypatch):
     assert os.listdir(shared_path) == []
 
 
+def test_no_advice_that_is_refused_then(tsc, comm, shared_path):
+    images = tsc.loadImagesFromArray(np.zeros((2, 3, 4), np.uint8))
+    images.saveAsHDF5(shared_path / "ours.h5", layout="images")
+    if comm.rank == 0:
+        (shared_path / "foreign.h5").write_bytes(b"x")
+        (shared_path / "d").mkdir()
+        (shared_path / "d" / "foreign").touch()
+    comm.Barrier()
+    own = tsc.loadImages(shared_path / "ours.h5")
+    for source, name, says in (
+        (images, "ours.h5", "exists; overwrite=True replaces it"),
+        (own, "ours.h5", "exists; this very job reads it"),
+        (images, "foreign.h5", "exists; mpimages did not write it"),
+        (images, "d", "exists; mpimages did not write it"),
+    ):
+        with pytest.raises(FileExistsError, match=says):
+            source.saveAsHDF5(shared_path / name)
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_named(comm, shared_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match=r"(?s)No space left.*out") as caught:
+            write_output(comm, shared_path / "out", "hdf5", 1)
+    assert caught.value.errno == errno.ENOSPC
+    comm.Barrier()
+    assert os.listdir(shared_path) == []
+
+
 def test_an_error_while_flushing_leaves_nothing(comm, shared_path, monkeypatch):
     def broken(fd):
         raise OSError(errno.EIO, os.strerror(errno.EIO))

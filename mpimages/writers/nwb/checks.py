@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -122,10 +122,17 @@ def _date(value: object, name: str) -> str:
             ) from None
     if not isinstance(value, datetime):
         raise TypeError(f"{name} must be a datetime or its ISO 8601 text, got {quote(value)}")
-    if value.tzinfo is None or value.utcoffset() is None:
+    offset = value.utcoffset()
+    if offset is None:
         raise ValueError(
             f"{name} has no time zone, got {value.isoformat()}; with one it is such as "
             "'2026-03-01T14:30:00+01:00'"
+        )
+    # Neither RFC 3339 nor NWB's validator has more.
+    if offset % timedelta(minutes=1):
+        raise ValueError(
+            f"{name} has a time zone that is not of whole minutes, got {value.isoformat()}; "
+            "astimezone() of another zone gives the same time there"
         )
     return value.isoformat()
 
@@ -218,6 +225,11 @@ class _Check:
         if interval is None:
             return known, None, offset
         seconds = check_positive(interval, f"{self.method}: frameInterval")
+        if not np.isfinite(1 / seconds):
+            raise ValueError(
+                f"{self.method}: frameInterval={quote(interval)}: the rate, 1 / frameInterval, is "
+                "infinite"
+            )
         return seconds, None, offset
 
     def _stamps(self, given: object) -> np.ndarray:

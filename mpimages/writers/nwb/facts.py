@@ -108,7 +108,12 @@ class Facts:
                 f"{method}: the index of the values does not increase, and so tells no times; give "
                 "timestamps="
             )
-        start = self.offset + float(keys[0]) * self.interval
+        start, end = (self.offset + float(keys[i]) * self.interval for i in (0, -1))
+        if not np.isfinite([start, end]).all():
+            raise ValueError(
+                f"{method}: with a frameInterval of {self.interval} s and a startingTime of "
+                f"{self.offset} s the times are beyond the range of float64"
+            )
         if len(set(steps.tolist())) > 1:
             return Timing(start, None, self.offset + keys * self.interval)
         step = int(steps[0]) if len(steps) else 1

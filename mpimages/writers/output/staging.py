@@ -51,7 +51,7 @@ from ...spmd.agreement import Together, is_agreed
 from ...spmd.collectives import barrier, broadcast
 from ...spmd.nodes import Nodes
 from ...spmd.shared_paths import Seen, agree_that_all_see
-from .files import create_file, write_all
+from .files import create_file, naming_file, write_all
 from .journal import read_job, remove_job
 from .lock import Lock
 from .ownership import check_ours, check_owner, has_all_marks, holds_files, remove_ours
@@ -302,8 +302,9 @@ class _Output:
         try:
             descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
-                write_all(descriptor, PARTIAL_TEXT)
-                os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
+                with naming_file(mark):
+                    write_all(descriptor, PARTIAL_TEXT)
+                    os.fsync(descriptor)  # without it, after a crash, what is in here were nobody's
             finally:
                 quietly(os.close, descriptor)
             sync_directory(self.parent)
@@ -367,12 +368,27 @@ class _Output:
         if not os.path.lexists(self.path):
             return
         if not overwrite:
-            raise FileExistsError(f"{self.path} exists; overwrite=True replaces it")
+            raise FileExistsError(f"{self.path} exists; {self._advice()}")
         check_ours(self.path)
         if holds_files(self.path, self.inputs):
             raise FileExistsError(
                 f"{self.path} is read by this very job, and so is not replaced; choose another path"
             )
+
+    def _advice(self) -> str:
+        """What can be done about what exists there."""
+        try:
+            check_ours(self.path)
+            if holds_files(self.path, self.inputs):
+                return "this very job reads it: choose another path"
+        except FileExistsError:
+            return (
+                "mpimages did not write it, or not all that it holds: choose another path, or "
+                "remove it yourself"
+            )
+        except OSError:  # of what cannot be looked into nothing is known
+            pass
+        return "overwrite=True replaces it"
 
     def _is_taken(self) -> FileExistsError:
         return FileExistsError(f"{self.path} is being written by another running job")
