@@ -203,7 +203,11 @@ def check_arrays(path: str, form: ZarrForm) -> None:
 
     for placed in form.arrays:
         inside = os.path.join(path, placed.name)
-        version = read_node(inside).version if is_zarr(inside) else None
+        if not is_zarr(inside):
+            raise FileExistsError(
+                f"{path} is complete, but has no array {placed.name}; {OTHERWISE}"
+            )
+        version = read_node(inside).version
         if version != form.version:
             raise FileExistsError(
                 f"{inside} is complete, but has the version {version} and not {form.version}; "

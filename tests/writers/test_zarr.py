@@ -224,6 +224,8 @@ def test_what_is_complete_is_compared_with_what_is_asked_for(tsc, shared_path):
         assert contents(path) == before
     with pytest.raises(FileExistsError, match="more levels"):
         images.saveAsZarr(path, resume=True, version=2)
+    with pytest.raises(FileExistsError, match="has no array 1"):
+        images.saveAsZarr(shared_path / "0.zarr", resume=True, levels=1)
     images.saveAsZarr(path, overwrite=True)
     on_rank_0(tsc.comm, lambda: np.testing.assert_array_equal(by_zarr(path)["0"], stored(array)))
 
