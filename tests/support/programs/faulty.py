@@ -121,6 +121,13 @@ def lack_lock(*_: Any) -> None:
     raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
+def vanish(directory: str) -> None:
+    """Remove a directory at once: no other rank may make a file in it meanwhile."""
+    gone = directory + ".gone"
+    os.rename(directory, gone)
+    shutil.rmtree(gone)
+
+
 def fault(name: str, output: str) -> Any:
     parent = os.path.dirname(output)
     if name == "filesize":
@@ -136,7 +143,7 @@ def fault(name: str, output: str) -> Any:
             pages = int(file.read().split()[0])
         return limited(resource.RLIMIT_AS, pages * resource.getpagesize() + 100_000)
     if name == "vanish":
-        return at_write(lambda: shutil.rmtree(parent))
+        return at_write(lambda: vanish(parent))
     if name == "slow":
         return at_write(lambda: time.sleep(3))
     if name in ("nolock", "nosys"):
