@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from .core.arguments import check_choice, check_flag
 from .core.json_types import JsonObject
 from .core.public import public
 from .core.text import quote
+from .readers.base import Closing
 from .stored_arrays import Stored, find_stored
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ confFilename, nchannels, incomplete, shape, order, flyback, pattern, follow : op
 
 
 @public
-class LocalArray:
+class LocalArray(Closing):
     """A lazy array of one process: values are read when it is indexed. Made by `mpimages.open`.
 
     It has what dask, xarray, napari and NumPy ask of an array: ``dask.array.from_array(array)``,
@@ -247,17 +247,6 @@ class LocalArray:
     def close(self) -> None:
         """Close the files that are open; may be called twice. What is read later opens them."""
         self._stored.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __dask_tokenize__(self) -> object:
         return type(self).__name__, self._stored.token()

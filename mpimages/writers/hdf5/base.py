@@ -85,14 +85,6 @@ class DatasetWriter(ArrayWriter):
         Local work to do once this rank's part of the file is prepared. The agreement of the
         constructor holds for it as well.
 
-    Attributes
-    ----------
-    grain, image_grain : int
-        `write` takes pixels, and `write_images` images, from one multiple of it to another, or
-        to the end.
-    threaded : bool
-        Whether `write` and `write_images` may run in another thread than MPI's calls.
-
     Raises
     ------
     ValueError
