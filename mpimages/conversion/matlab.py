@@ -15,7 +15,7 @@ from ..readers.hdf5.opening import open_hdf5
 from ..writers.hdf5.enclosure import Enclosure
 from .complete import OTHERWISE
 from .hdf5 import save_frames
-from .saving import Content, Target
+from .saving import Content, Target, check_planar
 
 __all__ = ["save_matlab"]
 
@@ -63,10 +63,7 @@ def save_matlab(
 ) -> None:
     """See `Images.saveAsMatlab`; `images` have their axes in reverse order. Collective."""
     known = action.known(images)
-    if len(known.dims) not in (2, 3):
-        raise ValueError(
-            f"{action.name}: it writes images or volumes, not records of dims {known.dims[::-1]}"
-        )
+    check_planar(action, known.dims[::-1])
     kind = matlab_class(known.dtype)
     if kind is None:
         raise ValueError(

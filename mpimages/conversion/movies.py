@@ -17,7 +17,16 @@ from ..writers.output.plain import read_object
 from ..writers.output.stripes import stripe_bytes
 from .complete import OTHERWISE, Stored
 from .resume import Progress
-from .saving import Content, Saving, Stripes, Target, save_output, stream_into, write_series
+from .saving import (
+    Content,
+    Saving,
+    Stripes,
+    Target,
+    check_planar,
+    save_output,
+    stream_into,
+    write_series,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +49,7 @@ def save_suite2p(
     from ..writers.movies import suite2p_movie
 
     known = action.known(_with(images, Narrow("saveAsSuite2p", np.dtype(np.int16))))
-    _check_dims(action, known.dims)
+    check_planar(action, known.dims)
     index = np.array(known.keys, dtype=np.int64)
     movie = suite2p_movie(known.dims, index, metadata, fs, tau)
     options = {"fs": fs, "tau": tau}
@@ -69,7 +78,7 @@ def save_mmap(
         narrow = Narrow("saveAsMmap", kind, images=index)
         known = action.known(_with(series.settle(action), narrow))
         dims = shape = images.dims or ()
-    _check_dims(action, dims)
+    check_planar(action, dims)
     order = "F" if series is None else "C"
     movie = mmap_movie(base, order, dims, index, metadata)
     options = {"base": base, "order": order}
@@ -79,11 +88,6 @@ def save_mmap(
 def _with(records: Selection, step: Narrow) -> Selection:
     """Return a selection with one more step. Local."""
     return replace(records, steps=(*records.steps, step)).describe()
-
-
-def _check_dims(action: Action, dims: tuple[int, ...]) -> None:
-    if len(dims) not in (2, 3):
-        raise ValueError(f"{action.name}: it writes images or volumes, not records of dims {dims}")
 
 
 def _save_movie(

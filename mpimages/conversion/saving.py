@@ -42,6 +42,7 @@ __all__ = [
     "Saving",
     "Stripes",
     "Target",
+    "check_planar",
     "plan_series",
     "save_binary_series",
     "save_output",
@@ -143,6 +144,12 @@ def save_binary_series(
         Saving(action, series, "binaryseries", options, target, content.index, stripes=stripes),
         make,
     )
+
+
+def check_planar(action: Action, dims: Shape) -> None:
+    """Raise ValueError unless records of these dims are images or volumes. Local."""
+    if len(dims) not in (2, 3):
+        raise ValueError(f"{action.name}: it writes images or volumes, not records of dims {dims}")
 
 
 def write_images(saving: Saving, writer: ArrayWriter, progress: Progress) -> None:
