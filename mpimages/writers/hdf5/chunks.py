@@ -132,7 +132,7 @@ class CompressedWriter(DatasetWriter):
                 place, mask = row[0], row[5]
                 number = np.unravel_index(place, self._plan.grid)
                 corner = tuple(int(i) * c for i, c in zip(number, self._cutter.chunk, strict=True))
-                raw.write_direct_chunk(corner, content, mask)
+                raw.write_direct_chunk(corner, bytes(content), mask)
         self._seal()
 
     def close(self) -> None:

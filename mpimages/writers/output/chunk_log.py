@@ -188,7 +188,7 @@ class ChunkLog:
 
     def contents(
         self, rows: np.ndarray, instead: Callable[[int], str] | None = None
-    ) -> Iterator[bytes]:
+    ) -> Iterator[memoryview]:
         """Yield the bytes of each row's chunk. One file is open at a time: there may be thousands.
 
         Parameters
@@ -216,7 +216,7 @@ class ChunkLog:
                         path = instead(part)
                     descriptor = open_again(path)
                     current = (generation, rank, part)
-                content = memoryview(bytearray(length))
+                content = np.empty(length, np.uint8).data
                 with naming_file(path):
                     there = read_run(descriptor, content, offset)
                 if not there or crc32(content) != crc:
@@ -224,7 +224,7 @@ class ChunkLog:
                         f"{path}: bytes [{offset}, {offset + length}) are not what "
                         "was written: it has been damaged"
                     )
-                yield bytes(content)
+                yield content
         finally:
             if descriptor >= 0:
                 quietly(os.close, descriptor)
